@@ -1,0 +1,174 @@
+//! Whether an upload may come in: decided before its body is read, and again while it grows.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use task_data::life::Life;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::problem::{Code, Problem};
+use crate::settings::ApiSettings;
+
+/// Uploads that stream into the blob store at a time.
+const SLOTS: usize = 64;
+/// How long an upload waits for a slot, its body unread.
+const WAIT_FOR_SLOT: Duration = Duration::from_secs(5);
+/// How old the count of pending tasks may be: counting millions of rows is not free.
+const COUNT_AGE: Duration = Duration::from_secs(10);
+/// How old it may be when it says that there are too many.
+const FULL_COUNT_AGE: Duration = Duration::from_secs(1);
+/// How old the figure of free space may be.
+const DISK_AGE: Duration = Duration::from_secs(1);
+/// How often a growing upload looks at the disk.
+const DISK_EVERY: u64 = 64 << 20;
+
+/// What decides for all of the process's uploads.
+pub struct Admission {
+    life: Arc<Life>,
+    settings: ApiSettings,
+    slots: Arc<Semaphore>,
+    pending: Figure,
+    /// Tasks made here since they were counted.
+    made: AtomicU64,
+    free_disk: Figure,
+}
+
+/// An upload that may come in.
+pub struct Admitted<'a> {
+    admission: &'a Admission,
+    /// Only what goes to the blob store takes one. A slow client with a small upload then keeps nobody out.
+    slot: Option<OwnedSemaphorePermit>,
+    size: u64,
+    disk_seen_at: u64,
+}
+
+impl Admission {
+    pub fn new(life: Arc<Life>, settings: ApiSettings) -> Self {
+        Self {
+            life,
+            settings,
+            slots: Arc::new(Semaphore::new(SLOTS)),
+            pending: Figure::new(0),
+            made: AtomicU64::new(0),
+            free_disk: Figure::new(u64::MAX),
+        }
+    }
+
+    /// Lets an upload in, whose body is of that length, if that is known; `around` bytes of it may be no content.
+    ///
+    /// # Errors
+    /// 413, 503 or 507.
+    pub async fn admit(&self, body_bytes: Option<u64>, around: u64) -> Result<Admitted<'_>, Problem> {
+        let known = body_bytes.unwrap_or(0).saturating_sub(around);
+        self.check_size(known)?;
+        self.check_pending().await?;
+        self.check_disk(known).await?;
+        let mut admitted = Admitted { admission: self, slot: None, size: 0, disk_seen_at: 0 };
+        admitted.take_slot_for(known).await?;
+        Ok(admitted)
+    }
+
+    /// Tells that an upload has become a task.
+    pub fn count(&self) {
+        self.made.fetch_add(1, Relaxed);
+    }
+
+    fn check_size(&self, bytes: u64) -> Result<(), Problem> {
+        match self.settings.max_upload {
+            Some(most) if bytes > most => {
+                Err(Code::UploadTooLarge.because(format!("An upload has at most {most} bytes here.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn check_pending(&self) -> Result<(), Problem> {
+        for age in [COUNT_AGE, FULL_COUNT_AGE] {
+            let counted = self.pending.read(age, async || self.count_pending().await).await?;
+            if counted.saturating_add(self.made.load(Relaxed)) < self.settings.max_pending {
+                return Ok(());
+            }
+        }
+        Err(Code::QueueFull.into())
+    }
+
+    async fn count_pending(&self) -> Result<u64, Problem> {
+        self.made.store(0, Relaxed);
+        Ok(self.life.stack().store.pending().await?.cast_unsigned())
+    }
+
+    async fn check_disk(&self, bytes: u64) -> Result<(), Problem> {
+        let free = self.free_disk.read(DISK_AGE, async || self.measure_disk().await).await?;
+        if free < self.settings.min_free_disk.saturating_add(bytes) {
+            return Err(Code::InsufficientStorage.into());
+        }
+        Ok(())
+    }
+
+    async fn measure_disk(&self) -> Result<u64, Problem> {
+        Ok(self.life.stack().blobs.free_bytes().await?.unwrap_or(u64::MAX))
+    }
+}
+
+impl Admitted<'_> {
+    /// Lets so many more bytes in.
+    ///
+    /// # Errors
+    /// 413, 503 or 507.
+    pub async fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
+        self.size += bytes;
+        self.admission.check_size(self.size)?;
+        self.take_slot_for(self.size).await?;
+        if self.size - self.disk_seen_at >= DISK_EVERY {
+            self.disk_seen_at = self.size;
+            self.admission.check_disk(0).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_slot_for(&mut self, size: u64) -> Result<(), Problem> {
+        if self.slot.is_none() && size > self.admission.life.settings().inline_bytes {
+            let slot = timeout(WAIT_FOR_SLOT, self.admission.slots.clone().acquire_owned()).await;
+            self.slot = Some(slot.ok().and_then(Result::ok).ok_or(Code::Overloaded)?);
+        }
+        Ok(())
+    }
+}
+
+/// A number that costs something to read.
+struct Figure(Mutex<(u64, Option<Instant>)>);
+
+impl Figure {
+    /// Until it was first read it is `assumed`.
+    fn new(assumed: u64) -> Self {
+        Self(Mutex::new((assumed, None)))
+    }
+
+    /// The number as it was at most `age` ago. While one reads it anew the others go on with the last one.
+    async fn read(
+        &self,
+        age: Duration,
+        read: impl AsyncFnOnce() -> Result<u64, Problem>,
+    ) -> Result<u64, Problem> {
+        {
+            let mut known = self.known();
+            if known.1.is_some_and(|at| at.elapsed() < age) {
+                return Ok(known.0);
+            }
+            known.1 = Some(Instant::now());
+        }
+        let number = read().await;
+        let mut known = self.known();
+        match number {
+            Ok(number) => known.0 = number,
+            Err(_) => known.1 = None,
+        }
+        number
+    }
+
+    fn known(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,165 @@
+//! `/api/v1/md5`: files in, tickets out.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Json, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+use task_data::kinds::{self, Kind};
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::body::Body;
+use crate::problem::{self, Code, Problem};
+use crate::server::Api;
+use crate::tasks::{self, Id, Patience, RedeemProblems, TaskView};
+use crate::upload::{self, Upload};
+
+/// Where uploads go; tickets and file names follow it.
+const PATH: &str = "/api/v1/md5/";
+
+/// What was uploaded
+#[derive(ToSchema)]
+#[schema(as = Md5Input)]
+#[expect(dead_code, reason = "describes the JSON of kinds::md5::Input, which knows nothing of OpenAPI")]
+pub struct Input {
+    /// The last segment of the name that was sent
+    #[schema(example = "a.txt")]
+    filename: Option<String>,
+    /// Length in bytes
+    #[schema(example = 3)]
+    size: u64,
+    /// The media type that was sent
+    #[schema(example = "text/plain")]
+    content_type: Option<String>,
+}
+
+/// What was found
+#[derive(ToSchema)]
+#[schema(as = Md5Output)]
+#[expect(dead_code, reason = "describes the JSON of kinds::md5::Output, which knows nothing of OpenAPI")]
+pub struct Output {
+    /// The digest in 32 lower-case hex digits
+    #[schema(example = "900150983cd24fb0d6963f7d28e17f72")]
+    md5: String,
+}
+
+/// A form with one file
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body that is read as a stream")]
+pub struct UploadForm {
+    /// Any file, of any size
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+}
+
+/// Hand a file in as a form
+///
+/// The ticket is the task's `id`; the digest follows at the address in `Location`.
+#[utoipa::path(
+    post, path = "/api/v1/md5", tag = "md5", operation_id = "postMd5",
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
+         headers(("Location" = String, description = "Where the ticket is redeemed")), example = accepted),
+        UploadProblems,
+    ),
+)]
+pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut body = Body::new(payload);
+    let outcome = match upload::from_form(&api, &request, &mut body).await {
+        Ok(upload) => accept(&api, upload).await,
+        Err(problem) => Err(problem),
+    };
+    body.answered(outcome)
+}
+
+/// Hand a file in as the bare body
+///
+/// This is what `curl -T FILE http://…/api/v1/md5/` sends.
+#[utoipa::path(
+    put, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "putMd5",
+    params(("id" = String, Path, description = "The file's name, percent-encoded", example = "a.txt")),
+    request_body(content = String, content_type = "application/octet-stream", description = "The file"),
+    responses(
+        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
+         headers(("Location" = String, description = "Where the ticket is redeemed")), example = accepted),
+        UploadProblems,
+    ),
+)]
+pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut body = Body::new(payload);
+    // Not the matched segment: the router has undone some of its escapes already.
+    let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
+    let outcome = match upload::from_body(&api, &request, name, &mut body).await {
+        Ok(upload) => accept(&api, upload).await,
+        Err(problem) => Err(problem),
+    };
+    body.answered(outcome)
+}
+
+async fn accept(api: &Api, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
+    let Upload { intake, filename, content_type, .. } = &upload;
+    let input = kinds::md5::Input {
+        filename: filename.clone(),
+        size: intake.size(),
+        content_type: content_type.clone(),
+    };
+    let task = api.life.accept(upload.intake, Kind::Md5, json!(input)).await?;
+    api.admission.count();
+    let location = format!("{PATH}{}", task.id);
+    Ok(HttpResponse::Accepted().insert_header((LOCATION, location)).json(TaskView::from(task)))
+}
+
+/// Redeem a ticket
+///
+/// With `wait` the answer comes as soon as the digest is there, or after that many seconds with what the task is then.
+#[utoipa::path(
+    get, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "getMd5",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The ticket"),
+        ("wait" = Option<f64>, Query, description = "Seconds to wait for the task to end, 0 to 60", example = 10),
+        ("Prefer" = Option<String>, Header, description = "`wait=S` (RFC 7240), the same as the parameter", example = "wait=10"),
+    ),
+    responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
+)]
+pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TaskView>, Problem> {
+    tasks::redeem(&api, id, patience, Some(Kind::Md5)).await
+}
+
+struct UploadProblems;
+
+impl IntoResponses for UploadProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[
+            Code::IncompleteUpload,
+            Code::InvalidMultipart,
+            Code::InvalidParameter,
+            Code::MissingFile,
+            Code::MultipleFiles,
+            Code::SlowUpload,
+            Code::UploadTooLarge,
+            Code::UnsupportedMediaType,
+            Code::DatabaseUnavailable,
+            Code::Overloaded,
+            Code::QueueFull,
+            Code::InsufficientStorage,
+        ])
+    }
+}
+
+/// A task that was just made, for OpenAPI.
+fn accepted() -> serde_json::Value {
+    let mut task = tasks::example();
+    for (field, value) in [
+        ("status", json!("pending")),
+        ("attempt", json!(0)),
+        ("started", json!(null)),
+        ("finished", json!(null)),
+        ("result", json!(null)),
+    ] {
+        task[field] = value;
+    }
+    task
+}

@@ -1,0 +1,3 @@
+//! The kinds of tasks, each with its own addresses.
+
+pub mod md5;

@@ -1,0 +1,25 @@
+//! Coatcheck's HTTP side: takes uploads in, hands tickets out, redeems them.
+//!
+//! [`Server`] is all that a program needs of it. Handlers hold no protocol: they check what a request says and ask
+//! [`task_data::life::Life`]. They run on actix's single-threaded workers and are dropped when a client resets its
+//! connection, so nothing that must be finished lives here; a promise is kept by the `Life`, on the runtime that started it.
+//!
+//! Every refusal is a [`problem::Problem`], the only way to answer with an error.
+
+mod admission;
+mod body;
+mod filename;
+mod health;
+mod kinds;
+mod multipart;
+mod openapi;
+mod page;
+pub mod problem;
+mod request;
+mod server;
+mod settings;
+mod tasks;
+mod upload;
+
+pub use server::Server;
+pub use settings::ApiSettings;

@@ -1,0 +1,53 @@
+//! `/openapi.json`: every call, made of what stands beside the handlers.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, ContentType};
+use actix_web::web::Data;
+use utoipa::OpenApi;
+
+use crate::problem::{Code, ProblemView};
+use crate::{health, kinds, tasks};
+
+/// Where the description is found.
+pub const PATH: &str = "/openapi.json";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Coatcheck",
+        description = "Hand a piece of work in, get a ticket at once, redeem the ticket for the result. The ticket is kept, \
+                       whatever crashes.\n\nMD5 is a checksum against accidents, not against attackers."
+    ),
+    paths(
+        kinds::md5::post, kinds::md5::put, kinds::md5::get,
+        tasks::list, tasks::get, tasks::cancel,
+        health::alive, health::ready, document,
+    ),
+    components(schemas(Code, ProblemView)),
+    tags(
+        (name = "md5", description = "Digests of files"),
+        (name = "tasks", description = "Tasks of any kind"),
+        (name = "health", description = "For those who run the server"),
+    ),
+)]
+struct Document;
+
+/// The description as it is served.
+pub struct Description(String);
+
+impl Description {
+    /// # Errors
+    /// If it can't be put as JSON, which is a bug.
+    pub fn build() -> serde_json::Result<Self> {
+        Document::openapi().to_json().map(Self)
+    }
+}
+
+/// This description
+#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "getOpenApi",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)))]
+pub async fn document(description: Data<Description>) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-cache"));
+    response.body(description.0.clone())
+}

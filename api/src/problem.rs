@@ -1,0 +1,299 @@
+//! Refusals: one table of codes, one form (RFC 9457, `application/problem+json`).
+//!
+//! What a client sees is made of the table and of words written for it; no inner error's text ever gets here.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use serde_json::{Value, json};
+use task_data::blobs::BlobError;
+use task_data::error::Refusal;
+use task_data::store::StoreError;
+use tracing::{error, warn};
+use utoipa::ToSchema;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
+use uuid::Uuid;
+
+use crate::request;
+
+/// The media type of every refusal.
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What was wrong, as a stable word for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    IncompleteUpload,
+    InvalidId,
+    InvalidMultipart,
+    InvalidParameter,
+    MissingFile,
+    MultipleFiles,
+    NotFound,
+    TaskNotFound,
+    MethodNotAllowed,
+    SlowUpload,
+    TaskEnded,
+    UploadTooLarge,
+    UnsupportedMediaType,
+    Internal,
+    DatabaseUnavailable,
+    Overloaded,
+    QueueFull,
+    InsufficientStorage,
+}
+
+impl Code {
+    /// Its status, its word, and a sentence for people.
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::IncompleteUpload => {
+                (S::BAD_REQUEST, "incomplete-upload", "The upload ended before its end was reached.")
+            }
+            Self::InvalidId => (S::BAD_REQUEST, "invalid-id", "This is not the id of a task."),
+            Self::InvalidMultipart => (S::BAD_REQUEST, "invalid-multipart", "The form is not well made."),
+            Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "A parameter has a wrong value."),
+            Self::MissingFile => (S::BAD_REQUEST, "missing-file", "Send one part named `file`."),
+            Self::MultipleFiles => {
+                (S::BAD_REQUEST, "multiple-files", "Send one part named `file`, and only one.")
+            }
+            Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this address."),
+            Self::TaskNotFound => (S::NOT_FOUND, "task-not-found", "There is no such task."),
+            Self::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "This address doesn't take this method.")
+            }
+            Self::SlowUpload => {
+                (S::REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.")
+            }
+            Self::TaskEnded => (S::CONFLICT, "task-ended", "The task has ended already."),
+            Self::UploadTooLarge => {
+                (S::PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server takes.")
+            }
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body is not of a type that is taken here.",
+            ),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server."),
+            Self::DatabaseUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "database-unavailable", "The database is not available. Try again.")
+            }
+            Self::Overloaded => {
+                (S::SERVICE_UNAVAILABLE, "overloaded", "The server has as much to do as it can. Try again.")
+            }
+            Self::QueueFull => {
+                (S::SERVICE_UNAVAILABLE, "queue-full", "Too many tasks are waiting already. Try again later.")
+            }
+            Self::InsufficientStorage => {
+                (S::INSUFFICIENT_STORAGE, "insufficient-storage", "The server has no space for the upload.")
+            }
+        }
+    }
+
+    /// After how many seconds the same request may succeed.
+    const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::Overloaded | Self::DatabaseUnavailable => Some(1),
+            Self::QueueFull => Some(10),
+            _ => None,
+        }
+    }
+
+    /// The code with words on this very case. They are shown to the client.
+    pub fn because(self, detail: impl Into<String>) -> Problem {
+        Problem { code: self, detail: Some(detail.into()), allow: None, request_id: request::id() }
+    }
+}
+
+/// A refusal on its way to the client.
+#[derive(Debug)]
+pub struct Problem {
+    code: Code,
+    detail: Option<String>,
+    allow: Option<String>,
+    request_id: Option<Uuid>,
+}
+
+impl Problem {
+    /// A method that the address doesn't take; `allow` names those that it does.
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let detail = format!("It takes {allow}.");
+        Self { allow: Some(allow.to_owned()), ..Code::MethodNotAllowed.because(detail) }
+    }
+
+    /// A failure of ours. It is logged here, once, and the client is told nothing of it.
+    pub fn internal(cause: &dyn Error) -> Self {
+        error!("a request failed: {}", chain(cause));
+        Code::Internal.into()
+    }
+
+    /// A failure of a server that we depend on, which may pass.
+    fn passing(code: Code, cause: &dyn Error) -> Self {
+        warn!("a request was refused: {}", chain(cause));
+        code.into()
+    }
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self { code, detail: None, allow: None, request_id: request::id() }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Unknown(_) => {
+                Self::passing(Code::DatabaseUnavailable, &error)
+            }
+            StoreError::Refused(_) | StoreError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Full(_) => Self::passing(Code::InsufficientStorage, &error),
+            BlobError::Missing | BlobError::Io(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Store(error) => error.into(),
+            Refusal::Blob(error) => error.into(),
+            Refusal::Stopped(error) => Self::passing(Code::DatabaseUnavailable, &error),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.parts().1)
+    }
+}
+
+impl Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.parts().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response
+            .insert_header((CONTENT_TYPE, PROBLEM_JSON))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        if let Some(allow) = &self.allow {
+            response.insert_header((ALLOW, allow.as_str()));
+        }
+        if let Some(seconds) = self.code.retry_after() {
+            response.insert_header((RETRY_AFTER, seconds));
+        }
+        response.json(ProblemView::new(self.code, self.detail.as_deref(), self.request_id))
+    }
+}
+
+/// A refusal in JSON (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemView<'a> {
+    /// Which problem it is, as a URI
+    #[schema(example = "urn:coatcheck:problem:task-not-found")]
+    r#type: String,
+    /// What it means, for people
+    #[schema(example = "There is no such task.")]
+    title: &'static str,
+    /// The HTTP status
+    #[schema(example = 404)]
+    status: u16,
+    code: Code,
+    /// More on this very case
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    /// Names the request in the server's log
+    request_id: Option<Uuid>,
+}
+
+impl<'a> ProblemView<'a> {
+    fn new(code: Code, detail: Option<&'a str>, request_id: Option<Uuid>) -> Self {
+        let (status, name, title) = code.parts();
+        let r#type = format!("urn:coatcheck:problem:{name}");
+        Self { r#type, title, status: status.as_u16(), code, detail, request_id }
+    }
+}
+
+/// How OpenAPI tells that an operation may refuse with these codes: a response a status, an example a code.
+pub fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
+    for code in codes {
+        by_status.entry(code.parts().0.as_u16()).or_default().push(*code);
+    }
+    by_status.into_iter().map(|(status, codes)| (status.to_string(), response(&codes).into())).collect()
+}
+
+fn response(codes: &[Code]) -> Response {
+    let names: Vec<String> = codes.iter().map(|code| format!("`{}`", code.parts().1)).collect();
+    let mut content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+    for code in codes {
+        let (_, name, title) = code.parts();
+        let example = ExampleBuilder::new().summary(title).value(Some(example(*code)));
+        content = content.examples_from_iter([(name, example.build())]);
+    }
+    ResponseBuilder::new().description(names.join(", ")).content(PROBLEM_JSON, content.build()).build()
+}
+
+fn example(code: Code) -> Value {
+    let request_id = Uuid::from_u128(0x5a1c_9d1e_6a0b_4f6e_9d3c_2b8f_1a7e_4c55);
+    json!(ProblemView::new(code, None, Some(request_id)))
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_the_same_word_everywhere() {
+        for code in [Code::TaskNotFound, Code::MethodNotAllowed, Code::Internal, Code::InvalidId] {
+            assert_eq!(json!(code), code.parts().1);
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_no_failure_of_ours_and_its_words_stay_inside() {
+        let cause = std::sync::Arc::new(std::io::Error::other("SELECT secret"));
+
+        let response = Problem::from(StoreError::Unavailable(cause)).error_response();
+
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "1");
+        let body = actix_web::body::MessageBody::try_into_bytes(response.into_body()).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["code"], "database-unavailable");
+        assert!(!body.to_string().contains("secret"));
+    }
+}

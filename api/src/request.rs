@@ -1,0 +1,91 @@
+//! Around every request: its id, its span, the headers of every response, and a stop for panics.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::Error;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use futures::FutureExt;
+use tracing::{Instrument, debug, error, info_span, warn};
+use uuid::Uuid;
+
+use crate::problem::{Code, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Nothing but our own files, and no one else's frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+const HEADERS: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+    (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    (header::PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=()"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+tokio::task_local! {
+    static ID: Uuid;
+}
+
+/// The id of the request that is being answered, if one is.
+pub fn id() -> Option<Uuid> {
+    ID.try_with(|id| *id).ok()
+}
+
+/// The middleware around all others.
+///
+/// # Errors
+/// A [`Problem`], if the handler panicked.
+pub async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = Uuid::new_v4();
+    // The path is left out: it may hold a user's file name.
+    let span = info_span!("request", request_id = %id, method = %request.method());
+    ID.scope(id, guarded(request, next)).instrument(span).await.map(|mut response| {
+        dress(response.headers_mut(), id);
+        response
+    })
+}
+
+async fn guarded(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    // Nothing of ours is behind: a panicked handler's values are gone with it.
+    let Ok(outcome) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
+        error!("a request's handler panicked");
+        return Err(Problem::from(Code::Internal).into());
+    };
+    let response = outcome?.map_into_boxed_body();
+
+    let (status, route) = (response.status(), response.request().match_pattern().unwrap_or_default());
+    let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
+    if status.is_server_error() {
+        warn!(%status, route, milliseconds, "a request was answered with {status}");
+    } else {
+        debug!(%status, route, milliseconds, "a request was answered with {status}");
+    }
+    Ok(response)
+}
+
+/// Sets what a handler has not set itself.
+fn dress(headers: &mut HeaderMap, id: Uuid) {
+    for (name, value) in HEADERS {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+}

@@ -1,0 +1,154 @@
+//! The server: its addresses, its beginning and its end.
+
+use std::future::ready;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, QueryConfig, ServiceConfig};
+use actix_web::{App, HttpServer, Resource, Route, dev, guard};
+use task_data::life::Life;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::admission::Admission;
+use crate::kinds::md5;
+use crate::openapi;
+use crate::problem::{Code, Problem};
+use crate::settings::ApiSettings;
+use crate::{health, page, request, tasks};
+
+/// How long a client may take for a request's headers.
+const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection is read on after a refusal, so that the client gets to see it.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long requests that are under way may take when the server stops.
+const DRAIN_SECONDS: u64 = 25;
+
+/// What every handler is given.
+pub struct Api {
+    pub life: Arc<Life>,
+    pub admission: Admission,
+    draining: watch::Receiver<bool>,
+}
+
+impl Api {
+    /// Whether the server takes nothing new any more.
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Returns when the server begins to stop.
+    pub async fn draining(&self) {
+        let mut draining = self.draining.clone();
+        // The sender is gone only when the server is.
+        let _ = draining.wait_for(|is_draining| *is_draining).await;
+    }
+}
+
+/// A server that has its address and does not answer yet.
+pub struct Server {
+    server: dev::Server,
+    addresses: Vec<SocketAddr>,
+    draining: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Takes the address; connections wait until the server [runs](Self::run).
+    ///
+    /// # Errors
+    /// If the address can't be had.
+    pub fn bind(life: Arc<Life>, settings: ApiSettings) -> io::Result<Self> {
+        let listen = settings.listen;
+        let (draining, is_draining) = watch::channel(false);
+        let admission = Admission::new(life.clone(), settings);
+        let api = Data::new(Api { life, admission, draining: is_draining });
+        let description = Data::new(openapi::Description::build().map_err(io::Error::other)?);
+        let docs = Data::new(page::docs_config());
+
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(api.clone())
+                .app_data(description.clone())
+                .app_data(docs.clone())
+                .app_data(QueryConfig::default().error_handler(|error, _| tasks::unreadable(error).into()))
+                .configure(routes)
+                .default_service(web::to(async || Err::<String, _>(Problem::from(Code::NotFound))))
+                .wrap(from_fn(request::answer))
+        })
+        .client_request_timeout(HEADERS_WITHIN)
+        .client_disconnect_timeout(LINGER)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .bind(listen)?;
+        Ok(Self { addresses: server.addrs(), server: server.run(), draining })
+    }
+
+    /// Where it listens: what port 0 became is told here.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 25 s.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { server, addresses, draining } = self;
+        let handle = server.handle();
+        for address in addresses {
+            info!("listening on http://{address}");
+        }
+        let end = async {
+            stop.await;
+            draining.send_replace(true);
+            handle.stop(true).await;
+        };
+        let (ended, ()) = tokio::join!(server, end);
+        if let Err(cause) = ended {
+            error!("connections could not be accepted: {cause}");
+        }
+    }
+}
+
+/// Every address, with the methods that it takes.
+fn routes(config: &mut ServiceConfig) {
+    use Method as M;
+    config
+        .service(resource("/api/v1/md5", [(M::POST, web::to(md5::post))]))
+        // A file's name may be empty: `curl -T - http://…/api/v1/md5/`.
+        .service(resource(
+            "/api/v1/md5/{id:[^/]*}",
+            [(M::GET, web::to(md5::get)), (M::PUT, web::to(md5::put))],
+        ))
+        .service(resource("/api/v1/tasks", [(M::GET, web::to(tasks::list))]))
+        .service(resource(
+            "/api/v1/tasks/{id}",
+            [(M::GET, web::to(tasks::get)), (M::DELETE, web::to(tasks::cancel))],
+        ))
+        .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
+        .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
+        .service(resource(openapi::PATH, [(M::GET, web::to(openapi::document))]))
+        .service(resource("/docs", [(M::GET, web::to(page::docs_folder))]))
+        .service(resource("/docs/{file:.*}", [(M::GET, web::to(page::docs))]));
+    for (path, _) in page::FILES {
+        config.service(resource(path, [(M::GET, web::to(page::file))]));
+    }
+}
+
+/// An address that refuses all methods but these, and names these then. Whatever is got can be asked for by HEAD.
+fn resource<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
+    let mut resource = web::resource(path);
+    let mut allowed = Vec::new();
+    for (method, route) in routes {
+        allowed.push(method.to_string());
+        let mut methods = guard::Any(guard::Method(method.clone()));
+        if method == Method::GET {
+            allowed.push(Method::HEAD.to_string());
+            methods = methods.or(guard::Head());
+        }
+        resource = resource.route(route.guard(methods));
+    }
+    let allow = allowed.join(", ");
+    resource.default_service(web::to(move || ready(Err::<String, _>(Problem::method_not_allowed(&allow)))))
+}

@@ -1,0 +1,44 @@
+//! The settings of the HTTP side alone.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use clap::Args;
+use task_data::settings::size;
+
+/// Where the API listens and what it refuses.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "API")]
+pub struct ApiSettings {
+    /// The address to listen on
+    #[arg(long, env, value_name = "LISTEN", default_value = "127.0.0.1:9000", value_parser = address)]
+    pub listen: SocketAddr,
+    /// The largest upload that is taken; none: any size
+    #[arg(long, env, value_name = "MAX_UPLOAD", value_parser = size)]
+    pub max_upload: Option<u64>,
+    /// Uploads are refused when they would leave less space than this
+    #[arg(long, env, value_name = "MIN_FREE_DISK", default_value = "1GiB", value_parser = size)]
+    pub min_free_disk: u64,
+    /// Pending tasks beyond which uploads are refused
+    #[arg(long, env, value_name = "MAX_PENDING", default_value_t = 10_000_000)]
+    pub max_pending: u64,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong =
+        || "an address is a host and a port such as 127.0.0.1:9000, [::]:9000 or localhost:9000".to_owned();
+    text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        assert_eq!(address("127.0.0.1:0").unwrap().port(), 0);
+        assert_eq!(address("[::1]:80").unwrap().port(), 80);
+        for text in ["", "9000", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:9000"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! Tasks of any kind: their form in JSON, and how they are found, waited for, listed and cancelled.
+
+use std::collections::BTreeMap;
+use std::future::{Ready, ready};
+use std::str::FromStr;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::web::{Data, Json, Query};
+use actix_web::{FromRequest, HttpRequest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use task_data::kinds::Kind;
+use task_data::store::{Cancel, Filter};
+use task_data::task::{Status, Task, TaskError, TaskId, Time};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use crate::kinds::md5;
+use crate::problem::{self, Code, Problem};
+use crate::server::Api;
+
+/// The longest that a request waits for a task.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1000;
+
+/// One unit of accepted work
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Task, example = example)]
+pub struct TaskView {
+    /// The ticket: a UUIDv7
+    #[schema(value_type = uuid::Uuid)]
+    id: TaskId,
+    /// What sort of work it is
+    #[schema(schema_with = kinds)]
+    kind: Kind,
+    /// Where it stands; `succeeded`, `failed` and `cancelled` are final
+    #[schema(schema_with = statuses)]
+    status: Status,
+    /// When it was accepted
+    #[schema(value_type = String, format = DateTime)]
+    created: Time,
+    /// When its last attempt began
+    #[schema(value_type = Option<String>, format = DateTime)]
+    started: Option<Time>,
+    /// When it ended
+    #[schema(value_type = Option<String>, format = DateTime)]
+    finished: Option<Time>,
+    /// How often it was begun
+    attempt: i64,
+    /// What was handed in
+    #[schema(value_type = md5::Input)]
+    input: Value,
+    /// What came of it; null until it has succeeded
+    #[schema(value_type = Option<md5::Output>)]
+    result: Option<Value>,
+    /// Why it failed or was cancelled
+    #[schema(value_type = Option<FailureView>)]
+    error: Option<TaskError>,
+}
+
+impl From<Task> for TaskView {
+    fn from(task: Task) -> Self {
+        let Task { id, kind, status, created, started, finished, attempt, input, result, error, .. } = task;
+        Self { id, kind, status, created, started, finished, attempt, input, result, error }
+    }
+}
+
+/// Why a task ended without a result
+#[derive(ToSchema)]
+#[schema(as = TaskError)]
+#[expect(dead_code, reason = "describes the JSON of a TaskError, which knows nothing of OpenAPI")]
+pub struct FailureView {
+    /// A stable word for programs
+    #[schema(example = "worker-lost")]
+    code: String,
+    /// A sentence for people
+    #[schema(example = "Each worker that took the task was lost before it ended.")]
+    detail: String,
+}
+
+/// A page of tasks, newest first
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TaskList {
+    tasks: Vec<TaskView>,
+    /// What to give as `after` for the next page; null on the last one
+    next: Option<TaskCursor>,
+}
+
+/// Where the next page begins: behind this task.
+type TaskCursor = String;
+
+/// Which tasks to list
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListParameters {
+    /// Only tasks of this kind
+    #[param(schema_with = kinds)]
+    kind: Option<String>,
+    /// Only tasks that stand there
+    #[param(schema_with = statuses)]
+    status: Option<String>,
+    /// At most so many tasks; 100 if it isn't said
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 1000)]
+    limit: Option<String>,
+    /// The `next` of the page before
+    after: Option<String>,
+}
+
+impl ListParameters {
+    fn filter(&self) -> Result<Filter, Problem> {
+        Ok(Filter {
+            kind: parsed("kind", self.kind.as_deref())?,
+            status: parsed("status", self.status.as_deref())?,
+            after: parsed("after", self.after.as_deref())
+                .map_err(|_| wrong("after", "it is the `next` of another page"))?,
+            limit: self.limit()?,
+        })
+    }
+
+    fn limit(&self) -> Result<i64, Problem> {
+        let limit = self.limit.as_deref().map_or(Ok(DEFAULT_LIMIT), str::parse);
+        limit
+            .ok()
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| wrong("limit", format!("it is a number from 1 to {MAX_LIMIT}")))
+    }
+}
+
+fn parsed<T: FromStr<Err: ToString>>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
+    text.map(str::parse).transpose().map_err(|error: T::Err| wrong(name, error.to_string()))
+}
+
+fn wrong(name: &str, why: impl AsRef<str>) -> Problem {
+    Code::InvalidParameter.because(format!("`{name}`: {}.", why.as_ref()))
+}
+
+/// The id in a request's path.
+#[derive(Debug, Clone, Copy)]
+pub struct Id(pub TaskId);
+
+impl FromRequest for Id {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().query("id").parse();
+        ready(id.map(Self).map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters.")))
+    }
+}
+
+/// How long a request is willing to wait for a task to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience(Duration);
+
+#[derive(Deserialize)]
+struct WaitParameter {
+    wait: Option<String>,
+}
+
+impl FromRequest for Patience {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request.query_string(), request.headers()))
+    }
+}
+
+impl Patience {
+    fn of(query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+        let Query(WaitParameter { wait }) = Query::from_query(query).map_err(unreadable)?;
+        let asked = match wait {
+            Some(text) => seconds(&text).filter(|wait| *wait <= MAX_WAIT).ok_or_else(|| {
+                wrong("wait", format!("it is a number of seconds from 0 to {}", MAX_WAIT.as_secs()))
+            })?,
+            None => preferred(headers),
+        };
+        Ok(Self(asked))
+    }
+}
+
+/// `Prefer: wait=10` (RFC 7240). A preference that can't be met or read is no error.
+fn preferred(headers: &HeaderMap) -> Duration {
+    headers
+        .get_all(HeaderName::from_static("prefer"))
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .filter_map(|preference| preference.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, value)| seconds(value.trim().trim_matches('"')))
+        .unwrap_or_default()
+        .min(MAX_WAIT)
+}
+
+/// Digits with decimals and nothing else: no sign, no exponent, no `inf`.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_plain
+        .then(|| text.parse().ok())
+        .flatten()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
+/// A query that is not even name=value pairs, or has a name twice.
+pub fn unreadable(error: actix_web::error::QueryPayloadError) -> Problem {
+    Code::InvalidParameter.because(format!("The query can't be read: {error}"))
+}
+
+/// The task, as soon as it has ended or patience has.
+///
+/// # Errors
+/// 404 if there is none, or it is of another kind.
+pub async fn redeem(
+    api: &Api,
+    Id(id): Id,
+    Patience(patience): Patience,
+    kind: Option<Kind>,
+) -> Result<Json<TaskView>, Problem> {
+    let task = tokio::select! {
+        task = api.life.wait(id, patience) => task,
+        // Who waits is answered when the server stops, rather than kept until it is gone.
+        () = api.draining() => api.life.find(id).await,
+    };
+    let of_kind = task?.filter(|task| kind.is_none_or(|kind| task.kind == kind));
+    Ok(Json(of_kind.ok_or(Code::TaskNotFound)?.into()))
+}
+
+/// Look a task up
+///
+/// With `wait` the answer comes as soon as the task has ended, or after that many seconds with what it is then.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "getTask",
+    params(
+        ("id" = uuid::Uuid, Path, description = "The ticket"),
+        ("wait" = Option<f64>, Query, description = "Seconds to wait for the task to end, 0 to 60", example = 10),
+        ("Prefer" = Option<String>, Header, description = "`wait=S` (RFC 7240), the same as the parameter", example = "wait=10"),
+    ),
+    responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
+)]
+pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TaskView>, Problem> {
+    redeem(&api, id, patience, None).await
+}
+
+/// List tasks, newest first
+#[utoipa::path(
+    get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks", params(ListParameters),
+    responses((status = 200, description = "A page of tasks", body = TaskList), ListProblems),
+)]
+pub async fn list(api: Data<Api>, parameters: Query<ListParameters>) -> Result<Json<TaskList>, Problem> {
+    let mut filter = parameters.filter()?;
+    let limit = filter.limit as usize;
+    // One more tells whether there is a next page.
+    filter.limit += 1;
+    let mut tasks = api.life.list(filter).await?;
+    let has_more = tasks.len() > limit;
+    tasks.truncate(limit);
+    let next = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
+    Ok(Json(TaskList { tasks: tasks.into_iter().map(TaskView::from).collect(), next }))
+}
+
+/// Cancel a task
+///
+/// A task that runs is told soon after; what commits first wins.
+#[utoipa::path(
+    delete, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "cancelTask",
+    params(("id" = uuid::Uuid, Path, description = "The ticket")),
+    responses((status = 200, description = "The task, cancelled or about to be", body = TaskView), CancelProblems),
+)]
+pub async fn cancel(api: Data<Api>, Id(id): Id) -> Result<Json<TaskView>, Problem> {
+    match api.life.cancel(id).await? {
+        Cancel::Accepted(task) => Ok(Json(task.into())),
+        Cancel::Ended(task) => Err(Code::TaskEnded.because(format!("It is {}.", task.status.name()))),
+        Cancel::Unknown => Err(Code::TaskNotFound.into()),
+    }
+}
+
+/// How [`redeem`] refuses.
+pub struct RedeemProblems;
+
+impl IntoResponses for RedeemProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, TaskNotFound};
+        problem::responses(&[InvalidId, InvalidParameter, TaskNotFound, DatabaseUnavailable])
+    }
+}
+
+struct ListProblems;
+
+impl IntoResponses for ListProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable])
+    }
+}
+
+struct CancelProblems;
+
+impl IntoResponses for CancelProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        use Code::{DatabaseUnavailable, InvalidId, TaskEnded, TaskNotFound};
+        problem::responses(&[InvalidId, TaskNotFound, TaskEnded, DatabaseUnavailable])
+    }
+}
+
+fn kinds() -> Object {
+    words(Kind::ALL.map(Kind::name))
+}
+
+fn statuses() -> Object {
+    words(Status::ALL.map(Status::name))
+}
+
+fn words<const N: usize>(words: [&'static str; N]) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+/// A task that has succeeded, for OpenAPI.
+pub fn example() -> Value {
+    json!({
+        "id": "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d", "kind": "md5", "status": "succeeded",
+        "created": "2026-01-02T03:04:05.678901Z", "started": "2026-01-02T03:04:05.680002Z",
+        "finished": "2026-01-02T03:04:05.681003Z", "attempt": 1,
+        "input": {"filename": "a.txt", "size": 3, "content_type": "text/plain"},
+        "result": {"md5": "900150983cd24fb0d6963f7d28e17f72"}, "error": null,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn patience(query: &str, prefer: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_str(prefer).unwrap());
+        Patience::of(query, &headers).ok().map(|patience| patience.0)
+    }
+
+    #[test]
+    fn a_wait_is_between_0_and_60_seconds() {
+        for (query, milliseconds) in [("", 0), ("wait=0", 0), ("wait=0.25", 250), ("wait=60", 60_000)] {
+            assert_eq!(patience(query, ""), Some(Duration::from_millis(milliseconds)), "{query}");
+        }
+        for wait in ["", "-1", "60.001", "1e1", "NaN", "inf", "abc", "1s", "+1", ".", "1.2.3", "%20"] {
+            assert_eq!(patience(&format!("wait={wait}"), ""), None, "{wait}");
+        }
+        assert_eq!(patience("wait=1&wait=2", ""), None);
+    }
+
+    #[test]
+    fn a_preference_is_met_as_far_as_it_can_be() {
+        for (prefer, seconds) in [
+            ("wait=10", 10),
+            ("respond-async, Wait = 5", 5),
+            ("wait=100", 60),
+            ("wait=soon", 0),
+            ("waiting=3", 0),
+            ("wait", 0),
+        ] {
+            assert_eq!(patience("", prefer), Some(Duration::from_secs(seconds)), "{prefer}");
+        }
+        assert_eq!(patience("wait=1", "wait=10"), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_page_is_refused_for_each_parameter_that_is_wrong() {
+        for query in
+            ["limit=0", "limit=1001", "limit=-1", "limit=1e9", "limit=abc", "after=abc", "kind=x", "status=x"]
+        {
+            let parameters = Query::<ListParameters>::from_query(query).unwrap();
+            assert!(parameters.filter().is_err(), "{query}");
+        }
+        let parameters = Query::<ListParameters>::from_query("limit=1000&kind=md5&status=failed").unwrap();
+        assert_eq!(parameters.filter().unwrap().limit, 1000);
+    }
+}

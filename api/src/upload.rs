@@ -1,0 +1,135 @@
+//! Takes an upload in, from a form or as a bare body. What it becomes is its kind's business.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use task_data::Intake;
+
+use crate::admission::Admitted;
+use crate::body::Body;
+use crate::filename;
+use crate::multipart::{self, Form, MAX_HEAD, MAX_PARTS, Part};
+use crate::problem::{Code, Problem};
+use crate::server::Api;
+
+/// Bytes of a form's field that is no file.
+const MAX_FIELD: usize = 4 << 10;
+/// What a form's body may have beside the file.
+const AROUND_FILE: u64 = (MAX_PARTS * (MAX_HEAD + MAX_FIELD)) as u64;
+
+/// An upload that has come in whole.
+pub struct Upload<'a> {
+    pub intake: Intake,
+    pub filename: Option<String>,
+    pub content_type: Option<String>,
+    /// Holds the upload's place until it has become a task.
+    _admitted: Admitted<'a>,
+}
+
+/// The one part `file` of a form.
+///
+/// # Errors
+/// A refusal; nothing of the upload remains then.
+pub async fn from_form<'a>(
+    api: &'a Api,
+    request: &HttpRequest,
+    body: &mut Body,
+) -> Result<Upload<'a>, Problem> {
+    let boundary = multipart::boundary(request.headers())?;
+    let mut admitted = Some(admit(api, request, AROUND_FILE).await?);
+    let mut form = Form::new(body, &boundary);
+
+    let mut upload = None;
+    while let Some(part) = form.part().await? {
+        if part.name != b"file" {
+            skip_field(&mut form).await?;
+            continue;
+        }
+        let admitted = admitted.take().ok_or(Code::MultipleFiles)?;
+        upload = Some(read_file(api, admitted, &mut form, part).await?);
+    }
+    upload.ok_or_else(|| Code::MissingFile.into())
+}
+
+/// The request's body, as `curl -T` sends it.
+///
+/// # Errors
+/// A refusal; nothing of the upload remains then.
+pub async fn from_body<'a>(
+    api: &'a Api,
+    request: &HttpRequest,
+    name: &str,
+    body: &mut Body,
+) -> Result<Upload<'a>, Problem> {
+    let filename = filename::kept(&filename::unescaped(name), Code::InvalidParameter)?;
+    let content_type = request.headers().get(CONTENT_TYPE).map(|value| filename::shown(value.as_bytes()));
+    let mut receiver = Receiver::new(api, admit(api, request, 0).await?);
+    while let Some(chunk) = body.chunk().await? {
+        receiver.take(chunk).await?;
+    }
+    Ok(receiver.upload(filename, content_type))
+}
+
+async fn admit<'a>(api: &'a Api, request: &HttpRequest, around: u64) -> Result<Admitted<'a>, Problem> {
+    if api.is_draining() {
+        return Err(Code::Overloaded.because("The server is stopping."));
+    }
+    // Whose digest would it be: that of what came, or of what is in it?
+    if request.headers().contains_key(CONTENT_ENCODING) {
+        return Err(Code::UnsupportedMediaType.because("Send the upload without Content-Encoding."));
+    }
+    let length = request.headers().get(CONTENT_LENGTH);
+    api.admission.admit(length.and_then(|length| length.to_str().ok()?.parse().ok()), around).await
+}
+
+async fn read_file<'a>(
+    api: &'a Api,
+    admitted: Admitted<'a>,
+    form: &mut Form<'_>,
+    part: Part,
+) -> Result<Upload<'a>, Problem> {
+    let filename = filename::kept(part.filename.as_deref().unwrap_or_default(), Code::InvalidMultipart)?;
+    let content_type = part.content_type.map(|sent| filename::shown(&sent));
+    let mut receiver = Receiver::new(api, admitted);
+    while let Some(chunk) = form.data().await? {
+        receiver.take(chunk).await?;
+    }
+    // A browser sends an empty name and no bytes when no file was chosen.
+    if receiver.intake.size() == 0 && part.filename.is_some_and(|name| name.is_empty()) {
+        return Err(Code::MissingFile.because("No file was chosen."));
+    }
+    Ok(receiver.upload(filename, content_type))
+}
+
+async fn skip_field(form: &mut Form<'_>) -> Result<(), Problem> {
+    let mut bytes = 0;
+    while let Some(chunk) = form.data().await? {
+        bytes += chunk.len();
+        if bytes > MAX_FIELD {
+            let limit = format!("A field that isn't `file` has at most {MAX_FIELD} bytes.");
+            return Err(Code::InvalidMultipart.because(limit));
+        }
+    }
+    Ok(())
+}
+
+/// An upload that is coming in.
+struct Receiver<'a> {
+    admitted: Admitted<'a>,
+    intake: Intake,
+}
+
+impl<'a> Receiver<'a> {
+    fn new(api: &Api, admitted: Admitted<'a>) -> Self {
+        Self { admitted, intake: api.life.take_in() }
+    }
+
+    async fn take(&mut self, chunk: Bytes) -> Result<(), Problem> {
+        self.admitted.grow(chunk.len() as u64).await?;
+        Ok(self.intake.write(chunk).await?)
+    }
+
+    fn upload(self, filename: Option<String>, content_type: Option<String>) -> Upload<'a> {
+        Upload { intake: self.intake, filename, content_type, _admitted: self.admitted }
+    }
+}

@@ -1,0 +1,361 @@
+//! The HTTP client of the client commands: hand a file in, wait for its digest, read a task.
+//!
+//! Nothing is hashed here and nothing is printed. What may pass (a server that is starting, full or restarting) is
+//! tried again; every upload carries an `Idempotency-Key`, so one that is repeated after a lost answer is one task.
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{CONTENT_LENGTH, RETRY_AFTER};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+pub use self::error::{ClientError, UrlError};
+use self::error::{one_line, root_cause};
+use self::patience::Series;
+use self::upload::{Body, Upload};
+
+mod error;
+mod patience;
+mod upload;
+
+/// What the server is asked to wait for a task to end; polls are repeated.
+const WAIT: Duration = Duration::from_secs(30);
+/// A request on whose connection nothing moves for this long is given up. Longer than [`WAIT`].
+const SILENCE: Duration = Duration::from_secs(90);
+/// Polls of a server that doesn't wait come no faster than this.
+const POLL_AT_MOST_EVERY: Duration = Duration::from_millis(250);
+
+/// RFC 3986's unreserved characters stay, all others are escaped.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Which server the client commands talk to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerArgs {
+    /// The server to talk to
+    #[arg(
+        long,
+        env = "COATCHECK_URL",
+        alias = "coatcheck-url",
+        value_name = "COATCHECK_URL",
+        default_value = "http://127.0.0.1:9000"
+    )]
+    pub url: String,
+}
+
+/// One server. Shared by all that a command has under way.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    /// How messages name the server: its address without a password.
+    name: String,
+    meter: Arc<Meter>,
+    /// Requests that got through. While it stands still, the server takes nothing.
+    answers: AtomicU64,
+    /// The value of `answers` at which someone's patience ended: until it changes, the others needn't wait too.
+    gave_up_at: AtomicU64,
+}
+
+/// What is under way, for a progress bar.
+#[derive(Debug, Default)]
+pub struct Meter {
+    sent: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Meter {
+    /// Bytes of files handed over so far. Falls when an upload has to begin again.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Why it isn't going on, while it isn't.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
+    }
+
+    fn take_back(&self, bytes: u64) {
+        self.sent.fetch_sub(bytes, Relaxed);
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+impl Client {
+    /// # Errors
+    /// When `COATCHECK_URL` can't be the address of a server.
+    pub fn new(server: &ServerArgs) -> Result<Self, UrlError> {
+        let base = base_url(&server.url)?;
+        let http = reqwest::Client::builder()
+            // A proxy from the environment would be asked for 127.0.0.1 too.
+            .no_proxy()
+            // An upload can't be replayed to another place, and nothing of ours redirects.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .tcp_keepalive(Duration::from_secs(30))
+            .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| UrlError(root_cause(&error)))?;
+        let mut shown = base.clone();
+        let _ = shown.set_password(None);
+        let _ = shown.set_username("");
+        Ok(Self {
+            http,
+            base,
+            name: shown.as_str().trim_end_matches('/').to_owned(),
+            meter: Arc::default(),
+            answers: AtomicU64::new(0),
+            gave_up_at: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Hands a file in and gives the ticket: the id of its task.
+    ///
+    /// The file is streamed, whatever its size. `path` may also be a pipe or a device.
+    ///
+    /// # Errors
+    /// When the file can't be read, the server refuses it, or it takes nothing for a minute.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, the task may exist or not.
+    pub async fn put(&self, path: &Path) -> Result<Uuid, ClientError> {
+        let url = self.url(&["md5", &upload::name(path)]);
+        let key = Uuid::new_v4().to_string();
+        let mut upload = Upload::open(path).await.map_err(ClientError::Read)?;
+        let text = self
+            .patiently(async || {
+                let body = upload.body(&self.meter).await.map_err(ClientError::Read)?;
+                let Some(Body { stream, len, sent, fault }) = body else { return Err(ClientError::ReadOnce) };
+                let mut request = self.http.put(url.clone()).header("Idempotency-Key", &key);
+                if let Some(bytes) = len {
+                    request = request.header(CONTENT_LENGTH, bytes);
+                }
+                let answer = self.answer(request.body(stream), &sent).await;
+                // A reader's error reaches us only as "the request failed"; its own words are better.
+                let answer = fault.take().map_or(answer, |fault| Err(ClientError::Read(fault)));
+                if answer.is_err() {
+                    self.meter.take_back(sent.load(Relaxed));
+                }
+                answer
+            })
+            .await?;
+        task(&text)
+            .and_then(|task| task["id"].as_str()?.parse().ok())
+            .ok_or_else(|| self.foreign(StatusCode::ACCEPTED))
+    }
+
+    /// The task as the server gives it: JSON text.
+    ///
+    /// # Errors
+    /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or what keeps the server from answering.
+    pub async fn task(&self, id: &str) -> Result<String, ClientError> {
+        let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId)?;
+        let url = self.url(&["tasks", &id.to_string()]);
+        Ok(self.read(&url).await?.0)
+    }
+
+    /// Waits, however long it takes, until the task has ended, and gives the digest: 32 hex digits.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] when it ended without one, or what keeps the server from answering.
+    pub async fn wait(&self, id: Uuid) -> Result<String, ClientError> {
+        let mut url = self.url(&["md5", &id.to_string()]);
+        url.set_query(Some(&format!("wait={}", WAIT.as_secs())));
+        loop {
+            let begun = Instant::now();
+            let task = self.read(&url).await?.1;
+            match task["status"].as_str() {
+                Some("pending" | "running") => {
+                    sleep(POLL_AT_MOST_EVERY.saturating_sub(begun.elapsed())).await;
+                }
+                Some("succeeded") => {
+                    let digest = task["result"]["md5"].as_str().filter(|digest| is_md5(digest));
+                    return digest.map(str::to_owned).ok_or_else(|| self.foreign(StatusCode::OK));
+                }
+                Some(ended) => {
+                    let error = &task["error"];
+                    let why =
+                        error["detail"].as_str().or(error["code"].as_str()).unwrap_or("no reason given");
+                    return Err(ClientError::Failed(one_line(&format!("the task ended as {ended}: {why}"))));
+                }
+                None => return Err(self.foreign(StatusCode::OK)),
+            }
+        }
+    }
+
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut path = self.base.path().trim_end_matches('/').to_owned();
+        path.push_str("/api/v1");
+        for segment in segments {
+            path.push('/');
+            path.extend(utf8_percent_encode(segment, SEGMENT));
+        }
+        let mut url = self.base.clone();
+        url.set_path(&path);
+        url
+    }
+
+    fn foreign(&self, status: StatusCode) -> ClientError {
+        ClientError::Foreign { server: self.name.clone(), status }
+    }
+
+    /// A task, as text and as value.
+    async fn read(&self, url: &Url) -> Result<(String, Value), ClientError> {
+        let nothing_sent = AtomicU64::new(0);
+        let text =
+            self.patiently(async || self.answer(self.http.get(url.clone()), &nothing_sent).await).await?;
+        let task = task(&text).ok_or_else(|| self.foreign(StatusCode::OK))?;
+        Ok((text, task))
+    }
+
+    /// Tries until it succeeds, is refused, or patience ends.
+    async fn patiently<T>(
+        &self,
+        mut attempt: impl AsyncFnMut() -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let mut series = Series::new(self.answers.load(Relaxed));
+        loop {
+            let begun = Instant::now();
+            let error = match attempt().await {
+                Err(error) if error.is_passing() => error,
+                ended => {
+                    self.answers.fetch_add(1, Relaxed);
+                    self.meter.set_trouble(None);
+                    return ended;
+                }
+            };
+            let answers = self.answers.load(Relaxed);
+            let Some(pause) = series.pause(&error, begun.elapsed(), answers) else {
+                self.gave_up_at.store(answers, Relaxed);
+                return Err(error);
+            };
+            if self.gave_up_at.load(Relaxed) == answers {
+                return Err(error);
+            }
+            self.meter.set_trouble(Some(error.to_string()));
+            sleep(pause).await;
+        }
+    }
+
+    /// Sends a request and reads the whole answer; `sent` tells whether an upload still moves.
+    async fn answer(&self, request: RequestBuilder, sent: &AtomicU64) -> Result<String, ClientError> {
+        let lost = |source: reqwest::Error| ClientError::Lost {
+            server: self.name.clone(),
+            source: source.without_url(),
+        };
+        let mut exchange = pin!(async {
+            let response = request.send().await.map_err(lost)?;
+            let (status, retry_after) = (response.status(), retry_after(&response));
+            let text = response.text().await.map_err(lost)?;
+            if status.is_success() { Ok(text) } else { Err(self.refusal(status, &text, retry_after)) }
+        });
+        let (mut seen, mut moved) = (sent.load(Relaxed), Instant::now());
+        while moved.elapsed() < SILENCE {
+            if let Ok(answer) = timeout(Duration::from_secs(1), &mut exchange).await {
+                return answer;
+            }
+            let now = sent.load(Relaxed);
+            if now != seen {
+                (seen, moved) = (now, Instant::now());
+            }
+        }
+        Err(ClientError::Silent { server: self.name.clone() })
+    }
+
+    fn refusal(&self, status: StatusCode, text: &str, retry_after: Option<Duration>) -> ClientError {
+        let problem: Value = serde_json::from_str(text).unwrap_or_default();
+        let words = problem["detail"].as_str().or(problem["title"].as_str());
+        let code = problem["code"].as_str();
+        let reason = words.map(|words| {
+            format!("{} ({})", one_line(words.trim_end_matches('.')), code.unwrap_or(status.as_str()))
+        });
+        match (status.as_u16(), code, reason) {
+            (429 | 502..=504, _, reason) => ClientError::Busy {
+                reason: reason.unwrap_or_else(|| format!("{} (COATCHECK_URL) answers {status}", self.name)),
+                retry_after,
+            },
+            (_, Some("task-not-found"), _) => ClientError::UnknownTask,
+            (_, Some("invalid-id"), _) => ClientError::NotAnId,
+            (.., Some(reason)) => ClientError::Refused(reason),
+            (.., None) => self.foreign(status),
+        }
+    }
+}
+
+fn base_url(given: &str) -> Result<Url, UrlError> {
+    // What holds a password is not repeated.
+    let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
+    let url = Url::parse(given).map_err(|error| UrlError(format!("{shown}: {error}")))?;
+    match url.scheme() {
+        "http" if url.query().is_none() && url.fragment().is_none() => Ok(url),
+        "http" => Err(UrlError(format!("{shown} has a query or a fragment"))),
+        "https" => Err(UrlError(format!("{shown} needs TLS, which this build doesn't have"))),
+        _ => Err(UrlError(format!("{shown} does not begin with http://"))),
+    }
+}
+
+fn task(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().filter(Value::is_object)
+}
+
+fn is_md5(digest: &str) -> bool {
+    digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `Retry-After` in seconds; its other form, a date, is left to the back-off.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: u32 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(url: &str) -> Client {
+        Client::new(&ServerArgs { url: url.to_owned() }).unwrap()
+    }
+
+    #[test]
+    fn a_file_name_is_one_segment_of_the_path() {
+        let server = client("http://127.0.0.1:9000/");
+
+        let url = server.url(&["md5", "a/b\\c?d#e%2e é\n"]);
+
+        assert_eq!(url.as_str(), "http://127.0.0.1:9000/api/v1/md5/a%2Fb%5Cc%3Fd%23e%252e%20%C3%A9%0A");
+    }
+
+    #[test]
+    fn a_server_may_live_below_a_path() {
+        assert_eq!(client("http://host/coat/").url(&["tasks"]).as_str(), "http://host/coat/api/v1/tasks");
+    }
+
+    #[test]
+    fn a_wrong_address_is_told_with_its_setting_and_without_its_password() {
+        for wrong in
+            ["", "127.0.0.1:9000", "localhost:9000", "http://", "ftp://h", "http://h:99999", "http://h/?a"]
+        {
+            let error = base_url(wrong).unwrap_err().to_string();
+            assert!(error.starts_with("COATCHECK_URL ") && !error.contains('\n'), "{error}");
+        }
+        assert!(!base_url("ftp://me:secret@host").unwrap_err().to_string().contains("secret"));
+        assert!(!client("http://me:secret@host").name.contains("secret"));
+    }
+}

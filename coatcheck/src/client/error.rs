@@ -1,0 +1,75 @@
+//! What can go wrong on the way, each in words of one line.
+
+use std::io;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+/// `COATCHECK_URL` is at fault; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("COATCHECK_URL must be an address like http://127.0.0.1:9000: {0}")]
+pub struct UrlError(pub(super) String);
+
+/// Why the server did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The file can't be read. Nothing was handed in.
+    #[error("{}", without_number(.0))]
+    Read(#[source] io::Error),
+    /// A pipe or device was cut short in the middle: what was read from it is gone.
+    #[error("the upload was cut short, and what is no regular file can't be sent twice")]
+    ReadOnce,
+    /// No connection, or it broke. Passes, perhaps.
+    #[error("no answer from {server} (COATCHECK_URL): {}", root_cause(.source))]
+    Lost {
+        server: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The connection stands, but nothing has moved on it for longer than patience lasts.
+    #[error("no answer from {server} (COATCHECK_URL): nothing moves any more")]
+    Silent { server: String },
+    /// The server asks for another try later.
+    #[error("{reason}")]
+    Busy { reason: String, retry_after: Option<Duration> },
+    /// The server refuses, in its words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("there is no such task")]
+    UnknownTask,
+    #[error("this is no task id")]
+    NotAnId,
+    /// Someone else's answer, most likely.
+    #[error("{server} answered {status}, and not as Coatcheck does: is COATCHECK_URL right?")]
+    Foreign { server: String, status: StatusCode },
+    /// The task ended without a digest; why.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl ClientError {
+    /// Whether the same request may succeed later.
+    pub(super) const fn is_passing(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Busy { .. })
+    }
+}
+
+/// What lies at the bottom says most: "Connection refused", below four layers of "error sending request".
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.downcast_ref().map_or_else(|| cause.to_string(), without_number)
+}
+
+/// "No such file or directory", without " (os error 2)".
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
+}
+
+/// For words that aren't ours.
+pub(super) fn one_line(text: &str) -> String {
+    text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}

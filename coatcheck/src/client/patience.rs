@@ -1,0 +1,79 @@
+//! How long and how often a request is tried again.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::ClientError;
+
+/// How long tries go on while the server takes nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// The tries of one request.
+pub struct Series {
+    tries: u32,
+    spent: Duration,
+    answers: u64,
+}
+
+impl Series {
+    pub const fn new(answers: u64) -> Self {
+        Self { tries: 0, spent: Duration::ZERO, answers }
+    }
+
+    /// How long to pause before the next try; `None` when there is none.
+    pub fn pause(&mut self, error: &ClientError, took: Duration, answers: u64) -> Option<Duration> {
+        let mut asked = Duration::ZERO;
+        if let ClientError::Busy { retry_after, .. } = error {
+            asked = retry_after.unwrap_or_default();
+            // A full server that takes others' files will take this one too.
+            if answers != self.answers {
+                *self = Self::new(answers);
+            }
+        }
+        // An upload of hours that breaks at its end hasn't used the patience up.
+        self.spent += took.min(LONGEST_PAUSE);
+        let left = PATIENCE.checked_sub(self.spent).filter(|left| !left.is_zero())?;
+        let backoff = FIRST_PAUSE.saturating_mul(1 << self.tries.min(16)).min(LONGEST_PAUSE);
+        let pause = backoff.max(asked).mul_f64(jitter()).max(asked).min(left);
+        self.tries += 1;
+        self.spent += pause;
+        Some(pause)
+    }
+}
+
+/// Between 0.5 and 1.5, evenly.
+fn jitter() -> f64 {
+    0.5 + f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_end_after_a_minute() {
+        let busy = ClientError::Busy { reason: String::new(), retry_after: None };
+        let mut series = Series::new(0);
+
+        let pauses: Vec<_> = std::iter::from_fn(|| series.pause(&busy, Duration::ZERO, 0)).collect();
+
+        assert_eq!(pauses.iter().sum::<Duration>(), PATIENCE);
+        assert!(pauses.len() > 8 && pauses[0] <= FIRST_PAUSE.mul_f64(1.5), "{pauses:?}");
+    }
+
+    #[test]
+    fn the_server_s_word_is_waited_for_and_others_success_renews_the_patience() {
+        let busy = ClientError::Busy { reason: String::new(), retry_after: Some(Duration::from_secs(25)) };
+        let mut series = Series::new(0);
+
+        let pauses = [0, 0, 1, 1].map(|answers| series.pause(&busy, Duration::ZERO, answers));
+
+        assert!(
+            pauses.iter().all(|pause| pause.is_some_and(|pause| pause >= Duration::from_secs(20))),
+            "{pauses:?}"
+        );
+    }
+}

@@ -1,0 +1,199 @@
+//! A file on its way to the server: its name, and its bytes as a stream that can begin anew.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use super::Meter;
+
+/// Read at once. What is shorter is sent from memory.
+const CHUNK: usize = 256 * 1024;
+/// What the server takes as a file name, and most file systems too.
+const LONGEST_NAME: usize = 255;
+/// An extension longer than this isn't kept when a name has to be shortened.
+const LONGEST_EXTENSION: usize = 16;
+
+/// A file that is open, its first bytes read.
+pub struct Upload {
+    path: PathBuf,
+    /// The first bytes: all of them, if `rest` was never there.
+    head: Bytes,
+    is_whole: bool,
+    rest: Option<Rest>,
+}
+
+/// What comes after the head.
+struct Rest {
+    file: File,
+    /// `None` when only the end will tell: a pipe, or a file that doesn't know its size (`/proc`).
+    left: Option<u64>,
+}
+
+/// What is sent in one try.
+pub struct Body {
+    pub stream: reqwest::Body,
+    pub len: Option<u64>,
+    /// Bytes handed over so far.
+    pub sent: Arc<AtomicU64>,
+    pub fault: Fault,
+}
+
+/// The error of the reader, if one cut the stream short.
+#[derive(Clone, Default)]
+pub struct Fault(Arc<Mutex<Option<io::Error>>>);
+
+impl Fault {
+    pub fn take(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps the error and gives a copy for the stream.
+    fn keep(&self, error: io::Error) -> io::Error {
+        let copy = io::Error::from(error.kind());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        copy
+    }
+}
+
+impl Upload {
+    pub async fn open(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path).await?;
+        let mut head = Vec::new();
+        (&mut file).take(CHUNK as u64).read_to_end(&mut head).await?;
+        let read = head.len() as u64;
+        let is_whole = head.len() < CHUNK;
+        let mut rest = None;
+        if !is_whole {
+            // The size of a file that grows is what it was now; that of one in `/proc` is said to be 0.
+            let metadata = file.metadata().await?;
+            let left = metadata.len().checked_sub(read).filter(|_| metadata.is_file());
+            rest = Some(Rest { file, left });
+        }
+        Ok(Self { path: path.to_owned(), head: head.into(), is_whole, rest })
+    }
+
+    /// The bytes from their beginning; `None` when they can't be had twice.
+    pub async fn body(&mut self, meter: &Arc<Meter>) -> io::Result<Option<Body>> {
+        if !self.is_whole && self.rest.is_none() {
+            if !tokio::fs::metadata(&self.path).await?.is_file() {
+                return Ok(None);
+            }
+            *self = Self::open(&self.path).await?;
+        }
+        let rest = self.rest.take();
+        let len = match &rest {
+            Some(rest) => rest.left.map(|left| left + self.head.len() as u64),
+            None => Some(self.head.len() as u64),
+        };
+        let sent = Arc::new(AtomicU64::new(0));
+        let fault = Fault::default();
+        let stream = stream::try_unfold((Some(self.head.clone()), rest), {
+            let (meter, sent, fault) = (meter.clone(), sent.clone(), fault.clone());
+            move |(head, mut rest)| {
+                let (meter, sent, fault) = (meter.clone(), sent.clone(), fault.clone());
+                async move {
+                    let chunk = match (head, &mut rest) {
+                        (Some(head), _) => Ok(head),
+                        (None, Some(rest)) => rest.chunk().await,
+                        (None, None) => Ok(Bytes::new()),
+                    };
+                    let chunk = chunk.map_err(|error| fault.keep(error))?;
+                    sent.fetch_add(chunk.len() as u64, Relaxed);
+                    meter.add(chunk.len() as u64);
+                    Ok::<_, io::Error>((!chunk.is_empty()).then_some((chunk, (None, rest))))
+                }
+            }
+        });
+        Ok(Some(Body { stream: reqwest::Body::wrap_stream(stream), len, sent, fault }))
+    }
+}
+
+impl Rest {
+    /// The next bytes; none at the end.
+    async fn chunk(&mut self) -> io::Result<Bytes> {
+        let want = self.left.map_or(CHUNK as u64, |left| left.min(CHUNK as u64));
+        let mut chunk = BytesMut::with_capacity(CHUNK);
+        (&mut self.file).take(want).read_buf(&mut chunk).await?;
+        if let Some(left) = &mut self.left {
+            if chunk.is_empty() && *left > 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "it became shorter while it was sent",
+                ));
+            }
+            *left = left.saturating_sub(chunk.len() as u64);
+        }
+        Ok(chunk.freeze())
+    }
+}
+
+/// What the server is told as the file's name: the last segment of the path, as text, in at most 255 bytes.
+pub fn name(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if name.is_empty() {
+        return "file".to_owned();
+    }
+    shorten(&name)
+}
+
+/// Cuts the stem, so that the extension stays.
+fn shorten(name: &str) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let (stem, extension) = match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= LONGEST_EXTENSION => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let stem = &stem[..stem.floor_char_boundary(LONGEST_NAME - extension.len())];
+    format!("{stem}{extension}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_last_segment_of_the_path() {
+        assert_eq!(name(Path::new("/a/b/c.txt")), "c.txt");
+        assert_eq!(name(Path::new("a\nb")), "a\nb");
+        assert_eq!(name(Path::new(OsStr::from_bytes(b"x/\xffz"))), "\u{fffd}z");
+        assert_eq!(name(Path::new("")), "file");
+        assert_eq!(name(Path::new("/dev/..")), "file");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_extension_and_whole_characters() {
+        let long = format!("{}.tar", "é".repeat(300));
+
+        let short = shorten(&long);
+
+        assert_eq!(short.len(), 254);
+        assert!(short.ends_with("é.tar"));
+    }
+
+    #[test]
+    fn a_name_of_255_bytes_stays() {
+        let fits = "x".repeat(255);
+        assert_eq!(shorten(&fits), fits);
+        assert_eq!(shorten(&"x".repeat(256)), fits);
+        assert_eq!(shorten(&format!(".{}", "x".repeat(300))).len(), 255);
+        assert_eq!(shorten(&format!("a.{}", "x".repeat(300))).len(), 255);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf_8_may_need_the_cut() {
+        let long = vec![0xff; 255];
+        let short = name(Path::new(OsStr::from_bytes(&long)));
+        assert_eq!(short, "\u{fffd}".repeat(85));
+    }
+}

@@ -1,0 +1,123 @@
+//! `coatcheck get`: what became of a ticket.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::client::{Client, ClientError, ServerArgs};
+
+/// Show the task behind a ticket, as JSON
+///
+/// Prints the task as the server gives it: its status (pending, running, succeeded, failed or cancelled), what was
+/// handed in, and the result once there is one. It doesn't wait: ask again, or hand files in with `coatcheck put`,
+/// which does.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 the task was printed; 1 there is no such task, or the server doesn't answer; 2 what was given is no \
+id or no address.
+
+Examples:
+  coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d
+  coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d | jq -r .result.md5
+  COATCHECK_URL=http://hasher:9000 coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d")]
+pub struct GetArgs {
+    /// The id that was given when the work was handed in
+    #[arg(value_name = "ID")]
+    id: String,
+
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Runs the command; its exit status.
+pub async fn run(args: GetArgs) -> ExitCode {
+    let client = match Client::new(&args.server) {
+        Ok(client) => client,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(2);
+        }
+    };
+    match client.task(args.id.trim()).await {
+        Ok(task) => match io::stdout().write_all(indented(&task).as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            complain(&format!("{}: {error}", args.id.escape_debug()));
+            ExitCode::from(if matches!(error, ClientError::NotAnId) { 2 } else { 1 })
+        }
+    }
+}
+
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "coatcheck: {text}");
+}
+
+/// Valid JSON, laid out anew with its fields in the order they have: reading it into a map would sort them.
+fn indented(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut depth = 0;
+    let (mut in_string, mut is_escaped) = (false, false);
+    let mut previous = None;
+    for c in json.chars() {
+        if in_string {
+            out.push(c);
+            in_string = is_escaped || c != '"';
+            is_escaped = c == '\\' && !is_escaped;
+            continue;
+        }
+        if c.is_ascii_whitespace() {
+            continue;
+        }
+        let is_closing = matches!(c, '}' | ']');
+        let was_opening = matches!(previous, Some('{' | '['));
+        if is_closing {
+            depth -= 1;
+        }
+        // `{}` and `[]` stay together.
+        if previous == Some(',') || was_opening != is_closing && (was_opening || is_closing) {
+            new_line(&mut out, depth);
+        }
+        out.push(c);
+        match c {
+            '{' | '[' => depth += 1,
+            ':' => out.push(' '),
+            '"' => in_string = true,
+            _ => {}
+        }
+        previous = Some(c);
+    }
+    out.push('\n');
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn fields_keep_their_order_and_texts_their_characters() {
+        let json = r#"{"z":"a{b}, \"c\\","a":[1,{"x":null}],"e":{}, "f":[ ] ,"n":1.0}"#;
+
+        let expected = r#"{
+  "z": "a{b}, \"c\\",
+  "a": [
+    1,
+    {
+      "x": null
+    }
+  ],
+  "e": {},
+  "f": [],
+  "n": 1.0
+}
+"#;
+        assert_eq!(indented(json), expected);
+        assert_eq!(indented(expected), expected);
+    }
+}

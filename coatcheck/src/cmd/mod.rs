@@ -1,0 +1,5 @@
+//! One file a command.
+
+pub mod get;
+pub mod migrate;
+pub mod put;

@@ -1,0 +1,89 @@
+//! Reading the command line and the environment: what is wrong is one line that names the setting, exit 2.
+
+use std::env;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Parser};
+
+/// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
+const SECRETS: [&str; 2] = ["DATABASE_URL", "AMQP_URL"];
+
+/// Parses the command line, or says what is wrong with it.
+pub fn parse<T: Parser>() -> Result<T, ExitCode> {
+    let command = with_secret_files(T::command()).map_err(|line| refuse(&line))?;
+    let parsed = command.try_get_matches().and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Nobody reads it: nothing to tell anyone.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        _ => refuse(&one_line(&error.to_string())),
+    })
+}
+
+/// Says in one line why the program does not start.
+pub fn refuse(line: &str) -> ExitCode {
+    eprintln!("coatcheck: {line}");
+    ExitCode::from(2)
+}
+
+/// What clap says over several lines, up to its usage.
+fn one_line(text: &str) -> String {
+    let told = text.split("\n\nUsage:").next().unwrap_or(text).split("\n\nFor more information").next();
+    let words: Vec<&str> = told.unwrap_or(text).split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+/// The content of `NAME_FILE` becomes the default of `NAME`; so a flag and `NAME` itself go first.
+fn with_secret_files(mut command: Command) -> Result<Command, String> {
+    let secrets: Vec<Arg> =
+        command.get_arguments().filter(|arg| secret_name(arg).is_some()).cloned().collect();
+    for arg in secrets {
+        let Some(name) = secret_name(&arg) else { continue };
+        let Some(path) = env::var_os(format!("{name}_FILE")) else { continue };
+        let secret = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{name}_FILE: {}: {error}", path.to_string_lossy()))?;
+        let secret = secret.trim_end_matches(['\n', '\r']).to_owned();
+        command =
+            command.mut_arg(arg.get_id().clone(), |arg| arg.default_value(secret).hide_default_value(true));
+    }
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    for name in names {
+        let mut failure = None;
+        command = command.mut_subcommand(name, |sub| {
+            with_secret_files(sub.clone()).unwrap_or_else(|line| {
+                failure = Some(line);
+                sub
+            })
+        });
+        if let Some(line) = failure {
+            return Err(line);
+        }
+    }
+    Ok(command)
+}
+
+fn secret_name(arg: &Arg) -> Option<&str> {
+    arg.get_env()?.to_str().filter(|name| SECRETS.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clap_says_is_one_line_that_names_the_setting() {
+        let error = crate::Cli::try_parse_from(["coatcheck", "--max-attempts", "0"]).unwrap_err();
+
+        let line = one_line(&error.to_string());
+
+        assert!(line.contains("MAX_ATTEMPTS") && !line.contains('\n'), "{line}");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <crate::Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,244 @@
+//! One step of writing what is owed. The order in it is what makes "exactly one line" true; each place says why.
+//!
+//! Absent: waiting, retrying, and any state kept from one step to the next. All that a step knows it reads from the
+//! ledger and the file, so a step may be killed anywhere and the next one, anybody's, ends what it began.
+
+use std::collections::HashSet;
+use std::fs::File;
+
+use crate::append::{self, Tail, Text};
+use crate::error::{LogError, SettleError};
+use crate::ledger::{Entry, Head, Ledger};
+use crate::read::{Batch, Rest, check_before, lines_after};
+use crate::rotation::{find_file_of, first_head, is_file_of};
+use crate::{Guard, SharedLog};
+
+/// How many entries are written at once.
+const APPEND_LINES: usize = 1000;
+
+/// How a step went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Settled {
+    /// Someone else has the log. They may be writing your lines; look again later.
+    Busy,
+    /// The step was made.
+    Done(Done),
+}
+
+/// What a step has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Entries whose line was appended, read back and marked.
+    pub written: usize,
+    /// Entries whose line was there already, whole, and was marked: its writer died before it could.
+    pub found: usize,
+    /// Lines that are nobody's in the ledger, among them those that a write without the lock has spoiled.
+    pub foreign: usize,
+    /// Half lines of ours that were completed.
+    pub completed: usize,
+    /// Half lines of others that were closed by a newline.
+    pub closed: usize,
+    /// Another file was begun.
+    pub begun: Option<Begun>,
+    /// There is more to do now: call again.
+    pub more: bool,
+}
+
+/// Why a file was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It is the first.
+    First,
+    /// The one before was renamed and is complete.
+    AfterRotation,
+    /// The one before is gone, or its settled content is: deleted, emptied, replaced or moved elsewhere.
+    AfterLoss,
+}
+
+impl SharedLog {
+    /// Writes what the ledger owes, a thousand lines at most. Never waits for the lock.
+    ///
+    /// # Errors
+    /// Those of [`try_lock`](Self::try_lock), of reading, writing and flushing (see [`LogError`] for what to do), of
+    /// the ledger, and [`SettleError::BadLine`].
+    pub fn settle<L: Ledger>(&self, ledger: &mut L) -> Result<Settled, SettleError<L::Error>> {
+        match self.try_lock()? {
+            Some(guard) => Step { ledger, done: Done::default() }.make(self, &guard),
+            None => Ok(Settled::Busy),
+        }
+    }
+}
+
+struct Step<'l, L> {
+    ledger: &'l mut L,
+    done: Done,
+}
+
+/// What may be appended to a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// The rest of a torn line: the file was rotated.
+    Tail,
+    /// That and all that is owed.
+    Everything,
+}
+
+impl<L: Ledger> Step<'_, L> {
+    fn make(mut self, log: &SharedLog, guard: &Guard) -> Result<Settled, SettleError<L::Error>> {
+        let is_all = match self.head_of_file(log, guard)? {
+            Some(head) => self.bring_up_to_date(guard.file(), &head, Scope::Everything)?,
+            None => false,
+        };
+        self.done.more |= !is_all;
+        Ok(Settled::Done(self.done))
+    }
+
+    /// The head for the log as it is now; a new one, if the file isn't the one that the stored head speaks of. `None`
+    /// if that takes another step.
+    fn head_of_file(
+        &mut self,
+        log: &SharedLog,
+        guard: &Guard,
+    ) -> Result<Option<Head>, SettleError<L::Error>> {
+        let stored = self.ledger.head().map_err(SettleError::Ledger)?;
+        let begun = match &stored {
+            None => Begun::First,
+            Some(head) if is_file_of(head, guard.file()).map_err(LogError::Io)? => return Ok(stored),
+            Some(old) => match find_file_of(old, &log.folder)? {
+                None => Begun::AfterLoss,
+                Some(rotated) => {
+                    // All its lines must be marked before the head leaves it: nobody looks there again.
+                    if !self.bring_up_to_date(&rotated, old, Scope::Tail)? {
+                        return Ok(None);
+                    }
+                    Begun::AfterRotation
+                }
+            },
+        };
+        // The file's name must be as durable as what will be marked as written in it.
+        append::sync(&File::open(&log.folder).map_err(LogError::Io)?)?;
+
+        // Before the first byte is written: should the file be rotated and its writer die right after that byte, the
+        // head leads to it.
+        let seen = stored.map(|head| head.generation);
+        let new = first_head(seen.unwrap_or(0) + 1, guard.file()).map_err(LogError::Io)?;
+        if !self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
+            // A dead process's begin has come in late. The next step sees what it stored.
+            return Ok(None);
+        }
+        self.done.begun = Some(begun);
+        Ok(Some(new))
+    }
+
+    /// Marks whose lines stand after the head, appends what is missing, and moves the head. False if that wasn't all.
+    fn bring_up_to_date(
+        &mut self,
+        file: &File,
+        head: &Head,
+        scope: Scope,
+    ) -> Result<bool, SettleError<L::Error>> {
+        let scanned = lines_after(file, head.committed).map_err(LogError::Io)?;
+        let found = self.recognize(&scanned)?;
+
+        let mut ids: Vec<L::Id> = found.iter().cloned().collect();
+        let mut end = scanned.end;
+        let mut is_all = scanned.rest != Rest::Unread;
+        if is_all {
+            let text = self.text_to_append(&scanned.rest, &found, head, scope)?;
+            if !text.bytes.is_empty() {
+                append::append(file, &text.bytes)?;
+
+                // Only what can be read back counts, and the head goes no further than that: someone without the lock
+                // may have written since the scan, and half a line of theirs would be skipped, or spoil ours.
+                let back = lines_after(file, scanned.end).map_err(LogError::Io)?;
+                let appended = text.len();
+                let written = text.found_in(&back);
+                self.done.written += written.len();
+                self.done.foreign += back.lines.len() + back.too_long - written.len();
+                is_all = written.len() == appended && back.rest != Rest::Unread;
+                ids.extend(written);
+                end = back.end;
+            }
+        }
+        if end == head.committed {
+            return Ok(is_all);
+        }
+
+        // Also when nothing was appended: the lines found were written by someone who may have died before this.
+        append::sync(file)?;
+        let tail_check = check_before(file, end).map_err(LogError::Io)?;
+        let moved_on = Head { committed: end, tail_check, ..*head };
+        let moved = self.ledger.commit(&ids, &moved_on).map_err(SettleError::Ledger)?;
+        Ok(is_all && moved)
+    }
+
+    /// The entries whose lines are among these.
+    fn recognize(&mut self, scanned: &Batch) -> Result<HashSet<L::Id>, SettleError<L::Error>> {
+        self.done.foreign += scanned.too_long;
+        if scanned.lines.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let lines: Vec<&[u8]> = scanned.lines.iter().map(Vec::as_slice).collect();
+        let recognized = self.ledger.recognize(&lines).map_err(SettleError::Ledger)?;
+        self.done.foreign += recognized.iter().filter(|id| id.is_none()).count();
+        let found: HashSet<L::Id> = recognized.into_iter().flatten().collect();
+        self.done.found += found.len();
+        Ok(found)
+    }
+
+    /// What is missing in the file, beginning with the end of its torn tail.
+    fn text_to_append(
+        &mut self,
+        rest: &Rest,
+        found: &HashSet<L::Id>,
+        head: &Head,
+        scope: Scope,
+    ) -> Result<Text<L::Id>, SettleError<L::Error>> {
+        // Read after the head and the scan, never before: a dead process's commit may come in at any moment. Had it
+        // come in between, its entries would still be owed here, with their lines before the head, out of sight.
+        let mut owed = self.ledger.owed(APPEND_LINES).map_err(SettleError::Ledger)?;
+        self.done.more |= owed.len() == APPEND_LINES;
+        // And if it hasn't come in yet, or never will, they are owed but their lines are there.
+        owed.retain(|entry| !found.contains(&entry.id));
+
+        let leaves_foreign_tail = match scope {
+            // Its writer may be about to end it; there is no hurry while nothing is to follow it.
+            Scope::Everything => owed.is_empty(),
+            // With nothing of ours in it, the file may be a stranger that got our deleted file's inode number.
+            Scope::Tail => head.committed == 0 && found.is_empty(),
+        };
+        let foreign_tail = if leaves_foreign_tail { Tail::Leave } else { Tail::Close };
+        let tail = match rest {
+            Rest::Torn(prefix) => match self.take_owner(prefix, &mut owed, found)? {
+                Some(entry) => Tail::Complete(entry, prefix.len()),
+                None => foreign_tail,
+            },
+            Rest::TornTooLong => foreign_tail,
+            Rest::Nothing | Rest::Unread => Tail::Leave,
+        };
+        self.done.completed += usize::from(matches!(tail, Tail::Complete(..)));
+        self.done.closed += usize::from(matches!(tail, Tail::Close));
+
+        if scope == Scope::Tail {
+            owed.clear();
+        }
+        Text::new(tail, owed).map_err(|entry| SettleError::BadLine { id: format!("{:?}", entry.id) })
+    }
+
+    /// The entry whose line begins with `prefix`, taken from `owed` if it is there.
+    fn take_owner(
+        &mut self,
+        prefix: &[u8],
+        owed: &mut Vec<Entry<L::Id>>,
+        found: &HashSet<L::Id>,
+    ) -> Result<Option<Entry<L::Id>>, SettleError<L::Error>> {
+        let begins_so = |entry: &Entry<L::Id>| entry.line.as_bytes().starts_with(prefix);
+        if let Some(index) = owed.iter().position(begins_so) {
+            return Ok(Some(owed.remove(index)));
+        }
+        // Not among the oldest: entries older than it may have come to be owed since its writer looked.
+        let owner = self.ledger.owed_beginning_with(prefix).map_err(SettleError::Ledger)?;
+        Ok(owner.filter(|entry| begins_so(entry) && !found.contains(&entry.id)))
+    }
+}

@@ -1,0 +1,20 @@
+//! What the crate promises, held against processes that are killed, files that are moved and others who write.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy takes helpers outside of #[test] for production code"
+)]
+
+mod child;
+mod file_ledger;
+mod foreign;
+mod hooked;
+mod killed;
+mod late;
+mod lock;
+mod loss;
+mod place;
+mod rotated;
+mod torn;

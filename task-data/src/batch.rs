@@ -1,0 +1,89 @@
+//! Batches: what has gathered while the previous one was under way, never a wait for its own sake.
+//!
+//! A lone item goes at once. Batches run on the runtime that started them, so a caller that goes away gives up
+//! its answer, never the work.
+
+use std::future::Future;
+
+use tokio::sync::{mpsc, oneshot};
+
+/// The batches' runtime has ended: the program is stopping, and whether the item was taken is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the program is stopping")]
+pub struct Stopped;
+
+/// Sends items to one function, many at a time.
+#[derive(Debug)]
+pub struct Batcher<I, O> {
+    items: mpsc::Sender<(I, oneshot::Sender<O>)>,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
+    /// Starts a batcher on the current runtime; `run` gets up to `limit` items and answers each, in their order.
+    pub fn start<F, Fut>(limit: usize, run: F) -> Self
+    where
+        F: Fn(Vec<I>) -> Fut + Send + 'static,
+        Fut: Future<Output = Vec<O>> + Send,
+    {
+        let (items, mut gathered) = mpsc::channel::<(I, oneshot::Sender<O>)>(limit);
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while gathered.recv_many(&mut batch, limit).await > 0 {
+                let (items, answers): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
+                for (answer, outcome) in answers.into_iter().zip(run(items).await) {
+                    // An asker that went away doesn't want its answer.
+                    let _ = answer.send(outcome);
+                }
+            }
+        });
+        Self { items }
+    }
+
+    /// Adds `item` to the next batch and waits for its answer.
+    ///
+    /// # Cancel safety
+    /// Once the item is in the queue it is worked on, whether or not the caller still waits.
+    pub async fn send(&self, item: I) -> Result<O, Stopped> {
+        let (answer, outcome) = oneshot::channel();
+        self.items.send((item, answer)).await.map_err(|_| Stopped)?;
+        outcome.await.map_err(|_| Stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_gathers_while_a_batch_runs_is_the_next_batch() {
+        let gate = Arc::new(Semaphore::new(0));
+        let batcher = {
+            let gate = gate.clone();
+            Batcher::start(10, move |items: Vec<u32>| {
+                let gate = gate.clone();
+                async move {
+                    gate.acquire().await.unwrap().forget();
+                    let size = items.len();
+                    items.into_iter().map(|item| (item, size)).collect()
+                }
+            })
+        };
+
+        let senders = futures::future::join_all((0..4).map(|item| batcher.send(item)));
+        let opener = async {
+            while batcher.items.capacity() > 7 {
+                tokio::task::yield_now().await;
+            }
+            gate.add_permits(2);
+        };
+        let (answers, ()) = futures::join!(senders, opener);
+
+        let sizes: Vec<_> = answers.into_iter().map(|answer| answer.unwrap()).collect();
+        assert_eq!(sizes.iter().map(|(item, _)| *item).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        assert!(sizes.iter().any(|(_, size)| *size > 1), "{sizes:?}");
+    }
+}

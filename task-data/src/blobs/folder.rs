@@ -1,0 +1,233 @@
+//! Blobs as files of one folder: `tmp/{id}.part` while they are written, then `{last two hex digits}/{id}`.
+//!
+//! What is seen under its id is durable: written, fsynced, renamed, and its folder fsynced, in this order.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::{BlobError, BlobWriter, Blobs, SHARDS};
+use crate::task::{TaskId, Time};
+
+/// Chunks on their way to the writing thread.
+const CHUNKS_IN_FLIGHT: usize = 8;
+/// How much is written between two syncs, so that the last one is short.
+const SYNC_EVERY: u64 = 64 << 20;
+
+/// A folder of blobs; several processes may share it.
+pub struct BlobFolder {
+    root: PathBuf,
+}
+
+impl BlobFolder {
+    /// Makes the folder and its shards where they are missing.
+    ///
+    /// # Errors
+    /// If a folder can't be made or synced.
+    pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(root.join("tmp"))?;
+        for shard in 0..SHARDS {
+            builder.create(shard_path(&root, shard))?;
+        }
+        File::open(&root)?.sync_all()?;
+        Ok(Self { root })
+    }
+
+    fn path(&self, id: TaskId) -> PathBuf {
+        let [.., last] = id.0.into_bytes();
+        shard_path(&self.root, last.into()).join(id.to_string())
+    }
+
+    fn part_path(&self, id: TaskId) -> PathBuf {
+        self.root.join("tmp").join(format!("{id}.part"))
+    }
+}
+
+fn shard_path(root: &Path, shard: u16) -> PathBuf {
+    root.join(format!("{shard:02x}"))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, BlobError> {
+    Ok(spawn_blocking(work).await.map_err(io::Error::other)??)
+}
+
+#[async_trait]
+impl Blobs for BlobFolder {
+    async fn create(&self, id: TaskId) -> Result<Box<dyn BlobWriter>, BlobError> {
+        let part = Part { path: self.part_path(id), kept: false };
+        let target = self.path(id);
+        let (chunks, incoming) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let thread = spawn_blocking(move || write_part(part, &target, incoming));
+        Ok(Box::new(PartWriter { chunks, thread }))
+    }
+
+    async fn open(&self, id: TaskId) -> Result<Box<dyn Read + Send>, BlobError> {
+        let path = self.path(id);
+        let file = blocking(move || File::open(path)).await?;
+        Ok(Box::new(file))
+    }
+
+    async fn delete(&self, id: TaskId) -> Result<(), BlobError> {
+        let path = self.path(id);
+        match blocking(move || fs::remove_file(path)).await {
+            Err(BlobError::Missing) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn kept_before(&self, shard: u16, time: Time) -> Result<Vec<TaskId>, BlobError> {
+        let folder = shard_path(&self.root, shard);
+        blocking(move || {
+            let mut ids = Vec::new();
+            for path in files_before(&folder, time)? {
+                // A file that is not named by an id is not ours to touch.
+                ids.extend(path.file_name().and_then(|name| name.to_str()?.parse::<TaskId>().ok()));
+            }
+            Ok(ids)
+        })
+        .await
+    }
+
+    async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError> {
+        let folder = self.root.join("tmp");
+        blocking(move || {
+            let parts = files_before(&folder, before)?;
+            for path in &parts {
+                fs::remove_file(path)?;
+            }
+            Ok(parts.len() as u64)
+        })
+        .await
+    }
+
+    async fn free_bytes(&self) -> Result<Option<u64>, BlobError> {
+        let root = self.root.clone();
+        blocking(move || {
+            let disk = nix::sys::statvfs::statvfs(&root)?;
+            Ok(Some(disk.blocks_available().saturating_mul(disk.fragment_size())))
+        })
+        .await
+    }
+}
+
+/// The files of a folder that were last changed before that time.
+fn files_before(folder: &Path, time: Time) -> io::Result<Vec<PathBuf>> {
+    let time = SystemTime::from(time.0);
+    let mut paths = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        match file.metadata() {
+            Ok(metadata) if metadata.is_file() && metadata.modified()? < time => paths.push(file.path()),
+            Ok(_) => {}
+            // It went while we looked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(paths)
+}
+
+enum Step {
+    Write(Bytes),
+    Keep(Time, oneshot::Sender<()>),
+}
+
+struct PartWriter {
+    chunks: mpsc::Sender<Step>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl PartWriter {
+    /// Why the thread has stopped.
+    async fn failure(&mut self) -> BlobError {
+        match (&mut self.thread).await {
+            Ok(Err(error)) => error.into(),
+            Ok(Ok(())) => BlobError::Io(io::Error::other("the blob was kept already")),
+            Err(error) => BlobError::Io(io::Error::other(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl BlobWriter for PartWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
+        match self.chunks.send(Step::Write(chunk)).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.failure().await),
+        }
+    }
+
+    async fn keep(mut self: Box<Self>, now: Time) -> Result<(), BlobError> {
+        let (kept, is_kept) = oneshot::channel();
+        let sent = self.chunks.send(Step::Keep(now, kept)).await;
+        match (sent, is_kept.await) {
+            (Ok(()), Ok(())) => Ok(()),
+            _ => Err(self.failure().await),
+        }
+    }
+}
+
+/// A file that goes unless it was kept.
+struct Part {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What can't be removed now is removed by the orphan sweep.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Writes what comes in, until it is to be kept or its sender is gone.
+fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path)?;
+    let mut unsynced = 0;
+    while let Some(step) = incoming.blocking_recv() {
+        match step {
+            Step::Write(chunk) => {
+                file.write_all(&chunk)?;
+                unsynced += chunk.len() as u64;
+                if unsynced >= SYNC_EVERY {
+                    file.sync_data()?;
+                    unsynced = 0;
+                }
+            }
+            Step::Keep(now, kept) => {
+                // The file's age is told by the database's clock, as everything that the sweep decides on.
+                file.set_modified(SystemTime::from(now.0))?;
+                // A failed fsync is final: the kernel may have dropped the pages and would say "success" next time.
+                file.sync_all()?;
+                renameat2(AT_FDCWD, &part.path, AT_FDCWD, target, RenameFlags::RENAME_NOREPLACE)?;
+                part.kept = true;
+                let folder = target.parent().ok_or_else(|| io::Error::other("a blob lies in a folder"))?;
+                if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+                    let _ = fs::remove_file(target);
+                    return Err(error);
+                }
+                // Nobody waits any more: the upload was given up, and without a row the blob is an orphan.
+                if kept.send(()).is_err() {
+                    let _ = fs::remove_file(target);
+                }
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The port to the blobs: uploads too large for a row, each named by its task's id.
+
+pub mod folder;
+
+use std::io::{self, Read};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::task::{TaskId, Time};
+
+/// What a blob store could not do, by what a caller then does.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// There is no such blob.
+    #[error("the blob is missing")]
+    Missing,
+    /// There is no room for it; nothing of it was kept.
+    #[error("there is no space for the blob")]
+    Full(#[source] io::Error),
+    /// Anything else; nothing of an unfinished blob was kept.
+    #[error("the blob could not be read or written")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for BlobError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{FileTooLarge, NotFound, QuotaExceeded, StorageFull};
+        match error.kind() {
+            NotFound => Self::Missing,
+            StorageFull | QuotaExceeded | FileTooLarge => Self::Full(error),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// Blobs are spread over so many shards, by the last byte of their ids (the first are the clock).
+pub const SHARDS: u16 = 256;
+
+/// Keeps blobs.
+#[async_trait]
+pub trait Blobs: Send + Sync {
+    /// Begins a blob; nothing is seen of it before it is kept.
+    async fn create(&self, id: TaskId) -> Result<Box<dyn BlobWriter>, BlobError>;
+
+    /// Opens a blob, to be read on a blocking thread.
+    async fn open(&self, id: TaskId) -> Result<Box<dyn Read + Send>, BlobError>;
+
+    /// Deletes a blob; one that is gone already is no error.
+    async fn delete(&self, id: TaskId) -> Result<(), BlobError>;
+
+    /// The blobs of one shard (below [`SHARDS`]) that were kept before that time.
+    async fn kept_before(&self, shard: u16, time: Time) -> Result<Vec<TaskId>, BlobError>;
+
+    /// Removes what unfinished blobs have left that were last written to before that time, and counts it.
+    async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError>;
+
+    /// Bytes that may still be written, if the store can tell.
+    async fn free_bytes(&self) -> Result<Option<u64>, BlobError>;
+}
+
+/// A blob that is being written. Dropped before it is kept, it is gone.
+#[async_trait]
+pub trait BlobWriter: Send {
+    /// Adds bytes; waits while the store is slower than the sender, so memory stays bounded.
+    async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError>;
+
+    /// Makes the blob durable and seen under its id, as of the time `now` of the database.
+    async fn keep(self: Box<Self>, now: Time) -> Result<(), BlobError>;
+}

@@ -1,0 +1,57 @@
+//! What sorts of work there are. A new kind begins here: the build then fails in each match that must know it.
+//!
+//! A kind says what goes in, what comes out and what the outcome log tells of it. No HTTP here, and no work.
+
+pub mod md5;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// What sort of work a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The MD5 of an uploaded file.
+    Md5,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 1] = [Self::Md5];
+
+    /// The word for it in the database, the API, the queues and the outcome log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+        }
+    }
+
+    /// What the outcome log says of a task that succeeded: words without spaces at their ends or line breaks.
+    pub fn outcome_detail(self, result: &Value) -> String {
+        match self {
+            Self::Md5 => md5::outcome_detail(result),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No kind has that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no kind of task named `{0}`")]
+pub struct UnknownKind(pub String);
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| UnknownKind(name.to_owned()))
+    }
+}

@@ -1,0 +1,26 @@
+//! Coatcheck's data and its protocol.
+//!
+//! [`life`] is the life of a promise, once, over the ports; all else serves it. The ports ([`store`], [`queue`], [`blobs`],
+//! [`notify`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
+//! holds no protocol and calls no other port.
+#![deny(missing_docs)]
+
+pub mod backoff;
+pub mod batch;
+pub mod blobs;
+pub mod error;
+mod intake;
+pub mod kinds;
+pub mod life;
+pub mod notify;
+pub mod outcome;
+pub mod queue;
+pub mod settings;
+pub mod stack;
+pub mod store;
+pub mod task;
+mod wait;
+
+pub use intake::Intake;
+pub use shared_log;
+pub use wait::Watch;

@@ -1,0 +1,42 @@
+//! The embedded adapter: wakes within this process.
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use super::Notify;
+use crate::task::TaskId;
+
+/// Wakes that a slow listener may be behind before it is told to look at everything.
+const BACKLOG: usize = 4096;
+
+/// Wakes within this process.
+pub struct LocalNotify {
+    wakes: broadcast::Sender<TaskId>,
+}
+
+impl LocalNotify {
+    /// With nobody listening yet.
+    pub fn new() -> Self {
+        Self { wakes: broadcast::Sender::new(BACKLOG) }
+    }
+}
+
+impl Default for LocalNotify {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Notify for LocalNotify {
+    async fn wake(&self, ids: Vec<TaskId>) {
+        for id in ids {
+            // Nobody listens: nobody waits.
+            let _ = self.wakes.send(id);
+        }
+    }
+
+    fn wakes(&self) -> broadcast::Receiver<TaskId> {
+        self.wakes.subscribe()
+    }
+}

@@ -1,0 +1,141 @@
+//! The outcome log's lines, and the rows as the ledger that owes them.
+//!
+//! A line is a pure function of an ended row, which never changes again: so the file can be checked against the
+//! rows, and made anew from them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use shared_log::{Entry, Head, Ledger};
+use tokio::runtime::Handle;
+
+use crate::store::{Store, StoreError};
+use crate::task::{Status, Task, TaskId};
+
+/// `{finished} {id} {kind} {status} {detail}` of an ended task, without the newline; `None` before its end.
+pub fn line(task: &Task) -> Option<String> {
+    let finished = task.finished.filter(|_| task.status.is_ended())?;
+    let detail = match (task.status, &task.result, &task.error) {
+        (Status::Succeeded, Some(result), _) => task.kind.outcome_detail(result),
+        (Status::Failed, _, Some(error)) => error.code.clone(),
+        _ => "-".to_owned(),
+    };
+    Some(format!("{finished} {} {} {} {detail}", task.id, task.kind, task.status.name()))
+}
+
+/// The id that a line, or the beginning of one, names.
+fn id_of(line: &[u8]) -> Option<TaskId> {
+    std::str::from_utf8(line).ok()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// The rows as `shared_log` sees them. Its calls block: it lives on a blocking thread.
+pub(crate) struct Rows {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: String,
+    pub(crate) runtime: Handle,
+}
+
+impl Rows {
+    fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.runtime.block_on(self.store.find(ids))
+    }
+}
+
+fn entry(task: &Task) -> Option<Entry<TaskId>> {
+    Some(Entry { id: task.id, line: line(task)? })
+}
+
+impl Ledger for Rows {
+    type Id = TaskId;
+    type Error = StoreError;
+
+    fn head(&mut self) -> Result<Option<Head>, StoreError> {
+        self.runtime.block_on(self.store.log_head(self.log.clone()))
+    }
+
+    fn begin(&mut self, seen: Option<u32>, new: &Head) -> Result<bool, StoreError> {
+        self.runtime.block_on(self.store.begin_log(self.log.clone(), seen, *new))
+    }
+
+    fn recognize(&mut self, lines: &[&[u8]]) -> Result<Vec<Option<TaskId>>, StoreError> {
+        let tasks = self.find(lines.iter().filter_map(|line| id_of(line)).collect())?;
+        let own: HashMap<String, TaskId> =
+            tasks.iter().filter_map(|task| Some((self::line(task)?, task.id))).collect();
+        Ok(lines.iter().map(|line| own.get(std::str::from_utf8(line).ok()?).copied()).collect())
+    }
+
+    fn owed(&mut self, limit: usize) -> Result<Vec<Entry<TaskId>>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let tasks = self.runtime.block_on(self.store.unlogged(limit))?;
+        Ok(tasks.iter().filter_map(entry).collect())
+    }
+
+    fn owed_beginning_with(&mut self, prefix: &[u8]) -> Result<Option<Entry<TaskId>>, StoreError> {
+        let Some(id) = id_of(prefix) else { return Ok(None) };
+        let mut owed = self.find(vec![id])?.into_iter().filter(|task| !task.is_logged);
+        Ok(owed.find_map(|task| entry(&task)).filter(|entry| entry.line.as_bytes().starts_with(prefix)))
+    }
+
+    fn commit(&mut self, written: &[TaskId], head: &Head) -> Result<bool, StoreError> {
+        self.runtime.block_on(self.store.commit_log(self.log.clone(), written.to_vec(), *head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::Kind;
+    use crate::task::{TaskError, Time};
+
+    fn task(status: Status) -> Task {
+        let time = Time(DateTime::from_timestamp_micros(1_700_000_000_000_001).unwrap());
+        Task {
+            id: "0198c0de-0000-7000-8000-000000000000".parse().unwrap(),
+            kind: Kind::Md5,
+            status,
+            created: time,
+            started: Some(time),
+            finished: status.is_ended().then_some(time),
+            attempt: 1,
+            input: json!({}),
+            result: (status == Status::Succeeded).then(|| json!({"md5": "900150983cd24fb0d6963f7d28e17f72"})),
+            error: (status == Status::Failed).then(TaskError::worker_lost),
+            has_blob: false,
+            is_logged: false,
+        }
+    }
+
+    #[test]
+    fn each_end_has_its_line() {
+        let start = "2023-11-14T22:13:20.000001Z 0198c0de-0000-7000-8000-000000000000 md5";
+
+        let lines = Status::ALL.map(|status| line(&task(status)));
+
+        assert_eq!(
+            lines,
+            [
+                None,
+                None,
+                Some(format!("{start} succeeded 900150983cd24fb0d6963f7d28e17f72")),
+                Some(format!("{start} failed worker-lost")),
+                Some(format!("{start} cancelled -")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_names_its_id_even_when_it_is_torn_after_it() {
+        let whole = line(&task(Status::Cancelled)).unwrap();
+
+        assert_eq!(id_of(whole.as_bytes()), Some(task(Status::Cancelled).id));
+        assert_eq!(id_of(&whole.as_bytes()[..64]), Some(task(Status::Cancelled).id));
+        assert_eq!(id_of(&whole.as_bytes()[..63]), None);
+        assert_eq!(id_of(b"abc \xff"), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! The embedded adapter: ids in memory, gone with the process. The sweep brings them back from the rows.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::{Consumer, Delivery, Queue, QueueError, Receipt};
+use crate::kinds::Kind;
+use crate::store::Ticket;
+use crate::task::TaskId;
+
+/// Ids that one kind's queue holds at most, 16 MiB of them; the sweep brings the others later.
+const CAPACITY: usize = 1 << 20;
+
+/// A queue a kind, in this process alone.
+pub struct MemoryQueue {
+    kinds: HashMap<Kind, Arc<Ids>>,
+}
+
+#[derive(Default)]
+struct Ids {
+    waiting: Mutex<VecDeque<TaskId>>,
+    arrived: Notify,
+}
+
+impl Ids {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<TaskId>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemoryQueue {
+    /// Empty queues.
+    pub fn new() -> Self {
+        Self { kinds: Kind::ALL.into_iter().map(|kind| (kind, Arc::default())).collect() }
+    }
+
+    fn ids(&self, kind: Kind) -> Result<&Arc<Ids>, QueueError> {
+        self.kinds.get(&kind).ok_or_else(|| QueueError(format!("there is no queue for {kind}")))
+    }
+}
+
+impl Default for MemoryQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Queue for MemoryQueue {
+    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket> {
+        let mut published = Vec::with_capacity(tickets.len());
+        for ticket in tickets {
+            let Ok(ids) = self.ids(ticket.kind) else { continue };
+            let mut waiting = ids.waiting();
+            if waiting.len() < CAPACITY {
+                waiting.push_back(ticket.id);
+                ids.arrived.notify_one();
+                published.push(ticket);
+            }
+        }
+        published
+    }
+
+    async fn consume(&self, kind: Kind, _prefetch: u16) -> Result<Box<dyn Consumer>, QueueError> {
+        Ok(Box::new(MemoryConsumer { ids: self.ids(kind)?.clone() }))
+    }
+
+    async fn depth(&self, kind: Kind) -> Result<u64, QueueError> {
+        Ok(self.ids(kind)?.waiting().len() as u64)
+    }
+}
+
+struct MemoryConsumer {
+    ids: Arc<Ids>,
+}
+
+#[async_trait]
+impl Consumer for MemoryConsumer {
+    async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            let arrived = self.ids.arrived.notified();
+            let next = self.ids.waiting().pop_front();
+            if let Some(id) = next {
+                let receipt = MemoryReceipt { id: Some(id), ids: self.ids.clone() };
+                return Some(Delivery { id, receipt: Box::new(receipt) });
+            }
+            arrived.await;
+        }
+    }
+}
+
+struct MemoryReceipt {
+    id: Option<TaskId>,
+    ids: Arc<Ids>,
+}
+
+#[async_trait]
+impl Receipt for MemoryReceipt {
+    async fn ack(mut self: Box<Self>) {
+        self.id = None;
+    }
+}
+
+impl Drop for MemoryReceipt {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.ids.waiting().push_front(id);
+            self.ids.arrived.notify_one();
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The port to the database: rows of tasks, leases and the outcome log's head.
+//!
+//! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
+//! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
+
+mod leases;
+mod outcomes;
+mod schema;
+pub mod sqlite;
+mod tasks;
+mod types;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use shared_log::Head;
+
+use crate::kinds::Kind;
+use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
+
+/// What decides how attempts and uploads end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Tries after which a task fails; at least 1.
+    pub max_attempts: i32,
+    /// Whether the uploads of ended tasks stay.
+    pub keep_uploads: bool,
+}
+
+/// All of the database's subjects.
+pub trait Store: Tasks + Leases + Outcomes {}
+impl<T: Tasks + Leases + Outcomes> Store for T {}
+
+/// What the database could not do, by what a caller then does.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Ask again later; nothing was written.
+    #[error("the database is not available")]
+    Unavailable(#[source] Cause),
+    /// The commit may or may not have happened: look, or repeat what is safe to repeat.
+    #[error("the database did not say whether it has committed")]
+    Unknown(#[source] Cause),
+    /// The values themselves are refused; the same call will fail again.
+    #[error("the database refuses the row")]
+    Refused(#[source] Cause),
+    /// A row that can't be read, or a statement that is wrong: a bug, or a newer program's data.
+    #[error("the database and the program disagree")]
+    Internal(#[source] Cause),
+}
+
+/// An inner error, shared with everyone whose work was in the same batch.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// A row to be.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// The promise id.
+    pub id: TaskId,
+    /// What sort of work it is.
+    pub kind: Kind,
+    /// Its kind's `Input` in JSON.
+    pub input: Value,
+    /// Where the upload is.
+    pub upload: Upload,
+}
+
+/// Where a recorded upload is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upload {
+    /// In the row.
+    Inline(Vec<u8>),
+    /// In the blob store, durable.
+    Blob {
+        /// XXH3 of the bytes.
+        check: i64,
+        /// The database's time before the blob was made durable. 30 s later the row is refused: a process that
+        /// slept must not promise bytes that the orphan sweep may have taken meanwhile.
+        since: Time,
+    },
+}
+
+/// How long after [`Upload::Blob::since`] a row with a blob is still taken.
+pub const BLOB_IS_FRESH: Duration = Duration::from_secs(30);
+
+/// A pending task that is to be, or was, published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The promise id.
+    pub id: TaskId,
+    /// Which kind's queue it goes to.
+    pub kind: Kind,
+    /// How often the task had been claimed: a mark that comes late must not touch a later attempt.
+    pub attempt: i64,
+}
+
+/// A ticket that the sweep has taken to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// What to publish.
+    pub ticket: Ticket,
+    /// Whether it had been published before.
+    pub published: bool,
+}
+
+/// The right to finish one attempt of one task, with all that the work needs.
+///
+/// Holding it proves nothing later: [`Tasks::complete`] checks `attempt` and `status` again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// The promise id.
+    pub id: TaskId,
+    /// What sort of work it is.
+    pub kind: Kind,
+    /// 1 for the first attempt; goes up at every claim and never down, so a late writer can be told.
+    pub attempt: i64,
+    /// How many attempts ended badly so far.
+    pub tries: i32,
+    /// Its kind's `Input` in JSON.
+    pub input: Value,
+    /// The upload, if it travels in the row.
+    pub content: Option<Vec<u8>>,
+    /// XXH3 of the upload, if it lies in the blob store.
+    pub blob_check: Option<i64>,
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claims {
+    /// The tasks that are now ours. An id that is missing is someone else's, or has ended.
+    pub claimed: Vec<Claim>,
+    /// Whether our own lease was live. If not, nothing was claimed: register anew, then claim again.
+    pub lease_is_live: bool,
+}
+
+/// How an attempt ended for good.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    /// The promise id.
+    pub id: TaskId,
+    /// The attempt that did it.
+    pub attempt: i64,
+    /// The kind's `Output` in JSON, or why there is none.
+    pub outcome: Result<Value, TaskError>,
+}
+
+/// An attempt that ended without an end for the task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HandBack {
+    /// The promise id.
+    pub id: TaskId,
+    /// The attempt that is given up.
+    pub attempt: i64,
+    /// From when on the task may be tried again.
+    pub after: Duration,
+    /// The transient error that is charged as a try; `None` costs nothing (a stop, a wait).
+    pub charge: Option<TaskError>,
+}
+
+/// A running task that its worker should look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The promise id.
+    pub id: TaskId,
+    /// The attempt that runs.
+    pub attempt: i64,
+    /// Whether its owner wants it cancelled.
+    pub cancel_requested: bool,
+}
+
+/// What came of a wish to cancel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cancel {
+    /// It stands; the task is cancelled, or running with the wish noted.
+    Accepted(Task),
+    /// The task had ended before.
+    Ended(Task),
+    /// There is no such task.
+    Unknown,
+}
+
+/// Which tasks to list, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only of that kind.
+    pub kind: Option<Kind>,
+    /// Only those that stand there.
+    pub status: Option<Status>,
+    /// Only those older than this one.
+    pub after: Option<TaskId>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// Rows of tasks.
+#[async_trait]
+pub trait Tasks: Send + Sync {
+    /// The database's clock.
+    async fn now(&self) -> Result<Time, StoreError>;
+
+    /// Inserts the rows, `pending`, the sweep due in `grace`; a row whose id is there already is left alone.
+    /// Gives the tasks that now stand, in any order: a missing one was too late ([`BLOB_IS_FRESH`]).
+    async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError>;
+
+    /// Those of the tasks that exist, in any order.
+    async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError>;
+
+    /// Tasks by filter, newest first.
+    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError>;
+
+    /// Marks tickets as published, the sweep due again after `repeat`, where the task is still pending in the
+    /// ticket's attempt.
+    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError>;
+
+    /// Takes those of the tasks that are pending, if the worker's lease is live.
+    async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError>;
+
+    /// Ends tasks that are running in the attempts named. Gives those that it has ended: the others were fenced.
+    async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Gives running tasks back: to `pending`, or to `cancelled` if that was wished, or to `failed` with the
+    /// charged error at the bound of tries. Gives each with where it stands now, fenced ones left out.
+    async fn hand_back(
+        &self,
+        returns: Vec<HandBack>,
+        rules: Rules,
+    ) -> Result<Vec<(TaskId, Status)>, StoreError>;
+
+    /// Cancels a pending task; notes the wish on a running one.
+    async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError>;
+
+    /// Takes up to `limit` pending tasks whose sweep is due, each due again after `repeat` unless it is marked.
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError>;
+
+    /// How many tasks are pending.
+    async fn pending(&self) -> Result<i64, StoreError>;
+
+    /// How many tasks of that kind are pending and were published.
+    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError>;
+}
+
+/// The leases of worker processes, and what they hold.
+#[async_trait]
+pub trait Leases: Send + Sync {
+    /// A new worker with a lease of that length.
+    async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError>;
+
+    /// Extends the lease; `None` if it is gone (the sweep took it: all work is lost). Gives the running tasks
+    /// of this worker that its owner wants cancelled, or that were claimed over 10 s ago.
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError>;
+
+    /// Ends the lease.
+    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError>;
+
+    /// Deletes lapsed leases and returns running tasks without a lease: `pending` (due now the first time,
+    /// later ones backed off), or `cancelled` if that was wished, or `failed` at the bound of tries. Gives
+    /// each with where it stands now.
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError>;
+
+    /// Ends every lease and makes every pending task due now: for the one process of an embedded stack, when it
+    /// starts and its queue is empty.
+    async fn begin_alone(&self) -> Result<(), StoreError>;
+}
+
+/// What the outcome log still owes, and how far it got.
+#[async_trait]
+pub trait Outcomes: Send + Sync {
+    /// Where that log was last committed.
+    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError>;
+
+    /// Starts a new generation, if the stored one is still `seen`; `false` otherwise.
+    async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError>;
+
+    /// Ended tasks without a line, oldest end first.
+    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError>;
+
+    /// Marks tasks as logged and moves the head, if it is still of this generation and not yet there; `false`
+    /// if it was not moved.
+    async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError>;
+}

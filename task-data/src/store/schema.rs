@@ -1,0 +1,58 @@
+//! The tables as diesel sees them: the same for each database, by the SQL types of `types.rs`.
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
+    use crate::store::types::{JsonType, StatusType, TimeType, UuidType};
+
+    tasks (id) {
+        id -> UuidType,
+        kind -> Text,
+        status -> StatusType,
+        owner -> Nullable<UuidType>,
+        idempotency_key -> Nullable<Text>,
+        content_sha256 -> Nullable<Binary>,
+        created -> TimeType,
+        input -> JsonType,
+        content -> Nullable<Binary>,
+        blob_check -> Nullable<BigInt>,
+        published_at -> Nullable<TimeType>,
+        sweep_at -> TimeType,
+        attempt -> BigInt,
+        tries -> Integer,
+        worker -> Nullable<UuidType>,
+        started -> Nullable<TimeType>,
+        cancel_requested -> Bool,
+        finished -> Nullable<TimeType>,
+        result -> Nullable<JsonType>,
+        error_code -> Nullable<Text>,
+        error_detail -> Nullable<Text>,
+        logged_at -> Nullable<TimeType>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::store::types::{TimeType, UuidType};
+
+    workers (id) {
+        id -> UuidType,
+        name -> Text,
+        seen_at -> TimeType,
+        lease_until -> TimeType,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer, Text};
+
+    log_head (log) {
+        log -> Text,
+        generation -> Integer,
+        dev -> BigInt,
+        ino -> BigInt,
+        committed -> BigInt,
+        tail_check -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(tasks, workers);

@@ -1,0 +1,192 @@
+//! SQLite's connections: one thread writes, a few connections read.
+//!
+//! All writes that have gathered while one commit was under way share the next: a `BEGIN IMMEDIATE … COMMIT` with a savepoint
+//! each, so one that fails takes no neighbour with it, and one fsync serves them all.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use chrono::Utc;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sqlite::SqliteConnection;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::super::StoreError;
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// `types::now_plus` as this database knows it: a time is an integer here.
+    #[sql_name = "now_plus"]
+    fn now_plus_micros(seconds: diesel::sql_types::Double) -> diesel::sql_types::BigInt;
+}
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+/// Writes that share a commit at most.
+const GROUP: usize = 256;
+const READERS: usize = 4;
+
+/// A writer's thread and the readers' connections.
+pub struct Connections {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    readers: Arc<Readers>,
+}
+
+struct Readers {
+    free: Semaphore,
+    connections: Mutex<Vec<SqliteConnection>>,
+}
+
+impl Connections {
+    /// Opens or makes the database and brings its schema up to date.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut writer = connect(path)?;
+        writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
+        let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
+        let (jobs, queue) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_all(writer, queue))
+            .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        let readers = Readers { free: Semaphore::new(READERS), connections: Mutex::new(connections) };
+        Ok(Self { jobs, readers: Arc::new(readers) })
+    }
+
+    /// Runs `work` in a transaction of the writer, and answers when it has been committed.
+    ///
+    /// # Cancel safety
+    /// The write happens whether or not the caller waits for it.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, outcome) = oneshot::channel();
+        let job = Write { work: Some(work), outcome: None, answer };
+        self.jobs.send(Box::new(job)).map_err(|_| stopped())?;
+        outcome.await.map_err(|_| stopped())?
+    }
+
+    /// Runs `work` on a reader, off the async threads.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        let task = async move {
+            let _turn = readers.free.acquire().await.map_err(|_| stopped())?;
+            let readers = readers.clone();
+            // The connection goes back on the blocking thread: a caller that leaves takes none with it.
+            tokio::task::spawn_blocking(move || {
+                let Some(mut connection) = readers.lock().pop() else {
+                    return Err(stopped());
+                };
+                let outcome = work(&mut connection);
+                readers.lock().push(connection);
+                outcome
+            })
+            .await
+            .map_err(|error| StoreError::Internal(Arc::new(error)))?
+        };
+        task.await
+    }
+}
+
+impl Readers {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
+    let path = path.to_str().ok_or_else(|| {
+        unavailable(ConnectionError::InvalidConnectionUrl("the path of the database is not UTF-8".to_owned()))
+    })?;
+    let mut connection = SqliteConnection::establish(path).map_err(unavailable)?;
+    // FULL: with NORMAL a power cut may take the last commits, and with them promises that were given out.
+    // https://www.sqlite.org/pragma.html#pragma_synchronous
+    connection.batch_execute(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         PRAGMA journal_size_limit = 67108864;",
+    )?;
+    now_plus_micros_utils::register_nondeterministic_impl(&mut connection, |seconds: f64| {
+        Utc::now().timestamp_micros().saturating_add((seconds * 1e6) as i64)
+    })?;
+    Ok(connection)
+}
+
+/// A write that waits for its turn.
+trait Job: Send {
+    fn run(&mut self, connection: &mut SqliteConnection);
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Write<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Write<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, connection: &mut SqliteConnection) {
+        if let Some(work) = self.work.take() {
+            self.outcome = Some(connection.transaction(work));
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { outcome, answer, .. } = *self;
+        // A caller that went away doesn't want its answer.
+        let _ = answer.send(committed.and_then(|()| outcome.unwrap_or_else(|| Err(stopped()))));
+    }
+}
+
+fn write_all(mut connection: SqliteConnection, queue: mpsc::Receiver<Box<dyn Job>>) {
+    while let Ok(first) = queue.recv() {
+        let mut group = vec![first];
+        group.extend(queue.try_iter().take(GROUP - 1));
+        let mut begun = false;
+        let committed = connection.immediate_transaction(|connection| {
+            begun = true;
+            group.iter_mut().for_each(|job| job.run(connection));
+            Ok(())
+        });
+        let committed = committed.map_err(|error: DieselError| match begun {
+            false => StoreError::Unavailable(Arc::new(error)),
+            true => StoreError::Unknown(Arc::new(error)),
+        });
+        for job in group {
+            job.answer(committed.clone());
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable(Arc::new(crate::batch::Stopped))
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        // SQLite's codes don't come through diesel, its texts do: https://www.sqlite.org/rescode.html
+        const AWAY: [&str; 5] = ["locked", "disk I/O error", "disk is full", "readonly", "unable to open"];
+        match &error {
+            DieselError::DatabaseError(
+                DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation,
+                _,
+            )
+            | DieselError::SerializationError(_) => Self::Refused(Arc::new(error)),
+            DieselError::DatabaseError(_, info) if AWAY.iter().any(|text| info.message().contains(text)) => {
+                Self::Unavailable(Arc::new(error))
+            }
+            _ => Self::Internal(Arc::new(error)),
+        }
+    }
+}

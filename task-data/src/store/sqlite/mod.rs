@@ -1,0 +1,345 @@
+//! The embedded adapter: one SQLite file, held by one program.
+
+mod connection;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use diesel::dsl::{count_star, insert_into};
+use diesel::prelude::*;
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use shared_log::Head;
+
+use self::connection::Connections;
+use super::schema::{log_head, tasks, workers};
+use super::tasks::{ClaimRow, DueRow, End, Next, RunningRow, TASK_COLUMNS, TaskRow};
+use super::types::{SqlStatus, SqlTime, SqlUuid};
+use super::{
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Leases, NewTask, Outcomes, Rules,
+    StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+};
+use crate::kinds::{Kind, UnknownKind};
+use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
+
+/// The tables in one SQLite file.
+pub struct SqliteStore {
+    connections: Connections,
+}
+
+impl SqliteStore {
+    /// Opens or makes the file and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the file can't be opened, [`StoreError::Internal`] if a migration fails.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connections: Connections::open(path)? })
+    }
+}
+
+impl From<UnknownKind> for StoreError {
+    fn from(error: UnknownKind) -> Self {
+        Self::Internal(Arc::new(error))
+    }
+}
+
+fn clock(connection: &mut SqliteConnection) -> Result<Time, StoreError> {
+    Ok(diesel::select(queries::now()).get_result::<SqlTime>(connection)?.into())
+}
+
+fn into_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>, StoreError> {
+    rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+#[async_trait]
+impl Tasks for SqliteStore {
+    async fn now(&self) -> Result<Time, StoreError> {
+        self.connections.read(clock).await
+    }
+
+    async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let now = clock(connection)?;
+                let ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
+                for task in new {
+                    if matches!(task.upload, Upload::Blob { since, .. } if now.0 - since.0 >= delta(BLOB_IS_FRESH)) {
+                        continue;
+                    }
+                    insert_into(tasks::table)
+                        .values(queries::NewRow::new(task, now, Time(now.0 + delta(grace))))
+                        .on_conflict(tasks::id)
+                        .do_nothing()
+                        .execute(connection)?;
+                }
+                into_tasks(queries::by_ids(&ids).load(connection)?)
+            })
+            .await
+    }
+
+    async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
+        self.connections.read(move |connection| into_tasks(queries::by_ids(&ids).load(connection)?)).await
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let mut query = tasks::table.select(TASK_COLUMNS).into_boxed::<Sqlite>();
+                if let Some(kind) = filter.kind {
+                    query = query.filter(tasks::kind.eq(kind.name()));
+                }
+                if let Some(status) = filter.status {
+                    query = query.filter(tasks::status.eq(SqlStatus(status)));
+                }
+                if let Some(after) = filter.after {
+                    query = query.filter(tasks::id.lt(SqlUuid(after.0)));
+                }
+                into_tasks(query.order(tasks::id.desc()).limit(filter.limit).load(connection)?)
+            })
+            .await
+    }
+
+    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError> {
+        let mut by_attempt: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
+        for ticket in tickets {
+            by_attempt.entry(ticket.attempt).or_default().push(ticket.id);
+        }
+        self.connections
+            .write(move |connection| {
+                for (attempt, ids) in by_attempt {
+                    queries::mark_published(&ids, attempt, repeat.as_secs_f64()).execute(connection)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let rows: Vec<ClaimRow> = queries::claim(&ids, worker).get_results(connection)?;
+                let claimed =
+                    rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<_, StoreError>>()?;
+                let live: i64 =
+                    queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
+                Ok(Claims { claimed, lease_is_live: live > 0 })
+            })
+            .await
+    }
+
+    async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let mut ended = Vec::with_capacity(completions.len());
+                for Completion { id, attempt, outcome } in completions {
+                    let (status, result, error) = match outcome {
+                        Ok(result) => (Status::Succeeded, Some(result), None),
+                        Err(error) => (Status::Failed, None, Some(error)),
+                    };
+                    let end = End { from: Status::Running, status, result, error };
+                    if queries::end(id, attempt, end, rules).execute(connection)? > 0 {
+                        ended.push(id);
+                    }
+                }
+                Ok(ended)
+            })
+            .await
+    }
+
+    async fn hand_back(
+        &self,
+        returns: Vec<HandBack>,
+        rules: Rules,
+    ) -> Result<Vec<(TaskId, Status)>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let mut moved = Vec::with_capacity(returns.len());
+                for HandBack { id, attempt, after, charge } in returns {
+                    let row: Option<RunningRow> =
+                        queries::running(&[id]).get_result(connection).optional()?;
+                    if let Some(row) = row.filter(|row| row.attempt == attempt) {
+                        let next = row.next(charge, rules);
+                        moved.push((id, move_on(connection, &row, next, after.as_secs_f64(), rules)?));
+                    }
+                }
+                Ok(moved)
+            })
+            .await
+    }
+
+    async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let row: Option<TaskRow> = queries::by_ids(&[id]).get_result(connection).optional()?;
+                let Some(row) = row else { return Ok(Cancel::Unknown) };
+                let task = Task::try_from(row)?;
+                match task.status {
+                    Status::Pending => {
+                        let error = Some(TaskError::cancelled());
+                        let end =
+                            End { from: Status::Pending, status: Status::Cancelled, result: None, error };
+                        queries::end(id, task.attempt, end, rules).execute(connection)?;
+                    }
+                    Status::Running => {
+                        queries::request_cancel(id).execute(connection)?;
+                    }
+                    Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Cancel::Ended(task)),
+                }
+                let row: TaskRow = queries::by_ids(&[id]).get_result(connection)?;
+                Ok(Cancel::Accepted(row.try_into()?))
+            })
+            .await
+    }
+
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let rows: Vec<DueRow> = queries::due(limit).load(connection)?;
+                let ids = rows.iter().map(|row| row.0).collect();
+                queries::postpone(ids, repeat.as_secs_f64()).execute(connection)?;
+                rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
+            })
+            .await
+    }
+
+    async fn pending(&self) -> Result<i64, StoreError> {
+        self.connections.read(|connection| Ok(queries::pending().get_result(connection)?)).await
+    }
+
+    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
+        self.connections
+            .read(move |connection| Ok(queries::published_pending(kind).get_result(connection)?))
+            .await
+    }
+}
+
+#[async_trait]
+impl Leases for SqliteStore {
+    async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
+        self.connections
+            .write(move |connection| {
+                leases::register(worker, name, lease.as_secs_f64()).execute(connection)?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                if leases::extend(worker, lease.as_secs_f64()).execute(connection)? == 0 {
+                    return Ok(None);
+                }
+                let held: Vec<(SqlUuid, i64, bool)> = queries::held(worker, 10.0).load(connection)?;
+                Ok(Some(held.into_iter().map(Held::from).collect()))
+            })
+            .await
+    }
+
+    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.connections
+            .write(move |connection| {
+                leases::retire(worker).execute(connection)?;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                leases::end_lapsed().execute(connection)?;
+                let lost: Vec<RunningRow> = queries::lost().load(connection)?;
+                lost.iter()
+                    .map(|row| {
+                        let next = row.next(Some(TaskError::worker_lost()), rules);
+                        let status = move_on(connection, row, next, row.rest_after_loss(), rules)?;
+                        Ok((row.id.into(), status))
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    async fn begin_alone(&self) -> Result<(), StoreError> {
+        self.connections
+            .write(|connection| {
+                diesel::delete(workers::table).execute(connection)?;
+                leases::all_due().execute(connection)?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Moves a running row on in its transaction, and says where it stands now.
+fn move_on(
+    connection: &mut SqliteConnection,
+    row: &RunningRow,
+    next: Next,
+    seconds: f64,
+    rules: Rules,
+) -> Result<Status, StoreError> {
+    let id = row.id.into();
+    match next {
+        Next::Again { tries } => {
+            queries::release(id, row.attempt, tries, seconds).execute(connection)?;
+            Ok(Status::Pending)
+        }
+        Next::Ended { status, error } => {
+            let end = End { from: Status::Running, status, result: None, error: Some(error) };
+            queries::end(id, row.attempt, end, rules).execute(connection)?;
+            Ok(status)
+        }
+    }
+}
+
+#[async_trait]
+impl Outcomes for SqliteStore {
+    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let row: Option<outcomes::HeadRow> =
+                    outcomes::head(&log).get_result(connection).optional()?;
+                Ok(row.map(Head::from))
+            })
+            .await
+    }
+
+    async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let row = outcomes::HeadRow::new(log, &new);
+                let changed = match seen {
+                    Some(seen) => outcomes::begin(seen, row).execute(connection)?,
+                    None => insert_into(log_head::table)
+                        .values(row)
+                        .on_conflict(log_head::log)
+                        .do_nothing()
+                        .execute(connection)?,
+                };
+                Ok(changed > 0)
+            })
+            .await
+    }
+
+    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
+        self.connections.read(move |connection| into_tasks(outcomes::unlogged(limit).load(connection)?)).await
+    }
+
+    async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
+        self.connections
+            .write(move |connection| {
+                outcomes::mark_logged(&written).execute(connection)?;
+                Ok(outcomes::advance(outcomes::HeadRow::new(log, &head)).execute(connection)? > 0)
+            })
+            .await
+    }
+}

@@ -1,0 +1,229 @@
+//! What a task is: its id, its states and their legal moves, its row.
+//!
+//! No I/O here, and nothing of a database: how these values are stored is `store/types.rs`'s business.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use crate::kinds::Kind;
+
+/// The promise id: a UUIDv7 (RFC 9562), ordered by the clock to the millisecond, with 74 random bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct TaskId(pub Uuid);
+
+impl TaskId {
+    /// A new id that can't be guessed: `NoContext` fills all 74 bits at random, where `Uuid::now_v7` would count.
+    pub fn random() -> Self {
+        Self(Uuid::new_v7(Timestamp::now(NoContext)))
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// The text is not a UUID in its hyphenated form of 36 characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id is a UUID such as 0198c0de-0000-7000-8000-000000000000")]
+pub struct InvalidId;
+
+impl FromStr for TaskId {
+    type Err = InvalidId;
+
+    /// Takes the hyphenated form alone, in upper or lower case: braces, URNs and bare digits are refused.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        if text.len() != 36 {
+            return Err(InvalidId);
+        }
+        Uuid::try_parse(text).map(Self).map_err(|_| InvalidId)
+    }
+}
+
+/// One life of one worker process, and the key of its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WorkerId(pub Uuid);
+
+impl WorkerId {
+    /// A new one; a process whose lease lapsed takes a new id before it claims again.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+/// An instant by the database's clock, to the microsecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub DateTime<Utc>);
+
+impl fmt::Display for Time {
+    /// RFC 3339 in UTC with six decimals always, so that equal times are equal text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Accepted. Moved on by a claim; if its id was never published or got lost, the sweep publishes it.
+    Pending,
+    /// Claimed. Moved on by its worker; if that worker's lease lapses, back to `Pending` by the sweep.
+    Running,
+    /// Ended, with a result. Nothing moves it on.
+    Succeeded,
+    /// Ended, with an error. Nothing moves it on.
+    Failed,
+    /// Ended at its owner's wish. Nothing moves it on.
+    Cancelled,
+}
+
+impl Status {
+    /// Every status, in the order of a task's life.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+
+    /// The word for it in the database, the API and the outcome log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether the task has ended: it never changes again.
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// Whether a task may go from here to `next` in one step.
+    pub const fn may_become(self, next: Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Pending, Self::Running | Self::Cancelled)
+                | (Self::Running, Self::Pending | Self::Succeeded | Self::Failed | Self::Cancelled)
+        )
+    }
+}
+
+/// No status has that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a status is one of pending, running, succeeded, failed, cancelled")]
+pub struct InvalidStatus;
+
+impl FromStr for Status {
+    type Err = InvalidStatus;
+
+    fn from_str(name: &str) -> Result<Self, InvalidStatus> {
+        Self::ALL.into_iter().find(|status| status.name() == name).ok_or(InvalidStatus)
+    }
+}
+
+/// A task as its row stands, without the upload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// The promise id.
+    pub id: TaskId,
+    /// What sort of work it is.
+    pub kind: Kind,
+    /// Where it stands.
+    pub status: Status,
+    /// When it was recorded.
+    pub created: Time,
+    /// When the last attempt was claimed.
+    pub started: Option<Time>,
+    /// When it ended.
+    pub finished: Option<Time>,
+    /// How often it was claimed.
+    pub attempt: i64,
+    /// What to work on, as its kind's `Input` in JSON.
+    pub input: Value,
+    /// What came of it, as its kind's `Output` in JSON.
+    pub result: Option<Value>,
+    /// Why it failed or was cancelled.
+    pub error: Option<TaskError>,
+    /// Whether its upload lies in the blob store rather than in the row.
+    pub has_blob: bool,
+    /// Whether its line is in the outcome log.
+    pub is_logged: bool,
+}
+
+/// Why a task ended without a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskError {
+    /// A stable word for programs, such as `worker-lost`.
+    pub code: String,
+    /// A sentence for people.
+    pub detail: String,
+}
+
+impl TaskError {
+    /// An error of that code, told in these words.
+    pub fn new(code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { code: code.into(), detail: detail.into() }
+    }
+
+    /// What a cancelled task carries.
+    pub fn cancelled() -> Self {
+        Self::new("cancelled", "The task was cancelled before it had ended.")
+    }
+
+    /// What a task carries that ended `MAX_ATTEMPTS` workers.
+    pub fn worker_lost() -> Self {
+        Self::new("worker-lost", "Each worker that took the task was lost before it ended.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_in_its_hyphenated_form_alone() {
+        let id = TaskId::random();
+
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        for garbage in
+            [format!("{{{id}}}"), id.0.simple().to_string(), "z".repeat(36), format!("urn:uuid:{id}")]
+        {
+            assert_eq!(garbage.parse::<TaskId>(), Err(InvalidId), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn nothing_moves_an_ended_task_on() {
+        for ended in Status::ALL.into_iter().filter(|status| status.is_ended()) {
+            for next in Status::ALL {
+                assert!(!ended.may_become(next));
+            }
+        }
+    }
+
+    #[test]
+    fn times_have_six_decimals_even_when_they_are_zero() {
+        let time = Time(DateTime::from_timestamp_micros(1_700_000_000_000_000).unwrap());
+
+        assert_eq!(time.to_string(), "2023-11-14T22:13:20.000000Z");
+    }
+}

@@ -1,0 +1,126 @@
+//! Waiting for tasks: many waiters, one query.
+//!
+//! A waiter subscribes first and reads the row then, so no change falls between. One task of the process reads the rows
+//! of all that are waited for: those that were told to have changed at once, all of them each second.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::store::{Store, StoreError};
+use crate::task::{Task, TaskId};
+
+/// How often all that is waited for is read, for wakes may be lost.
+const LOOK: Duration = Duration::from_secs(1);
+/// Rows read by one query.
+const ROWS: usize = 1000;
+
+/// All that is waited for in this process.
+pub(crate) struct Waiters {
+    store: Arc<dyn Store>,
+    watched: Mutex<HashMap<TaskId, watch::Sender<Option<Task>>>>,
+}
+
+impl Waiters {
+    /// Starts the one task that reads for all, on the current runtime.
+    pub(crate) fn start(store: Arc<dyn Store>, wakes: broadcast::Receiver<TaskId>) -> Arc<Self> {
+        let waiters = Arc::new(Self { store, watched: Mutex::default() });
+        tokio::spawn(waiters.clone().run(wakes));
+        waiters
+    }
+
+    /// From now on, each change of the task is seen.
+    pub(crate) fn watch(self: &Arc<Self>, id: TaskId) -> Watch {
+        let receiver = self.watched().entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
+        Watch { id, receiver, waiters: self.clone() }
+    }
+
+    async fn run(self: Arc<Self>, mut wakes: broadcast::Receiver<TaskId>) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut ids = HashSet::new();
+            tokio::select! {
+                _ = look.tick() => ids.extend(self.watched().keys().copied()),
+                woken = wakes.recv() => match woken {
+                    Ok(id) => {
+                        ids.insert(id);
+                        while let Ok(id) = wakes.try_recv() {
+                            ids.insert(id);
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => ids.extend(self.watched().keys().copied()),
+                    Err(RecvError::Closed) => return,
+                },
+            }
+            let ids: Vec<TaskId> = {
+                let watched = self.watched();
+                ids.into_iter().filter(|id| watched.contains_key(id)).collect()
+            };
+            for ids in ids.chunks(ROWS) {
+                match self.store.find(ids.to_vec()).await {
+                    Ok(tasks) => self.tell(tasks),
+                    Err(error) => debug!(%error, "those who wait are told later"),
+                }
+            }
+        }
+    }
+
+    fn tell(&self, tasks: Vec<Task>) {
+        let watched = self.watched();
+        for task in tasks {
+            if let Some(sender) = watched.get(&task.id) {
+                sender.send_if_modified(|seen| {
+                    let is_news = seen.as_ref() != Some(&task);
+                    *seen = Some(task);
+                    is_news
+                });
+            }
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<Option<Task>>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A look-out for one task's changes.
+pub struct Watch {
+    id: TaskId,
+    receiver: watch::Receiver<Option<Task>>,
+    waiters: Arc<Waiters>,
+}
+
+impl Watch {
+    /// The task as it stands now; `None` if there is none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn now(&self) -> Result<Option<Task>, StoreError> {
+        Ok(self.waiters.store.find(vec![self.id]).await?.pop())
+    }
+
+    /// The task at its next change after the last one that was returned here.
+    ///
+    /// # Cancel safety
+    /// A change that was not returned is returned by the next call.
+    pub async fn changed(&mut self) -> Option<Task> {
+        self.receiver.changed().await.ok()?;
+        self.receiver.borrow_and_update().clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.waiters.watched();
+        // This one's receiver is still counted.
+        if watched.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            watched.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What is uploaded, and its digests as coreutils' `md5sum` knows them: nothing of the product vouches for itself.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+/// Bytes that look random, the same for the same seed: xorshift64*.
+pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut dice = Dice::new(seed);
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        noise.extend(dice.roll().to_le_bytes());
+    }
+    noise.truncate(bytes);
+    noise
+}
+
+/// Numbers that look random, the same for the same seed.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        (self.roll() >> 16) % bound
+    }
+}
+
+/// An upload whose digest is known.
+#[derive(Clone)]
+pub struct Sample {
+    pub bytes: Arc<[u8]>,
+    pub md5: Arc<str>,
+}
+
+impl Sample {
+    pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        let md5 = md5sum(&bytes).into();
+        Self { bytes, md5 }
+    }
+}
+
+/// What `md5sum` prints for bytes on its standard input.
+pub fn md5sum(bytes: &[u8]) -> String {
+    let mut command = Command::new("md5sum");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("md5sum of coreutils is needed");
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let printed = child.wait_with_output().unwrap().stdout;
+    String::from_utf8(printed).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+/// Regular files below `folder`, up to `count` of them, none larger than `largest`; links are not followed.
+pub fn files_below(folder: &Path, count: usize, largest: u64) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        // What vanishes or may not be read is not there.
+        let Ok(listing) = fs::read_dir(folder) else { continue };
+        let mut listing: Vec<_> = listing.flatten().collect();
+        listing.sort_by_key(fs::DirEntry::file_name);
+        for file in listing {
+            let Ok(metadata) = file.metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push(file.path());
+            } else if metadata.is_file() && metadata.len() <= largest && fs::File::open(file.path()).is_ok() {
+                found.push(file.path());
+            }
+            if found.len() == count {
+                return found;
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,32 @@
+//! Black-box tests: the real program as real processes, over HTTP and its command line alone.
+//!
+//! How programs are started, asked and watched: `stack`, `program`, `client`, `outcomes`, `content`, `held`, `load`. What
+//! is promised: one file a subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
+)]
+
+#[macro_use]
+mod stack;
+mod client;
+mod content;
+mod held;
+mod load;
+mod outcomes;
+mod program;
+
+mod cli;
+mod crash;
+mod docs;
+mod ending;
+mod http;
+mod listing;
+mod log;
+mod memory;
+mod promises;
+mod refusals;
+mod settings;
+mod waiting;

@@ -1,0 +1,110 @@
+//! `coatcheck` as a process: started in a folder, read, signalled, reaped. Nothing here knows what it serves.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// After this, what was waited for is taken never to come.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Looks again and again until `look` finds what is awaited; in the end fails with what it saw last.
+pub async fn eventually<T, S: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, S>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(seen) if Instant::now() > deadline => panic!("{what}: not within {DEADLINE:?}, but {seen:?}"),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// A command line of `coatcheck` in `folder`, with nothing in its environment that the machine happens to have there.
+pub fn coatcheck<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coatcheck"));
+    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end, without holding up what else the test does.
+pub async fn output(mut command: Command) -> Output {
+    let finished = tokio::task::spawn_blocking(move || command.output());
+    let finished = tokio::time::timeout(DEADLINE, finished).await;
+    finished.expect("the command does not end").unwrap().expect("the command can't be run")
+}
+
+/// A program that serves. Killed when dropped, so none outlives its test.
+pub struct Program {
+    child: Child,
+    /// Where it answers: `http://127.0.0.1:PORT`.
+    pub url: String,
+}
+
+impl Program {
+    /// Starts it, its output in files of `folder`, and waits for the one line that names its address.
+    pub async fn start(mut command: Command, folder: &Path) -> Self {
+        let stdout = folder.join("stdout");
+        let stderr = File::options().create(true).append(true).open(stderr_of(folder)).unwrap();
+        let child = command.stdout(File::create(&stdout).unwrap()).stderr(stderr).spawn().unwrap();
+        let mut program = Self { child, url: String::new() };
+        program.url = eventually("the line with the address", async || {
+            if let Some(status) = program.child.try_wait().unwrap() {
+                panic!("the program ended at once: {status}\n{}", fs::read_to_string(stderr_of(folder)).unwrap());
+            }
+            let printed = fs::read_to_string(&stdout).unwrap();
+            address(&printed).ok_or(printed)
+        })
+        .await;
+        program
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Not after it was reaped: its number may be someone else's by then, and `Child` is asked whether it is.
+    pub fn signal(&mut self, signal: Signal) {
+        if self.child.try_wait().unwrap().is_none() {
+            kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        }
+    }
+
+    /// `kill -9`; all that it held is free when this returns.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// How it ended by itself.
+    pub async fn exit(mut self) -> ExitStatus {
+        eventually("the end of the program", async || self.child.try_wait().unwrap().ok_or("it still runs")).await
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Where a program that was started in `folder` writes its log lines.
+pub fn stderr_of(folder: &Path) -> PathBuf {
+    folder.join("stderr")
+}
+
+/// The address in `coatcheck: page http://127.0.0.1:PORT/ · API http://127.0.0.1:PORT/docs`.
+fn address(printed: &str) -> Option<String> {
+    let line = printed.strip_suffix('\n')?;
+    let (url, docs) = line.strip_prefix("coatcheck: page ")?.split_once("/ · API ")?;
+    (docs == format!("{url}/docs")).then(|| url.to_owned())
+}

@@ -1,0 +1,59 @@
+//! The outcome log's writer: whoever holds the lock writes everybody's lines, and nobody waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use task_data::backoff::Backoff;
+use task_data::life::Life;
+use task_data::shared_log::{LogError, SettleError, Settled};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+/// A trouble of the log is looked at again after this.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Writes lines as they come to be owed, and once more at the end.
+///
+/// # Errors
+/// [`LogError::SyncFailed`] alone: the process must end.
+pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError> {
+    let mut is_well = true;
+    while end.run_until_cancelled(life.lines_owed()).await.is_some() {
+        match end.run_until_cancelled(write_owed(&life)).await {
+            Some(Ok(())) => is_well = true,
+            Some(Err(SettleError::Log(error @ LogError::SyncFailed(_)))) => {
+                error!(%error, cause = ?error, "the outcome log could not be flushed; the process ends");
+                return Err(error);
+            }
+            Some(Err(trouble)) => {
+                if is_well {
+                    warn!(error = %trouble, cause = ?trouble, "lines are owed to the outcome log; they are kept in their rows");
+                }
+                is_well = false;
+                end.run_until_cancelled(sleep(TROUBLE)).await;
+            }
+            None => break,
+        }
+    }
+    match write_owed(&life).await {
+        Err(SettleError::Log(error @ LogError::SyncFailed(_))) => Err(error),
+        // What is still owed is written by the next process.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes until nothing is owed.
+async fn write_owed(life: &Life) -> Result<(), SettleError<task_data::store::StoreError>> {
+    let mut busy = 0;
+    loop {
+        match life.log_outcomes().await? {
+            Settled::Busy => {
+                sleep(Backoff::LOG.delay(busy)).await;
+                busy += 1;
+            }
+            Settled::Done(done) if done.more => busy = 0,
+            Settled::Done(_) => return Ok(()),
+        }
+    }
+}

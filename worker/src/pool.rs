@@ -1,0 +1,144 @@
+//! The pool: slots a kind, each holding one task from its delivery to the end of its work.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use task_data::backoff::Backoff;
+use task_data::batch::Batcher;
+use task_data::kinds::Kind;
+use task_data::life::Life;
+use task_data::queue::{Consumer, Delivery};
+use task_data::store::{Claim, HandBack};
+use task_data::task::TaskId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::kinds::{self, WorkError};
+use crate::lease::Lease;
+
+/// Takes and does tasks of every kind until `stop`, and returns when what it took is done or handed back.
+pub async fn run(life: Arc<Life>, lease: Arc<Lease>, slots: usize, stop: CancellationToken) {
+    let pools = Kind::ALL.map(|kind| Pool::new(kind, slots, life.clone(), lease.clone()));
+    join_all(pools.iter().map(|pool| pool.run(&stop))).await;
+}
+
+/// The slots of one kind: one kind's long tasks never keep another's waiting.
+struct Pool {
+    kind: Kind,
+    slots: usize,
+    free: Arc<Semaphore>,
+    under_way: TaskTracker,
+    hand: Hand,
+}
+
+impl Pool {
+    fn new(kind: Kind, slots: usize, life: Arc<Life>, lease: Arc<Lease>) -> Self {
+        let claims = Arc::new(Batcher::start(slots, {
+            let (life, lease) = (life.clone(), lease.clone());
+            move |ids| claim_all(life.clone(), lease.clone(), ids)
+        }));
+        Self {
+            kind,
+            slots,
+            free: Arc::new(Semaphore::new(slots)),
+            under_way: TaskTracker::new(),
+            hand: Hand { life, lease, claims },
+        }
+    }
+
+    async fn run(&self, stop: &CancellationToken) {
+        stop.run_until_cancelled(self.take_deliveries()).await;
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
+    async fn take_deliveries(&self) {
+        let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
+        for failures in 0.. {
+            match self.hand.life.stack().queue.consume(self.kind, prefetch).await {
+                Ok(consumer) => self.take_from(consumer).await,
+                Err(error) => debug!(%error, "no {} tasks can be taken now", self.kind),
+            }
+            sleep(Backoff::SERVER.delay(failures)).await;
+        }
+    }
+
+    /// Takes deliveries, each with a free slot, until their stream ends.
+    async fn take_from(&self, mut consumer: Box<dyn Consumer>) {
+        while let Ok(slot) = self.free.clone().acquire_owned().await {
+            let Some(delivery) = consumer.next().await else { return };
+            self.under_way.spawn(self.hand.clone().take(delivery, slot));
+        }
+    }
+}
+
+/// Claims a batch under the lease; answers each id with its claim, if it is ours now.
+async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<Option<Claim>> {
+    loop {
+        let worker = lease.worker().await;
+        let Some(mut claims) = life.claim(ids.clone(), worker).await else { return vec![None; ids.len()] };
+        if claims.lease_is_live {
+            let mut claim_of = |id: &TaskId| {
+                let at = claims.claimed.iter().position(|claim| claim.id == *id)?;
+                Some(claims.claimed.swap_remove(at))
+            };
+            return ids.iter().map(&mut claim_of).collect();
+        }
+        lease.doubt(worker).await;
+    }
+}
+
+/// What a slot's holder works with.
+#[derive(Clone)]
+struct Hand {
+    life: Arc<Life>,
+    lease: Arc<Lease>,
+    claims: Arc<Batcher<TaskId, Option<Claim>>>,
+}
+
+impl Hand {
+    async fn take(self, delivery: Delivery, slot: OwnedSemaphorePermit) {
+        let Delivery { id, receipt } = delivery;
+        let Ok(claimed) = self.claims.send(id).await else { return };
+        // Acknowledged as soon as the claim has committed: no acknowledgement waits for work.
+        receipt.ack().await;
+        // No claim: someone else has it, or it has ended.
+        let Some(mut claim) = claimed else { return };
+        let holding = self.lease.hold(&claim);
+        debug!(task.id = %id, claim.attempt, "task {id} claimed, attempt {}", claim.attempt);
+
+        let content = claim.content.take();
+        let outcome = kinds::work(&self.life, &claim, content, holding.stop()).await;
+        drop(slot);
+        self.settle(&claim, outcome).await;
+    }
+
+    /// Says what came of it.
+    async fn settle(&self, claim: &Claim, outcome: Result<kinds::Output, WorkError>) {
+        let id = claim.id;
+        let (after, charge) = match outcome {
+            Ok(output) => return self.complete(claim, Ok(output)).await,
+            Err(WorkError::Never(error)) => return self.complete(claim, Err(error)).await,
+            Err(WorkError::Later(error)) => {
+                let after = Backoff::TASK.delay(claim.tries.cast_unsigned());
+                info!(task.id = %id, error.code, "task {id} is tried again in {after:?}: {}", error.detail);
+                (after, Some(error))
+            }
+            Err(WorkError::Stopped) => (Default::default(), None),
+        };
+        let back = HandBack { id, attempt: claim.attempt, after, charge };
+        if let Err(error) = self.life.hand_back(vec![back]).await {
+            warn!(task.id = %id, %error, "task {id} could not be handed back now; the next beat sees it");
+        }
+    }
+
+    async fn complete(&self, claim: &Claim, outcome: Result<kinds::Output, task_data::task::TaskError>) {
+        if !self.life.complete(claim, outcome).await {
+            let (id, attempt) = (claim.id, claim.attempt);
+            info!(task.id = %id, attempt, "attempt {attempt} of task {id} came too late, its result is dropped");
+        }
+    }
+}

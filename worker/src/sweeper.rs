@@ -1,0 +1,32 @@
+//! When the sweep runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use task_data::life::Life;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Bytes are swept this often at least; each time, the whole blob store is looked through.
+const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(60);
+
+/// Sweeps until `end`, at once for the first time.
+pub async fn run(life: Arc<Life>, end: CancellationToken) {
+    let settings = life.settings();
+    let orphans_every = LOOK_FOR_ORPHANS.min(settings.orphan_seconds / 60);
+    let mut orphans_at = Instant::now();
+    let mut sweep = interval(settings.sweep_seconds);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while end.run_until_cancelled(sweep.tick()).await.is_some() {
+        if let Err(error) = life.sweep().await {
+            warn!(%error, "the sweep could not read or write the rows; the next one goes on");
+        }
+        if Instant::now() >= orphans_at {
+            if let Err(error) = life.remove_orphans().await {
+                warn!(%error, cause = ?error, "the sweep could not look for orphaned uploads; the next one goes on");
+            }
+            orphans_at = Instant::now() + orphans_every;
+        }
+    }
+}
