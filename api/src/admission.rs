@@ -14,7 +14,7 @@ use crate::settings::ApiSettings;
 /// Uploads that stream into the blob store at a time.
 const SLOTS: usize = 64;
 /// How long an upload waits for a slot, its body unread.
-const WAIT_FOR_SLOT: Duration = Duration::from_secs(5);
+const WAIT_FOR_SLOT: Duration = Duration::from_secs(2);
 /// How old the count of pending tasks may be: counting millions of rows is not free.
 const COUNT_AGE: Duration = Duration::from_secs(10);
 /// How old it may be when it says that there are too many.

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::web::Payload;
+use actix_web::dev::Payload;
+use actix_web::http::ConnectionType;
 use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -69,7 +70,7 @@ impl Body {
             Err(problem) => problem,
         };
         let mut response = problem.error_response();
-        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        response.head_mut().set_connection_type(ConnectionType::Close);
         if self.is_read {
             return response;
         }
@@ -98,5 +99,53 @@ impl MessageBody for Unread {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         Pin::new(&mut self.body).poll_next(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::error::PayloadError;
+    use actix_web::http::StatusCode;
+    use futures::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A body that comes in chunks of that size, each after that pause; `None` ends it.
+    fn body(chunks: Vec<(u64, Option<usize>)>) -> Body {
+        let stream = stream::iter(chunks).then(async |(seconds, size)| {
+            sleep(Duration::from_secs(seconds)).await;
+            size.map(|size| Bytes::from(vec![0; size])).ok_or(PayloadError::Incomplete(None))
+        });
+        Body::new(Payload::Stream { payload: Box::pin(stream) })
+    }
+
+    async fn read(mut body: Body) -> Result<usize, StatusCode> {
+        let mut size = 0;
+        while let Some(chunk) = body.chunk().await.map_err(|problem| problem.status_code())? {
+            size += chunk.len();
+        }
+        Ok(size)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_falls_silent_is_sent_away() {
+        assert_eq!(
+            read(body(vec![(0, Some(1 << 20)), (31, Some(1))])).await,
+            Err(StatusCode::REQUEST_TIMEOUT)
+        );
+        assert_eq!(read(body(vec![(29, Some(1 << 20)), (29, Some(1 << 20))])).await, Ok(2 << 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_drips_is_sent_away() {
+        assert_eq!(read(body(vec![(10, Some(1)); 4])).await, Err(StatusCode::REQUEST_TIMEOUT));
+        assert_eq!(read(body(vec![(10, Some(11 << 10)); 60])).await, Ok(60 * (11 << 10)));
+        assert_eq!(read(body(vec![(29, Some(1))])).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_cut_short_is_no_upload() {
+        assert_eq!(read(body(vec![(0, Some(10)), (0, None)])).await, Err(StatusCode::BAD_REQUEST));
     }
 }

@@ -14,6 +14,7 @@ mod kinds;
 mod multipart;
 mod openapi;
 mod page;
+mod part;
 pub mod problem;
 mod request;
 mod server;

@@ -4,41 +4,19 @@
 //! refuses names that are not UTF-8 or hold controls, and can't tell a cut body from a broken one. Here a part is whole
 //! only when its closing boundary was read, and the form only when its final one was.
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::{self, Finder};
 
 use crate::body::Body;
-use crate::filename::unescaped;
+use crate::part::{MAX_BOUNDARY, Part, invalid};
 use crate::problem::{Code, Problem};
 
 /// Bytes of one part's headers.
 pub const MAX_HEAD: usize = 8 << 10;
 /// Parts of one form.
 pub const MAX_PARTS: usize = 16;
-const MAX_HEADERS: usize = 32;
-/// RFC 2046, 5.1.1.
-const MAX_BOUNDARY: usize = 70;
 /// What stands before the first boundary or after the final one means nothing.
 const MAX_AROUND: usize = 8 << 10;
-
-/// The boundary that a request's headers announce.
-///
-/// # Errors
-/// 415 if the body is no form, 400 if there is no usable boundary.
-pub fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
-    let content_type: Option<mime::Mime> =
-        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.parse().ok());
-    let form = content_type
-        .filter(|found| found.essence_str() == mime::MULTIPART_FORM_DATA.essence_str())
-        .ok_or_else(|| {
-            Code::UnsupportedMediaType.because("Send multipart/form-data with one part named `file`.")
-        })?;
-    let boundary = form.get_param(mime::BOUNDARY).map(|boundary| boundary.as_str().to_owned());
-    boundary
-        .filter(|boundary| (1..=MAX_BOUNDARY).contains(&boundary.len()))
-        .ok_or_else(|| invalid("The Content-Type needs a boundary of 1 to 70 characters."))
-}
 
 /// A form that is being read from a body.
 pub struct Form<'a> {
@@ -48,7 +26,7 @@ pub struct Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    pub fn new(body: &'a mut Body, boundary: &str) -> Self {
+    pub fn new(body: &'a mut Body, boundary: &[u8]) -> Self {
         Self { body, parser: Parser::new(boundary), parts: 0 }
     }
 
@@ -102,147 +80,6 @@ impl<'a> Form<'a> {
     }
 }
 
-/// What a part says of itself.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Part {
-    pub name: Vec<u8>,
-    /// As it was sent, escapes undone.
-    pub filename: Option<Vec<u8>>,
-    pub content_type: Option<Vec<u8>>,
-}
-
-impl Part {
-    fn parse(head: &[u8]) -> Result<Self, Problem> {
-        let (mut disposition, mut content_type) = (None, None);
-        let headers = headers(head)?;
-        for (name, value) in &headers {
-            if name.eq_ignore_ascii_case(b"content-disposition") {
-                disposition = Some(value);
-            } else if name.eq_ignore_ascii_case(b"content-type") {
-                content_type = Some(value.to_vec());
-            }
-        }
-        let unnamed = || invalid("A part needs a header `Content-Disposition: form-data; name=\"…\"`.");
-        let mut parameters = Parameters::of(disposition.ok_or_else(unnamed)?);
-        if !parameters.kind.eq_ignore_ascii_case(b"form-data") {
-            return Err(unnamed());
-        }
-        let name = parameters.take(b"name").ok_or_else(unnamed)?;
-        let plain = parameters.take(b"filename");
-        // RFC 6266, 4.3: the extended form is the better one, if it can be read.
-        let filename = match parameters.take(b"filename*") {
-            Some(extended) => Some(decode_extended(&extended, plain)),
-            None => plain,
-        };
-        Ok(Self { name, filename, content_type })
-    }
-}
-
-type Header<'a> = (&'a [u8], &'a [u8]);
-
-/// The lines of a head. A line break within quotes belongs to the value: some clients don't escape it in a file's name.
-fn headers(head: &[u8]) -> Result<Vec<Header<'_>>, Problem> {
-    let mut headers = Vec::new();
-    let mut rest = head;
-    while !rest.is_empty() {
-        let (line, after) = split_line(rest);
-        let colon = line
-            .iter()
-            .position(|&byte| byte == b':')
-            .ok_or_else(|| invalid("A part's header has no colon."))?;
-        headers.push((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()));
-        if headers.len() > MAX_HEADERS {
-            return Err(invalid(format!("A part has at most {MAX_HEADERS} headers.")));
-        }
-        rest = after;
-    }
-    Ok(headers)
-}
-
-fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
-    for end in memmem::find_iter(text, b"\r\n") {
-        let quotes = unescaped_quotes(&text[..end]);
-        if quotes.is_multiple_of(2) {
-            return (&text[..end], &text[end + 2..]);
-        }
-    }
-    (text, &[])
-}
-
-fn unescaped_quotes(text: &[u8]) -> usize {
-    let mut is_escaped = false;
-    text.iter()
-        .filter(|&&byte| {
-            let counts = byte == b'"' && !is_escaped;
-            is_escaped = byte == b'\\' && !is_escaped;
-            counts
-        })
-        .count()
-}
-
-/// `form-data; name="a"; filename="b"`.
-struct Parameters<'a> {
-    kind: &'a [u8],
-    named: Vec<(&'a [u8], Vec<u8>)>,
-}
-
-impl<'a> Parameters<'a> {
-    fn of(value: &'a [u8]) -> Self {
-        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
-        let (kind, mut rest) = value.split_at(end);
-        let mut named = Vec::new();
-        while let Some(parameter) = rest.strip_prefix(b";") {
-            let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else { break };
-            let (value, after) = parameter_value(parameter[equals + 1..].trim_ascii_start());
-            named.push((parameter[..equals].trim_ascii(), value));
-            rest = after;
-        }
-        Self { kind: kind.trim_ascii(), named }
-    }
-
-    fn take(&mut self, name: &[u8]) -> Option<Vec<u8>> {
-        let (_, value) = self.named.iter_mut().find(|(found, _)| found.eq_ignore_ascii_case(name))?;
-        Some(std::mem::take(value))
-    }
-}
-
-/// A token or a quoted string, and what follows it from the next `;` on.
-fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
-    let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
-        return (text[..end].trim_ascii_end().to_vec(), &text[end..]);
-    };
-    let (mut value, mut at) = (Vec::new(), 0);
-    while at < quoted.len() && quoted[at] != b'"' {
-        // Only what must be escaped is unescaped: there are clients that send `C:\x` as it stands.
-        let is_escape = quoted[at] == b'\\' && matches!(quoted.get(at + 1), Some(b'"' | b'\\'));
-        at += usize::from(is_escape);
-        value.push(quoted[at]);
-        at += 1;
-    }
-    let after = quoted.get(at..).unwrap_or_default();
-    let next = after.iter().position(|&byte| byte == b';').unwrap_or(after.len());
-    (value, &after[next..])
-}
-
-/// `UTF-8''caf%C3%A9` (RFC 5987); what can't be read so is taken as far as it can, unless there is a `plain` one.
-fn decode_extended(extended: &[u8], plain: Option<Vec<u8>>) -> Vec<u8> {
-    let text = String::from_utf8_lossy(extended);
-    let mut fields = text.splitn(3, '\'');
-    let fields = (fields.next(), fields.next(), fields.next());
-    let (Some(charset), Some(_), Some(value)) = fields else {
-        return plain.unwrap_or_else(|| unescaped(&text).into_owned());
-    };
-    let bytes = unescaped(value);
-    if charset.eq_ignore_ascii_case("iso-8859-1") {
-        return bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes();
-    }
-    match (std::str::from_utf8(&bytes), plain) {
-        (Err(_), Some(plain)) => plain,
-        _ => bytes.into_owned(),
-    }
-}
-
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
     /// A part begins: its headers.
@@ -276,10 +113,10 @@ struct Parser {
 }
 
 impl Parser {
-    fn new(boundary: &str) -> Self {
+    fn new(boundary: &[u8]) -> Self {
         // The first boundary needs no line break before it; this one stands for it.
         let buffer = BytesMut::from(&b"\r\n"[..]);
-        let delimiter = Finder::new(&format!("\r\n--{boundary}")).into_owned();
+        let delimiter = Finder::new(&[b"\r\n--", boundary].concat()).into_owned();
         Self { buffer, delimiter, state: State::Preamble(0) }
     }
 
@@ -366,6 +203,92 @@ fn bad_boundary() -> Problem {
     invalid("A line begins with the boundary and goes on.")
 }
 
-fn invalid(detail: impl Into<String>) -> Problem {
-    Code::InvalidMultipart.because(detail)
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a parser makes of a body that comes in chunks of that size: each part's content, and whether it ended.
+    fn parse(body: &[u8], chunk: usize) -> (Vec<Vec<u8>>, bool) {
+        let (mut parser, mut parts) = (Parser::new(b"b0"), Vec::<Vec<u8>>::new());
+        for chunk in body.chunks(chunk) {
+            parser.feed(chunk);
+            while let Some(event) = parser.next().unwrap() {
+                match event {
+                    Event::Part(head) => {
+                        assert_eq!(head, "A: b");
+                        parts.push(Vec::new());
+                    }
+                    Event::Data(data) => parts.last_mut().unwrap().extend_from_slice(&data),
+                    Event::PartEnd => {}
+                    Event::End => return (parts, true),
+                }
+            }
+        }
+        (parts, false)
+    }
+
+    fn form(parts: &[Vec<u8>]) -> Vec<u8> {
+        let mut body = Vec::new();
+        for part in parts {
+            body.extend_from_slice(b"--b0\r\nA: b\r\n\r\n");
+            body.extend_from_slice(part);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend_from_slice(b"--b0--");
+        body
+    }
+
+    /// Content that looks as much like a boundary as it may.
+    fn content() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            Just(b"\r\n".to_vec()),
+            Just(b"\r\n--b".to_vec()),
+            Just(b"--b0".to_vec()),
+            Just(b"\r".to_vec()),
+            Just(b"-".to_vec()),
+            Just(b"x".to_vec()),
+        ];
+        proptest::collection::vec(piece, 0..8)
+            .prop_map(|pieces| pieces.concat())
+            .prop_filter("it would be a boundary", |content| {
+                memmem::find(&[b"\r\n", content.as_slice(), b"\r\n"].concat(), b"\r\n--b0").is_none()
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_the_same_however_the_body_is_cut(parts in proptest::collection::vec(content(), 0..4), chunk in 1..40_usize) {
+            prop_assert_eq!(parse(&form(&parts), chunk), (parts, true));
+        }
+
+        #[test]
+        fn a_body_that_is_cut_short_never_ends(parts in proptest::collection::vec(content(), 1..4), cut in 1..60_usize) {
+            let body = form(&parts);
+            let cut = &body[..body.len().saturating_sub(cut)];
+
+            prop_assert!(!parse(cut, 7).1);
+        }
+    }
+
+    #[test]
+    fn blanks_behind_a_boundary_and_text_around_the_form_mean_nothing() {
+        let body = b"hello\r\n--b0 \t\r\nA: b\r\n\r\nx\r\n--b0--\r\nbye";
+
+        assert_eq!(parse(body, 3), (vec![b"x".to_vec()], true));
+    }
+
+    #[test]
+    fn what_is_no_boundary_but_begins_like_one_is_refused() {
+        for body in [
+            &b"--b0x\r\nA: b\r\n\r\n"[..],
+            &[b'x'; MAX_AROUND + 100],
+            &[b"--b0\r\n", &[b'h'; MAX_HEAD + 9][..]].concat(),
+        ] {
+            let mut parser = Parser::new(b"b0");
+            parser.feed(body);
+            assert!(parser.next().is_err());
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What is looked at in a browser: the upload page, and Swagger UI. All of it is in the program.
 
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch, LOCATION,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch,
 };
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
@@ -15,9 +15,9 @@ use crate::problem::{Code, Problem};
 pub const FILES: [(&str, &str); 3] =
     [("/", "index.html"), ("/app.js", "app.js"), ("/style.css", "style.css")];
 
-/// As for every response, but Swagger UI sets styles in its elements.
+/// As for every response, but Swagger UI sets styles in its elements, and its page a base.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                           connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+                           connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'";
 
 #[derive(RustEmbed)]
 #[folder = "../frontend"]
@@ -51,17 +51,20 @@ pub fn docs_config() -> Config<'static> {
     Config::from(openapi::PATH).try_it_out_enabled(true).display_request_duration(true).validator_url("none")
 }
 
-/// Leads to Swagger UI, whose files are named relative to a folder.
-pub async fn docs_folder() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((LOCATION, "/docs/")).finish()
+/// Swagger UI.
+///
+/// # Errors
+/// None, unless the program was built without it.
+pub async fn docs_index(config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
+    docs(Path::from(String::new()), config).await
 }
 
-/// A file of Swagger UI.
+/// A file of Swagger UI; without a name, the one that shows the others.
 ///
 /// # Errors
 /// 404 if it has no such file.
-pub async fn docs(file: Path<String>, config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
-    let file = utoipa_swagger_ui::serve(&file, config.into_inner())
+pub async fn docs(name: Path<String>, config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
+    let file = utoipa_swagger_ui::serve(&name, config.into_inner())
         .map_err(|error| Problem::internal(&*error))?
         .ok_or(Code::NotFound)?;
     let mut response = HttpResponse::Ok();
@@ -72,7 +75,15 @@ pub async fn docs(file: Path<String>, config: Data<Config<'static>>) -> Result<H
     if file.gzpipped {
         response.insert_header((CONTENT_ENCODING, "gzip"));
     }
+    if name.is_empty() {
+        return Ok(response.body(with_base(&file.bytes)));
+    }
     Ok(response.body(file.bytes.into_owned()))
+}
+
+/// The page names its files relative to `/docs/`; this lets it stand at `/docs` too.
+fn with_base(page: &[u8]) -> String {
+    String::from_utf8_lossy(page).replacen("<head>", "<head>\n    <base href=\"/docs/\">", 1)
 }
 
 fn with_charset(media_type: &str) -> String {

@@ -196,6 +196,9 @@ impl ResponseError for Problem {
         response
             .insert_header((CONTENT_TYPE, PROBLEM_JSON))
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
+        if let Some(id) = self.request_id {
+            response.insert_header((request::ID_HEADER, id.to_string()));
+        }
         if let Some(allow) = &self.allow {
             response.insert_header((ALLOW, allow.as_str()));
         }
@@ -224,6 +227,7 @@ pub struct ProblemView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
     /// Names the request in the server's log
+    #[schema(required)]
     request_id: Option<Uuid>,
 }
 

@@ -1,11 +1,15 @@
 //! Around every request: its id, its span, the headers of every response, and a stop for panics.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use futures::FutureExt;
@@ -14,7 +18,8 @@ use uuid::Uuid;
 
 use crate::problem::{Code, Problem};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Tells a client which request of the log was his.
+pub const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Nothing but our own files, and no one else's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -39,6 +44,29 @@ pub fn id() -> Option<Uuid> {
     ID.try_with(|id| *id).ok()
 }
 
+/// What requests of one connection share: whether one of them was answered with the connection's end.
+///
+/// actix answers the requests that stand behind it all the same, but what follows a refused upload may be its rest.
+#[derive(Clone, Default)]
+pub struct Connection(Rc<Cell<bool>>);
+
+impl Connection {
+    /// For actix to call at each new connection.
+    pub fn begin(_: &dyn Any, data: &mut Extensions) {
+        data.insert(Self::default());
+    }
+
+    fn is_ended(&self) -> bool {
+        self.0.get()
+    }
+
+    fn note(&self, response: &ResponseHead) {
+        if response.connection_type() == ConnectionType::Close {
+            self.0.set(true);
+        }
+    }
+}
+
 /// The middleware around all others.
 ///
 /// # Errors
@@ -48,10 +76,20 @@ pub async fn answer(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = Uuid::new_v4();
+    let connection = request.conn_data::<Connection>().cloned();
     // The path is left out: it may hold a user's file name.
     let span = info_span!("request", request_id = %id, method = %request.method());
-    ID.scope(id, guarded(request, next)).instrument(span).await.map(|mut response| {
+    let answered = ID.scope(id, async {
+        if connection.as_ref().is_some_and(Connection::is_ended) {
+            return Err(Code::IncompleteUpload.because("An upload on this connection was cut short.").into());
+        }
+        guarded(request, next).await
+    });
+    answered.instrument(span).await.map(|mut response| {
         dress(response.headers_mut(), id);
+        if let Some(connection) = connection {
+            connection.note(response.response().head());
+        }
         response
     })
 }
@@ -86,6 +124,30 @@ fn dress(headers: &mut HeaderMap, id: Uuid) {
         }
     }
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-        headers.insert(REQUEST_ID, id);
+        headers.insert(ID_HEADER, id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, init_service, try_call_service};
+    use actix_web::{App, HttpResponse, web};
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_panic_is_answered_without_its_words() {
+        let panic = async || -> HttpResponse { panic!("secret") };
+        let app = App::new().route("/", web::to(panic)).wrap(from_fn(answer));
+        let service = init_service(app).await;
+
+        let error = try_call_service(&service, TestRequest::default().to_request()).await.unwrap_err();
+
+        let response = error.error_response();
+        assert_eq!(response.status(), 500);
+        let id = response.headers().get(ID_HEADER).unwrap().to_str().unwrap().to_owned();
+        let body = String::from_utf8(response.into_body().try_into_bytes().unwrap().to_vec()).unwrap();
+        assert!(body.contains("\"internal\"") && body.contains(&id) && !body.contains("secret"), "{body}");
     }
 }

@@ -79,6 +79,7 @@ impl Server {
                 .default_service(web::to(async || Err::<String, _>(Problem::from(Code::NotFound))))
                 .wrap(from_fn(request::answer))
         })
+        .on_connect(request::Connection::begin)
         .client_request_timeout(HEADERS_WITHIN)
         .client_disconnect_timeout(LINGER)
         .shutdown_timeout(DRAIN_SECONDS)
@@ -104,9 +105,11 @@ impl Server {
             draining.send_replace(true);
             handle.stop(true).await;
         };
-        let (ended, ()) = tokio::join!(server, end);
-        if let Err(cause) = ended {
-            error!("connections could not be accepted: {cause}");
+        tokio::select! {
+            ended = server => if let Err(cause) = ended {
+                error!("the server has ended: {cause}");
+            },
+            () = end => {}
         }
     }
 }
@@ -129,7 +132,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
         .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
         .service(resource(openapi::PATH, [(M::GET, web::to(openapi::document))]))
-        .service(resource("/docs", [(M::GET, web::to(page::docs_folder))]))
+        .service(resource("/docs", [(M::GET, web::to(page::docs_index))]))
         .service(resource("/docs/{file:.*}", [(M::GET, web::to(page::docs))]));
     for (path, _) in page::FILES {
         config.service(resource(path, [(M::GET, web::to(page::file))]));

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use task_data::kinds::Kind;
 use task_data::store::{Cancel, Filter};
 use task_data::task::{Status, Task, TaskError, TaskId, Time};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
@@ -34,20 +35,18 @@ pub struct TaskView {
     /// The ticket: a UUIDv7
     #[schema(value_type = uuid::Uuid)]
     id: TaskId,
-    /// What sort of work it is
     #[schema(schema_with = kinds)]
     kind: Kind,
-    /// Where it stands; `succeeded`, `failed` and `cancelled` are final
     #[schema(schema_with = statuses)]
     status: Status,
     /// When it was accepted
     #[schema(value_type = String, format = DateTime)]
     created: Time,
     /// When its last attempt began
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     started: Option<Time>,
     /// When it ended
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     finished: Option<Time>,
     /// How often it was begun
     attempt: i64,
@@ -55,10 +54,10 @@ pub struct TaskView {
     #[schema(value_type = md5::Input)]
     input: Value,
     /// What came of it; null until it has succeeded
-    #[schema(value_type = Option<md5::Output>)]
+    #[schema(value_type = Option<md5::Output>, required)]
     result: Option<Value>,
     /// Why it failed or was cancelled
-    #[schema(value_type = Option<FailureView>)]
+    #[schema(value_type = Option<FailureView>, required)]
     error: Option<TaskError>,
 }
 
@@ -87,20 +86,16 @@ pub struct FailureView {
 pub struct TaskList {
     tasks: Vec<TaskView>,
     /// What to give as `after` for the next page; null on the last one
-    next: Option<TaskCursor>,
+    #[schema(required)]
+    next: Option<String>,
 }
-
-/// Where the next page begins: behind this task.
-type TaskCursor = String;
 
 /// Which tasks to list
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListParameters {
-    /// Only tasks of this kind
     #[param(schema_with = kinds)]
     kind: Option<String>,
-    /// Only tasks that stand there
     #[param(schema_with = statuses)]
     status: Option<String>,
     /// At most so many tasks; 100 if it isn't said
@@ -183,6 +178,27 @@ impl Patience {
     }
 }
 
+impl IntoParams for Patience {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let seconds = ObjectBuilder::new()
+            .schema_type(Type::Number)
+            .minimum(Some(0))
+            .maximum(Some(MAX_WAIT.as_secs() as f64))
+            .build();
+        let wait = ParameterBuilder::new()
+            .name("wait")
+            .parameter_in(ParameterIn::Query)
+            .description(Some("Seconds to wait for the task to end"))
+            .schema(Some(seconds));
+        let prefer = ParameterBuilder::new()
+            .name("Prefer")
+            .parameter_in(ParameterIn::Header)
+            .description(Some("`wait=S` (RFC 7240), the same as the parameter"))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        vec![wait.build(), prefer.build()]
+    }
+}
+
 /// `Prefer: wait=10` (RFC 7240). A preference that can't be met or read is no error.
 fn preferred(headers: &HeaderMap) -> Duration {
     headers
@@ -234,11 +250,7 @@ pub async fn redeem(
 /// With `wait` the answer comes as soon as the task has ended, or after that many seconds with what it is then.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "getTask",
-    params(
-        ("id" = uuid::Uuid, Path, description = "The ticket"),
-        ("wait" = Option<f64>, Query, description = "Seconds to wait for the task to end, 0 to 60", example = 10),
-        ("Prefer" = Option<String>, Header, description = "`wait=S` (RFC 7240), the same as the parameter", example = "wait=10"),
-    ),
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
     responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
 )]
 pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TaskView>, Problem> {
@@ -306,15 +318,18 @@ impl IntoResponses for CancelProblems {
 }
 
 fn kinds() -> Object {
-    words(Kind::ALL.map(Kind::name))
+    words("What sort of work a task is", Kind::ALL.map(Kind::name))
 }
 
 fn statuses() -> Object {
-    words(Status::ALL.map(Status::name))
+    words(
+        "Where a task stands; `succeeded`, `failed` and `cancelled` are final",
+        Status::ALL.map(Status::name),
+    )
 }
 
-fn words<const N: usize>(words: [&'static str; N]) -> Object {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+fn words<const N: usize>(meaning: &str, words: [&'static str; N]) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(meaning)).enum_values(Some(words)).build()
 }
 
 /// A task that has succeeded, for OpenAPI.

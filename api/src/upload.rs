@@ -8,7 +8,8 @@ use task_data::Intake;
 use crate::admission::Admitted;
 use crate::body::Body;
 use crate::filename;
-use crate::multipart::{self, Form, MAX_HEAD, MAX_PARTS, Part};
+use crate::multipart::{Form, MAX_HEAD, MAX_PARTS};
+use crate::part::{self, Part};
 use crate::problem::{Code, Problem};
 use crate::server::Api;
 
@@ -35,7 +36,7 @@ pub async fn from_form<'a>(
     request: &HttpRequest,
     body: &mut Body,
 ) -> Result<Upload<'a>, Problem> {
-    let boundary = multipart::boundary(request.headers())?;
+    let boundary = part::boundary(request.headers())?;
     let mut admitted = Some(admit(api, request, AROUND_FILE).await?);
     let mut form = Form::new(body, &boundary);
 

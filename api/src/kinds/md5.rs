@@ -25,13 +25,13 @@ const PATH: &str = "/api/v1/md5/";
 #[expect(dead_code, reason = "describes the JSON of kinds::md5::Input, which knows nothing of OpenAPI")]
 pub struct Input {
     /// The last segment of the name that was sent
-    #[schema(example = "a.txt")]
+    #[schema(example = "a.txt", required)]
     filename: Option<String>,
     /// Length in bytes
     #[schema(example = 3)]
     size: u64,
     /// The media type that was sent
-    #[schema(example = "text/plain")]
+    #[schema(example = "text/plain", required)]
     content_type: Option<String>,
 }
 
@@ -54,6 +54,12 @@ pub struct UploadForm {
     file: Vec<u8>,
 }
 
+/// A file
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes a body that is read as a stream")]
+pub struct File(Vec<u8>);
+
 /// Hand a file in as a form
 ///
 /// The ticket is the task's `id`; the digest follows at the address in `Location`.
@@ -67,7 +73,7 @@ pub struct UploadForm {
     ),
 )]
 pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let mut body = Body::new(payload);
+    let mut body = Body::new(payload.into_inner());
     let outcome = match upload::from_form(&api, &request, &mut body).await {
         Ok(upload) => accept(&api, upload).await,
         Err(problem) => Err(problem),
@@ -81,7 +87,7 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 #[utoipa::path(
     put, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "putMd5",
     params(("id" = String, Path, description = "The file's name, percent-encoded", example = "a.txt")),
-    request_body(content = String, content_type = "application/octet-stream", description = "The file"),
+    request_body(content = File, content_type = "application/octet-stream", description = "The file"),
     responses(
         (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
          headers(("Location" = String, description = "Where the ticket is redeemed")), example = accepted),
@@ -89,7 +95,7 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
     ),
 )]
 pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let mut body = Body::new(payload);
+    let mut body = Body::new(payload.into_inner());
     // Not the matched segment: the router has undone some of its escapes already.
     let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
     let outcome = match upload::from_body(&api, &request, name, &mut body).await {
@@ -117,11 +123,7 @@ async fn accept(api: &Api, upload: Upload<'_>) -> Result<HttpResponse, Problem> 
 /// With `wait` the answer comes as soon as the digest is there, or after that many seconds with what the task is then.
 #[utoipa::path(
     get, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "getMd5",
-    params(
-        ("id" = uuid::Uuid, Path, description = "The ticket"),
-        ("wait" = Option<f64>, Query, description = "Seconds to wait for the task to end, 0 to 60", example = 10),
-        ("Prefer" = Option<String>, Header, description = "`wait=S` (RFC 7240), the same as the parameter", example = "wait=10"),
-    ),
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
     responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
 )]
 pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TaskView>, Problem> {

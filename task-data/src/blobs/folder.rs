@@ -104,11 +104,16 @@ impl Blobs for BlobFolder {
     async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError> {
         let folder = self.root.join("tmp");
         blocking(move || {
-            let parts = files_before(&folder, before)?;
-            for path in &parts {
-                fs::remove_file(path)?;
+            let mut removed = 0;
+            for path in files_before(&folder, before)? {
+                match fs::remove_file(path) {
+                    Ok(()) => removed += 1,
+                    // Its writer, or another process's sweep, was first.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
-            Ok(parts.len() as u64)
+            Ok(removed)
         })
         .await
     }

@@ -29,6 +29,16 @@ impl Ids {
     fn waiting(&self) -> MutexGuard<'_, VecDeque<TaskId>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn take(&self) -> Option<TaskId> {
+        let mut waiting = self.waiting();
+        let id = waiting.pop_front();
+        // Arrivals that nobody waited for are remembered as one: who takes an id passes the word on.
+        if !waiting.is_empty() {
+            self.arrived.notify_one();
+        }
+        id
+    }
 }
 
 impl MemoryQueue {
@@ -82,8 +92,7 @@ impl Consumer for MemoryConsumer {
     async fn next(&mut self) -> Option<Delivery> {
         loop {
             let arrived = self.ids.arrived.notified();
-            let next = self.ids.waiting().pop_front();
-            if let Some(id) = next {
+            if let Some(id) = self.ids.take() {
                 let receipt = MemoryReceipt { id: Some(id), ids: self.ids.clone() };
                 return Some(Delivery { id, receipt: Box::new(receipt) });
             }

@@ -243,7 +243,7 @@ pub trait Tasks: Send + Sync {
 /// The leases of worker processes, and what they hold.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// A new worker with a lease of that length.
+    /// A new worker with a lease of that length; one that is there already is left alone.
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError>;
 
     /// Extends the lease; `None` if it is gone (the sweep took it: all work is lost). Gives the running tasks

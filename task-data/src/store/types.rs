@@ -173,8 +173,23 @@ impl FromSql<StatusType, Pg> for SqlStatus {
     }
 }
 
+/// Levels of JSON that `serde_json` reads at most. A deeper value could be stored, but then no query that meets its
+/// row would succeed again.
+const MAX_DEPTH: usize = 127;
+
+/// Refuses what could not be read again.
+fn check_depth(value: &Value, left: usize) -> Result<(), &'static str> {
+    let left = || left.checked_sub(1).ok_or("the value is nested too deeply");
+    match value {
+        Value::Array(items) => left().and_then(|left| items.iter().try_for_each(|item| check_depth(item, left))),
+        Value::Object(fields) => left().and_then(|left| fields.values().try_for_each(|field| check_depth(field, left))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
 impl ToSql<JsonType, Sqlite> for SqlJson {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        check_depth(&self.0, MAX_DEPTH)?;
         out.set_value(self.0.to_string());
         Ok(IsNull::No)
     }
@@ -189,6 +204,7 @@ impl FromSql<JsonType, Sqlite> for SqlJson {
 
 impl ToSql<JsonType, Pg> for SqlJson {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        check_depth(&self.0, MAX_DEPTH)?;
         ToSql::<sql_types::Jsonb, Pg>::to_sql(&self.0, out)
     }
 }

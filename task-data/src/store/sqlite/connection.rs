@@ -35,7 +35,7 @@ pub struct Connections {
 }
 
 struct Readers {
-    free: Semaphore,
+    free: Arc<Semaphore>,
     connections: Mutex<Vec<SqliteConnection>>,
 }
 
@@ -50,7 +50,7 @@ impl Connections {
             .name("sqlite-writer".to_owned())
             .spawn(move || write_all(writer, queue))
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-        let readers = Readers { free: Semaphore::new(READERS), connections: Mutex::new(connections) };
+        let readers = Readers { free: Arc::new(Semaphore::new(READERS)), connections: Mutex::new(connections) };
         Ok(Self { jobs, readers: Arc::new(readers) })
     }
 
@@ -76,22 +76,18 @@ impl Connections {
         F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     {
         let readers = self.readers.clone();
-        let task = async move {
-            let _turn = readers.free.acquire().await.map_err(|_| stopped())?;
-            let readers = readers.clone();
-            // The connection goes back on the blocking thread: a caller that leaves takes none with it.
-            tokio::task::spawn_blocking(move || {
-                let Some(mut connection) = readers.lock().pop() else {
-                    return Err(stopped());
-                };
-                let outcome = work(&mut connection);
-                readers.lock().push(connection);
-                outcome
-            })
-            .await
-            .map_err(|error| StoreError::Internal(Arc::new(error)))?
-        };
-        task.await
+        let turn = readers.free.clone().acquire_owned().await.map_err(|_| stopped())?;
+        // The connection and the turn go back on the blocking thread: a caller that leaves takes neither from others.
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let Some(mut connection) = readers.lock().pop() else {
+                return Err(stopped());
+            };
+            let outcome = work(&mut connection);
+            readers.lock().push(connection);
+            outcome
+        });
+        reading.await.map_err(|error| StoreError::Internal(Arc::new(error)))?
     }
 }
 

@@ -126,10 +126,12 @@ impl Tasks for SqliteStore {
             .write(move |connection| {
                 let rows: Vec<ClaimRow> = queries::claim(&ids, worker).get_results(connection)?;
                 let claimed =
-                    rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<_, StoreError>>()?;
+                    rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
                 let live: i64 =
                     queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
-                Ok(Claims { claimed, lease_is_live: live > 0 })
+                // A lease that lapsed just after it was claimed under has claimed.
+                let lease_is_live = live > 0 || !claimed.is_empty();
+                Ok(Claims { claimed, lease_is_live })
             })
             .await
     }
@@ -225,7 +227,11 @@ impl Leases for SqliteStore {
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
         self.connections
             .write(move |connection| {
-                leases::register(worker, name, lease.as_secs_f64()).execute(connection)?;
+                // Again, if the answer to the first time was lost.
+                leases::register(worker, name, lease.as_secs_f64())
+                    .on_conflict(workers::id)
+                    .do_nothing()
+                    .execute(connection)?;
                 Ok(())
             })
             .await

@@ -1,0 +1,176 @@
+//! A server of its own for a test, and what tests ask of it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use api::{ApiSettings, Server};
+use clap::Parser;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use task_data::life::Life;
+use task_data::settings::Settings;
+use task_data::stack::{Hold, Stack};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+/// How long something that must happen may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[derive(Parser)]
+#[command(args_override_self = true)]
+struct Arguments {
+    #[command(flatten)]
+    promises: Settings,
+    #[command(flatten)]
+    api: ApiSettings,
+}
+
+/// A running server. It ends with the test.
+pub struct Desk {
+    pub address: SocketAddr,
+    pub client: Client,
+    pub stop: Option<oneshot::Sender<()>>,
+    pub served: JoinHandle<()>,
+    folder: TempDir,
+    _hold: Hold,
+}
+
+impl Desk {
+    pub fn open() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more settings, as flags.
+    pub fn with(flags: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let place = |scheme: &str, name: &str| format!("{scheme}{}", folder.path().join(name).display());
+        let (database, blobs) = (place("sqlite:", "rows.db"), place("file:", "blobs"));
+        let log = place("", "outcomes.log");
+        let own = ["api", "--database-url", &database, "--blob-url", &blobs, "--outcome-log", &log];
+        let arguments = own.into_iter().chain(["--listen", "127.0.0.1:0", "--min-free-disk", "0"]);
+        let Arguments { promises, api } = Arguments::parse_from(arguments.chain(flags.iter().copied()));
+
+        let (stack, hold) = Stack::open_alone(&promises).unwrap();
+        let life = Life::start(stack, promises).unwrap();
+        let server = Server::bind(life, api).unwrap();
+        let address = server.addresses()[0];
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(server.run(async {
+            let _ = stopped.await;
+        }));
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self { address, client, stop: Some(stop), served, folder, _hold: hold }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(self.url(path))
+    }
+
+    pub fn put(&self, name: &str, content: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.client.put(self.url(&format!("/api/v1/md5/{name}"))).body(content)
+    }
+
+    /// Sends bytes as they are, says that nothing more comes, and gives all that comes back.
+    pub async fn raw(&self, bytes: &[u8]) -> Raw {
+        let mut connection = self.connect().await;
+        // The server may have answered, and gone, before everything was sent.
+        let _ = connection.write_all(bytes).await;
+        let _ = connection.shutdown().await;
+        Raw::read(connection).await
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    pub async fn tasks(&self) -> Vec<Value> {
+        let body = json(self.get("/api/v1/tasks").send().await.unwrap()).await;
+        body["tasks"].as_array().unwrap().clone()
+    }
+
+    /// Asserts that nothing was promised and nothing was kept.
+    pub async fn is_empty_after(&self, what: &str) {
+        assert_eq!(self.tasks().await, Vec::<Value>::new(), "{what}");
+        // What is given up is removed a moment later, on another thread.
+        until(what, async || files(&self.folder.path().join("blobs")) == 0).await;
+    }
+
+    pub fn blobs(&self) -> usize {
+        files(&self.folder.path().join("blobs"))
+    }
+}
+
+fn files(folder: &Path) -> usize {
+    let count = |path: &Path| if path.is_dir() { files(path) } else { 1 };
+    fs::read_dir(folder).unwrap().map(|file| count(&file.unwrap().path())).sum()
+}
+
+/// Polls until it is so; fails loudly if it never is.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let polled = timeout(DEADLINE, async {
+        while !is_so().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(polled.await.is_ok(), "never happened: {what}");
+}
+
+pub async fn json(response: Response) -> Value {
+    response.json().await.unwrap()
+}
+
+/// Asserts that a response is a problem as it should be.
+pub async fn is_problem(response: Response, status: u16, code: &str, what: &str) {
+    let headers = response.headers().clone();
+    assert_eq!(headers["content-type"], "application/problem+json", "{what}");
+    let seen = response.status();
+    let body = json(response).await;
+    assert_eq!((seen.as_u16(), body["code"].as_str().unwrap()), (status, code), "{what}: {body}");
+    assert_eq!(body["status"], status, "{what}");
+    assert_eq!(body["request_id"], headers["x-request-id"].to_str().unwrap(), "{what}");
+    assert!(body["title"].is_string() && body["type"].is_string(), "{what}: {body}");
+    assert_eq!(headers.contains_key("retry-after"), seen == StatusCode::SERVICE_UNAVAILABLE, "{what}");
+}
+
+/// What came back over a socket.
+#[derive(Debug)]
+pub struct Raw(pub String);
+
+impl Raw {
+    pub async fn read(mut connection: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        // A connection that is reset has told all that it will.
+        let read = timeout(DEADLINE, connection.read_to_end(&mut bytes)).await;
+        assert!(read.is_ok(), "the connection was never closed, after {:?}", String::from_utf8_lossy(&bytes));
+        Self(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The status of the first response; 0 if there was none.
+    pub fn status(&self) -> u16 {
+        self.0.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    /// The code of the first response, if it is a problem.
+    pub fn code(&self) -> Option<&str> {
+        self.0.split_once("\"code\":\"")?.1.split('"').next()
+    }
+
+    pub fn body(&self) -> Value {
+        let body = self.0.split_once("\r\n\r\n").unwrap().1;
+        serde_json::from_str(body).unwrap()
+    }
+
+    pub fn responses(&self) -> usize {
+        self.0.matches("HTTP/1.1 ").count()
+    }
+}
