@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::content::noise;
 use crate::program::{DEADLINE, eventually};
 use crate::stack::Stack;
 
@@ -36,7 +37,8 @@ impl Answer {
     /// The body of a refusal, which is well made and has that status and code.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
-        let problem = if self.header("content-type") == "application/problem+json" { self.json() } else { Value::Null };
+        let problem =
+            if self.header("content-type") == "application/problem+json" { self.json() } else { Value::Null };
         assert_eq!((self.status, problem["code"].as_str()), (status, Some(code)), "{}", self.text());
         assert_eq!(problem["status"], status, "{problem}");
         assert!(problem["type"].is_string() && problem["title"].is_string(), "{problem}");
@@ -116,6 +118,16 @@ impl Stack {
         }
     }
 
+    /// Sends the first `sent` bytes of an upload that announces `length`; [`noise`] of seed 2.
+    pub async fn begin_put(&self, length: usize, sent: usize) -> TcpStream {
+        let mut connection = TcpStream::connect(self.address()).await.unwrap();
+        let head =
+            format!("PUT /api/v1/md5/begun HTTP/1.1\r\nHost: coatcheck\r\nContent-Length: {length}\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection.write_all(&noise(2, sent)).await.unwrap();
+        connection
+    }
+
     /// Sends bytes as they are over a connection of their own, and reads until the server ends it.
     pub async fn raw(&self, request: &[u8]) -> Answer {
         let mut connection = TcpStream::connect(self.address()).await.unwrap();
@@ -159,7 +171,8 @@ fn whole_answer(bytes: &[u8]) -> Option<Answer> {
     for (name, value) in lines.lines().filter_map(|line| line.split_once(": ")) {
         headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    let length: usize = headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap());
+    let length: usize =
+        headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap());
     let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
     (body.len() >= length).then(|| Answer { status, headers, body: body[..length].to_vec() })
 }
@@ -174,6 +187,7 @@ pub fn form_request(boundary: &str, body: &[u8]) -> Vec<u8> {
 pub fn upload_request(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
-    let head = format!("POST /api/v1/md5 HTTP/1.1\r\nHost: coatcheck\r\nContent-Length: {length}\r\n{headers}\r\n");
+    let head =
+        format!("POST /api/v1/md5 HTTP/1.1\r\nHost: coatcheck\r\nContent-Length: {length}\r\n{headers}\r\n");
     [head.as_bytes(), body].concat()
 }

@@ -55,7 +55,8 @@ impl Sample {
 /// What `md5sum` prints for bytes on its standard input.
 pub fn md5sum(bytes: &[u8]) -> String {
     let mut command = Command::new("md5sum");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("md5sum of coreutils is needed");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("md5sum of coreutils is needed");
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let printed = child.wait_with_output().unwrap().stdout;
     String::from_utf8(printed).unwrap().split(' ').next().unwrap().to_owned()

@@ -49,8 +49,14 @@ impl Stack {
                     Err(error) => Err((error, task)),
                 }
             });
-            let Some(pipe) = pipe.await else { return Err("the worker had opened the file") };
-            Ok(Held { id, path, pipe, content })
+            match pipe.await {
+                Some(pipe) => Ok(Held { id, path, pipe, content }),
+                None => {
+                    // It was opened, or even gone, before it was exchanged.
+                    let _ = fs::remove_file(&path);
+                    Err("the worker was faster")
+                }
+            }
         })
         .await
     }
@@ -63,6 +69,15 @@ impl Stack {
     /// All files of uploads, whole or not.
     pub fn blobs(&self) -> Vec<PathBuf> {
         files_below(&self.data("blobs"), usize::MAX, u64::MAX)
+    }
+
+    /// Waits until no upload is kept any more.
+    pub async fn until_no_blobs(&self) {
+        eventually("a blob store without blobs", async || {
+            let blobs = self.blobs();
+            if blobs.is_empty() { Ok(()) } else { Err(blobs) }
+        })
+        .await;
     }
 
     fn exchange_for_pipe(&self, id: &str) -> bool {

@@ -53,7 +53,8 @@ impl Stack {
         self.log_lines(&last).await;
         let tasks = self.tasks("limit=1000").await;
 
-        let mut expected: Vec<String> = tasks.iter().map(line).chain(foreign.iter().map(|line| (*line).to_owned())).collect();
+        let mut expected: Vec<String> =
+            tasks.iter().map(line).chain(foreign.iter().map(|line| (*line).to_owned())).collect();
         let mut found = self.all_log_lines();
         expected.sort();
         found.sort();

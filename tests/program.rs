@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// After this, what was waited for is taken never to come.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Looks again and again until `look` finds what is awaited; in the end fails with what it saw last.
@@ -42,8 +42,8 @@ pub async fn output(mut command: Command) -> Output {
 /// A program that serves. Killed when dropped, so none outlives its test.
 pub struct Program {
     child: Child,
-    /// Where it answers: `http://127.0.0.1:PORT`.
-    pub url: String,
+    /// Where it answers: `HOST:PORT`.
+    pub address: String,
 }
 
 impl Program {
@@ -52,10 +52,13 @@ impl Program {
         let stdout = folder.join("stdout");
         let stderr = File::options().create(true).append(true).open(stderr_of(folder)).unwrap();
         let child = command.stdout(File::create(&stdout).unwrap()).stderr(stderr).spawn().unwrap();
-        let mut program = Self { child, url: String::new() };
-        program.url = eventually("the line with the address", async || {
-            if let Some(status) = program.child.try_wait().unwrap() {
-                panic!("the program ended at once: {status}\n{}", fs::read_to_string(stderr_of(folder)).unwrap());
+        let mut program = Self { child, address: String::new() };
+        program.address = eventually("the line with the address", async || {
+            if let Some(status) = program.exit_status() {
+                panic!(
+                    "the program ended at once: {status}\n{}",
+                    fs::read_to_string(stderr_of(folder)).unwrap()
+                );
             }
             let printed = fs::read_to_string(&stdout).unwrap();
             address(&printed).ok_or(printed)
@@ -68,9 +71,9 @@ impl Program {
         self.child.id()
     }
 
-    /// Not after it was reaped: its number may be someone else's by then, and `Child` is asked whether it is.
+    /// Not to one that has ended: once it was reaped, its number may be someone else's.
     pub fn signal(&mut self, signal: Signal) {
-        if self.child.try_wait().unwrap().is_none() {
+        if self.exit_status().is_none() {
             kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
         }
     }
@@ -80,9 +83,9 @@ impl Program {
         self.end();
     }
 
-    /// How it ended by itself.
-    pub async fn exit(mut self) -> ExitStatus {
-        eventually("the end of the program", async || self.child.try_wait().unwrap().ok_or("it still runs")).await
+    /// How it has ended, if it has.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     fn end(&mut self) {
@@ -102,9 +105,9 @@ pub fn stderr_of(folder: &Path) -> PathBuf {
     folder.join("stderr")
 }
 
-/// The address in `coatcheck: page http://127.0.0.1:PORT/ · API http://127.0.0.1:PORT/docs`.
+/// The address in `coatcheck: page http://HOST:PORT/ · API http://HOST:PORT/docs`.
 fn address(printed: &str) -> Option<String> {
     let line = printed.strip_suffix('\n')?;
-    let (url, docs) = line.strip_prefix("coatcheck: page ")?.split_once("/ · API ")?;
-    (docs == format!("{url}/docs")).then(|| url.to_owned())
+    let (address, docs) = line.strip_prefix("coatcheck: page http://")?.split_once("/ · API http://")?;
+    (docs == format!("{address}/docs")).then(|| address.to_owned())
 }

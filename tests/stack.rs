@@ -5,13 +5,15 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures::FutureExt;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::program::{Program, coatcheck, stderr_of};
+use crate::program::{Program, coatcheck, eventually, stderr_of};
 
 /// Tests a promise on every stack: `on_both_stacks!(name, |stack| async move { … })`, or with settings before the
 /// closure: `on_both_stacks!(name, [("WORKERS", "1")], |stack| …)`.
@@ -39,10 +41,15 @@ macro_rules! on_both_stacks {
     };
 }
 
+/// A connection that was idle for longer is not used again: far less than what a server keeps one open.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// One service. Its processes can be killed and started again; its folder is there until the test is over.
 pub struct Stack {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    /// `HOST:PORT`; once it was started, the same each time.
+    address: Mutex<String>,
     program: Mutex<Option<Program>>,
     pub(crate) http: reqwest::Client,
 }
@@ -60,23 +67,27 @@ pub async fn on<F: Future<Output = ()>>(stack: Stack, test: impl FnOnce(Arc<Stac
 }
 
 impl Stack {
-    /// The one program with its data under its working directory, on a port that the system chooses.
+    /// The one program with its data under its working directory.
     pub fn embedded(settings: &[(&str, &str)]) -> Self {
-        let listen = [("LISTEN", "127.0.0.1:0")];
-        let settings = listen.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Self {
             folder: TempDir::with_prefix("coatcheck-test-").unwrap(),
-            settings: settings.collect(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            address: Mutex::new(format!("{}:0", own_host())),
             program: Mutex::default(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: reqwest::Client::builder().no_proxy().pool_idle_timeout(IDLE).build().unwrap(),
         }
     }
 
-    /// Starts the program on the data that is there, at an address that may be another than before.
+    /// Starts the program on the data that is there.
     pub async fn start(&self) {
         let mut command = coatcheck(self.folder(), [""; 0]);
+        command.env("LISTEN", self.address());
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         let program = Program::start(command, self.folder()).await;
+        *self.address.lock().unwrap() = program.address.clone();
         let before = self.program().replace(program);
         assert!(before.is_none(), "two programs on the same data");
     }
@@ -90,22 +101,29 @@ impl Stack {
         self.program().as_mut().expect("no program to signal").signal(signal);
     }
 
-    /// How the program ended by itself.
+    /// How the program has ended by itself.
     pub async fn exit(&self) -> ExitStatus {
-        let program = self.program().take().expect("no program that could end");
-        program.exit().await
+        eventually("the end of the program", async || self.exit_status().ok_or("it still runs")).await
     }
 
-    /// The address of a path; while the program is down, one where nobody answers any more.
+    /// How the program has ended, if it has.
+    pub fn exit_status(&self) -> Option<ExitStatus> {
+        let mut program = self.program();
+        let status = program.as_mut().expect("no program that could end").exit_status();
+        if status.is_some() {
+            *program = None;
+        }
+        status
+    }
+
+    /// The address of a path.
     pub fn url(&self, path: &str) -> String {
-        let program = self.program();
-        let base = program.as_ref().map_or("http://127.0.0.1:1", |program| &program.url);
-        format!("{base}{path}")
+        format!("http://{}{path}", self.address())
     }
 
-    /// `HOST:PORT` of the program.
+    /// `HOST:PORT`, also while nobody answers there.
     pub fn address(&self) -> String {
-        self.url("").trim_start_matches("http://").to_owned()
+        self.address.lock().unwrap().clone()
     }
 
     pub fn pid(&self) -> u32 {
@@ -132,4 +150,12 @@ impl Stack {
     fn program(&self) -> MutexGuard<'_, Option<Program>> {
         self.program.lock().unwrap()
     }
+}
+
+/// A loopback address for one stack alone: a client that asks for a program which is gone must never reach another test's.
+fn own_host() -> String {
+    static STACKS: AtomicU32 = AtomicU32::new(0);
+    let (process, stack) = (std::process::id(), STACKS.fetch_add(1, Relaxed));
+    let part = |number: u32| 1 + number % 254;
+    format!("127.{}.{}.{}", part(process), part(process / 254), part(stack))
 }

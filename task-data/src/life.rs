@@ -477,8 +477,7 @@ async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<()> {
 /// Ends a batch of tasks, and follows it up.
 async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends: Vec<End>) -> Vec<bool> {
     let completions: Vec<Completion> = ends.iter().map(|end| end.completion.clone()).collect();
-    let ended =
-        patiently("ended", || stack.store.complete(completions.clone(), rules)).await.unwrap_or_default();
+    let ended = complete_all(&stack, completions, rules).await;
     let mut is_mine = Vec::with_capacity(ends.len());
     for End { completion, .. } in &ends {
         is_mine.push(ended.contains(&completion.id) || has_ended_so(&stack, completion).await);
@@ -491,6 +490,22 @@ async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends: Vec<End>) 
         tokio::spawn(async move { delete_blobs(&stack, &blobs).await });
     }
     is_mine
+}
+
+/// Completes a batch; if one in it is refused, one by one, so that it can't hold up its neighbours.
+async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules) -> Vec<TaskId> {
+    let complete = |some: &[Completion]| stack.store.complete(some.to_vec(), rules);
+    match patiently("ended", || complete(&completions)).await {
+        Some(ended) => ended,
+        None if completions.len() == 1 => Vec::new(),
+        None => {
+            let mut ended = Vec::with_capacity(completions.len());
+            for one in completions.chunks(1) {
+                ended.extend(patiently("ended", || complete(one)).await.unwrap_or_default());
+            }
+            ended
+        }
+    }
 }
 
 /// Whether the row that did not change had ended by this very completion, whose commit's answer was lost.

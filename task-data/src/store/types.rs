@@ -181,8 +181,12 @@ const MAX_DEPTH: usize = 127;
 fn check_depth(value: &Value, left: usize) -> Result<(), &'static str> {
     let left = || left.checked_sub(1).ok_or("the value is nested too deeply");
     match value {
-        Value::Array(items) => left().and_then(|left| items.iter().try_for_each(|item| check_depth(item, left))),
-        Value::Object(fields) => left().and_then(|left| fields.values().try_for_each(|field| check_depth(field, left))),
+        Value::Array(items) => {
+            left().and_then(|left| items.iter().try_for_each(|item| check_depth(item, left)))
+        }
+        Value::Object(fields) => {
+            left().and_then(|left| fields.values().try_for_each(|field| check_depth(field, left)))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
 }

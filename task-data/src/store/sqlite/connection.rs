@@ -50,7 +50,8 @@ impl Connections {
             .name("sqlite-writer".to_owned())
             .spawn(move || write_all(writer, queue))
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-        let readers = Readers { free: Arc::new(Semaphore::new(READERS)), connections: Mutex::new(connections) };
+        let readers =
+            Readers { free: Arc::new(Semaphore::new(READERS)), connections: Mutex::new(connections) };
         Ok(Self { jobs, readers: Arc::new(readers) })
     }
 

@@ -125,8 +125,10 @@ impl Tasks for SqliteStore {
         self.connections
             .write(move |connection| {
                 let rows: Vec<ClaimRow> = queries::claim(&ids, worker).get_results(connection)?;
-                let claimed =
-                    rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
+                let claimed = rows
+                    .into_iter()
+                    .map(|row| Ok(row.try_into()?))
+                    .collect::<Result<Vec<_>, StoreError>>()?;
                 let live: i64 =
                     queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
                 // A lease that lapsed just after it was claimed under has claimed.

@@ -1,0 +1,337 @@
+//! What each blob store must keep: the promises of the port `Blobs`, held against every adapter.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy takes helpers outside of #[test] for production code"
+)]
+
+mod support;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
+use futures::future::join_all;
+use task_data::blobs::{BlobError, BlobWriter, Blobs, SHARDS};
+use task_data::task::{TaskId, Time};
+
+use support::until;
+
+/// A promise, as one test an adapter.
+macro_rules! on_each_blob_store {
+    ($promise:ident, |$blobs:ident| $body:expr) => {
+        mod $promise {
+            use super::*;
+
+            async fn keep($blobs: Arc<dyn Blobs>) {
+                $body.await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn folder() {
+                let fresh = support::blob_folder();
+                keep(fresh.port.clone()).await;
+            }
+        }
+    };
+}
+
+/// So many hours from now, or before.
+fn in_hours(hours: i64) -> Time {
+    Time(Utc::now() + TimeDelta::hours(hours))
+}
+
+/// A blob that is being written, with these bytes in it so far.
+async fn begun(blobs: &dyn Blobs, id: TaskId, bytes: &'static [u8]) -> Box<dyn BlobWriter> {
+    let mut writer = blobs.create(id).await.unwrap();
+    writer.write(Bytes::from_static(bytes)).await.unwrap();
+    writer
+}
+
+async fn kept(blobs: &dyn Blobs, bytes: &'static [u8]) -> TaskId {
+    let id = TaskId::random();
+    begun(blobs, id, bytes).await.keep(in_hours(0)).await.unwrap();
+    id
+}
+
+/// The blob's bytes; `None` if there is no such blob.
+async fn read(blobs: &dyn Blobs, id: TaskId) -> Option<Vec<u8>> {
+    match blobs.open(id).await {
+        Ok(mut reader) => {
+            let mut bytes = Vec::new();
+            let reading = tokio::task::spawn_blocking(move || reader.read_to_end(&mut bytes).map(|_| bytes));
+            Some(reading.await.unwrap().unwrap())
+        }
+        Err(BlobError::Missing) => None,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn shard_of(id: TaskId) -> u16 {
+    id.0.as_bytes()[15].into()
+}
+
+/// A sweep on a task of its own.
+async fn spawn_sweep(blobs: Arc<dyn Blobs>) -> u64 {
+    tokio::spawn(async move { blobs.remove_unfinished(in_hours(1)).await.unwrap() }).await.unwrap()
+}
+
+on_each_blob_store!(what_was_kept_is_read_again, |blobs| async move {
+    let id = kept(&*blobs, b"abc").await;
+
+    assert_eq!(read(&*blobs, id).await.as_deref(), Some(b"abc".as_slice()));
+});
+
+on_each_blob_store!(chunks_of_every_size_are_kept_in_their_order, |blobs| async move {
+    let id = TaskId::random();
+    let mut writer = blobs.create(id).await.unwrap();
+    let mut whole = Vec::new();
+    for size in [0, 1, 65_536, 3, 1 << 20, 0, 7, 5 << 20] {
+        let chunk: Vec<u8> = (0..size).map(|at| (at % 251) as u8 ^ whole.len() as u8).collect();
+        whole.extend_from_slice(&chunk);
+        writer.write(chunk.into()).await.unwrap();
+    }
+
+    writer.keep(in_hours(0)).await.unwrap();
+
+    assert!(read(&*blobs, id).await.unwrap() == whole);
+});
+
+on_each_blob_store!(an_empty_blob_is_one_too, |blobs| async move {
+    let id = TaskId::random();
+
+    blobs.create(id).await.unwrap().keep(in_hours(0)).await.unwrap();
+
+    assert_eq!(read(&*blobs, id).await, Some(Vec::new()));
+});
+
+on_each_blob_store!(blobs_that_are_written_at_once_are_told_apart, |blobs| async move {
+    let texts: [&[u8]; 4] = [b"one", b"two", b"three", b"four"];
+
+    let ids = join_all(texts.map(|text| kept(&*blobs, text))).await;
+
+    for (id, text) in ids.into_iter().zip(texts) {
+        assert_eq!(read(&*blobs, id).await.as_deref(), Some(text));
+    }
+});
+
+on_each_blob_store!(nothing_is_seen_of_a_blob_before_it_is_kept, |blobs| async move {
+    let id = TaskId::random();
+    let writer = begun(&*blobs, id, b"abc").await;
+
+    assert_eq!(read(&*blobs, id).await, None);
+    assert_eq!(blobs.kept_before(shard_of(id), in_hours(1)).await.unwrap(), []);
+
+    writer.keep(in_hours(0)).await.unwrap();
+    assert!(read(&*blobs, id).await.is_some());
+});
+
+on_each_blob_store!(a_blob_that_is_dropped_midway_is_gone, |blobs| async move {
+    let id = TaskId::random();
+
+    drop(begun(&*blobs, id, b"abc").await);
+
+    // Its writer's thread may still be at it.
+    until("the id can be written anew", async || {
+        let mut writer = blobs.create(id).await.unwrap();
+        writer.write(Bytes::from_static(b"anew")).await.ok()?;
+        writer.keep(in_hours(0)).await.ok()
+    })
+    .await;
+    assert_eq!(read(&*blobs, id).await.as_deref(), Some(b"anew".as_slice()));
+    assert_eq!(blobs.remove_unfinished(in_hours(1)).await.unwrap(), 0);
+});
+
+on_each_blob_store!(
+    a_blob_is_gone_once_it_was_deleted_and_deleting_it_again_is_no_error,
+    |blobs| async move {
+        let (id, other) = (kept(&*blobs, b"abc").await, kept(&*blobs, b"other").await);
+
+        blobs.delete(id).await.unwrap();
+        blobs.delete(id).await.unwrap();
+
+        assert_eq!(read(&*blobs, id).await, None);
+        assert!(read(&*blobs, other).await.is_some());
+    }
+);
+
+on_each_blob_store!(a_reader_reads_on_while_the_blob_is_deleted, |blobs| async move {
+    let id = kept(&*blobs, b"abc").await;
+    let mut reader = blobs.open(id).await.unwrap();
+
+    blobs.delete(id).await.unwrap();
+
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    assert_eq!(reading.await.unwrap().unwrap(), b"abc");
+});
+
+on_each_blob_store!(the_shards_together_have_each_blob_once, |blobs| async move {
+    let mut ids = join_all((0..40).map(|_| kept(&*blobs, b"abc"))).await;
+
+    let mut found = Vec::new();
+    for shard in 0..SHARDS {
+        let of_shard = blobs.kept_before(shard, in_hours(1)).await.unwrap();
+        assert!(of_shard.iter().all(|id| shard_of(*id) == shard));
+        found.extend(of_shard);
+    }
+
+    ids.sort();
+    found.sort();
+    assert_eq!(found, ids);
+});
+
+on_each_blob_store!(a_young_blob_is_not_among_the_old, |blobs| async move {
+    let id = kept(&*blobs, b"abc").await;
+
+    assert_eq!(blobs.kept_before(shard_of(id), in_hours(-1)).await.unwrap(), []);
+});
+
+on_each_blob_store!(only_old_parts_are_removed_and_no_blob_that_was_kept, |blobs| async move {
+    let unfinished = TaskId::random();
+    let writer = begun(&*blobs, unfinished, b"abc").await;
+    let id = kept(&*blobs, b"abc").await;
+
+    let young = blobs.remove_unfinished(in_hours(-1)).await.unwrap();
+    writer.keep(in_hours(0)).await.unwrap();
+    let none = blobs.remove_unfinished(in_hours(1)).await.unwrap();
+
+    assert_eq!((young, none), (0, 0));
+    assert!(read(&*blobs, id).await.is_some() && read(&*blobs, unfinished).await.is_some());
+});
+
+on_each_blob_store!(a_blob_whose_part_was_removed_is_not_kept, |blobs| async move {
+    let id = TaskId::random();
+    let writer = begun(&*blobs, id, b"abc").await;
+    until("the part is removed", async || {
+        (blobs.remove_unfinished(in_hours(1)).await.unwrap() == 1).then_some(())
+    })
+    .await;
+
+    let outcome = writer.keep(in_hours(0)).await;
+
+    assert!(outcome.is_err(), "a promise must not be given for bytes that are gone");
+    assert_eq!(read(&*blobs, id).await, None);
+});
+
+on_each_blob_store!(sweeps_at_once_remove_each_part_once, |blobs| async move {
+    for _ in 0..10 {
+        let writers = join_all((0..200).map(|_| begun(&*blobs, TaskId::random(), b"abc"))).await;
+        let mut removed = 0;
+        until("each part is removed", async || {
+            removed += join_all((0..8).map(|_| spawn_sweep(blobs.clone()))).await.iter().sum::<u64>();
+            (removed >= 200).then_some(())
+        })
+        .await;
+
+        assert_eq!(removed, 200);
+        drop(writers);
+    }
+});
+
+on_each_blob_store!(free_space_is_told_or_not_known, |blobs| async move {
+    let free = blobs.free_bytes().await.unwrap();
+
+    assert_ne!(free, Some(0));
+});
+
+/// What only a folder has: files, their names, modes and times.
+mod folder {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
+
+    use task_data::blobs::folder::BlobFolder;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn fresh() -> (BlobFolder, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        (BlobFolder::open(folder.path().join("blobs")).unwrap(), folder)
+    }
+
+    fn path_of(folder: &TempDir, id: TaskId) -> PathBuf {
+        let name = id.to_string();
+        folder.path().join("blobs").join(&name[34..]).join(name)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[tokio::test]
+    async fn a_blob_lies_by_the_end_of_its_id_for_its_owner_alone() {
+        let (blobs, folder) = fresh();
+
+        let id = kept(&blobs, b"abc").await;
+
+        let path = path_of(&folder, id);
+        assert_eq!(fs::read(&path).unwrap(), b"abc");
+        assert_eq!(mode(&path), 0o600);
+        for folder in [path.parent().unwrap(), &folder.path().join("blobs"), &folder.path().join("blobs/tmp")]
+        {
+            assert_eq!(mode(folder), 0o700, "{}", folder.display());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_dropped_midway_leaves_no_file() {
+        let (blobs, folder) = fresh();
+        let writer = begun(&blobs, TaskId::random(), b"abc").await;
+        let parts = || fs::read_dir(folder.path().join("blobs/tmp")).unwrap().count();
+        until("the part is there", async || (parts() == 1).then_some(())).await;
+
+        drop(writer);
+
+        until("the part is gone", async || (parts() == 0).then_some(())).await;
+    }
+
+    #[tokio::test]
+    async fn a_blobs_age_is_told_by_the_time_it_was_kept_with() {
+        let (blobs, _folder) = fresh();
+        let id = TaskId::random();
+        let time = Time(in_hours(-5).0);
+        begun(&blobs, id, b"abc").await.keep(time).await.unwrap();
+
+        let before = blobs.kept_before(shard_of(id), time).await.unwrap();
+        let after = blobs.kept_before(shard_of(id), Time(time.0 + TimeDelta::microseconds(1))).await.unwrap();
+
+        assert_eq!((before, after), (vec![], vec![id]));
+    }
+
+    #[tokio::test]
+    async fn a_second_blob_of_an_id_does_not_replace_the_first() {
+        let (blobs, _folder) = fresh();
+        let id = kept(&blobs, b"first").await;
+
+        let outcome = begun(&blobs, id, b"second").await.keep(in_hours(0)).await;
+
+        assert!(outcome.is_err());
+        assert_eq!(read(&blobs, id).await.as_deref(), Some(b"first".as_slice()));
+        assert_eq!(blobs.remove_unfinished(in_hours(1)).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_named_by_an_id_is_left_alone() {
+        let (blobs, folder) = fresh();
+        fs::write(folder.path().join("blobs/00/notes.txt"), b"mine").unwrap();
+
+        assert_eq!(blobs.kept_before(0, in_hours(1)).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn blobs_are_there_when_the_folder_is_opened_anew() {
+        let (blobs, folder) = fresh();
+        let id = kept(&blobs, b"abc").await;
+
+        let reopened = BlobFolder::open(folder.path().join("blobs")).unwrap();
+
+        assert_eq!(read(&reopened, id).await.as_deref(), Some(b"abc".as_slice()));
+    }
+}

@@ -1,0 +1,458 @@
+//! Ports with a wire to cut: each call to them is counted, and one of them fails.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use task_data::blobs::{BlobError, BlobWriter, Blobs};
+use task_data::kinds::Kind;
+use task_data::notify::Notify;
+use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
+use task_data::shared_log::Head;
+use task_data::stack::Stack;
+use task_data::store::{
+    Cancel, Claims, Completion, Due, Filter, HandBack, Held, Leases, NewTask, Outcomes, Rules, StoreError,
+    Tasks, Ticket, Upload,
+};
+use task_data::task::{Status, Task, TaskId, Time, WorkerId};
+use tokio::sync::{broadcast, watch};
+
+/// One call to a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub method: &'static str,
+    /// 1 for the first call of the method.
+    pub occurrence: usize,
+    /// Whether it may leave something behind.
+    pub changes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing of the call happens.
+    Before,
+    /// All of it happens, and nobody is told.
+    After,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The call fails and the next ones don't.
+    GoesOn,
+    /// The process ends there.
+    Crashes,
+}
+
+/// Which call fails, and how.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    pub call: Call,
+    pub phase: Phase,
+    pub then: Then,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Call { method, occurrence, .. } = self.call;
+        let phase = if self.phase == Phase::Before { "before" } else { "after" };
+        let then = if self.then == Then::GoesOn { "failed" } else { "crash" };
+        write!(f, "{then} {phase} the effect of {method} #{occurrence}")
+    }
+}
+
+/// What all calls of one process go through.
+pub struct Wire {
+    cut: Option<Cut>,
+    state: Mutex<State>,
+    under_way: watch::Sender<usize>,
+    crashed: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    counts: HashMap<&'static str, usize>,
+    was_cut: bool,
+    is_dead: bool,
+    wrongs: Vec<String>,
+}
+
+enum Fate {
+    Happens,
+    Cut(Phase),
+    /// The process has crashed.
+    Never,
+}
+
+impl Wire {
+    pub fn new(cut: Option<Cut>) -> Arc<Self> {
+        let (under_way, crashed) = (watch::Sender::new(0), watch::Sender::new(false));
+        Arc::new(Self { cut, state: Mutex::default(), under_way, crashed })
+    }
+
+    /// The ports, on this wire.
+    pub fn through(self: &Arc<Self>, stack: &Stack) -> Stack {
+        Stack {
+            store: Arc::new(CutStore { wire: self.clone(), inner: stack.clone() }),
+            queue: Arc::new(CutQueue { wire: self.clone(), inner: stack.clone() }),
+            blobs: Arc::new(CutBlobs { wire: self.clone(), inner: stack.blobs.clone() }),
+            notify: Arc::new(CutNotify { wire: self.clone(), inner: stack.notify.clone() }),
+        }
+    }
+
+    /// Returns when the process has crashed.
+    pub async fn crash(&self) {
+        // The sender lives as long as this does.
+        let _ = self.crashed.subscribe().wait_for(|crashed| *crashed).await;
+    }
+
+    /// Returns when no call is under way and none is about to be made.
+    pub async fn quiet(&self) {
+        let mut under_way = self.under_way.subscribe();
+        loop {
+            let _ = under_way.wait_for(|count| *count == 0).await;
+            // What was told of the last answer goes on now: a few tasks that tell each other.
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            if *under_way.borrow_and_update() == 0 {
+                return;
+            }
+        }
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    pub fn was_cut(&self) -> bool {
+        self.state().was_cut
+    }
+
+    pub fn wrongs(&self) -> Vec<String> {
+        self.state().wrongs.clone()
+    }
+
+    fn wrong(&self, what: String) {
+        self.state().wrongs.push(what);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn fate(&self, method: &'static str, changes: bool) -> Fate {
+        let mut state = self.state();
+        if state.is_dead {
+            return Fate::Never;
+        }
+        let count = state.counts.entry(method).or_default();
+        *count += 1;
+        let call = Call { method, occurrence: *count, changes };
+        let cut = self.cut.as_ref().filter(|cut| cut.call == call);
+        state.calls.push(call);
+        match cut {
+            Some(cut) => {
+                state.was_cut = true;
+                state.is_dead = cut.then == Then::Crashes;
+                Fate::Cut(cut.phase)
+            }
+            None => Fate::Happens,
+        }
+    }
+
+    /// What a call gives that answers with `lost` if it is cut.
+    async fn call<T>(
+        &self,
+        method: &'static str,
+        changes: bool,
+        effect: impl Future<Output = T>,
+        lost: impl Fn(Phase) -> T,
+    ) -> T {
+        let fate = self.fate(method, changes);
+        self.under_way.send_modify(|count| *count += 1);
+        let answer = match fate {
+            Fate::Happens => effect.await,
+            Fate::Cut(phase) => {
+                if phase == Phase::After {
+                    effect.await;
+                }
+                lost(phase)
+            }
+            Fate::Never => lost(Phase::Before),
+        };
+        self.under_way.send_modify(|count| *count -= 1);
+        if self.state().is_dead {
+            self.crashed.send_replace(true);
+            // The log's step waits on a thread that nothing but an answer ends. All others never get one.
+            if !THREADED.contains(&method) {
+                std::future::pending::<()>().await;
+            }
+        }
+        answer
+    }
+}
+
+/// Methods that the log's step calls.
+const THREADED: [&str; 5] =
+    ["store.find", "store.log_head", "store.begin_log", "store.unlogged", "store.commit_log"];
+
+fn store_error<T>(phase: Phase) -> Result<T, StoreError> {
+    let cause = Arc::new(io::Error::other("cut"));
+    Err(if phase == Phase::Before { StoreError::Unavailable(cause) } else { StoreError::Unknown(cause) })
+}
+
+fn blob_error<T>(_: Phase) -> Result<T, BlobError> {
+    Err(BlobError::Io(io::Error::other("cut")))
+}
+
+fn queue_error<T>(_: Phase) -> Result<T, QueueError> {
+    Err(QueueError("cut".to_owned()))
+}
+
+struct CutStore {
+    wire: Arc<Wire>,
+    inner: Stack,
+}
+
+/// A method of the store, by its like of the store within.
+macro_rules! through {
+    ($self:ident, $method:ident($($argument:expr),*), reads) => {
+        through!($self, $method($($argument),*), false)
+    };
+    ($self:ident, $method:ident($($argument:expr),*), changes) => {
+        through!($self, $method($($argument),*), true)
+    };
+    ($self:ident, $method:ident($($argument:expr),*), $changes:literal) => {{
+        let effect = $self.inner.store.$method($($argument),*);
+        $self.wire.call(concat!("store.", stringify!($method)), $changes, effect, store_error).await
+    }};
+}
+
+#[async_trait]
+impl Tasks for CutStore {
+    async fn now(&self) -> Result<Time, StoreError> {
+        through!(self, now(), reads)
+    }
+
+    async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
+        for new in new.iter().filter(|new| matches!(new.upload, Upload::Blob { .. })) {
+            if self.inner.blobs.open(new.id).await.is_err() {
+                self.wire.wrong(format!("task {} was recorded before its blob was kept", new.id));
+            }
+        }
+        through!(self, insert(new, grace), changes)
+    }
+
+    async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
+        through!(self, find(ids), reads)
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
+        through!(self, list(filter), reads)
+    }
+
+    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError> {
+        through!(self, mark_published(tickets, repeat), changes)
+    }
+
+    async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
+        through!(self, claim(ids, worker), changes)
+    }
+
+    async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
+        through!(self, complete(completions, rules), changes)
+    }
+
+    async fn hand_back(
+        &self,
+        returns: Vec<HandBack>,
+        rules: Rules,
+    ) -> Result<Vec<(TaskId, Status)>, StoreError> {
+        through!(self, hand_back(returns, rules), changes)
+    }
+
+    async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError> {
+        through!(self, cancel(id, rules), changes)
+    }
+
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError> {
+        through!(self, due(limit, repeat), changes)
+    }
+
+    async fn pending(&self) -> Result<i64, StoreError> {
+        through!(self, pending(), reads)
+    }
+
+    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
+        through!(self, published_pending(kind), reads)
+    }
+}
+
+#[async_trait]
+impl Leases for CutStore {
+    async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
+        through!(self, register(worker, name, lease), changes)
+    }
+
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
+        through!(self, beat(worker, lease), changes)
+    }
+
+    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
+        through!(self, retire(worker), changes)
+    }
+
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+        through!(self, return_lost(rules), changes)
+    }
+
+    async fn begin_alone(&self) -> Result<(), StoreError> {
+        through!(self, begin_alone(), changes)
+    }
+}
+
+#[async_trait]
+impl Outcomes for CutStore {
+    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
+        through!(self, log_head(log), reads)
+    }
+
+    async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
+        through!(self, begin_log(log, seen, new), changes)
+    }
+
+    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
+        through!(self, unlogged(limit), reads)
+    }
+
+    async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
+        through!(self, commit_log(log, written, head), changes)
+    }
+}
+
+struct CutQueue {
+    wire: Arc<Wire>,
+    inner: Stack,
+}
+
+#[async_trait]
+impl Queue for CutQueue {
+    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket> {
+        for Ticket { id, .. } in &tickets {
+            if self.inner.store.find(vec![*id]).await.unwrap().is_empty() {
+                self.wire.wrong(format!("id {id} was published before its row was committed"));
+            }
+        }
+        self.wire.call("queue.publish", true, self.inner.queue.publish(tickets), |_| Vec::new()).await
+    }
+
+    async fn consume(&self, kind: Kind, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError> {
+        let effect = self.inner.queue.consume(kind, prefetch);
+        let inner = self.wire.call("queue.consume", false, effect, queue_error).await?;
+        Ok(Box::new(CutConsumer { wire: self.wire.clone(), inner }))
+    }
+
+    async fn depth(&self, kind: Kind) -> Result<u64, QueueError> {
+        self.wire.call("queue.depth", false, self.inner.queue.depth(kind), queue_error).await
+    }
+}
+
+struct CutConsumer {
+    wire: Arc<Wire>,
+    inner: Box<dyn Consumer>,
+}
+
+#[async_trait]
+impl Consumer for CutConsumer {
+    async fn next(&mut self) -> Option<Delivery> {
+        let Delivery { id, receipt } =
+            self.wire.call("queue.next", true, self.inner.next(), |_| None).await?;
+        Some(Delivery { id, receipt: Box::new(CutReceipt { wire: self.wire.clone(), inner: receipt }) })
+    }
+}
+
+struct CutReceipt {
+    wire: Arc<Wire>,
+    inner: Box<dyn Receipt>,
+}
+
+#[async_trait]
+impl Receipt for CutReceipt {
+    async fn ack(self: Box<Self>) {
+        let Self { wire, inner } = *self;
+        wire.call("queue.ack", true, inner.ack(), |_| ()).await;
+    }
+}
+
+struct CutBlobs {
+    wire: Arc<Wire>,
+    inner: Arc<dyn Blobs>,
+}
+
+#[async_trait]
+impl Blobs for CutBlobs {
+    async fn create(&self, id: TaskId) -> Result<Box<dyn BlobWriter>, BlobError> {
+        let inner = self.wire.call("blobs.create", true, self.inner.create(id), blob_error).await?;
+        Ok(Box::new(CutWriter { wire: self.wire.clone(), inner }))
+    }
+
+    async fn open(&self, id: TaskId) -> Result<Box<dyn Read + Send>, BlobError> {
+        self.wire.call("blobs.open", false, self.inner.open(id), blob_error).await
+    }
+
+    async fn delete(&self, id: TaskId) -> Result<(), BlobError> {
+        self.wire.call("blobs.delete", true, self.inner.delete(id), blob_error).await
+    }
+
+    async fn kept_before(&self, shard: u16, time: Time) -> Result<Vec<TaskId>, BlobError> {
+        self.wire.call("blobs.kept_before", false, self.inner.kept_before(shard, time), blob_error).await
+    }
+
+    async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError> {
+        self.wire
+            .call("blobs.remove_unfinished", true, self.inner.remove_unfinished(before), blob_error)
+            .await
+    }
+
+    async fn free_bytes(&self) -> Result<Option<u64>, BlobError> {
+        self.wire.call("blobs.free_bytes", false, self.inner.free_bytes(), blob_error).await
+    }
+}
+
+struct CutWriter {
+    wire: Arc<Wire>,
+    inner: Box<dyn BlobWriter>,
+}
+
+#[async_trait]
+impl BlobWriter for CutWriter {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
+        self.wire.call("blobs.write", true, self.inner.write(chunk), blob_error).await
+    }
+
+    async fn keep(self: Box<Self>, now: Time) -> Result<(), BlobError> {
+        let Self { wire, inner } = *self;
+        wire.call("blobs.keep", true, inner.keep(now), blob_error).await
+    }
+}
+
+struct CutNotify {
+    wire: Arc<Wire>,
+    inner: Arc<dyn Notify>,
+}
+
+#[async_trait]
+impl Notify for CutNotify {
+    async fn wake(&self, ids: Vec<TaskId>) {
+        self.wire.call("notify.wake", true, self.inner.wake(ids), |_| ()).await;
+    }
+
+    fn wakes(&self) -> broadcast::Receiver<TaskId> {
+        self.inner.wakes()
+    }
+}

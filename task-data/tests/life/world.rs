@@ -1,0 +1,116 @@
+//! What survives a crash (the database, the blobs, the log), and the processes that come and go over it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use task_data::blobs::folder::BlobFolder;
+use task_data::life::Life;
+use task_data::notify::local::LocalNotify;
+use task_data::queue::{Queue, memory::MemoryQueue};
+use task_data::settings::Settings;
+use task_data::stack::Stack;
+use task_data::store::{Filter, Leases, Tasks, sqlite::SqliteStore};
+use task_data::task::{Task, WorkerId};
+use tempfile::TempDir;
+
+use crate::cut::Wire;
+
+/// More bytes than this travel as a blob.
+pub const INLINE_BYTES: u64 = 8;
+
+pub struct World {
+    store: Arc<SqliteStore>,
+    blobs: Arc<BlobFolder>,
+    folder: TempDir,
+}
+
+/// One process: what it holds in memory is gone with it.
+pub struct Process {
+    pub life: Arc<Life>,
+    pub wire: Arc<Wire>,
+    /// Its queue, off the wire.
+    pub queue: Arc<dyn Queue>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        // In memory where there is such a place: processes crash here, the machine doesn't, so no fsync is missed.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let store = Arc::new(SqliteStore::open(&folder.path().join("coatcheck.db")).unwrap());
+        let blobs = Arc::new(BlobFolder::open(folder.path().join("blobs")).unwrap());
+        Self { store, blobs, folder }
+    }
+
+    pub fn settings(&self) -> Settings {
+        let path = self.folder.path().display();
+        Settings {
+            database_url: format!("sqlite:{path}/coatcheck.db"),
+            amqp_url: "memory:".to_owned(),
+            blob_url: format!("file:{path}/blobs"),
+            inline_bytes: INLINE_BYTES,
+            outcome_log: format!("{path}/outcomes.log"),
+            lease_seconds: Duration::from_secs(3600),
+            max_attempts: 5,
+            sweep_seconds: Duration::from_secs(1),
+            orphan_seconds: Duration::ZERO,
+            keep_uploads: false,
+        }
+    }
+
+    /// Starts a process on the current runtime, its ports on that wire.
+    pub fn start(&self, wire: Arc<Wire>) -> Process {
+        self.start_with(wire, self.settings())
+    }
+
+    pub fn start_with(&self, wire: Arc<Wire>, settings: Settings) -> Process {
+        let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
+        let stack = Stack {
+            store: self.store.clone(),
+            queue: queue.clone(),
+            blobs: self.blobs.clone(),
+            notify: Arc::new(LocalNotify::new()),
+        };
+        Process { life: Life::start(wire.through(&stack), settings).unwrap(), wire, queue }
+    }
+
+    /// All tasks as they stand, off the wire.
+    pub async fn tasks(&self) -> Vec<Task> {
+        self.store.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap()
+    }
+
+    /// The outcome log; empty while there is none.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("outcomes.log")).unwrap_or_default()
+    }
+
+    /// Files of blobs, finished or not.
+    pub fn count_blobs(&self) -> usize {
+        count_files(&self.folder.path().join("blobs"))
+    }
+
+    /// A day passes for the database: all that rests is due, and every lease has lapsed.
+    pub fn let_a_day_pass(&self) {
+        let path = self.folder.path().join("coatcheck.db");
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        let sql = "PRAGMA busy_timeout = 5000; UPDATE workers SET lease_until = lease_until - 86400000000; \
+                   UPDATE tasks SET sweep_at = sweep_at - 86400000000 WHERE finished IS NULL;";
+        connection.batch_execute(sql).unwrap();
+    }
+
+    /// The worker's lease lapses, and no other.
+    pub async fn lapse(&self, worker: WorkerId) {
+        self.store.beat(worker, Duration::ZERO).await.unwrap();
+    }
+}
+
+fn count_files(folder: &Path) -> usize {
+    let count = |file: fs::DirEntry| match file.file_type().unwrap().is_dir() {
+        true => count_files(&file.path()),
+        false => 1,
+    };
+    fs::read_dir(folder).unwrap().map(|file| count(file.unwrap())).sum()
+}

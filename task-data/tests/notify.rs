@@ -1,0 +1,101 @@
+//! What each notifier must keep: the promises of the port `Notify`, held against every adapter.
+//!
+//! A wake is a hint that may be lost: so it is given again and again here until it is heard.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy takes helpers outside of #[test] for production code"
+)]
+
+mod support;
+
+use std::sync::Arc;
+
+use task_data::notify::Notify;
+use task_data::task::TaskId;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use support::until;
+
+/// A promise, as one test an adapter.
+macro_rules! on_each_notify {
+    ($promise:ident, |$notify:ident| $body:expr) => {
+        mod $promise {
+            use super::*;
+
+            async fn keep($notify: Arc<dyn Notify>) {
+                $body.await
+            }
+
+            #[tokio::test]
+            async fn local() {
+                let fresh = support::local_notify();
+                keep(fresh.port.clone()).await;
+            }
+        }
+    };
+}
+
+/// Wakes until the listener has heard it.
+async fn heard(notify: &dyn Notify, listener: &mut Receiver<TaskId>, id: TaskId) {
+    until("the wake is heard", async || {
+        notify.wake(vec![id]).await;
+        (listener.try_recv() == Ok(id)).then_some(())
+    })
+    .await;
+}
+
+on_each_notify!(a_wake_reaches_all_who_listen, |notify| async move {
+    let mut listeners = [notify.wakes(), notify.wakes()];
+
+    for listener in &mut listeners {
+        heard(&*notify, listener, TaskId::random()).await;
+    }
+});
+
+on_each_notify!(all_ids_of_a_wake_are_told, |notify| async move {
+    let mut listener = notify.wakes();
+    let ids: Vec<TaskId> = (0..10).map(|_| TaskId::random()).collect();
+    let mut missing = ids.clone();
+
+    until("each id is heard", async || {
+        notify.wake(ids.clone()).await;
+        while let Ok(id) = listener.try_recv() {
+            missing.retain(|missing| *missing != id);
+        }
+        missing.is_empty().then_some(())
+    })
+    .await;
+});
+
+on_each_notify!(waking_while_nobody_listens_is_no_trouble, |notify| async move {
+    notify.wake(vec![TaskId::random()]).await;
+    notify.wake(Vec::new()).await;
+
+    let mut listener = notify.wakes();
+    heard(&*notify, &mut listener, TaskId::random()).await;
+});
+
+on_each_notify!(who_goes_away_is_in_nobodys_way, |notify| async move {
+    let mut stays = notify.wakes();
+
+    drop(notify.wakes());
+
+    heard(&*notify, &mut stays, TaskId::random()).await;
+});
+
+on_each_notify!(who_falls_behind_is_told_so, |notify| async move {
+    let mut slow = notify.wakes();
+    let id = TaskId::random();
+
+    until("the listener is told that it lags", async || {
+        notify.wake(vec![id; 10_000]).await;
+        matches!(slow.try_recv(), Err(TryRecvError::Lagged(_))).then_some(())
+    })
+    .await;
+
+    until("it hears on", async || (slow.try_recv() == Ok(id)).then_some(())).await;
+});

@@ -1,0 +1,191 @@
+//! What each queue must keep: the promises of the port `Queue`, held against every adapter.
+//!
+//! An id may come twice, so nothing here asks that it doesn't, except after its acknowledgement.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy takes helpers outside of #[test] for production code"
+)]
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::join;
+use task_data::kinds::Kind;
+use task_data::queue::{Consumer, Delivery, Queue};
+use task_data::store::Ticket;
+use task_data::task::TaskId;
+
+use support::{in_time, until};
+
+/// A promise, as one test an adapter.
+macro_rules! on_each_queue {
+    ($promise:ident, |$queue:ident| $body:expr) => {
+        mod $promise {
+            use super::*;
+
+            async fn keep($queue: Arc<dyn Queue>) {
+                $body.await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn memory() {
+                let fresh = support::memory_queue();
+                keep(fresh.port.clone()).await;
+            }
+        }
+    };
+}
+
+const KIND: Kind = Kind::Md5;
+
+async fn published(queue: &dyn Queue, count: usize) -> HashSet<TaskId> {
+    let tickets: Vec<Ticket> =
+        (0..count).map(|_| Ticket { id: TaskId::random(), kind: KIND, attempt: 0 }).collect();
+    let confirmed = queue.publish(tickets.clone()).await;
+    assert_eq!(confirmed, tickets, "a queue that is well confirms all");
+    tickets.iter().map(|ticket| ticket.id).collect()
+}
+
+async fn next(consumer: &mut dyn Consumer) -> Delivery {
+    in_time("a delivery", consumer.next()).await.expect("the stream goes on")
+}
+
+/// Takes and acknowledges until each of the ids has come.
+async fn drain(consumer: &mut dyn Consumer, mut ids: HashSet<TaskId>) {
+    while !ids.is_empty() {
+        let delivery = next(consumer).await;
+        ids.remove(&delivery.id);
+        delivery.receipt.ack().await;
+    }
+}
+
+on_each_queue!(what_is_published_is_delivered, |queue| async move {
+    let ids = published(&*queue, 100).await;
+
+    let mut consumer = queue.consume(KIND, 1).await.unwrap();
+
+    drain(&mut *consumer, ids).await;
+});
+
+on_each_queue!(publishing_nothing_is_no_trouble, |queue| async move {
+    assert_eq!(queue.publish(Vec::new()).await, []);
+});
+
+on_each_queue!(who_waits_is_given_what_is_published_then, |queue| async move {
+    let mut consumer = queue.consume(KIND, 1).await.unwrap();
+
+    let (delivery, ids) = join(next(&mut *consumer), published(&*queue, 1)).await;
+
+    assert!(ids.contains(&delivery.id));
+});
+
+on_each_queue!(what_was_not_acknowledged_goes_to_another_when_its_consumer_goes, |queue| async move {
+    let ids = published(&*queue, 10).await;
+    let mut first = queue.consume(KIND, 10).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(next(&mut *first).await);
+    }
+
+    drop((first, held));
+
+    drain(&mut *queue.consume(KIND, 10).await.unwrap(), ids).await;
+});
+
+on_each_queue!(a_delivery_that_is_dropped_comes_again, |queue| async move {
+    let ids = published(&*queue, 1).await;
+    let mut consumer = queue.consume(KIND, 1).await.unwrap();
+
+    drop(next(&mut *consumer).await);
+
+    drain(&mut *consumer, ids).await;
+});
+
+on_each_queue!(what_was_acknowledged_does_not_come_again, |queue| async move {
+    let first = published(&*queue, 5).await;
+    drain(&mut *queue.consume(KIND, 5).await.unwrap(), first.clone()).await;
+    let second = published(&*queue, 1).await;
+
+    let delivery = next(&mut *queue.consume(KIND, 5).await.unwrap()).await;
+
+    assert!(second.contains(&delivery.id), "one of the acknowledged: {}", first.contains(&delivery.id));
+});
+
+on_each_queue!(consumers_share_what_there_is, |queue| async move {
+    let mut consumers = [queue.consume(KIND, 1).await.unwrap(), queue.consume(KIND, 1).await.unwrap()];
+    let ids = published(&*queue, 2).await;
+
+    let [first, second] = &mut consumers;
+    let (first, second) = join(next(&mut **first), next(&mut **second)).await;
+
+    assert_eq!(HashSet::from([first.id, second.id]), ids);
+});
+
+on_each_queue!(no_consumer_waits_while_there_is_something, |queue| async move {
+    // Each takes one and keeps it until the other has one too: so both must have been woken.
+    let barrier = Arc::new(tokio::sync::Barrier::new(3));
+    const ROUNDS: usize = 5000;
+    for _ in 0..2 {
+        let (queue, barrier) = (queue.clone(), barrier.clone());
+        tokio::spawn(async move {
+            let mut consumer = queue.consume(KIND, 1).await.unwrap();
+            for _ in 0..ROUNDS {
+                let delivery = consumer.next().await.unwrap();
+                barrier.wait().await;
+                delivery.receipt.ack().await;
+            }
+        });
+    }
+    for round in 0..ROUNDS {
+        published(&*queue, 2).await;
+        in_time(&format!("both have one, round {round}"), barrier.wait()).await;
+    }
+});
+
+on_each_queue!(a_wait_that_is_given_up_loses_nothing, |queue| async move {
+    let mut consumer = queue.consume(KIND, 1).await.unwrap();
+    let mut missing = HashSet::new();
+    for _ in 0..50 {
+        // Begun, and dropped: with what it may have been given.
+        let _ = consumer.next().now_or_never();
+        missing.extend(published(&*queue, 1).await);
+        let _ = consumer.next().now_or_never();
+    }
+
+    drain(&mut *consumer, missing).await;
+});
+
+on_each_queue!(what_waits_is_counted, |queue| async move {
+    assert_eq!(queue.depth(KIND).await.unwrap(), 0);
+    let ids = published(&*queue, 3).await;
+    until("three wait", async || (queue.depth(KIND).await.unwrap() == 3).then_some(())).await;
+
+    drain(&mut *queue.consume(KIND, 3).await.unwrap(), ids).await;
+
+    until("none waits", async || (queue.depth(KIND).await.unwrap() == 0).then_some(())).await;
+});
+
+/// What only the queue in memory has: a bound, for the sweep brings the rest.
+mod memory {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_not_confirmed_and_fits_when_there_is_room() {
+        let queue = support::memory_queue().port;
+        let ticket = Ticket { id: TaskId::random(), kind: KIND, attempt: 0 };
+        let too_many = vec![ticket; (1 << 20) + 5];
+
+        let confirmed = queue.publish(too_many).await;
+        let refused = queue.publish(vec![ticket]).await;
+        next(&mut *queue.consume(KIND, 1).await.unwrap()).await.receipt.ack().await;
+        let taken = queue.publish(vec![ticket]).await;
+
+        assert_eq!((confirmed.len(), refused.len(), taken.len()), (1 << 20, 0, 1));
+    }
+}

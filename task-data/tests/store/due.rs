@@ -1,0 +1,113 @@
+//! What is due is taken for publishing, once, and marked.
+
+use futures::future::join_all;
+use task_data::kinds::Kind;
+use task_data::task::TaskId;
+
+use crate::samples::*;
+
+on_each_store!(a_due_task_is_taken_once, |store| async move {
+    let id = pending(&*store).await;
+
+    let first = store.due(10, LATER).await.unwrap();
+    let second = store.due(10, LATER).await.unwrap();
+
+    assert_eq!(
+        first.iter().map(|due| (due.ticket, due.published)).collect::<Vec<_>>(),
+        [(ticket(id, 0), false)]
+    );
+    assert_eq!(second, []);
+});
+
+on_each_store!(a_task_that_was_taken_and_not_marked_is_due_again, |store| async move {
+    let id = pending(&*store).await;
+    store.due(10, NOW).await.unwrap();
+
+    assert_eq!(due_now(&*store).await, [id]);
+});
+
+on_each_store!(a_task_in_its_grace_is_not_due, |store| async move {
+    store.insert(vec![new_task()], LATER).await.unwrap();
+
+    assert_eq!(due_now(&*store).await, []);
+});
+
+on_each_store!(only_what_is_pending_is_due, |store| async move {
+    let [pending, ..] = one_of_each(&*store).await;
+
+    assert_eq!(due_now(&*store).await, [pending]);
+});
+
+on_each_store!(the_longest_due_are_taken_first_and_no_more_than_wanted, |store| async move {
+    let mut oldest_first = Vec::new();
+    for _ in 0..5 {
+        oldest_first.push(pending(&*store).await);
+    }
+
+    let mut taken = Vec::new();
+    for _ in 0..3 {
+        taken.push(sorted(store.due(2, LATER).await.unwrap().iter().map(|due| due.ticket.id)));
+    }
+
+    let pairs: Vec<_> = oldest_first.chunks(2).map(|ids| sorted(ids.iter().copied())).collect();
+    assert_eq!(taken, pairs);
+});
+
+on_each_store!(sweeps_at_once_take_each_task_once, |store| async move {
+    let new: Vec<_> = (0..50).map(|_| new_task()).collect();
+    let ids = sorted(new.iter().map(|new| new.id));
+    store.insert(new, NOW).await.unwrap();
+
+    let sweeps = join_all((0..20).map(|_| store.due(5, LATER))).await;
+
+    let taken: Vec<TaskId> = sweeps.into_iter().flat_map(Result::unwrap).map(|due| due.ticket.id).collect();
+    assert_eq!(sorted(taken), ids);
+});
+
+on_each_store!(a_mark_puts_the_next_look_off, |store| async move {
+    let (marked, other) = (pending(&*store).await, pending(&*store).await);
+
+    store.mark_published(vec![ticket(marked, 0)], LATER).await.unwrap();
+
+    assert_eq!(due_now(&*store).await, [other]);
+    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 1);
+});
+
+on_each_store!(a_marked_task_that_is_due_again_is_told_from_one_that_never_was, |store| async move {
+    let id = pending(&*store).await;
+    store.mark_published(vec![ticket(id, 0)], NOW).await.unwrap();
+
+    let due = store.due(10, NOW).await.unwrap();
+
+    assert_eq!(due.iter().map(|due| (due.ticket.id, due.published)).collect::<Vec<_>>(), [(id, true)]);
+});
+
+on_each_store!(a_mark_that_comes_late_touches_no_later_attempt, |store| async move {
+    let claim = running(&*store).await;
+    store.mark_published(vec![ticket(claim.id, 0), ticket(claim.id, 1)], LATER).await.unwrap();
+    store.hand_back(vec![free_return(&claim, NOW)], RULES).await.unwrap();
+
+    store.mark_published(vec![ticket(claim.id, 0)], LATER).await.unwrap();
+
+    assert_eq!(due_now(&*store).await, [claim.id]);
+    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 0);
+});
+
+on_each_store!(marks_of_several_attempts_go_together, |store| async move {
+    let (first, back) = (pending(&*store).await, running(&*store).await);
+    store.hand_back(vec![free_return(&back, NOW)], RULES).await.unwrap();
+
+    store.mark_published(vec![ticket(first, 0), ticket(back.id, 1)], LATER).await.unwrap();
+
+    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 2);
+});
+
+on_each_store!(what_is_pending_is_counted, |store| async move {
+    assert_eq!(store.pending().await.unwrap(), 0);
+    one_of_each(&*store).await;
+    let published = pending(&*store).await;
+    store.mark_published(vec![ticket(published, 0)], LATER).await.unwrap();
+
+    assert_eq!(store.pending().await.unwrap(), 2);
+    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 1);
+});

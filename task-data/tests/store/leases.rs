@@ -1,0 +1,181 @@
+//! Leases: a worker's hold on all that it runs, and what becomes of it when the worker is lost.
+
+use futures::future::join_all;
+use task_data::store::{Held, Rules};
+use task_data::task::{Status, TaskError, WorkerId};
+
+use crate::samples::*;
+
+on_each_store!(a_lost_workers_task_is_pending_again, |store| async move {
+    let (lapsed, gone) = (worker(&*store).await, worker(&*store).await);
+    let ids = [
+        claim(&*store, pending(&*store).await, lapsed).await.id,
+        claim(&*store, pending(&*store).await, gone).await.id,
+    ];
+    store.beat(lapsed, NOW).await.unwrap();
+    store.retire(gone).await.unwrap();
+
+    let returned = store.return_lost(RULES).await.unwrap();
+
+    let mut returned: Vec<_> = returned.into_iter().map(|(id, status)| (id, status.name())).collect();
+    returned.sort();
+    assert_eq!(returned, sorted(ids.map(|id| (id, Status::Pending.name()))));
+    for id in ids {
+        let task = stands(&*store, id).await;
+        assert_eq!((task.status, task.attempt), (Status::Pending, 1));
+    }
+});
+
+on_each_store!(a_lost_workers_attempt_is_charged_and_fenced, |store| async move {
+    let lost = worker(&*store).await;
+    let old = claim(&*store, pending(&*store).await, lost).await;
+    store.retire(lost).await.unwrap();
+    store.return_lost(RULES).await.unwrap();
+
+    let ended = store.complete(vec![success(&old)], RULES).await.unwrap();
+    let next = claim(&*store, old.id, worker(&*store).await).await;
+
+    assert_eq!(ended, []);
+    assert_eq!((next.attempt, next.tries), (2, 1));
+});
+
+on_each_store!(what_a_live_lease_holds_is_left_to_it, |store| async move {
+    let claim = running(&*store).await;
+
+    let returned = store.return_lost(RULES).await.unwrap();
+
+    assert_eq!(returned, []);
+    assert_eq!(stands(&*store, claim.id).await.status, Status::Running);
+});
+
+on_each_store!(sweeps_at_once_return_each_task_once, |store| async move {
+    let lost = worker(&*store).await;
+    let ids = sorted(join_all((0..10).map(|_| pending(&*store))).await);
+    store.claim(ids.clone(), lost).await.unwrap();
+    store.retire(lost).await.unwrap();
+
+    let sweeps = join_all((0..8).map(|_| store.return_lost(RULES))).await;
+
+    let returned = sweeps.into_iter().flat_map(Result::unwrap).map(|(id, _)| id);
+    assert_eq!(sorted(returned), ids);
+});
+
+on_each_store!(the_first_loss_is_due_at_once_and_later_ones_rest, |store| async move {
+    let rules = Rules { max_attempts: 100, ..RULES };
+    let id = pending(&*store).await;
+    for losses in 1..=8 {
+        let lost = worker(&*store).await;
+        claim(&*store, id, lost).await;
+        store.retire(lost).await.unwrap();
+        store.return_lost(rules).await.unwrap();
+        match losses {
+            1 => assert_eq!(due_now(&*store).await, [id]),
+            // The eighth rests for half a minute at least, the second perhaps for less than this loop takes.
+            8 => assert_eq!(due_now(&*store).await, []),
+            _ => {}
+        }
+    }
+});
+
+on_each_store!(a_task_that_loses_each_worker_fails, |store| async move {
+    let id = pending(&*store).await;
+    let mut returned = Vec::new();
+    for _ in 0..RULES.max_attempts {
+        let lost = worker(&*store).await;
+        claim(&*store, id, lost).await;
+        store.retire(lost).await.unwrap();
+        returned.extend(store.return_lost(RULES).await.unwrap());
+    }
+
+    assert_eq!(returned, [(id, Status::Pending), (id, Status::Pending), (id, Status::Failed)]);
+    let task = stands(&*store, id).await;
+    assert_eq!((task.status, task.error), (Status::Failed, Some(TaskError::worker_lost())));
+    assert!(task.finished.is_some());
+});
+
+on_each_store!(a_lost_workers_task_that_was_to_be_cancelled_is_cancelled, |store| async move {
+    let lost = worker(&*store).await;
+    let claim = claim(&*store, pending(&*store).await, lost).await;
+    store.cancel(claim.id, RULES).await.unwrap();
+    store.retire(lost).await.unwrap();
+
+    let returned = store.return_lost(Rules { max_attempts: 1, ..RULES }).await.unwrap();
+
+    assert_eq!(returned, [(claim.id, Status::Cancelled)]);
+    assert_eq!(stands(&*store, claim.id).await.error, Some(TaskError::cancelled()));
+});
+
+on_each_store!(a_beat_tells_whether_the_lease_is_lost, |store| async move {
+    let (live, lapsed, retired) = (worker(&*store).await, worker(&*store).await, worker(&*store).await);
+    store.beat(lapsed, NOW).await.unwrap();
+    store.retire(retired).await.unwrap();
+    store.return_lost(RULES).await.unwrap();
+
+    assert_eq!(store.beat(live, LATER).await.unwrap(), Some(vec![]));
+    for worker in [lapsed, retired, WorkerId::random()] {
+        assert_eq!(store.beat(worker, LATER).await.unwrap(), None);
+    }
+});
+
+on_each_store!(a_beat_extends_the_lease, |store| async move {
+    let worker = worker(&*store).await;
+    let claim = claim(&*store, pending(&*store).await, worker).await;
+    store.beat(worker, NOW).await.unwrap();
+
+    store.beat(worker, LATER).await.unwrap();
+
+    assert_eq!(store.return_lost(RULES).await.unwrap(), []);
+    assert_eq!(stands(&*store, claim.id).await.status, Status::Running);
+});
+
+on_each_store!(a_beat_tells_what_is_to_be_cancelled_and_nothing_of_others, |store| async move {
+    let (mine, other) = (worker(&*store).await, worker(&*store).await);
+    let wanted = claim(&*store, pending(&*store).await, mine).await;
+    let cancelled = claim(&*store, pending(&*store).await, mine).await;
+    let others = claim(&*store, pending(&*store).await, other).await;
+    for claim in [&cancelled, &others] {
+        store.cancel(claim.id, RULES).await.unwrap();
+    }
+
+    let held = store.beat(mine, LATER).await.unwrap();
+
+    assert_eq!(held, Some(vec![Held { id: cancelled.id, attempt: 1, cancel_requested: true }]));
+    assert_eq!(stands(&*store, wanted.id).await.status, Status::Running);
+});
+
+on_each_store!(a_lease_that_is_begun_twice_is_one_lease, |store| async move {
+    let worker = WorkerId::random();
+    store.register(worker, "a worker".to_owned(), LATER).await.unwrap();
+
+    let again = store.register(worker, "a worker".to_owned(), LATER).await;
+
+    assert!(again.is_ok(), "the answer to the first call may have been lost: {again:?}");
+    assert_eq!(store.beat(worker, LATER).await.unwrap(), Some(vec![]));
+});
+
+on_each_store!(a_lease_may_be_ended_twice, |store| async move {
+    let worker = worker(&*store).await;
+    store.retire(worker).await.unwrap();
+
+    assert!(store.retire(worker).await.is_ok());
+});
+
+on_each_store!(
+    who_begins_alone_finds_no_lease_and_all_that_is_pending_due_and_unpublished,
+    |store| async move {
+        let former = worker(&*store).await;
+        let runs = claim(&*store, pending(&*store).await, former).await;
+        let rests = running(&*store).await;
+        store.hand_back(vec![free_return(&rests, LATER)], RULES).await.unwrap();
+        let published = pending(&*store).await;
+        store.mark_published(vec![ticket(published, 0)], LATER).await.unwrap();
+
+        store.begin_alone().await.unwrap();
+
+        assert_eq!(store.beat(former, LATER).await.unwrap(), None);
+        let due = store.due(10, NOW).await.unwrap();
+        assert_eq!(sorted(due.iter().map(|due| due.ticket.id)), sorted([rests.id, published]));
+        assert!(due.iter().all(|due| !due.published), "the queue that had them is gone");
+        assert_eq!(store.return_lost(RULES).await.unwrap(), [(runs.id, Status::Pending)]);
+    }
+);

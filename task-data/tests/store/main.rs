@@ -1,0 +1,42 @@
+//! What each database must keep: the promises of the port `Store`, held against every adapter.
+//!
+//! A promise sees the port alone. What only one adapter has (a file that people can read) stands in that adapter's file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy takes helpers outside of #[test] for production code"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// A promise, as one test an adapter.
+macro_rules! on_each_store {
+    ($promise:ident, |$store:ident| $body:expr) => {
+        mod $promise {
+            use super::*;
+
+            async fn keep($store: std::sync::Arc<dyn task_data::store::Store>) {
+                $body.await
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let fresh = crate::support::sqlite();
+                keep(fresh.port.clone()).await;
+            }
+        }
+    };
+}
+
+mod claims;
+mod due;
+mod ends;
+mod leases;
+mod list;
+mod outcomes;
+mod rows;
+mod samples;
+mod sqlite;

@@ -1,0 +1,129 @@
+//! Rows in the states that the promises begin with.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use task_data::kinds::Kind;
+use task_data::store::{Claim, Completion, HandBack, NewTask, Rules, Store, StoreError, Ticket, Upload};
+use task_data::task::{Status, Task, TaskError, TaskId, WorkerId};
+
+pub const RULES: Rules = Rules { max_attempts: 3, keep_uploads: false };
+pub const NOW: Duration = Duration::ZERO;
+/// Long enough to come after any test.
+pub const LATER: Duration = Duration::from_secs(3600);
+
+/// A small upload, not inserted yet.
+pub fn new_task() -> NewTask {
+    NewTask {
+        id: TaskId::random(),
+        kind: Kind::Md5,
+        input: json!({"filename": "abc.txt", "size": 3}),
+        upload: Upload::Inline(b"abc".to_vec()),
+    }
+}
+
+/// A value that no database of ours may take: `serde_json` could not read it back.
+pub fn unreadable() -> Value {
+    (0..250).fold(json!({}), |inner, _| json!([inner]))
+}
+
+pub fn ticket(id: TaskId, attempt: i64) -> Ticket {
+    Ticket { id, kind: Kind::Md5, attempt }
+}
+
+pub fn success(claim: &Claim) -> Completion {
+    Completion { id: claim.id, attempt: claim.attempt, outcome: Ok(json!({"md5": "abc"})) }
+}
+
+pub fn failure(claim: &Claim) -> Completion {
+    Completion {
+        id: claim.id,
+        attempt: claim.attempt,
+        outcome: Err(TaskError::new("blob-missing", "It is gone.")),
+    }
+}
+
+/// Costs no try.
+pub fn free_return(claim: &Claim, after: Duration) -> HandBack {
+    HandBack { id: claim.id, attempt: claim.attempt, after, charge: None }
+}
+
+/// Costs a try.
+pub fn charged_return(claim: &Claim, after: Duration) -> HandBack {
+    HandBack { charge: Some(TaskError::new("io", "It could not be read.")), ..free_return(claim, after) }
+}
+
+/// A pending task, due now.
+pub async fn pending(store: &dyn Store) -> TaskId {
+    let new = new_task();
+    let id = new.id;
+    store.insert(vec![new], NOW).await.unwrap();
+    id
+}
+
+/// A worker with a lease that outlives the test.
+pub async fn worker(store: &dyn Store) -> WorkerId {
+    let worker = WorkerId::random();
+    store.register(worker, "a worker".to_owned(), LATER).await.unwrap();
+    worker
+}
+
+/// A pending task becomes the worker's.
+pub async fn claim(store: &dyn Store, id: TaskId, worker: WorkerId) -> Claim {
+    let claims = store.claim(vec![id], worker).await.unwrap();
+    let [claim] = <[Claim; 1]>::try_from(claims.claimed).expect("the pending task is claimed");
+    claim
+}
+
+/// A running task.
+pub async fn running(store: &dyn Store) -> Claim {
+    let worker = worker(store).await;
+    claim(store, pending(store).await, worker).await
+}
+
+/// A task that has ended with success.
+pub async fn succeeded(store: &dyn Store) -> TaskId {
+    let claim = running(store).await;
+    assert_eq!(store.complete(vec![success(&claim)], RULES).await.unwrap(), [claim.id]);
+    claim.id
+}
+
+/// A task in each status, in the order of `Status::ALL`.
+pub async fn one_of_each(store: &dyn Store) -> [TaskId; 5] {
+    let cancelled = pending(store).await;
+    store.cancel(cancelled, RULES).await.unwrap();
+    let failed = running(store).await;
+    store.complete(vec![failure(&failed)], RULES).await.unwrap();
+    let ids = [pending(store).await, running(store).await.id, succeeded(store).await, failed.id, cancelled];
+    for (id, status) in ids.into_iter().zip(Status::ALL) {
+        assert_eq!(stands(store, id).await.status, status);
+    }
+    ids
+}
+
+/// The task as its row stands.
+pub async fn stands(store: &dyn Store, id: TaskId) -> Task {
+    store.find(vec![id]).await.unwrap().pop().expect("the task is there")
+}
+
+/// All that the sweep would take now, and would take again.
+pub async fn due_now(store: &dyn Store) -> Vec<TaskId> {
+    let mut ids: Vec<TaskId> = store.due(1000, NOW).await.unwrap().iter().map(|due| due.ticket.id).collect();
+    ids.sort();
+    ids
+}
+
+/// True if it worked; false if the database refuses the values.
+pub fn is_taken<T>(outcome: &Result<T, StoreError>) -> bool {
+    match outcome {
+        Ok(_) => true,
+        Err(StoreError::Refused(_)) => false,
+        Err(error) => panic!("neither taken nor refused: {error:?}"),
+    }
+}
+
+pub fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort();
+    items
+}

@@ -1,0 +1,61 @@
+//! What the suites share: fresh adapters that go with their folder, and waiting with a deadline.
+
+#![allow(dead_code, reason = "each suite uses a part of it")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use task_data::blobs::{Blobs, folder::BlobFolder};
+use task_data::notify::{Notify, local::LocalNotify};
+use task_data::queue::{Queue, memory::MemoryQueue};
+use task_data::store::{Store, sqlite::SqliteStore};
+use tempfile::TempDir;
+
+/// A port over an adapter that nobody has used yet. What it wrote is removed when this is dropped.
+pub struct Fresh<P: ?Sized> {
+    pub port: Arc<P>,
+    _folder: Option<TempDir>,
+}
+
+pub fn sqlite() -> Fresh<dyn Store> {
+    let folder = tempfile::tempdir().unwrap();
+    let port = Arc::new(SqliteStore::open(&folder.path().join("coatcheck.db")).unwrap());
+    Fresh { port, _folder: Some(folder) }
+}
+
+pub fn blob_folder() -> Fresh<dyn Blobs> {
+    let folder = tempfile::tempdir().unwrap();
+    let port = Arc::new(BlobFolder::open(folder.path().join("blobs")).unwrap());
+    Fresh { port, _folder: Some(folder) }
+}
+
+pub fn memory_queue() -> Fresh<dyn Queue> {
+    Fresh { port: Arc::new(MemoryQueue::new()), _folder: None }
+}
+
+pub fn local_notify() -> Fresh<dyn Notify> {
+    Fresh { port: Arc::new(LocalNotify::new()), _folder: None }
+}
+
+/// What must have happened by then has not happened.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks again and again until there is an answer; panics with `what` at the deadline.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits for `event`; panics with `what` at the deadline.
+pub async fn in_time<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("waited {DEADLINE:?} in vain: {what}"),
+    }
+}

@@ -1,0 +1,143 @@
+//! The client commands: `put` prints what `md5sum` would, `get` shows a task.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::content::noise;
+use crate::program::{eventually, output};
+
+on_both_stacks!(put_prints_exactly_what_md5sum_prints, |stack| async move {
+    let mut names: Vec<OsString> = (0..1000).map(|number| format!("file {number}").into()).collect();
+    let odd: [&[u8]; 9] = [
+        b"with  two spaces ",
+        b"new\nline",
+        b"back\\slash",
+        b"carriage\rreturn",
+        b"\\n",
+        b"not \xff\xfe UTF-8",
+        "é🧥".as_bytes(),
+        b"100%25?#&;",
+        b"./-dash",
+    ];
+    names.extend(odd.map(|name| OsString::from_vec(name.to_vec())));
+    for (number, name) in names.iter().enumerate() {
+        // The first one is empty, one is too large for a row.
+        fs::write(
+            stack.folder().join(name),
+            noise(number as u64, number * if number == 500 { 1000 } else { 3 }),
+        )
+        .unwrap();
+    }
+    names.swap(0, 700);
+    names.swap(1, 999);
+
+    let done = output(put(&stack, &names)).await;
+
+    let expected = output(md5sum(stack.folder(), &names)).await;
+    assert!(expected.status.success());
+    assert_eq!(String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&expected.stdout));
+    assert_eq!(done.stdout, expected.stdout);
+    assert_eq!((done.status.code(), stderr(&done)), (Some(0), ""));
+});
+
+on_both_stacks!(put_prints_in_the_order_of_the_arguments, |stack| async move {
+    fs::write(stack.folder().join("large"), noise(1, 20 << 20)).unwrap();
+    fs::write(stack.folder().join("small"), "abc").unwrap();
+    let names = ["large", "small", "small", "large", "./small"].map(OsString::from);
+
+    let done = output(put(&stack, &names)).await;
+
+    assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
+});
+
+on_both_stacks!(put_does_the_others_when_one_can_not_be_read, |stack| async move {
+    fs::write(stack.folder().join("a"), "abc").unwrap();
+    fs::write(stack.folder().join("b"), "").unwrap();
+    fs::create_dir(stack.folder().join("folder")).unwrap();
+    let names = ["a", "missing", "folder", "", "b"].map(OsString::from);
+
+    let done = output(put(&stack, &names)).await;
+
+    assert_eq!(done.status.code(), Some(1));
+    assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
+    let lines: Vec<&str> = stderr(&done).lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].contains("missing") && lines[1].contains("folder"), "{lines:?}");
+});
+
+on_both_stacks!(put_lives_through_a_crash_of_the_server, |stack| async move {
+    let names: Vec<OsString> = (0..300).map(|number| format!("file {number}").into()).collect();
+    for (number, name) in names.iter().enumerate() {
+        fs::write(stack.folder().join(name), noise(number as u64, number * 500)).unwrap();
+    }
+
+    let command = put(&stack, &names);
+    let put = tokio::spawn(output(command));
+    for share in 1..=3 {
+        eventually("some of the files", async || {
+            let tasks = stack.tasks("limit=1000").await.len();
+            if tasks >= share * 60 { Ok(()) } else { Err(tasks) }
+        })
+        .await;
+        stack.kill();
+        stack.start().await;
+    }
+    let done = put.await.unwrap();
+
+    assert_eq!(stderr(&done), "");
+    assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
+    stack.each_task_has_one_line(&[]).await;
+});
+
+on_both_stacks!(put_of_nothing_or_to_nowhere_is_bad_usage, |stack| async move {
+    for arguments in [
+        &["put"][..],
+        &["put", "--nonsense", "a"],
+        &["put", "--url", "nonsense", "a"],
+        &["put", "--url", "ftp://a/", "a"],
+    ] {
+        let done = output(stack.coatcheck(arguments)).await;
+
+        assert_eq!((done.status.code(), done.stdout.len()), (Some(2), 0), "{arguments:?}");
+        assert_eq!(stderr(&done).lines().count(), 1, "{}", stderr(&done));
+    }
+});
+
+on_both_stacks!(get_prints_the_task, |stack| async move {
+    let id = stack.put("abc").await;
+    let task = stack.until(&id, "succeeded").await;
+
+    let done = output(stack.coatcheck(["get", &id])).await;
+
+    assert_eq!((done.status.code(), stderr(&done)), (Some(0), ""));
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&done.stdout).unwrap(), task);
+});
+
+on_both_stacks!(get_tells_an_unknown_task_from_no_id, |stack| async move {
+    for (id, code) in [("0198c0de-0000-7000-8000-000000000000", 1), ("nonsense", 2), ("", 2)] {
+        let done = output(stack.coatcheck(["get", id])).await;
+
+        assert_eq!((done.status.code(), done.stdout.len()), (Some(code), 0), "{id:?}");
+        assert_eq!(stderr(&done).lines().count(), 1, "{}", stderr(&done));
+    }
+    assert_eq!(output(stack.coatcheck(["get"])).await.status.code(), Some(2));
+});
+
+fn put(stack: &crate::stack::Stack, names: &[OsString]) -> Command {
+    let mut command = stack.coatcheck(["put", "--"]);
+    command.args(names);
+    command
+}
+
+fn md5sum(folder: &Path, names: &[OsString]) -> Command {
+    let mut command = Command::new("md5sum");
+    command.current_dir(folder).arg("--").args(names);
+    command
+}
+
+fn stderr(done: &Output) -> &str {
+    std::str::from_utf8(&done.stderr).unwrap()
+}

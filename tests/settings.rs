@@ -1,0 +1,191 @@
+//! Settings: shown with their defaults, refused in one line that names them before anything listens; and who may have the
+//! data.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::program::{Program, coatcheck, output};
+
+/// Every setting of the whole program that has a default in words or figures.
+const DEFAULTS: [(&str, &str); 14] = [
+    ("LISTEN", "127.0.0.1:9000"),
+    ("MAX_PENDING", "10000000"),
+    ("MIN_FREE_DISK", "1GiB"),
+    ("DATABASE_URL", "sqlite:data/coatcheck.db"),
+    ("AMQP_URL", "memory:"),
+    ("BLOB_URL", "file:data/blobs"),
+    ("INLINE_BYTES", "16KiB"),
+    ("OUTCOME_LOG", "data/outcomes.log"),
+    ("LEASE_SECONDS", "30"),
+    ("MAX_ATTEMPTS", "5"),
+    ("SWEEP_SECONDS", "1"),
+    ("ORPHAN_SECONDS", "86400"),
+    ("WORKERS", "cores"),
+    ("LOG_FORMAT", "text"),
+];
+
+#[tokio::test]
+async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
+    for (name, value) in [
+        ("LISTEN", "nonsense"),
+        ("LISTEN", "127.0.0.1"),
+        ("MAX_ATTEMPTS", "0"),
+        ("MAX_ATTEMPTS", "many"),
+        ("DATABASE_URL", "foo:bar"),
+        ("DATABASE_URL", "sqlite:"),
+        ("AMQP_URL", "nonsense"),
+        ("BLOB_URL", "nonsense"),
+        ("LEASE_SECONDS", "-1"),
+        ("LEASE_SECONDS", "0"),
+        ("SWEEP_SECONDS", "abc"),
+        ("INLINE_BYTES", "abc"),
+        ("INLINE_BYTES", "-1"),
+        ("ORPHAN_SECONDS", "5"),
+        ("WORKERS", "0"),
+        ("MAX_UPLOAD", "abc"),
+        ("MIN_FREE_DISK", "-1"),
+        ("MAX_PENDING", "abc"),
+        ("KEEP_UPLOADS", "perhaps"),
+        ("LOG_FORMAT", "xml"),
+        ("OUTCOME_LOG", "a file/outcomes.log"),
+        ("BLOB_URL", "file:a file/blobs"),
+        ("DATABASE_URL", "sqlite:a file/coatcheck.db"),
+        ("DATABASE_URL", "sqlite:a file"),
+        ("DATABASE_URL_FILE", "missing"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("a file"), "this is no database, and no folder either").unwrap();
+        let mut command = coatcheck(folder.path(), [""; 0]);
+        command.env("LISTEN", "127.0.0.1:0").env(name, value);
+
+        refused(&output(command).await, name);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_told_in_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = TempDir::new().unwrap();
+    let mut command = coatcheck(folder.path(), [""; 0]);
+    command.env("LISTEN", taken.local_addr().unwrap().to_string());
+
+    refused(&output(command).await, "LISTEN");
+}
+
+#[tokio::test]
+async fn a_flag_goes_before_its_variable() {
+    let folder = TempDir::new().unwrap();
+    let mut command = coatcheck(folder.path(), ["--listen", "127.0.0.1:0", "--max-attempts", "7"]);
+    command.env("LISTEN", "nonsense").env("MAX_ATTEMPTS", "0");
+
+    Program::start(command, folder.path()).await;
+}
+
+#[tokio::test]
+async fn help_shows_each_setting_with_its_default() {
+    let folder = TempDir::new().unwrap();
+
+    let done = output(coatcheck(folder.path(), ["--help"])).await;
+
+    let help = String::from_utf8(done.stdout).unwrap();
+    assert_eq!((done.status.code(), done.stderr.len()), (Some(0), 0));
+    for (name, default) in DEFAULTS {
+        let about = about(&help, name);
+        assert!(about.contains(&format!("[default: {default}]")), "{name}: {about}");
+        assert!(about.contains(&format!("[env: {name}")), "{name}: {about}");
+    }
+    for name in ["MAX_UPLOAD", "KEEP_UPLOADS"] {
+        assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
+    }
+    for command in ["put", "get", "migrate"] {
+        assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{help}");
+        let done = output(coatcheck(folder.path(), [command, "--help"])).await;
+        assert_eq!(done.status.code(), Some(0), "{command}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "help makes nothing");
+}
+
+#[tokio::test]
+async fn an_unknown_command_is_bad_usage() {
+    let folder = TempDir::new().unwrap();
+    for arguments in [["nonsense"], ["--nonsense"]] {
+        refused(&output(coatcheck(folder.path(), arguments)).await, "nonsense");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_may_be_read_from_a_file() {
+    let folder = TempDir::new().unwrap();
+    let elsewhere = folder.path().join("else where/coatcheck.db");
+    fs::write(folder.path().join("secret"), format!("sqlite:{}\n", elsewhere.display())).unwrap();
+    let mut command = coatcheck(folder.path(), [""; 0]);
+    command.env("LISTEN", "127.0.0.1:0").env("DATABASE_URL_FILE", "secret");
+
+    Program::start(command, folder.path()).await;
+
+    assert!(is_database(&elsewhere));
+    assert!(!folder.path().join("data/coatcheck.db").exists());
+}
+
+#[tokio::test]
+async fn migrate_makes_the_database_and_may_be_repeated() {
+    let folder = TempDir::new().unwrap();
+    for _ in 0..2 {
+        let done = output(coatcheck(folder.path(), ["migrate"])).await;
+
+        assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+        assert!(is_database(&folder.path().join("data/coatcheck.db")));
+    }
+    let mut command = coatcheck(folder.path(), [""; 0]);
+    command.env("LISTEN", "127.0.0.1:0");
+    Program::start(command, folder.path()).await;
+}
+
+on_both_stacks!(a_second_program_on_the_same_data_is_refused, |stack| async move {
+    let second = || {
+        let mut command = coatcheck(stack.folder(), [""; 0]);
+        command.env("LISTEN", "127.0.0.1:0");
+        command
+    };
+
+    let done = output(second()).await;
+
+    refused(&done, &stack.pid().to_string());
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+
+    stack.kill();
+    Program::start(second(), stack.folder()).await;
+});
+
+/// The program has said in one line what is wrong, and did nothing else.
+#[track_caller]
+fn refused(done: &Output, word: &str) {
+    let (stdout, stderr) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert_eq!((done.status.code(), &*stdout), (Some(2), ""), "{word}: {stderr}");
+    assert!(
+        stderr.ends_with('\n') && stderr.lines().count() == 1 && stderr.contains(word),
+        "{word}: {stderr:?}"
+    );
+}
+
+/// What `--help` says of a setting.
+fn about<'a>(help: &'a str, name: &str) -> &'a str {
+    let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
+    let begins = |line: &str| {
+        line.trim_start().starts_with(&format!("{flag} "))
+            || line.trim_start().starts_with(&format!("{flag}["))
+    };
+    let at = help.lines().position(begins).unwrap_or_else(|| panic!("{flag} is not in\n{help}"));
+    let from = help.split_inclusive('\n').take(at).map(str::len).sum::<usize>();
+    let rest = &help[from..];
+    let to = rest.match_indices("\n      --").next().map_or(rest.len(), |(to, _)| to);
+    &rest[..to]
+}
+
+fn is_database(path: &std::path::Path) -> bool {
+    fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"))
+}
