@@ -95,10 +95,25 @@ impl Held {
         self.pipe.write_all(&self.content).unwrap();
     }
 
+    /// Gives the worker a byte, which is not the last.
+    pub fn drip(&mut self) {
+        self.pipe.write_all(&self.content[..1]).unwrap();
+    }
+
     /// Puts the upload back in its place, for another worker to find: this one is dead.
     pub fn restore(self) {
+        self.put_back();
+    }
+
+    fn put_back(&self) {
         fs::remove_file(&self.path).unwrap();
         fs::write(&self.path, &self.content).unwrap();
+    }
+
+    /// The same, while its worker sleeps; what is returned keeps it waiting when it wakes up.
+    pub fn restore_behind(self) -> File {
+        self.put_back();
+        self.pipe
     }
 
     /// Leaves the upload out of reach for every worker to come.

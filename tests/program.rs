@@ -42,29 +42,29 @@ pub async fn output(mut command: Command) -> Output {
 /// A program that serves. Killed when dropped, so none outlives its test.
 pub struct Program {
     child: Child,
-    /// Where it answers: `HOST:PORT`.
-    pub address: String,
 }
 
 impl Program {
-    /// Starts it, its output in files of `folder`, and waits for the one line that names its address.
-    pub async fn start(mut command: Command, folder: &Path) -> Self {
-        let stdout = folder.join("stdout");
+    /// Starts it, its output in the files `stdout` and `stderr` of `folder`; the latter is added to.
+    pub fn start(mut command: Command, folder: &Path) -> Self {
+        let stdout = File::create(folder.join("stdout")).unwrap();
         let stderr = File::options().create(true).append(true).open(stderr_of(folder)).unwrap();
-        let child = command.stdout(File::create(&stdout).unwrap()).stderr(stderr).spawn().unwrap();
-        let mut program = Self { child, address: String::new() };
-        program.address = eventually("the line with the address", async || {
-            if let Some(status) = program.exit_status() {
+        Self { child: command.stdout(stdout).stderr(stderr).spawn().unwrap() }
+    }
+
+    /// Waits for the one line that names its address: `HOST:PORT`.
+    pub async fn address(&mut self, folder: &Path) -> String {
+        eventually("the line with the address", async || {
+            if let Some(status) = self.exit_status() {
                 panic!(
                     "the program ended at once: {status}\n{}",
                     fs::read_to_string(stderr_of(folder)).unwrap()
                 );
             }
-            let printed = fs::read_to_string(&stdout).unwrap();
+            let printed = fs::read_to_string(folder.join("stdout")).unwrap();
             address(&printed).ok_or(printed)
         })
-        .await;
-        program
+        .await
     }
 
     pub fn pid(&self) -> u32 {

@@ -172,8 +172,10 @@ on_both_stacks!(names_are_kept_as_data_and_lead_nowhere, |stack| async move {
         assert_eq!(answer.json()["input"]["filename"], kept, "{sent}");
         stack.until(&id, "succeeded").await;
     }
-    let found: Vec<_> = fs::read_dir(stack.folder()).unwrap().map(|file| file.unwrap().file_name()).collect();
-    assert_eq!(found.len(), 3, "data, stdout and stderr alone: {found:?}");
+    let mut found: Vec<_> =
+        fs::read_dir(stack.folder()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    found.retain(|name| !name.to_string_lossy().starts_with("process-"));
+    assert_eq!(found, ["data"], "nothing beside it and what the processes say");
 });
 
 /// The form of a task that was accepted a moment ago, whether or not it was begun since.
@@ -185,6 +187,7 @@ fn is_a_new_task(answer: &Answer) {
             .map(|field| answer.text().find(&format!("\"{field}\":")).unwrap_or_else(|| panic!("no {field}")))
             .collect();
     assert!(order.is_sorted(), "{}", answer.text());
+    insta::allow_duplicates! {
     insta::assert_json_snapshot!(answer.json(), {".id" => "[id]", ".created" => "[time]"}, @r#"
     {
       "attempt": 0,
@@ -203,6 +206,7 @@ fn is_a_new_task(answer: &Answer) {
       "status": "pending"
     }
     "#);
+    }
 }
 
 fn is_a_done_task(task: &Value) {
@@ -210,6 +214,7 @@ fn is_a_done_task(task: &Value) {
         let text = task[time].as_str().unwrap();
         assert!(text.len() == "2026-01-02T03:04:05.678901Z".len() && text.ends_with('Z'), "{text}");
     }
+    insta::allow_duplicates! {
     insta::assert_json_snapshot!(
         task,
         {".id" => "[id]", ".created" => "[time]", ".started" => "[time]", ".finished" => "[time]"},
@@ -234,4 +239,5 @@ fn is_a_done_task(task: &Value) {
     }
     "#
     );
+    }
 }

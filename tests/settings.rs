@@ -81,7 +81,7 @@ async fn a_flag_goes_before_its_variable() {
     let mut command = coatcheck(folder.path(), ["--listen", "127.0.0.1:0", "--max-attempts", "7"]);
     command.env("LISTEN", "nonsense").env("MAX_ATTEMPTS", "0");
 
-    Program::start(command, folder.path()).await;
+    Program::start(command, folder.path()).address(folder.path()).await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_secret_may_be_read_from_a_file() {
     let mut command = coatcheck(folder.path(), [""; 0]);
     command.env("LISTEN", "127.0.0.1:0").env("DATABASE_URL_FILE", "secret");
 
-    Program::start(command, folder.path()).await;
+    Program::start(command, folder.path()).address(folder.path()).await;
 
     assert!(is_database(&elsewhere));
     assert!(!folder.path().join("data/coatcheck.db").exists());
@@ -141,10 +141,10 @@ async fn migrate_makes_the_database_and_may_be_repeated() {
     }
     let mut command = coatcheck(folder.path(), [""; 0]);
     command.env("LISTEN", "127.0.0.1:0");
-    Program::start(command, folder.path()).await;
+    Program::start(command, folder.path()).address(folder.path()).await;
 }
 
-on_both_stacks!(a_second_program_on_the_same_data_is_refused, |stack| async move {
+on_embedded!(a_second_program_on_the_same_data_is_refused, [], |stack| async move {
     let second = || {
         let mut command = coatcheck(stack.folder(), [""; 0]);
         command.env("LISTEN", "127.0.0.1:0");
@@ -158,7 +158,7 @@ on_both_stacks!(a_second_program_on_the_same_data_is_refused, |stack| async move
     stack.until(&id, "succeeded").await;
 
     stack.kill();
-    Program::start(second(), stack.folder()).await;
+    Program::start(second(), stack.folder()).address(stack.folder()).await;
 });
 
 /// The program has said in one line what is wrong, and did nothing else.

@@ -14,16 +14,35 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::program::{Program, coatcheck, eventually, stderr_of};
+use crate::servers::servers;
 
 /// Tests a promise on every stack: `on_both_stacks!(name, |stack| async move { … })`, or with settings before the
 /// closure: `on_both_stacks!(name, [("WORKERS", "1")], |stack| …)`.
 ///
-/// A test is `{file}::{name}::{stack}`. A second stack is one more function here.
+/// A test is `{file}::{name}::{stack}`. What one stack alone can show: `on_embedded!`, `on_distributed!`.
 macro_rules! on_both_stacks {
     ($name:ident, |$stack:ident| $body:expr) => {
         on_both_stacks!($name, [], |$stack| $body);
     };
     ($name:ident, $settings:expr, |$stack:ident| $body:expr) => {
+        on_stacks!($name, [embedded, distributed], $settings, |$stack| $body);
+    };
+}
+
+macro_rules! on_embedded {
+    ($name:ident, $settings:expr, |$stack:ident| $body:expr) => {
+        on_stacks!($name, [embedded], $settings, |$stack| $body);
+    };
+}
+
+macro_rules! on_distributed {
+    ($name:ident, $settings:expr, |$stack:ident| $body:expr) => {
+        on_stacks!($name, [distributed], $settings, |$stack| $body);
+    };
+}
+
+macro_rules! on_stacks {
+    ($name:ident, [$($which:ident),*], $settings:expr, |$stack:ident| $body:expr) => {
         mod $name {
             #[allow(unused_imports, reason = "not every test needs what its file imports")]
             use super::*;
@@ -32,11 +51,11 @@ macro_rules! on_both_stacks {
                 $body.await;
             }
 
-            #[tokio::test]
-            async fn embedded() {
+            $(#[tokio::test]
+            async fn $which() {
                 let settings: &[(&str, &str)] = &$settings;
-                $crate::stack::on($crate::stack::Stack::embedded(settings), promise).await;
-            }
+                $crate::stack::on($crate::stack::Stack::$which(settings), promise).await;
+            })*
         }
     };
 }
@@ -48,9 +67,11 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Stack {
     folder: TempDir,
     settings: Vec<(String, String)>,
+    /// What each of its processes is told to be; the first one answers.
+    roles: &'static [&'static [&'static str]],
     /// `HOST:PORT`; once it was started, the same each time.
     address: Mutex<String>,
-    program: Mutex<Option<Program>>,
+    programs: Mutex<Vec<Program>>,
     pub(crate) http: reqwest::Client,
 }
 
@@ -59,9 +80,12 @@ pub async fn on<F: Future<Output = ()>>(stack: Stack, test: impl FnOnce(Arc<Stac
     let stack = Arc::new(stack);
     stack.start().await;
     let outcome = AssertUnwindSafe(test(stack.clone())).catch_unwind().await;
-    drop(stack.program().take());
+    stack.programs().clear();
     if let Err(failure) = outcome {
-        println!("{}", fs::read_to_string(stderr_of(stack.folder())).unwrap_or_default());
+        for process in 0..stack.roles.len() {
+            let folder = stack.process_folder(process);
+            println!("{}: {}", folder.display(), fs::read_to_string(stderr_of(&folder)).unwrap_or_default());
+        }
         resume_unwind(failure);
     }
 }
@@ -69,51 +93,131 @@ pub async fn on<F: Future<Output = ()>>(stack: Stack, test: impl FnOnce(Arc<Stac
 impl Stack {
     /// The one program with its data under its working directory.
     pub fn embedded(settings: &[(&str, &str)]) -> Self {
+        Self::new(&[&[]], settings)
+    }
+
+    /// An API and a worker over a database, a virtual host and a Redis of their own. A lost worker is noticed soon.
+    pub fn distributed(settings: &[(&str, &str)]) -> Self {
+        let servers = servers();
+        let (database, vhost) = (servers.database(), servers.vhost());
+        let own = [
+            ("DATABASE_URL", &*database),
+            ("AMQP_URL", &vhost),
+            ("REDIS_URL", &servers.redis),
+            ("LEASE_SECONDS", "2"),
+        ];
+        Self::new(&[&["api"], &["worker"]], &[&own[..], settings].concat())
+    }
+
+    /// An API alone, over servers of its own: nobody does the tasks.
+    pub fn without_worker(settings: &[(&str, &str)]) -> Self {
+        Self { roles: &[&["api"]], ..Self::distributed(settings) }
+    }
+
+    fn new(roles: &'static [&'static [&'static str]], settings: &[(&str, &str)]) -> Self {
         Self {
             folder: TempDir::with_prefix("coatcheck-test-").unwrap(),
             settings: settings
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            roles,
             address: Mutex::new(format!("{}:0", own_host())),
-            program: Mutex::default(),
+            programs: Mutex::default(),
             http: reqwest::Client::builder().no_proxy().pool_idle_timeout(IDLE).build().unwrap(),
         }
     }
 
-    /// Starts the program on the data that is there.
+    /// Starts the processes on the data that is there.
     pub async fn start(&self) {
-        let mut command = coatcheck(self.folder(), [""; 0]);
-        command.env("LISTEN", self.address());
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        let program = Program::start(command, self.folder()).await;
-        *self.address.lock().unwrap() = program.address.clone();
-        let before = self.program().replace(program);
-        assert!(before.is_none(), "two programs on the same data");
+        let mut programs = Vec::new();
+        for (process, role) in self.roles.iter().enumerate() {
+            programs.push(self.start_process(process, role));
+        }
+        let address = programs[0].address(&self.process_folder(0)).await;
+        *self.address.lock().unwrap() = address;
+        let before = std::mem::replace(&mut *self.programs(), programs);
+        assert!(before.is_empty(), "two programs on the same data");
     }
 
-    /// `kill -9`. When this returns it is gone.
+    fn start_process(&self, process: usize, role: &[&str]) -> Program {
+        let mut command = self.command(role);
+        command.env("LISTEN", self.address());
+        let folder = self.process_folder(process);
+        fs::create_dir_all(&folder).unwrap();
+        Program::start(command, &folder)
+    }
+
+    /// Where one process writes what it has to say.
+    fn process_folder(&self, process: usize) -> PathBuf {
+        self.folder().join(format!("process-{process}"))
+    }
+
+    /// A command on this stack's data.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = coatcheck(self.folder(), arguments);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// One more process, which is not this stack's to end.
+    pub fn extra(&self, role: &[&str], settings: &[(&str, &str)]) -> Extra {
+        let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
+        let mut command = self.command(role);
+        command.envs(settings.iter().copied()).env("LISTEN", format!("{}:0", own_host()));
+        Extra { program: Program::start(command, folder.path()), folder }
+    }
+
+    /// `kill -9` of all. When this returns they are gone.
     pub fn kill(&self) {
-        self.program().take().expect("no program to kill").kill();
+        let programs = std::mem::take(&mut *self.programs());
+        assert!(!programs.is_empty(), "no program to kill");
+        // All at once, as a machine goes down.
+        programs.into_iter().for_each(Program::kill);
+    }
+
+    /// `kill -9` of one process alone.
+    pub fn kill_process(&self, process: usize) {
+        self.programs().remove(process).kill();
+    }
+
+    pub fn signal_process(&self, process: usize, signal: Signal) {
+        self.programs()[process].signal(signal);
+    }
+
+    /// How one process has ended by itself.
+    pub async fn exit_of(&self, process: usize) -> ExitStatus {
+        eventually("the end of the process", async || {
+            self.programs()[process].exit_status().ok_or("it still runs")
+        })
+        .await
+    }
+
+    /// What the database says to a statement.
+    pub fn sql(&self, statement: &str) -> String {
+        let url = self.settings.iter().find(|(name, _)| name == "DATABASE_URL").expect("a database server");
+        servers().psql(&url.1, statement)
     }
 
     pub fn signal(&self, signal: Signal) {
-        self.program().as_mut().expect("no program to signal").signal(signal);
+        let mut programs = self.programs();
+        assert!(!programs.is_empty(), "no program to signal");
+        programs.iter_mut().for_each(|program| program.signal(signal));
     }
 
-    /// How the program has ended by itself.
+    /// How the programs have ended by themselves.
     pub async fn exit(&self) -> ExitStatus {
         eventually("the end of the program", async || self.exit_status().ok_or("it still runs")).await
     }
 
-    /// How the program has ended, if it has.
+    /// How the programs have ended, if all have: the first that failed, or as one.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        let mut program = self.program();
-        let status = program.as_mut().expect("no program that could end").exit_status();
-        if status.is_some() {
-            *program = None;
-        }
-        status
+        let mut programs = self.programs();
+        let statuses: Option<Vec<_>> = programs.iter_mut().map(Program::exit_status).collect();
+        let statuses = statuses?;
+        programs.clear();
+        let failed = statuses.iter().find(|status| !status.success());
+        Some(*failed.or(statuses.first()).expect("no program that could end"))
     }
 
     /// The address of a path.
@@ -127,7 +231,7 @@ impl Stack {
     }
 
     pub fn pid(&self) -> u32 {
-        self.program().as_ref().expect("no program").pid()
+        self.programs().first().expect("no program").pid()
     }
 
     /// The program's working directory.
@@ -147,8 +251,21 @@ impl Stack {
         command
     }
 
-    fn program(&self) -> MutexGuard<'_, Option<Program>> {
-        self.program.lock().unwrap()
+    fn programs(&self) -> MutexGuard<'_, Vec<Program>> {
+        self.programs.lock().unwrap()
+    }
+}
+
+/// A process beside a stack's own.
+pub struct Extra {
+    pub program: Program,
+    folder: TempDir,
+}
+
+impl Extra {
+    /// Waits until it answers, and says where: `HOST:PORT`.
+    pub async fn address(&mut self) -> String {
+        self.program.address(self.folder.path()).await
     }
 }
 

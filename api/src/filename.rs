@@ -10,11 +10,11 @@ const MAX_BYTES: usize = 255;
 /// The name that is kept of what was sent: its last segment, fit to be shown. `None` if there is nothing left.
 ///
 /// # Errors
-/// `too_long` if it is longer than any file's name.
-pub fn kept(sent: &[u8], too_long: Code) -> Result<Option<String>, Problem> {
+/// [`Code::InvalidMultipart`] if it is longer than any file's name, however it was sent.
+pub fn kept(sent: &[u8]) -> Result<Option<String>, Problem> {
     let name = sent.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
     if name.len() > MAX_BYTES {
-        return Err(too_long.because(format!("A file's name has at most {MAX_BYTES} bytes.")));
+        return Err(Code::InvalidMultipart.because(format!("A file's name has at most {MAX_BYTES} bytes.")));
     }
     Ok(Some(shown(name)).filter(|name| !name.is_empty()))
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn name(sent: impl AsRef<[u8]>) -> Option<String> {
-        kept(sent.as_ref(), Code::InvalidMultipart).unwrap()
+        kept(sent.as_ref()).unwrap()
     }
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_name_that_no_file_can_have_is_refused() {
         assert_eq!(name("x".repeat(255)).unwrap().len(), 255);
-        assert!(kept("x".repeat(256).as_bytes(), Code::InvalidMultipart).is_err());
+        assert!(kept("x".repeat(256).as_bytes()).is_err());
         assert_eq!(name(format!("{}/x", "y".repeat(1000))).as_deref(), Some("x"));
     }
 

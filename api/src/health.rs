@@ -89,3 +89,15 @@ pub async fn ready(api: Data<Api>) -> HttpResponse {
         if status == Overall::Ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(Readiness { status, database, queue, blobs })
 }
+
+/// What is counted and timed, for Prometheus
+///
+/// What is counted is this process's; what the rows and the queue say is looked up at each call.
+#[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics",
+    responses((status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain",
+        example = "# TYPE coatcheck_tasks_accepted_total counter\ncoatcheck_tasks_accepted_total{kind=\"md5\"} 3")))]
+pub async fn metrics(api: Data<Api>) -> HttpResponse {
+    // Without the database the rest is told all the same, the gauges as they were.
+    let _ = timeout(PATIENCE, api.life.look_around()).await;
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(api.metrics.render())
+}

@@ -16,11 +16,13 @@ mod openapi;
 mod page;
 mod part;
 pub mod problem;
+mod process;
 mod request;
 mod server;
 mod settings;
 mod tasks;
 mod upload;
 
+pub use process::{ApiArgs, run};
 pub use server::Server;
 pub use settings::ApiSettings;

@@ -21,7 +21,7 @@ pub const PATH: &str = "/openapi.json";
     paths(
         kinds::md5::post, kinds::md5::put, kinds::md5::get,
         tasks::list, tasks::get, tasks::cancel,
-        health::alive, health::ready, document,
+        health::alive, health::ready, health::metrics, document,
     ),
     components(schemas(Code, ProblemView)),
     tags(

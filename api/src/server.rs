@@ -10,6 +10,7 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, QueryConfig, ServiceConfig};
 use actix_web::{App, HttpServer, Resource, Route, dev, guard};
+use program::PrometheusHandle;
 use task_data::life::Life;
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -31,6 +32,7 @@ const DRAIN_SECONDS: u64 = 25;
 /// What every handler is given.
 pub struct Api {
     pub life: Arc<Life>,
+    pub metrics: PrometheusHandle,
     pub admission: Admission,
     draining: watch::Receiver<bool>,
 }
@@ -61,11 +63,11 @@ impl Server {
     ///
     /// # Errors
     /// If the address can't be had.
-    pub fn bind(life: Arc<Life>, settings: ApiSettings) -> io::Result<Self> {
+    pub fn bind(life: Arc<Life>, settings: ApiSettings, metrics: PrometheusHandle) -> io::Result<Self> {
         let listen = settings.listen;
         let (draining, is_draining) = watch::channel(false);
         let admission = Admission::new(life.clone(), settings);
-        let api = Data::new(Api { life, admission, draining: is_draining });
+        let api = Data::new(Api { life, metrics, admission, draining: is_draining });
         let description = Data::new(openapi::Description::build().map_err(io::Error::other)?);
         let docs = Data::new(page::docs_config());
 
@@ -91,6 +93,13 @@ impl Server {
     /// Where it listens: what port 0 became is told here.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Says where it listens, in a line on standard output that programs may read.
+    pub fn announce(&self) {
+        for address in &self.addresses {
+            println!("coatcheck: page http://{address}/ · API http://{address}/docs");
+        }
     }
 
     /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 25 s.
@@ -131,6 +140,7 @@ fn routes(config: &mut ServiceConfig) {
         ))
         .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
         .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
+        .service(resource("/metrics", [(M::GET, web::to(health::metrics))]))
         .service(resource(openapi::PATH, [(M::GET, web::to(openapi::document))]))
         .service(resource("/docs", [(M::GET, web::to(page::docs_index))]))
         .service(resource("/docs/{file:.*}", [(M::GET, web::to(page::docs))]));

@@ -62,7 +62,7 @@ pub async fn from_body<'a>(
     name: &str,
     body: &mut Body,
 ) -> Result<Upload<'a>, Problem> {
-    let filename = filename::kept(&filename::unescaped(name), Code::InvalidParameter)?;
+    let filename = filename::kept(&filename::unescaped(name))?;
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| filename::shown(value.as_bytes()));
     let mut receiver = Receiver::new(api, admit(api, request, 0).await?);
     while let Some(chunk) = body.chunk().await? {
@@ -89,7 +89,7 @@ async fn read_file<'a>(
     form: &mut Form<'_>,
     part: Part,
 ) -> Result<Upload<'a>, Problem> {
-    let filename = filename::kept(part.filename.as_deref().unwrap_or_default(), Code::InvalidMultipart)?;
+    let filename = filename::kept(part.filename.as_deref().unwrap_or_default())?;
     let content_type = part.content_type.map(|sent| filename::shown(&sent));
     let mut receiver = Receiver::new(api, admitted);
     while let Some(chunk) = form.data().await? {

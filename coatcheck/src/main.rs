@@ -3,13 +3,10 @@
 mod all_in_one;
 mod client;
 mod cmd;
-mod settings;
-mod signals;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use tracing_subscriber::EnvFilter;
 
 /// Hand work in over HTTP, get a ticket at once, redeem it for the result
 ///
@@ -42,56 +39,32 @@ enum Command {
     Put(cmd::put::PutArgs),
     Get(cmd::get::GetArgs),
     Migrate(cmd::migrate::MigrateArgs),
+    Api(api::ApiArgs),
+    Worker(worker::WorkerArgs),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let cli: Cli = match settings::parse() {
-        Ok(cli) => cli,
-        Err(status) => return status,
-    };
+fn main() -> ExitCode {
+    match program::parse() {
+        Ok(cli) => program::run(run(cli)),
+        Err(status) => status,
+    }
+}
+
+async fn run(cli: Cli) -> ExitCode {
     match cli.command {
         None => all_in_one::run(cli.all_in_one).await,
         Some(Command::Put(args)) => cmd::put::run(args).await,
         Some(Command::Get(args)) => cmd::get::run(args).await,
-        Some(Command::Migrate(args)) => cmd::migrate::run(&args),
+        Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
+        Some(Command::Api(args)) => api::run(args).await,
+        Some(Command::Worker(args)) => worker::run(args).await,
     }
 }
 
-/// How log lines are written, to standard error. `RUST_LOG` says which.
-#[derive(Debug, Clone, Copy, clap::Args)]
-#[command(next_help_heading = "Logging")]
-struct LogArgs {
-    /// How log lines are written
-    #[arg(long, env, value_name = "LOG_FORMAT", value_enum, default_value = "text")]
-    log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
-impl LogArgs {
-    fn start(self) {
-        let filter =
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        match self.log_format {
-            LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-            LogFormat::Json => lines.json().init(),
-        }
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
     }
-}
-
-/// An error and all that caused it, in one line.
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    line.replace('\n', " ")
 }

@@ -12,6 +12,7 @@ pub mod error;
 mod intake;
 pub mod kinds;
 pub mod life;
+pub mod metrics;
 pub mod notify;
 pub mod outcome;
 pub mod queue;

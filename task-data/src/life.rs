@@ -1,4 +1,5 @@
-//! ★ The life of a promise, once, over the ports: steps 1 to 8 and the sweep, in the order in which they happen.
+//! ★ The life of a promise, once, over the ports: steps 1 to 8, in the order in which they happen. What many tasks share of a
+//! step is in `life/batches.rs`; what brings on whatever a crash has left, in `life/sweep.rs`.
 //!
 //! The row is the truth; a message is a wake-up; `attempt` fences every write after a claim. What a crash leaves in
 //! each gap, and who mends it:
@@ -14,31 +15,36 @@
 //! | 7. end committed | an ended row without its line; a blob without a use | the log step of anyone; the orphan sweep |
 //! | 8. line written | a line whose row is not marked | the next log step, which finds it |
 
-use std::sync::Arc;
+mod batches;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use serde_json::Value;
 use shared_log::{LogError, SettleError, Settled, SharedLog};
 use tokio::runtime::Handle;
 use tokio::sync::Notify as Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info};
 
+use self::batches::{delete_blobs, end_all, insert_all, mark_all, patiently, publish_all};
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
-use crate::blobs::SHARDS;
 use crate::error::Refusal;
 use crate::intake::Intake;
 use crate::kinds::Kind;
+use crate::metrics;
 use crate::outcome::Rows;
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
-    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, NewTask, Rules, StoreError, Ticket, Upload,
+    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, NewTask, StoreError, Ticket, Upload,
 };
-use crate::task::{Status, Task, TaskId, Time, WorkerId};
+use crate::task::{Status, Task, TaskError, TaskId, WorkerId};
 use crate::wait::{Waiters, Watch};
 
 /// The API's own chance to publish, before the sweep does.
@@ -47,6 +53,8 @@ const GRACE: Duration = Duration::from_secs(2);
 const PUBLISH_AGAIN: Duration = Duration::from_secs(30);
 /// When a published task is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
+/// When a queue that is away is no longer thought to deliver what was published.
+const DELIVERS_WITHIN: Duration = Duration::from_secs(30);
 /// How long an insert whose commit stayed unknown is looked for.
 const LOOK_FOR: Duration = Duration::from_secs(5);
 /// Tasks that the sweep takes at a time.
@@ -65,13 +73,18 @@ pub struct Life {
     log: Arc<SharedLog>,
     log_name: String,
     owed: Arc<Signal>,
+    /// How many messages the queue of a kind lacked when it was last looked at.
+    lacking: Mutex<HashMap<Kind, i64>>,
 }
 
 /// A completion on its way to the database.
 #[derive(Clone)]
 struct End {
     completion: Completion,
+    kind: Kind,
     has_blob: bool,
+    /// From the task's row to its result.
+    age: Duration,
 }
 
 impl Life {
@@ -80,6 +93,7 @@ impl Life {
     /// # Errors
     /// If the outcome log can't be where the settings say.
     pub fn start(stack: Stack, settings: Settings) -> Result<Arc<Self>, LogError> {
+        metrics::describe();
         let log = SharedLog::new(&settings.outcome_log)?;
         let log_name =
             std::path::absolute(&settings.outcome_log).map_err(LogError::Io)?.to_string_lossy().into_owned();
@@ -93,8 +107,8 @@ impl Life {
             move |confirmed: Vec<Vec<Ticket>>| mark_all(stack.clone(), confirmed)
         }));
         let publishes = Batcher::start(BATCH, {
-            let stack = stack.clone();
-            move |tickets| publish_all(stack.clone(), marks.clone(), tickets)
+            let (stack, is_away) = (stack.clone(), Arc::new(AtomicBool::new(false)));
+            move |tickets| publish_all(stack.clone(), marks.clone(), is_away.clone(), tickets)
         });
         let ends = Batcher::start(BATCH, {
             let (stack, owed, rules) = (stack.clone(), owed.clone(), settings.rules());
@@ -111,6 +125,7 @@ impl Life {
             log: Arc::new(log),
             log_name,
             owed,
+            lacking: Mutex::default(),
         }))
     }
 
@@ -143,6 +158,7 @@ impl Life {
     /// # Cancel safety
     /// A caller that goes away after the row was sent loses the answer, not the task.
     pub async fn accept(&self, intake: Intake, kind: Kind, input: Value) -> Result<Task, Refusal> {
+        let begun = Instant::now();
         let id = intake.id();
         let upload = intake.keep(&*self.stack.store).await?;
         let is_blob = matches!(upload, Upload::Blob { .. });
@@ -165,6 +181,7 @@ impl Life {
 
         let ticket = Ticket { id, kind, attempt: recorded.attempt };
         self.publishes.send(ticket).await?;
+        metrics::accepted(kind, begun.elapsed());
         debug!(task.id = %id, %kind, "task {id} accepted");
         Ok(recorded)
     }
@@ -226,6 +243,18 @@ impl Life {
         self.stack.store.list(filter).await
     }
 
+    /// Brings the gauges up to what rows, queue and connections say now.
+    pub async fn look_around(&self) {
+        for kind in Kind::ALL {
+            match self.stack.store.stats(kind).await {
+                Ok(stats) => metrics::rows(&stats),
+                Err(error) => debug!(%error, "the rows could not be counted"),
+            }
+            metrics::queue(kind, self.stack.queue.depth(kind).await.ok());
+        }
+        metrics::connections(self.stack.store.pool_use());
+    }
+
     /// Cancels a task that has not ended. One that runs is told at its worker's next beat; what commits first wins.
     ///
     /// # Errors
@@ -240,10 +269,22 @@ impl Life {
 
     // 5. Claim.
 
+    /// Tasks of a kind that a worker may claim while the queue is away: so the queue is no single point of failure.
+    /// Published ones only after a while, for it may yet deliver them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn unqueued(&self, kind: Kind, limit: usize) -> Result<Vec<TaskId>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.stack.store.unqueued(kind, limit, DELIVERS_WITHIN).await
+    }
+
     /// Takes those of the tasks that are pending for the worker; the deliveries may be acknowledged when this returns.
     /// `None`: the database refuses the statement, and the sweep will bring the ids again.
     pub async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Option<Claims> {
-        patiently("claimed", || self.stack.store.claim(ids.clone(), worker)).await
+        let claims = patiently("claimed", || self.stack.store.claim(ids.clone(), worker)).await?;
+        self.stack.notify.wake(claims.claimed.iter().map(|claim| claim.id).collect()).await;
+        Some(claims)
     }
 
     // 6. Work, under a lease on all that the worker process holds.
@@ -277,9 +318,13 @@ impl Life {
     ///
     /// # Cancel safety
     /// Once sent it goes on, whether or not the caller waits.
-    pub async fn complete(&self, claim: &Claim, outcome: Result<Value, crate::task::TaskError>) -> bool {
-        let completion = Completion { id: claim.id, attempt: claim.attempt, outcome };
-        let end = End { completion, has_blob: claim.blob_check.is_some() };
+    pub async fn complete(&self, claim: &Claim, outcome: Result<Value, TaskError>) -> bool {
+        let end = End {
+            completion: Completion { id: claim.id, attempt: claim.attempt, outcome },
+            kind: claim.kind,
+            has_blob: claim.blob_check.is_some(),
+            age: claim.waited + claim.at.elapsed(),
+        };
         self.ends.send(end).await.unwrap_or(false)
     }
 
@@ -288,6 +333,7 @@ impl Life {
     /// # Errors
     /// The store's: the next beat sees what is still held, and the lease's end brings the rest back.
     pub async fn hand_back(&self, returns: Vec<HandBack>) -> Result<(), StoreError> {
+        metrics::retried(returns.iter().filter(|back| back.charge.is_some()).count());
         let moved = self.stack.store.hand_back(returns, self.settings.rules()).await?;
         self.moved(&moved).await;
         Ok(())
@@ -328,224 +374,4 @@ impl Life {
             .await
             .unwrap_or_else(|error| Err(LogError::Io(std::io::Error::other(error)).into()))
     }
-
-    // The sweep: brings on what a crash has left between two steps.
-
-    /// For the one process of an embedded stack, when it starts: nobody else holds a lease, and the queue is empty.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn begin_alone(&self) -> Result<(), StoreError> {
-        self.stack.store.begin_alone().await
-    }
-
-    /// One sweep over the rows: tasks of lost workers go back, and what is pending and due is published.
-    ///
-    /// # Errors
-    /// The store's: the next sweep goes on.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
-        let returned = self.stack.store.return_lost(self.settings.rules()).await?;
-        for (id, status) in &returned {
-            warn!(task.id = %id, "task {id} was held by a lost worker, it is {} now", status.name());
-        }
-        if !returned.is_empty() {
-            self.moved(&returned).await;
-        }
-        self.publish_due().await?;
-        // A line may be owed by a process that is gone.
-        self.owed.notify_one();
-        Ok(())
-    }
-
-    async fn publish_due(&self) -> Result<(), StoreError> {
-        loop {
-            let due = self.stack.store.due(SWEEP_ROWS, PUBLISH_AGAIN).await?;
-            let count = due.len() as i64;
-            let mut tickets = Vec::with_capacity(due.len());
-            let mut queued = Vec::new();
-            for kind in Kind::ALL {
-                let of_kind = || due.iter().filter(move |due| due.ticket.kind == kind);
-                tickets.extend(of_kind().filter(|due| !due.published).map(|due| due.ticket));
-                let published: Vec<Ticket> =
-                    of_kind().filter(|due| due.published).map(|due| due.ticket).collect();
-                // A long backlog is not published again, a lost queue is.
-                match published.is_empty() || self.is_queue_whole(kind).await? {
-                    true => queued.extend(published),
-                    false => tickets.extend(published),
-                }
-            }
-            let sent = tickets.len();
-            let confirmed = self.stack.queue.publish(tickets).await;
-            let is_stuck = confirmed.len() < sent;
-            queued.extend(confirmed);
-            if !queued.is_empty() {
-                self.stack.store.mark_published(queued, LOOK_AGAIN).await?;
-            }
-            if is_stuck {
-                debug!("the queue has not taken all that is due; the sweep tries again");
-            }
-            if is_stuck || count < SWEEP_ROWS {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Whether the queue still has a message for each published row that waits.
-    async fn is_queue_whole(&self, kind: Kind) -> Result<bool, StoreError> {
-        match self.stack.queue.depth(kind).await {
-            Ok(depth) => {
-                let rows = self.stack.store.published_pending(kind).await?;
-                Ok(i64::try_from(depth).unwrap_or(i64::MAX) >= rows)
-            }
-            Err(_) => Ok(false),
-        }
-    }
-
-    /// One sweep over the bytes: what no task that lives needs, and is old enough, is removed.
-    ///
-    /// # Errors
-    /// The store's and the blobs': the next sweep goes on.
-    pub async fn remove_orphans(&self) -> Result<(), Refusal> {
-        let age = TimeDelta::from_std(self.settings.orphan_seconds).unwrap_or(TimeDelta::MAX);
-        let now = self.stack.store.now().await?;
-        let Some(before) = now.0.checked_sub_signed(age).map(Time) else { return Ok(()) };
-        let mut removed = self.stack.blobs.remove_unfinished(before).await?;
-        for shard in 0..SHARDS {
-            let kept = self.stack.blobs.kept_before(shard, before).await?;
-            for ids in kept.chunks(SWEEP_ROWS as usize) {
-                let tasks = self.stack.store.find(ids.to_vec()).await?;
-                let is_needed = |id: &TaskId| {
-                    tasks
-                        .iter()
-                        .any(|task| task.id == *id && (self.settings.keep_uploads || !task.status.is_ended()))
-                };
-                for id in ids.iter().filter(|id| !is_needed(id)) {
-                    self.stack.blobs.delete(*id).await?;
-                    removed += 1;
-                }
-            }
-        }
-        if removed > 0 {
-            info!(removed, "{removed} orphaned uploads removed");
-        }
-        Ok(())
-    }
-}
-
-/// Inserts a batch; if a row in it is refused, row by row, so that one bad row can't hold up its neighbours.
-async fn insert_all(stack: Stack, new: Vec<NewTask>) -> Vec<Result<Option<Task>, StoreError>> {
-    let ids: Vec<TaskId> = new.iter().map(|new| new.id).collect();
-    match stack.store.insert(new.clone(), GRACE).await {
-        Ok(mut tasks) => ids
-            .iter()
-            .map(|id| Ok(tasks.iter().position(|task| task.id == *id).map(|at| tasks.swap_remove(at))))
-            .collect(),
-        Err(StoreError::Refused(_)) if new.len() > 1 => {
-            let mut outcomes = Vec::with_capacity(new.len());
-            for row in new {
-                outcomes.push(stack.store.insert(vec![row], GRACE).await.map(|mut tasks| tasks.pop()));
-            }
-            outcomes
-        }
-        Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
-    }
-}
-
-/// Publishes a batch. Marked after the confirm: a crash in between publishes twice, and the claim makes that harmless.
-async fn publish_all(stack: Stack, marks: Arc<Batcher<Vec<Ticket>, ()>>, tickets: Vec<Ticket>) -> Vec<()> {
-    let answers = vec![(); tickets.len()];
-    let confirmed = stack.queue.publish(tickets).await;
-    if confirmed.len() < answers.len() {
-        warn!("{} ids wait for the sweep: the queue did not confirm them", answers.len() - confirmed.len());
-    }
-    if !confirmed.is_empty() {
-        tokio::spawn(async move { marks.send(confirmed).await });
-    }
-    answers
-}
-
-async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<()> {
-    let answers = vec![(); confirmed.len()];
-    if let Err(error) =
-        stack.store.mark_published(confirmed.into_iter().flatten().collect(), LOOK_AGAIN).await
-    {
-        debug!(%error, "published ids could not be marked; they will be published again");
-    }
-    answers
-}
-
-/// Ends a batch of tasks, and follows it up.
-async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends: Vec<End>) -> Vec<bool> {
-    let completions: Vec<Completion> = ends.iter().map(|end| end.completion.clone()).collect();
-    let ended = complete_all(&stack, completions, rules).await;
-    let mut is_mine = Vec::with_capacity(ends.len());
-    for End { completion, .. } in &ends {
-        is_mine.push(ended.contains(&completion.id) || has_ended_so(&stack, completion).await);
-    }
-    let mine = || ends.iter().zip(&is_mine).filter(|(_, mine)| **mine).map(|(end, _)| end);
-    stack.notify.wake(mine().map(|end| end.completion.id).collect()).await;
-    owed.notify_one();
-    if !rules.keep_uploads {
-        let blobs: Vec<TaskId> = mine().filter(|end| end.has_blob).map(|end| end.completion.id).collect();
-        tokio::spawn(async move { delete_blobs(&stack, &blobs).await });
-    }
-    is_mine
-}
-
-/// Completes a batch; if one in it is refused, one by one, so that it can't hold up its neighbours.
-async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules) -> Vec<TaskId> {
-    let complete = |some: &[Completion]| stack.store.complete(some.to_vec(), rules);
-    match patiently("ended", || complete(&completions)).await {
-        Some(ended) => ended,
-        None if completions.len() == 1 => Vec::new(),
-        None => {
-            let mut ended = Vec::with_capacity(completions.len());
-            for one in completions.chunks(1) {
-                ended.extend(patiently("ended", || complete(one)).await.unwrap_or_default());
-            }
-            ended
-        }
-    }
-}
-
-/// Whether the row that did not change had ended by this very completion, whose commit's answer was lost.
-async fn has_ended_so(stack: &Stack, completion: &Completion) -> bool {
-    match stack.store.find(vec![completion.id]).await.as_deref() {
-        Ok([task]) if task.attempt == completion.attempt => match &completion.outcome {
-            Ok(result) => task.result.as_ref() == Some(result),
-            Err(error) => task.status == Status::Failed && task.error.as_ref() == Some(error),
-        },
-        _ => false,
-    }
-}
-
-async fn delete_blobs(stack: &Stack, ids: &[TaskId]) {
-    for id in ids {
-        if let Err(error) = stack.blobs.delete(*id).await {
-            warn!(task.id = %id, %error, "the upload of task {id} could not be removed; the orphan sweep will");
-        }
-    }
-}
-
-/// Repeats what is safe to repeat until the database answers; `None` if it refuses the statement itself.
-async fn patiently<T, F>(what: &str, call: impl Fn() -> F) -> Option<T>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    for failures in 0.. {
-        match call().await {
-            Ok(answer) => return Some(answer),
-            Err(error @ (StoreError::Refused(_) | StoreError::Internal(_))) => {
-                error!(%error, cause = ?error, "tasks could not be {what}");
-                return None;
-            }
-            Err(error) => {
-                if failures == 0 {
-                    warn!(%error, "tasks can't be {what} now; trying again");
-                }
-                sleep(Backoff::SERVER.delay(failures)).await;
-            }
-        }
-    }
-    None
 }

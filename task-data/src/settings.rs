@@ -10,7 +10,7 @@ use crate::store::Rules;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Promises")]
 pub struct Settings {
-    /// The database: `sqlite:PATH`
+    /// The database: `sqlite:PATH` or `postgres://…`
     #[arg(
         long,
         env,
@@ -19,9 +19,12 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub database_url: String,
-    /// The queue: `memory:`
+    /// The queue: `memory:` or `amqp://…`
     #[arg(long, env, value_name = "AMQP_URL", default_value = "memory:", hide_env_values = true)]
     pub amqp_url: String,
+    /// What wakes those who wait in other processes: `redis://…`; unset: in-process
+    #[arg(long, env, value_name = "REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
     /// Where uploads are kept that are too large for a row: `file:PATH`
     #[arg(long, env, value_name = "BLOB_URL", default_value = "file:data/blobs")]
     pub blob_url: String,

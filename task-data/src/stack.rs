@@ -4,12 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shared_log::FileLock;
+use tokio::time::sleep;
+use tracing::warn;
 
+use crate::backoff::Backoff;
 use crate::blobs::{Blobs, folder::BlobFolder};
-use crate::notify::{Notify, local::LocalNotify};
-use crate::queue::{Queue, memory::MemoryQueue};
+use crate::notify::{Notify, local::LocalNotify, redis::RedisNotify};
+use crate::queue::{Queue, amqp::AmqpQueue, memory::MemoryQueue};
 use crate::settings::Settings;
-use crate::store::{Store, StoreError, sqlite::SqliteStore};
+use crate::store::{Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore};
+
+const SQLITE: &str = "sqlite:";
+const MEMORY: &str = "memory:";
 
 /// The ports, each with one adapter.
 #[derive(Clone)]
@@ -43,11 +49,18 @@ pub enum OpenError {
         /// Who has it.
         pid: String,
     },
-    /// The database could not be opened or brought up to date.
+    /// The database's file could not be opened or brought up to date.
     #[error("DATABASE_URL: {}", path.display())]
-    Store {
+    Sqlite {
         /// The database's path.
         path: PathBuf,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The database could not be brought up to date.
+    #[error("DATABASE_URL: the schema could not be brought up to date")]
+    Postgres {
         /// Why.
         #[source]
         source: StoreError,
@@ -65,45 +78,104 @@ impl OpenError {
 pub struct Hold(#[expect(dead_code, reason = "held, not read")] FileLock);
 
 impl Stack {
-    /// Takes the database for this program alone, and opens the embedded stack.
+    /// The embedded stack. Takes the database for this program alone.
     ///
     /// # Errors
     /// If a setting is wrong, another program has the database, or it can't be opened.
     pub fn open_alone(settings: &Settings) -> Result<(Self, Hold), OpenError> {
         let path = database_path(settings)?;
-        let hold = hold(&path)?;
-        if settings.amqp_url != "memory:" {
+        if settings.amqp_url != MEMORY {
             return Err(OpenError::setting("AMQP_URL", "must be memory: with a sqlite: database"));
         }
-        let root = path_after("BLOB_URL", &settings.blob_url, "file:")?;
-        let blobs = BlobFolder::open(&root)
-            .map_err(|error| OpenError::setting("BLOB_URL", format!("{}: {error}", root.display())))?;
+        if settings.redis_url.is_some() {
+            return Err(OpenError::setting("REDIS_URL", "must be unset with a sqlite: database"));
+        }
+        let hold = hold(&path)?;
         let stack = Self {
-            store: Arc::new(open_database(settings)?),
+            store: Arc::new(open_sqlite(path)?),
             queue: Arc::new(MemoryQueue::new()),
-            blobs: Arc::new(blobs),
+            blobs: open_blobs(settings)?,
             notify: Arc::new(LocalNotify::new()),
         };
         Ok((stack, hold))
     }
+
+    /// The distributed stack, shared with other processes. Waits for the database, and brings its schema up to date; the
+    /// queue and Redis may come later.
+    ///
+    /// # Errors
+    /// If a setting is wrong, names a server that processes can't share, or a migration fails.
+    ///
+    /// # Cancel safety
+    /// May be dropped while it waits.
+    pub async fn open_shared(settings: &Settings) -> Result<Self, OpenError> {
+        let needs =
+            |name, server| OpenError::setting(name, format!("must be {server} for a process of its own"));
+        if settings.database_url.starts_with(SQLITE) {
+            return Err(needs("DATABASE_URL", "postgres://…, which processes share,"));
+        }
+        if settings.amqp_url == MEMORY {
+            return Err(needs("AMQP_URL", "amqp://…, which processes share,"));
+        }
+        let Some(redis_url) = &settings.redis_url else {
+            return Err(needs("REDIS_URL", "redis://…, which processes share,"));
+        };
+        let queue =
+            AmqpQueue::new(&settings.amqp_url).map_err(|error| OpenError::setting("AMQP_URL", error))?;
+        let notify = RedisNotify::start(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
+        let blobs = open_blobs(settings)?;
+        let store = open_postgres(settings).await?;
+        Ok(Self { store: Arc::new(store), queue: Arc::new(queue), blobs, notify: Arc::new(notify) })
+    }
 }
 
-/// Makes the database where it is missing and brings its schema up to date.
+/// Makes the schema where it is missing and brings it up to date. Waits for a database server.
 ///
 /// # Errors
-/// If the setting is wrong or the database can't be opened.
-pub fn migrate(settings: &Settings) -> Result<(), OpenError> {
-    open_database(settings).map(|_| ())
+/// If the setting is wrong, the database can't be opened, or a migration fails.
+pub async fn migrate(settings: &Settings) -> Result<(), OpenError> {
+    if settings.database_url.starts_with(SQLITE) {
+        open_sqlite(database_path(settings)?).map(|_| ())
+    } else {
+        open_postgres(settings).await.map(|_| ())
+    }
 }
 
-fn open_database(settings: &Settings) -> Result<SqliteStore, OpenError> {
-    let path = database_path(settings)?;
-    SqliteStore::open(&path).map_err(|source| OpenError::Store { path, source })
+fn open_sqlite(path: PathBuf) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(&path).map_err(|source| OpenError::Sqlite { path, source })
+}
+
+async fn open_postgres(settings: &Settings) -> Result<PostgresStore, OpenError> {
+    let store = PostgresStore::new(&settings.database_url)
+        .map_err(|error| OpenError::setting("DATABASE_URL", error))?;
+    for failures in 0.. {
+        match store.migrate().await {
+            Ok(()) => break,
+            Err(source @ (StoreError::Internal(_) | StoreError::Refused(_))) => {
+                return Err(OpenError::Postgres { source });
+            }
+            Err(error) if failures == 0 => warn!("waiting for the database: {}", cause_of(&error)),
+            Err(_) => {}
+        }
+        sleep(Backoff::SERVER.delay(failures)).await;
+    }
+    Ok(store)
+}
+
+fn cause_of(error: &StoreError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn open_blobs(settings: &Settings) -> Result<Arc<dyn Blobs>, OpenError> {
+    let root = path_after("BLOB_URL", &settings.blob_url, "file:")?;
+    let blobs = BlobFolder::open(&root)
+        .map_err(|error| OpenError::setting("BLOB_URL", format!("{}: {error}", root.display())))?;
+    Ok(Arc::new(blobs))
 }
 
 /// The database's path, its folder made.
 fn database_path(settings: &Settings) -> Result<PathBuf, OpenError> {
-    let path = path_after("DATABASE_URL", &settings.database_url, "sqlite:")?;
+    let path = path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", folder.display())))?;

@@ -38,6 +38,12 @@ macro_rules! on_each_queue {
                 let fresh = support::memory_queue();
                 keep(fresh.port.clone()).await;
             }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn rabbitmq() {
+                let fresh = support::rabbitmq();
+                keep(fresh.port.clone()).await;
+            }
         }
     };
 }

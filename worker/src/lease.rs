@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use task_data::life::Life;
+use task_data::metrics;
 use task_data::store::{Claim, HandBack, Held};
 use task_data::task::{TaskId, WorkerId};
 use tokio::sync::{Notify, watch};
@@ -15,14 +16,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::kinds::Stop;
-
 /// The lease of this process, and what it holds under it.
 pub struct Lease {
     life: Arc<Life>,
     worker: watch::Sender<Option<WorkerId>>,
     doubted: Notify,
-    held: Mutex<HashMap<TaskId, (i64, Stop)>>,
+    held: Mutex<HashMap<TaskId, (i64, CancellationToken)>>,
 }
 
 impl Lease {
@@ -59,14 +58,14 @@ impl Lease {
 
     /// Holds a claimed task until the holding is dropped.
     pub fn hold(self: &Arc<Self>, claim: &Claim) -> Holding {
-        let stop = Stop::default();
+        let stop = CancellationToken::new();
         self.held().insert(claim.id, (claim.attempt, stop.clone()));
         Holding { lease: self.clone(), id: claim.id, attempt: claim.attempt, stop }
     }
 
     /// Tells all work to stop; each task is then handed back by its holder.
     pub fn give_up(&self) {
-        self.held().values().for_each(|(_, stop)| stop.tell());
+        self.held().values().for_each(|(_, stop)| stop.cancel());
     }
 
     /// Keeps a lease, one after the other, until `end`.
@@ -80,6 +79,7 @@ impl Lease {
                 self.extend(worker).await;
                 self.worker.send_replace(None);
                 self.give_up();
+                metrics::lease_lost();
                 warn!(%worker, "worker {worker} has lost its lease; its tasks are dropped");
             }
         };
@@ -129,7 +129,7 @@ impl Lease {
             match self.held().get(&row.id) {
                 Some((attempt, stop)) if *attempt == row.attempt => {
                     if row.cancel_requested {
-                        stop.tell();
+                        stop.cancel();
                     }
                 }
                 _ => returns.push(HandBack {
@@ -147,7 +147,7 @@ impl Lease {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<TaskId, (i64, Stop)>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<TaskId, (i64, CancellationToken)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,12 +157,12 @@ pub struct Holding {
     lease: Arc<Lease>,
     id: TaskId,
     attempt: i64,
-    stop: Stop,
+    stop: CancellationToken,
 }
 
 impl Holding {
     /// What tells the work to stop.
-    pub fn stop(&self) -> Stop {
+    pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
 }

@@ -8,6 +8,7 @@ mod kinds;
 mod lease;
 mod outcome;
 mod pool;
+mod process;
 mod sweeper;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::lease::Lease;
+pub use crate::process::{WorkerArgs, run};
 
 /// What only workers are told.
 #[derive(Debug, Clone, Args)]
@@ -47,7 +49,11 @@ const HAND_BACK: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If the outcome log could not be flushed: the process must end, and the next one reads the file anew.
-pub async fn run(life: Arc<Life>, settings: WorkerSettings, stop: CancellationToken) -> Result<(), LogError> {
+pub async fn work(
+    life: Arc<Life>,
+    settings: WorkerSettings,
+    stop: CancellationToken,
+) -> Result<(), LogError> {
     // What serves the pool must outlive it.
     let end_of_service = CancellationToken::new();
     let lease = Lease::new(life.clone());
@@ -55,9 +61,9 @@ pub async fn run(life: Arc<Life>, settings: WorkerSettings, stop: CancellationTo
     let sweeping = tokio::spawn(sweeper::run(life.clone(), end_of_service.clone()));
     let mut logging = tokio::spawn(outcome::run(life.clone(), end_of_service.clone()));
 
-    let work = pool::run(life.clone(), lease.clone(), settings.slots(), stop.clone());
+    let pool = pool::run(life.clone(), lease.clone(), settings.slots(), stop.clone());
     tokio::select! {
-        () = drain(work, &lease, &stop) => {}
+        () = drain(pool, &lease, &stop) => {}
         failed = &mut logging => return failed.unwrap_or(Ok(())),
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use task_data::backoff::Backoff;
 use task_data::life::Life;
+use task_data::metrics;
 use task_data::shared_log::{LogError, SettleError, Settled};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -45,15 +46,22 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError
 
 /// Writes until nothing is owed.
 async fn write_owed(life: &Life) -> Result<(), SettleError<task_data::store::StoreError>> {
+    let mut wished = Instant::now();
     let mut busy = 0;
     loop {
         match life.log_outcomes().await? {
             Settled::Busy => {
+                metrics::log_busy();
                 sleep(Backoff::LOG.delay(busy)).await;
                 busy += 1;
             }
-            Settled::Done(done) if done.more => busy = 0,
-            Settled::Done(_) => return Ok(()),
+            Settled::Done(done) => {
+                metrics::log_step(wished.elapsed(), done);
+                if !done.more {
+                    return Ok(());
+                }
+                (wished, busy) = (Instant::now(), 0);
+            }
         }
     }
 }

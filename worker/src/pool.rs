@@ -1,23 +1,30 @@
 //! The pool: slots a kind, each holding one task from its delivery to the end of its work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::join_all;
 use task_data::backoff::Backoff;
 use task_data::batch::Batcher;
 use task_data::kinds::Kind;
 use task_data::life::Life;
-use task_data::queue::{Consumer, Delivery};
+use task_data::queue::{Consumer, Delivery, Receipt};
 use task_data::store::{Claim, HandBack};
-use task_data::task::TaskId;
+use task_data::task::{TaskError, TaskId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::kinds::{self, WorkError};
 use crate::lease::Lease;
+
+/// What was delivered ahead waits this long for a slot, then others may have it.
+const SLOT_PATIENCE: Duration = Duration::from_secs(1);
+/// How often rows are looked at for tasks while the queue is away.
+const ROWS_AGAIN: Duration = Duration::from_millis(500);
 
 /// Takes and does tasks of every kind until `stop`, and returns when what it took is done or handed back.
 pub async fn run(life: Arc<Life>, lease: Arc<Lease>, slots: usize, stop: CancellationToken) {
@@ -55,24 +62,69 @@ impl Pool {
         self.under_way.wait().await;
     }
 
+    /// Takes deliveries while the queue is there, and rows while it is away.
     async fn take_deliveries(&self) {
         let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
-        for failures in 0.. {
+        let mut failures = 0;
+        loop {
+            // Deliveries are asked for only with a free slot: a busy worker sits on nothing that others could take.
+            drop(self.free.acquire().await);
             match self.hand.life.stack().queue.consume(self.kind, prefetch).await {
-                Ok(consumer) => self.take_from(consumer).await,
-                Err(error) => debug!(%error, "no {} tasks can be taken now", self.kind),
+                Ok(consumer) => {
+                    if failures > 0 {
+                        info!("the queue of {} tasks is back", self.kind);
+                    }
+                    failures = 0;
+                    self.take_from(consumer).await;
+                }
+                Err(error) => {
+                    if failures == 0 {
+                        warn!(%error, "the queue of {} tasks is away; they are taken from their rows", self.kind);
+                    }
+                    self.take_rows(Instant::now() + Backoff::SERVER.delay(failures)).await;
+                    failures += 1;
+                }
             }
-            sleep(Backoff::SERVER.delay(failures)).await;
         }
     }
 
-    /// Takes deliveries, each with a free slot, until their stream ends.
+    /// Takes deliveries, each with a free slot, until their stream ends or no slot gets free for a while: the queue then gives
+    /// what was delivered ahead to others.
     async fn take_from(&self, mut consumer: Box<dyn Consumer>) {
-        while let Ok(slot) = self.free.clone().acquire_owned().await {
-            let Some(delivery) = consumer.next().await else { return };
+        while let Ok(Ok(slot)) = timeout(SLOT_PATIENCE, self.free.clone().acquire_owned()).await {
+            let Some(delivery) = consumer.next().await else {
+                // A broker that ends each stream at once is not asked for another in the same breath.
+                return sleep(Backoff::SERVER.delay(0)).await;
+            };
             self.under_way.spawn(self.hand.clone().take(delivery, slot));
         }
     }
+
+    /// Takes tasks from their rows, until it is time to try the queue again.
+    async fn take_rows(&self, until: Instant) {
+        while Instant::now() < until {
+            let free = self.free.available_permits().max(1);
+            let ids = self.hand.life.unqueued(self.kind, free).await.unwrap_or_default();
+            if ids.is_empty() {
+                sleep_until(until.min(Instant::now() + ROWS_AGAIN)).await;
+            }
+            for id in ids {
+                let Ok(slot) = self.free.clone().acquire_owned().await else { return };
+                let delivery = Delivery { id, receipt: Box::new(NoReceipt) };
+                self.under_way.spawn(self.hand.clone().take(delivery, slot));
+            }
+            // A slot that is free again has claimed its task: the rows that are read next are others.
+            drop(self.free.acquire().await);
+        }
+    }
+}
+
+/// A task that came from its row has no delivery to acknowledge.
+struct NoReceipt;
+
+#[async_trait]
+impl Receipt for NoReceipt {
+    async fn ack(self: Box<Self>) {}
 }
 
 /// Claims a batch under the lease; answers each id with its claim, if it is ours now.
@@ -135,7 +187,7 @@ impl Hand {
         }
     }
 
-    async fn complete(&self, claim: &Claim, outcome: Result<kinds::Output, task_data::task::TaskError>) {
+    async fn complete(&self, claim: &Claim, outcome: Result<kinds::Output, TaskError>) {
         if !self.life.complete(claim, outcome).await {
             let (id, attempt) = (claim.id, claim.attempt);
             info!(task.id = %id, attempt, "attempt {attempt} of task {id} came too late, its result is dropped");

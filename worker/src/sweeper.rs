@@ -8,6 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+/// How often the queue's messages are counted against the rows, all of which have to be read for it.
+const LOOK_FOR_LOST: Duration = Duration::from_secs(5);
 /// Bytes are swept this often at least; each time, the whole blob store is looked through.
 const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(60);
 
@@ -16,11 +18,18 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) {
     let settings = life.settings();
     let orphans_every = LOOK_FOR_ORPHANS.min(settings.orphan_seconds / 60);
     let mut orphans_at = Instant::now();
+    let mut lost_at = Instant::now() + LOOK_FOR_LOST;
     let mut sweep = interval(settings.sweep_seconds);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(sweep.tick()).await.is_some() {
         if let Err(error) = life.sweep().await {
             warn!(%error, "the sweep could not read or write the rows; the next one goes on");
+        }
+        if Instant::now() >= lost_at {
+            if let Err(error) = life.publish_lost().await {
+                warn!(%error, "the sweep could not look for lost messages; the next one goes on");
+            }
+            lost_at = Instant::now() + LOOK_FOR_LOST;
         }
         if Instant::now() >= orphans_at {
             if let Err(error) = life.remove_orphans().await {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::{ApiSettings, Server};
 use clap::Parser;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use task_data::life::Life;
@@ -58,7 +59,9 @@ impl Desk {
 
         let (stack, hold) = Stack::open_alone(&promises).unwrap();
         let life = Life::start(stack, promises).unwrap();
-        let server = Server::bind(life, api).unwrap();
+        // The process's tests share it with nobody: each server has a recorder of its own, which nothing is told.
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let server = Server::bind(life, api, metrics).unwrap();
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.run(async {

@@ -51,7 +51,7 @@ async fn a_bare_body_may_be_empty_or_large_and_its_name_missing() {
     assert_eq!(large["input"]["size"], 5_000_000);
     assert_eq!(desk.blobs(), 1);
     let long = desk.put(&"x".repeat(256), "abc").send().await.unwrap();
-    is_problem(long, 400, "invalid-parameter", "a name of 256 bytes").await;
+    is_problem(long, 400, "invalid-multipart", "a name of 256 bytes").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

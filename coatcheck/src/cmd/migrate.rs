@@ -2,14 +2,12 @@
 
 use std::process::ExitCode;
 
+use program::{LogArgs, in_one_line, refuse};
 use task_data::settings::Settings;
-
-use crate::settings::refuse;
-use crate::{LogArgs, in_one_line};
 
 /// Make the database where it is missing, and bring its schema up to date
 ///
-/// A program that has a database of its own does so by itself when it starts.
+/// Waits for a PostgreSQL that is not there yet. The programs that use a database do this themselves when they start.
 #[derive(Debug, clap::Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
@@ -19,9 +17,9 @@ pub struct MigrateArgs {
 }
 
 /// Runs the command; its exit status.
-pub fn run(args: &MigrateArgs) -> ExitCode {
+pub async fn run(args: MigrateArgs) -> ExitCode {
     args.log.start();
-    match task_data::stack::migrate(&args.promises) {
+    match task_data::stack::migrate(&args.promises).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&in_one_line(&error)),
     }

@@ -3,11 +3,8 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use super::Notify;
+use super::{BACKLOG, Notify};
 use crate::task::TaskId;
-
-/// Wakes that a slow listener may be behind before it is told to look at everything.
-const BACKLOG: usize = 4096;
 
 /// Wakes within this process.
 pub struct LocalNotify {

@@ -3,6 +3,7 @@
 //! A message is a wake-up; the row is the truth. So nothing here is asked to happen exactly once, and nothing but an
 //! id is ever sent.
 
+pub mod amqp;
 pub mod memory;
 
 use async_trait::async_trait;

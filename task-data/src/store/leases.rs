@@ -45,6 +45,12 @@ pub fn end_lapsed() -> _ {
     delete(workers::table).filter(workers::lease_until.le(now))
 }
 
+/// All leases end.
+#[auto_type]
+pub fn end_all() -> _ {
+    delete(workers::table)
+}
+
 /// Every pending task is due now and counts as never published.
 #[auto_type]
 pub fn all_due() -> _ {

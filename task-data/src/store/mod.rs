@@ -3,15 +3,18 @@
 //! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
 
+mod error;
 mod leases;
 mod outcomes;
+pub mod postgres;
+mod rows;
 mod schema;
 pub mod sqlite;
 mod tasks;
 mod types;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -117,6 +120,10 @@ pub struct Claim {
     pub attempt: i64,
     /// How many attempts ended badly so far.
     pub tries: i32,
+    /// How long the task had been there when it was claimed, by the database's clock.
+    pub waited: Duration,
+    /// When it was claimed, by this process's.
+    pub at: Instant,
     /// Its kind's `Input` in JSON.
     pub input: Value,
     /// The upload, if it travels in the row.
@@ -193,6 +200,30 @@ pub struct Filter {
     pub limit: i64,
 }
 
+/// What the rows say of a kind's tasks that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KindStats {
+    /// Which kind.
+    pub kind: Kind,
+    /// How many are pending.
+    pub pending: i64,
+    /// How many of those are not on the queue.
+    pub unpublished: i64,
+    /// How many are running.
+    pub running: i64,
+    /// Age of the oldest pending one; zero without any.
+    pub oldest_pending: Duration,
+}
+
+/// Connections to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// At work.
+    pub used: usize,
+    /// Waiting for work.
+    pub free: usize,
+}
+
 /// Rows of tasks.
 #[async_trait]
 pub trait Tasks: Send + Sync {
@@ -233,11 +264,32 @@ pub trait Tasks: Send + Sync {
     /// Takes up to `limit` pending tasks whose sweep is due, each due again after `repeat` unless it is marked.
     async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError>;
 
+    /// Pending tasks of a kind whose sweep is due or that were published over `published_ago` ago, the longest due
+    /// first: what a worker takes while the queue is away.
+    async fn unqueued(
+        &self,
+        kind: Kind,
+        limit: i64,
+        published_ago: Duration,
+    ) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Makes pending tasks due now: the sweep has taken them, and the queue did not.
+    async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError>;
+
     /// How many tasks are pending.
     async fn pending(&self) -> Result<i64, StoreError>;
 
     /// How many tasks of that kind are pending and were published.
     async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError>;
+
+    /// Tickets of pending tasks of a kind that were published, the longest ago first.
+    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError>;
+
+    /// What the rows of a kind say. Counts all that have not ended: not to be asked often.
+    async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError>;
+
+    /// How the connections are used.
+    fn pool_use(&self) -> PoolUse;
 }
 
 /// The leases of worker processes, and what they hold.

@@ -4,8 +4,9 @@ use diesel::dsl::{auto_type, update};
 use diesel::prelude::*;
 use shared_log::Head;
 
+use super::rows::{TASK_COLUMNS, TaskColumns};
 use super::schema::{log_head, tasks};
-use super::tasks::{TASK_COLUMNS, TaskColumns, now};
+use super::tasks::now;
 use super::types::{SqlUuid, sql_ids};
 use crate::task::TaskId;
 

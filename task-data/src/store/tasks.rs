@@ -1,173 +1,16 @@
 //! Queries on tasks, written once for each database: values that name no database until they are run.
 
-use diesel::dsl::{Eq, auto_type, exists, not, select, update};
+use diesel::dsl::{CountStar, Eq, auto_type, count, count_star, exists, min, not, select, update};
+use diesel::helper_types;
 use diesel::prelude::*;
 use serde_json::Value;
 
+use super::Rules;
+use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::schema::{tasks, workers};
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, now_plus, sql_ids};
-use super::{Claim, Due, Held, NewTask, Rules, Ticket, Upload};
-use crate::backoff::Backoff;
-use crate::kinds::{Kind, UnknownKind};
-use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
-
-/// A task's row without its upload.
-#[derive(Queryable)]
-pub struct TaskRow {
-    id: SqlUuid,
-    kind: String,
-    status: SqlStatus,
-    created: SqlTime,
-    started: Option<SqlTime>,
-    finished: Option<SqlTime>,
-    attempt: i64,
-    input: SqlJson,
-    result: Option<SqlJson>,
-    error_code: Option<String>,
-    error_detail: Option<String>,
-    blob_check: Option<i64>,
-    logged_at: Option<SqlTime>,
-}
-
-impl TryFrom<TaskRow> for Task {
-    type Error = UnknownKind;
-
-    fn try_from(row: TaskRow) -> Result<Self, UnknownKind> {
-        Ok(Self {
-            id: row.id.into(),
-            kind: row.kind.parse()?,
-            status: row.status.0,
-            created: row.created.into(),
-            started: row.started.map(Time::from),
-            finished: row.finished.map(Time::from),
-            attempt: row.attempt,
-            input: row.input.0,
-            result: row.result.map(|json| json.0),
-            error: row.error_code.map(|code| TaskError::new(code, row.error_detail.unwrap_or_default())),
-            has_blob: row.blob_check.is_some(),
-            is_logged: row.logged_at.is_some(),
-        })
-    }
-}
-
-pub type TaskColumns = (
-    tasks::id,
-    tasks::kind,
-    tasks::status,
-    tasks::created,
-    tasks::started,
-    tasks::finished,
-    tasks::attempt,
-    tasks::input,
-    tasks::result,
-    tasks::error_code,
-    tasks::error_detail,
-    tasks::blob_check,
-    tasks::logged_at,
-);
-
-/// The columns of a [`TaskRow`], in its order.
-pub const TASK_COLUMNS: TaskColumns = (
-    tasks::id,
-    tasks::kind,
-    tasks::status,
-    tasks::created,
-    tasks::started,
-    tasks::finished,
-    tasks::attempt,
-    tasks::input,
-    tasks::result,
-    tasks::error_code,
-    tasks::error_detail,
-    tasks::blob_check,
-    tasks::logged_at,
-);
-
-/// A row to insert.
-#[derive(Insertable)]
-#[diesel(table_name = tasks, treat_none_as_default_value = false)]
-pub struct NewRow {
-    id: SqlUuid,
-    kind: &'static str,
-    status: SqlStatus,
-    created: SqlTime,
-    input: SqlJson,
-    content: Option<Vec<u8>>,
-    blob_check: Option<i64>,
-    sweep_at: SqlTime,
-}
-
-impl NewRow {
-    /// The row of a task that is created now.
-    pub fn new(new: NewTask, now: Time, sweep_at: Time) -> Self {
-        let (content, blob_check) = match new.upload {
-            Upload::Inline(bytes) => (Some(bytes), None),
-            Upload::Blob { check, .. } => (None, Some(check)),
-        };
-        Self {
-            id: new.id.into(),
-            kind: new.kind.name(),
-            status: SqlStatus(Status::Pending),
-            created: SqlTime(now.0),
-            input: SqlJson(new.input),
-            content,
-            blob_check,
-            sweep_at: SqlTime(sweep_at.0),
-        }
-    }
-}
-
-/// What a claim gives.
-#[derive(Queryable)]
-pub struct ClaimRow {
-    id: SqlUuid,
-    kind: String,
-    attempt: i64,
-    tries: i32,
-    input: SqlJson,
-    content: Option<Vec<u8>>,
-    blob_check: Option<i64>,
-}
-
-impl TryFrom<ClaimRow> for Claim {
-    type Error = UnknownKind;
-
-    fn try_from(row: ClaimRow) -> Result<Self, UnknownKind> {
-        Ok(Self {
-            id: row.id.into(),
-            kind: row.kind.parse()?,
-            attempt: row.attempt,
-            tries: row.tries,
-            input: row.input.0,
-            content: row.content,
-            blob_check: row.blob_check,
-        })
-    }
-}
-
-type ClaimColumns =
-    (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::input, tasks::content, tasks::blob_check);
-
-const CLAIM_COLUMNS: ClaimColumns =
-    (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::input, tasks::content, tasks::blob_check);
-
-/// What the sweep takes.
-pub type DueRow = (SqlUuid, String, i64, Option<SqlTime>);
-
-impl TryFrom<DueRow> for Due {
-    type Error = UnknownKind;
-
-    fn try_from((id, kind, attempt, published_at): DueRow) -> Result<Self, UnknownKind> {
-        let ticket = Ticket { id: id.into(), kind: kind.parse()?, attempt };
-        Ok(Self { ticket, published: published_at.is_some() })
-    }
-}
-
-impl From<(SqlUuid, i64, bool)> for Held {
-    fn from((id, attempt, cancel_requested): (SqlUuid, i64, bool)) -> Self {
-        Self { id: id.into(), attempt, cancel_requested }
-    }
-}
+use crate::kinds::Kind;
+use crate::task::{Status, TaskError, TaskId, WorkerId};
 
 /// Tasks by their ids.
 #[auto_type]
@@ -213,50 +56,6 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
 pub fn live_lease(worker: SqlUuid) -> _ {
     let now: now = now();
     workers::table.filter(workers::id.eq(worker)).filter(workers::lease_until.gt(now))
-}
-
-/// What a running row says when its attempt is over.
-#[derive(Debug, Clone, PartialEq, Queryable)]
-pub struct RunningRow {
-    pub id: SqlUuid,
-    pub attempt: i64,
-    pub tries: i32,
-    pub cancel_requested: bool,
-}
-
-type RunningColumns = (tasks::id, tasks::attempt, tasks::tries, tasks::cancel_requested);
-const RUNNING_COLUMNS: RunningColumns = (tasks::id, tasks::attempt, tasks::tries, tasks::cancel_requested);
-
-/// Where a task goes whose attempt is over without an end.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Next {
-    /// Back to `pending`, with so many tries.
-    Again { tries: i32 },
-    /// It has ended like that.
-    Ended { status: Status, error: TaskError },
-}
-
-impl RunningRow {
-    /// A wish to cancel goes first; then the bound on tries.
-    pub fn next(&self, charge: Option<TaskError>, rules: Rules) -> Next {
-        let tries = self.tries + i32::from(charge.is_some());
-        match charge {
-            _ if self.cancel_requested => {
-                Next::Ended { status: Status::Cancelled, error: TaskError::cancelled() }
-            }
-            Some(error) if tries >= rules.max_attempts => Next::Ended { status: Status::Failed, error },
-            _ => Next::Again { tries },
-        }
-    }
-
-    /// How many seconds a task rests whose worker was lost: not at all the first time, then longer and longer,
-    /// so that a task which ends its workers parts from its neighbours.
-    pub fn rest_after_loss(&self) -> f64 {
-        u32::try_from(self.tries)
-            .ok()
-            .and_then(|tries| tries.checked_sub(1))
-            .map_or(0.0, |again| Backoff::TASK.delay(again).as_secs_f64())
-    }
 }
 
 /// The running rows of these tasks.
@@ -399,10 +198,33 @@ pub fn due(limit: i64) -> _ {
         .select((tasks::id, tasks::kind, tasks::attempt, tasks::published_at))
 }
 
-/// The sweep has taken these: due again in so many seconds.
+/// Pending tasks of a kind that are due, or were published over `seconds` ago.
 #[auto_type]
-pub fn postpone(ids: Vec<SqlUuid>, seconds: f64) -> _ {
-    update(tasks::table).filter(tasks::id.eq_any(ids)).set(tasks::sweep_at.eq(now_plus(seconds)))
+pub fn unqueued(kind: Kind, limit: i64, seconds: f64) -> _ {
+    let kind: &'static str = kind.name();
+    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let ago: f64 = -seconds;
+    let now: now = now();
+    let is_due = tasks::sweep_at.le(now);
+    let was_published = tasks::published_at.lt(now_plus(ago).nullable()).assume_not_null();
+    tasks::table
+        .filter(tasks::status.eq(pending))
+        .filter(tasks::kind.eq(kind))
+        .filter(is_due.or(was_published))
+        .order(tasks::sweep_at)
+        .limit(limit)
+        .select(tasks::id)
+}
+
+/// Pending ones of these are due in so many seconds.
+#[auto_type]
+pub fn due_in(ids: &[TaskId], seconds: f64) -> _ {
+    let ids: Vec<SqlUuid> = sql_ids(ids);
+    let pending: SqlStatus = SqlStatus(Status::Pending);
+    update(tasks::table)
+        .filter(tasks::id.eq_any(ids))
+        .filter(tasks::status.eq(pending))
+        .set(tasks::sweep_at.eq(now_plus(seconds)))
 }
 
 /// How many are pending.
@@ -410,6 +232,31 @@ pub fn postpone(ids: Vec<SqlUuid>, seconds: f64) -> _ {
 pub fn pending() -> _ {
     let pending: SqlStatus = SqlStatus(Status::Pending);
     tasks::table.filter(tasks::status.eq(pending)).count()
+}
+
+/// Pending ones of a kind that were published, the longest ago first.
+#[auto_type]
+pub fn longest_published(kind: Kind, limit: i64) -> _ {
+    let kind: &'static str = kind.name();
+    let pending: SqlStatus = SqlStatus(Status::Pending);
+    tasks::table
+        .filter(tasks::kind.eq(kind))
+        .filter(tasks::status.eq(pending))
+        .filter(tasks::published_at.is_not_null())
+        .order(tasks::published_at)
+        .limit(limit)
+        .select((tasks::id, tasks::kind, tasks::attempt, tasks::published_at))
+}
+
+type StatsColumns = (CountStar, count<tasks::published_at>, helper_types::min<tasks::created>);
+
+/// How many of a kind stand there, how many of them are published, and since when the oldest is there.
+#[auto_type]
+pub fn stats(kind: Kind, status: Status) -> _ {
+    let kind: &'static str = kind.name();
+    let status: SqlStatus = SqlStatus(status);
+    let columns: StatsColumns = (count_star(), count(tasks::published_at), min(tasks::created));
+    tasks::table.filter(tasks::status.eq(status)).filter(tasks::kind.eq(kind)).select(columns)
 }
 
 /// How many of a kind are pending and published.

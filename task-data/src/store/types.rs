@@ -15,7 +15,7 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::query_builder::QueryId;
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{self, BigInt, Binary, Double, SqlType, Text};
+use diesel::sql_types::{self, BigInt, Binary, Double, SqlOrd, SqlType, Text};
 use diesel::sqlite::{Sqlite, SqliteValue};
 use serde_json::Value;
 use uuid::Uuid;
@@ -29,6 +29,8 @@ pub struct UuidType;
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(oid = 1184, array_oid = 1185), sqlite_type(name = "Long"))]
 pub struct TimeType;
+
+impl SqlOrd for TimeType {}
 
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(name = "taskstatus"), sqlite_type(name = "Text"))]

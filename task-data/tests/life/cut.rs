@@ -15,8 +15,8 @@ use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    Cancel, Claims, Completion, Due, Filter, HandBack, Held, Leases, NewTask, Outcomes, Rules, StoreError,
-    Tasks, Ticket, Upload,
+    Cancel, Claims, Completion, Due, Filter, HandBack, Held, KindStats, Leases, NewTask, Outcomes, PoolUse,
+    Rules, StoreError, Tasks, Ticket, Upload,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use tokio::sync::{broadcast, watch};
@@ -290,6 +290,31 @@ impl Tasks for CutStore {
 
     async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
         through!(self, published_pending(kind), reads)
+    }
+
+    async fn unqueued(
+        &self,
+        kind: Kind,
+        limit: i64,
+        published_ago: Duration,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        through!(self, unqueued(kind, limit, published_ago), reads)
+    }
+
+    async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError> {
+        through!(self, due_again(ids), changes)
+    }
+
+    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError> {
+        through!(self, longest_published(kind, limit), reads)
+    }
+
+    async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {
+        through!(self, stats(kind), reads)
+    }
+
+    fn pool_use(&self) -> PoolUse {
+        self.inner.store.pool_use()
     }
 }
 

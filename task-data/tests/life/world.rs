@@ -50,6 +50,7 @@ impl World {
         Settings {
             database_url: format!("sqlite:{path}/coatcheck.db"),
             amqp_url: "memory:".to_owned(),
+            redis_url: None,
             blob_url: format!("file:{path}/blobs"),
             inline_bytes: INLINE_BYTES,
             outcome_log: format!("{path}/outcomes.log"),

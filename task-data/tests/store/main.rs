@@ -27,6 +27,12 @@ macro_rules! on_each_store {
                 let fresh = crate::support::sqlite();
                 keep(fresh.port.clone()).await;
             }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                let fresh = crate::support::postgres().await;
+                keep(fresh.port.clone()).await;
+            }
         }
     };
 }

@@ -1,7 +1,5 @@
 //! Rows go in and are found again.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use futures::FutureExt;
 use futures::future::join_all;
@@ -207,12 +205,4 @@ on_each_store!(a_caller_that_goes_away_costs_no_other_its_answer, |store| async 
 
         assert_eq!(found.unwrap().len(), 1);
     }
-});
-
-on_each_store!(a_write_that_nobody_waits_for_is_made_all_the_same, |store| async move {
-    let new = new_task();
-
-    let _ = store.insert(vec![new.clone()], Duration::ZERO).now_or_never();
-
-    crate::support::until("the row is there", async || store.find(vec![new.id]).await.unwrap().pop()).await;
 });

@@ -1,10 +1,12 @@
 //! What SQLite alone has: a file that people can read, and that another program can be in the way of.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
+use futures::FutureExt;
 use task_data::store::sqlite::SqliteStore;
 use task_data::store::{Held, Leases, Rules, StoreError, Tasks};
 use task_data::task::{Status, Task};
@@ -165,4 +167,17 @@ async fn while_another_program_writes_nothing_is_written_and_the_next_call_is() 
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     assert_eq!(database.store.find(vec![new.id]).await.unwrap(), []);
     assert_eq!(database.store.insert(vec![new], NOW).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_is_made_all_the_same() {
+    let database = Database::new();
+    let new = new_task();
+
+    let _ = database.store.insert(vec![new.clone()], Duration::ZERO).now_or_never();
+
+    crate::support::until("the row is there", async || {
+        database.store.find(vec![new.id]).await.unwrap().pop()
+    })
+    .await;
 }

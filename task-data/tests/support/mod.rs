@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use task_data::blobs::{Blobs, folder::BlobFolder};
-use task_data::notify::{Notify, local::LocalNotify};
-use task_data::queue::{Queue, memory::MemoryQueue};
-use task_data::store::{Store, sqlite::SqliteStore};
+use task_data::notify::{Notify, local::LocalNotify, redis::RedisNotify};
+use task_data::queue::{Queue, amqp::AmqpQueue, memory::MemoryQueue};
+use task_data::store::{Store, postgres::PostgresStore, sqlite::SqliteStore};
 use tempfile::TempDir;
+
+#[path = "../../../tests/servers.rs"]
+mod servers;
+use servers::servers;
 
 /// A port over an adapter that nobody has used yet. What it wrote is removed when this is dropped.
 pub struct Fresh<P: ?Sized> {
@@ -23,6 +27,12 @@ pub fn sqlite() -> Fresh<dyn Store> {
     Fresh { port, _folder: Some(folder) }
 }
 
+pub async fn postgres() -> Fresh<dyn Store> {
+    let store = PostgresStore::new(&servers().database()).unwrap();
+    store.migrate().await.unwrap();
+    Fresh { port: Arc::new(store), _folder: None }
+}
+
 pub fn blob_folder() -> Fresh<dyn Blobs> {
     let folder = tempfile::tempdir().unwrap();
     let port = Arc::new(BlobFolder::open(folder.path().join("blobs")).unwrap());
@@ -31,6 +41,14 @@ pub fn blob_folder() -> Fresh<dyn Blobs> {
 
 pub fn memory_queue() -> Fresh<dyn Queue> {
     Fresh { port: Arc::new(MemoryQueue::new()), _folder: None }
+}
+
+pub fn rabbitmq() -> Fresh<dyn Queue> {
+    Fresh { port: Arc::new(AmqpQueue::new(&servers().vhost()).unwrap()), _folder: None }
+}
+
+pub fn redis() -> Fresh<dyn Notify> {
+    Fresh { port: Arc::new(RedisNotify::start(&servers().redis).unwrap()), _folder: None }
 }
 
 pub fn local_notify() -> Fresh<dyn Notify> {

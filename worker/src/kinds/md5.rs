@@ -8,12 +8,14 @@ use serde_json::json;
 use task_data::blobs::BlobError;
 use task_data::kinds::md5::{Input, Output as Md5Output};
 use task_data::life::Life;
+use task_data::metrics;
 use task_data::store::Claim;
 use task_data::task::TaskError;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use twox_hash::XxHash3_64;
 
-use super::{Output, Stop, WorkError};
+use super::{Output, WorkError};
 
 const BUFFER: usize = 256 << 10;
 
@@ -22,7 +24,7 @@ pub async fn work(
     life: &Life,
     claim: &Claim,
     content: Option<Vec<u8>>,
-    stop: Stop,
+    stop: CancellationToken,
 ) -> Result<Output, WorkError> {
     let input: Input = serde_json::from_value(claim.input.clone()).map_err(|_| corrupt())?;
     let digest = match (content, claim.blob_check) {
@@ -40,6 +42,7 @@ pub async fn work(
         }
         (None, None) => return Err(BlobError::Missing.into()),
     };
+    metrics::hashed(input.size);
     Ok(json!(Md5Output { md5: digest }))
 }
 
@@ -47,12 +50,12 @@ fn digest_blob(
     mut blob: Box<dyn Read + Send>,
     size: u64,
     check: i64,
-    stop: &Stop,
+    stop: &CancellationToken,
 ) -> Result<String, WorkError> {
     let (mut md5, mut xxh3, mut read) = (Md5::new(), XxHash3_64::new(), 0_u64);
     let mut buffer = vec![0; BUFFER];
     loop {
-        if stop.is_told() {
+        if stop.is_cancelled() {
             return Err(WorkError::Stopped);
         }
         let length = match blob.read(&mut buffer) {
@@ -117,7 +120,11 @@ mod tests {
         for (text, digest) in VECTORS {
             let (bytes, size, check) = blob(text.as_bytes());
 
-            assert_eq!(digest_blob(bytes, size, check, &Stop::default()), Ok(digest.to_owned()), "{text}");
+            assert_eq!(
+                digest_blob(bytes, size, check, &CancellationToken::new()),
+                Ok(digest.to_owned()),
+                "{text}"
+            );
         }
     }
 
@@ -125,7 +132,7 @@ mod tests {
     fn a_damaged_blob_is_no_result() {
         let (_, size, check) = blob(b"abc");
         for damaged in [&b"abd"[..], b"ab", b"abcd", b""] {
-            let outcome = digest_blob(Box::new(damaged), size, check, &Stop::default());
+            let outcome = digest_blob(Box::new(damaged), size, check, &CancellationToken::new());
 
             assert_eq!(outcome, Err(corrupt()), "{damaged:?}");
         }
@@ -134,8 +141,8 @@ mod tests {
     #[test]
     fn work_that_is_told_to_stop_says_nothing() {
         let (bytes, size, check) = blob(b"abc");
-        let stop = Stop::default();
-        stop.tell();
+        let stop = CancellationToken::new();
+        stop.cancel();
 
         assert_eq!(digest_blob(bytes, size, check, &stop), Err(WorkError::Stopped));
     }

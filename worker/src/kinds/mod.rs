@@ -2,15 +2,14 @@
 
 mod md5;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::Value;
 use task_data::blobs::BlobError;
 use task_data::kinds::Kind;
 use task_data::life::Life;
 use task_data::store::Claim;
 use task_data::task::TaskError;
+use tokio::time::{Duration, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// A kind's `Output` in JSON.
 pub type Output = Value;
@@ -37,30 +36,28 @@ impl From<BlobError> for WorkError {
     }
 }
 
-/// Tells work that it should stop. Long work looks at it now and then.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+/// How long work that was told to stop may take to look up.
+const LOOK_UP: Duration = Duration::from_secs(1);
 
-impl Stop {
-    /// From now on the work is not wanted.
-    pub fn tell(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was told.
-    pub fn is_told(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Does a claimed task. `content` is its upload, where that travels in the row.
+/// Does a claimed task, unless it is stopped. `content` is its upload, where that travels in the row.
 pub async fn work(
     life: &Life,
     claim: &Claim,
     content: Option<Vec<u8>>,
-    stop: Stop,
+    stop: CancellationToken,
 ) -> Result<Output, WorkError> {
-    match claim.kind {
-        Kind::Md5 => md5::work(life, claim, content, stop).await,
+    let stopped = async {
+        stop.cancelled().await;
+        sleep(LOOK_UP).await;
+    };
+    let work = async {
+        match claim.kind {
+            Kind::Md5 => md5::work(life, claim, content, stop.clone()).await,
+        }
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        // A thread that hangs in a read hears nothing; its task must not hang with it.
+        () = stopped => Err(WorkError::Stopped),
     }
 }

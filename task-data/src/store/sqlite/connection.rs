@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use chrono::Utc;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::result::Error as DieselError;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::super::StoreError;
+use super::super::{PoolUse, StoreError};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -68,6 +68,12 @@ impl Connections {
         let job = Write { work: Some(work), outcome: None, answer };
         self.jobs.send(Box::new(job)).map_err(|_| stopped())?;
         outcome.await.map_err(|_| stopped())?
+    }
+
+    /// How the readers are used.
+    pub fn pool_use(&self) -> PoolUse {
+        let free = self.readers.free.available_permits();
+        PoolUse { used: READERS - free, free }
     }
 
     /// Runs `work` on a reader, off the async threads.
@@ -168,22 +174,4 @@ fn write_all(mut connection: SqliteConnection, queue: mpsc::Receiver<Box<dyn Job
 
 fn stopped() -> StoreError {
     StoreError::Unavailable(Arc::new(crate::batch::Stopped))
-}
-
-impl From<DieselError> for StoreError {
-    fn from(error: DieselError) -> Self {
-        // SQLite's codes don't come through diesel, its texts do: https://www.sqlite.org/rescode.html
-        const AWAY: [&str; 5] = ["locked", "disk I/O error", "disk is full", "readonly", "unable to open"];
-        match &error {
-            DieselError::DatabaseError(
-                DatabaseErrorKind::CheckViolation | DatabaseErrorKind::NotNullViolation,
-                _,
-            )
-            | DieselError::SerializationError(_) => Self::Refused(Arc::new(error)),
-            DieselError::DatabaseError(_, info) if AWAY.iter().any(|text| info.message().contains(text)) => {
-                Self::Unavailable(Arc::new(error))
-            }
-            _ => Self::Internal(Arc::new(error)),
-        }
-    }
 }

@@ -4,7 +4,6 @@ mod connection;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,14 +14,15 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use shared_log::Head;
 
 use self::connection::Connections;
+use super::rows::{ClaimRow, DueRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, into_tasks};
 use super::schema::{log_head, tasks, workers};
-use super::tasks::{ClaimRow, DueRow, End, Next, RunningRow, TASK_COLUMNS, TaskRow};
+use super::tasks::End;
 use super::types::{SqlStatus, SqlTime, SqlUuid};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Leases, NewTask, Outcomes, Rules,
-    StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, KindStats, Leases, NewTask,
+    Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
 };
-use crate::kinds::{Kind, UnknownKind};
+use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 
 /// The tables in one SQLite file.
@@ -40,18 +40,8 @@ impl SqliteStore {
     }
 }
 
-impl From<UnknownKind> for StoreError {
-    fn from(error: UnknownKind) -> Self {
-        Self::Internal(Arc::new(error))
-    }
-}
-
 fn clock(connection: &mut SqliteConnection) -> Result<Time, StoreError> {
     Ok(diesel::select(queries::now()).get_result::<SqlTime>(connection)?.into())
-}
-
-fn into_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>, StoreError> {
-    rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
 }
 
 fn delta(duration: Duration) -> TimeDelta {
@@ -74,7 +64,7 @@ impl Tasks for SqliteStore {
                         continue;
                     }
                     insert_into(tasks::table)
-                        .values(queries::NewRow::new(task, now, Time(now.0 + delta(grace))))
+                        .values(NewRow::new(task, now, Time(now.0 + delta(grace))))
                         .on_conflict(tasks::id)
                         .do_nothing()
                         .execute(connection)?;
@@ -206,9 +196,33 @@ impl Tasks for SqliteStore {
         self.connections
             .write(move |connection| {
                 let rows: Vec<DueRow> = queries::due(limit).load(connection)?;
-                let ids = rows.iter().map(|row| row.0).collect();
-                queries::postpone(ids, repeat.as_secs_f64()).execute(connection)?;
+                let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
+                queries::due_in(&ids, repeat.as_secs_f64()).execute(connection)?;
                 rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
+            })
+            .await
+    }
+
+    async fn unqueued(
+        &self,
+        kind: Kind,
+        limit: i64,
+        published_ago: Duration,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let ids: Vec<SqlUuid> =
+                    queries::unqueued(kind, limit, published_ago.as_secs_f64()).load(connection)?;
+                Ok(ids.into_iter().map(TaskId::from).collect())
+            })
+            .await
+    }
+
+    async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError> {
+        self.connections
+            .write(move |connection| {
+                queries::due_in(&ids, 0.0).execute(connection)?;
+                Ok(())
             })
             .await
     }
@@ -221,6 +235,29 @@ impl Tasks for SqliteStore {
         self.connections
             .read(move |connection| Ok(queries::published_pending(kind).get_result(connection)?))
             .await
+    }
+
+    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let rows: Vec<DueRow> = queries::longest_published(kind, limit).load(connection)?;
+                rows.into_iter().map(|row| Ok(Due::try_from(row)?.ticket)).collect()
+            })
+            .await
+    }
+
+    async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let pending = queries::stats(kind, Status::Pending).get_result(connection)?;
+                let running = queries::stats(kind, Status::Running).get_result(connection)?;
+                Ok(KindStats::from_rows(kind, pending, running, clock(connection)?))
+            })
+            .await
+    }
+
+    fn pool_use(&self) -> PoolUse {
+        self.connections.pool_use()
     }
 }
 
@@ -279,7 +316,7 @@ impl Leases for SqliteStore {
     async fn begin_alone(&self) -> Result<(), StoreError> {
         self.connections
             .write(|connection| {
-                diesel::delete(workers::table).execute(connection)?;
+                leases::end_all().execute(connection)?;
                 leases::all_due().execute(connection)?;
                 Ok(())
             })

@@ -1,0 +1,54 @@
+//! The HTTP side as a process of its own, over servers that processes share.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use program::{LogArgs, in_one_line, refuse};
+use task_data::life::Life;
+use task_data::metrics::BUCKETS;
+use task_data::settings::Settings;
+use task_data::stack::Stack;
+
+use crate::{ApiSettings, Server};
+
+/// Run the API: it takes uploads in, hands tickets out and redeems them
+///
+/// Any number may run, on any machine that has the blobs' folder; workers do the tasks. Needs DATABASE_URL, AMQP_URL and
+/// REDIS_URL; waits for a database that is not there yet.
+#[derive(Debug, Args)]
+pub struct ApiArgs {
+    #[command(flatten)]
+    api: ApiSettings,
+    #[command(flatten)]
+    promises: Settings,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Runs until a signal, then drains; the exit status.
+pub async fn run(args: ApiArgs) -> ExitCode {
+    let stop = match program::begin(args.log) {
+        Ok(stop) => stop,
+        Err(status) => return status,
+    };
+    let stack = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
+        Some(Ok(stack)) => stack,
+        Some(Err(error)) => return refuse(&in_one_line(&error)),
+        None => return ExitCode::SUCCESS,
+    };
+    let metrics = match program::keep_metrics(&BUCKETS) {
+        Ok(metrics) => metrics,
+        Err(error) => return refuse(&in_one_line(&error)),
+    };
+    let life = match Life::start(stack, args.promises) {
+        Ok(life) => life,
+        Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
+    };
+    let server = match Server::bind(life, args.api, metrics) {
+        Ok(server) => server,
+        Err(error) => return refuse(&format!("LISTEN: {error}")),
+    };
+    server.announce();
+    server.run(stop.cancelled()).await;
+    ExitCode::SUCCESS
+}

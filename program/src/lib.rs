@@ -1,0 +1,38 @@
+//! What each of Coatcheck's programs needs around its work: settings that are read or refused in one line, log lines,
+//! signals that drain. It knows nothing of tasks.
+#![deny(missing_docs)]
+
+mod log;
+mod metrics;
+mod runtime;
+mod settings;
+mod signals;
+
+pub use log::LogArgs;
+pub use metrics::{keep_metrics, serve_metrics};
+pub use metrics_exporter_prometheus::PrometheusHandle;
+pub use runtime::run;
+pub use settings::{in_one_line, parse, refuse};
+
+use std::process::ExitCode;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio_util::sync::CancellationToken;
+
+/// Begins a program that serves until a signal: its log lines, its open files, and the token that the first signal cancels.
+///
+/// # Errors
+/// The status to end with, if the system takes no handlers of signals.
+pub fn begin(log: LogArgs) -> Result<CancellationToken, ExitCode> {
+    log.start();
+    raise_file_limit();
+    signals::stop_token().map_err(|error| refuse(&format!("signals can't be handled: {error}")))
+}
+
+/// Many clients may wait at once, a descriptor each; the soft limit is often far below what is allowed.
+fn raise_file_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it can't be raised the program runs with what it has.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}

@@ -1,0 +1,35 @@
+//! The process's metrics, in the text format of Prometheus.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Keeps what is counted from now on; it is read by the handle.
+///
+/// # Errors
+/// If something keeps it already.
+pub fn keep_metrics(buckets: &[f64]) -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().set_buckets(buckets)?.install_recorder()?;
+    tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                // Samples pile up until they are sorted into their buckets.
+                handle.run_upkeep();
+            }
+        }
+    });
+    Ok(handle)
+}
+
+/// Keeps what is counted from now on, and answers with it at that address, for a program that has no other.
+///
+/// # Errors
+/// If something keeps it already, or the address can't be had.
+pub fn serve_metrics(buckets: &[f64], address: SocketAddr) -> Result<(), BuildError> {
+    PrometheusBuilder::new().set_buckets(buckets)?.with_http_listener(address).install()
+}

@@ -1,0 +1,148 @@
+//! What the steps of a promise do to many tasks at once: the bodies of `life`'s batches, on the runtime that started it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::sync::Notify as Signal;
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+
+use super::{End, GRACE, LOOK_AGAIN};
+use crate::backoff::Backoff;
+use crate::batch::Batcher;
+use crate::metrics;
+use crate::stack::Stack;
+use crate::store::{Completion, NewTask, Rules, StoreError, Ticket};
+use crate::task::{Status, Task, TaskId};
+
+/// Inserts a batch; if a row in it is refused, row by row, so that one bad row can't hold up its neighbours.
+pub(super) async fn insert_all(stack: Stack, new: Vec<NewTask>) -> Vec<Result<Option<Task>, StoreError>> {
+    let ids: Vec<TaskId> = new.iter().map(|new| new.id).collect();
+    match stack.store.insert(new.clone(), GRACE).await {
+        Ok(mut tasks) => ids
+            .iter()
+            .map(|id| Ok(tasks.iter().position(|task| task.id == *id).map(|at| tasks.swap_remove(at))))
+            .collect(),
+        Err(StoreError::Refused(_)) if new.len() > 1 => {
+            let mut outcomes = Vec::with_capacity(new.len());
+            for row in new {
+                outcomes.push(stack.store.insert(vec![row], GRACE).await.map(|mut tasks| tasks.pop()));
+            }
+            outcomes
+        }
+        Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+/// Publishes a batch. Marked after the confirm: a crash in between publishes twice, and the claim makes that harmless.
+pub(super) async fn publish_all(
+    stack: Stack,
+    marks: Arc<Batcher<Vec<Ticket>, ()>>,
+    is_away: Arc<AtomicBool>,
+    tickets: Vec<Ticket>,
+) -> Vec<()> {
+    let answers = vec![(); tickets.len()];
+    let confirmed = stack.queue.publish(tickets).await;
+    let was_away = is_away.swap(confirmed.len() < answers.len(), Relaxed);
+    match (was_away, confirmed.len() < answers.len()) {
+        (false, true) => warn!("the queue does not confirm what is published; ids wait for the sweep"),
+        (true, false) => info!("the queue confirms again what is published"),
+        (false, false) | (true, true) => {}
+    }
+    if !confirmed.is_empty() {
+        tokio::spawn(async move { marks.send(confirmed).await });
+    }
+    answers
+}
+
+pub(super) async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<()> {
+    let answers = vec![(); confirmed.len()];
+    if let Err(error) =
+        stack.store.mark_published(confirmed.into_iter().flatten().collect(), LOOK_AGAIN).await
+    {
+        debug!(%error, "published ids could not be marked; they will be published again");
+    }
+    answers
+}
+
+/// Ends a batch of tasks, and follows it up.
+pub(super) async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends: Vec<End>) -> Vec<bool> {
+    let completions: Vec<Completion> = ends.iter().map(|end| end.completion.clone()).collect();
+    let ended = complete_all(&stack, completions, rules).await;
+    let mut is_mine = Vec::with_capacity(ends.len());
+    for End { completion, kind, age, .. } in &ends {
+        let mine = ended.contains(&completion.id) || has_ended_so(&stack, completion).await;
+        match (mine, &completion.outcome) {
+            (false, _) => metrics::stale_completion(),
+            (true, Ok(_)) => metrics::ended(*kind, Status::Succeeded, *age),
+            (true, Err(_)) => metrics::ended(*kind, Status::Failed, *age),
+        }
+        is_mine.push(mine);
+    }
+    let mine = || ends.iter().zip(&is_mine).filter(|(_, mine)| **mine).map(|(end, _)| end);
+    stack.notify.wake(mine().map(|end| end.completion.id).collect()).await;
+    owed.notify_one();
+    if !rules.keep_uploads {
+        let blobs: Vec<TaskId> = mine().filter(|end| end.has_blob).map(|end| end.completion.id).collect();
+        tokio::spawn(async move { delete_blobs(&stack, &blobs).await });
+    }
+    is_mine
+}
+
+/// Completes a batch; if one in it is refused, one by one, so that it can't hold up its neighbours.
+async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules) -> Vec<TaskId> {
+    let complete = |some: &[Completion]| stack.store.complete(some.to_vec(), rules);
+    match patiently("ended", || complete(&completions)).await {
+        Some(ended) => ended,
+        None if completions.len() == 1 => Vec::new(),
+        None => {
+            let mut ended = Vec::with_capacity(completions.len());
+            for one in completions.chunks(1) {
+                ended.extend(patiently("ended", || complete(one)).await.unwrap_or_default());
+            }
+            ended
+        }
+    }
+}
+
+/// Whether the row that did not change had ended by this very completion, whose commit's answer was lost.
+async fn has_ended_so(stack: &Stack, completion: &Completion) -> bool {
+    match stack.store.find(vec![completion.id]).await.as_deref() {
+        Ok([task]) if task.attempt == completion.attempt => match &completion.outcome {
+            Ok(result) => task.result.as_ref() == Some(result),
+            Err(error) => task.status == Status::Failed && task.error.as_ref() == Some(error),
+        },
+        _ => false,
+    }
+}
+
+pub(super) async fn delete_blobs(stack: &Stack, ids: &[TaskId]) {
+    for id in ids {
+        if let Err(error) = stack.blobs.delete(*id).await {
+            warn!(task.id = %id, %error, "the upload of task {id} could not be removed; the orphan sweep will");
+        }
+    }
+}
+
+/// Repeats what is safe to repeat until the database answers; `None` if it refuses the statement itself.
+pub(super) async fn patiently<T, F>(what: &str, call: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for failures in 0.. {
+        match call().await {
+            Ok(answer) => return Some(answer),
+            Err(error @ (StoreError::Refused(_) | StoreError::Internal(_))) => {
+                error!(%error, cause = ?error, "tasks could not be {what}");
+                return None;
+            }
+            Err(error) => {
+                if failures == 0 {
+                    warn!(%error, "tasks can't be {what} now; trying again");
+                }
+                sleep(Backoff::SERVER.delay(failures)).await;
+            }
+        }
+    }
+    None
+}

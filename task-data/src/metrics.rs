@@ -1,0 +1,123 @@
+//! What is counted and timed, named and described once. Names begin with `coatcheck_`; durations are seconds.
+//!
+//! Counters are of the process that says them; what the rows say ([`crate::store::KindStats`]) is asked for at each look.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::kinds::Kind;
+use crate::store::{KindStats, PoolUse};
+use crate::task::Status;
+
+const ACCEPTED: &str = "coatcheck_tasks_accepted_total";
+const ENDED: &str = "coatcheck_tasks_ended_total";
+const RETRIED: &str = "coatcheck_tasks_retried_total";
+const LOST: &str = "coatcheck_tasks_lost_total";
+const STALE: &str = "coatcheck_stale_completions_total";
+const LEASES_LOST: &str = "coatcheck_leases_lost_total";
+const HASHED: &str = "coatcheck_hashed_bytes_total";
+const LOG_LINES: &str = "coatcheck_log_lines_total";
+const LOG_FOREIGN: &str = "coatcheck_log_foreign_lines_total";
+const LOG_BUSY: &str = "coatcheck_log_busy_total";
+const LOG_WAIT: &str = "coatcheck_log_wait_seconds";
+const ANSWER: &str = "coatcheck_answer_seconds";
+const RESULT: &str = "coatcheck_result_seconds";
+const TASKS: &str = "coatcheck_tasks";
+const UNPUBLISHED: &str = "coatcheck_unpublished_tasks";
+const OLDEST: &str = "coatcheck_oldest_pending_seconds";
+const CONNECTIONS: &str = "coatcheck_database_connections";
+const QUEUE_UP: &str = "coatcheck_queue_up";
+const QUEUE_DEPTH: &str = "coatcheck_queue_messages";
+
+/// Upper bounds, in seconds, of the buckets of all that is timed.
+pub const BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+
+/// Says what each name means, once a process.
+pub(crate) fn describe() {
+    describe_counter!(ACCEPTED, "Tasks that were promised, by kind");
+    describe_counter!(ENDED, "Tasks that ended here, by kind and status");
+    describe_counter!(RETRIED, "Attempts that met a transient error, by kind");
+    describe_counter!(LOST, "Tasks taken back from workers that were lost, by where they went");
+    describe_counter!(STALE, "Results that came too late: another attempt had the task");
+    describe_counter!(LEASES_LOST, "Leases that this worker has lost");
+    describe_counter!(HASHED, Unit::Bytes, "Bytes hashed");
+    describe_counter!(LOG_LINES, "Lines written to the outcome log");
+    describe_counter!(LOG_FOREIGN, "Lines of others met in the outcome log");
+    describe_counter!(LOG_BUSY, "Times the outcome log was locked by another");
+    describe_histogram!(LOG_WAIT, Unit::Seconds, "From the wish to write to the outcome log to its lock");
+    describe_histogram!(ANSWER, Unit::Seconds, "From the end of an upload to its ticket");
+    describe_histogram!(RESULT, Unit::Seconds, "From a task's row to its result");
+    describe_gauge!(TASKS, "Tasks that have not ended, by kind and status");
+    describe_gauge!(UNPUBLISHED, "Pending tasks whose ids are not on the queue, by kind");
+    describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest pending task, by kind");
+    describe_gauge!(CONNECTIONS, "Connections to the database, by state");
+    describe_gauge!(QUEUE_UP, "Whether the queue answers");
+    describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind");
+}
+
+pub(crate) fn accepted(kind: Kind, answer: Duration) {
+    counter!(ACCEPTED, "kind" => kind.name()).increment(1);
+    histogram!(ANSWER).record(answer);
+}
+
+pub(crate) fn ended(kind: Kind, status: Status, result: Duration) {
+    counter!(ENDED, "kind" => kind.name(), "status" => status.name()).increment(1);
+    histogram!(RESULT).record(result);
+}
+
+pub(crate) fn retried(count: usize) {
+    counter!(RETRIED).increment(count as u64);
+}
+
+pub(crate) fn lost(status: Status) {
+    counter!(LOST, "status" => status.name()).increment(1);
+}
+
+pub(crate) fn stale_completion() {
+    counter!(STALE).increment(1);
+}
+
+/// A worker's lease is gone.
+pub fn lease_lost() {
+    counter!(LEASES_LOST).increment(1);
+}
+
+/// So many bytes were hashed.
+pub fn hashed(bytes: u64) {
+    counter!(HASHED).increment(bytes);
+}
+
+/// The outcome log was locked by another.
+pub fn log_busy() {
+    counter!(LOG_BUSY).increment(1);
+}
+
+/// The log's lock was had after so long, and a step was made.
+pub fn log_step(wait: Duration, done: shared_log::Done) {
+    histogram!(LOG_WAIT).record(wait);
+    counter!(LOG_LINES).increment(done.written as u64);
+    counter!(LOG_FOREIGN).increment(done.foreign as u64);
+}
+
+pub(crate) fn rows(stats: &KindStats) {
+    let kind = stats.kind.name();
+    gauge!(TASKS, "kind" => kind, "status" => Status::Pending.name()).set(stats.pending as f64);
+    gauge!(TASKS, "kind" => kind, "status" => Status::Running.name()).set(stats.running as f64);
+    gauge!(UNPUBLISHED, "kind" => kind).set(stats.unpublished as f64);
+    gauge!(OLDEST, "kind" => kind).set(stats.oldest_pending.as_secs_f64());
+}
+
+pub(crate) fn connections(pool: PoolUse) {
+    gauge!(CONNECTIONS, "state" => "used").set(pool.used as f64);
+    gauge!(CONNECTIONS, "state" => "free").set(pool.free as f64);
+}
+
+/// `None`: the queue doesn't answer.
+pub(crate) fn queue(kind: Kind, depth: Option<u64>) {
+    gauge!(QUEUE_UP).set(f64::from(u8::from(depth.is_some())));
+    if let Some(depth) = depth {
+        gauge!(QUEUE_DEPTH, "kind" => kind.name()).set(depth as f64);
+    }
+}

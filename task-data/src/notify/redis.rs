@@ -1,0 +1,113 @@
+//! The distributed adapter: wakes over Redis pub/sub. Redis away or wiped loses hints, never promises.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use redis::aio::MultiplexedConnection;
+use redis::{Client, RedisError, RedisResult};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::{BACKLOG, Notify};
+use crate::backoff::Backoff;
+use crate::task::TaskId;
+
+const CHANNEL: &str = "coatcheck:changed";
+const ANSWER: Duration = Duration::from_secs(2);
+/// Ids in one message at most.
+const IDS: usize = 256;
+
+/// Wakes over one Redis.
+pub struct RedisNotify {
+    outgoing: mpsc::Sender<TaskId>,
+    wakes: broadcast::Sender<TaskId>,
+}
+
+impl RedisNotify {
+    /// Begins to tell and to listen at that `redis://` or `rediss://` URL, on the current runtime; nothing is waited for.
+    ///
+    /// # Errors
+    /// One line for a person, if the URL can't be one of a Redis.
+    pub fn start(url: &str) -> Result<Self, String> {
+        // The parser's own words may repeat the password.
+        let client = Client::open(url).map_err(|_| "must be redis://HOST:PORT".to_owned())?;
+        let (outgoing, ids) = mpsc::channel(BACKLOG);
+        let wakes = broadcast::Sender::new(BACKLOG);
+        tokio::spawn(tell(client.clone(), ids));
+        tokio::spawn(listen(client, wakes.clone()));
+        Ok(Self { outgoing, wakes })
+    }
+}
+
+#[async_trait]
+impl Notify for RedisNotify {
+    async fn wake(&self, ids: Vec<TaskId>) {
+        for id in ids {
+            // Redis is slower than the work: the hint is dropped, and those who wait read the row within a second.
+            let _ = self.outgoing.try_send(id);
+        }
+    }
+
+    fn wakes(&self) -> broadcast::Receiver<TaskId> {
+        self.wakes.subscribe()
+    }
+}
+
+async fn tell(client: Client, mut ids: mpsc::Receiver<TaskId>) {
+    let mut connection: Option<MultiplexedConnection> = None;
+    let mut batch = Vec::new();
+    while ids.recv_many(&mut batch, IDS).await > 0 {
+        let message: Vec<u8> = batch.drain(..).flat_map(|id| id.0.into_bytes()).collect();
+        let told = async {
+            let mut open = match connection.take() {
+                Some(open) => open,
+                None => client.get_multiplexed_async_connection().await?,
+            };
+            let _: () = redis::cmd("PUBLISH").arg(CHANNEL).arg(message).query_async(&mut open).await?;
+            RedisResult::Ok(open)
+        };
+        match timeout(ANSWER, told).await {
+            Ok(Ok(open)) => connection = Some(open),
+            Ok(Err(error)) => debug!(%error, "a wake was lost"),
+            Err(_) => debug!("a wake was lost: Redis does not answer"),
+        }
+    }
+}
+
+async fn listen(client: Client, wakes: broadcast::Sender<TaskId>) {
+    let mut failures = 0;
+    loop {
+        match listen_once(&client, &wakes, &mut failures).await {
+            Ok(()) => {}
+            Err(error) if failures == 0 => {
+                warn!(%error, "Redis is away; those who wait are told a little later")
+            }
+            Err(error) => debug!(%error, "Redis is still away"),
+        }
+        sleep(Backoff::SERVER.delay(failures)).await;
+        failures += 1;
+    }
+}
+
+async fn listen_once(
+    client: &Client,
+    wakes: &broadcast::Sender<TaskId>,
+    failures: &mut u32,
+) -> Result<(), RedisError> {
+    let mut subscription = client.get_async_pubsub().await?;
+    subscription.subscribe(CHANNEL).await?;
+    if std::mem::take(failures) > 0 {
+        info!("Redis is back");
+    }
+    let mut messages = subscription.into_on_message();
+    while let Some(message) = messages.next().await {
+        for id in message.get_payload_bytes().chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()) {
+            // Nobody listens: nobody waits.
+            let _ = wakes.send(TaskId(id));
+        }
+    }
+    Ok(())
+}

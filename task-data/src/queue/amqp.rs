@@ -1,0 +1,286 @@
+//! The distributed adapter: RabbitMQ, a quorum queue a kind behind one durable exchange.
+//!
+//! Two connections, one that publishes and one that consumes: while the broker has a memory or disk alarm it stops reading a
+//! connection that publishes, and acknowledgements sent on it would stop too
+//! (<https://www.rabbitmq.com/docs/alarms>). Channels that have failed are made anew at their next use.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_lapin::{Manager, Pool};
+use futures::StreamExt;
+use futures::future::join_all;
+
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::AMQPUri;
+use lapin::{Acker, BasicProperties, Channel, Confirmation, ConnectionProperties, ExchangeKind};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::{interval, timeout};
+use tracing::{debug, warn};
+
+use super::{Consumer, Delivery, Queue, QueueError, Receipt};
+use crate::kinds::Kind;
+use crate::store::Ticket;
+use crate::task::TaskId;
+
+const EXCHANGE: &str = "coatcheck";
+/// Bound on everything that is asked of the broker, a batch of confirms included.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How often a silent consumer looks whether its channel still stands.
+const LOOK: Duration = Duration::from_secs(5);
+/// A consumer that gets nothing for so many looks although messages are ready is made anew.
+const LOOKS_IN_SILENCE: u32 = 12;
+/// delivery_mode: the message survives the broker's restart.
+const PERSISTENT: u8 = 2;
+
+/// A queue a kind at one broker.
+pub struct AmqpQueue {
+    publishing: Pool,
+    consuming: Pool,
+    /// The channel that publishes, kept while it stands; its topology was declared.
+    channel: Mutex<Option<Channel>>,
+    runtime: Handle,
+}
+
+impl AmqpQueue {
+    /// The queues at that `amqp://` or `amqps://` URL; nothing is asked of the broker yet.
+    ///
+    /// # Errors
+    /// One line for a person, if the URL can't be one of a broker.
+    pub fn new(url: &str) -> Result<Self, String> {
+        // The parser's own words may repeat the password.
+        AMQPUri::from_str(url).map_err(|_| "must be amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned())?;
+        let url = match (url.contains("heartbeat="), url.contains('?')) {
+            (true, _) => url.to_owned(),
+            (false, true) => format!("{url}&heartbeat=10"),
+            (false, false) => format!("{url}?heartbeat=10"),
+        };
+        let pool = || {
+            let runtime = async_rs::Runtime::tokio_current();
+            let manager = Manager::new(url.clone(), ConnectionProperties::default, runtime);
+            Pool::builder(manager)
+                .max_size(1)
+                .wait_timeout(Some(ANSWER))
+                .create_timeout(Some(ANSWER))
+                .runtime(deadpool_lapin::Runtime::Tokio1)
+                .build()
+                .map_err(|error| error.to_string())
+        };
+        Ok(Self {
+            publishing: pool()?,
+            consuming: pool()?,
+            channel: Mutex::default(),
+            runtime: Handle::current(),
+        })
+    }
+
+    async fn publish_all(&self, tickets: &[Ticket]) -> Result<Vec<Ticket>, QueueError> {
+        let mut kept = self.channel.lock().await;
+        let connection = self.publishing.get().await.map_err(unavailable)?;
+        // It would not answer before the alarm ends; the sweep publishes then.
+        if connection.status().blocked() {
+            return Err(QueueError("the broker has an alarm".to_owned()));
+        }
+        let channel = match kept.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => channel,
+            None => {
+                let channel = connection.create_channel().await.map_err(unavailable)?;
+                channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
+                declare(&channel).await?;
+                channel
+            }
+        };
+        drop(connection);
+
+        let mut confirms = Vec::with_capacity(tickets.len());
+        for ticket in tickets {
+            let confirm = channel.basic_publish(
+                EXCHANGE.into(),
+                ticket.kind.name().into(),
+                BasicPublishOptions { mandatory: true, ..Default::default() },
+                ticket.id.0.as_bytes(),
+                BasicProperties::default().with_delivery_mode(PERSISTENT),
+            );
+            confirms.push(confirm.await.map_err(unavailable)?);
+        }
+        let mut confirmed = Vec::with_capacity(tickets.len());
+        let mut is_routed = true;
+        for (ticket, confirm) in tickets.iter().zip(join_all(confirms).await) {
+            match confirm.map_err(unavailable)? {
+                Confirmation::Ack(None) => confirmed.push(*ticket),
+                // Acknowledged and given back: the queue is gone. Whoever publishes next declares it anew.
+                Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => is_routed = false,
+                Confirmation::Nack(None) | Confirmation::NotRequested => {}
+            }
+        }
+        *kept = is_routed.then_some(channel);
+        Ok(confirmed)
+    }
+}
+
+/// Declares what is missing: safe to repeat.
+async fn declare(channel: &Channel) -> Result<(), QueueError> {
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let exchange =
+        channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, durable, FieldTable::default());
+    exchange.await.map_err(unavailable)?;
+    for kind in Kind::ALL {
+        declare_queue(channel, kind).await?;
+        let bind = channel.queue_bind(
+            queue_name(kind).as_str().into(),
+            EXCHANGE.into(),
+            kind.name().into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        bind.await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+/// Declares a kind's queue where it is missing, and tells how many messages are ready in it.
+async fn declare_queue(channel: &Channel, kind: Kind) -> Result<u64, QueueError> {
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    let queue = channel.queue_declare(queue_name(kind).as_str().into(), durable, arguments);
+    Ok(queue.await.map_err(unavailable)?.message_count().into())
+}
+
+fn queue_name(kind: Kind) -> String {
+    format!("{EXCHANGE}.{kind}")
+}
+
+fn unavailable(error: impl std::fmt::Display) -> QueueError {
+    QueueError(error.to_string())
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result<T, QueueError> {
+    timeout(ANSWER, work).await.unwrap_or_else(|_| Err(QueueError("the broker does not answer".to_owned())))
+}
+
+#[async_trait]
+impl Queue for AmqpQueue {
+    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket> {
+        match in_time(self.publish_all(&tickets)).await {
+            Ok(confirmed) => confirmed,
+            Err(error) => {
+                debug!(%error, "{} ids were not published", tickets.len());
+                Vec::new()
+            }
+        }
+    }
+
+    async fn consume(&self, kind: Kind, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError> {
+        let consume = async {
+            let connection = self.consuming.get().await.map_err(unavailable)?;
+            let channel = connection.create_channel().await.map_err(unavailable)?;
+            declare(&channel).await?;
+            channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(unavailable)?;
+            let stream = channel.basic_consume(
+                queue_name(kind).as_str().into(),
+                "".into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            );
+            let stream = stream.await.map_err(unavailable)?;
+            Ok(AmqpConsumer { kind, channel, stream, runtime: self.runtime.clone() })
+        };
+        Ok(Box::new(in_time(consume).await?))
+    }
+
+    async fn depth(&self, kind: Kind) -> Result<u64, QueueError> {
+        let pool = self.consuming.clone();
+        // A connection belongs to the runtime that has made it: it must be the one that lasts.
+        let depth = self.runtime.spawn(in_time(async move {
+            let channel =
+                pool.get().await.map_err(unavailable)?.create_channel().await.map_err(unavailable)?;
+            let depth = declare_queue(&channel, kind).await?;
+            let _ = channel.close(200, "".into()).await;
+            Ok(depth)
+        }));
+        depth.await.map_err(unavailable)?
+    }
+}
+
+struct AmqpConsumer {
+    kind: Kind,
+    channel: Channel,
+    stream: lapin::Consumer,
+    runtime: Handle,
+}
+
+#[async_trait]
+impl Consumer for AmqpConsumer {
+    async fn next(&mut self) -> Option<Delivery> {
+        let mut look = interval(LOOK);
+        let mut silent_looks = 0;
+        loop {
+            let delivery = tokio::select! {
+                delivery = self.stream.next() => delivery?.ok()?,
+                _ = look.tick() => {
+                    silent_looks += 1;
+                    if !self.channel.status().connected() {
+                        return None;
+                    }
+                    let is_deaf = silent_looks % LOOKS_IN_SILENCE == 0
+                        && in_time(declare_queue(&self.channel, self.kind)).await.map_or(true, |ready| ready > 0);
+                    if is_deaf {
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            let receipt =
+                Box::new(AmqpReceipt { acker: Some(delivery.acker), runtime: self.runtime.clone() });
+            match uuid::Uuid::from_slice(&delivery.data) {
+                Ok(id) => return Some(Delivery { id: TaskId(id), receipt }),
+                Err(_) => {
+                    warn!("a message of {} bytes is no id and is dropped", delivery.data.len());
+                    receipt.ack().await;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for AmqpConsumer {
+    fn drop(&mut self) {
+        // The broker gives what was delivered and not acknowledged to others.
+        let channel = self.channel.clone();
+        self.runtime.spawn(async move { channel.close(200, "".into()).await });
+    }
+}
+
+struct AmqpReceipt {
+    acker: Option<Acker>,
+    runtime: Handle,
+}
+
+#[async_trait]
+impl Receipt for AmqpReceipt {
+    async fn ack(mut self: Box<Self>) {
+        if let Some(acker) = self.acker.take()
+            && let Err(error) = acker.ack(BasicAckOptions::default()).await
+        {
+            debug!(%error, "a delivery could not be acknowledged and will come again");
+        }
+    }
+}
+
+impl Drop for AmqpReceipt {
+    fn drop(&mut self) {
+        if let Some(acker) = self.acker.take() {
+            // Where the channel is gone, the broker has it back already.
+            self.runtime.spawn(async move {
+                acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await
+            });
+        }
+    }
+}

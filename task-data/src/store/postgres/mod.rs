@@ -1,0 +1,409 @@
+//! The distributed adapter: PostgreSQL, shared by many processes.
+//!
+//! The queries are those of `store/tasks.rs` and its neighbours. Where a batch is one statement here, it is written in SQL: diesel
+//! has no `unnest`. Rows that are read to be written are locked, so what `SqliteStore` has by being the only writer holds here too.
+
+mod connection;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::dsl::{count_star, insert_into};
+use diesel::pg::Pg;
+use diesel::result::QueryResult;
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
+use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use shared_log::Head;
+
+use self::connection::{Connections, answer};
+use super::rows::{ClaimRow, DueRow, Next, RunningRow, TASK_COLUMNS, TaskRow, into_tasks};
+use super::schema::{log_head, tasks, workers};
+use super::tasks::End;
+use super::types::{JsonType, SqlJson, SqlStatus, SqlTime, SqlUuid, TimeType, UuidType};
+use super::{
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, KindStats, Leases, NewTask,
+    Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+};
+use crate::kinds::Kind;
+use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
+
+pub use self::connection::UrlError;
+
+/// The tables in one PostgreSQL database.
+pub struct PostgresStore {
+    connections: Connections,
+}
+
+impl PostgresStore {
+    /// The store at that URL; nothing is asked of the server yet.
+    ///
+    /// # Errors
+    /// If the URL can't be one of a database.
+    pub fn new(url: &str) -> Result<Self, UrlError> {
+        Ok(Self { connections: Connections::new(url)? })
+    }
+
+    /// Brings the schema up to date. Must run on a multi-thread runtime.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if a migration fails.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.connections.migrate().await
+    }
+}
+
+#[async_trait]
+impl Tasks for PostgresStore {
+    async fn now(&self) -> Result<Time, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let now: SqlTime = answer(diesel::select(queries::now()).get_result(&mut connection)).await?;
+        Ok(now.into())
+    }
+
+    async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let task_ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
+        let (mut ids, mut kinds, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut contents, mut checks, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
+        for NewTask { id, kind, input, upload } in new {
+            let (content, check, since) = match upload {
+                Upload::Inline(bytes) => (Some(bytes), None, None),
+                Upload::Blob { check, since } => (None, Some(check), Some(SqlTime(since.0))),
+            };
+            ids.push(SqlUuid::from(id));
+            kinds.push(kind.name());
+            inputs.push(SqlJson(input));
+            contents.push(content);
+            checks.push(check);
+            sinces.push(since);
+        }
+        // The statement itself looks at the clock: a process that slept before it must not promise an old blob's bytes.
+        let insert = sql_query(
+            "INSERT INTO tasks (id, kind, status, created, input, content, blob_check, sweep_at) \
+             SELECT id, kind, 'pending', now_plus(0), input, content, blob_check, now_plus($8) \
+             FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, kind, input, content, blob_check, since) \
+             WHERE since IS NULL OR clock_timestamp() < since + make_interval(secs => $7) \
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind::<Array<UuidType>, _>(ids)
+        .bind::<Array<Text>, _>(kinds)
+        .bind::<Array<JsonType>, _>(inputs)
+        .bind::<Array<Nullable<Binary>>, _>(contents)
+        .bind::<Array<Nullable<BigInt>>, _>(checks)
+        .bind::<Array<Nullable<TimeType>>, _>(sinces)
+        .bind::<Double, _>(BLOB_IS_FRESH.as_secs_f64())
+        .bind::<Double, _>(grace.as_secs_f64());
+        answer(insert.execute(&mut connection)).await?;
+        into_tasks(answer(queries::by_ids(&task_ids).load(&mut connection)).await?)
+    }
+
+    async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        into_tasks(answer(queries::by_ids(&ids).load(&mut connection)).await?)
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let mut query = tasks::table.select(TASK_COLUMNS).into_boxed::<Pg>();
+        if let Some(kind) = filter.kind {
+            query = query.filter(tasks::kind.eq(kind.name()));
+        }
+        if let Some(status) = filter.status {
+            query = query.filter(tasks::status.eq(SqlStatus(status)));
+        }
+        if let Some(after) = filter.after {
+            query = query.filter(tasks::id.lt(SqlUuid(after.0)));
+        }
+        let page = query.order(tasks::id.desc()).limit(filter.limit);
+        into_tasks(answer(page.load(&mut connection)).await?)
+    }
+
+    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError> {
+        let mut by_attempt: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
+        for ticket in tickets {
+            by_attempt.entry(ticket.attempt).or_default().push(ticket.id);
+        }
+        let mut connection = self.connections.get().await?;
+        for (attempt, ids) in by_attempt {
+            let mark = queries::mark_published(&ids, attempt, repeat.as_secs_f64());
+            answer(mark.execute(&mut connection)).await?;
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let rows: Vec<ClaimRow> = answer(queries::claim(&ids, worker).get_results(&mut connection)).await?;
+        let claimed =
+            rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
+        // Any claim shows that the lease was live; only without one it must be asked for.
+        let lease_is_live = !claimed.is_empty() || {
+            let live = queries::live_lease(worker.into()).select(count_star());
+            answer(live.get_result::<i64>(&mut connection)).await? > 0
+        };
+        Ok(Claims { claimed, lease_is_live })
+    }
+
+    async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let (mut ids, mut attempts, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut results, mut codes, mut details) = (Vec::new(), Vec::new(), Vec::new());
+        for Completion { id, attempt, outcome } in completions {
+            let (status, result, error) = match outcome {
+                Ok(result) => (Status::Succeeded, Some(SqlJson(result)), None),
+                Err(error) => (Status::Failed, None, Some(error)),
+            };
+            ids.push(SqlUuid::from(id));
+            attempts.push(attempt);
+            statuses.push(status.name());
+            results.push(result);
+            codes.push(error.as_ref().map(|error| error.code.clone()));
+            details.push(error.map(|error| error.detail));
+        }
+        let complete = sql_query(
+            "UPDATE tasks SET status = ended.status::taskstatus, result = ended.result, error_code = ended.code, \
+             error_detail = ended.detail, finished = now_plus(0), worker = NULL, \
+             content = CASE WHEN $7 THEN content END \
+             FROM unnest($1, $2, $3, $4, $5, $6) AS ended (id, attempt, status, result, code, detail) \
+             WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.status = 'running' \
+             RETURNING tasks.id",
+        )
+        .bind::<Array<UuidType>, _>(ids)
+        .bind::<Array<BigInt>, _>(attempts)
+        .bind::<Array<Text>, _>(statuses)
+        .bind::<Array<Nullable<JsonType>>, _>(results)
+        .bind::<Array<Nullable<Text>>, _>(codes)
+        .bind::<Array<Nullable<Text>>, _>(details)
+        .bind::<Bool, _>(rules.keep_uploads);
+        let ended: Vec<EndedRow> = answer(complete.load(&mut connection)).await?;
+        Ok(ended.into_iter().map(|row| row.id.into()).collect())
+    }
+
+    async fn hand_back(
+        &self,
+        returns: Vec<HandBack>,
+        rules: Rules,
+    ) -> Result<Vec<(TaskId, Status)>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            let mut moved = Vec::with_capacity(returns.len());
+            for HandBack { id, attempt, after, charge } in returns {
+                let row: Option<RunningRow> =
+                    queries::running(&[id]).for_update().get_result(connection).await.optional()?;
+                if let Some(row) = row.filter(|row| row.attempt == attempt) {
+                    let next = row.next(charge, rules);
+                    moved.push((id, move_on(connection, &row, next, after.as_secs_f64(), rules).await?));
+                }
+            }
+            QueryResult::Ok(moved)
+        });
+        answer(moved).await
+    }
+
+    async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let rows = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            let row: Option<TaskRow> =
+                queries::by_ids(&[id]).for_update().get_result(connection).await.optional()?;
+            let Some(row) = row else { return QueryResult::Ok(None) };
+            let (before, attempt) = (row.status(), row.attempt());
+            match before {
+                Status::Pending => {
+                    let error = Some(TaskError::cancelled());
+                    let end = End { from: Status::Pending, status: Status::Cancelled, result: None, error };
+                    queries::end(id, attempt, end, rules).execute(connection).await?;
+                }
+                Status::Running => {
+                    queries::request_cancel(id).execute(connection).await?;
+                }
+                Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Some((before, row))),
+            }
+            let row: TaskRow = queries::by_ids(&[id]).get_result(connection).await?;
+            Ok(Some((before, row)))
+        });
+        Ok(match answer(rows).await? {
+            None => Cancel::Unknown,
+            Some((before, row)) if before.is_ended() => Cancel::Ended(row.try_into()?),
+            Some((_, row)) => Cancel::Accepted(row.try_into()?),
+        })
+    }
+
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let rows = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            let rows: Vec<DueRow> = queries::due(limit).for_update().skip_locked().load(connection).await?;
+            let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
+            queries::due_in(&ids, repeat.as_secs_f64()).execute(connection).await?;
+            QueryResult::Ok(rows)
+        });
+        answer(rows).await?.into_iter().map(|row| Ok(row.try_into()?)).collect()
+    }
+
+    async fn unqueued(
+        &self,
+        kind: Kind,
+        limit: i64,
+        published_ago: Duration,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let unqueued = queries::unqueued(kind, limit, published_ago.as_secs_f64());
+        let ids: Vec<SqlUuid> = answer(unqueued.load(&mut connection)).await?;
+        Ok(ids.into_iter().map(TaskId::from).collect())
+    }
+
+    async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(queries::due_in(&ids, 0.0).execute(&mut connection)).await?;
+        Ok(())
+    }
+
+    async fn pending(&self) -> Result<i64, StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(queries::pending().get_result(&mut connection)).await
+    }
+
+    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(queries::published_pending(kind).get_result(&mut connection)).await
+    }
+
+    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let rows: Vec<DueRow> = answer(queries::longest_published(kind, limit).load(&mut connection)).await?;
+        rows.into_iter().map(|row| Ok(Due::try_from(row)?.ticket)).collect()
+    }
+
+    async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let pending = answer(queries::stats(kind, Status::Pending).get_result(&mut connection)).await?;
+        let running = answer(queries::stats(kind, Status::Running).get_result(&mut connection)).await?;
+        let now: SqlTime = answer(diesel::select(queries::now()).get_result(&mut connection)).await?;
+        Ok(KindStats::from_rows(kind, pending, running, now.into()))
+    }
+
+    fn pool_use(&self) -> PoolUse {
+        self.connections.pool_use()
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct EndedRow {
+    #[diesel(sql_type = UuidType)]
+    id: SqlUuid,
+}
+
+/// Moves a running row on in its transaction, and says where it stands now.
+async fn move_on(
+    connection: &mut AsyncPgConnection,
+    row: &RunningRow,
+    next: Next,
+    seconds: f64,
+    rules: Rules,
+) -> QueryResult<Status> {
+    let id = row.id.into();
+    match next {
+        Next::Again { tries } => {
+            queries::release(id, row.attempt, tries, seconds).execute(connection).await?;
+            Ok(Status::Pending)
+        }
+        Next::Ended { status, error } => {
+            let end = End { from: Status::Running, status, result: None, error: Some(error) };
+            queries::end(id, row.attempt, end, rules).execute(connection).await?;
+            Ok(status)
+        }
+    }
+}
+
+#[async_trait]
+impl Leases for PostgresStore {
+    async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        // Again, if the answer to the first time was lost.
+        let register =
+            leases::register(worker, name, lease.as_secs_f64()).on_conflict(workers::id).do_nothing();
+        answer(register.execute(&mut connection)).await?;
+        Ok(())
+    }
+
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        if answer(leases::extend(worker, lease.as_secs_f64()).execute(&mut connection)).await? == 0 {
+            return Ok(None);
+        }
+        let held: Vec<(SqlUuid, i64, bool)> =
+            answer(queries::held(worker, 10.0).load(&mut connection)).await?;
+        Ok(Some(held.into_iter().map(Held::from).collect()))
+    }
+
+    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(leases::retire(worker).execute(&mut connection)).await?;
+        Ok(())
+    }
+
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            let mut moved = Vec::new();
+            leases::end_lapsed().execute(connection).await?;
+            let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
+            for row in &lost {
+                let next = row.next(Some(TaskError::worker_lost()), rules);
+                let status = move_on(connection, row, next, row.rest_after_loss(), rules).await?;
+                moved.push((row.id.into(), status));
+            }
+            QueryResult::Ok(moved)
+        });
+        answer(moved).await
+    }
+
+    async fn begin_alone(&self) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        let begun = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            leases::end_all().execute(connection).await?;
+            leases::all_due().execute(connection).await?;
+            QueryResult::Ok(())
+        });
+        answer(begun).await
+    }
+}
+
+#[async_trait]
+impl Outcomes for PostgresStore {
+    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let row =
+            async { outcomes::head(&log).get_result::<outcomes::HeadRow>(&mut connection).await.optional() };
+        Ok(answer(row).await?.map(Head::from))
+    }
+
+    async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let row = outcomes::HeadRow::new(log, &new);
+        let changed = match seen {
+            Some(seen) => answer(outcomes::begin(seen, row).execute(&mut connection)).await?,
+            None => {
+                let insert = insert_into(log_head::table).values(row).on_conflict(log_head::log).do_nothing();
+                answer(insert.execute(&mut connection)).await?
+            }
+        };
+        Ok(changed > 0)
+    }
+
+    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        into_tasks(answer(outcomes::unlogged(limit).load(&mut connection)).await?)
+    }
+
+    async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            outcomes::mark_logged(&written).execute(connection).await?;
+            let moved = outcomes::advance(outcomes::HeadRow::new(log, &head)).execute(connection).await?;
+            QueryResult::Ok(moved > 0)
+        });
+        answer(moved).await
+    }
+}

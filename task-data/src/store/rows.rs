@@ -1,0 +1,272 @@
+//! Rows of tasks as queries give and take them, and what becomes of a row when its attempt is over.
+
+use std::time::Instant;
+
+use diesel::prelude::*;
+
+use super::schema::tasks;
+use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid};
+use super::{Claim, Due, Held, KindStats, NewTask, Rules, StoreError, Ticket, Upload};
+use crate::backoff::Backoff;
+use crate::kinds::{Kind, UnknownKind};
+use crate::task::{Status, Task, TaskError, Time};
+
+/// A task's row without its upload.
+#[derive(Queryable)]
+pub struct TaskRow {
+    id: SqlUuid,
+    kind: String,
+    status: SqlStatus,
+    created: SqlTime,
+    started: Option<SqlTime>,
+    finished: Option<SqlTime>,
+    attempt: i64,
+    input: SqlJson,
+    result: Option<SqlJson>,
+    error_code: Option<String>,
+    error_detail: Option<String>,
+    blob_check: Option<i64>,
+    logged_at: Option<SqlTime>,
+}
+
+impl TaskRow {
+    pub fn status(&self) -> Status {
+        self.status.0
+    }
+
+    pub fn attempt(&self) -> i64 {
+        self.attempt
+    }
+}
+
+/// Rows as tasks.
+pub fn into_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>, StoreError> {
+    rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
+}
+
+impl TryFrom<TaskRow> for Task {
+    type Error = UnknownKind;
+
+    fn try_from(row: TaskRow) -> Result<Self, UnknownKind> {
+        Ok(Self {
+            id: row.id.into(),
+            kind: row.kind.parse()?,
+            status: row.status.0,
+            created: row.created.into(),
+            started: row.started.map(Time::from),
+            finished: row.finished.map(Time::from),
+            attempt: row.attempt,
+            input: row.input.0,
+            result: row.result.map(|json| json.0),
+            error: row.error_code.map(|code| TaskError::new(code, row.error_detail.unwrap_or_default())),
+            has_blob: row.blob_check.is_some(),
+            is_logged: row.logged_at.is_some(),
+        })
+    }
+}
+
+pub type TaskColumns = (
+    tasks::id,
+    tasks::kind,
+    tasks::status,
+    tasks::created,
+    tasks::started,
+    tasks::finished,
+    tasks::attempt,
+    tasks::input,
+    tasks::result,
+    tasks::error_code,
+    tasks::error_detail,
+    tasks::blob_check,
+    tasks::logged_at,
+);
+
+/// The columns of a [`TaskRow`], in its order.
+pub const TASK_COLUMNS: TaskColumns = (
+    tasks::id,
+    tasks::kind,
+    tasks::status,
+    tasks::created,
+    tasks::started,
+    tasks::finished,
+    tasks::attempt,
+    tasks::input,
+    tasks::result,
+    tasks::error_code,
+    tasks::error_detail,
+    tasks::blob_check,
+    tasks::logged_at,
+);
+
+/// A row to insert.
+#[derive(Insertable)]
+#[diesel(table_name = tasks, treat_none_as_default_value = false)]
+pub struct NewRow {
+    id: SqlUuid,
+    kind: &'static str,
+    status: SqlStatus,
+    created: SqlTime,
+    input: SqlJson,
+    content: Option<Vec<u8>>,
+    blob_check: Option<i64>,
+    sweep_at: SqlTime,
+}
+
+impl NewRow {
+    /// The row of a task that is created now.
+    pub fn new(new: NewTask, now: Time, sweep_at: Time) -> Self {
+        let (content, blob_check) = match new.upload {
+            Upload::Inline(bytes) => (Some(bytes), None),
+            Upload::Blob { check, .. } => (None, Some(check)),
+        };
+        Self {
+            id: new.id.into(),
+            kind: new.kind.name(),
+            status: SqlStatus(Status::Pending),
+            created: SqlTime(now.0),
+            input: SqlJson(new.input),
+            content,
+            blob_check,
+            sweep_at: SqlTime(sweep_at.0),
+        }
+    }
+}
+
+/// What a claim gives.
+#[derive(Queryable)]
+pub struct ClaimRow {
+    id: SqlUuid,
+    kind: String,
+    attempt: i64,
+    tries: i32,
+    created: SqlTime,
+    started: Option<SqlTime>,
+    input: SqlJson,
+    content: Option<Vec<u8>>,
+    blob_check: Option<i64>,
+}
+
+impl TryFrom<ClaimRow> for Claim {
+    type Error = UnknownKind;
+
+    fn try_from(row: ClaimRow) -> Result<Self, UnknownKind> {
+        Ok(Self {
+            id: row.id.into(),
+            kind: row.kind.parse()?,
+            attempt: row.attempt,
+            tries: row.tries,
+            waited: row.started.and_then(|at| (at.0 - row.created.0).to_std().ok()).unwrap_or_default(),
+            at: Instant::now(),
+            input: row.input.0,
+            content: row.content,
+            blob_check: row.blob_check,
+        })
+    }
+}
+
+pub type ClaimColumns = (
+    tasks::id,
+    tasks::kind,
+    tasks::attempt,
+    tasks::tries,
+    tasks::created,
+    tasks::started,
+    tasks::input,
+    tasks::content,
+    tasks::blob_check,
+);
+
+/// Its columns, in its order.
+pub const CLAIM_COLUMNS: ClaimColumns = (
+    tasks::id,
+    tasks::kind,
+    tasks::attempt,
+    tasks::tries,
+    tasks::created,
+    tasks::started,
+    tasks::input,
+    tasks::content,
+    tasks::blob_check,
+);
+
+/// What the sweep takes.
+pub type DueRow = (SqlUuid, String, i64, Option<SqlTime>);
+
+impl TryFrom<DueRow> for Due {
+    type Error = UnknownKind;
+
+    fn try_from((id, kind, attempt, published_at): DueRow) -> Result<Self, UnknownKind> {
+        let ticket = Ticket { id: id.into(), kind: kind.parse()?, attempt };
+        Ok(Self { ticket, published: published_at.is_some() })
+    }
+}
+
+impl From<(SqlUuid, i64, bool)> for Held {
+    fn from((id, attempt, cancel_requested): (SqlUuid, i64, bool)) -> Self {
+        Self { id: id.into(), attempt, cancel_requested }
+    }
+}
+
+/// What a running row says when its attempt is over.
+#[derive(Debug, Clone, PartialEq, Queryable)]
+pub struct RunningRow {
+    pub id: SqlUuid,
+    pub attempt: i64,
+    pub tries: i32,
+    pub cancel_requested: bool,
+}
+
+pub type RunningColumns = (tasks::id, tasks::attempt, tasks::tries, tasks::cancel_requested);
+/// Its columns, in its order.
+pub const RUNNING_COLUMNS: RunningColumns =
+    (tasks::id, tasks::attempt, tasks::tries, tasks::cancel_requested);
+
+/// Where a task goes whose attempt is over without an end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// Back to `pending`, with so many tries.
+    Again { tries: i32 },
+    /// It has ended like that.
+    Ended { status: Status, error: TaskError },
+}
+
+impl RunningRow {
+    /// A wish to cancel goes first; then the bound on tries.
+    pub fn next(&self, charge: Option<TaskError>, rules: Rules) -> Next {
+        let tries = self.tries + i32::from(charge.is_some());
+        match charge {
+            _ if self.cancel_requested => {
+                Next::Ended { status: Status::Cancelled, error: TaskError::cancelled() }
+            }
+            Some(error) if tries >= rules.max_attempts => Next::Ended { status: Status::Failed, error },
+            _ => Next::Again { tries },
+        }
+    }
+
+    /// How many seconds a task rests whose worker was lost: not at all the first time, then longer and longer,
+    /// so that a task which ends its workers parts from its neighbours.
+    pub fn rest_after_loss(&self) -> f64 {
+        u32::try_from(self.tries)
+            .ok()
+            .and_then(|tries| tries.checked_sub(1))
+            .map_or(0.0, |again| Backoff::TASK.delay(again).as_secs_f64())
+    }
+}
+
+/// What `tasks::stats` gives.
+pub type StatsRow = (i64, i64, Option<SqlTime>);
+
+impl KindStats {
+    /// From the rows of both states, at the database's time.
+    pub(super) fn from_rows(kind: Kind, pending: StatsRow, running: StatsRow, now: Time) -> Self {
+        let (count, published, oldest) = pending;
+        let age = oldest.and_then(|oldest| (now.0 - oldest.0).to_std().ok());
+        Self {
+            kind,
+            pending: count,
+            unpublished: count - published,
+            running: running.0,
+            oldest_pending: age.unwrap_or_default(),
+        }
+    }
+}

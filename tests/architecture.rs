@@ -1,0 +1,106 @@
+//! What is absent from the architecture, checked: arrows between crates, and libraries outside of their places.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Which of our crates may know which others of ours. An arrow that is not here should not be.
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("shared-log", &[]),
+    ("program", &[]),
+    ("task-data", &["shared-log"]),
+    ("api", &["program", "task-data"]),
+    ("worker", &["program", "task-data"]),
+    ("coatcheck", &["api", "program", "task-data", "worker"]),
+];
+
+/// A library's name in code, and the places where alone it may stand.
+const PLACES: [(&str, &[&str]); 8] = [
+    ("actix_web", &["api/src/"]),
+    ("diesel", &["task-data/src/store/"]),
+    ("tokio_postgres", &["task-data/src/store/postgres/"]),
+    ("lapin::", &["task-data/src/queue/amqp.rs"]),
+    ("redis::", &["task-data/src/notify/redis.rs", "task-data/src/stack.rs"]),
+    (
+        "clap::Parser",
+        &["api/src/main.rs", "worker/src/main.rs", "coatcheck/src/main.rs", "program/src/settings.rs"],
+    ),
+    ("std::env::", &["program/src/settings.rs"]),
+    ("SystemTime::now", &[]),
+];
+
+/// An adapter calls no port but its own.
+const PORTS: [&str; 4] = ["store", "queue", "blobs", "notify"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+#[test]
+fn no_crate_knows_another_that_it_should_not() {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+
+    let packages = metadata["packages"].as_array().unwrap();
+    let names: BTreeSet<&str> = packages.iter().map(|package| package["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ARROWS.iter().map(|(name, _)| *name).collect(), "a crate that has no row here");
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        let (_, allowed) = ARROWS.iter().find(|(crate_name, _)| *crate_name == name).unwrap();
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let other = dependency["name"].as_str().unwrap();
+            assert!(!names.contains(other) || allowed.contains(&other), "{name} must not know {other}");
+        }
+    }
+}
+
+#[test]
+fn no_library_stands_outside_of_its_place() {
+    for (path, code) in sources() {
+        for (library, places) in PLACES {
+            let is_allowed = places.iter().any(|place| path.starts_with(place));
+            assert!(is_allowed || !code.contains(library), "{library} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_adapter_calls_another_port() {
+    for (path, code) in sources() {
+        for port in PORTS.iter().filter(|port| path.starts_with(format!("task-data/src/{port}"))) {
+            for other in PORTS.iter().filter(|other| *other != port) {
+                // What a queue carries is a type of the store's; its calls are not.
+                let calls = code.replace("crate::store::Ticket", "");
+                assert!(!calls.contains(&format!("crate::{other}")), "{other} in {}", path.display());
+            }
+        }
+    }
+}
+
+/// Our code without comments and tests, by its path from the root.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<PathBuf> = ARROWS.iter().map(|(name, _)| root().join(name).join("src")).collect();
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            if file.is_dir() {
+                folders.push(file);
+            } else {
+                let text = fs::read_to_string(&file).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+                let path = file.strip_prefix(root()).unwrap().to_owned();
+                sources.push((path, lines.collect::<Vec<_>>().join("\n")));
+            }
+        }
+    }
+    assert!(sources.len() > 30, "where are the sources?");
+    sources
+}

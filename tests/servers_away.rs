@@ -1,0 +1,62 @@
+//! Servers that go away and come back: what was promised is kept, and nothing is refused but with 503.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::load::Load;
+use crate::proxy::Proxy;
+use crate::servers::servers;
+use crate::stack::{Stack, on};
+
+/// An upload is answered within this, whatever the broker does.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn uploads_are_taken_and_done_while_the_broker_is_away() {
+    let vhost = servers().vhost();
+    let broker = Proxy::to(&vhost).await;
+    on(Stack::distributed(&[("AMQP_URL", &broker.url(&vhost))]), |stack| async move {
+        let before = stack.put("before").await;
+        stack.until(&before, "succeeded").await;
+
+        broker.pull_out();
+        for _ in 0..10 {
+            let id = timeout(ANSWER_WITHIN, stack.put("while it is away")).await.expect("an answer in time");
+            stack.until(&id, "succeeded").await;
+        }
+        broker.put_in();
+
+        let after = stack.put("after").await;
+        stack.until(&after, "succeeded").await;
+        stack.each_task_has_one_line(&[]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_promise_outlives_each_server() {
+    let (database, vhost, redis) = (servers().database(), servers().vhost(), servers().redis.clone());
+    let proxies = [Proxy::to(&database).await, Proxy::to(&vhost).await, Proxy::to(&redis).await];
+    let settings = [
+        ("DATABASE_URL", proxies[0].url(&database)),
+        ("AMQP_URL", proxies[1].url(&vhost)),
+        ("REDIS_URL", proxies[2].url(&redis)),
+    ];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, url)| (*name, url.as_str())).collect();
+    on(Stack::distributed(&settings), |stack| async move {
+        let load = Load::start(&stack, 4);
+        for server in &proxies {
+            load.promises(20).await;
+            server.pull_out();
+            // Long enough to be noticed by all. Nothing is waited for with it.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            server.put_in();
+            load.promises(20).await;
+        }
+
+        let promises = load.end().await;
+        stack.are_kept(&promises).await;
+    })
+    .await;
+}

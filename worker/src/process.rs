@@ -1,0 +1,61 @@
+//! A worker as a process of its own, over servers that processes share.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+use program::{LogArgs, in_one_line, refuse};
+use task_data::life::Life;
+use task_data::metrics::BUCKETS;
+use task_data::settings::Settings;
+use task_data::stack::Stack;
+use tracing::{error, info};
+
+use crate::{WorkerSettings, work};
+
+/// Run a worker: it takes tasks and does them
+///
+/// Any number may run, on any machine that has the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
+/// REDIS_URL; waits for a database that is not there yet, and works without the queue while that is away.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    promises: Settings,
+    #[command(flatten)]
+    worker: WorkerSettings,
+    /// Where Prometheus finds this worker's metrics, such as 127.0.0.1:9001; unset: nowhere
+    #[arg(long, env, value_name = "METRICS_LISTEN", help_heading = "Worker")]
+    metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Runs until a signal, then drains; the exit status.
+pub async fn run(args: WorkerArgs) -> ExitCode {
+    let stop = match program::begin(args.log) {
+        Ok(stop) => stop,
+        Err(status) => return status,
+    };
+    let stack = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
+        Some(Ok(stack)) => stack,
+        Some(Err(error)) => return refuse(&in_one_line(&error)),
+        None => return ExitCode::SUCCESS,
+    };
+    if let Some(address) = args.metrics_listen
+        && let Err(error) = program::serve_metrics(&BUCKETS, address)
+    {
+        return refuse(&format!("METRICS_LISTEN: {}", in_one_line(&error)));
+    }
+    let life = match Life::start(stack, args.promises) {
+        Ok(life) => life,
+        Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
+    };
+    info!("the worker takes tasks");
+    match work(life, args.worker, stop).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("the worker ends: {}", in_one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
