@@ -234,18 +234,34 @@ pub fn pending() -> _ {
     tasks::table.filter(tasks::status.eq(pending)).count()
 }
 
-/// Pending ones of a kind that were published, the longest ago first.
+/// Pending ones of a kind that were published.
 #[auto_type]
-pub fn longest_published(kind: Kind, limit: i64) -> _ {
+fn published(kind: Kind) -> _ {
     let kind: &'static str = kind.name();
     let pending: SqlStatus = SqlStatus(Status::Pending);
     tasks::table
         .filter(tasks::kind.eq(kind))
         .filter(tasks::status.eq(pending))
         .filter(tasks::published_at.is_not_null())
-        .order(tasks::published_at)
-        .limit(limit)
-        .select((tasks::id, tasks::kind, tasks::attempt, tasks::published_at))
+}
+
+/// Those, the longest ago first.
+#[auto_type]
+pub fn longest_published(kind: Kind, limit: i64) -> _ {
+    let published: published = published(kind);
+    published.order(tasks::published_at).limit(limit).select((
+        tasks::id,
+        tasks::kind,
+        tasks::attempt,
+        tasks::published_at,
+    ))
+}
+
+/// How many those are.
+#[auto_type]
+pub fn published_pending(kind: Kind) -> _ {
+    let published: published = published(kind);
+    published.count()
 }
 
 type StatsColumns = (CountStar, count<tasks::published_at>, helper_types::min<tasks::created>);
@@ -257,16 +273,4 @@ pub fn stats(kind: Kind, status: Status) -> _ {
     let status: SqlStatus = SqlStatus(status);
     let columns: StatsColumns = (count_star(), count(tasks::published_at), min(tasks::created));
     tasks::table.filter(tasks::status.eq(status)).filter(tasks::kind.eq(kind)).select(columns)
-}
-
-/// How many of a kind are pending and published.
-#[auto_type]
-pub fn published_pending(kind: Kind) -> _ {
-    let kind: &'static str = kind.name();
-    let pending: SqlStatus = SqlStatus(Status::Pending);
-    tasks::table
-        .filter(tasks::kind.eq(kind))
-        .filter(tasks::status.eq(pending))
-        .filter(tasks::published_at.is_not_null())
-        .count()
 }
