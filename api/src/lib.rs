@@ -8,13 +8,17 @@
 
 mod admission;
 mod body;
+mod events;
+mod expected;
 mod filename;
 mod health;
+mod idempotency;
 mod kinds;
 mod multipart;
 mod openapi;
 mod page;
 mod part;
+mod patience;
 pub mod problem;
 mod process;
 mod request;

@@ -6,7 +6,7 @@ use actix_web::web::Data;
 use utoipa::OpenApi;
 
 use crate::problem::{Code, ProblemView};
-use crate::{health, kinds, tasks};
+use crate::{events, health, kinds, tasks};
 
 /// Where the description is found.
 pub const PATH: &str = "/openapi.json";
@@ -19,8 +19,8 @@ pub const PATH: &str = "/openapi.json";
                        whatever crashes.\n\nMD5 is a checksum against accidents, not against attackers."
     ),
     paths(
-        kinds::md5::post, kinds::md5::put, kinds::md5::get,
-        tasks::list, tasks::get, tasks::cancel,
+        kinds::md5::post, kinds::md5::put, kinds::md5::get, kinds::md5::find,
+        tasks::list, tasks::get, events::events, tasks::cancel,
         health::alive, health::ready, health::metrics, document,
     ),
     components(schemas(Code, ProblemView)),

@@ -31,7 +31,9 @@ const PROBLEM_JSON: &str = "application/problem+json";
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
     IncompleteUpload,
+    InvalidDigest,
     InvalidId,
+    InvalidIdempotencyKey,
     InvalidMultipart,
     InvalidParameter,
     MissingFile,
@@ -43,6 +45,7 @@ pub enum Code {
     TaskEnded,
     UploadTooLarge,
     UnsupportedMediaType,
+    IdempotencyMismatch,
     Internal,
     DatabaseUnavailable,
     Overloaded,
@@ -58,7 +61,13 @@ impl Code {
             Self::IncompleteUpload => {
                 (S::BAD_REQUEST, "incomplete-upload", "The upload ended before its end was reached.")
             }
+            Self::InvalidDigest => (S::BAD_REQUEST, "invalid-digest", "This is not an MD5 digest."),
             Self::InvalidId => (S::BAD_REQUEST, "invalid-id", "This is not the id of a task."),
+            Self::InvalidIdempotencyKey => (
+                S::BAD_REQUEST,
+                "invalid-idempotency-key",
+                "An Idempotency-Key has 1 to 128 visible ASCII characters.",
+            ),
             Self::InvalidMultipart => (S::BAD_REQUEST, "invalid-multipart", "The form is not well made."),
             Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "A parameter has a wrong value."),
             Self::MissingFile => (S::BAD_REQUEST, "missing-file", "Send one part named `file`."),
@@ -81,6 +90,11 @@ impl Code {
                 S::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 "The body is not of a type that is taken here.",
+            ),
+            Self::IdempotencyMismatch => (
+                S::UNPROCESSABLE_ENTITY,
+                "idempotency-mismatch",
+                "This Idempotency-Key was used for another content. Take a new key for it.",
             ),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server."),
             Self::DatabaseUnavailable => {
@@ -173,6 +187,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::Store(error) => error.into(),
             Refusal::Blob(error) => error.into(),
+            Refusal::KeyMismatch => Code::IdempotencyMismatch.into(),
             Refusal::Stopped(error) => Self::passing(Code::DatabaseUnavailable, &error),
         }
     }

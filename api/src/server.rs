@@ -20,7 +20,7 @@ use crate::kinds::md5;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::settings::ApiSettings;
-use crate::{health, page, request, tasks};
+use crate::{events, health, page, request, tasks};
 
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -127,7 +127,7 @@ impl Server {
 fn routes(config: &mut ServiceConfig) {
     use Method as M;
     config
-        .service(resource("/api/v1/md5", [(M::POST, web::to(md5::post))]))
+        .service(resource("/api/v1/md5", [(M::GET, web::to(md5::find)), (M::POST, web::to(md5::post))]))
         // A file's name may be empty: `curl -T - http://…/api/v1/md5/`.
         .service(resource(
             "/api/v1/md5/{id:[^/]*}",
@@ -138,6 +138,7 @@ fn routes(config: &mut ServiceConfig) {
             "/api/v1/tasks/{id}",
             [(M::GET, web::to(tasks::get)), (M::DELETE, web::to(tasks::cancel))],
         ))
+        .service(resource("/api/v1/tasks/{id}/events", [(M::GET, web::to(events::events))]))
         .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
         .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
         .service(resource("/metrics", [(M::GET, web::to(health::metrics))]))

@@ -1,12 +1,10 @@
-//! Tasks of any kind: their form in JSON, and how they are found, waited for, listed and cancelled.
+//! Tasks of any kind: their form in JSON, and how they are found, listed and cancelled.
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::str::FromStr;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::web::{Data, Json, Query};
 use actix_web::{FromRequest, HttpRequest};
 use serde::{Deserialize, Serialize};
@@ -14,17 +12,15 @@ use serde_json::{Value, json};
 use task_data::kinds::Kind;
 use task_data::store::{Cancel, Filter};
 use task_data::task::{Status, Task, TaskError, TaskId, Time};
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::kinds::md5;
+use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
 
-/// The longest that a request waits for a task.
-const MAX_WAIT: Duration = Duration::from_secs(60);
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
 
@@ -107,29 +103,33 @@ pub struct ListParameters {
 
 impl ListParameters {
     fn filter(&self) -> Result<Filter, Problem> {
-        Ok(Filter {
-            kind: parsed("kind", self.kind.as_deref())?,
-            status: parsed("status", self.status.as_deref())?,
-            after: parsed("after", self.after.as_deref())
-                .map_err(|_| wrong("after", "it is the `next` of another page"))?,
-            limit: self.limit()?,
-        })
+        let (limit, after) = place_of_page(self.limit.as_deref(), self.after.as_deref())?;
+        let kind = parsed("kind", self.kind.as_deref())?;
+        let status = parsed("status", self.status.as_deref())?;
+        Ok(Filter { kind, status, after, limit, ..Filter::default() })
     }
+}
 
-    fn limit(&self) -> Result<i64, Problem> {
-        let limit = self.limit.as_deref().map_or(Ok(DEFAULT_LIMIT), str::parse);
-        limit
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| wrong("limit", format!("it is a number from 1 to {MAX_LIMIT}")))
-    }
+/// Where a page of a list begins and how long it is, as a query's `limit` and `after` say.
+///
+/// # Errors
+/// 400 if they can't be read.
+pub fn place_of_page(limit: Option<&str>, after: Option<&str>) -> Result<(i64, Option<TaskId>), Problem> {
+    let limit = limit.map_or(Ok(DEFAULT_LIMIT), str::parse);
+    let limit = limit
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| wrong("limit", format!("it is a number from 1 to {MAX_LIMIT}")))?;
+    let after = parsed("after", after).map_err(|_| wrong("after", "it is the `next` of another page"))?;
+    Ok((limit, after))
 }
 
 fn parsed<T: FromStr<Err: ToString>>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
     text.map(str::parse).transpose().map_err(|error: T::Err| wrong(name, error.to_string()))
 }
 
-fn wrong(name: &str, why: impl AsRef<str>) -> Problem {
+/// A query's value that can't be what it should be.
+pub fn wrong(name: &str, why: impl AsRef<str>) -> Problem {
     Code::InvalidParameter.because(format!("`{name}`: {}.", why.as_ref()))
 }
 
@@ -145,80 +145,6 @@ impl FromRequest for Id {
         let id = request.match_info().query("id").parse();
         ready(id.map(Self).map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters.")))
     }
-}
-
-/// How long a request is willing to wait for a task to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience(Duration);
-
-#[derive(Deserialize)]
-struct WaitParameter {
-    wait: Option<String>,
-}
-
-impl FromRequest for Patience {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request.query_string(), request.headers()))
-    }
-}
-
-impl Patience {
-    fn of(query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
-        let Query(WaitParameter { wait }) = Query::from_query(query).map_err(unreadable)?;
-        let asked = match wait {
-            Some(text) => seconds(&text).filter(|wait| *wait <= MAX_WAIT).ok_or_else(|| {
-                wrong("wait", format!("it is a number of seconds from 0 to {}", MAX_WAIT.as_secs()))
-            })?,
-            None => preferred(headers),
-        };
-        Ok(Self(asked))
-    }
-}
-
-impl IntoParams for Patience {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let seconds = ObjectBuilder::new()
-            .schema_type(Type::Number)
-            .minimum(Some(0))
-            .maximum(Some(MAX_WAIT.as_secs() as f64))
-            .build();
-        let wait = ParameterBuilder::new()
-            .name("wait")
-            .parameter_in(ParameterIn::Query)
-            .description(Some("Seconds to wait for the task to end"))
-            .schema(Some(seconds));
-        let prefer = ParameterBuilder::new()
-            .name("Prefer")
-            .parameter_in(ParameterIn::Header)
-            .description(Some("`wait=S` (RFC 7240), the same as the parameter"))
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
-        vec![wait.build(), prefer.build()]
-    }
-}
-
-/// `Prefer: wait=10` (RFC 7240). A preference that can't be met or read is no error.
-fn preferred(headers: &HeaderMap) -> Duration {
-    headers
-        .get_all(HeaderName::from_static("prefer"))
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split([',', ';']))
-        .filter_map(|preference| preference.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
-        .and_then(|(_, value)| seconds(value.trim().trim_matches('"')))
-        .unwrap_or_default()
-        .min(MAX_WAIT)
-}
-
-/// Digits with decimals and nothing else: no sign, no exponent, no `inf`.
-fn seconds(text: &str) -> Option<Duration> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    is_plain
-        .then(|| text.parse().ok())
-        .flatten()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 /// A query that is not even name=value pairs, or has a name twice.
@@ -263,7 +189,14 @@ pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<Task
     responses((status = 200, description = "A page of tasks", body = TaskList), ListProblems),
 )]
 pub async fn list(api: Data<Api>, parameters: Query<ListParameters>) -> Result<Json<TaskList>, Problem> {
-    let mut filter = parameters.filter()?;
+    page(&api, parameters.filter()?).await
+}
+
+/// A page of what the filter lets through.
+///
+/// # Errors
+/// The store's.
+pub async fn page(api: &Api, mut filter: Filter) -> Result<Json<TaskList>, Problem> {
     let limit = filter.limit as usize;
     // One more tells whether there is a next page.
     filter.limit += 1;
@@ -297,6 +230,16 @@ impl IntoResponses for RedeemProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, TaskNotFound};
         problem::responses(&[InvalidId, InvalidParameter, TaskNotFound, DatabaseUnavailable])
+    }
+}
+
+/// How [`events`](crate::events) refuses.
+pub struct FindProblems;
+
+impl IntoResponses for FindProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        use Code::{DatabaseUnavailable, InvalidId, TaskNotFound};
+        problem::responses(&[InvalidId, TaskNotFound, DatabaseUnavailable])
     }
 }
 
@@ -345,41 +288,7 @@ pub fn example() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
-
-    fn patience(query: &str, prefer: &str) -> Option<Duration> {
-        let mut headers = HeaderMap::new();
-        headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_str(prefer).unwrap());
-        Patience::of(query, &headers).ok().map(|patience| patience.0)
-    }
-
-    #[test]
-    fn a_wait_is_between_0_and_60_seconds() {
-        for (query, milliseconds) in [("", 0), ("wait=0", 0), ("wait=0.25", 250), ("wait=60", 60_000)] {
-            assert_eq!(patience(query, ""), Some(Duration::from_millis(milliseconds)), "{query}");
-        }
-        for wait in ["", "-1", "60.001", "1e1", "NaN", "inf", "abc", "1s", "+1", ".", "1.2.3", "%20"] {
-            assert_eq!(patience(&format!("wait={wait}"), ""), None, "{wait}");
-        }
-        assert_eq!(patience("wait=1&wait=2", ""), None);
-    }
-
-    #[test]
-    fn a_preference_is_met_as_far_as_it_can_be() {
-        for (prefer, seconds) in [
-            ("wait=10", 10),
-            ("respond-async, Wait = 5", 5),
-            ("wait=100", 60),
-            ("wait=soon", 0),
-            ("waiting=3", 0),
-            ("wait", 0),
-        ] {
-            assert_eq!(patience("", prefer), Some(Duration::from_secs(seconds)), "{prefer}");
-        }
-        assert_eq!(patience("wait=1", "wait=10"), Some(Duration::from_secs(1)));
-    }
 
     #[test]
     fn a_page_is_refused_for_each_parameter_that_is_wrong() {

@@ -4,14 +4,16 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::Bytes;
 use task_data::Intake;
+use task_data::idempotency::IdempotencyKey;
+use task_data::kinds::md5::Md5Digest;
 
 use crate::admission::Admitted;
 use crate::body::Body;
-use crate::filename;
 use crate::multipart::{Form, MAX_HEAD, MAX_PARTS};
 use crate::part::{self, Part};
 use crate::problem::{Code, Problem};
 use crate::server::Api;
+use crate::{expected, filename, idempotency};
 
 /// Bytes of a form's field that is no file.
 const MAX_FIELD: usize = 4 << 10;
@@ -23,6 +25,7 @@ pub struct Upload<'a> {
     pub intake: Intake,
     pub filename: Option<String>,
     pub content_type: Option<String>,
+    pub expected: Option<Md5Digest>,
     /// Holds the upload's place until it has become a task.
     _admitted: Admitted<'a>,
 }
@@ -37,19 +40,25 @@ pub async fn from_form<'a>(
     body: &mut Body,
 ) -> Result<Upload<'a>, Problem> {
     let boundary = part::boundary(request.headers())?;
+    let mut key = idempotency::key(request.headers())?;
+    let mut expected = expected::of_headers(request.headers())?;
     let mut admitted = Some(admit(api, request, AROUND_FILE).await?);
     let mut form = Form::new(body, &boundary);
 
     let mut upload = None;
     while let Some(part) = form.part().await? {
-        if part.name != b"file" {
-            skip_field(&mut form).await?;
+        if part.name == b"file" {
+            let admitted = admitted.take().ok_or(Code::MultipleFiles)?;
+            upload = Some(read_file(Receiver::new(api, admitted, key.take()), &mut form, part).await?);
             continue;
         }
-        let admitted = admitted.take().ok_or(Code::MultipleFiles)?;
-        upload = Some(read_file(api, admitted, &mut form, part).await?);
+        let value = read_field(&mut form).await?;
+        if part.name == b"md5" {
+            expected = expected::agreed(expected, Some(expected::of_field(&value)?))?;
+        }
     }
-    upload.ok_or_else(|| Code::MissingFile.into())
+    let upload = upload.ok_or(Code::MissingFile)?;
+    Ok(Upload { expected, ..upload })
 }
 
 /// The request's body, as `curl -T` sends it.
@@ -64,11 +73,13 @@ pub async fn from_body<'a>(
 ) -> Result<Upload<'a>, Problem> {
     let filename = filename::kept(&filename::unescaped(name))?;
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| filename::shown(value.as_bytes()));
-    let mut receiver = Receiver::new(api, admit(api, request, 0).await?);
+    let key = idempotency::key(request.headers())?;
+    let expected = expected::of_headers(request.headers())?;
+    let mut receiver = Receiver::new(api, admit(api, request, 0).await?, key);
     while let Some(chunk) = body.chunk().await? {
         receiver.take(chunk).await?;
     }
-    Ok(receiver.upload(filename, content_type))
+    Ok(Upload { expected, ..receiver.upload(filename, content_type) })
 }
 
 async fn admit<'a>(api: &'a Api, request: &HttpRequest, around: u64) -> Result<Admitted<'a>, Problem> {
@@ -84,14 +95,12 @@ async fn admit<'a>(api: &'a Api, request: &HttpRequest, around: u64) -> Result<A
 }
 
 async fn read_file<'a>(
-    api: &'a Api,
-    admitted: Admitted<'a>,
+    mut receiver: Receiver<'a>,
     form: &mut Form<'_>,
     part: Part,
 ) -> Result<Upload<'a>, Problem> {
     let filename = filename::kept(part.filename.as_deref().unwrap_or_default())?;
     let content_type = part.content_type.map(|sent| filename::shown(&sent));
-    let mut receiver = Receiver::new(api, admitted);
     while let Some(chunk) = form.data().await? {
         receiver.take(chunk).await?;
     }
@@ -102,16 +111,16 @@ async fn read_file<'a>(
     Ok(receiver.upload(filename, content_type))
 }
 
-async fn skip_field(form: &mut Form<'_>) -> Result<(), Problem> {
-    let mut bytes = 0;
+async fn read_field(form: &mut Form<'_>) -> Result<Vec<u8>, Problem> {
+    let mut value = Vec::new();
     while let Some(chunk) = form.data().await? {
-        bytes += chunk.len();
-        if bytes > MAX_FIELD {
+        value.extend_from_slice(&chunk);
+        if value.len() > MAX_FIELD {
             let limit = format!("A field that isn't `file` has at most {MAX_FIELD} bytes.");
             return Err(Code::InvalidMultipart.because(limit));
         }
     }
-    Ok(())
+    Ok(value)
 }
 
 /// An upload that is coming in.
@@ -121,8 +130,8 @@ struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    fn new(api: &Api, admitted: Admitted<'a>) -> Self {
-        Self { admitted, intake: api.life.take_in() }
+    fn new(api: &Api, admitted: Admitted<'a>, key: Option<IdempotencyKey>) -> Self {
+        Self { admitted, intake: api.life.take_in(key) }
     }
 
     async fn take(&mut self, chunk: Bytes) -> Result<(), Problem> {
@@ -131,6 +140,6 @@ impl<'a> Receiver<'a> {
     }
 
     fn upload(self, filename: Option<String>, content_type: Option<String>) -> Upload<'a> {
-        Upload { intake: self.intake, filename, content_type, _admitted: self.admitted }
+        Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted }
     }
 }

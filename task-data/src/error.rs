@@ -13,6 +13,9 @@ pub enum Refusal {
     /// The blob store's side.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// The idempotency key stands for a task of another content.
+    #[error("the idempotency key was used for another content")]
+    KeyMismatch,
     /// The program is ending.
     #[error(transparent)]
     Stopped(#[from] Stopped),

@@ -4,10 +4,12 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use twox_hash::XxHash3_64;
 
 use crate::blobs::{BlobError, BlobWriter, Blobs};
 use crate::error::Refusal;
+use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::store::{Store, Upload};
 use crate::task::TaskId;
 
@@ -18,6 +20,7 @@ pub struct Intake {
     inline_bytes: usize,
     blobs: Arc<dyn Blobs>,
     so_far: SoFar,
+    keyed: Option<(IdempotencyKey, Sha256)>,
 }
 
 enum SoFar {
@@ -26,8 +29,10 @@ enum SoFar {
 }
 
 impl Intake {
-    pub(crate) fn new(blobs: Arc<dyn Blobs>, inline_bytes: usize) -> Self {
-        Self { id: TaskId::random(), size: 0, inline_bytes, blobs, so_far: SoFar::Memory(Vec::new()) }
+    pub(crate) fn new(blobs: Arc<dyn Blobs>, inline_bytes: usize, key: Option<IdempotencyKey>) -> Self {
+        let so_far = SoFar::Memory(Vec::new());
+        let keyed = key.map(|key| (key, Sha256::new()));
+        Self { id: TaskId::random(), size: 0, inline_bytes, blobs, so_far, keyed }
     }
 
     /// The promise id to be.
@@ -46,6 +51,9 @@ impl Intake {
     /// The blob store's; the upload is then lost and must be sent again.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
         self.size += chunk.len() as u64;
+        if let Some((_, sha256)) = &mut self.keyed {
+            sha256.update(&chunk);
+        }
         if let SoFar::Memory(bytes) = &mut self.so_far {
             if bytes.len() + chunk.len() <= self.inline_bytes {
                 bytes.extend_from_slice(&chunk);
@@ -66,14 +74,17 @@ impl Intake {
     }
 
     /// Makes a blob durable; what is small is made durable by its row.
-    pub(crate) async fn keep(self, store: &dyn Store) -> Result<Upload, Refusal> {
-        match self.so_far {
-            SoFar::Memory(bytes) => Ok(Upload::Inline(bytes)),
+    pub(crate) async fn keep(self, store: &dyn Store) -> Result<(Upload, Option<Idempotency>), Refusal> {
+        let idempotency =
+            self.keyed.map(|(key, sha256)| Idempotency { key, content_sha256: sha256.finalize().into() });
+        let upload = match self.so_far {
+            SoFar::Memory(bytes) => Upload::Inline(bytes),
             SoFar::Blob { writer, check } => {
                 let since = store.now().await?;
                 writer.keep(since).await?;
-                Ok(Upload::Blob { check: check.finish().cast_signed(), since })
+                Upload::Blob { check: check.finish().cast_signed(), since }
             }
-        }
+        };
+        Ok((upload, idempotency))
     }
 }

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod batch;
 pub mod blobs;
 pub mod error;
+pub mod idempotency;
 mod intake;
 pub mod kinds;
 pub mod life;

@@ -35,6 +35,7 @@ use self::batches::{delete_blobs, end_all, insert_all, mark_all, patiently, publ
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
 use crate::error::Refusal;
+use crate::idempotency::IdempotencyKey;
 use crate::intake::Intake;
 use crate::kinds::Kind;
 use crate::metrics;
@@ -66,7 +67,7 @@ const BATCH: usize = 256;
 pub struct Life {
     stack: Stack,
     settings: Settings,
-    inserts: Batcher<NewTask, Result<Option<Task>, StoreError>>,
+    inserts: Batcher<NewTask, Result<Recorded, StoreError>>,
     publishes: Batcher<Ticket, ()>,
     ends: Batcher<End, bool>,
     waiters: Arc<Waiters>,
@@ -85,6 +86,27 @@ struct End {
     has_blob: bool,
     /// From the task's row to its result.
     age: Duration,
+}
+
+/// A promise that was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// The task, as it stands.
+    pub task: Task,
+    /// Whether it was given before, for the same content under the same idempotency key.
+    pub is_replay: bool,
+}
+
+/// What came of a row to be.
+enum Recorded {
+    /// It stands.
+    New(Task),
+    /// Its idempotency key stands for this task, with the same content.
+    Before(Task),
+    /// Its idempotency key stands for a task of other content.
+    OtherContent,
+    /// Its blob may be gone: see `BLOB_IS_FRESH`.
+    TooLate,
 }
 
 impl Life {
@@ -141,41 +163,49 @@ impl Life {
 
     // 1. Take in.
 
-    /// Begins an upload. Nothing is promised yet, and nothing remains of it if it is dropped.
-    pub fn take_in(&self) -> Intake {
+    /// Begins an upload, under its client's idempotency key if it has one. Nothing is promised yet, and nothing
+    /// remains of it if it is dropped.
+    pub fn take_in(&self, key: Option<IdempotencyKey>) -> Intake {
         let inline_bytes = usize::try_from(self.settings.inline_bytes).unwrap_or(usize::MAX);
-        Intake::new(self.stack.blobs.clone(), inline_bytes)
+        Intake::new(self.stack.blobs.clone(), inline_bytes, key)
     }
 
     // 2. Record. 3. Publish. 4. Answer.
 
     /// Makes the upload a task, `pending`, and queues its id. When this returns the promise is kept, whether or not the
-    /// queue has answered.
+    /// queue has answered. An upload whose idempotency key stands for a task already, with the same content, is that
+    /// task; of the upload nothing remains then.
     ///
     /// # Errors
-    /// If the bytes or the row could not be made durable: nothing was promised.
+    /// If the bytes or the row could not be made durable, or the key came with another content: nothing was promised.
     ///
     /// # Cancel safety
     /// A caller that goes away after the row was sent loses the answer, not the task.
-    pub async fn accept(&self, intake: Intake, kind: Kind, input: Value) -> Result<Task, Refusal> {
+    pub async fn accept(&self, intake: Intake, kind: Kind, input: Value) -> Result<Accepted, Refusal> {
         let begun = Instant::now();
         let id = intake.id();
-        let upload = intake.keep(&*self.stack.store).await?;
+        let (upload, idempotency) = intake.keep(&*self.stack.store).await?;
         let is_blob = matches!(upload, Upload::Blob { .. });
 
-        let recorded = match self.inserts.send(NewTask { id, kind, input, upload }).await? {
+        let recorded = match self.inserts.send(NewTask { id, kind, input, upload, idempotency }).await? {
             // The blob stays: the row may yet be there, and if it isn't, the orphan sweep sees it.
             Err(StoreError::Unknown(cause)) => {
                 self.look_for(id).await.ok_or(Refusal::Store(StoreError::Unknown(cause)))?
             }
-            Ok(Some(task)) => task,
-            refused => {
+            Ok(Recorded::New(task)) => task,
+            other => {
+                // No row has it, and none will.
                 if is_blob {
                     delete_blobs(&self.stack, &[id]).await;
                 }
-                refused?;
-                let late = std::io::Error::other("the row came too late after its upload");
-                return Err(StoreError::Unavailable(Arc::new(late)).into());
+                return match other? {
+                    Recorded::New(task) | Recorded::Before(task) => Ok(Accepted { task, is_replay: true }),
+                    Recorded::OtherContent => Err(Refusal::KeyMismatch),
+                    Recorded::TooLate => {
+                        let late = std::io::Error::other("the row came too late after its upload");
+                        Err(StoreError::Unavailable(Arc::new(late)).into())
+                    }
+                };
             }
         };
 
@@ -183,7 +213,7 @@ impl Life {
         self.publishes.send(ticket).await?;
         metrics::accepted(kind, begun.elapsed());
         debug!(task.id = %id, %kind, "task {id} accepted");
-        Ok(recorded)
+        Ok(Accepted { task: recorded, is_replay: false })
     }
 
     /// The row of an insert whose commit stayed unknown.

@@ -168,6 +168,19 @@ pub struct Task {
     pub is_logged: bool,
 }
 
+impl Task {
+    /// How far it has come. Never goes back from one commit to the next, so that of two looks the older can be told:
+    /// each claim counts an attempt up, and an attempt goes from running to pending or to its end.
+    pub(crate) fn progress(&self) -> (i64, u8) {
+        let step = match self.status {
+            Status::Running => 0,
+            Status::Pending => 1,
+            Status::Succeeded | Status::Failed | Status::Cancelled => 2,
+        };
+        (self.attempt, step)
+    }
+}
+
 /// Why a task ended without a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskError {

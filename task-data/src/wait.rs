@@ -37,7 +37,7 @@ impl Waiters {
     /// From now on, each change of the task is seen.
     pub(crate) fn watch(self: &Arc<Self>, id: TaskId) -> Watch {
         let receiver = self.watched().entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
-        Watch { id, receiver, waiters: self.clone() }
+        Watch { id, receiver, waiters: self.clone(), seen: None }
     }
 
     async fn run(self: Arc<Self>, mut wakes: broadcast::Receiver<TaskId>) {
@@ -89,11 +89,13 @@ impl Waiters {
     }
 }
 
-/// A look-out for one task's changes.
+/// A look-out for one task's changes. It never goes back: a look that was overtaken by a later one is not told.
 pub struct Watch {
     id: TaskId,
     receiver: watch::Receiver<Option<Task>>,
     waiters: Arc<Waiters>,
+    /// How far the task had come when it was last told.
+    seen: Option<(i64, u8)>,
 }
 
 impl Watch {
@@ -101,17 +103,26 @@ impl Watch {
     ///
     /// # Errors
     /// The store's.
-    pub async fn now(&self) -> Result<Option<Task>, StoreError> {
-        Ok(self.waiters.store.find(vec![self.id]).await?.pop())
+    pub async fn now(&mut self) -> Result<Option<Task>, StoreError> {
+        let task = self.waiters.store.find(vec![self.id]).await?.pop();
+        self.seen = task.as_ref().map(Task::progress);
+        Ok(task)
     }
 
-    /// The task at its next change after the last one that was returned here.
+    /// The task when it has come further than it was last told here; `None` if nobody looks any more.
     ///
     /// # Cancel safety
     /// A change that was not returned is returned by the next call.
     pub async fn changed(&mut self) -> Option<Task> {
-        self.receiver.changed().await.ok()?;
-        self.receiver.borrow_and_update().clone()
+        loop {
+            self.receiver.changed().await.ok()?;
+            let task = self.receiver.borrow_and_update().clone();
+            let progress = task.as_ref().map(Task::progress);
+            if progress > self.seen {
+                self.seen = progress;
+                return task;
+            }
+        }
     }
 }
 

@@ -51,11 +51,17 @@ macro_rules! on_each_queue {
 const KIND: Kind = Kind::Md5;
 
 async fn published(queue: &dyn Queue, count: usize) -> HashSet<TaskId> {
-    let tickets: Vec<Ticket> =
+    let mut tickets: Vec<Ticket> =
         (0..count).map(|_| Ticket { id: TaskId::random(), kind: KIND, attempt: 0 }).collect();
-    let confirmed = queue.publish(tickets.clone()).await;
-    assert_eq!(confirmed, tickets, "a queue that is well confirms all");
-    tickets.iter().map(|ticket| ticket.id).collect()
+    let ids = tickets.iter().map(|ticket| ticket.id).collect();
+    // A busy machine's broker may confirm too late: then they are published again, as the sweep does.
+    until("a queue that is well confirms all", async || {
+        let confirmed = queue.publish(tickets.clone()).await;
+        tickets.retain(|ticket| !confirmed.contains(ticket));
+        tickets.is_empty().then_some(())
+    })
+    .await;
+    ids
 }
 
 async fn next(consumer: &mut dyn Consumer) -> Delivery {
@@ -170,7 +176,7 @@ on_each_queue!(a_wait_that_is_given_up_loses_nothing, |queue| async move {
 on_each_queue!(what_waits_is_counted, |queue| async move {
     assert_eq!(queue.depth(KIND).await.unwrap(), 0);
     let ids = published(&*queue, 3).await;
-    until("three wait", async || (queue.depth(KIND).await.unwrap() == 3).then_some(())).await;
+    until("three wait", async || (queue.depth(KIND).await.unwrap() >= 3).then_some(())).await;
 
     drain(&mut *queue.consume(KIND, 3).await.unwrap(), ids).await;
 

@@ -3,17 +3,23 @@
 use std::collections::BTreeMap;
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Json, Payload};
+use actix_web::web::{Data, Json, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
 use serde_json::json;
 use task_data::kinds::{self, Kind};
+use task_data::life::Accepted;
+use task_data::store::Filter;
 use utoipa::openapi::{RefOr, Response};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::body::Body;
+use crate::expected::ExpectedHeaders;
+use crate::idempotency::{self, IdempotencyHeader};
+use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
-use crate::tasks::{self, Id, Patience, RedeemProblems, TaskView};
+use crate::tasks::{self, Id, RedeemProblems, TaskList, TaskView};
 use crate::upload::{self, Upload};
 
 /// Where uploads go; tickets and file names follow it.
@@ -33,6 +39,9 @@ pub struct Input {
     /// The media type that was sent
     #[schema(example = "text/plain", required)]
     content_type: Option<String>,
+    /// The digest that its sender expects, if he has said so
+    #[schema(example = "900150983cd24fb0d6963f7d28e17f72", nullable = false)]
+    expected: Option<String>,
 }
 
 /// What was found
@@ -43,6 +52,12 @@ pub struct Output {
     /// The digest in 32 lower-case hex digits
     #[schema(example = "900150983cd24fb0d6963f7d28e17f72")]
     md5: String,
+    /// The digest that the sender expects, if he has said so
+    #[schema(example = "900150983cd24fb0d6963f7d28e17f72", nullable = false)]
+    expected: Option<String>,
+    /// Whether that was found
+    #[schema(example = true, nullable = false)]
+    matches: Option<bool>,
 }
 
 /// A form with one file
@@ -52,6 +67,9 @@ pub struct UploadForm {
     /// Any file, of any size
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
+    /// The digest that you expect, in hex; the result tells whether it matches
+    #[schema(pattern = "^[0-9A-Fa-f]{32}$", nullable = false)]
+    md5: Option<String>,
 }
 
 /// A file
@@ -65,10 +83,15 @@ pub struct File(Vec<u8>);
 /// The ticket is the task's `id`; the digest follows at the address in `Location`.
 #[utoipa::path(
     post, path = "/api/v1/md5", tag = "md5", operation_id = "postMd5",
+    params(IdempotencyHeader, ExpectedHeaders),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
         (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(("Location" = String, description = "Where the ticket is redeemed")), example = accepted),
+         headers(
+            ("Location" = String, description = "Where the ticket is redeemed"),
+            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
+         ),
+         example = accepted),
         UploadProblems,
     ),
 )]
@@ -86,11 +109,18 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 /// This is what `curl -T FILE http://…/api/v1/md5/` sends.
 #[utoipa::path(
     put, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "putMd5",
-    params(("id" = String, Path, description = "The file's name, percent-encoded", example = "a.txt")),
+    params(
+        ("id" = String, Path, description = "The file's name, percent-encoded", example = "a.txt"),
+        IdempotencyHeader, ExpectedHeaders,
+    ),
     request_body(content = File, content_type = "application/octet-stream", description = "The file"),
     responses(
         (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(("Location" = String, description = "Where the ticket is redeemed")), example = accepted),
+         headers(
+            ("Location" = String, description = "Where the ticket is redeemed"),
+            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
+         ),
+         example = accepted),
         UploadProblems,
     ),
 )]
@@ -106,16 +136,45 @@ pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> Http
 }
 
 async fn accept(api: &Api, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
-    let Upload { intake, filename, content_type, .. } = &upload;
-    let input = kinds::md5::Input {
-        filename: filename.clone(),
-        size: intake.size(),
-        content_type: content_type.clone(),
-    };
-    let task = api.life.accept(upload.intake, Kind::Md5, json!(input)).await?;
-    api.admission.count();
-    let location = format!("{PATH}{}", task.id);
-    Ok(HttpResponse::Accepted().insert_header((LOCATION, location)).json(TaskView::from(task)))
+    let Upload { intake, filename, content_type, expected, .. } = upload;
+    let input = kinds::md5::Input { filename, size: intake.size(), content_type, expected };
+    let Accepted { task, is_replay } = api.life.accept(intake, Kind::Md5, json!(input)).await?;
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((LOCATION, format!("{PATH}{}", task.id)));
+    if is_replay {
+        response.insert_header((idempotency::REPLAYED, "true"));
+    } else {
+        api.admission.count();
+    }
+    Ok(response.json(TaskView::from(task)))
+}
+
+/// Which tasks to find
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DigestParameters {
+    /// 32 hex digits, in upper or lower case
+    #[param(value_type = String, pattern = "^[0-9A-Fa-f]{32}$", example = "900150983cd24fb0d6963f7d28e17f72", required)]
+    digest: Option<String>,
+    /// At most so many tasks; 100 if it isn't said
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 1000)]
+    limit: Option<String>,
+    /// The `next` of the page before
+    after: Option<String>,
+}
+
+/// Look a digest up: the tasks that found it, newest first
+#[utoipa::path(
+    get, path = "/api/v1/md5", tag = "md5", operation_id = "findMd5", params(DigestParameters),
+    responses((status = 200, description = "A page of tasks", body = TaskList), DigestProblems),
+)]
+pub async fn find(api: Data<Api>, parameters: Query<DigestParameters>) -> Result<Json<TaskList>, Problem> {
+    let digest = parameters.digest.as_deref();
+    let digest = digest.ok_or_else(|| tasks::wrong("digest", "it is missing"))?;
+    let digest =
+        digest.parse().map_err(|_| Code::InvalidDigest.because("`digest`: it has 32 hex digits."))?;
+    let (limit, after) = tasks::place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
+    tasks::page(&api, Filter { digest: Some(digest), after, limit, ..Filter::default() }).await
 }
 
 /// Redeem a ticket
@@ -130,19 +189,29 @@ pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<Task
     tasks::redeem(&api, id, patience, Some(Kind::Md5)).await
 }
 
+struct DigestProblems;
+
+impl IntoResponses for DigestProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[Code::InvalidDigest, Code::InvalidParameter, Code::DatabaseUnavailable])
+    }
+}
+
 struct UploadProblems;
 
 impl IntoResponses for UploadProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problem::responses(&[
             Code::IncompleteUpload,
+            Code::InvalidDigest,
+            Code::InvalidIdempotencyKey,
             Code::InvalidMultipart,
-            Code::InvalidParameter,
             Code::MissingFile,
             Code::MultipleFiles,
             Code::SlowUpload,
             Code::UploadTooLarge,
             Code::UnsupportedMediaType,
+            Code::IdempotencyMismatch,
             Code::DatabaseUnavailable,
             Code::Overloaded,
             Code::QueueFull,

@@ -1,5 +1,6 @@
 //! What the steps of a promise do to many tasks at once: the bodies of `life`'s batches, on the runtime that started it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -7,31 +8,61 @@ use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{End, GRACE, LOOK_AGAIN};
+use super::{End, GRACE, LOOK_AGAIN, Recorded};
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
+use crate::idempotency::{Idempotency, IdempotencyKey};
+use crate::kinds::Kind;
 use crate::metrics;
 use crate::stack::Stack;
-use crate::store::{Completion, NewTask, Rules, StoreError, Ticket};
+use crate::store::{Completion, Keyed, NewTask, Rules, StoreError, Ticket};
 use crate::task::{Status, Task, TaskId};
 
 /// Inserts a batch; if a row in it is refused, row by row, so that one bad row can't hold up its neighbours.
-pub(super) async fn insert_all(stack: Stack, new: Vec<NewTask>) -> Vec<Result<Option<Task>, StoreError>> {
-    let ids: Vec<TaskId> = new.iter().map(|new| new.id).collect();
-    match stack.store.insert(new.clone(), GRACE).await {
-        Ok(mut tasks) => ids
-            .iter()
-            .map(|id| Ok(tasks.iter().position(|task| task.id == *id).map(|at| tasks.swap_remove(at))))
-            .collect(),
+pub(super) async fn insert_all(stack: Stack, new: Vec<NewTask>) -> Vec<Result<Recorded, StoreError>> {
+    match insert(&stack, new.clone()).await {
+        Ok(recorded) => recorded.into_iter().map(Ok).collect(),
         Err(StoreError::Refused(_)) if new.len() > 1 => {
             let mut outcomes = Vec::with_capacity(new.len());
             for row in new {
-                outcomes.push(stack.store.insert(vec![row], GRACE).await.map(|mut tasks| tasks.pop()));
+                let recorded = insert(&stack, vec![row]).await;
+                outcomes.push(recorded.map(|mut recorded| recorded.pop().unwrap_or(Recorded::TooLate)));
             }
             outcomes
         }
-        Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
+        Err(error) => new.iter().map(|_| Err(error.clone())).collect(),
     }
+}
+
+/// What became of each row, in their order. Looked up by its own id first: an insert that is repeated meets itself.
+async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Recorded>, StoreError> {
+    let rows: Vec<(TaskId, Kind, Option<Idempotency>)> =
+        new.iter().map(|new| (new.id, new.kind, new.idempotency.clone())).collect();
+    let mut standing: HashMap<TaskId, Task> =
+        stack.store.insert(new, GRACE).await?.into_iter().map(|task| (task.id, task)).collect();
+    let lost = rows.iter().filter(|(id, ..)| !standing.contains_key(id));
+    let keys: Vec<IdempotencyKey> =
+        lost.filter_map(|(_, _, idempotency)| Some(idempotency.as_ref()?.key.clone())).collect();
+    let winners = if keys.is_empty() { Vec::new() } else { stack.store.keyed(keys).await? };
+
+    let recorded = rows.into_iter().map(|(id, kind, idempotency)| {
+        if let Some(task) = standing.remove(&id) {
+            return Recorded::New(task);
+        }
+        let winner = idempotency
+            .as_ref()
+            .and_then(|mine| winners.iter().find(|winner| winner.idempotency.key == mine.key));
+        match winner {
+            Some(Keyed { idempotency: theirs, task })
+                if Some(theirs) == idempotency.as_ref() && task.kind == kind =>
+            {
+                Recorded::Before(task.clone())
+            }
+            Some(_) => Recorded::OtherContent,
+            None => Recorded::TooLate,
+        }
+    });
+    Ok(recorded.collect())
 }
 
 /// Publishes a batch. Marked after the confirm: a crash in between publishes twice, and the claim makes that harmless.

@@ -20,7 +20,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use shared_log::Head;
 
+use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::kinds::Kind;
+use crate::kinds::md5::Md5Digest;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 
 /// What decides how attempts and uploads end.
@@ -67,6 +69,17 @@ pub struct NewTask {
     pub input: Value,
     /// Where the upload is.
     pub upload: Upload,
+    /// What makes a repetition of it the same task, if its client has said so.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A task that an idempotency key stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keyed {
+    /// The key, and the content that first came under it.
+    pub idempotency: Idempotency,
+    /// What was made of it.
+    pub task: Task,
 }
 
 /// Where a recorded upload is.
@@ -194,6 +207,8 @@ pub struct Filter {
     pub kind: Option<Kind>,
     /// Only those that stand there.
     pub status: Option<Status>,
+    /// Only those of kind md5 whose result is that digest.
+    pub digest: Option<Md5Digest>,
     /// Only those older than this one.
     pub after: Option<TaskId>,
     /// At most so many.
@@ -230,12 +245,16 @@ pub trait Tasks: Send + Sync {
     /// The database's clock.
     async fn now(&self) -> Result<Time, StoreError>;
 
-    /// Inserts the rows, `pending`, the sweep due in `grace`; a row whose id is there already is left alone.
-    /// Gives the tasks that now stand, in any order: a missing one was too late ([`BLOB_IS_FRESH`]).
+    /// Inserts the rows, `pending`, the sweep due in `grace`; a row whose id or idempotency key is there already is
+    /// left alone. Gives the tasks that now stand under these ids, in any order: a missing one was too late
+    /// ([`BLOB_IS_FRESH`]), or its key is another task's.
     async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError>;
 
     /// Those of the tasks that exist, in any order.
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError>;
+
+    /// What stands under these idempotency keys, in any order.
+    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError>;
 
     /// Tasks by filter, newest first.
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError>;

@@ -6,8 +6,9 @@ use diesel::prelude::*;
 
 use super::schema::tasks;
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid};
-use super::{Claim, Due, Held, KindStats, NewTask, Rules, StoreError, Ticket, Upload};
+use super::{Claim, Due, Held, Keyed, KindStats, NewTask, Rules, StoreError, Ticket, Upload};
 use crate::backoff::Backoff;
+use crate::idempotency::Idempotency;
 use crate::kinds::{Kind, UnknownKind};
 use crate::task::{Status, Task, TaskError, Time};
 
@@ -105,6 +106,8 @@ pub struct NewRow {
     id: SqlUuid,
     kind: &'static str,
     status: SqlStatus,
+    idempotency_key: Option<String>,
+    content_sha256: Option<Vec<u8>>,
     created: SqlTime,
     input: SqlJson,
     content: Option<Vec<u8>>,
@@ -119,10 +122,13 @@ impl NewRow {
             Upload::Inline(bytes) => (Some(bytes), None),
             Upload::Blob { check, .. } => (None, Some(check)),
         };
+        let (idempotency_key, content_sha256) = idempotency_columns(new.idempotency);
         Self {
             id: new.id.into(),
             kind: new.kind.name(),
             status: SqlStatus(Status::Pending),
+            idempotency_key,
+            content_sha256,
             created: SqlTime(now.0),
             input: SqlJson(new.input),
             content,
@@ -130,6 +136,28 @@ impl NewRow {
             sweep_at: SqlTime(sweep_at.0),
         }
     }
+}
+
+/// As the two columns have it.
+pub fn idempotency_columns(idempotency: Option<Idempotency>) -> (Option<String>, Option<Vec<u8>>) {
+    idempotency.map(|Idempotency { key, content_sha256 }| (key.to_string(), content_sha256.to_vec())).unzip()
+}
+
+/// A task's row with its idempotency key and the SHA-256 of its content.
+pub type KeyedRow = (Option<String>, Option<Vec<u8>>, TaskRow);
+
+/// Rows as what their keys stand for.
+pub fn into_keyed(rows: Vec<KeyedRow>) -> Result<Vec<Keyed>, StoreError> {
+    let mut keyed = Vec::with_capacity(rows.len());
+    for (key, sha256, row) in rows {
+        let key = key.and_then(|key| key.parse().ok());
+        let sha256 = sha256.and_then(|sha256| sha256.try_into().ok());
+        // Both are there wherever one is, by the insert; a row that lacks one stands for nothing.
+        if let (Some(key), Some(content_sha256)) = (key, sha256) {
+            keyed.push(Keyed { idempotency: Idempotency { key, content_sha256 }, task: row.try_into()? });
+        }
+    }
+    Ok(keyed)
 }
 
 /// What a claim gives.

@@ -1,15 +1,19 @@
 //! Queries on tasks, written once for each database: values that name no database until they are run.
 
-use diesel::dsl::{CountStar, Eq, auto_type, count, count_star, exists, min, not, select, update};
-use diesel::helper_types;
+use diesel::dsl::{CountStar, Eq, auto_type, count, count_star, exists, min, not, select, sql, update};
+use diesel::expression::{SqlLiteral, UncheckedBind};
+use diesel::helper_types::{self, AsExprOf};
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
 use serde_json::Value;
 
 use super::Rules;
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::schema::{tasks, workers};
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, now_plus, sql_ids};
+use crate::idempotency::IdempotencyKey;
 use crate::kinds::Kind;
+use crate::kinds::md5::Md5Digest;
 use crate::task::{Status, TaskError, TaskId, WorkerId};
 
 /// Tasks by their ids.
@@ -18,6 +22,27 @@ pub fn by_ids(ids: &[TaskId]) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
     let columns: TaskColumns = TASK_COLUMNS;
     tasks::table.filter(tasks::id.eq_any(ids)).select(columns)
+}
+
+type KeyedColumns = (tasks::idempotency_key, tasks::content_sha256, TaskColumns);
+
+/// Tasks by their idempotency keys.
+#[auto_type]
+pub fn by_keys(keys: &[IdempotencyKey]) -> _ {
+    let keys: Vec<String> = key_texts(keys);
+    let columns: KeyedColumns = (tasks::idempotency_key, tasks::content_sha256, TASK_COLUMNS);
+    tasks::table.filter(tasks::idempotency_key.eq_any(keys)).filter(tasks::owner.is_null()).select(columns)
+}
+
+fn key_texts(keys: &[IdempotencyKey]) -> Vec<String> {
+    keys.iter().map(IdempotencyKey::to_string).collect()
+}
+
+/// That an md5 task found this digest, in the words of the index that serves it: an index on an expression, over a part
+/// of the rows, is used only where a query has the same expression and no parameter in its place.
+pub fn has_digest(digest: Md5Digest) -> UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>> {
+    sql::<Bool>("kind = 'md5' AND result IS NOT NULL AND result ->> 'md5' = ")
+        .bind::<Text, _>(digest.to_string())
 }
 
 /// The database's clock, now.

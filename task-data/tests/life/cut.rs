@@ -9,14 +9,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use task_data::blobs::{BlobError, BlobWriter, Blobs};
+use task_data::idempotency::IdempotencyKey;
 use task_data::kinds::Kind;
 use task_data::notify::Notify;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    Cancel, Claims, Completion, Due, Filter, HandBack, Held, KindStats, Leases, NewTask, Outcomes, PoolUse,
-    Rules, StoreError, Tasks, Ticket, Upload,
+    Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewTask, Outcomes,
+    PoolUse, Rules, StoreError, Tasks, Ticket, Upload,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use tokio::sync::{broadcast, watch};
@@ -250,6 +251,10 @@ impl Tasks for CutStore {
 
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
         through!(self, find(ids), reads)
+    }
+
+    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError> {
+        through!(self, keyed(keys), reads)
     }
 
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {

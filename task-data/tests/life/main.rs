@@ -10,6 +10,7 @@
     reason = "clippy takes helpers outside of #[test] for production code"
 )]
 
+mod again;
 mod cut;
 mod promises;
 mod scenario;

@@ -22,9 +22,9 @@ fn first(method: &'static str, phase: Phase) -> Option<Cut> {
 }
 
 async fn hand_in(process: &Process, bytes: usize, input: Value) -> Result<Task, Refusal> {
-    let mut intake = process.life.take_in();
+    let mut intake = process.life.take_in(None);
     intake.write(Bytes::from(vec![b'x'; bytes])).await?;
-    process.life.accept(intake, Kind::Md5, input).await
+    process.life.accept(intake, Kind::Md5, input).await.map(|accepted| accepted.task)
 }
 
 async fn small(process: &Process) -> TaskId {
@@ -241,7 +241,7 @@ async fn the_orphan_sweep_leaves_what_is_young_or_still_needed() {
     let (pending, running) = (large(&process).await, large(&process).await);
     let worker = Worker::begin(&process).await;
     process.life.claim(vec![running], worker.id).await.unwrap();
-    let mut unfinished = process.life.take_in();
+    let mut unfinished = process.life.take_in(None);
     unfinished.write(Bytes::from_static(b"more than fits in a row")).await.unwrap();
 
     process.life.remove_orphans().await.unwrap();
@@ -250,7 +250,7 @@ async fn the_orphan_sweep_leaves_what_is_young_or_still_needed() {
     impatient.life.remove_orphans().await.unwrap();
 
     assert!(recorded.is_ok(), "{recorded:?}");
-    for id in [pending, running, recorded.unwrap().id] {
+    for id in [pending, running, recorded.unwrap().task.id] {
         assert!(process.life.stack().blobs.open(id).await.is_ok());
     }
 }

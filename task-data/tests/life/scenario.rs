@@ -204,7 +204,7 @@ fn digest(bytes: &[u8]) -> String {
 impl Ledger {
     /// Hands an upload in, and notes what its client was told.
     async fn hand_in(&mut self, process: &Process, chunks: &[&'static [u8]]) -> TaskId {
-        let mut intake = process.life.take_in();
+        let mut intake = process.life.take_in(None);
         let id = intake.id();
         let promise =
             Promise { id, digest: digest(&chunks.concat()), accepted: Answer::Open, cancelled: Answer::No };

@@ -1,7 +1,9 @@
 //! Tasks are listed newest first, by pages.
 
+use serde_json::json;
 use task_data::kinds::Kind;
-use task_data::store::{Filter, Store};
+use task_data::kinds::md5::Md5Digest;
+use task_data::store::{Completion, Filter, Store};
 use task_data::task::{Status, TaskId};
 
 use crate::samples::*;
@@ -31,10 +33,31 @@ on_each_store!(the_newest_come_first_and_no_more_than_wanted, |store| async move
 on_each_store!(a_filter_by_status_gives_those_in_it_alone, |store| async move {
     let ids = one_of_each(&*store).await;
     for (id, status) in ids.into_iter().zip(Status::ALL) {
-        let filter = Filter { kind: Some(Kind::Md5), status: Some(status), after: None, limit: 100 };
+        let filter = Filter { kind: Some(Kind::Md5), status: Some(status), limit: 100, ..Filter::default() };
 
         assert_eq!(listed(&*store, filter).await, [id], "{status:?}");
     }
+});
+
+on_each_store!(a_digest_gives_the_tasks_that_found_it_page_by_page, |store| async move {
+    let [digest, other] = [[0xab; 16], [0xcd; 16]].map(Md5Digest);
+    let mut found_it = Vec::new();
+    for found in [digest, other, digest, digest] {
+        let claim = running(&*store).await;
+        let outcome = Ok(json!({"md5": found}));
+        store.complete(vec![Completion { outcome, ..success(&claim) }], RULES).await.unwrap();
+        found_it.extend((found == digest).then_some(claim.id));
+    }
+    one_of_each(&*store).await;
+    let newest_first: Vec<TaskId> = sorted(found_it).into_iter().rev().collect();
+
+    let mut filter = Filter { digest: Some(digest), limit: 2, ..Filter::default() };
+    let first = listed(&*store, filter.clone()).await;
+    filter.after = first.last().copied();
+    let second = listed(&*store, filter).await;
+
+    assert_eq!(first, newest_first[..2]);
+    assert_eq!(second, newest_first[2..]);
 });
 
 on_each_store!(pages_meet_each_task_once_while_new_ones_come_in, |store| async move {

@@ -40,6 +40,7 @@ macro_rules! on_each_store {
 mod claims;
 mod due;
 mod ends;
+mod keys;
 mod leases;
 mod list;
 mod outcomes;

@@ -19,6 +19,7 @@ pub fn new_task() -> NewTask {
         kind: Kind::Md5,
         input: json!({"filename": "abc.txt", "size": 3}),
         upload: Upload::Inline(b"abc".to_vec()),
+        idempotency: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::Read;
 use md5::{Digest, Md5};
 use serde_json::json;
 use task_data::blobs::BlobError;
-use task_data::kinds::md5::{Input, Output as Md5Output};
+use task_data::kinds::md5::{Input, Md5Digest, Output as Md5Output};
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::store::Claim;
@@ -30,7 +30,7 @@ pub async fn work(
     let digest = match (content, claim.blob_check) {
         (Some(bytes), _) => {
             let size = bytes.len() as u64;
-            let digest = blocking(move || Ok(hex(Md5::digest(&bytes)))).await?;
+            let digest = blocking(move || Ok(Md5Digest(Md5::digest(&bytes).into()))).await?;
             if size != input.size {
                 return Err(corrupt());
             }
@@ -43,7 +43,7 @@ pub async fn work(
         (None, None) => return Err(BlobError::Missing.into()),
     };
     metrics::hashed(input.size);
-    Ok(json!(Md5Output { md5: digest }))
+    Ok(json!(Md5Output::new(digest, input.expected)))
 }
 
 fn digest_blob(
@@ -51,7 +51,7 @@ fn digest_blob(
     size: u64,
     check: i64,
     stop: &CancellationToken,
-) -> Result<String, WorkError> {
+) -> Result<Md5Digest, WorkError> {
     let (mut md5, mut xxh3, mut read) = (Md5::new(), XxHash3_64::new(), 0_u64);
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -69,7 +69,7 @@ fn digest_blob(
         read += length as u64;
     }
     match read == size && xxh3.finish().cast_signed() == check {
-        true => Ok(hex(md5.finalize())),
+        true => Ok(Md5Digest(md5.finalize().into())),
         false => Err(corrupt()),
     }
 }
@@ -84,10 +84,6 @@ async fn blocking<T: Send + 'static>(
     // A panic ends this attempt alone.
     let panicked = |_| Err(WorkError::Later(TaskError::new("internal", "The worker failed at the task.")));
     spawn_blocking(work).await.unwrap_or_else(panicked)
-}
-
-fn hex(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -122,7 +118,7 @@ mod tests {
 
             assert_eq!(
                 digest_blob(bytes, size, check, &CancellationToken::new()),
-                Ok(digest.to_owned()),
+                Ok(digest.parse().unwrap()),
                 "{text}"
             );
         }

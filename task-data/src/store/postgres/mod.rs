@@ -18,14 +18,17 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use shared_log::Head;
 
 use self::connection::{Connections, answer};
-use super::rows::{ClaimRow, DueRow, Next, RunningRow, TASK_COLUMNS, TaskRow, into_tasks};
+use super::rows::{
+    ClaimRow, DueRow, Next, RunningRow, TASK_COLUMNS, TaskRow, idempotency_columns, into_keyed, into_tasks,
+};
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
 use super::types::{JsonType, SqlJson, SqlStatus, SqlTime, SqlUuid, TimeType, UuidType};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, KindStats, Leases, NewTask,
-    Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases,
+    NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
 };
+use crate::idempotency::IdempotencyKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 
@@ -62,12 +65,15 @@ impl Tasks for PostgresStore {
         Ok(now.into())
     }
 
-    async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
+    async fn insert(&self, mut new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
         let mut connection = self.connections.get().await?;
         let task_ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
+        // In one order everywhere: two statements that insert the same keys then never wait for each other.
+        new.sort_by(|one, other| key_of(one).cmp(&key_of(other)));
         let (mut ids, mut kinds, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         let (mut contents, mut checks, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
-        for NewTask { id, kind, input, upload } in new {
+        let (mut keys, mut sums) = (Vec::new(), Vec::new());
+        for NewTask { id, kind, input, upload, idempotency } in new {
             let (content, check, since) = match upload {
                 Upload::Inline(bytes) => (Some(bytes), None, None),
                 Upload::Blob { check, since } => (None, Some(check), Some(SqlTime(since.0))),
@@ -78,20 +84,25 @@ impl Tasks for PostgresStore {
             contents.push(content);
             checks.push(check);
             sinces.push(since);
+            let (key, sum) = idempotency_columns(idempotency);
+            keys.push(key);
+            sums.push(sum);
         }
         // The statement itself looks at the clock: a process that slept before it must not promise an old blob's bytes.
         let insert = sql_query(
-            "INSERT INTO tasks (id, kind, status, created, input, content, blob_check, sweep_at) \
-             SELECT id, kind, 'pending', now_plus(0), input, content, blob_check, now_plus($8) \
-             FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, kind, input, content, blob_check, since) \
-             WHERE since IS NULL OR clock_timestamp() < since + make_interval(secs => $7) \
-             ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO tasks (id, kind, status, created, input, content, blob_check, idempotency_key, content_sha256, sweep_at) \
+             SELECT id, kind, 'pending', now_plus(0), input, content, blob_check, key, sum, now_plus($10) \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS new (id, kind, input, content, blob_check, key, sum, since) \
+             WHERE since IS NULL OR clock_timestamp() < since + make_interval(secs => $9) \
+             ON CONFLICT DO NOTHING",
         )
         .bind::<Array<UuidType>, _>(ids)
         .bind::<Array<Text>, _>(kinds)
         .bind::<Array<JsonType>, _>(inputs)
         .bind::<Array<Nullable<Binary>>, _>(contents)
         .bind::<Array<Nullable<BigInt>>, _>(checks)
+        .bind::<Array<Nullable<Text>>, _>(keys)
+        .bind::<Array<Nullable<Binary>>, _>(sums)
         .bind::<Array<Nullable<TimeType>>, _>(sinces)
         .bind::<Double, _>(BLOB_IS_FRESH.as_secs_f64())
         .bind::<Double, _>(grace.as_secs_f64());
@@ -104,6 +115,11 @@ impl Tasks for PostgresStore {
         into_tasks(answer(queries::by_ids(&ids).load(&mut connection)).await?)
     }
 
+    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        into_keyed(answer(queries::by_keys(&keys).load(&mut connection)).await?)
+    }
+
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
         let mut connection = self.connections.get().await?;
         let mut query = tasks::table.select(TASK_COLUMNS).into_boxed::<Pg>();
@@ -112,6 +128,9 @@ impl Tasks for PostgresStore {
         }
         if let Some(status) = filter.status {
             query = query.filter(tasks::status.eq(SqlStatus(status)));
+        }
+        if let Some(digest) = filter.digest {
+            query = query.filter(queries::has_digest(digest));
         }
         if let Some(after) = filter.after {
             query = query.filter(tasks::id.lt(SqlUuid(after.0)));
@@ -286,6 +305,10 @@ impl Tasks for PostgresStore {
     fn pool_use(&self) -> PoolUse {
         self.connections.pool_use()
     }
+}
+
+fn key_of(new: &NewTask) -> Option<&IdempotencyKey> {
+    new.idempotency.as_ref().map(|idempotency| &idempotency.key)
 }
 
 #[derive(diesel::QueryableByName)]

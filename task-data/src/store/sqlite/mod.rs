@@ -14,14 +14,17 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use shared_log::Head;
 
 use self::connection::Connections;
-use super::rows::{ClaimRow, DueRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, into_tasks};
+use super::rows::{
+    ClaimRow, DueRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, into_keyed, into_tasks,
+};
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
 use super::types::{SqlStatus, SqlTime, SqlUuid};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, KindStats, Leases, NewTask,
-    Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases,
+    NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
 };
+use crate::idempotency::IdempotencyKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 
@@ -65,8 +68,7 @@ impl Tasks for SqliteStore {
                     }
                     insert_into(tasks::table)
                         .values(NewRow::new(task, now, Time(now.0 + delta(grace))))
-                        .on_conflict(tasks::id)
-                        .do_nothing()
+                        .on_conflict_do_nothing()
                         .execute(connection)?;
                 }
                 into_tasks(queries::by_ids(&ids).load(connection)?)
@@ -78,6 +80,10 @@ impl Tasks for SqliteStore {
         self.connections.read(move |connection| into_tasks(queries::by_ids(&ids).load(connection)?)).await
     }
 
+    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError> {
+        self.connections.read(move |connection| into_keyed(queries::by_keys(&keys).load(connection)?)).await
+    }
+
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
         self.connections
             .read(move |connection| {
@@ -87,6 +93,9 @@ impl Tasks for SqliteStore {
                 }
                 if let Some(status) = filter.status {
                     query = query.filter(tasks::status.eq(SqlStatus(status)));
+                }
+                if let Some(digest) = filter.digest {
+                    query = query.filter(queries::has_digest(digest));
                 }
                 if let Some(after) = filter.after {
                     query = query.filter(tasks::id.lt(SqlUuid(after.0)));

@@ -1,0 +1,78 @@
+//! `/api/v1/tasks/{id}/events`: a task's changes as Server-Sent Events (HTML, 9.2).
+//!
+//! What a client has not read yet is at most one event: the next one is made when there is room for it, of what the task
+//! is then. All clients of a process share one look at the rows.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName};
+use actix_web::web::Data;
+use bytes::Bytes;
+use futures::{Stream, stream};
+use task_data::Watch;
+use tokio::time::sleep;
+
+use crate::problem::{Code, Problem};
+use crate::server::Api;
+use crate::tasks::{FindProblems, Id, TaskView};
+
+/// A line that says nothing, lest a proxy takes a quiet stream for a dead one.
+const STILL_HERE: (Duration, &str) = (Duration::from_secs(15), ":\n\n");
+/// When a client whose stream was cut comes back.
+const RETRY: &str = "retry: 1000\n";
+/// Tells nginx not to hold events back.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// Follow a task
+///
+/// Each event's data is the whole task: one at once, one at each change. The stream ends after the final one; a server
+/// that stops ends it too.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/events", tag = "tasks", operation_id = "followTask",
+    params(("id" = uuid::Uuid, Path, description = "The ticket")),
+    responses(
+        (status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream",
+         example = "data: {\"id\":\"0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d\",\"status\":\"running\",…}\n\n"),
+        FindProblems,
+    ),
+)]
+pub async fn events(api: Data<Api>, Id(id): Id) -> Result<HttpResponse, Problem> {
+    // Subscribed before the row is read, so that no change falls between.
+    let mut watch = api.life.watch(id);
+    let task = watch.now().await?.ok_or(Code::TaskNotFound)?;
+    let is_final = task.status.is_ended();
+    let first = Bytes::from(format!("{RETRY}{}", event(task.into())?));
+    let then = (!is_final).then_some(watch);
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((BUFFERING, "no"));
+    Ok(response.streaming(changes(api, first, then)))
+}
+
+/// The first event, and those that follow while there is a watch.
+fn changes(api: Data<Api>, first: Bytes, watch: Option<Watch>) -> impl Stream<Item = Result<Bytes, Problem>> {
+    stream::unfold((Some(first), watch), move |(first, watch)| {
+        let api = api.clone();
+        async move {
+            if let Some(first) = first {
+                return Some((Ok(first), (None, watch)));
+            }
+            let mut watch = watch?;
+            let (pause, still_here) = STILL_HERE;
+            tokio::select! {
+                changed = watch.changed() => {
+                    let task = changed?;
+                    let watch = (!task.status.is_ended()).then_some(watch);
+                    Some((event(task.into()).map(Bytes::from), (None, watch)))
+                }
+                () = sleep(pause) => Some((Ok(Bytes::from_static(still_here.as_bytes())), (None, Some(watch)))),
+                () = api.draining() => None,
+            }
+        }
+    })
+}
+
+fn event(task: TaskView) -> Result<String, Problem> {
+    let json = serde_json::to_string(&task).map_err(|error| Problem::internal(&error))?;
+    Ok(format!("data: {json}\n\n"))
+}

@@ -1,0 +1,60 @@
+//! Idempotency keys: who doesn't know whether his upload has arrived sends it again under the same key, and gets the
+//! same task.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A client's name for one thing that it wants done once: 1 to 128 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// As it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text can't be a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key has 1 to 128 visible ASCII characters")]
+pub struct InvalidKey;
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        let is_key = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_key.then(|| Self(text.to_owned())).ok_or(InvalidKey)
+    }
+}
+
+/// What makes a repeated upload the same: its key, and the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The client's key.
+    pub key: IdempotencyKey,
+    /// SHA-256 of the content, so that another content under the same key is told, whatever its size.
+    pub content_sha256: [u8; 32],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_1_to_128_visible_ascii_characters() {
+        for key in ["a", "!~", &"x".repeat(128), "8e03978e-40d5-43dd-bc93-6894a57f9324", "\"quoted\""] {
+            assert_eq!(key.parse::<IdempotencyKey>().map(|parsed| parsed.to_string()), Ok(key.to_owned()));
+        }
+        for garbage in ["", &"x".repeat(129), "a b", "a\t", "é", "\u{7f}", "a\n"] {
+            assert_eq!(garbage.parse::<IdempotencyKey>(), Err(InvalidKey), "{garbage:?}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! An idempotency key stands for one task.
+
+use futures::future::try_join_all;
+use task_data::idempotency::Idempotency;
+use task_data::store::NewTask;
+use task_data::task::TaskId;
+
+use crate::samples::*;
+
+fn keyed_task(key: &str) -> NewTask {
+    let idempotency = Idempotency { key: key.parse().unwrap(), content_sha256: [7; 32] };
+    NewTask { idempotency: Some(idempotency), ..new_task() }
+}
+
+on_each_store!(a_key_that_is_there_keeps_a_second_row_out_and_tells_what_it_stands_for, |store| async move {
+    let (first, second, other) = (keyed_task("a"), keyed_task("a"), keyed_task("A"));
+    store.insert(vec![first.clone()], NOW).await.unwrap();
+
+    let given = store.insert(vec![second.clone(), other.clone(), new_task()], NOW).await.unwrap();
+    let keys = ["a", "unknown"].map(|key| key.parse().unwrap());
+    let stands_for = store.keyed(keys.to_vec()).await.unwrap();
+
+    assert!(given.len() == 2 && given.iter().all(|task| task.id != second.id), "{given:?}");
+    assert!(given.iter().any(|task| task.id == other.id));
+    assert_eq!(stands_for.len(), 1);
+    assert_eq!(stands_for[0].task, stands(&*store, first.id).await);
+    assert_eq!(Some(&stands_for[0].idempotency), first.idempotency.as_ref());
+});
+
+on_each_store!(of_one_batch_under_one_key_one_row_stands, |store| async move {
+    let new: Vec<NewTask> = (0..5).map(|_| keyed_task("k")).collect();
+
+    let given = store.insert(new, NOW).await.unwrap();
+
+    assert_eq!(given.len(), 1);
+    assert_eq!(store.keyed(vec!["k".parse().unwrap()]).await.unwrap()[0].task, given[0]);
+});
+
+on_each_store!(a_row_that_is_inserted_again_under_its_key_meets_itself, |store| async move {
+    let new = keyed_task("k");
+    let first = store.insert(vec![new.clone()], NOW).await.unwrap();
+
+    let again = store.insert(vec![new], NOW).await.unwrap();
+
+    assert_eq!(first, again);
+});
+
+on_each_store!(batches_that_bring_the_same_keys_in_any_order_do_not_hold_each_other_up, |store| async move {
+    for round in 0..20 {
+        let batch = |turn: usize| {
+            let mut batch: Vec<NewTask> = (0..20).map(|key| keyed_task(&format!("{round}-{key}"))).collect();
+            batch.rotate_left(turn * 5);
+            batch
+        };
+
+        let given = try_join_all((0..4).map(|turn| store.insert(batch(turn), NOW))).await.unwrap();
+
+        let ids: Vec<TaskId> = given.iter().flatten().map(|task| task.id).collect();
+        assert_eq!(ids.len(), 20);
+    }
+});
+
+on_each_store!(tasks_without_a_key_are_as_many_as_they_come, |store| async move {
+    let given = store.insert(vec![new_task(), new_task()], NOW).await.unwrap();
+
+    assert_eq!(given.len(), 2);
+    assert_eq!(store.keyed(Vec::new()).await.unwrap(), []);
+});
