@@ -23,6 +23,7 @@ mod servers;
 mod architecture;
 mod cli;
 mod crash;
+mod crowd;
 mod digests;
 mod docs;
 mod ending;

@@ -27,6 +27,7 @@ const TASKS: &str = "coatcheck_tasks";
 const UNPUBLISHED: &str = "coatcheck_unpublished_tasks";
 const OLDEST: &str = "coatcheck_oldest_pending_seconds";
 const CONNECTIONS: &str = "coatcheck_database_connections";
+const WAITERS: &str = "coatcheck_waiters";
 const QUEUE_UP: &str = "coatcheck_queue_up";
 const QUEUE_DEPTH: &str = "coatcheck_queue_messages";
 
@@ -53,6 +54,7 @@ pub(crate) fn describe() {
     describe_gauge!(UNPUBLISHED, "Pending tasks whose ids are not on the queue, by kind");
     describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest pending task, by kind");
     describe_gauge!(CONNECTIONS, "Connections to the database, by state");
+    describe_gauge!(WAITERS, "Clients that wait for a task here");
     describe_gauge!(QUEUE_UP, "Whether the queue answers");
     describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind");
 }
@@ -112,6 +114,14 @@ pub(crate) fn rows(stats: &KindStats) {
 pub(crate) fn connections(pool: PoolUse) {
     gauge!(CONNECTIONS, "state" => "used").set(pool.used as f64);
     gauge!(CONNECTIONS, "state" => "free").set(pool.free as f64);
+}
+
+pub(crate) fn waiter_came() {
+    gauge!(WAITERS).increment(1.0);
+}
+
+pub(crate) fn waiter_left() {
+    gauge!(WAITERS).decrement(1.0);
 }
 
 /// `None`: the queue doesn't answer.

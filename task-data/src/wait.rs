@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
+use crate::metrics;
 use crate::store::{Store, StoreError};
 use crate::task::{Task, TaskId};
 
@@ -36,6 +37,7 @@ impl Waiters {
 
     /// From now on, each change of the task is seen.
     pub(crate) fn watch(self: &Arc<Self>, id: TaskId) -> Watch {
+        metrics::waiter_came();
         let receiver = self.watched().entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
         Watch { id, receiver, waiters: self.clone(), seen: None }
     }
@@ -128,6 +130,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        metrics::waiter_left();
         let mut watched = self.waiters.watched();
         // This one's receiver is still counted.
         if watched.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
