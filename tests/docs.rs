@@ -39,10 +39,11 @@ on_both_stacks!(the_docs_describe_this_server, |stack| async move {
     let description = description.json();
     assert!(description["openapi"].as_str().unwrap().starts_with("3."));
     for (path, methods) in [
-        ("/api/v1/md5", &["post"][..]),
+        ("/api/v1/md5", &["get", "post"][..]),
         ("/api/v1/md5/{id}", &["get", "put"]),
         ("/api/v1/tasks", &["get"]),
         ("/api/v1/tasks/{id}", &["get", "delete"]),
+        ("/api/v1/tasks/{id}/events", &["get"]),
         ("/healthz", &["get"]),
         ("/readyz", &["get"]),
     ] {

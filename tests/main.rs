@@ -33,6 +33,7 @@ mod listing;
 mod log;
 mod memory;
 mod metrics;
+mod openapi;
 mod processes;
 mod promises;
 mod refusals;

@@ -23,6 +23,7 @@ pub struct Alive {
 
 /// What the program can do, part by part
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok"}))]
 pub struct Readiness {
     status: Overall,
     database: PartHealth,

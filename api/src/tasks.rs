@@ -79,6 +79,7 @@ pub struct FailureView {
 
 /// A page of tasks, newest first
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = list_example)]
 pub struct TaskList {
     tasks: Vec<TaskView>,
     /// What to give as `after` for the next page; null on the last one
@@ -284,6 +285,10 @@ pub fn example() -> Value {
         "input": {"filename": "a.txt", "size": 3, "content_type": "text/plain"},
         "result": {"md5": "900150983cd24fb0d6963f7d28e17f72"}, "error": null,
     })
+}
+
+fn list_example() -> Value {
+    json!({"tasks": [example()], "next": example()["id"]})
 }
 
 #[cfg(test)]
