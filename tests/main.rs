@@ -36,6 +36,7 @@ mod metrics;
 mod openapi;
 mod processes;
 mod promises;
+mod readme;
 mod refusals;
 mod repeats;
 mod servers_away;

@@ -1,0 +1,111 @@
+//! The README's commands do what it says.
+//!
+//! A `console` block is run line by line: what follows a command is what it prints, `…` standing for anything. `019dc…` in a
+//! command is the id that was printed last. A `sh` block starts programs; each of its lines is run here or named here.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::client::ask;
+use crate::program::output;
+use crate::stack::Stack;
+
+const README: &str = include_str!("../README.md");
+/// How an id begins in it.
+const ID: &str = "019dc…";
+
+on_embedded!(every_command_of_the_tours_prints_what_is_said, [], |stack| async move {
+    std::fs::write(stack.folder().join("README.md"), README).unwrap();
+    std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
+    let (mut last_id, mut exports) = (String::new(), String::new());
+    let mut count = 0;
+
+    for block in blocks("console") {
+        let (_, commands) = block.split_once("$ ").expect("a command");
+        for text in commands.split("\n$ ") {
+            let (command, expected) = text.split_once('\n').unwrap_or((text, ""));
+            if command.starts_with("export ") {
+                exports = format!("{exports}{command}\n");
+            }
+            let shell = format!("set -o pipefail\n{exports}{command}").replace(ID, &last_id);
+            let printed = run(&stack, &shell.replace("localhost:9000", &stack.address())).await;
+            assert!(matches(expected.trim(), printed.trim()), "{command}\nprinted {printed}\nnot {expected}");
+            if let Some(id) = printed.split_once("\"id\":\"").and_then(|(_, rest)| rest.get(..36)) {
+                last_id = id.to_owned();
+            }
+            count += 1;
+        }
+    }
+
+    assert!(count > 10, "{count} commands");
+});
+
+on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| async move {
+    let mut lines = Vec::new();
+    for line in blocks("sh").flat_map(str::lines).map(|line| line.split('#').next().unwrap().trim()) {
+        match line {
+            // This program, and this test.
+            "cargo run --release" | "make test" => {}
+            // The addresses of servers: a stack's own here.
+            names if names.starts_with("export ") => {
+                for name in ["DATABASE_URL=postgres://", "AMQP_URL=amqp://", "REDIS_URL=redis://"] {
+                    assert!(names.contains(name), "{names}");
+                }
+            }
+            command => lines.push(command.strip_prefix("coatcheck ").unwrap_or_else(|| panic!("{command}"))),
+        }
+    }
+    assert_eq!(lines, ["api --listen 0.0.0.0:9000", "worker"]);
+
+    // A port of its own, and nobody else's.
+    let mut api = stack.extra(&["api", "--listen", "127.0.0.1:0"], &[]);
+    let _worker = stack.extra(&["worker"], &[]);
+    let url = format!("http://{}/api/v1/md5/abc", api.address().await);
+    let accepted = ask(stack.http.put(url).body("abc")).await.unwrap();
+    stack.until(accepted.json()["id"].as_str().unwrap(), "succeeded").await;
+});
+
+/// What stands between the fences of that language.
+fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
+    let fence = format!("```{language}\n");
+    let starts: Vec<usize> = README.match_indices(&fence).map(|(at, fence)| at + fence.len()).collect();
+    starts.into_iter().map(|at| README[at..].split("\n```").next().unwrap())
+}
+
+/// Runs a command as a user of this stack would; what it prints.
+async fn run(stack: &Arc<Stack>, shell: &str) -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_coatcheck"));
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new("bash");
+    command.args(["-c", shell]).current_dir(stack.folder()).env("COATCHECK_URL", stack.url(""));
+    command.env("PATH", format!("{}:{path}", program.parent().unwrap().display()));
+    // The log's line comes after the result.
+    if shell.contains("outcomes.log") {
+        stack.each_task_has_one_line(&[]).await;
+    }
+    let done = output(command).await;
+    let (printed, told) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{shell}\n{printed}\n{told}");
+    printed
+}
+
+/// Whether the text is what is expected, each `…` standing for anything. Of what prints nothing worth showing, nothing is
+/// expected.
+fn matches(expected: &str, text: &str) -> bool {
+    let expected = expected.replace(ID, "…");
+    let Some((first, rest)) = expected.split_once('…') else {
+        return expected.is_empty() || expected == text;
+    };
+    let (middle, last) = rest.rsplit_once('…').unwrap_or(("", rest));
+    let between = text.strip_prefix(first).and_then(|text| text.strip_suffix(last));
+    between.is_some_and(|mut between| {
+        middle.split('…').all(|part| match between.find(part) {
+            Some(at) => {
+                between = &between[at + part.len()..];
+                true
+            }
+            None => false,
+        })
+    })
+}
