@@ -24,6 +24,7 @@ mod architecture;
 mod cli;
 mod crash;
 mod crowd;
+mod database;
 mod digests;
 mod docs;
 mod ending;

@@ -195,8 +195,30 @@ impl Stack {
 
     /// What the database says to a statement.
     pub fn sql(&self, statement: &str) -> String {
-        let url = self.settings.iter().find(|(name, _)| name == "DATABASE_URL").expect("a database server");
-        servers().psql(&url.1, statement)
+        match self.database_url() {
+            Some(url) => servers().psql(url, statement),
+            None => self.sqlite(statement),
+        }
+    }
+
+    pub fn is_distributed(&self) -> bool {
+        self.database_url().is_some()
+    }
+
+    fn database_url(&self) -> Option<&str> {
+        self.settings.iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, url)| url.as_str())
+    }
+
+    /// In the form in which `psql` tells it.
+    fn sqlite(&self, statement: &str) -> String {
+        let script = "import sqlite3, sys\n\
+                      for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):\n\
+                      \tprint(*('' if value is None else value for value in row), sep='|')";
+        let mut command = Command::new("python3");
+        let done =
+            command.args(["-c", script]).arg(self.data("coatcheck.db")).arg(statement).output().unwrap();
+        assert!(done.status.success(), "{statement}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
     }
 
     pub fn signal(&self, signal: Signal) {

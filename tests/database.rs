@@ -1,0 +1,44 @@
+//! The database may be read by people.
+
+use crate::stack::Stack;
+
+const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
+
+impl Stack {
+    /// An id as the database has it in a condition.
+    fn sql_id(&self, id: &str) -> String {
+        if self.is_distributed() { format!("'{id}'") } else { format!("x'{}'", id.replace('-', "")) }
+    }
+}
+
+on_both_stacks!(a_view_tells_the_digests, [("WORKERS", "1")], |stack| async move {
+    let held = stack.hold_worker().await;
+    let id = stack.put("abc").await;
+    let query = format!("SELECT status, result FROM md5_tasks WHERE task_id = {}", stack.sql_id(&id));
+    assert_eq!(stack.sql(&query), "pending|");
+
+    held.release();
+    stack.until(&id, "succeeded").await;
+
+    assert_eq!(stack.sql(&query), format!("succeeded|{ABC}"));
+});
+
+on_both_stacks!(the_table_of_tasks_has_the_columns_that_people_may_rely_on, |stack| async move {
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    stack.each_task_has_one_line(&[]).await;
+
+    let row = stack.sql(&format!(
+        "SELECT kind, status, attempt, published_at IS NULL OR published_at >= created, logged_at >= finished \
+         FROM tasks WHERE id = {}",
+        stack.sql_id(&id)
+    ));
+
+    assert_eq!(row.replace("|t", "|1"), "md5|succeeded|1|1|1");
+});
+
+on_distributed!(statuses_are_an_enum, [], |stack| async move {
+    let words = stack.sql("SELECT unnest(enum_range(NULL::taskstatus))");
+
+    assert_eq!(words.lines().collect::<Vec<_>>(), ["pending", "running", "succeeded", "failed", "cancelled"]);
+});
