@@ -94,11 +94,11 @@ function overall() {
     `${count(ended.length - failed - cancelled)} of ${count(batch.length)} done`,
     failed && `${count(failed)} failed`,
     cancelled && `${count(cancelled)} cancelled`,
-    `${bytes(sent)} of ${bytes(size)} sent`,
+    sent < size ? `${bytes(sent)} of ${bytes(size)} sent` : `${bytes(size)} sent`,
   ].filter(Boolean).join(' · ');
   // Sending is one half of the way, and having ended the other.
   const way = ((size ? sent / size : 1) + ended.length / batch.length) / 2;
-  return { words, way: ended.length === batch.length ? 1 : way };
+  return { words, way };
 }
 
 const canRetry = ticket => ticket.canRetry && hasFailed(ticket);
@@ -111,7 +111,7 @@ function refresh() {
     const { words, way } = overall();
     $('#overall-words').textContent = words;
     $('#overall progress').value = way;
-    $('#cancel-all').hidden = batch.every(ticket => ticket.hasEnded);
+    $('#overall progress').hidden = $('#cancel-all').hidden = batch.every(ticket => ticket.hasEnded);
   }
   $('#retry-all').hidden = tickets.filter(canRetry).length < 2;
   $('#save').hidden = !tickets.some(({ md5 }) => md5);
@@ -133,7 +133,8 @@ function inform(ticket) {
 function save() {
   const lines = writeList(tickets.filter(({ md5 }) => md5));
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([lines], { type: 'text/plain' }));
+  // As text, it would be given the ending .txt.
+  link.href = URL.createObjectURL(new Blob([lines], { type: 'application/octet-stream' }));
   link.download = 'MD5SUMS';
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
@@ -166,7 +167,7 @@ function compareList() {
   }
   const words = [
     `${count(result.matches)} ${result.matches === 1 ? 'ticket matches' : 'tickets match'}`,
-    `${count(result.differs)} ${result.differs === 1 ? 'differs' : 'differ'}`,
+    result.differs && `${count(result.differs)} ${result.differs === 1 ? 'differs' : 'differ'}`,
     result.waits && `${count(result.waits)} without a digest yet`,
     list.size > found.size && `${count(list.size - found.size)} of the list without a ticket`,
     list.unread && `${count(list.unread)} ${list.unread === 1 ? 'line is no line' : 'lines are no lines'} of md5sum`,
