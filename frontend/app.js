@@ -1,236 +1,50 @@
-// The upload page. No framework, no build step; the Content-Security-Policy allows nothing inline and no one else's.
-'use strict';
+// The page: what a person can do on it, and how far all is. No framework, no build step; the Content-Security-Policy
+// allows nothing inline and no one else's.
 
-const API = '/api/v1/md5';
+import { Refusal, find, findByDigest } from './api.js';
+import { List, readLine, writeList } from './digests.js';
+import * as history from './history.js';
+import { $, bytes, hasFailed, showTickets } from './list.js';
+import { report, tell } from './news.js';
+import { batch, clear, onChange, restore, show, take, tickets } from './tickets.js';
+
 const ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
-const OFFLINE = 'The server can’t be reached.';
+const count = n => n.toLocaleString('en');
 
-// A browser opens six connections to a host. Two uploads and three waits leave one for the page.
-const uploads = lanes(2);
-const waits = lanes(3);
+// ---- Handing in ----
 
-const $ = (selector, within = document) => within.querySelector(selector);
-const pause = seconds => new Promise(done => setTimeout(done, seconds * 1000));
-
-/** Runs at most `free` functions at a time, the others in their order. */
-function lanes(free) {
-  const queue = [];
-  const run = async work => {
-    if (free > 0) free -= 1;
-    else await new Promise(start => queue.push(start));
-    return work().finally(() => {
-      if (queue.length) queue.shift()();
-      else free += 1;
-    });
-  };
-  return Object.assign(run, { isBusy: () => queue.length > 0 });
-}
-
-/** An error whose message is meant for the person at the page. */
-class Refusal extends Error {
-  constructor(status, text) {
-    const problem = parsed(text);
-    super(problem?.detail || problem?.title || `The server answered ${status}, without a reason.`);
-    this.status = status;
-  }
-}
-
-const mayPass = error => !(error instanceof Refusal) || error.status === 429 || error.status >= 500;
-
-function parsed(text) {
-  try { return JSON.parse(text); } catch { return null; }
-}
-
-// ---- Tickets: what is seen of a task ----
-
-class Ticket {
-  constructor(name, size, before = $('#list').firstChild) {
-    this.element = $('#ticket').content.firstElementChild.cloneNode(true);
-    this.part = selector => $(selector, this.element);
-    this.name = name;
-    this.part('bdi').textContent = name;
-    this.part('progress').ariaLabel = `Progress of ${name}`;
-    this.part('.size').textContent = size === undefined ? '' : bytes(size);
-    $('#tickets').hidden = false;
-    $('#list').insertBefore(this.element, before);
-  }
-
-  /** `kind` (waiting, active, done, failed) gives the colour, `words` the meaning. */
-  state(kind, words) {
-    this.element.dataset.state = kind;
-    this.part('.state').textContent = words;
-  }
-
-  value(row, text, label) {
-    const [code, button] = [this.part(`.${row} code`), this.part(`.${row} .copy`)];
-    this.part(`.${row}`).hidden = false;
-    code.textContent = text;
-    button.ariaLabel = `Copy ${label} of ${this.name}`;
-    button.onclick = () => copy(code, button);
-  }
-
-  accepted({ id }) {
-    this.value('id', id, 'the id');
-    this.part('progress').removeAttribute('value'); // From here on nobody knows how long it takes.
-    tell(`Ticket of ${this.name}: ${id}`);
-  }
-
-  update({ status, result, error }) {
-    if (status === 'pending') this.state('waiting', 'In the queue');
-    else if (status === 'running') this.state('active', 'Being hashed');
-    else if (status === 'cancelled') this.fail(error?.detail || 'The task was cancelled.', 'Cancelled');
-    else if (status !== 'succeeded') this.fail(error?.detail || 'The task failed.');
-    else {
-      this.state('done', 'Done');
-      if (!result?.md5) return;
-      this.value('digest', result.md5, 'the digest');
-      tell(`${this.name} is done. Its MD5 is ${result.md5}.`);
-    }
-  }
-
-  fail(words, state = 'Failed') {
-    this.state('failed', state);
-    this.part('p.error').textContent = words;
-    tell(`${this.name}: ${words}`);
-  }
-
-  /** Offers another try. */
-  retry(again) {
-    const button = this.part('.retry');
-    button.hidden = false;
-    button.ariaLabel = `Try again: ${this.name}`;
-    button.onclick = () => {
-      button.hidden = true;
-      this.part('p.error').textContent = '';
-      again();
-    };
-  }
-}
-
-function bytes(n) {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
-  for (; n >= 999.5 && units.length > 1; n /= 1000) units.shift();
-  return `${n.toLocaleString('en', { maximumFractionDigits: n < 99.5 ? 1 : 0 })} ${units[0]}`;
-}
-
-/** For those who listen to the page. */
-const tell = words => { $('#news').textContent = words; };
-
-/** The clipboard is there only on HTTPS and on this machine; elsewhere the text is selected, ready to be copied. */
-async function copy(code, button) {
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-    button.textContent = 'Copied';
-  } catch {
-    getSelection().selectAllChildren(code);
-    button.textContent = document.execCommand('copy') ? 'Copied' : 'Selected';
-  }
-  tell(button.textContent);
-  setTimeout(() => { button.textContent = 'Copy'; }, 2000);
-}
-
-// ---- Talking to the server ----
-
-/** XMLHttpRequest, because fetch tells no progress. */
-function send(file, key, onProgress) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    const form = new FormData();
-    form.append('file', file, file.name);
-    request.open('POST', API);
-    request.setRequestHeader('Idempotency-Key', key);
-    request.upload.onprogress = event => onProgress(event.loaded, event.total);
-    request.onload = () => {
-      const task = parsed(request.responseText);
-      if (request.status >= 200 && request.status < 300 && task?.id) resolve(task);
-      else reject(new Refusal(request.status, request.responseText));
-    };
-    request.onerror = () => reject(new Error('The connection broke off, or the file can’t be read.'));
-    request.send(form);
-  });
-}
-
-/** @throws {Refusal} when the server answers with an error; another error when it doesn't answer. */
-async function find(id, wait) {
-  const response = await fetch(`${API}/${id}?wait=${wait}`, { cache: 'no-store' });
-  const text = await response.text();
-  const task = parsed(text);
-  if (!response.ok || !task?.id) throw new Refusal(response.status, text);
-  return task;
-}
-
-/** Follows a task until it has ended, through restarts of the server. */
-async function follow(ticket, task) {
-  ticket.update(task);
-  for (let failures = 0; ['pending', 'running'].includes(task.status); ) {
-    await pause(failures ? Math.min(2 ** failures, 20) * (0.5 + Math.random() / 2) : 0.1);
-    try {
-      // Shorter turns while others stand in line.
-      task = await waits(() => find(task.id, waits.isBusy() ? 1 : 30));
-      ticket.update(task);
-      failures = 0;
-    } catch (error) {
-      if (!mayPass(error)) return ticket.fail(error.message);
-      ticket.state('waiting', error instanceof Refusal ? error.message : `${OFFLINE} Trying again …`);
-      failures += 1;
-    }
-  }
-}
-
-async function upload(file, ticket, key) {
-  ticket.state('waiting', 'Waiting to be sent');
-  ticket.part('progress').value = 0;
-  try {
-    const task = await uploads(() => {
-      ticket.state('active', 'Sending');
-      return send(file, key, (sent, total) => {
-        ticket.part('progress').value = sent / total;
-        ticket.state('active', sent < total ? `Sending, ${Math.floor(100 * sent / total)} %` : 'Sent, waiting for the ticket');
-      });
-    });
-    ticket.accepted(task);
-    await follow(ticket, task);
-  } catch (error) {
-    ticket.fail(error.message);
-    // The same key: had the first try arrived after all, this gives its ticket.
-    if (mayPass(error)) ticket.retry(() => upload(file, ticket, key));
-  }
-}
-
-function take(files, before = $('#list').firstChild) {
-  for (const file of files) {
-    // Not crypto.randomUUID: it is missing where the page comes over plain HTTP from another machine.
-    const key = Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(16).padStart(8, '0')).join('');
-    upload(file, new Ticket(file.name, file.size, before), key);
-  }
-}
-
-async function lookUp(event) {
-  event.preventDefault();
-  const field = $('#id');
-  const id = field.value.match(ID)?.[0].toLowerCase();
-  const error = words => [$('#lookup-error').textContent, field.ariaInvalid] = [words, String(words !== '')];
-  error('');
-  if (!id) return error('That is no id. One looks like 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d.');
-  try {
-    const task = await find(id, 0);
-    const ticket = new Ticket(task.input?.filename || 'Task', task.input?.size);
-    ticket.accepted(task);
-    field.value = '';
-    await follow(ticket, task);
-  } catch (reason) {
-    error(reason instanceof Refusal ? reason.message : `${OFFLINE} Check the connection and try again.`);
-  }
-}
-
-// ---- The page ----
-
-$('#origin').textContent = location.origin;
-$('#lookup').addEventListener('submit', lookUp);
-$('#files').addEventListener('change', ({ target }) => {
-  take(target.files);
+function choose({ target }) {
+  take([...target.files].map(file => ({ file, name: file.webkitRelativePath || file.name })));
   target.value = '';
-});
+}
+
+/** The files of what was dropped, those in folders too. */
+async function filesOf(entry, folder = '') {
+  const name = folder + entry.name;
+  if (entry.isFile) return [{ name, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) }];
+  const [reader, inside] = [entry.createReader(), []];
+  for (let some; some?.length !== 0; inside.push(...some)) { // A hundred at a time, none at the end.
+    some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+  }
+  const files = [];
+  for (const one of inside) files.push(...await filesOf(one, `${name}/`));
+  return files;
+}
+
+async function drop({ dataTransfer }) {
+  // All at once: the browser takes them away when this function first waits.
+  const dropped = [...dataTransfer.items].map(item => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
+  const files = [];
+  for (const { entry, file } of dropped) {
+    try {
+      if (entry) files.push(...await filesOf(entry));
+      else if (file) files.push({ file, name: file.name });
+    } catch {
+      tell($('#drop-error').textContent = `${entry.name} can’t be read.`);
+    }
+  }
+  take(files);
+}
 
 for (const name of ['dragover', 'dragleave', 'drop']) {
   addEventListener(name, event => {
@@ -238,11 +52,166 @@ for (const name of ['dragover', 'dragleave', 'drop']) {
     event.preventDefault(); // Else the browser would open the file in place of the page.
     $('#drop').classList.toggle('over', name === 'dragover');
     if (name !== 'drop') return;
-    const before = $('#list').firstChild;
-    for (const dropped of event.dataTransfer.items) {
-      const [file, isFolder] = [dropped.getAsFile(), dropped.webkitGetAsEntry?.()?.isDirectory];
-      if (file && isFolder) new Ticket(file.name, undefined, before).fail('This is a folder. Choose the files in it.');
-      else if (file) take([file], before);
-    }
+    $('#drop-error').textContent = '';
+    if ($('#list-compare').contains(event.target)) readList(event.dataTransfer.files[0]);
+    else drop(event);
   });
 }
+
+// ---- Looking up ----
+
+async function lookUp(event) {
+  event.preventDefault();
+  const field = $('#id');
+  const error = words => [$('#lookup-error').textContent, field.ariaInvalid] = [words, String(words !== '')];
+  error('');
+  const id = field.value.match(ID)?.[0].toLowerCase();
+  const digest = readLine(field.value)?.digest;
+  if (!id && !digest) {
+    return error('That is neither an id, such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, nor a digest of 32 characters.');
+  }
+  try {
+    const { tasks, next } = id ? { tasks: [await find(id)] } : await findByDigest(digest);
+    if (!tasks.length) return error('No file with this digest has been handed in.');
+    show(tasks);
+    field.value = '';
+    const found = tasks.length === 1 ? 'The ticket is on top of the list.' : `${count(tasks.length)} tickets are on top of the list.`;
+    tell(next ? `${found} There are more: these are the newest.` : found);
+  } catch (reason) {
+    error(reason instanceof Refusal ? reason.message : 'The server can’t be reached. Check the connection and try again.');
+  }
+}
+
+// ---- How far all is ----
+
+function overall() {
+  const ended = batch.filter(ticket => ticket.hasEnded);
+  const failed = batch.filter(hasFailed).length;
+  const cancelled = batch.filter(({ status }) => status === 'cancelled').length;
+  const size = batch.reduce((sum, ticket) => sum + ticket.size, 0);
+  const sent = batch.reduce((sum, ticket) => sum + ticket.size * ticket.sent, 0);
+  const words = [
+    `${count(ended.length - failed - cancelled)} of ${count(batch.length)} done`,
+    failed && `${count(failed)} failed`,
+    cancelled && `${count(cancelled)} cancelled`,
+    sent < size ? `${bytes(sent)} of ${bytes(size)} sent` : `${bytes(size)} sent`,
+  ].filter(Boolean).join(' · ');
+  // Sending is one half of the way, and having ended the other.
+  const way = ((size ? sent / size : 1) + ended.length / batch.length) / 2;
+  return { words, way };
+}
+
+const canRetry = ticket => ticket.canRetry && hasFailed(ticket);
+
+/** Shows each control only while it has a use. */
+function refresh() {
+  $('#tickets').hidden = !tickets.length;
+  $('#overall').hidden = batch.length < 2;
+  if (batch.length > 1) {
+    const { words, way } = overall();
+    $('#overall-words').textContent = words;
+    $('#overall progress').value = way;
+    $('#overall progress').hidden = $('#cancel-all').hidden = batch.every(ticket => ticket.hasEnded);
+  }
+  $('#retry-all').hidden = tickets.filter(canRetry).length < 2;
+  $('#save').hidden = !tickets.some(({ md5 }) => md5);
+  $('#list-compare').hidden = $('#save').hidden && !$('#list-text').value;
+  $('#clear').hidden = !tickets.some(ticket => ticket.hasEnded);
+  if (document.activeElement.hidden) $('#tickets-title').focus();
+  compareList();
+}
+
+function inform(ticket) {
+  if (!ticket || ticket.reported === ticket.status || !ticket.hasEnded) return;
+  ticket.reported = ticket.status;
+  const words = ticket.md5 ? `is done. Its MD5 is ${ticket.md5}.` : `${ticket.status}: ${ticket.error}`;
+  report(`${ticket.name} ${words}`, () => (batch.length > 1 ? overall().words : `${count(tickets.length)} tickets are on the list.`));
+}
+
+// ---- A list of digests ----
+
+function save() {
+  const lines = writeList(tickets.filter(({ md5 }) => md5));
+  const link = document.createElement('a');
+  // As text, it would be given the ending .txt.
+  link.href = URL.createObjectURL(new Blob([lines], { type: 'application/octet-stream' }));
+  link.download = 'MD5SUMS';
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+let list = new List('');
+
+async function readList(file) {
+  if (!file) return;
+  $('#list-text').value = await file.text();
+  takeList();
+}
+
+function takeList() {
+  list = new List($('#list-text').value);
+  compareList();
+}
+
+/** Gives each ticket that the list names the digest to be compared with. */
+function compareList() {
+  const text = $('#list-text').value.trim();
+  const result = { matches: 0, differs: 0, waits: 0 };
+  const found = new Set();
+  for (const ticket of list.size ? tickets : []) {
+    const { name, digest } = list.find(ticket.name);
+    if (!digest) continue;
+    found.add(name);
+    if (ticket.listed !== digest) ticket.set({ listed: digest, expected: digest });
+    result[{ true: 'matches', false: 'differs' }[ticket.matches] ?? 'waits'] += 1;
+  }
+  const words = [
+    `${count(result.matches)} ${result.matches === 1 ? 'ticket matches' : 'tickets match'}`,
+    result.differs && `${count(result.differs)} ${result.differs === 1 ? 'differs' : 'differ'}`,
+    result.waits && `${count(result.waits)} without a digest yet`,
+    list.size > found.size && `${count(list.size - found.size)} of the list without a ticket`,
+    list.unread && `${count(list.unread)} ${list.unread === 1 ? 'line is no line' : 'lines are no lines'} of md5sum`,
+  ].filter(Boolean).join(' · ');
+  const isWrong = text && !list.size;
+  const said = isWrong ? 'That is no list of md5sum. A line of one is a digest, two blanks and a file name.' : text && words;
+  if ($('#list-result').textContent !== said) $('#list-result').textContent = said;
+  $('#list-result').classList.toggle('error', Boolean(isWrong || result.differs));
+}
+
+// ---- The page ----
+
+let isKept = true;
+
+function keep() {
+  isKept = true;
+  history.save(tickets);
+}
+
+onChange(ticket => {
+  inform(ticket);
+  if (isKept) setTimeout(keep, 1000);
+  isKept = false;
+});
+addEventListener('pagehide', keep);
+addEventListener('beforeunload', event => {
+  if (tickets.some(({ id, hasEnded }) => !id && !hasEnded)) event.preventDefault(); // Their files would not be sent.
+});
+for (const name of ['away', 'back']) addEventListener(name, () => { $('#away').hidden = name === 'back'; });
+
+$('#origin').textContent = location.origin;
+$('#files').addEventListener('change', choose);
+$('#folder').addEventListener('change', choose);
+$('#lookup').addEventListener('submit', lookUp);
+$('#cancel-all').addEventListener('click', () => [...batch].forEach(ticket => ticket.cancel()));
+$('#retry-all').addEventListener('click', () => tickets.filter(canRetry).forEach(ticket => ticket.retry()));
+$('#save').addEventListener('click', save);
+$('#clear').addEventListener('click', () => {
+  history.clear();
+  clear();
+  tell('The list is cleared.');
+});
+$('#list-text').addEventListener('input', takeList);
+$('#list-file').addEventListener('change', ({ target }) => readList(target.files[0]));
+
+showTickets(refresh);
+restore(history.load());

@@ -1,7 +1,7 @@
 //! Black-box tests: the real program as real processes, over HTTP and its command line alone.
 //!
-//! How programs are started, asked and watched: `stack`, `program`, `client`, `outcomes`, `content`, `held`, `load`. What
-//! is promised: one file a subject.
+//! How programs are started, asked and watched: `stack`, `program`, `client`, `chromium`, `outcomes`, `content`, `held`,
+//! `load`. What is promised: one file a subject.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +11,7 @@
 
 #[macro_use]
 mod stack;
+mod chromium;
 mod client;
 mod content;
 mod held;
@@ -21,6 +22,7 @@ mod proxy;
 mod servers;
 
 mod architecture;
+mod browser;
 mod cli;
 mod crash;
 mod crowd;

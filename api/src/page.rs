@@ -12,8 +12,17 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 
 /// The page's addresses, and the file behind each.
-pub const FILES: [(&str, &str); 3] =
-    [("/", "index.html"), ("/app.js", "app.js"), ("/style.css", "style.css")];
+pub const FILES: [(&str, &str); 9] = [
+    ("/", "index.html"),
+    ("/style.css", "style.css"),
+    ("/app.js", "app.js"),
+    ("/api.js", "api.js"),
+    ("/digests.js", "digests.js"),
+    ("/history.js", "history.js"),
+    ("/list.js", "list.js"),
+    ("/news.js", "news.js"),
+    ("/tickets.js", "tickets.js"),
+];
 
 /// As for every response, but Swagger UI sets styles in its elements, and its page a base.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

@@ -1,0 +1,109 @@
+// Talking to the server: one function a call. Every error that comes out of here has words for the person at the page.
+
+const API = '/api/v1';
+
+/** The server's own refusal; what is thrown otherwise means that no answer came. */
+export class Refusal extends Error {
+  constructor(status, text, retryAfter) {
+    const problem = parsed(text);
+    super(problem?.detail || problem?.title || `The server answered ${status}, without a reason.`);
+    this.status = status;
+    this.code = problem?.code;
+    this.seconds = Number(retryAfter) || null;
+  }
+
+  /** Whether the same request may do better later. */
+  get mayPass() {
+    return [408, 429].includes(this.status) || this.status >= 500 || this.code === 'incomplete-upload';
+  }
+}
+
+export const pause = seconds => new Promise(done => setTimeout(done, seconds * 1000));
+
+function parsed(text) {
+  try { return JSON.parse(text); } catch { return null; }
+}
+
+async function ask(path, options) {
+  const response = await fetch(API + path, { cache: 'no-store', ...options });
+  const text = await response.text();
+  const answer = parsed(text);
+  if (!response.ok || !answer) throw new Refusal(response.status, text, response.headers.get('Retry-After'));
+  return answer;
+}
+
+/** The task; after `wait` seconds at the latest, even if it has not ended by then. */
+export const find = (id, wait = 0) => ask(`/md5/${id}?wait=${wait}`);
+
+/** `{tasks, next}`: the tasks with that digest, newest first; `next` if there are more. */
+export const findByDigest = digest => ask(`/md5?digest=${digest}`);
+
+export const cancel = id => ask(`/tasks/${id}`, { method: 'DELETE' });
+
+/**
+ * Hands a file in. XMLHttpRequest, because fetch tells no progress.
+ * @returns what was begun: a `task` to come, and `abort` to stop it.
+ */
+export function send(file, key, onProgress) {
+  const request = new XMLHttpRequest();
+  const task = new Promise((resolve, reject) => {
+    const form = new FormData();
+    form.append('file', file, file.name);
+    request.open('POST', `${API}/md5`);
+    request.setRequestHeader('Idempotency-Key', key);
+    request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
+    request.upload.onload = () => onProgress(1);
+    request.onload = () => {
+      const answer = parsed(request.responseText);
+      if (request.status < 300 && answer?.id) resolve(answer);
+      else reject(new Refusal(request.status, request.responseText, request.getResponseHeader('Retry-After')));
+    };
+    request.onerror = () => reject(new Error('The connection broke off each time. Check it, then try again.'));
+    request.onabort = () => reject(new Error('The upload was stopped.'));
+    request.send(form);
+  });
+  return { task, abort: () => request.abort() };
+}
+
+/**
+ * Follows a task by Server-Sent Events until it has ended, the stream breaks off or `isOver(told)`.
+ * @returns {Promise<boolean>} whether the stream has told anything.
+ */
+export function stream(id, onTask, isOver) {
+  return new Promise(resolve => {
+    const source = new EventSource(`${API}/tasks/${id}/events`);
+    let told = false;
+    const end = () => {
+      clearInterval(clock);
+      source.close(); // Left open, it would connect again for ever, also after the final event.
+      resolve(told);
+    };
+    const clock = setInterval(() => { if (isOver(told)) end(); }, 100);
+    source.onerror = end;
+    source.onmessage = ({ data }) => {
+      const task = parsed(data);
+      if (!task) return end();
+      told = true;
+      onTask(task);
+      if (task.finished) end();
+    };
+  });
+}
+
+let back = null;
+
+/** Waits until the server answers again: however many wait, it is asked by one. The page hears `away` and `back`. */
+export function untilReachable() {
+  back ??= (async () => {
+    dispatchEvent(new Event('away'));
+    for (let seconds = 0.5; ; seconds = Math.min(seconds * 2, 8)) {
+      await Promise.race([pause(seconds), new Promise(done => addEventListener('online', done, { once: true }))]);
+      try {
+        if ((await fetch('/healthz', { cache: 'no-store', signal: AbortSignal.timeout(5000) })).ok) break;
+      } catch { /* Not yet. */ }
+    }
+    back = null;
+    dispatchEvent(new Event('back'));
+  })();
+  return back;
+}

@@ -1,0 +1,319 @@
+//! The page and Swagger UI, in a browser: what a person sees, hears and takes home.
+
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::chromium::Browser;
+use crate::content::{md5sum, noise};
+use crate::program::output;
+use crate::stack::Stack;
+
+/// Nothing of the page waits any more, and so many tickets have digests.
+fn done(count: usize) -> String {
+    format!("document.querySelectorAll('#list > [data-state=done]').length === {count}")
+}
+
+on_both_stacks!(files_that_are_handed_in_together_get_tickets_and_their_digests, |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+    let noise = noise(5, 300_000);
+
+    browser.choose("#files", &[("a.txt", b"abc"), ("empty", b""), ("noise.bin", &noise)]).await;
+
+    browser.until(&done(3)).await;
+    assert_eq!(browser.texts("#list h3").await, ["a.txt", "empty", "noise.bin"]);
+    let digests = [b"abc", &b""[..], &noise].map(md5sum);
+    assert_eq!(browser.texts("#list .digest code").await, digests);
+    for (id, digest) in browser.texts("#list .id code").await.iter().zip(&digests) {
+        assert_eq!(stack.task(id).await["result"]["md5"], **digest);
+    }
+    assert_eq!(browser.text("#overall-words").await, "3 of 3 done · 300 kB sent");
+    browser.close().await;
+});
+
+on_embedded!(a_thousand_files_are_handed_in_without_a_thousand_things_to_see, [], |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+    let names: Vec<String> = (0..1000).map(|number| format!("{number:04}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, name.as_bytes())).collect();
+
+    browser.choose("#files", &files).await;
+
+    browser
+        .until("document.querySelector('#overall-words').textContent.startsWith('1,000 of 1,000 done')")
+        .await;
+    assert_eq!(browser.texts("#list h3").await, names[..50]);
+    assert_eq!(browser.text("#more").await, "Show more (950 are not shown)");
+    browser.click("#more").await;
+    assert_eq!(browser.texts("#list h3").await, names[..150]);
+    browser.click("#save").await;
+    assert_eq!(browser.download("MD5SUMS").await.lines().count(), 1000);
+    browser.close().await;
+});
+
+on_embedded!(a_digest_is_compared_with_the_one_that_is_expected, [], |stack| async move {
+    let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
+    let digest = md5sum(b"abc");
+    browser.click(".compare summary").await;
+
+    for right in [digest.clone(), format!("  {} ", digest.to_uppercase()), format!("{digest}  a.txt")] {
+        browser.fill(".expected", &right).await;
+        assert_eq!(browser.text(".verdict").await, "✓ It matches the expected digest.");
+    }
+    let wrong = md5sum(b"abd");
+    browser.fill(".expected", &wrong).await;
+    browser.until(&says(".verdict", &format!("✗ It differs from the expected digest, {wrong}."))).await;
+    browser.fill(".expected", "abc").await;
+    assert!(browser.text(".compare .error").await.starts_with("That is no MD5 digest."));
+    browser.until(&says(".verdict", "")).await;
+    browser.close().await;
+});
+
+on_embedded!(tickets_are_compared_with_a_list_of_md5sum, [], |stack| async move {
+    let browser = with_files(&stack, &[("a.txt", b"abc"), ("b.txt", b"b"), (r"back\slash", b"c")]).await;
+    let lines = [
+        format!("{}  ./a.txt", md5sum(b"abc")),
+        format!("{} *sub/b.txt", md5sum(b"other")),
+        format!(r"\{}  back\\slash", md5sum(b"c")),
+        format!("{}  elsewhere", md5sum(b"abc")),
+        "nonsense".to_owned(),
+    ];
+
+    browser.click("#list-compare summary").await;
+    browser.choose("#list-file", &[("MD5SUMS", lines.join("\n").as_bytes())]).await;
+
+    let result = "2 tickets match · 1 differs · 1 of the list without a ticket · 1 line is no line of md5sum";
+    browser.until(&says("#list-result", result)).await;
+    browser.until("document.querySelectorAll('[data-matches=true]').length === 2").await;
+    browser.until("document.querySelectorAll('[data-matches=false]').length === 1").await;
+    browser.close().await;
+});
+
+on_embedded!(what_was_handed_in_elsewhere_is_found_by_its_id, [], |stack| async move {
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    let browser = Browser::open(&stack, "/").await;
+
+    browser.fill("#id", &format!(" {} ", id.to_uppercase())).await;
+    browser.click("#lookup button").await;
+
+    browser.until(&done(1)).await;
+    assert_eq!(browser.texts("#list .id code").await, [id]);
+    assert_eq!(browser.texts("#list .digest code").await, [md5sum(b"abc")]);
+    browser.close().await;
+});
+
+on_both_stacks!(what_was_handed_in_elsewhere_is_found_by_its_digest, |stack| async move {
+    let ids = [stack.put("abc").await, stack.put("abc").await];
+    for id in &ids {
+        stack.until(id, "succeeded").await;
+    }
+    let browser = Browser::open(&stack, "/").await;
+
+    browser.fill("#id", &md5sum(b"abd")).await;
+    browser.click("#lookup button").await;
+    browser.until(&says("#lookup-error", "No file with this digest has been handed in.")).await;
+    browser.fill("#id", &md5sum(b"abc").to_uppercase()).await;
+    browser.click("#lookup button").await;
+
+    browser.until(&done(2)).await;
+    let [first, second] = ids;
+    assert_eq!(browser.texts("#list .id code").await, [second, first]);
+    browser.close().await;
+});
+
+on_embedded!(what_is_wrong_is_said_in_words, [("MAX_UPLOAD", "10")], |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+
+    browser.choose("#files", &[("too-large", &[0; 11])]).await;
+    assert!(
+        browser.text("#list p.error").await.contains("10 bytes"),
+        "{:?}",
+        browser.texts("#list p.error").await
+    );
+    browser.until("document.querySelector('#list > [data-state=failed] .retry').hidden").await;
+
+    browser.fill("#id", "nonsense").await;
+    browser.click("#lookup button").await;
+    browser
+        .until("document.querySelector('#lookup-error').textContent.startsWith('That is neither an id')")
+        .await;
+
+    let unknown = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
+    let answer = stack.get(&format!("/api/v1/md5/{unknown}")).await.problem(404, "task-not-found");
+    let words = answer["detail"].as_str().or(answer["title"].as_str()).unwrap();
+    browser.fill("#id", unknown).await;
+    browser.click("#lookup button").await;
+    browser.until(&says("#lookup-error", words)).await;
+    browser.close().await;
+});
+
+on_embedded!(
+    tickets_are_still_there_after_a_reload_until_they_are_cleared,
+    [("WORKERS", "1")],
+    |stack| async move {
+        let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
+        let held = stack.hold_worker().await;
+        browser.choose("#files", &[("b.txt", b"b")]).await;
+        browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
+        let before = browser.texts("#list code").await;
+
+        browser.reload().await;
+
+        browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
+        assert_eq!(browser.texts("#list h3").await, ["b.txt", "a.txt"]);
+        assert_eq!(browser.texts("#list code").await, before);
+        // What had not ended is followed again, and the list's end is not its end.
+        browser.click("#clear").await;
+        browser.until("document.querySelectorAll('#list > li').length === 1").await;
+        held.release();
+        browser.until(&done(1)).await;
+        assert_eq!(browser.texts("#list .digest code").await, [md5sum(b"b")]);
+        browser.click("#clear").await;
+        browser.reload().await;
+        assert_eq!(browser.texts("#list h3").await, [""; 0]);
+        browser.close().await;
+    }
+);
+
+on_embedded!(a_task_is_cancelled_from_the_page, [("WORKERS", "1")], |stack| async move {
+    let held = stack.hold_worker().await;
+    let browser = Browser::open(&stack, "/").await;
+    browser.choose("#files", &[("a.txt", b"abc")]).await;
+    let id = browser.text("#list .id code").await;
+
+    browser.click("#list .cancel").await;
+
+    browser.until(&says("#list .state", "Cancelled")).await;
+    assert_eq!(stack.task(&id).await["status"], "cancelled");
+    held.release();
+    browser.close().await;
+});
+
+on_embedded!(the_saved_list_is_one_that_md5sum_accepts, [], |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+    let folder = browser.choose("#files", &[("a b.txt", b"abc"), (r"back\slash", b"b"), ("ünï", b"")]).await;
+    browser.until(&done(3)).await;
+
+    browser.click("#save").await;
+
+    fs::write(folder.join("MD5SUMS"), browser.download("MD5SUMS").await).unwrap();
+    let mut md5sum = Command::new("md5sum");
+    md5sum.args(["--check", "--strict", "--quiet", "MD5SUMS"]).current_dir(&folder);
+    let checked = output(md5sum).await;
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert_eq!(fs::read_to_string(folder.join("MD5SUMS")).unwrap().lines().count(), 3);
+    browser.close().await;
+});
+
+on_embedded!(the_page_outlives_a_restart_of_the_server, [("WORKERS", "1")], |stack| async move {
+    let held = stack.hold_worker().await;
+    let browser = Browser::open(&stack, "/").await;
+    browser.choose("#files", &[("a.txt", b"abc")]).await;
+    browser.text("#list .id code").await;
+
+    stack.kill();
+    held.restore();
+    browser.until("!document.querySelector('#away').hidden").await;
+    browser.choose("#files", &[("b.txt", b"b")]).await;
+    stack.start().await;
+
+    browser.until(&done(2)).await;
+    browser.until("document.querySelector('#away').hidden").await;
+    assert_eq!(browser.texts("#list .digest code").await, [md5sum(b"b"), md5sum(b"abc")]);
+    browser.close().await;
+});
+
+on_embedded!(news_is_told_to_those_who_listen, [], |stack| async move {
+    let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
+
+    browser.until(&says("#news", &format!("a.txt is done. Its MD5 is {}.", md5sum(b"abc")))).await;
+    browser.close().await;
+});
+
+on_embedded!(everyone_can_use_the_page, [("MAX_UPLOAD", "64MiB"), ("WORKERS", "1")], |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+    browser.assert_accessible("empty").await;
+
+    browser.choose("#files", &[("a.txt", b"abc"), ("b.txt", b"b"), ("large", &noise(3, 65 << 20))]).await;
+    browser.until(&done(2)).await;
+    browser.until("document.querySelectorAll('#list > [data-state=failed]').length === 1").await;
+    browser.fill("#id", "nonsense").await;
+    browser.click("#lookup button").await;
+    for summary in ["#list-compare summary", ".compare summary", "li + li .compare summary"] {
+        browser.click(summary).await;
+    }
+    browser.fill(".expected", &md5sum(b"abc")).await;
+    browser.fill("li + li .expected", &md5sum(b"abc")).await;
+    browser.fill("#list-text", "nonsense").await;
+    browser.assert_accessible("with results and errors").await;
+
+    let held = stack.hold_worker().await;
+    browser.choose("#files", &[("c.txt", b"c"), ("d.txt", b"d")]).await;
+    browser
+        .until("document.querySelectorAll('#list > [data-state=waiting] .id:not([hidden])').length === 2")
+        .await;
+    browser.assert_accessible("busy").await;
+    held.release();
+    browser.until(&done(4)).await;
+    browser.close().await;
+});
+
+on_embedded!(the_keyboard_is_enough, [], |stack| async move {
+    let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
+    let reachable = "Array.from(document.querySelectorAll('a, button, input, summary, textarea'))
+        .filter(one => one.checkVisibility())";
+    let count = browser.value(&format!("{reachable}.length")).await.as_u64().unwrap();
+
+    browser.value("document.activeElement.blur()").await;
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        press(&browser, "Tab").await;
+        let at = browser.value(&format!("{reachable}.indexOf(document.activeElement)")).await;
+        let outline = "getComputedStyle(document.activeElement.closest('label') ?? document.activeElement).outlineStyle";
+        assert_eq!(browser.value(outline).await, "solid", "the focus is seen");
+        seen.push(at.as_u64().unwrap());
+    }
+
+    assert_eq!(seen, (0..count).collect::<Vec<_>>());
+    browser.close().await;
+});
+
+on_embedded!(a_file_is_handed_in_from_the_docs, [], |stack| async move {
+    let browser = Browser::open(&stack, "/docs").await;
+    let operation = ".opblock-post:has([data-path=\"/api/v1/md5\"])";
+
+    browser.click(&format!("{operation} .opblock-summary-control")).await;
+    browser.choose(&format!("{operation} input[type=file]"), &[("a.txt", b"abc")]).await;
+    // What else it fills in by itself are digests of these three letters.
+    browser.fill(&format!("{operation} [data-property-name=md5] input[type=text]"), &md5sum(b"abc")).await;
+    browser.click(&format!("{operation} .execute")).await;
+
+    let status = browser.text(&format!("{operation} .live-responses-table tbody .response-col_status")).await;
+    assert!(status.starts_with("202"), "{status}");
+    let tasks = stack.tasks("limit=10").await;
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0]["input"]["filename"], "a.txt");
+    browser.close().await;
+});
+
+/// The page after these files were handed in and are done.
+async fn with_files(stack: &Arc<Stack>, files: &[(&str, &[u8])]) -> Browser {
+    let browser = Browser::open(stack, "/").await;
+    browser.choose("#files", files).await;
+    browser.until(&done(files.len())).await;
+    browser
+}
+
+/// Whether the first element of a selector has exactly this text.
+fn says(selector: &str, text: &str) -> String {
+    format!("document.querySelector('{selector}').textContent === {}", Value::from(text))
+}
+
+async fn press(browser: &Browser, key: &str) {
+    for event in ["keyDown", "keyUp"] {
+        let parameters = json!({"type": event, "key": key, "code": key, "windowsVirtualKeyCode": 9});
+        browser.cdp("Input.dispatchKeyEvent", parameters).await;
+    }
+}
