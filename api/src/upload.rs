@@ -54,7 +54,7 @@ pub async fn from_form<'a>(
         }
         let value = read_field(&mut form).await?;
         if part.name == b"md5" {
-            expected = expected::agreed(expected, Some(expected::of_field(&value)?))?;
+            expected = expected::agreed(expected, expected::of_field(&value)?)?;
         }
     }
     let upload = upload.ok_or(Code::MissingFile)?;

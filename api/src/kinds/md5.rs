@@ -67,8 +67,8 @@ pub struct UploadForm {
     /// Any file, of any size
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,
-    /// The digest that you expect, in hex; the result tells whether it matches
-    #[schema(pattern = "^[0-9A-Fa-f]{32}$", nullable = false)]
+    /// The digest that you expect, in hex, or nothing; the result tells whether it matches
+    #[schema(pattern = "^([0-9A-Fa-f]{32})?$", example = "", nullable = false)]
     md5: Option<String>,
 }
 
