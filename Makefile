@@ -39,7 +39,8 @@ logs: ## Follow the containers' logs
 
 scale: ## Change the number of containers: make scale worker=4 api=2
 	@[ -n "$(worker)$(api)" ] || { echo 'say how many: make scale worker=4 api=2' >&2; exit 2; }
-	$(COMPOSE) scale --no-deps $(if $(worker),worker=$(worker)) $(if $(api),api=$(api))
+	$(COMPOSE) up --detach --wait --no-deps --no-recreate \
+		$(if $(worker),--scale worker=$(worker) worker) $(if $(api),--scale api=$(api) api)
 
 migrate: ## Bring the containers' database up to date, with the program as it is now
 	$(COMPOSE) run --rm --build migrate

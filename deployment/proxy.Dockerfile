@@ -4,6 +4,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends haproxy \
     && rm -rf /var/lib/apt/lists/*
 COPY deployment/haproxy.cfg /etc/haproxy/haproxy.cfg
+COPY deployment/problems /etc/haproxy/problems
 USER haproxy
 EXPOSE 9000 8000 8301
 # Finish what is under way; SIGTERM would cut it.
