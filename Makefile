@@ -46,6 +46,7 @@ migrate: ## Bring the containers' database up to date, with the program as it is
 	$(COMPOSE) run --rm --build migrate
 
 outcomes: ## Print the containers' outcome log, whether or not they run
+	@$(COMPOSE) build --quiet tools >/dev/null
 	@$(COMPOSE) run --rm --no-deps -T tools sh -c 'test ! -e logs/outcomes.log || cat logs/outcomes.log'
 
 test-compose: ## Kill every container under load, back up and restore (needs a running docker; minutes)
