@@ -1,9 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint chaos clean
+.PHONY: help run test test-on-servers lint chaos clean compose-up serve down logs scale migrate outcomes test-compose
 SHELL := /bin/bash -o pipefail
+COMPOSE := cd deployment && docker compose --profile tools
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Run the whole service in one process, on http://127.0.0.1:9000
 	cargo run --release
@@ -24,5 +25,33 @@ lint: ## Check the format and clippy's advice
 chaos: ## Kill the service under load 200 times, on each stack (minutes)
 	COATCHECK_KILLS=200 tests/servers cargo test --release --package coatcheck --test black_box -- crash --nocapture
 
-clean: ## Remove what was built
+compose-up: ## Start the whole service in containers, on http://127.0.0.1:9000, and wait until it is healthy
+	$(COMPOSE) build
+	cd deployment && docker compose up --detach --wait
+
+serve: compose-up ## The same
+
+down: ## Stop the containers; what they keep is kept
+	$(COMPOSE) down --remove-orphans
+
+logs: ## Follow the containers' logs
+	$(COMPOSE) logs --follow --tail=100
+
+scale: ## Change the number of containers: make scale worker=4 api=2
+	@[ -n "$(worker)$(api)" ] || { echo 'say how many: make scale worker=4 api=2' >&2; exit 2; }
+	$(COMPOSE) up --detach --wait --no-deps --no-recreate \
+		$(if $(worker),--scale worker=$(worker) worker) $(if $(api),--scale api=$(api) api)
+
+migrate: ## Bring the containers' database up to date, with the program as it is now
+	$(COMPOSE) run --rm --build migrate
+
+outcomes: ## Print the containers' outcome log, whether or not they run
+	@$(COMPOSE) build --quiet tools >/dev/null
+	@$(COMPOSE) run --rm --no-deps -T tools sh -c 'test ! -e logs/outcomes.log || cat logs/outcomes.log'
+
+test-compose: ## Kill every container under load, back up and restore (needs a running docker; minutes)
+	tests/compose/run
+
+clean: ## Remove what was built, and the containers with all that they keep
 	cargo clean
+	if docker info >/dev/null 2>&1; then $(COMPOSE) down --remove-orphans --volumes --rmi local; fi

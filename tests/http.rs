@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use reqwest::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 on_both_stacks!(an_unknown_address_is_told_as_such, |stack| async move {
     for path in [
@@ -113,5 +115,26 @@ on_both_stacks!(no_refusal_tells_what_is_inside, |stack| async move {
         let inner =
             ["panic", "SELECT", "sqlite", "diesel", "/rustc", ".rs", stack.folder().to_str().unwrap()];
         assert!(inner.iter().all(|word| !text.contains(word)), "{path}: {text}");
+    }
+});
+
+on_both_stacks!(a_client_of_http_1_0_ends_nobody_elses_connection, |stack| async move {
+    let ask = async |requests: &str| {
+        let mut connection = TcpStream::connect(stack.address()).await.unwrap();
+        connection.write_all(requests.as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        connection.read_to_string(&mut answers).await.unwrap();
+        answers
+    };
+    let twice = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+    // Enough of each that all of the server's threads have met both.
+    for _ in 0..100 {
+        ask("GET /healthz HTTP/1.0\r\n\r\n").await;
+    }
+    for _ in 0..100 {
+        let answers = ask(twice).await;
+
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     }
 });

@@ -1,5 +1,9 @@
 //! What an operator's Prometheus is told.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
 use crate::program::eventually;
 
 on_both_stacks!(metrics_tell_what_happens_to_promises, |stack| async move {
@@ -25,3 +29,25 @@ on_both_stacks!(metrics_tell_what_happens_to_promises, |stack| async move {
         assert!(told.contains(line), "{line} in {told}");
     }
 });
+
+#[test]
+fn operators_are_told_what_to_do_about_each_metric() {
+    let metrics = metrics_named_in("task-data/src/metrics.rs");
+
+    assert!(metrics.len() > 15, "{metrics:?}");
+    assert_eq!(metrics.difference(&metrics_named_in("OPERATIONS.md")).count(), 0);
+    // A histogram has its name in three parts.
+    let alerts = metrics_named_in("deployment/alerts.yml");
+    let unknown = alerts.iter().find(|name| !metrics.contains(name.trim_end_matches("_bucket")));
+    assert_eq!(unknown, None, "an alert on what nobody tells");
+}
+
+/// Every `coatcheck_…` in one of our files.
+fn metrics_named_in(path: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let text = fs::read_to_string(&path).unwrap();
+    text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
+        .filter(|word| word.len() > "coatcheck_".len() && word.starts_with("coatcheck_"))
+        .map(str::to_owned)
+        .collect()
+}

@@ -47,6 +47,8 @@ on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| asy
         match line {
             // This program, and this test.
             "cargo run --release" | "make test" => {}
+            // In containers: `make test-compose` runs both.
+            "make compose-up" | "make scale worker=4 api=2" => {}
             // The addresses of servers: a stack's own here.
             names if names.starts_with("export ") => {
                 for name in ["DATABASE_URL=postgres://", "AMQP_URL=amqp://", "REDIS_URL=redis://"] {

@@ -82,7 +82,7 @@ pub async fn on<F: Future<Output = ()>>(stack: Stack, test: impl FnOnce(Arc<Stac
     let outcome = AssertUnwindSafe(test(stack.clone())).catch_unwind().await;
     stack.programs().clear();
     if let Err(failure) = outcome {
-        for process in 0..stack.roles.len() {
+        for process in 0..stack.processes() {
             let folder = stack.process_folder(process);
             println!("{}: {}", folder.display(), fs::read_to_string(stderr_of(&folder)).unwrap_or_default());
         }
@@ -148,8 +148,13 @@ impl Stack {
         Program::start(command, &folder)
     }
 
+    /// How many processes it has.
+    pub fn processes(&self) -> usize {
+        self.roles.len()
+    }
+
     /// Where one process writes what it has to say.
-    fn process_folder(&self, process: usize) -> PathBuf {
+    pub fn process_folder(&self, process: usize) -> PathBuf {
         self.folder().join(format!("process-{process}"))
     }
 

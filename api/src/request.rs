@@ -9,8 +9,8 @@ use std::time::Instant;
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
 use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
@@ -87,6 +87,9 @@ pub async fn answer(
     });
     answered.instrument(span).await.map(|mut response| {
         dress(response.headers_mut(), id);
+        // actix makes responses of used heads, with the version that they had: after an answer in HTTP/1.0, as load balancers ask for
+        // when they look at our health, others would say by it that they end their connections. It is set again on the way out.
+        response.response_mut().head_mut().version = Version::HTTP_11;
         if let Some(connection) = connection {
             connection.note(response.response().head());
         }

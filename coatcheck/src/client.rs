@@ -29,6 +29,8 @@ mod upload;
 const WAIT: Duration = Duration::from_secs(30);
 /// A request on whose connection nothing moves for this long is given up. Longer than [`WAIT`].
 const SILENCE: Duration = Duration::from_secs(90);
+/// What is asked once must be answered in this time.
+const LOOK: Duration = Duration::from_secs(4);
 /// Polls of a server that doesn't wait come no faster than this.
 const POLL_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 
@@ -171,6 +173,19 @@ impl Client {
         Ok(self.read(&url).await?.0)
     }
 
+    /// What the server says at an address of its own such as `/readyz`, asked once: its status and its words.
+    ///
+    /// # Errors
+    /// [`ClientError::Lost`] when it doesn't answer.
+    pub async fn look(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
+        let lost = |source| self.lost(source);
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        let response = self.http.get(url).timeout(LOOK).send().await.map_err(lost)?;
+        let status = response.status();
+        Ok((status, response.text().await.map_err(lost)?))
+    }
+
     /// Waits, however long it takes, until the task has ended, and gives the digest: 32 hex digits.
     ///
     /// # Errors
@@ -216,6 +231,10 @@ impl Client {
         ClientError::Foreign { server: self.name.clone(), status }
     }
 
+    fn lost(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Lost { server: self.name.clone(), source: source.without_url() }
+    }
+
     /// A task, as text and as value.
     async fn read(&self, url: &Url) -> Result<(String, Value), ClientError> {
         let nothing_sent = AtomicU64::new(0);
@@ -256,10 +275,7 @@ impl Client {
 
     /// Sends a request and reads the whole answer; `sent` tells whether an upload still moves.
     async fn answer(&self, request: RequestBuilder, sent: &AtomicU64) -> Result<String, ClientError> {
-        let lost = |source: reqwest::Error| ClientError::Lost {
-            server: self.name.clone(),
-            source: source.without_url(),
-        };
+        let lost = |source| self.lost(source);
         let mut exchange = pin!(async {
             let response = request.send().await.map_err(lost)?;
             let (status, retry_after) = (response.status(), retry_after(&response));

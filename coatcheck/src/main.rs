@@ -41,6 +41,7 @@ enum Command {
     Migrate(cmd::migrate::MigrateArgs),
     Api(api::ApiArgs),
     Worker(worker::WorkerArgs),
+    Healthcheck(cmd::healthcheck::HealthcheckArgs),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +59,7 @@ async fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
         Some(Command::Api(args)) => api::run(args).await,
         Some(Command::Worker(args)) => worker::run(args).await,
+        Some(Command::Healthcheck(args)) => cmd::healthcheck::run(args).await,
     }
 }
 

@@ -292,6 +292,7 @@ impl Life {
     pub async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
         let outcome = self.stack.store.cancel(id, self.settings.rules()).await?;
         if let Cancel::Accepted(task) = &outcome {
+            debug!(task.id = %id, "task {id} is to be cancelled, it is {} now", task.status.name());
             self.moved(&[(id, task.status)]).await;
         }
         Ok(outcome)
@@ -365,6 +366,9 @@ impl Life {
     pub async fn hand_back(&self, returns: Vec<HandBack>) -> Result<(), StoreError> {
         metrics::retried(returns.iter().filter(|back| back.charge.is_some()).count());
         let moved = self.stack.store.hand_back(returns, self.settings.rules()).await?;
+        for (id, status) in &moved {
+            debug!(task.id = %id, "task {id} was handed back, it is {} now", status.name());
+        }
         self.moved(&moved).await;
         Ok(())
     }

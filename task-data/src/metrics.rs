@@ -16,6 +16,7 @@ const RETRIED: &str = "coatcheck_tasks_retried_total";
 const LOST: &str = "coatcheck_tasks_lost_total";
 const STALE: &str = "coatcheck_stale_completions_total";
 const LEASES_LOST: &str = "coatcheck_leases_lost_total";
+const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
 const HASHED: &str = "coatcheck_hashed_bytes_total";
 const LOG_LINES: &str = "coatcheck_log_lines_total";
 const LOG_FOREIGN: &str = "coatcheck_log_foreign_lines_total";
@@ -43,6 +44,7 @@ pub(crate) fn describe() {
     describe_counter!(LOST, "Tasks taken back from workers that were lost, by where they went");
     describe_counter!(STALE, "Results that came too late: another attempt had the task");
     describe_counter!(LEASES_LOST, "Leases that this worker has lost");
+    describe_gauge!(LEASE_AGE, Unit::Seconds, "Since the database last confirmed this worker's lease");
     describe_counter!(HASHED, Unit::Bytes, "Bytes hashed");
     describe_counter!(LOG_LINES, "Lines written to the outcome log");
     describe_counter!(LOG_FOREIGN, "Lines of others met in the outcome log");
@@ -84,6 +86,11 @@ pub(crate) fn stale_completion() {
 /// A worker's lease is gone.
 pub fn lease_lost() {
     counter!(LEASES_LOST).increment(1);
+}
+
+/// The database last confirmed a worker's lease so long ago.
+pub fn lease_age(age: Duration) {
+    gauge!(LEASE_AGE).set(age.as_secs_f64());
 }
 
 /// So many bytes were hashed.

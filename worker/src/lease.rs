@@ -16,11 +16,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+/// How often it is told how old the lease's last confirmation is.
+const TELL_AGE: Duration = Duration::from_secs(1);
+
 /// The lease of this process, and what it holds under it.
 pub struct Lease {
     life: Arc<Life>,
     worker: watch::Sender<Option<WorkerId>>,
     doubted: Notify,
+    /// When the database last confirmed the lease; before the first time, when this process began to want one.
+    confirmed: Mutex<Instant>,
     held: Mutex<HashMap<TaskId, (i64, CancellationToken)>>,
 }
 
@@ -30,6 +35,7 @@ impl Lease {
             life,
             worker: watch::Sender::new(None),
             doubted: Notify::new(),
+            confirmed: Mutex::new(Instant::now()),
             held: Mutex::default(),
         })
     }
@@ -75,6 +81,7 @@ impl Lease {
             loop {
                 let worker = WorkerId::random();
                 self.life.begin_lease(worker, &name).await;
+                self.confirm(Instant::now());
                 self.worker.send_replace(Some(worker));
                 self.extend(worker).await;
                 self.worker.send_replace(None);
@@ -83,7 +90,10 @@ impl Lease {
                 warn!(%worker, "worker {worker} has lost its lease; its tasks are dropped");
             }
         };
+        // On its own, so that it goes on being told if the lease is stuck.
+        let telling = tokio::spawn(self.clone().tell_age());
         end.run_until_cancelled(leases).await;
+        telling.abort();
         let worker = *self.worker.borrow();
         if let Some(worker) = worker
             && let Err(error) = self.life.end_lease(worker).await
@@ -107,6 +117,7 @@ impl Lease {
             match timeout_at(safe_until, self.life.beat(worker)).await {
                 Ok(Ok(Some(held))) => {
                     safe_until = asked + safe;
+                    self.confirm(asked);
                     // Also those who doubted it see that it holds.
                     self.worker.send_replace(Some(worker));
                     self.attend(held).await;
@@ -118,6 +129,17 @@ impl Lease {
             if Instant::now() >= safe_until {
                 return;
             }
+        }
+    }
+
+    fn confirm(&self, at: Instant) {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    async fn tell_age(self: Arc<Self>) {
+        loop {
+            metrics::lease_age(self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
+            sleep(TELL_AGE).await;
         }
     }
 

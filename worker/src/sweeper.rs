@@ -6,7 +6,7 @@ use std::time::Duration;
 use task_data::life::Life;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// How often the queue's messages are counted against the rows, all of which have to be read for it.
 const LOOK_FOR_LOST: Duration = Duration::from_secs(5);
@@ -19,14 +19,23 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) {
     let orphans_every = LOOK_FOR_ORPHANS.min(settings.orphan_seconds / 60);
     let mut orphans_at = Instant::now();
     let mut lost_at = Instant::now() + LOOK_FOR_LOST;
+    let mut is_well = true;
     let mut sweep = interval(settings.sweep_seconds);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(sweep.tick()).await.is_some() {
-        if let Err(error) = life.sweep().await {
-            warn!(%error, "the sweep could not read or write the rows; the next one goes on");
+        match life.sweep().await {
+            Ok(()) => is_well = true,
+            // Said once, not each second for as long as the database is away.
+            Err(error) if is_well => {
+                warn!(%error, cause = ?error, "the sweep could not read or write the rows; the next one goes on");
+                is_well = false;
+            }
+            Err(error) => debug!(%error, "the sweep still could not read or write the rows"),
         }
         if Instant::now() >= lost_at {
-            if let Err(error) = life.publish_lost().await {
+            if let Err(error) = life.publish_lost().await
+                && is_well
+            {
                 warn!(%error, "the sweep could not look for lost messages; the next one goes on");
             }
             lost_at = Instant::now() + LOOK_FOR_LOST;

@@ -1,5 +1,6 @@
 //! One file a command.
 
 pub mod get;
+pub mod healthcheck;
 pub mod migrate;
 pub mod put;

@@ -103,10 +103,13 @@ pub(super) async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends:
     let mut is_mine = Vec::with_capacity(ends.len());
     for End { completion, kind, age, .. } in &ends {
         let mine = ended.contains(&completion.id) || has_ended_so(&stack, completion).await;
-        match (mine, &completion.outcome) {
-            (false, _) => metrics::stale_completion(),
-            (true, Ok(_)) => metrics::ended(*kind, Status::Succeeded, *age),
-            (true, Err(_)) => metrics::ended(*kind, Status::Failed, *age),
+        if mine {
+            let Completion { id, attempt, outcome } = completion;
+            let status = if outcome.is_ok() { Status::Succeeded } else { Status::Failed };
+            metrics::ended(*kind, status, *age);
+            debug!(task.id = %id, attempt, "task {id} {}, attempt {attempt}", status.name());
+        } else {
+            metrics::stale_completion();
         }
         is_mine.push(mine);
     }

@@ -1,0 +1,40 @@
+//! Rolling upgrades: the next version's migration runs while this version works, so it may only add what this one needs not
+//! know. This is what such a migration does, before there is a next version to do it.
+
+use std::sync::Arc;
+
+use crate::stack::Stack;
+
+/// Adds to each table, as the next version may, and says that it was done.
+const NEXT: &str = "ALTER TABLE tasks ADD COLUMN later text; \
+                    ALTER TABLE workers ADD COLUMN later bigint NOT NULL DEFAULT 0; \
+                    ALTER TABLE log_head ADD COLUMN later text; \
+                    CREATE TABLE later (id uuid PRIMARY KEY); \
+                    INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')";
+
+on_distributed!(a_process_works_on_over_the_next_schema, [], |stack| async move {
+    keeps_a_promise(&stack).await;
+
+    stack.sql(NEXT);
+
+    keeps_a_promise(&stack).await;
+    stack.each_task_has_one_line(&[]).await;
+});
+
+on_distributed!(a_process_that_is_rolled_back_starts_over_the_next_schema, [], |stack| async move {
+    stack.sql(NEXT);
+    stack.kill();
+
+    stack.start().await;
+
+    keeps_a_promise(&stack).await;
+    assert_eq!(stack.sql("SELECT count(*) FROM __diesel_schema_migrations WHERE version = '9999'"), "1");
+});
+
+/// By way of a row and by way of a blob.
+async fn keeps_a_promise(stack: &Arc<Stack>) {
+    for content in ["abc".to_owned(), "abc".repeat(100_000)] {
+        let id = stack.put(content).await;
+        stack.until(&id, "succeeded").await;
+    }
+}
