@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use reqwest::Method;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -65,16 +66,8 @@ on_both_stacks!(it_tells_that_it_is_alive_and_ready, |stack| async move {
 
     assert_eq!((alive.status, ready.status), (200, 200));
     alive.json();
-    insta::allow_duplicates! {
-    insta::assert_json_snapshot!(ready.json(), @r#"
-    {
-      "blobs": "ok",
-      "database": "ok",
-      "queue": "ok",
-      "status": "ready"
-    }
-    "#);
-    }
+    let parts = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok"});
+    assert_eq!(ready.json(), parts);
 });
 
 on_both_stacks!(a_head_request_is_a_get_without_a_body, |stack| async move {
