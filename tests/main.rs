@@ -34,6 +34,8 @@ mod memory;
 mod metrics;
 mod processes;
 mod promises;
+mod records;
+mod records_read;
 mod refusals;
 mod repeats;
 mod servers_away;
