@@ -43,6 +43,9 @@ on_both_stacks!(the_docs_describe_this_server, |stack| async move {
         ("/api/v1/md5/{id}", &["get", "put"]),
         ("/api/v1/tasks", &["get"]),
         ("/api/v1/tasks/{id}", &["get", "delete"]),
+        ("/api/data", &["get", "post"]),
+        ("/api/data/bulk", &["post"]),
+        ("/api/data/stats", &["get"]),
         ("/healthz", &["get"]),
         ("/readyz", &["get"]),
     ] {
