@@ -7,7 +7,9 @@ use tokio::net::TcpStream;
 
 use crate::client::{Answer, ask};
 use crate::program::eventually;
-use crate::stack::Stack;
+use crate::proxy::Proxy;
+use crate::servers::servers;
+use crate::stack::{Stack, on};
 
 const TEXT: &str = "text/plain";
 const NDJSON: &str = "application/x-ndjson";
@@ -251,6 +253,36 @@ on_both_stacks!(of_lines_that_are_cut_short_the_whole_ones_are_kept, |stack| asy
     );
     assert_eq!(stack.lines().await, ["1.1.1.1 GET /a 200", "1.1.1.1 GET /b 200"]);
 });
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_and_nothing_is_kept_by_halves() {
+    let database = servers().database();
+    let proxy = Proxy::to(&database).await;
+    on(Stack::without_worker(&[("DATABASE_URL", &proxy.url(&database))]), |stack| async move {
+        let first = stack.add_record("1.1.1.1 GET /first 200").await;
+
+        proxy.pull_out();
+        let line = json!({"log": "1.1.1.1 GET /lost 200"}).to_string();
+        stack.report(line).await.problem(503, "database-unavailable");
+        let bulk = ask(stack.bulk_request(TEXT, "1.1.1.1 GET /lost 200\n")).await.unwrap();
+        let problem = bulk.problem(503, "database-unavailable");
+        assert_eq!(problem["detail"], "The first 0 lines were dealt with.");
+        for path in ["/api/data", "/api/data/stats"] {
+            let answer = stack.get(path).await;
+            answer.problem(503, "database-unavailable");
+            assert!(!answer.header("retry-after").is_empty());
+        }
+        proxy.put_in();
+
+        let records = eventually("the database is back", async || {
+            let answer = stack.get("/api/data").await;
+            if answer.status == 200 { Ok(answer.json()) } else { Err(answer) }
+        });
+        assert_eq!(records.await, json!([first]));
+        stack.add_record("1.1.1.1 GET /second 200").await;
+    })
+    .await;
+}
 
 on_both_stacks!(methods_that_are_not_taken_are_told_which_are, |stack| async move {
     for (path, method, allow) in [
