@@ -1,5 +1,7 @@
 //! One file a command.
 
+pub mod export;
 pub mod get;
 pub mod migrate;
 pub mod put;
+pub mod simulate;
