@@ -20,7 +20,7 @@ use task_data::backoff::Backoff;
 use task_data::settings::positive_duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use self::format::Format;
 use self::memory::Memory;
@@ -190,13 +190,14 @@ impl Exporter {
             Written::Busy => {
                 self.next_write = Instant::now() + Backoff::LOG.delay(self.times_busy);
                 self.times_busy = self.times_busy.saturating_add(1);
+                debug!("another has the file; {} records wait", self.memory.len());
                 if self.memory.room() == 0 {
                     self.file_outage
                         .begin("another program has the file, and memory is full: nothing is fetched");
                 }
                 return Ok(());
             }
-            Written::All(lines) => tracing::debug!(lines, "{lines} lines written"),
+            Written::All(lines) => debug!("{lines} lines written"),
             // Others are ahead, or it is another file: what follows its last record is wanted at once.
             Written::Elsewhere => self.next_poll = Instant::now(),
         }

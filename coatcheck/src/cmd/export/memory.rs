@@ -41,6 +41,10 @@ impl Memory {
         self.records.back().map(|record| record.id).or(self.after)
     }
 
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }

@@ -5,8 +5,10 @@ use crate::client::{Client, ClientError};
 use super::format::Record;
 use super::memory::{Fetched, Memory};
 
-/// Records that are asked for at once.
+/// Records that are asked for at once, and after how many bytes of them the answer is read no further: what a page brings is
+/// written before the next one, if the file is free.
 const PAGE: usize = 10_000;
+const PAGE_BYTES: usize = 8 << 20;
 
 /// How a page went.
 #[derive(Debug)]
@@ -23,24 +25,21 @@ pub struct Page {
 /// What has come in by then is kept.
 pub async fn fetch(client: &Client, memory: &mut Memory) -> Page {
     let limit = PAGE.min(memory.room());
-    let mut fetched = 0;
-    let outcome = fetch_into(client, memory, limit, &mut fetched).await;
-    Page { is_full: outcome.is_ok() && (fetched == limit || memory.room() == 0), outcome }
+    match fetch_into(client, memory, limit).await {
+        Ok(is_full) => Page { is_full, outcome: Ok(()) },
+        Err(error) => Page { is_full: false, outcome: Err(error) },
+    }
 }
 
-async fn fetch_into(
-    client: &Client,
-    memory: &mut Memory,
-    limit: usize,
-    fetched: &mut usize,
-) -> Result<(), ClientError> {
+async fn fetch_into(client: &Client, memory: &mut Memory, limit: usize) -> Result<bool, ClientError> {
     let mut lines = client.records(memory.last(), limit).await?;
-    // Never more than asked for, should the server not know of limits.
-    while *fetched < limit && memory.room() > 0 {
-        let Some(json) = lines.next().await? else { break };
+    let (mut count, mut bytes) = (0, 0);
+    while count < limit && bytes < PAGE_BYTES && memory.room() > 0 {
+        let Some(json) = lines.next().await? else { return Ok(false) };
         let record = Record::from_json(json.as_bytes()).ok_or_else(|| lines.foreign())?;
+        count += 1;
+        bytes += json.len();
         memory.push(Fetched { id: record.id, json });
-        *fetched += 1;
     }
-    Ok(())
+    Ok(true)
 }
