@@ -51,11 +51,11 @@ impl SharedLog {
     /// Takes the log, as [`try_lock`](Self::try_lock) does, and looks for its last line that `recognize` knows.
     ///
     /// A file that has none asks those that it was renamed to, the one that was changed last first: files beside it with its
-    /// name and then `.` or `-` and more. What has a `.lock` of its own is another log. A compressed one has no lines:
-    /// leave the newest as it is.
+    /// name and then `.` or `-` and more. What has a `.lock` of its own is another log. The newest must not be compressed.
     ///
     /// # Errors
-    /// Those of [`try_lock`](Self::try_lock), [`LogError::Unwritable`] for a rotated file, and [`LogError::Io`].
+    /// Those of [`try_lock`](Self::try_lock), [`LogError::Unwritable`] and [`LogError::Compressed`] for a rotated file, and
+    /// [`LogError::Io`].
     pub fn resume<T>(&self, recognize: impl Fn(&[u8]) -> Option<T>) -> Result<Option<Resumed<T>>, LogError> {
         let Some(guard) = self.try_lock()? else { return Ok(None) };
         let End { last, rest } = end_of(guard.file(), &recognize).map_err(LogError::Io)?;
@@ -74,7 +74,7 @@ impl SharedLog {
     /// changed by the time it is told.
     ///
     /// # Errors
-    /// [`LogError::Unwritable`] if a file can't be opened, else [`LogError::Io`].
+    /// [`LogError::Unwritable`] if a file can't be opened, [`LogError::Compressed`], else [`LogError::Io`].
     pub fn last_line<T>(&self, recognize: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, LogError> {
         let own = rotation::open(&self.path)?;
         if let Some(file) = &own {
@@ -97,6 +97,7 @@ impl SharedLog {
             let mut torn = Vec::new();
             for sibling in rotation::siblings(&self.path, current)? {
                 let Some(file) = sibling.open()? else { continue 'listed };
+                sibling.refuse_compressed(&file)?;
                 let End { last, rest } = end_of(&file, &recognize).map_err(LogError::Io)?;
                 if let Rest::Torn(half) = rest {
                     torn.push((file, half));

@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirEntryExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -85,7 +85,21 @@ impl Sibling {
         let is_same = file.metadata().map_err(LogError::Io)?.ino() == self.ino;
         Ok(is_same.then_some(file))
     }
+
+    /// # Errors
+    /// [`LogError::Compressed`] if that is what the file is.
+    pub(crate) fn refuse_compressed(&self, file: &File) -> Result<(), LogError> {
+        let mut head = [0; 6];
+        let read = file.read_at(&mut head, 0).map_err(LogError::Io)?;
+        if COMPRESSED.iter().any(|magic| head[..read].starts_with(magic)) {
+            return Err(LogError::Compressed { path: self.path.clone() });
+        }
+        Ok(())
+    }
 }
+
+/// How what gzip, zstd, xz and bzip2 make begins.
+const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"];
 
 /// How often a folder is listed anew, if files come, go or grow in it all the time.
 pub(crate) const LIST_TRIES: usize = 20;

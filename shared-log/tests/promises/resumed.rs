@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use shared_log::{Resumed, SharedLog};
+use shared_log::{LogError, Resumed, SharedLog};
 use tempfile::TempDir;
 
 struct Numbers {
@@ -127,6 +127,22 @@ fn a_new_file_asks_the_one_that_was_changed_last() {
     numbers.scribble("log", "a stranger's\n");
     numbers.count_on(1);
     assert_eq!(numbers.text("log"), "a stranger's\nnumber 6.\n");
+}
+
+#[test]
+fn a_compressed_file_is_refused_unless_a_newer_one_tells_the_last_line() {
+    let numbers = Numbers::new();
+    numbers.count_on(1);
+    fs::write(numbers.path("log.2.gz"), b"\x1f\x8b\x08 and more").unwrap();
+    numbers.rotate("log", "log.1");
+    older(&numbers.path("log.2.gz"));
+    assert_eq!(numbers.log.last_line(number).unwrap(), Some(1));
+
+    fs::remove_file(numbers.path("log.1")).unwrap();
+
+    let refused = |error| matches!(error, LogError::Compressed { path } if path.ends_with("log.2.gz"));
+    assert!(refused(numbers.log.last_line(number).unwrap_err()));
+    assert!(refused(numbers.log.resume(number).unwrap_err()));
 }
 
 #[test]
