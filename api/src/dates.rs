@@ -1,6 +1,6 @@
 //! Times that clients give: RFC 3339, or a date alone, which is that whole day in UTC.
 
-use chrono::{DateTime, DurationRound, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use task_data::task::Time;
 
 use crate::problem::Problem;
@@ -26,27 +26,27 @@ impl Bound {
     }
 
     fn time(self, text: &str) -> Option<Time> {
-        if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            // Chrono takes signs, spaces and years of five digits, too.
-            let day = (date.to_string() == text).then_some(date)?.and_time(NaiveTime::MIN).and_utc();
+        if text.len() == "2026-01-02".len() {
+            let midnight = instant(&format!("{text}T00:00:00Z"))?;
             return match self {
-                Self::From => Some(Time(day)),
-                Self::To => Some(Time(day + TimeDelta::days(1) - TimeDelta::microseconds(1))),
+                Self::From => Some(Time(midnight)),
+                Self::To => Some(Time(midnight + TimeDelta::days(1) - TimeDelta::microseconds(1))),
             };
         }
         // The + of an offset is a space by the time it gets here, unless it was escaped.
-        let time = DateTime::parse_from_rfc3339(text)
-            .or_else(|_| DateTime::parse_from_rfc3339(&with_plus(text)))
-            .ok()?
-            .with_timezone(&Utc);
-        let microseconds = time.duration_trunc(TimeDelta::microseconds(1)).ok()?;
-        let is_exact = microseconds == time;
+        let time = instant(text).or_else(|| instant(&with_plus(text)))?;
+        let microseconds = DateTime::from_timestamp_micros(time.timestamp_micros())?;
+        let is_exact = time == microseconds;
         // Records have microseconds: what is between two of them is beside the one and before the other.
         match self {
             Self::From if !is_exact => Some(Time(microseconds + TimeDelta::microseconds(1))),
             Self::From | Self::To => Some(Time(microseconds)),
         }
     }
+}
+
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc))
 }
 
 fn with_plus(text: &str) -> String {
@@ -73,6 +73,8 @@ mod tests {
             ("2026-01-02T03:04:05+02:00", "2026-01-02T01:04:05.000000Z", "2026-01-02T01:04:05.000000Z"),
             ("2026-01-02T03:04:05 02:00", "2026-01-02T01:04:05.000000Z", "2026-01-02T01:04:05.000000Z"),
             ("1969-12-31T23:59:59.9999999Z", "1970-01-01T00:00:00.000000Z", "1969-12-31T23:59:59.999999Z"),
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z", "0001-01-01T00:00:00.000000Z"),
+            ("9999-12-31", "9999-12-31T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"),
             ("2026-01-02", "2026-01-02T00:00:00.000000Z", "2026-01-02T23:59:59.999999Z"),
         ] {
             assert_eq!(read(Bound::From, text).as_deref(), Some(from), "{text}");
