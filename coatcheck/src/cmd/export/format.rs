@@ -18,7 +18,7 @@ pub enum Format {
     Line,
     /// The record's JSON, as the server gives it
     Json,
-    /// Common Log Format, with the record's id in the user's place
+    /// Common Log Format, with the record's id in the user's place; HTTP/1.1 stands for the protocol and - for the size
     Clf,
 }
 
@@ -61,7 +61,7 @@ impl Format {
                 format!("{id} {created} {ip} {method} {uri} {status_code}")
             }
             Self::Json => json.to_owned(),
-            // Who reads it expects a protocol and a size, which nobody knows.
+            // Those who read it expect a protocol and a size, which nobody knows.
             Self::Clf => {
                 let (created, uri) = (created.format(CLF_TIME), escaped(&uri));
                 format!(r#"{ip} - {id} [{created}] "{method} {uri} HTTP/1.1" {status_code} -"#)
