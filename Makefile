@@ -22,8 +22,9 @@ lint: ## Check the format and clippy's advice
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 
-chaos: ## Kill the service under load 200 times, on each stack (minutes)
-	COATCHECK_KILLS=200 tests/servers cargo test --release --package coatcheck --test black_box -- crash --nocapture
+chaos: ## Kill the service under load 200 times, exporters 60 times, on each stack (minutes)
+	COATCHECK_KILLS=200 COATCHECK_EXPORT_KILLS=60 \
+		tests/servers cargo test --release --package coatcheck --test black_box -- crash exporters --nocapture
 
 compose-up: ## Start the whole service in containers, on http://127.0.0.1:9000, and wait until it is healthy
 	$(COMPOSE) build

@@ -14,7 +14,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("task-data", &["shared-log"]),
     ("api", &["program", "task-data"]),
     ("worker", &["program", "task-data"]),
-    ("coatcheck", &["api", "program", "task-data", "worker"]),
+    ("coatcheck", &["api", "program", "shared-log", "task-data", "worker"]),
 ];
 
 /// A library's name in code, and the places where alone it may stand.

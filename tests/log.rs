@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::load::Load;
 use crate::program::eventually;
-use crate::stack::Stack;
 
 on_both_stacks!(a_log_that_is_rotated_under_load_has_each_line_once, |stack| async move {
     let load = Load::start(&stack, 6);
@@ -30,7 +30,7 @@ on_both_stacks!(a_log_that_is_rotated_under_load_has_each_line_once, |stack| asy
 on_both_stacks!(while_a_stranger_has_the_lock_work_goes_on_and_the_lines_come_later, |stack| async move {
     let first = stack.put("before").await;
     stack.log_lines(&first).await;
-    let lock = LockHolder::start(&stack);
+    let lock = LockHolder::start(&stack.log());
     let written = stack.all_log_lines();
 
     let mut ids = Vec::new();
@@ -124,18 +124,18 @@ on_both_stacks!(nothing_of_a_clients_making_gets_into_the_log, |stack| async mov
     stack.each_task_has_one_line(&[]).await;
 });
 
-/// Another program, not ours, that holds POSIX's lock on the log.
-struct LockHolder(Child);
+/// Another program, not ours, that holds POSIX's lock on a file.
+pub struct LockHolder(Child);
 
 impl LockHolder {
-    fn start(stack: &Stack) -> Self {
+    pub fn start(path: &Path) -> Self {
         let script = "import fcntl, sys\n\
                       log = open(sys.argv[1], 'a')\n\
                       fcntl.lockf(log, fcntl.LOCK_EX)\n\
                       print('locked', flush=True)\n\
                       sys.stdin.read()\n";
         let mut python = Command::new("python3");
-        python.args(["-c", script]).arg(stack.log()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        python.args(["-c", script]).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = Self(python.spawn().expect("python3 is needed"));
         let mut said = String::new();
         BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
@@ -143,7 +143,7 @@ impl LockHolder {
         holder
     }
 
-    fn release(mut self) {
+    pub fn release(mut self) {
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());
     }

@@ -100,7 +100,7 @@ async fn help_shows_each_setting_with_its_default() {
     for name in ["MAX_UPLOAD", "KEEP_UPLOADS"] {
         assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
     }
-    for command in ["put", "get", "migrate", "healthcheck"] {
+    for command in ["put", "get", "simulate", "export", "migrate", "healthcheck"] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{help}");
         let done = output(coatcheck(folder.path(), [command, "--help"])).await;
         assert_eq!(done.status.code(), Some(0), "{command}");
@@ -163,7 +163,7 @@ on_embedded!(a_second_program_on_the_same_data_is_refused, [], |stack| async mov
 
 /// The program has said in one line what is wrong, and did nothing else.
 #[track_caller]
-fn refused(done: &Output, word: &str) {
+pub fn refused(done: &Output, word: &str) {
     let (stdout, stderr) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert_eq!((done.status.code(), &*stdout), (Some(2), ""), "{word}: {stderr}");
     assert!(

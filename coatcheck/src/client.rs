@@ -1,4 +1,4 @@
-//! The HTTP client of the client commands: hand a file in, wait for its digest, read a task.
+//! The HTTP client of the client commands: hand a file in, wait for its digest, read a task; add records and read them.
 //!
 //! Nothing is hashed here and nothing is printed. What may pass (a server that is starting, full or restarting) is
 //! tried again; every upload carries an `Idempotency-Key`, so one that is repeated after a lost answer is one task.
@@ -19,10 +19,12 @@ use uuid::Uuid;
 pub use self::error::{ClientError, UrlError};
 use self::error::{one_line, root_cause};
 use self::patience::Series;
+pub use self::records::Added;
 use self::upload::{Body, Upload};
 
 mod error;
 mod patience;
+mod records;
 mod upload;
 
 /// What the server is asked to wait for a task to end; polls are repeated.
@@ -63,6 +65,8 @@ pub struct Client {
     answers: AtomicU64,
     /// The value of `answers` at which someone's patience ended: until it changes, the others needn't wait too.
     gave_up_at: AtomicU64,
+    /// Records that had to be sent again.
+    tries_repeated: AtomicU64,
 }
 
 /// What is under way, for a progress bar.
@@ -91,8 +95,9 @@ impl Meter {
         self.sent.fetch_sub(bytes, Relaxed);
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    /// Gives what it was before.
+    fn set_trouble(&self, trouble: Option<String>) -> Option<String> {
+        std::mem::replace(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner), trouble)
     }
 }
 
@@ -121,6 +126,7 @@ impl Client {
             meter: Arc::default(),
             answers: AtomicU64::new(0),
             gave_up_at: AtomicU64::new(u64::MAX),
+            tries_repeated: AtomicU64::new(0),
         })
     }
 
@@ -138,7 +144,7 @@ impl Client {
     /// # Cancel safety
     /// Dropped midway, the task may exist or not.
     pub async fn put(&self, path: &Path) -> Result<Uuid, ClientError> {
-        let url = self.url(&["md5", &upload::name(path)]);
+        let url = self.url(&["v1", "md5", &upload::name(path)]);
         let key = Uuid::new_v4().to_string();
         let mut upload = Upload::open(path).await.map_err(ClientError::Read)?;
         let text = self
@@ -169,7 +175,7 @@ impl Client {
     /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or what keeps the server from answering.
     pub async fn task(&self, id: &str) -> Result<String, ClientError> {
         let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId)?;
-        let url = self.url(&["tasks", &id.to_string()]);
+        let url = self.url(&["v1", "tasks", &id.to_string()]);
         Ok(self.read(&url).await?.0)
     }
 
@@ -191,7 +197,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Failed`] when it ended without one, or what keeps the server from answering.
     pub async fn wait(&self, id: Uuid) -> Result<String, ClientError> {
-        let mut url = self.url(&["md5", &id.to_string()]);
+        let mut url = self.url(&["v1", "md5", &id.to_string()]);
         url.set_query(Some(&format!("wait={}", WAIT.as_secs())));
         loop {
             let begun = Instant::now();
@@ -217,7 +223,7 @@ impl Client {
 
     fn url(&self, segments: &[&str]) -> Url {
         let mut path = self.base.path().trim_end_matches('/').to_owned();
-        path.push_str("/api/v1");
+        path.push_str("/api");
         for segment in segments {
             path.push('/');
             path.extend(utf8_percent_encode(segment, SEGMENT));
@@ -295,6 +301,10 @@ impl Client {
         Err(ClientError::Silent { server: self.name.clone() })
     }
 
+    fn lost(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Lost { server: self.name.clone(), source: source.without_url() }
+    }
+
     fn refusal(&self, status: StatusCode, text: &str, retry_after: Option<Duration>) -> ClientError {
         let problem: Value = serde_json::from_str(text).unwrap_or_default();
         let words = problem["detail"].as_str().or(problem["title"].as_str());
@@ -308,6 +318,7 @@ impl Client {
                 retry_after,
             },
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
+            (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
             (_, Some("invalid-id"), _) => ClientError::NotAnId,
             (.., Some(reason)) => ClientError::Refused(reason),
             (.., None) => self.foreign(status),
@@ -353,14 +364,17 @@ mod tests {
     fn a_file_name_is_one_segment_of_the_path() {
         let server = client("http://127.0.0.1:9000/");
 
-        let url = server.url(&["md5", "a/b\\c?d#e%2e é\n"]);
+        let url = server.url(&["v1", "md5", "a/b\\c?d#e%2e é\n"]);
 
         assert_eq!(url.as_str(), "http://127.0.0.1:9000/api/v1/md5/a%2Fb%5Cc%3Fd%23e%252e%20%C3%A9%0A");
     }
 
     #[test]
     fn a_server_may_live_below_a_path() {
-        assert_eq!(client("http://host/coat/").url(&["tasks"]).as_str(), "http://host/coat/api/v1/tasks");
+        assert_eq!(
+            client("http://host/coat/").url(&["v1", "tasks"]).as_str(),
+            "http://host/coat/api/v1/tasks"
+        );
     }
 
     #[test]

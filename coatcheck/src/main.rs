@@ -38,6 +38,8 @@ struct Cli {
 enum Command {
     Put(cmd::put::PutArgs),
     Get(cmd::get::GetArgs),
+    Simulate(cmd::simulate::SimulateArgs),
+    Export(cmd::export::ExportArgs),
     Migrate(cmd::migrate::MigrateArgs),
     Api(api::ApiArgs),
     Worker(worker::WorkerArgs),
@@ -56,6 +58,8 @@ async fn run(cli: Cli) -> ExitCode {
         None => all_in_one::run(cli.all_in_one).await,
         Some(Command::Put(args)) => cmd::put::run(args).await,
         Some(Command::Get(args)) => cmd::get::run(args).await,
+        Some(Command::Simulate(args)) => cmd::simulate::run(args).await,
+        Some(Command::Export(args)) => cmd::export::run(args).await,
         Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
         Some(Command::Api(args)) => api::run(args).await,
         Some(Command::Worker(args)) => worker::run(args).await,

@@ -29,6 +29,13 @@ pub enum LogError {
         #[source]
         source: io::Error,
     },
+    /// What the log was renamed to is compressed, and nothing newer has a line of the caller's: what comes next can't be
+    /// told. A person must act; nothing was written.
+    #[error("{} is compressed, so what was written last can't be told", path.display())]
+    Compressed {
+        /// The rotated file.
+        path: PathBuf,
+    },
     /// Out of space, quota or allowed file size. Call again later: what was written in part will be completed.
     #[error("there is no space for the log")]
     Full(#[source] io::Error),

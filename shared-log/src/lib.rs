@@ -1,5 +1,8 @@
 //! One file, many appending processes: each entry of a ledger gets exactly one line.
 //!
+//! Where lines have an order that can be asked for, no ledger is needed: see [`Resumed`]. All else here is for those that have
+//! none.
+//!
 //! Some table of yours (the [`Ledger`]) holds entries that each owe a line to a plain text file, and remembers which
 //! were written. Any number of processes and threads call [`SharedLog::settle`] whenever they like. Whoever gets the
 //! file's lock writes everybody's lines; the others are told [`Settled::Busy`] and lose nothing.
@@ -93,10 +96,12 @@
 #![deny(missing_docs)]
 
 mod append;
+mod backwards;
 mod error;
 mod ledger;
 mod lock;
 mod read;
+mod resume;
 mod rotation;
 mod settle;
 
@@ -108,6 +113,7 @@ pub use error::{LogError, SettleError};
 pub use ledger::{Entry, Head, Ledger};
 pub use lock::FileLock;
 pub use read::MAX_LINE_BYTES;
+pub use resume::Resumed;
 pub use settle::{Begun, Done, Settled};
 
 use crate::lock::LockedFile;
@@ -133,14 +139,13 @@ impl SharedLog {
     pub fn new(path: impl AsRef<Path>) -> Result<Self, LogError> {
         let path = path::absolute(path.as_ref()).map_err(|error| LogError::opening(path.as_ref(), error))?;
         let folder = path.parent().unwrap_or(&path).to_owned();
-        let mut lock_path = path.clone().into_os_string();
-        lock_path.push(".lock");
+        let lock_path = lock::path_for(&path);
 
         fs::create_dir_all(&folder).map_err(|error| LogError::opening(&folder, error))?;
         if let Some(file_system) = lock::network_file_system(&folder).map_err(LogError::Io)? {
             return Err(LogError::Network { path: folder, file_system });
         }
-        Ok(Self { path, folder, lock_path: lock_path.into() })
+        Ok(Self { path, folder, lock_path })
     }
 
     /// Takes the log for this thread alone, or says `None` at once if someone else has it.

@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -50,6 +50,13 @@ impl FileLock {
     pub fn read_note(path: impl AsRef<Path>) -> io::Result<String> {
         fs::read_to_string(path)
     }
+}
+
+/// Where the lock of the log at `path` lives.
+pub(crate) fn path_for(path: &Path) -> PathBuf {
+    let mut lock_path = path.to_owned().into_os_string();
+    lock_path.push(".lock");
+    lock_path.into()
 }
 
 /// A regular file, locked for this descriptor until dropped.

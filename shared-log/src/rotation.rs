@@ -1,9 +1,12 @@
-//! Which file a head speaks of: the log itself, or a sibling that it was renamed to. Nothing here writes.
+//! Which file a head speaks of: the log itself, or a sibling that it was renamed to; and which siblings there are. Nothing here
+//! writes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirEntryExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::libc;
 
@@ -45,16 +48,7 @@ fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<File>, LogError
         if sibling.ino() != head.ino || !sibling.file_type().map_err(listing)?.is_file() {
             continue;
         }
-        let opened = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(sibling.path());
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(LogError::opening(&sibling.path(), error)),
-        };
+        let Some(file) = open(&sibling.path())? else { continue };
         if is_file_of(head, &file).map_err(LogError::Io)? {
             // For foreign programs that still write to it. Ours are kept out by the lock file, so if one of those
             // holds it for long, that is no reason to stop.
@@ -63,4 +57,91 @@ fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<File>, LogError
         }
     }
     Ok(None)
+}
+
+/// Opens a file that is there for reading and appending; `None` if it is not, or no longer.
+pub(crate) fn open(path: &Path) -> Result<Option<File>, LogError> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    match options.open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LogError::opening(path, error)),
+    }
+}
+
+/// A file that a log was renamed to, by its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sibling {
+    path: PathBuf,
+    ino: u64,
+    modified: SystemTime,
+}
+
+impl Sibling {
+    /// The file, if it still is at its path.
+    pub(crate) fn open(&self) -> Result<Option<File>, LogError> {
+        let Some(file) = open(&self.path)? else { return Ok(None) };
+        let is_same = file.metadata().map_err(LogError::Io)?.ino() == self.ino;
+        Ok(is_same.then_some(file))
+    }
+
+    /// # Errors
+    /// [`LogError::Compressed`] if that is what the file is.
+    pub(crate) fn refuse_compressed(&self, file: &File) -> Result<(), LogError> {
+        let mut head = [0; 6];
+        let read = file.read_at(&mut head, 0).map_err(LogError::Io)?;
+        if COMPRESSED.iter().any(|magic| head[..read].starts_with(magic)) {
+            return Err(LogError::Compressed { path: self.path.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// How what gzip, zstd, xz and bzip2 make begins.
+const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"];
+
+/// How often a folder is listed anew, if files come, go or grow in it all the time.
+pub(crate) const LIST_TRIES: usize = 20;
+
+/// The files that the log at `path` was renamed to, the one that was changed last first; not `current` itself.
+pub(crate) fn siblings(path: &Path, current: Option<&File>) -> Result<Vec<Sibling>, LogError> {
+    let current = current.map(File::metadata).transpose().map_err(LogError::Io)?.map(|file| file.ino());
+    // A rename while the folder is being listed can hide a file, and an older one would be taken for the newest.
+    let mut siblings = list_siblings(path, current)?;
+    for _ in 1..LIST_TRIES {
+        let again = list_siblings(path, current)?;
+        if again == siblings {
+            break;
+        }
+        siblings = again;
+    }
+    Ok(siblings)
+}
+
+fn list_siblings(path: &Path, current: Option<u64>) -> Result<Vec<Sibling>, LogError> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
+    let listing = |error| LogError::opening(folder, error);
+    let mut siblings = Vec::new();
+    for file in fs::read_dir(folder).map_err(listing)? {
+        let file = file.map_err(listing)?;
+        let other = file.file_name();
+        let suffix = other.as_bytes().strip_prefix(name.as_bytes()).unwrap_or_default();
+        if !matches!(suffix, [b'.' | b'-', _, ..]) || suffix.ends_with(b".lock") {
+            continue;
+        }
+        let metadata = match file.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(listing(error)),
+        };
+        let is_log_of_its_own = lock::path_for(&file.path()).exists();
+        if !metadata.is_file() || Some(metadata.ino()) == current || is_log_of_its_own {
+            continue;
+        }
+        let modified = metadata.modified().map_err(LogError::Io)?;
+        siblings.push(Sibling { path: file.path(), ino: metadata.ino(), modified });
+    }
+    siblings.sort_by(|a, b| b.modified.cmp(&a.modified).then_with(|| a.path.cmp(&b.path)));
+    Ok(siblings)
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use task_data::backoff::Backoff;
 
 /// `COATCHECK_URL` is at fault; nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,8 @@ pub enum ClientError {
     Refused(String),
     #[error("there is no such task")]
     UnknownTask,
+    #[error("there is no such record")]
+    UnknownRecord,
     #[error("this is no task id")]
     NotAnId,
     /// Someone else's answer, most likely.
@@ -49,8 +52,22 @@ pub enum ClientError {
 
 impl ClientError {
     /// Whether the same request may succeed later.
-    pub(super) const fn is_passing(&self) -> bool {
+    pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Lost { .. } | Self::Busy { .. })
+    }
+
+    /// Whether the server is there: it has answered.
+    pub const fn is_answer(&self) -> bool {
+        !matches!(self, Self::Lost { .. } | Self::Silent { .. })
+    }
+
+    /// How long to pause after so many failures in a row, of which the first is number 0, if it is tried until it succeeds.
+    pub fn pause(&self, failures: u32) -> Duration {
+        let asked = match self {
+            Self::Busy { retry_after, .. } => retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        Backoff::SERVER.delay(failures).max(asked)
     }
 }
 

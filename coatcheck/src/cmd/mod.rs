@@ -1,6 +1,8 @@
 //! One file a command.
 
+pub mod export;
 pub mod get;
 pub mod healthcheck;
 pub mod migrate;
 pub mod put;
+pub mod simulate;

@@ -16,5 +16,6 @@ mod late;
 mod lock;
 mod loss;
 mod place;
+mod resumed;
 mod rotated;
 mod torn;

@@ -1,0 +1,150 @@
+//! The access log's calls: add a record, and read what came after one.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use reqwest::header::ACCEPT;
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{Client, ClientError, SILENCE, retry_after};
+
+/// How long an answer may take once the command is told to end.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+/// How often a record is refused for the moment before that is said.
+const FAILURES_IN_SILENCE: u32 = 5;
+/// The longest line that a record can be as JSON, with much to spare.
+const MAX_LINE: usize = 64 * 1024;
+
+/// What the server has made of a line.
+#[derive(Debug, Deserialize)]
+pub struct Added {
+    pub id: Uuid,
+    pub created: String,
+}
+
+impl Client {
+    /// Adds a record; tries until the server takes it, however long that is. `None` if it was told to stop before that.
+    ///
+    /// An answer that got lost leaves a record that nobody heard of; the next try adds another.
+    ///
+    /// # Errors
+    /// When the server refuses the line, or is none.
+    pub async fn add_record(
+        &self,
+        line: &str,
+        stop: &CancellationToken,
+    ) -> Result<Option<Added>, ClientError> {
+        let url = self.url(&["data"]);
+        let body = json!({ "log": line });
+        let nothing_sent = AtomicU64::new(0);
+        let mut failures = 0;
+        loop {
+            let answer = tokio::select! {
+                answer = self.answer(self.http.post(url.clone()).json(&body), &nothing_sent) => answer,
+                // One that is under way is waited for: it may well be kept.
+                () = async { stop.cancelled().await; sleep(LAST_WAIT).await } => return Ok(None),
+            };
+            let error = match answer {
+                Ok(text) => {
+                    if self.meter.set_trouble(None).is_some() {
+                        info!("{} takes records again", self.name);
+                    }
+                    let added = serde_json::from_str(&text).map_err(|_| self.foreign(StatusCode::CREATED))?;
+                    return Ok(Some(added));
+                }
+                Err(error) if error.is_passing() || !error.is_answer() => error,
+                Err(error) => return Err(error),
+            };
+            self.tries_repeated.fetch_add(1, Relaxed);
+            // Said once, by whoever meets it first. A server that is full for a moment isn't worth a word.
+            let is_worth_a_word = !error.is_answer() || failures >= FAILURES_IN_SILENCE;
+            if is_worth_a_word && self.meter.set_trouble(Some(error.to_string())).is_none() {
+                warn!("{error}; trying until it passes");
+            }
+            tokio::select! {
+                () = sleep(error.pause(failures)) => failures += 1,
+                () = stop.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    /// How often a record had to be sent again.
+    pub fn tries_repeated(&self) -> u64 {
+        self.tries_repeated.load(Relaxed)
+    }
+
+    /// The records that came after that one, or all; so many at most, oldest first. One try.
+    ///
+    /// # Errors
+    /// [`ClientError::UnknownRecord`], or what keeps the server from answering.
+    pub async fn records(&self, after: Option<Uuid>, limit: usize) -> Result<RecordLines<'_>, ClientError> {
+        let mut url = self.url(&["data"]);
+        url.query_pairs_mut().append_pair("limit", &limit.to_string());
+        if let Some(id) = after {
+            url.query_pairs_mut().append_pair("id", &id.to_string());
+        }
+        let request = self.http.get(url).header(ACCEPT, "application/x-ndjson");
+        let response = self.in_time(request.send()).await?;
+        if response.status().is_success() {
+            return Ok(RecordLines { client: self, response, bytes: Vec::new(), read: 0 });
+        }
+        let (status, retry_after) = (response.status(), retry_after(&response));
+        let text = self.in_time(response.text()).await?;
+        Err(self.refusal(status, &text, retry_after))
+    }
+
+    async fn in_time<T>(&self, step: impl Future<Output = reqwest::Result<T>>) -> Result<T, ClientError> {
+        match timeout(SILENCE, step).await {
+            Ok(outcome) => outcome.map_err(|source| self.lost(source)),
+            Err(_) => Err(ClientError::Silent { server: self.name.clone() }),
+        }
+    }
+}
+
+/// Records as they come in, a line of JSON each. What is dropped midway is read no further.
+#[derive(Debug)]
+pub struct RecordLines<'c> {
+    client: &'c Client,
+    response: Response,
+    /// What came in, and how much of it was given out.
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl RecordLines<'_> {
+    /// The next record's line, without its newline; `None` after the last one.
+    ///
+    /// # Errors
+    /// When the answer breaks off, or is no list of lines. Those before it are whole.
+    pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
+        loop {
+            let unread = &self.bytes[self.read..];
+            if let Some(newline) = unread.iter().position(|byte| *byte == b'\n') {
+                let line = str::from_utf8(&unread[..newline]).map(str::to_owned);
+                self.read += newline + 1;
+                return line.map(Some).map_err(|_| self.foreign());
+            }
+            if unread.len() > MAX_LINE {
+                return Err(self.foreign());
+            }
+            self.bytes.drain(..self.read);
+            self.read = 0;
+            match self.client.in_time(self.response.chunk()).await? {
+                Some(chunk) => self.bytes.extend_from_slice(&chunk),
+                None if self.bytes.is_empty() => return Ok(None),
+                None => return Err(self.foreign()),
+            }
+        }
+    }
+
+    /// What is no answer of the server that was meant.
+    pub fn foreign(&self) -> ClientError {
+        self.client.foreign(self.response.status())
+    }
+}

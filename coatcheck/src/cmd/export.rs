@@ -1,0 +1,208 @@
+//! `coatcheck export`: the access log's new records, again and again, into a file that others write as well.
+//!
+//! The file is its own cursor (see [`shared_log::Resumed`]). So nothing is kept from one run to the next, and it is safe to be
+//! killed anywhere, to run several times, and to be started anew elsewhere.
+
+mod format;
+mod memory;
+mod outage;
+mod source;
+mod target;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use program::{LogArgs, in_one_line, refuse};
+use shared_log::LogError;
+use task_data::backoff::Backoff;
+use task_data::settings::positive_duration;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+use self::format::Format;
+use self::memory::Memory;
+use self::outage::Outage;
+use self::target::{Target, Written};
+use crate::client::{Client, ServerArgs};
+
+/// A file that can't be read or written is tried again after this.
+const FILE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Append the access log's new records to a file, again and again
+///
+/// The first poll brings all that the server has, later ones what is new. Any number of exporters, with intervals of their
+/// own, may write one file: each record is in it once, in the server's order, also after a crash. They keep nothing but the
+/// file: its last record tells what comes next. What others write in it stays.
+///
+/// While another program has the file locked (fcntl, lockf), records are kept in memory, up to 100,000 lines or 64 MiB;
+/// beyond that none are fetched until the file is free. A server that is away is waited for.
+///
+/// The file may be rotated with mv within its folder: a new or empty one asks its newest sibling, TARGET_FILE.* or
+/// TARGET_FILE-*, which must not be compressed. Beside it lives TARGET_FILE.lock, which must stay.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 it was told to end; 1 the file could not be flushed to its device; 2 a wrong setting.
+
+Examples:
+  coatcheck export --target-file access.log
+  coatcheck export --target-file access.log --poll-interval 200ms --format clf
+  TARGET_FILE=/var/log/coat/access.json FORMAT=json coatcheck export --url http://hasher:9000")]
+pub struct ExportArgs {
+    /// How often the server is asked
+    #[arg(long, env, value_name = "POLL_INTERVAL", default_value = "1", value_parser = positive_duration)]
+    poll_interval: Duration,
+    /// The file to append to; made where it is missing
+    #[arg(long, env, value_name = "TARGET_FILE", value_parser = NonEmptyStringValueParser::new())]
+    target_file: String,
+    /// How a record is written
+    #[arg(long, env, value_name = "FORMAT", value_enum, default_value = "line")]
+    format: Format,
+    #[command(flatten)]
+    server: ServerArgs,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Runs until a signal; the command's exit status.
+pub async fn run(args: ExportArgs) -> ExitCode {
+    let stop = match program::begin(args.log) {
+        Ok(stop) => stop,
+        Err(status) => return status,
+    };
+    let client = match Client::new(&args.server) {
+        Ok(client) => client,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let path = PathBuf::from(&args.target_file);
+    let target = match Target::open(&path, args.format) {
+        Ok(target) => target,
+        Err(error) => return refuse(&format!("TARGET_FILE: {}", in_one_line(&error))),
+    };
+    info!("new records go to {}", path.display());
+    let mut exporter = Exporter {
+        client,
+        target,
+        interval: args.poll_interval,
+        memory: Memory::default(),
+        server_outage: Outage::default(),
+        file_outage: Outage::default(),
+        times_busy: 0,
+        next_poll: Instant::now(),
+        next_write: Instant::now(),
+    };
+    match exporter.export(&stop).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{}: {}", path.display(), in_one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Two things that don't wait for each other: to fetch, and to write what is fetched.
+struct Exporter {
+    client: Client,
+    target: Target,
+    interval: Duration,
+    memory: Memory,
+    server_outage: Outage,
+    file_outage: Outage,
+    /// How often in a row another had the file.
+    times_busy: u32,
+    next_poll: Instant,
+    next_write: Instant,
+}
+
+impl Exporter {
+    /// Until it is told to stop.
+    ///
+    /// # Errors
+    /// [`LogError::SyncFailed`]: what this process knows of the file may not be so.
+    async fn export(&mut self, stop: &CancellationToken) -> Result<(), LogError> {
+        loop {
+            if self.memory.room() > 0 && Instant::now() >= self.next_poll {
+                // What has come in by then is kept.
+                let _ = stop.run_until_cancelled(self.poll()).await;
+            }
+            let is_last = stop.is_cancelled();
+            if !self.memory.is_empty() && (is_last || Instant::now() >= self.next_write) {
+                self.write()?;
+            }
+            let next = match (self.memory.room(), self.memory.is_empty()) {
+                (0, _) => self.next_write,
+                (_, true) => self.next_poll,
+                (_, false) => self.next_poll.min(self.next_write),
+            };
+            if is_last
+                || stop.run_until_cancelled(sleep_until(next)).await.is_none() && self.memory.is_empty()
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Fetches a page. Nothing goes wrong that does not pass, or is not said.
+    async fn poll(&mut self) {
+        let begun = Instant::now();
+        // Until it is known how it went: the poll may be cut off here.
+        self.next_poll = begun + self.interval;
+        if self.memory.is_empty() {
+            match self.target.cursor() {
+                Ok(cursor) => self.memory = Memory::empty_after(cursor),
+                Err(error) => {
+                    self.file_outage.begin(&in_one_line(&error));
+                    self.next_poll = begun + self.interval.max(FILE_PAUSE);
+                    return;
+                }
+            }
+        }
+        let page = source::fetch(&self.client, &mut self.memory).await;
+        match page.outcome {
+            Ok(()) => {
+                self.server_outage.end("the server answers again");
+                if page.is_full {
+                    self.next_poll = begun;
+                }
+            }
+            Err(error) => {
+                let pause = error.pause(self.server_outage.failures());
+                self.server_outage.begin_with(&error);
+                self.next_poll = Instant::now() + pause;
+            }
+        }
+    }
+
+    /// Writes what is fetched, if nobody else has the file. This thread has nothing else to do: it may wait for the disk.
+    fn write(&mut self) -> Result<(), LogError> {
+        let written = match self.target.write(&mut self.memory) {
+            Err(error @ LogError::SyncFailed(_)) => return Err(error),
+            Err(error) => {
+                self.file_outage.begin(&in_one_line(&error));
+                self.next_write = Instant::now() + FILE_PAUSE;
+                return Ok(());
+            }
+            Ok(written) => written,
+        };
+        match written {
+            Written::Busy => {
+                self.next_write = Instant::now() + Backoff::LOG.delay(self.times_busy);
+                self.times_busy = self.times_busy.saturating_add(1);
+                debug!("another has the file; {} records wait", self.memory.len());
+                if self.memory.room() == 0 {
+                    self.file_outage
+                        .begin("another program has the file, and memory is full: nothing is fetched");
+                }
+                return Ok(());
+            }
+            Written::All(lines) => debug!("{lines} lines written"),
+            // Others are ahead, or it is another file: what follows its last record is wanted at once.
+            Written::Elsewhere => self.next_poll = Instant::now(),
+        }
+        self.times_busy = 0;
+        self.file_outage.end("the file can be written again");
+        Ok(())
+    }
+}

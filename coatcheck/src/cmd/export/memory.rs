@@ -1,0 +1,114 @@
+//! The records that are fetched and not yet written: an unbroken piece of the server's order.
+
+use std::collections::VecDeque;
+
+use uuid::Uuid;
+
+/// Beyond so many lines, or bytes, nothing is fetched.
+pub const MAX_LINES: usize = 100_000;
+pub const MAX_BYTES: usize = 64 << 20;
+
+/// Records in order, and after which one they begin.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The record before the first one here; `None`: the first one here is the server's first.
+    after: Option<Uuid>,
+    records: VecDeque<Fetched>,
+    bytes: usize,
+}
+
+/// A record as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub id: Uuid,
+    pub json: String,
+}
+
+impl Memory {
+    /// With nothing in it: what comes next follows that record.
+    pub fn empty_after(after: Option<Uuid>) -> Self {
+        Self { after, ..Self::default() }
+    }
+
+    /// Keeps what follows all that is here.
+    pub fn push(&mut self, record: Fetched) {
+        self.bytes += record.json.len();
+        self.records.push_back(record);
+    }
+
+    /// After which record to go on fetching.
+    pub fn last(&self) -> Option<Uuid> {
+        self.records.back().map(|record| record.id).or(self.after)
+    }
+
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// How many lines may be fetched now.
+    pub fn room(&self) -> usize {
+        if self.bytes < MAX_BYTES { MAX_LINES.saturating_sub(self.records.len()) } else { 0 }
+    }
+
+    /// Drops all up to and with that record, so that what is left is what follows it. False, and nothing changes, if it is
+    /// not known here: what follows it isn't, then.
+    pub fn begin_after(&mut self, id: Option<Uuid>) -> bool {
+        if id == self.after {
+            return true;
+        }
+        let Some(place) = self.records.iter().position(|record| Some(record.id) == id) else { return false };
+        self.bytes -= self.records.drain(..=place).map(|record| record.json.len()).sum::<usize>();
+        self.after = id;
+        true
+    }
+
+    /// What follows the record that all here follows, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Fetched> {
+        self.records.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    fn memory(after: Option<u128>, records: std::ops::Range<u128>) -> Memory {
+        let mut memory = Memory::empty_after(after.map(id));
+        records.for_each(|number| memory.push(Fetched { id: id(number), json: "12345678".to_owned() }));
+        memory
+    }
+
+    #[test]
+    fn what_follows_a_known_record_stays_and_an_unknown_one_changes_nothing() {
+        for (cursor, left) in [(None, Some(3)), (Some(1), Some(2)), (Some(3), Some(0)), (Some(7), None)] {
+            let mut memory = memory(None, 1..4);
+            let is_known = memory.begin_after(cursor.map(id));
+            assert_eq!(is_known.then_some(memory.iter().count()), left, "{cursor:?}");
+            assert_eq!(memory.last(), Some(id(3)));
+        }
+        assert!(!memory(Some(1), 2..4).begin_after(None), "its first is not the server's first");
+        assert!(memory(Some(1), 2..2).begin_after(Some(id(1))));
+    }
+
+    #[test]
+    fn it_is_full_at_either_bound_and_not_when_it_was_emptied() {
+        let mut lines = memory(None, 0..MAX_LINES as u128);
+        assert_eq!(lines.room(), 0);
+        assert!(lines.begin_after(Some(id(9))));
+        assert_eq!(lines.room(), 10);
+
+        let mut bytes = memory(None, 0..1);
+        bytes.push(Fetched { id: id(1), json: "x".repeat(MAX_BYTES) });
+        assert_eq!(bytes.room(), 0);
+        assert!(bytes.begin_after(Some(id(1))));
+        assert_eq!((bytes.room(), bytes.bytes), (MAX_LINES, 0));
+    }
+}

@@ -1,0 +1,172 @@
+//! A log that is its own cursor: its last line says what comes next, so there is no ledger.
+//!
+//! For lines that have an order of their own, which whoever writes can ask for: "what comes after this one?" Under the lock
+//! the last line that the caller knows is looked up, in the file or, if it has none, in the newest of those that it was renamed to.
+//! Who appends only what comes after that line writes each line once and in order, in any number of processes, killed at any
+//! moment, and remembers nothing. [`Resumed`] shows how.
+//!
+//! Less is promised than by [`settle`](SharedLog::settle), which reads its lines back: one who writes half a line, without the
+//! lock, at the moment when ours follow spoils the first of them for good.
+
+use std::fs::File;
+use std::io;
+
+use crate::append::{append, sync};
+use crate::backwards::{End, end_of};
+use crate::error::LogError;
+use crate::lock;
+use crate::read::Rest;
+use crate::rotation::{self, LIST_TRIES};
+use crate::{Guard, SharedLog};
+
+/// The log, locked until dropped, with what its last line said.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("numbers.log");
+/// use shared_log::SharedLog;
+///
+/// let log = SharedLog::new(&path)?;
+/// for _ in 0..3 {
+///     let Some(mut resumed) = log.resume(|line| str::from_utf8(line).ok()?.parse().ok())? else { break };
+///     let next = resumed.last().map_or(1, |last: &u32| last + 1);
+///     resumed.append(format!("{next}\n").as_bytes())?;
+///     resumed.sync()?;
+/// }
+/// assert_eq!(std::fs::read_to_string(&path)?, "1\n2\n3\n");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Resumed<T> {
+    guard: Guard,
+    last: Option<T>,
+    rest: Rest,
+    /// Of rotated files.
+    torn: Vec<Torn>,
+}
+
+impl SharedLog {
+    /// Takes the log, as [`try_lock`](Self::try_lock) does, and looks for its last line that `recognize` knows.
+    ///
+    /// A file that has none asks those that it was renamed to, the one that was changed last first: files beside it with its
+    /// name and then `.` or `-` and more. What has a `.lock` of its own is another log. The newest must not be compressed.
+    ///
+    /// # Errors
+    /// Those of [`try_lock`](Self::try_lock), [`LogError::Unwritable`] and [`LogError::Compressed`] for a rotated file, and
+    /// [`LogError::Io`].
+    pub fn resume<T>(&self, recognize: impl Fn(&[u8]) -> Option<T>) -> Result<Option<Resumed<T>>, LogError> {
+        let Some(guard) = self.try_lock()? else { return Ok(None) };
+        let End { last, rest } = end_of(guard.file(), &recognize).map_err(LogError::Io)?;
+        let (last, torn) = match last {
+            Some(last) => (Some(last), Vec::new()),
+            None => self.last_of_rotated(Some(guard.file()), &recognize)?,
+        };
+        for (file, _) in &torn {
+            // For foreign programs that still write to it; ours are kept out by the lock file.
+            lock::try_lock(file).map_err(LogError::Io)?;
+        }
+        Ok(Some(Resumed { guard, last, rest, torn }))
+    }
+
+    /// What [`resume`](Self::resume) would find, without the lock and without making the log: a hint, for it may have
+    /// changed by the time it is told.
+    ///
+    /// # Errors
+    /// [`LogError::Unwritable`] if a file can't be opened, [`LogError::Compressed`], else [`LogError::Io`].
+    pub fn last_line<T>(&self, recognize: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, LogError> {
+        let own = rotation::open(&self.path)?;
+        if let Some(file) = &own {
+            let end = end_of(file, &recognize).map_err(LogError::Io)?;
+            if end.last.is_some() {
+                return Ok(end.last);
+            }
+        }
+        Ok(self.last_of_rotated(own.as_ref(), &recognize)?.0)
+    }
+
+    /// The last known line of the newest rotated file that has one, and what is torn there and in those that are newer.
+    fn last_of_rotated<T>(
+        &self,
+        current: Option<&File>,
+        recognize: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<(Option<T>, Vec<Torn>), LogError> {
+        // While others rotate, what was listed may be elsewhere by now: nothing may be passed over.
+        'listed: for _ in 0..LIST_TRIES {
+            let mut torn = Vec::new();
+            for sibling in rotation::siblings(&self.path, current)? {
+                let Some(file) = sibling.open()? else { continue 'listed };
+                sibling.refuse_compressed(&file)?;
+                let End { last, rest } = end_of(&file, &recognize).map_err(LogError::Io)?;
+                if let Rest::Torn(half) = rest {
+                    torn.push((file, half));
+                }
+                if last.is_some() {
+                    return Ok((last, torn));
+                }
+            }
+            return Ok((None, torn));
+        }
+        Err(LogError::Io(io::Error::other("its rotated files move all the time")))
+    }
+}
+
+/// A rotated file whose last line is half a line, and that half.
+type Torn = (File, Vec<u8>);
+
+impl<T> Resumed<T> {
+    /// What the last known line said; `None` if there is none.
+    pub fn last(&self) -> Option<&T> {
+        self.last.as_ref()
+    }
+
+    /// Ends the half line that its writer left behind, wherever it stands, if `rest_of` knows what is missing of it:
+    /// without the newline. True if it did; what comes next then is what follows that line.
+    ///
+    /// # Errors
+    /// As [`Guard::append`], and [`Guard::sync`] for a rotated file. Begin anew after one.
+    pub fn complete(&mut self, rest_of: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<bool, LogError> {
+        let with_newline = |mut rest: Vec<u8>| {
+            rest.push(b'\n');
+            rest
+        };
+        if let Rest::Torn(half) = &self.rest
+            && let Some(rest) = rest_of(half)
+        {
+            self.guard.append(&with_newline(rest))?;
+            self.rest = Rest::Nothing;
+            return Ok(true);
+        }
+        for (file, half) in &self.torn {
+            if let Some(rest) = rest_of(half) {
+                append(file, &with_newline(rest))?;
+                sync(file)?;
+                self.torn.clear();
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Appends whole lines, each with its newline. A half line that was not completed is somebody else's: a newline goes
+    /// first.
+    ///
+    /// # Errors
+    /// As [`Guard::append`]. Begin anew after one.
+    pub fn append(&mut self, lines: &[u8]) -> Result<(), LogError> {
+        if self.rest == Rest::Nothing {
+            return self.guard.append(lines);
+        }
+        self.rest = Rest::Nothing;
+        self.guard.append(&[b"\n", lines].concat())
+    }
+
+    /// Flushes what was appended to the device.
+    ///
+    /// # Errors
+    /// [`LogError::SyncFailed`]: end the process, don't try again.
+    pub fn sync(&self) -> Result<(), LogError> {
+        self.guard.sync()
+    }
+}
