@@ -1,8 +1,10 @@
 //! The README's commands do what it says.
 //!
-//! A `console` block is run line by line: what follows a command is what it prints, `…` standing for anything. `019dc…` in a
-//! command is the id that was printed last. A `sh` block starts programs; each of its lines is run here or named here.
+//! A `console` block is run command by command: what follows one is what it prints, `…` standing for anything. `019dc…` in a
+//! command is the task's id that was printed last, `7f3c…` the record's. A `console session` runs as a whole, for programs
+//! stay in it. A `sh` block starts the service; each of its lines is run here or named here.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -12,33 +14,53 @@ use crate::program::output;
 use crate::stack::Stack;
 
 const README: &str = include_str!("../README.md");
-/// How an id begins in it.
-const ID: &str = "019dc…";
+/// How ids begin in it.
+const IDS: [&str; 2] = ["019dc…", "7f3c…"];
 
 on_embedded!(every_command_of_the_tours_prints_what_is_said, [], |stack| async move {
     std::fs::write(stack.folder().join("README.md"), README).unwrap();
     std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
-    let (mut last_id, mut exports) = (String::new(), String::new());
+    let (mut last_ids, mut exports) = (HashMap::<&str, String>::new(), String::new());
     let mut count = 0;
 
     for block in blocks("console") {
-        let (_, commands) = block.split_once("$ ").expect("a command");
-        for text in commands.split("\n$ ") {
-            let (command, expected) = text.split_once('\n').unwrap_or((text, ""));
+        for (command, expected) in commands(block) {
             if command.starts_with("export ") {
                 exports = format!("{exports}{command}\n");
             }
-            let shell = format!("set -o pipefail\n{exports}{command}").replace(ID, &last_id);
+            let mut shell = format!("set -o pipefail\n{exports}{command}");
+            for (short, id) in &last_ids {
+                shell = shell.replace(short, id);
+            }
             let printed = run(&stack, &shell.replace("localhost:9000", &stack.address())).await;
             assert!(matches(expected.trim(), printed.trim()), "{command}\nprinted {printed}\nnot {expected}");
-            if let Some(id) = printed.split_once("\"id\":\"").and_then(|(_, rest)| rest.get(..36)) {
-                last_id = id.to_owned();
+            let id = printed.split_once("\"id\":\"").and_then(|(_, rest)| rest.get(..36));
+            if let (Some(id), Some(short)) = (id, IDS.iter().find(|short| expected.contains(**short))) {
+                last_ids.insert(*short, id.to_owned());
             }
             count += 1;
         }
     }
 
-    assert!(count > 10, "{count} commands");
+    assert!(count > 15, "{count} commands");
+});
+
+on_both_stacks!(what_is_simulated_is_exported_as_is_said, [], |stack| async move {
+    let mut session = "set -e -o pipefail\ntrap 'kill $(jobs -p)' EXIT\n".to_owned();
+    let mut expected = String::new();
+    for (command, prints) in blocks("console session").flat_map(commands) {
+        if command.contains("access.log") && !command.starts_with("coatcheck ") {
+            // Who types it is slower than the exporters.
+            session.push_str("until [ \"$(cat access.log* 2>&- | wc -l)\" = 1000 ]; do sleep 0.05; done\n");
+        }
+        session.push_str(&format!("{command}\n"));
+        expected.push_str(prints);
+    }
+
+    let printed = run(&stack, &session).await;
+
+    assert!(matches(expected.trim(), printed.trim()), "printed {printed}\nnot {expected}");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
 });
 
 on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| async move {
@@ -68,6 +90,17 @@ on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| asy
     stack.until(accepted.json()["id"].as_str().unwrap(), "succeeded").await;
 });
 
+/// The commands of a block, each with what it prints.
+fn commands(block: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (_, commands) = block.split_once("$ ").expect("a command");
+    commands.split("\n$ ").map(|text| {
+        // A pipe at its end goes on in the next line.
+        let goes_on = |at: &usize| text[..*at].ends_with('|');
+        let end = text.match_indices('\n').map(|(at, _)| at).find(|at| !goes_on(at)).unwrap_or(text.len());
+        (&text[..end], text[end..].trim_start_matches('\n'))
+    })
+}
+
 /// What stands between the fences of that language.
 fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
     let fence = format!("```{language}\n");
@@ -95,7 +128,7 @@ async fn run(stack: &Arc<Stack>, shell: &str) -> String {
 /// Whether the text is what is expected, each `…` standing for anything. Of what prints nothing worth showing, nothing is
 /// expected.
 fn matches(expected: &str, text: &str) -> bool {
-    let expected = expected.replace(ID, "…");
+    let expected = IDS.iter().fold(expected.to_owned(), |text, id| text.replace(id, "…"));
     let Some((first, rest)) = expected.split_once('…') else {
         return expected.is_empty() || expected == text;
     };

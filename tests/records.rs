@@ -78,7 +78,7 @@ on_both_stacks!(a_line_becomes_a_record, |stack| async move {
 
         assert_eq!(line_of(&record), line);
         let names: Vec<&String> = record.as_object().unwrap().keys().collect();
-        assert_eq!(names, ["created", "id", "log"]);
+        assert_eq!(names, ["id", "created", "log"]);
         let id: uuid::Uuid = record["id"].as_str().unwrap().parse().unwrap();
         assert_eq!(id.get_version_num(), 4);
         let created = record["created"].as_str().unwrap();
@@ -151,7 +151,7 @@ on_both_stacks!(a_body_that_is_too_large_is_refused, |stack| async move {
     let padded = |bytes: usize| {
         let body = json!({"log": "1.1.1.1 GET / 200"}).to_string();
         let padding = " ".repeat(bytes - body.len());
-        body + &padding
+        body + padding.as_str()
     };
     for bytes in [(64 << 10) + 1, 20 << 20] {
         stack.report(padded(bytes)).await.problem(413, "body-too-large");
@@ -176,7 +176,7 @@ on_both_stacks!(many_lines_are_kept_and_bad_ones_told_by_their_numbers, |stack| 
         "at character 1: it begins with an IPv4 or IPv6 address, without a zone"
     );
     let names: Vec<&String> = report.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["rejected", "saved"]);
+    assert_eq!(names, ["saved", "rejected"]);
 
     let lines = [
         r#"{"log": "1.1.1.1 GET /c 200"}"#,

@@ -237,10 +237,6 @@ impl Client {
         ClientError::Foreign { server: self.name.clone(), status }
     }
 
-    fn lost(&self, source: reqwest::Error) -> ClientError {
-        ClientError::Lost { server: self.name.clone(), source: source.without_url() }
-    }
-
     /// A task, as text and as value.
     async fn read(&self, url: &Url) -> Result<(String, Value), ClientError> {
         let nothing_sent = AtomicU64::new(0);
