@@ -1,6 +1,8 @@
 //! Simulators, exporters and strangers at once, killed and locked and rotated: the whole way of a record.
 
 use std::fs;
+use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::content::Dice;
@@ -78,7 +80,7 @@ on_both_stacks!(every_record_is_in_the_files_once_and_in_order, |stack| async mo
         }
     }
     for simulator in &mut simulators {
-        let status = eventually("its end", async || simulator.exit_status().ok_or("it runs")).await;
+        let status = end_of(simulator, &logs).await;
         assert!(status.success(), "{status}");
     }
 
@@ -96,7 +98,7 @@ on_both_stacks!(every_record_is_in_the_files_once_and_in_order, |stack| async mo
 });
 
 /// Eight threads in all, half of them at each server.
-fn simulators(stack: &Stack, trial: &Trial, logs: &std::path::Path, urls: &[String]) -> Vec<Program> {
+fn simulators(stack: &Stack, trial: &Trial, logs: &Path, urls: &[String]) -> Vec<Program> {
     let (threads, count) = ((8 / urls.len()).to_string(), (trial.records / urls.len()).to_string());
     let one = |(number, url): (usize, &String)| {
         let folder = stack.folder().join(format!("simulator-{number}"));
@@ -112,8 +114,25 @@ fn simulators(stack: &Stack, trial: &Trial, logs: &std::path::Path, urls: &[Stri
     urls.iter().enumerate().map(one).collect()
 }
 
+/// Waits for as long as it takes, if records are logged meanwhile.
+async fn end_of(simulator: &mut Program, logs: &Path) -> ExitStatus {
+    let size =
+        || -> u64 { fs::read_dir(logs).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum() };
+    loop {
+        let before = size();
+        let ended = eventually("its end, or more records", async || match simulator.exit_status() {
+            Some(status) => Ok(Some(status)),
+            None if size() > before => Ok(None),
+            None => Err(before),
+        });
+        if let Some(status) = ended.await {
+            return status;
+        }
+    }
+}
+
 /// As another program would, for so long and until many records have come in meanwhile, or all.
-async fn hold_the_lock(stack: &Stack, target: &std::path::Path, trial: &Trial) {
+async fn hold_the_lock(stack: &Stack, target: &Path, trial: &Trial) {
     lines_of(target, 1).await;
     let lock = LockHolder::start(target);
     let before = fs::read_to_string(target).unwrap();

@@ -131,16 +131,16 @@ impl Exporter {
             if !self.memory.is_empty() && (is_last || Instant::now() >= self.next_write) {
                 self.write()?;
             }
+            if is_last {
+                return Ok(());
+            }
             let next = match (self.memory.room(), self.memory.is_empty()) {
                 (0, _) => self.next_write,
                 (_, true) => self.next_poll,
                 (_, false) => self.next_poll.min(self.next_write),
             };
-            if is_last
-                || stop.run_until_cancelled(sleep_until(next)).await.is_none() && self.memory.is_empty()
-            {
-                return Ok(());
-            }
+            // Once it is told to stop, nothing more is fetched, and what is in memory is written if the file is free.
+            let _ = stop.run_until_cancelled(sleep_until(next)).await;
         }
     }
 
