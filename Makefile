@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint chaos clean compose-up serve down logs scale migrate outcomes test-compose
+.PHONY: help run test test-on-servers lint chaos clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -49,6 +49,9 @@ migrate: ## Bring the containers' database up to date, with the program as it is
 outcomes: ## Print the containers' outcome log, whether or not they run
 	@$(COMPOSE) build --quiet tools >/dev/null
 	@$(COMPOSE) run --rm --no-deps -T tools sh -c 'test ! -e logs/outcomes.log || cat logs/outcomes.log'
+
+records: ## Print the access log's records as the containers have exported them
+	@$(COMPOSE) run --rm --no-deps -T tools sh -c 'test ! -e logs/access.log || cat logs/access.log'
 
 test-compose: ## Kill every container under load, back up and restore (needs a running docker; minutes)
 	tests/compose/run
