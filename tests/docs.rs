@@ -44,6 +44,9 @@ on_both_stacks!(the_docs_describe_this_server, |stack| async move {
         ("/api/v1/tasks", &["get"]),
         ("/api/v1/tasks/{id}", &["get", "delete"]),
         ("/api/v1/tasks/{id}/events", &["get"]),
+        ("/api/data", &["get", "post"]),
+        ("/api/data/bulk", &["post"]),
+        ("/api/data/stats", &["get"]),
         ("/healthz", &["get"]),
         ("/readyz", &["get"]),
     ] {

@@ -42,6 +42,8 @@ mod openapi;
 mod processes;
 mod promises;
 mod readme;
+mod records;
+mod records_read;
 mod refusals;
 mod repeats;
 mod servers_away;

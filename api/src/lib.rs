@@ -1,4 +1,4 @@
-//! Coatcheck's HTTP side: takes uploads in, hands tickets out, redeems them.
+//! Coatcheck's HTTP side: takes uploads in, hands tickets out, redeems them; and keeps the access log.
 //!
 //! [`Server`] is all that a program needs of it. Handlers hold no protocol: they check what a request says and ask
 //! [`task_data::life::Life`]. They run on actix's single-threaded workers and are dropped when a client resets its
@@ -8,6 +8,7 @@
 
 mod admission;
 mod body;
+mod dates;
 mod events;
 mod expected;
 mod filename;
@@ -21,6 +22,7 @@ mod part;
 mod patience;
 pub mod problem;
 mod process;
+mod records;
 mod request;
 mod server;
 mod settings;

@@ -6,7 +6,7 @@ use actix_web::web::Data;
 use utoipa::OpenApi;
 
 use crate::problem::{Code, ProblemView};
-use crate::{events, health, kinds, tasks};
+use crate::{events, health, kinds, records, tasks};
 
 /// Where the description is found.
 pub const PATH: &str = "/openapi.json";
@@ -21,12 +21,14 @@ pub const PATH: &str = "/openapi.json";
     paths(
         kinds::md5::post, kinds::md5::put, kinds::md5::get, kinds::md5::find,
         tasks::list, tasks::get, events::events, tasks::cancel,
+        records::post, records::bulk::post, records::query::get, records::stats::get,
         health::alive, health::ready, health::metrics, document,
     ),
     components(schemas(Code, ProblemView)),
     tags(
         (name = "md5", description = "Digests of files"),
         (name = "tasks", description = "Tasks of any kind"),
+        (name = "access log", description = "Requests that someone served, in the order in which they were reported"),
         (name = "health", description = "For those who run the server"),
     ),
 )]

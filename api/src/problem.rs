@@ -39,12 +39,15 @@ pub enum Code {
     MissingFile,
     MultipleFiles,
     NotFound,
+    RecordNotFound,
     TaskNotFound,
     MethodNotAllowed,
     SlowUpload,
     TaskEnded,
+    BodyTooLarge,
     UploadTooLarge,
     UnsupportedMediaType,
+    InvalidLog,
     IdempotencyMismatch,
     Internal,
     DatabaseUnavailable,
@@ -62,7 +65,7 @@ impl Code {
                 (S::BAD_REQUEST, "incomplete-upload", "The upload ended before its end was reached.")
             }
             Self::InvalidDigest => (S::BAD_REQUEST, "invalid-digest", "This is not an MD5 digest."),
-            Self::InvalidId => (S::BAD_REQUEST, "invalid-id", "This is not the id of a task."),
+            Self::InvalidId => (S::BAD_REQUEST, "invalid-id", "This is not an id."),
             Self::InvalidIdempotencyKey => (
                 S::BAD_REQUEST,
                 "invalid-idempotency-key",
@@ -75,6 +78,7 @@ impl Code {
                 (S::BAD_REQUEST, "multiple-files", "Send one part named `file`, and only one.")
             }
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this address."),
+            Self::RecordNotFound => (S::NOT_FOUND, "record-not-found", "There is no such record."),
             Self::TaskNotFound => (S::NOT_FOUND, "task-not-found", "There is no such task."),
             Self::MethodNotAllowed => {
                 (S::METHOD_NOT_ALLOWED, "method-not-allowed", "This address doesn't take this method.")
@@ -83,6 +87,9 @@ impl Code {
                 (S::REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.")
             }
             Self::TaskEnded => (S::CONFLICT, "task-ended", "The task has ended already."),
+            Self::BodyTooLarge => {
+                (S::PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than what is taken here.")
+            }
             Self::UploadTooLarge => {
                 (S::PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server takes.")
             }
@@ -90,6 +97,11 @@ impl Code {
                 S::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
                 "The body is not of a type that is taken here.",
+            ),
+            Self::InvalidLog => (
+                S::IM_A_TEAPOT,
+                "invalid-log",
+                "This is not a line of an access log: {IP} {METHOD} {URI} {STATUS}.",
             ),
             Self::IdempotencyMismatch => (
                 S::UNPROCESSABLE_ENTITY,
@@ -141,6 +153,12 @@ impl Problem {
     pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("It takes {allow}.");
         Self { allow: Some(allow.to_owned()), ..Code::MethodNotAllowed.because(detail) }
+    }
+
+    /// With one more sentence on this very case.
+    pub fn adding(self, sentence: &str) -> Self {
+        let detail = self.detail.map_or(sentence.to_owned(), |detail| format!("{detail} {sentence}"));
+        Self { detail: Some(detail), ..self }
     }
 
     /// A failure of ours. It is logged here, once, and the client is told nothing of it.

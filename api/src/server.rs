@@ -11,6 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, QueryConfig, ServiceConfig};
 use actix_web::{App, HttpServer, Resource, Route, dev, guard};
 use program::PrometheusHandle;
+use task_data::access_log::AccessLog;
 use task_data::life::Life;
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -20,7 +21,7 @@ use crate::kinds::md5;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::settings::ApiSettings;
-use crate::{events, health, page, request, tasks};
+use crate::{events, health, page, records, request, tasks};
 
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -32,6 +33,7 @@ const DRAIN_SECONDS: u64 = 25;
 /// What every handler is given.
 pub struct Api {
     pub life: Arc<Life>,
+    pub access_log: AccessLog,
     pub metrics: PrometheusHandle,
     pub admission: Admission,
     draining: watch::Receiver<bool>,
@@ -59,7 +61,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address; connections wait until the server [runs](Self::run).
+    /// Takes the address; connections wait until the server [runs](Self::run). The access log's batches live on the runtime
+    /// that this is called on.
     ///
     /// # Errors
     /// If the address can't be had.
@@ -67,7 +70,8 @@ impl Server {
         let listen = settings.listen;
         let (draining, is_draining) = watch::channel(false);
         let admission = Admission::new(life.clone(), settings);
-        let api = Data::new(Api { life, metrics, admission, draining: is_draining });
+        let access_log = AccessLog::start(life.stack());
+        let api = Data::new(Api { life, access_log, metrics, admission, draining: is_draining });
         let description = Data::new(openapi::Description::build().map_err(io::Error::other)?);
         let docs = Data::new(page::docs_config());
 
@@ -139,6 +143,12 @@ fn routes(config: &mut ServiceConfig) {
             [(M::GET, web::to(tasks::get)), (M::DELETE, web::to(tasks::cancel))],
         ))
         .service(resource("/api/v1/tasks/{id}/events", [(M::GET, web::to(events::events))]))
+        .service(resource(
+            "/api/data",
+            [(M::GET, web::to(records::query::get)), (M::POST, web::to(records::post))],
+        ))
+        .service(resource("/api/data/bulk", [(M::POST, web::to(records::bulk::post))]))
+        .service(resource("/api/data/stats", [(M::GET, web::to(records::stats::get))]))
         .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
         .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
         .service(resource("/metrics", [(M::GET, web::to(health::metrics))]))

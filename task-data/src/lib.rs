@@ -2,9 +2,10 @@
 //!
 //! [`life`] is the life of a promise, once, over the ports; all else serves it. The ports ([`store`], [`queue`], [`blobs`],
 //! [`notify`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
-//! holds no protocol and calls no other port.
+//! holds no protocol and calls no other port. [`access_log`] stands beside it all: rows in, rows out, no promise.
 #![deny(missing_docs)]
 
+pub mod access_log;
 pub mod backoff;
 pub mod batch;
 pub mod blobs;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod notify;
 pub mod outcome;
 pub mod queue;
+pub mod record;
 pub mod settings;
 pub mod stack;
 pub mod store;

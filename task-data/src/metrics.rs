@@ -31,6 +31,7 @@ const CONNECTIONS: &str = "coatcheck_database_connections";
 const WAITERS: &str = "coatcheck_waiters";
 const QUEUE_UP: &str = "coatcheck_queue_up";
 const QUEUE_DEPTH: &str = "coatcheck_queue_messages";
+const RECORDS: &str = "coatcheck_records_appended_total";
 
 /// Upper bounds, in seconds, of the buckets of all that is timed.
 pub const BUCKETS: [f64; 14] =
@@ -59,6 +60,7 @@ pub(crate) fn describe() {
     describe_gauge!(WAITERS, "Clients that wait for a task here");
     describe_gauge!(QUEUE_UP, "Whether the queue answers");
     describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind");
+    describe_counter!(RECORDS, "Records appended to the access log");
 }
 
 pub(crate) fn accepted(kind: Kind, answer: Duration) {
@@ -108,6 +110,10 @@ pub fn log_step(wait: Duration, done: shared_log::Done) {
     histogram!(LOG_WAIT).record(wait);
     counter!(LOG_LINES).increment(done.written as u64);
     counter!(LOG_FOREIGN).increment(done.foreign as u64);
+}
+
+pub(crate) fn records_appended(count: usize) {
+    counter!(RECORDS).increment(count as u64);
 }
 
 pub(crate) fn rows(stats: &KindStats) {

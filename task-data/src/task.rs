@@ -39,11 +39,16 @@ impl FromStr for TaskId {
 
     /// Takes the hyphenated form alone, in upper or lower case: braces, URNs and bare digits are refused.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        if text.len() != 36 {
-            return Err(InvalidId);
-        }
-        Uuid::try_parse(text).map(Self).map_err(|_| InvalidId)
+        hyphenated(text).map(Self)
     }
+}
+
+/// The UUID that 36 characters stand for.
+pub(crate) fn hyphenated(text: &str) -> Result<Uuid, InvalidId> {
+    if text.len() != 36 {
+        return Err(InvalidId);
+    }
+    Uuid::try_parse(text).map_err(|_| InvalidId)
 }
 
 /// One life of one worker process, and the key of its lease.

@@ -1,4 +1,4 @@
-//! The port to the database: rows of tasks, leases and the outcome log's head.
+//! The port to the database: rows of tasks, leases, the outcome log's head, and records of the access log.
 //!
 //! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
@@ -7,6 +7,7 @@ mod error;
 mod leases;
 mod outcomes;
 pub mod postgres;
+mod records;
 mod rows;
 mod schema;
 pub mod sqlite;
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use shared_log::Head;
 
+pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
 use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
@@ -35,8 +37,8 @@ pub struct Rules {
 }
 
 /// All of the database's subjects.
-pub trait Store: Tasks + Leases + Outcomes {}
-impl<T: Tasks + Leases + Outcomes> Store for T {}
+pub trait Store: Tasks + Leases + Outcomes + Records {}
+impl<T: Tasks + Leases + Outcomes + Records> Store for T {}
 
 /// What the database could not do, by what a caller then does.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -55,4 +55,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, SmallInt, Text};
+    use crate::store::types::{TimeType, UuidType};
+
+    records (seq) {
+        seq -> BigInt,
+        id -> UuidType,
+        created -> TimeType,
+        ip -> Text,
+        method -> Text,
+        uri -> Text,
+        status_code -> SmallInt,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(tasks, workers);

@@ -13,11 +13,13 @@ use task_data::idempotency::IdempotencyKey;
 use task_data::kinds::Kind;
 use task_data::notify::Notify;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
+use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewTask, Outcomes,
-    PoolUse, Rules, StoreError, Tasks, Ticket, Upload,
+    Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewRecord, NewTask,
+    Outcomes, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, Rules, Span, StoreError, Tasks,
+    Ticket, Upload,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use tokio::sync::{broadcast, watch};
@@ -343,6 +345,35 @@ impl Leases for CutStore {
 
     async fn begin_alone(&self) -> Result<(), StoreError> {
         through!(self, begin_alone(), changes)
+    }
+}
+
+/// The access log makes no promise that a cut could break: a call that fails has appended or it has not.
+#[async_trait]
+impl Records for CutStore {
+    async fn append_records(&self, new: Vec<NewRecord>) -> Result<Time, StoreError> {
+        through!(self, append_records(new), changes)
+    }
+
+    async fn record_place(&self, id: RecordId) -> Result<Option<i64>, StoreError> {
+        through!(self, record_place(id), reads)
+    }
+
+    async fn record_span(&self, from: Option<Time>, to: Option<Time>) -> Result<Span, StoreError> {
+        through!(self, record_span(from, to), reads)
+    }
+
+    async fn records(
+        &self,
+        span: Span,
+        filter: RecordFilter,
+        limit: i64,
+    ) -> Result<Vec<PlacedRecord>, StoreError> {
+        through!(self, records(span, filter, limit), reads)
+    }
+
+    async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
+        through!(self, count_records(span, minutes, top), reads)
     }
 }
 

@@ -44,6 +44,7 @@ mod keys;
 mod leases;
 mod list;
 mod outcomes;
+mod records;
 mod rows;
 mod samples;
 mod sqlite;

@@ -4,6 +4,7 @@
 //! has no `unnest`. Rows that are read to be written are locked, so what `SqliteStore` has by being the only writer holds here too.
 
 mod connection;
+mod records;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,0 +1,193 @@
+//! `/api/data`: the access log over HTTP. A line in, as JSON; many lines in [`bulk`], out again in [`query`], counted in
+//! [`stats`].
+
+pub mod bulk;
+pub mod query;
+pub mod stats;
+
+use std::collections::BTreeMap;
+
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::{Value, json};
+use task_data::record::LogLine;
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::body::Body;
+use crate::problem::{self, Code, Problem};
+use crate::server::Api;
+
+/// Bytes of a body, or of a line in a body of many, at most.
+const MAX_BYTES: usize = 64 << 10;
+
+/// A request that someone served, as one line
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRecord {
+    /// `{IP} {METHOD} {URI} {STATUS}`, one space between: an IPv4 or IPv6 address, a token of RFC 9110 of at most 32
+    /// characters, a URI of at most 8 KiB without spaces or control characters, a number from 100 to 599
+    #[schema(example = "127.0.0.1 GET /index.html 200")]
+    log: String,
+}
+
+/// A record of the access log
+#[derive(ToSchema)]
+#[schema(as = Record, example = example)]
+#[expect(dead_code, reason = "describes the JSON of a Record, which knows nothing of OpenAPI")]
+pub struct RecordView {
+    /// A UUIDv4
+    id: uuid::Uuid,
+    /// When it was added, to the microsecond; never before the record ahead of it
+    #[schema(value_type = String, format = DateTime)]
+    created: String,
+    log: LogView,
+}
+
+/// What was reported, each part as it was given
+#[derive(ToSchema)]
+#[schema(as = Log)]
+#[expect(dead_code, reason = "describes the JSON of a LogLine, which knows nothing of OpenAPI")]
+pub struct LogView {
+    #[schema(example = "127.0.0.1")]
+    ip: String,
+    #[schema(example = "GET")]
+    method: String,
+    #[schema(example = "/index.html")]
+    uri: String,
+    #[schema(example = 200, minimum = 100, maximum = 599)]
+    status_code: u16,
+}
+
+/// Add a record
+///
+/// The type of the body is not looked at: it is read as JSON.
+#[utoipa::path(
+    post, path = "/api/data", tag = "access log", operation_id = "addRecord",
+    request_body(content = NewRecord, content_type = "application/json"),
+    responses((status = 201, description = "Kept", body = RecordView), AddProblems),
+)]
+pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut body = Body::new(payload.into_inner());
+    let outcome = add(&api, &request, &mut body).await;
+    body.answered(outcome)
+}
+
+async fn add(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
+    let line = parse(&whole(request, body).await?).map_err(|reason| Code::InvalidLog.because(reason))?;
+    let record = api.access_log.append(line).await?;
+    Ok(HttpResponse::Created().json(record))
+}
+
+/// A body that may be kept in memory.
+async fn whole(request: &HttpRequest, body: &mut Body) -> Result<Vec<u8>, Problem> {
+    let too_large = || Code::BodyTooLarge.because(format!("It has at most {MAX_BYTES} bytes here."));
+    let length = request.headers().get(CONTENT_LENGTH);
+    let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length| length > MAX_BYTES as u64) {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_BYTES {
+            return Err(too_large());
+        }
+    }
+    Ok(bytes)
+}
+
+/// The line in `{"log": …}`, or what is wrong where.
+fn parse(json: &[u8]) -> Result<LogLine, String> {
+    const FORM: &str = "an object with one text in it, `log`";
+    // Derived code takes an array for a struct, too.
+    if json.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(format!("It is to be {FORM}."));
+    }
+    let NewRecord { log } = serde_json::from_slice(json).map_err(|error| {
+        let what = match error.classify() {
+            Category::Data => format!("it is to be {FORM}"),
+            Category::Syntax | Category::Eof | Category::Io => "it is not JSON".to_owned(),
+        };
+        format!("At line {}, column {}: {what}.", error.line(), error.column())
+    })?;
+    log.parse().map_err(|error| format!("`log`, {error}."))
+}
+
+/// A record, for OpenAPI.
+fn example() -> Value {
+    json!({
+        "id": "7f3c2c4e-52a4-4f0e-9d5e-0c6f3b1a2d4e", "created": "2026-01-02T03:04:05.678901Z",
+        "log": {"ip": "127.0.0.1", "method": "GET", "uri": "/index.html", "status_code": 200},
+    })
+}
+
+struct AddProblems;
+
+impl IntoResponses for AddProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        use Code::{BodyTooLarge, DatabaseUnavailable, IncompleteUpload, InvalidLog, SlowUpload};
+        problem::responses(&[IncompleteUpload, SlowUpload, BodyTooLarge, InvalidLog, DatabaseUnavailable])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_an_object_with_one_text() {
+        let line = "1.1.1.1 GET /\u{e9} 200";
+        for json in
+            [r#"{"log":"1.1.1.1 GET /é 200"}"#, " \r\n\t{ \"log\" : \"1.1.1.1 GET /\\u00e9 200\" } \n"]
+        {
+            assert_eq!(parse(json.as_bytes()).map(|log| log.to_string()), Ok(line.to_owned()), "{json}");
+        }
+        let deep = format!("{{\"log\": {}", "[".repeat(100_000));
+        for json in [
+            "",
+            " ",
+            "{",
+            "{}",
+            "null",
+            "5",
+            "[]",
+            r#"["1.1.1.1 GET / 200"]"#,
+            r#""1.1.1.1 GET / 200""#,
+            r#"{"log": 5}"#,
+            r#"{"log": null}"#,
+            r#"{"log": ["1.1.1.1 GET / 200"]}"#,
+            r#"{"log": "1.1.1.1 GET / 200", "log": "1.1.1.1 GET / 200"}"#,
+            r#"{"log": "1.1.1.1 GET / 200", "more": 1}"#,
+            r#"{"Log": "1.1.1.1 GET / 200"}"#,
+            r#"{"log": "1.1.1.1 GET / 200"} x"#,
+            r#"{"log": "1.1.1.1 GET /\ud800 200"}"#,
+            "\u{feff}{}",
+            &deep,
+        ] {
+            assert!(parse(json.as_bytes()).is_err(), "{json}");
+        }
+        assert!(parse(b"{\"log\": \"1.1.1.1 GET /\xff 200\"}").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_where_it_is() {
+        let told = |json: &str| parse(json.as_bytes()).unwrap_err();
+
+        assert_eq!(told(r#"{"log" 5}"#), "At line 1, column 8: it is not JSON.");
+        assert_eq!(told(r#"{"log": "1.1.1.1 GET"}"#), "`log`, at character 12: a URI follows the method.");
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_is_too_strange(bytes in any::<Vec<u8>>(), text in "[{}\\[\\]\":,a-z0-9 ]{0,40}") {
+            let _ = parse(&bytes);
+            let _ = parse(text.as_bytes());
+        }
+    }
+}

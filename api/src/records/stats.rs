@@ -1,0 +1,136 @@
+//! The access log by its numbers, for people.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::{Data, Json, Query};
+use serde::{Deserialize, Serialize};
+use task_data::store::{Count, RecordCounts};
+use task_data::task::Time;
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use crate::dates::Bound;
+use crate::problem::{self, Code, Problem};
+use crate::server::Api;
+
+/// What is counted if no beginning is given: in a log of years, counting all would take long.
+const DAY: chrono::TimeDelta = chrono::TimeDelta::days(1);
+/// Minutes that are told at most: those that a day touches.
+const MINUTES: i64 = 24 * 60 + 1;
+/// URIs and addresses that are told at most.
+const TOP: i64 = 10;
+
+/// What is counted
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StatsParameters {
+    /// Those created then or later, as for reading; a day before the end if it isn't said
+    #[param(example = "2026-01-02T03:04:05Z")]
+    date_from: Option<String>,
+    /// Those created then or earlier; now if it isn't said
+    #[param(example = "2026-01-02")]
+    date_to: Option<String>,
+}
+
+/// The access log by its numbers
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecordStats {
+    /// From when on was counted
+    #[schema(value_type = String, format = DateTime)]
+    date_from: Time,
+    /// Up to when
+    #[schema(value_type = String, format = DateTime)]
+    date_to: Time,
+    /// How many records there are
+    requests: i64,
+    /// Minutes that have any, oldest first: the last 1441 of them
+    minutes: Vec<MinuteCount>,
+    /// The classes of statuses that there are
+    status_classes: Vec<ClassCount>,
+    /// The ten most frequent, most frequent first
+    uris: Vec<UriCount>,
+    /// The ten most frequent, most frequent first
+    ips: Vec<IpCount>,
+}
+
+/// A minute's records
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MinuteCount {
+    /// Its beginning
+    #[schema(value_type = String, format = DateTime)]
+    minute: Time,
+    requests: i64,
+}
+
+/// A status class's records
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClassCount {
+    #[schema(example = "2xx")]
+    class: String,
+    requests: i64,
+}
+
+/// A URI's records
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UriCount {
+    uri: String,
+    requests: i64,
+}
+
+/// An address's records
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IpCount {
+    ip: String,
+    requests: i64,
+}
+
+impl RecordStats {
+    fn new(date_from: Time, date_to: Time, counts: RecordCounts) -> Self {
+        let RecordCounts { minutes, status_codes, uris, ips } = counts;
+        let mut classes = BTreeMap::new();
+        for Count { of, requests } in &status_codes {
+            *classes.entry(of.class()).or_default() += requests;
+        }
+        let status_classes =
+            classes.into_iter().map(|(class, requests)| ClassCount { class: format!("{class}xx"), requests });
+        Self {
+            date_from,
+            date_to,
+            requests: status_codes.iter().map(|count| count.requests).sum(),
+            minutes: minutes
+                .into_iter()
+                .rev()
+                .map(|Count { of, requests }| MinuteCount { minute: of, requests })
+                .collect(),
+            status_classes: status_classes.collect(),
+            uris: uris.into_iter().map(|Count { of, requests }| UriCount { uri: of, requests }).collect(),
+            ips: ips.into_iter().map(|Count { of, requests }| IpCount { ip: of, requests }).collect(),
+        }
+    }
+}
+
+/// Count records
+///
+/// By minute, by class of status, by URI and by address; those of the last day if nothing else is said.
+#[utoipa::path(
+    get, path = "/api/data/stats", tag = "access log", operation_id = "countRecords", params(StatsParameters),
+    responses((status = 200, description = "The numbers", body = RecordStats), StatsProblems),
+)]
+pub async fn get(api: Data<Api>, parameters: Query<StatsParameters>) -> Result<Json<RecordStats>, Problem> {
+    let from = Bound::From.read("date_from", parameters.date_from.as_deref())?;
+    let to = match Bound::To.read("date_to", parameters.date_to.as_deref())? {
+        Some(to) => to,
+        None => api.access_log.now().await?,
+    };
+    let from = from.unwrap_or(Time(to.0 - DAY));
+    let counts = api.access_log.count(Some(from), Some(to), MINUTES, TOP).await?;
+    Ok(Json(RecordStats::new(from, to, counts)))
+}
+
+struct StatsProblems;
+
+impl IntoResponses for StatsProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable])
+    }
+}

@@ -1,0 +1,108 @@
+//! Records in SQLite. Its one writer makes the order of commit that of the rows' keys.
+
+use async_trait::async_trait;
+use diesel::dsl::insert_into;
+use diesel::prelude::*;
+
+use super::super::StoreError;
+use super::super::records::{
+    self as queries, CountRows, NewRecord, NewestRow, PlacedRecord, RecordCounts, RecordFilter, RecordRow,
+    Records, Span,
+};
+use super::super::schema::records;
+use super::super::types::{SqlTime, SqlUuid};
+use super::{SqliteStore, clock};
+use crate::record::RecordId;
+use crate::task::Time;
+
+/// A minute's beginning: times are microseconds here.
+const MINUTE: &str = "created / 60000000 * 60000000";
+
+#[derive(Insertable)]
+#[diesel(table_name = records)]
+struct NewRow<'a> {
+    id: SqlUuid,
+    created: SqlTime,
+    ip: &'a str,
+    method: &'a str,
+    uri: &'a str,
+    status_code: i16,
+}
+
+#[async_trait]
+impl Records for SqliteStore {
+    async fn append_records(&self, new: Vec<NewRecord>) -> Result<Time, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let now = clock(connection)?;
+                let newest: Option<NewestRow> = queries::newest().get_result(connection).optional()?;
+                let created = newest.map_or(now, |(_, last)| now.max(last.into()));
+                for NewRecord { id, log } in &new {
+                    let row = NewRow {
+                        id: SqlUuid(id.0),
+                        created: SqlTime(created.0),
+                        ip: &log.ip,
+                        method: &log.method,
+                        uri: &log.uri,
+                        status_code: log.status_code.0,
+                    };
+                    // The statement is prepared once, which more rows a statement would not be.
+                    insert_into(records::table).values(row).execute(connection)?;
+                }
+                Ok(created)
+            })
+            .await
+    }
+
+    async fn record_place(&self, id: RecordId) -> Result<Option<i64>, StoreError> {
+        self.connections
+            .read(move |connection| Ok(queries::place(id).get_result(connection).optional()?))
+            .await
+    }
+
+    async fn record_span(&self, from: Option<Time>, to: Option<Time>) -> Result<Span, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let first = match from {
+                    Some(from) => queries::first_since(from).get_result(connection).optional()?,
+                    None => Some(1),
+                };
+                let last = match to {
+                    Some(to) => queries::last_until(to).get_result(connection).optional()?,
+                    None => {
+                        queries::newest().get_result::<NewestRow>(connection).optional()?.map(|row| row.0)
+                    }
+                };
+                Ok(Span::between(first, last))
+            })
+            .await
+    }
+
+    async fn records(
+        &self,
+        span: Span,
+        filter: RecordFilter,
+        limit: i64,
+    ) -> Result<Vec<PlacedRecord>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let rows: Vec<RecordRow> = queries::page(span, filter, limit).load(connection)?;
+                Ok(rows.into_iter().map(PlacedRecord::from).collect())
+            })
+            .await
+    }
+
+    async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let rows = CountRows {
+                    minutes: queries::by_minute(span, MINUTE, minutes).load(connection)?,
+                    status_codes: queries::by_status_code(span).load(connection)?,
+                    uris: queries::by_uri(span, top).load(connection)?,
+                    ips: queries::by_ip(span, top).load(connection)?,
+                };
+                Ok(rows.into())
+            })
+            .await
+    }
+}
