@@ -151,7 +151,7 @@ on_both_stacks!(a_body_that_is_too_large_is_refused, |stack| async move {
     let padded = |bytes: usize| {
         let body = json!({"log": "1.1.1.1 GET / 200"}).to_string();
         let padding = " ".repeat(bytes - body.len());
-        body + &padding
+        body + padding.as_str()
     };
     for bytes in [(64 << 10) + 1, 20 << 20] {
         stack.report(padded(bytes)).await.problem(413, "body-too-large");
