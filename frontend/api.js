@@ -25,7 +25,7 @@ function parsed(text) {
 }
 
 async function ask(path, options) {
-  const response = await fetch(API + path, { cache: 'no-store', ...options });
+  const response = await fetch(path, { cache: 'no-store', ...options });
   const text = await response.text();
   const answer = parsed(text);
   if (!response.ok || !answer) throw new Refusal(response.status, text, response.headers.get('Retry-After'));
@@ -33,12 +33,18 @@ async function ask(path, options) {
 }
 
 /** The task; after `wait` seconds at the latest, even if it has not ended by then. */
-export const find = (id, wait = 0) => ask(`/md5/${id}?wait=${wait}`);
+export const find = (id, wait = 0) => ask(`${API}/md5/${id}?wait=${wait}`);
 
 /** `{tasks, next}`: the tasks with that digest, newest first; `next` if there are more. */
-export const findByDigest = digest => ask(`/md5?digest=${digest}`);
+export const findByDigest = digest => ask(`${API}/md5?digest=${digest}`);
 
-export const cancel = id => ask(`/tasks/${id}`, { method: 'DELETE' });
+export const cancel = id => ask(`${API}/tasks/${id}`, { method: 'DELETE' });
+
+/** Records of the access log, oldest first; `query` is an object of the API's parameters. */
+export const readRecords = (query, signal) => ask(`/api/data?${new URLSearchParams(query)}`, { signal });
+
+/** The access log's numbers. */
+export const countRecords = (query, signal) => ask(`/api/data/stats?${new URLSearchParams(query)}`, { signal });
 
 /**
  * Hands a file in. XMLHttpRequest, because fetch tells no progress.

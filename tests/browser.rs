@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::chromium::Browser;
 use crate::content::{md5sum, noise};
@@ -262,21 +262,7 @@ on_embedded!(everyone_can_use_the_page, [("MAX_UPLOAD", "64MiB"), ("WORKERS", "1
 
 on_embedded!(the_keyboard_is_enough, [], |stack| async move {
     let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
-    let reachable = "Array.from(document.querySelectorAll('a, button, input, summary, textarea'))
-        .filter(one => one.checkVisibility())";
-    let count = browser.value(&format!("{reachable}.length")).await.as_u64().unwrap();
-
-    browser.value("document.activeElement.blur()").await;
-    let mut seen = Vec::new();
-    for _ in 0..count {
-        press(&browser, "Tab").await;
-        let at = browser.value(&format!("{reachable}.indexOf(document.activeElement)")).await;
-        let outline = "getComputedStyle(document.activeElement.closest('label') ?? document.activeElement).outlineStyle";
-        assert_eq!(browser.value(outline).await, "solid", "the focus is seen");
-        seen.push(at.as_u64().unwrap());
-    }
-
-    assert_eq!(seen, (0..count).collect::<Vec<_>>());
+    browser.assert_usable_by_keyboard().await;
     browser.close().await;
 });
 
@@ -308,11 +294,4 @@ async fn with_files(stack: &Arc<Stack>, files: &[(&str, &[u8])]) -> Browser {
 /// Whether the first element of a selector has exactly this text.
 fn says(selector: &str, text: &str) -> String {
     format!("document.querySelector('{selector}').textContent === {}", Value::from(text))
-}
-
-async fn press(browser: &Browser, key: &str) {
-    for event in ["keyDown", "keyUp"] {
-        let parameters = json!({"type": event, "key": key, "code": key, "windowsVirtualKeyCode": 9});
-        browser.cdp("Input.dispatchKeyEvent", parameters).await;
-    }
 }

@@ -229,6 +229,32 @@ impl Browser {
         }
         self.looks("light", 1280).await;
     }
+
+    /// Asserts that the Tab key leads to everything that can be used, in the order in which it stands there, and is seen.
+    pub async fn assert_usable_by_keyboard(&self) {
+        let reachable = "Array.from(document.querySelectorAll('a, button, input, select, summary, textarea, [tabindex=\"0\"]'))
+            .filter(one => one.checkVisibility())";
+        let count = self.value(&format!("{reachable}.length")).await.as_u64().unwrap();
+
+        self.value("document.activeElement.blur()").await;
+        let mut seen = Vec::new();
+        for _ in 0..count {
+            self.press("Tab").await;
+            let at = self.value(&format!("{reachable}.indexOf(document.activeElement)")).await;
+            let outline = "getComputedStyle(document.activeElement.closest('label') ?? document.activeElement).outlineStyle";
+            assert_eq!(self.value(outline).await, "solid", "the focus is seen");
+            seen.push(at.as_u64().unwrap());
+        }
+
+        assert_eq!(seen, (0..count).collect::<Vec<_>>());
+    }
+
+    async fn press(&self, key: &str) {
+        for event in ["keyDown", "keyUp"] {
+            let parameters = json!({"type": event, "key": key, "code": key, "windowsVirtualKeyCode": 9});
+            self.cdp("Input.dispatchKeyEvent", parameters).await;
+        }
+    }
 }
 
 impl Drop for Processes {

@@ -1,4 +1,4 @@
-//! What a browser shows: the page and Swagger UI, whole and from this one server.
+//! What a browser shows: the pages and Swagger UI, whole and from this one server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,13 +7,17 @@ use reqwest::Url;
 
 use crate::stack::Stack;
 
-on_both_stacks!(the_page_loads_with_its_assets_from_here_alone, |stack| async move {
-    let page = stack.get("/").await;
+on_both_stacks!(the_pages_load_with_their_assets_from_here_alone, |stack| async move {
+    let records =
+        ["/records.css", "/records.js", "/style.css", "/vendor/uPlot.iife.min.js", "/vendor/uPlot.min.css"];
+    for (path, assets) in [("/", &["/app.js", "/style.css"][..]), ("/records", &records)] {
+        let page = stack.get(path).await;
 
-    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
-    assert_loads_nothing_from_elsewhere(page.header("content-security-policy"));
-    let assets = assets_of(&stack, "/").await;
-    assert_eq!(assets, BTreeSet::from(["/app.js".to_owned(), "/style.css".to_owned()]));
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{path}");
+        assert_loads_nothing_from_elsewhere(page.header("content-security-policy"));
+        assert!(!page.header("content-security-policy").contains("unsafe"), "{path}");
+        assert!(assets_of(&stack, path).await.iter().eq(assets), "{path}");
+    }
 });
 
 on_both_stacks!(the_docs_load_with_their_assets_from_here_alone, |stack| async move {

@@ -23,6 +23,7 @@ mod servers;
 
 mod architecture;
 mod browser;
+mod browser_records;
 mod cli;
 mod crash;
 mod crowd;

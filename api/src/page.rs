@@ -1,4 +1,4 @@
-//! What is looked at in a browser: the upload page, and Swagger UI. All of it is in the program.
+//! What is looked at in a browser: the upload page, the access log's, and Swagger UI. All of it is in the program.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch,
@@ -11,8 +11,8 @@ use utoipa_swagger_ui::Config;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 
-/// The page's addresses, and the file behind each.
-pub const FILES: [(&str, &str); 9] = [
+/// The pages' addresses, and the file behind each.
+pub const FILES: [(&str, &str); 15] = [
     ("/", "index.html"),
     ("/style.css", "style.css"),
     ("/app.js", "app.js"),
@@ -22,6 +22,12 @@ pub const FILES: [(&str, &str); 9] = [
     ("/list.js", "list.js"),
     ("/news.js", "news.js"),
     ("/tickets.js", "tickets.js"),
+    ("/records", "records.html"),
+    ("/records.css", "records.css"),
+    ("/records.js", "records.js"),
+    ("/numbers.js", "numbers.js"),
+    ("/vendor/uPlot.iife.min.js", "vendor/uPlot.iife.min.js"),
+    ("/vendor/uPlot.min.css", "vendor/uPlot.min.css"),
 ];
 
 /// As for every response, but Swagger UI sets styles in its elements, and its page a base.
@@ -32,7 +38,7 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 #[folder = "../frontend"]
 struct Files;
 
-/// A file of the page.
+/// A file of the pages.
 ///
 /// # Errors
 /// 404, if the program was built without it.

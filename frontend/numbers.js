@@ -1,0 +1,139 @@
+// The access log by its numbers: a sentence, a chart, and who and what is most frequent.
+
+/* global uPlot */
+
+export const $ = (selector, within = document) => within.querySelector(selector);
+export const count = n => n.toLocaleString('en');
+
+const MINUTE = 60; // Times are seconds here, as uPlot has them.
+/** The server tells so many minutes at most, those that have any. */
+const MINUTES_TOLD = 1441;
+/** A bar with its gap is so many pixels wide at least. */
+const BAR = 8;
+const STEPS = [1, 5, 10, 15, 30, 60, 180, 360, 720, 1440].map(minutes => minutes * MINUTE);
+const HEIGHT = 180;
+
+const hour = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric' });
+const moment = time => `${day.format(time)}, ${hour.format(time)}`;
+const short = new Intl.NumberFormat('en', { notation: 'compact' });
+const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name);
+
+let chart = null;
+let bars = { step: MINUTE, times: [], counts: [], from: 0, to: 0 };
+
+/** Shows what the server has counted; `words` name the time, `hrefOf` gives the page with one more filter. */
+export function showNumbers(stats, words, hrefOf) {
+  $('#numbers').hidden = !stats.requests;
+  if (!stats.requests) return;
+  bars = gathered(stats);
+  set($('#summary'), summary(stats, words));
+  set($('#per'), `Requests per ${lengthOf(bars.step)}`);
+  draw();
+
+  const classes = stats.status_classes.map(({ class: name, requests }) => {
+    const share = (100 * requests / stats.requests).toLocaleString('en', { maximumFractionDigits: requests * 10 < stats.requests ? 1 : 0 });
+    return { name, requests, told: `${count(requests)} · ${share} %`, href: hrefOf({ status_code: name }), kind: name[0] };
+  });
+  showBars($('#classes tbody'), classes);
+  showBars($('#ips tbody'), stats.ips.map(({ ip, requests }) => ({ name: ip, requests, href: hrefOf({ ip }) })));
+  showBars($('#uris tbody'), stats.uris.map(({ uri, requests }) => ({ name: uri, requests, href: hrefOf({ uri }) })));
+}
+
+function lengthOf(step) {
+  const [unit, seconds] = step < 3600 ? ['minute', MINUTE] : step < 86400 ? ['hour', 3600] : ['day', 86400];
+  return step === seconds ? unit : `${step / seconds} ${unit}s`;
+}
+
+function summary({ requests, minutes, status_classes: classes }, words) {
+  const busiest = minutes.reduce((most, one) => (one.requests > most.requests ? one : most));
+  const of = name => classes.find(one => one.class === name)?.requests ?? 0;
+  return `${count(requests)} ${requests === 1 ? 'request' : 'requests'} ${words}; ${count(busiest.requests)} in the busiest minute, `
+    + `${moment(new Date(busiest.minute))}. ${count(of('4xx'))} with a status of 4xx, ${count(of('5xx'))} of 5xx.`;
+}
+
+/** Minutes as bars: so many together that not too many bars stand side by side. */
+function gathered({ date_from, date_to, minutes }) {
+  const seconds = time => Date.parse(time) / 1000;
+  const first = seconds(minutes[0].minute);
+  const to = Math.max(seconds(date_to), first + MINUTE);
+  // What all begins with is the first record, and before the minutes that are told there may be others.
+  const isWhole = minutes.length < MINUTES_TOLD && seconds(date_from) > 0;
+  const from = isWhole ? Math.min(seconds(date_from), first) : first;
+  const wanted = (to - from) * BAR / $('#chart').clientWidth;
+  const step = STEPS.find(step => step >= wanted) ?? Math.ceil(wanted / 86400) * 86400;
+  // Hours and days begin where the clock on the wall has them.
+  const shift = step > MINUTE ? new Date(to * 1000).getTimezoneOffset() * MINUTE : 0;
+  const sums = new Map();
+  for (const { minute, requests } of minutes) {
+    const at = Math.floor((seconds(minute) - shift) / step) * step + shift;
+    sums.set(at, (sums.get(at) ?? 0) + requests);
+  }
+  return { step, times: [...sums.keys()], counts: [...sums.values()], from: Math.min(from, sums.keys().next().value), to };
+}
+
+function draw() {
+  const box = $('#chart');
+  const data = [bars.times, bars.counts];
+  if (chart) return chart.setData(data);
+  const axis = { stroke: () => colour('--soft'), font: '12px system-ui, sans-serif', grid: { stroke: () => colour('--line'), width: 1 }, ticks: { show: false } };
+  chart = new uPlot({
+    width: box.clientWidth,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { y: false, drag: { x: false }, points: { show: false } },
+    scales: {
+      x: { range: () => [bars.from, bars.to] },
+      y: { range: (_, low, high) => [0, Math.max(high * 1.08, 1)] },
+    },
+    axes: [
+      { ...axis, grid: { show: false }, size: 26, space: 70, values: (_, times, _axis, _space, step) => times.map((time, number) => words(time, step, number)) },
+      { ...axis, size: 44, space: 40, values: (_, values) => values.map(n => (Number.isInteger(n) ? short.format(n) : '')) },
+    ],
+    series: [{}, {
+      fill: () => colour('--accent'),
+      width: 0,
+      points: { show: false },
+      // As wide as its time is long, also where its neighbours are missing.
+      paths: uPlot.paths.bars({ align: 1, size: [0.85, 40], disp: { size: { unit: 2, values: () => bars.times.map(() => bars.step * 0.85) } } }),
+    }],
+    hooks: { setCursor: [({ cursor: { idx, left } }) => set($('#point'), left < 0 || idx === null ? '' : pointed(idx))] },
+  }, data, box);
+  new ResizeObserver(() => chart.setSize({ width: box.clientWidth, height: HEIGHT })).observe(box);
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => chart.redraw());
+}
+
+/** A time under the chart; the first of them tells the day if there is more than one. */
+function words(time, step, number) {
+  const date = new Date(time * 1000);
+  if (step >= 86400) return day.format(date);
+  return number === 0 && bars.to - bars.from > 86400 ? moment(date) : hour.format(date);
+}
+
+const pointed = at => `${moment(bars.times[at] * 1000)}: ${count(bars.counts[at])}`;
+
+/** Rows of a name, a bar and a number. They are changed in place, so that who stands on a link stays there. */
+function showBars(rows, all) {
+  const most = Math.max(...all.map(({ requests }) => requests));
+  fit(rows, all.length, $('#top-row'));
+  all.forEach(({ name, requests, told = count(requests), href, kind }, at) => {
+    const row = rows.children[at];
+    const link = $('a', row);
+    if (kind) row.dataset.class = kind;
+    link.href = href;
+    link.title = name;
+    set($('bdi', row), name);
+    set($('td', row), told);
+    $('.bar', row).style.width = `${100 * requests / most}%`;
+  });
+}
+
+function fit(list, length, template) {
+  while (list.children.length > length) list.lastChild.remove();
+  while (list.children.length < length) list.append(template.content.cloneNode(true));
+}
+
+/** Leaves alone what says it already: it may be selected. */
+export function set(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
