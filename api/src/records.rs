@@ -118,7 +118,7 @@ fn parse(json: &[u8]) -> Result<LogLine, String> {
 }
 
 /// A record, for OpenAPI.
-fn example() -> Value {
+pub fn example() -> Value {
     json!({
         "id": "7f3c2c4e-52a4-4f0e-9d5e-0c6f3b1a2d4e", "created": "2026-01-02T03:04:05.678901Z",
         "log": {"ip": "127.0.0.1", "method": "GET", "uri": "/index.html", "status_code": 200},

@@ -77,7 +77,10 @@ impl AccessLog {
         if lines.is_empty() {
             return Ok(());
         }
-        let new = lines.into_iter().map(|log| NewRecord { id: RecordId::random(), log }).collect();
+        let mut ids: Vec<RecordId> = lines.iter().map(|_| RecordId::random()).collect();
+        // Random all the same, but in the order of the index that they go into: of two neighbours one page is written.
+        ids.sort_unstable();
+        let new = ids.into_iter().zip(lines).map(|(id, log)| NewRecord { id, log }).collect();
         self.send(new).await.map(|_| ())
     }
 

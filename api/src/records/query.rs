@@ -20,7 +20,7 @@ use utoipa::{IntoParams, IntoResponses};
 
 use crate::dates::Bound;
 use crate::problem::{self, Code, Problem};
-use crate::records::RecordView;
+use crate::records::{self, RecordView};
 use crate::server::Api;
 use crate::tasks::wrong;
 
@@ -105,7 +105,7 @@ fn status_codes(text: &str) -> Option<std::ops::RangeInclusive<StatusCode>> {
     get, path = "/api/data", tag = "access log", operation_id = "readRecords", params(RecordParameters),
     responses(
         (status = 200, description = "Records", content(
-            (Vec<RecordView> = "application/json"),
+            (Vec<RecordView> = "application/json", example = json!([records::example()])),
             (RecordView = "application/x-ndjson"),
         )),
         ReadProblems,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::web::{Data, Json, Query};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use task_data::store::{Count, RecordCounts};
 use task_data::task::Time;
 use utoipa::openapi::{RefOr, Response};
@@ -34,6 +35,7 @@ pub struct StatsParameters {
 
 /// The access log by its numbers
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = example)]
 pub struct RecordStats {
     /// From when on was counted
     #[schema(value_type = String, format = DateTime)]
@@ -125,6 +127,17 @@ pub async fn get(api: Data<Api>, parameters: Query<StatsParameters>) -> Result<J
     let from = from.unwrap_or(Time(to.0 - DAY));
     let counts = api.access_log.count(Some(from), Some(to), MINUTES, TOP).await?;
     Ok(Json(RecordStats::new(from, to, counts)))
+}
+
+/// For OpenAPI.
+fn example() -> Value {
+    json!({
+        "date_from": "2026-01-01T12:00:00.000000Z", "date_to": "2026-01-02T12:00:00.000000Z", "requests": 3,
+        "minutes": [{"minute": "2026-01-02T03:04:00.000000Z", "requests": 3}],
+        "status_classes": [{"class": "2xx", "requests": 2}, {"class": "5xx", "requests": 1}],
+        "uris": [{"uri": "/index.html", "requests": 3}],
+        "ips": [{"ip": "127.0.0.1", "requests": 2}, {"ip": "::1", "requests": 1}],
+    })
 }
 
 struct StatsProblems;
