@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use task_data::text::is_bidi_control;
+
 use crate::problem::{Code, Problem};
 
 /// What a name may have in bytes, as most file systems have it.
@@ -29,11 +31,6 @@ pub fn shown(sent: &[u8]) -> String {
 /// A segment of a URL's path, its escapes undone.
 pub fn unescaped(segment: &str) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode_str(segment).into()
-}
-
-/// Unicode's `Bidi_Control` (UAX #9).
-const fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

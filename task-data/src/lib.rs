@@ -23,6 +23,7 @@ pub mod settings;
 pub mod stack;
 pub mod store;
 pub mod task;
+pub mod text;
 mod wait;
 
 pub use intake::Intake;

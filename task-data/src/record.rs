@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::task::{InvalidId, Time, hyphenated};
+use crate::text::is_bidi_control;
 
 /// Bytes of a method at most.
 const MAX_METHOD: usize = 32;
@@ -171,9 +172,7 @@ pub fn check_uri(uri: &str) -> Result<(), (usize, &'static str)> {
         length if length > MAX_URI => return Err((0, "a URI has at most 8192 bytes")),
         _ => {}
     }
-    // Signs that turn the direction of text around are controls too, and would make a line read as another.
-    let is_bidi = |c| matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    match uri.char_indices().find(|(_, c)| c.is_control() || c.is_whitespace() || is_bidi(*c)) {
+    match uri.char_indices().find(|(_, c)| c.is_control() || c.is_whitespace() || is_bidi_control(*c)) {
         Some((at, _)) => Err((at, "a URI has no spaces or control characters")),
         None => Ok(()),
     }
