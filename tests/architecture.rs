@@ -11,7 +11,7 @@ use serde_json::Value;
 const ARROWS: [(&str, &[&str]); 6] = [
     ("shared-log", &[]),
     ("program", &[]),
-    ("task-data", &["shared-log"]),
+    ("task-data", &["program", "shared-log"]),
     ("api", &["program", "task-data"]),
     ("worker", &["program", "task-data"]),
     ("coatcheck", &["api", "program", "shared-log", "task-data", "worker"]),
