@@ -1,7 +1,7 @@
 //! Black-box tests: the real program as real processes, over HTTP and its command line alone.
 //!
 //! How programs are started, asked and watched: `stack`, `program`, `client`, `chromium`, `outcomes`, `content`, `held`,
-//! `load`. What is promised: one file a subject.
+//! `load`, `stand_ins`. What is promised: one file a subject.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,6 +20,7 @@ mod outcomes;
 mod program;
 mod proxy;
 mod servers;
+mod stand_ins;
 
 mod architecture;
 mod browser;
@@ -44,6 +45,7 @@ mod metrics;
 mod openapi;
 mod processes;
 mod promises;
+mod providers;
 mod readme;
 mod records;
 mod records_read;

@@ -297,7 +297,7 @@ impl Extra {
 }
 
 /// A loopback address for one stack alone: a client that asks for a program which is gone must never reach another test's.
-fn own_host() -> String {
+pub fn own_host() -> String {
     static STACKS: AtomicU32 = AtomicU32::new(0);
     let (process, stack) = (std::process::id(), STACKS.fetch_add(1, Relaxed));
     let part = |number: u32| 1 + number % 254;

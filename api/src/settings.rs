@@ -1,8 +1,9 @@
 //! The settings of the HTTP side alone.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use clap::Args;
+use program::address;
 use task_data::settings::size;
 
 /// Where the API listens and what it refuses.
@@ -21,24 +22,4 @@ pub struct ApiSettings {
     /// Pending tasks beyond which uploads are refused
     #[arg(long, env, value_name = "MAX_PENDING", default_value_t = 10_000_000)]
     pub max_pending: u64,
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong =
-        || "an address is a host and a port such as 127.0.0.1:9000, [::]:9000 or localhost:9000".to_owned();
-    text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        assert_eq!(address("127.0.0.1:0").unwrap().port(), 0);
-        assert_eq!(address("[::1]:80").unwrap().port(), 80);
-        for text in ["", "9000", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:9000"] {
-            assert!(address(text).is_err(), "{text}");
-        }
-    }
 }

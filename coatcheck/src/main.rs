@@ -43,6 +43,7 @@ enum Command {
     Migrate(cmd::migrate::MigrateArgs),
     Api(api::ApiArgs),
     Worker(worker::WorkerArgs),
+    Providers(providers::ProvidersArgs),
     Healthcheck(cmd::healthcheck::HealthcheckArgs),
 }
 
@@ -63,6 +64,7 @@ async fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
         Some(Command::Api(args)) => api::run(args).await,
         Some(Command::Worker(args)) => worker::run(args).await,
+        Some(Command::Providers(args)) => providers::run(args).await,
         Some(Command::Healthcheck(args)) => cmd::healthcheck::run(args).await,
     }
 }

@@ -7,12 +7,14 @@ mod metrics;
 mod runtime;
 mod settings;
 mod signals;
+mod values;
 
 pub use log::LogArgs;
 pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;
 pub use runtime::run;
 pub use settings::{in_one_line, parse, refuse};
+pub use values::{address, duration, positive_duration, size};
 
 use std::process::ExitCode;
 

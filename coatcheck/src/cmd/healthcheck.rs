@@ -1,10 +1,11 @@
 //! `coatcheck healthcheck`: whether a process beside this one can do its work, for a container that has no other program.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use program::address;
 use reqwest::StatusCode;
 use serde_json::Value;
 use task_data::settings::positive_duration;
@@ -65,11 +66,6 @@ pub async fn run(args: HealthcheckArgs) -> ExitCode {
         Ok(Some(trouble)) => unhealthy(&trouble),
         Err(error) => unhealthy(&error.to_string()),
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let first = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    first.ok_or_else(|| "an address is a host and a port such as 127.0.0.1:9000".to_owned())
 }
 
 /// The address at which a program that listens on all addresses can be reached from here.

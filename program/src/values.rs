@@ -1,0 +1,111 @@
+//! How the values of settings are written: durations, sizes, addresses.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// A length of time: seconds with decimals (`0.5`), or with a unit of `ms`, `s`, `m`, `h`, `d` (`5m`).
+///
+/// # Errors
+/// One line for a person, if the text is nothing of the kind.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || "a duration is a number of seconds such as 10 or 0.5, or 200ms, 10s, 5m, 2h, 1d".to_owned();
+    let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86400.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
+}
+
+/// A [`duration`] that is not nothing.
+///
+/// # Errors
+/// One line for a person.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be more than 0".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// A size: bytes, or with a unit of `KiB`, `MiB`, `GiB`, `TiB` or `kB`, `MB`, `GB`, `TB`.
+///
+/// # Errors
+/// One line for a person, if the text is nothing of the kind.
+pub fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "a size is a number of bytes such as 4096, or 64KiB, 10MiB, 2GiB".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "K" | "KiB" => 1 << 10,
+        "M" | "MiB" => 1 << 20,
+        "G" | "GiB" => 1 << 30,
+        "T" | "TiB" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
+}
+
+/// An address to listen on: a host and a port.
+///
+/// # Errors
+/// One line for a person, if the text is nothing of the kind, or the host has no address.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong =
+        || "an address is a host and a port such as 127.0.0.1:9000, [::]:9000 or localhost:9000".to_owned();
+    text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(wrong)
+}
+
+fn number_and_unit(text: &str) -> Option<(f64, &str)> {
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_seconds_or_have_a_unit() {
+        for (text, milliseconds) in
+            [("10", 10_000), ("0.5", 500), ("10s", 10_000), ("5m", 300_000), ("200ms", 200)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "-1", "s", "1 fortnight", "1e3", "1.2.3", "NaN"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        for (text, bytes) in
+            [("0", 0), ("16384", 16384), ("10MiB", 10 << 20), ("1GiB", 1 << 30), ("2 kB", 2000)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "-1", "MiB", "1.5MiB", "99999999999999999999", "18446744073709551615KiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        assert_eq!(address("127.0.0.1:0").unwrap().port(), 0);
+        assert_eq!(address("[::1]:80").unwrap().port(), 80);
+        for text in ["", "9000", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:9000"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+}
