@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 /// A client's name for one thing that it wants done once: 1 to 128 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
@@ -42,6 +44,13 @@ pub struct Idempotency {
     pub key: IdempotencyKey,
     /// SHA-256 of the content, so that another content under the same key is told, whatever its size.
     pub content_sha256: [u8; 32],
+}
+
+impl Idempotency {
+    /// For content that is in memory.
+    pub fn of(key: IdempotencyKey, content: &[u8]) -> Self {
+        Self { key, content_sha256: Sha256::digest(content).into() }
+    }
 }
 
 #[cfg(test)]

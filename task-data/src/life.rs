@@ -35,7 +35,7 @@ use self::batches::{delete_blobs, end_all, insert_all, mark_all, patiently, publ
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
 use crate::error::Refusal;
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::intake::Intake;
 use crate::kinds::Kind;
 use crate::metrics;
@@ -185,9 +185,31 @@ impl Life {
         let begun = Instant::now();
         let id = intake.id();
         let (upload, idempotency) = intake.keep(&*self.stack.store).await?;
-        let is_blob = matches!(upload, Upload::Blob { .. });
+        self.promise(begun, NewTask { id, kind, input, upload, idempotency }).await
+    }
 
-        let recorded = match self.inserts.send(NewTask { id, kind, input, upload, idempotency }).await? {
+    /// Makes an input a task as [`accept`](Self::accept) does, where no upload belongs to it.
+    ///
+    /// # Errors
+    /// As above.
+    ///
+    /// # Cancel safety
+    /// As above.
+    pub async fn accept_input(
+        &self,
+        idempotency: Option<Idempotency>,
+        kind: Kind,
+        input: Value,
+    ) -> Result<Accepted, Refusal> {
+        let new = NewTask { id: TaskId::random(), kind, input, upload: Upload::None, idempotency };
+        self.promise(Instant::now(), new).await
+    }
+
+    async fn promise(&self, begun: Instant, new: NewTask) -> Result<Accepted, Refusal> {
+        let (id, kind) = (new.id, new.kind);
+        let is_blob = matches!(new.upload, Upload::Blob { .. });
+
+        let recorded = match self.inserts.send(new).await? {
             // The blob stays: the row may yet be there, and if it isn't, the orphan sweep sees it.
             Err(StoreError::Unknown(cause)) => {
                 self.look_for(id).await.ok_or(Refusal::Store(StoreError::Unknown(cause)))?

@@ -31,6 +31,9 @@ const CONNECTIONS: &str = "coatcheck_database_connections";
 const WAITERS: &str = "coatcheck_waiters";
 const QUEUE_UP: &str = "coatcheck_queue_up";
 const QUEUE_DEPTH: &str = "coatcheck_queue_messages";
+const CALLS: &str = "coatcheck_provider_calls_total";
+const CALL_SECONDS: &str = "coatcheck_provider_call_seconds";
+const AVOIDABLE: &str = "coatcheck_paid_calls_avoidable_total";
 const RECORDS: &str = "coatcheck_records_appended_total";
 
 /// Upper bounds, in seconds, of the buckets of all that is timed.
@@ -60,6 +63,9 @@ pub(crate) fn describe() {
     describe_gauge!(WAITERS, "Clients that wait for a task here");
     describe_gauge!(QUEUE_UP, "Whether the queue answers");
     describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind");
+    describe_counter!(CALLS, "Requests sent to providers, by provider and what came of them");
+    describe_histogram!(CALL_SECONDS, Unit::Seconds, "From a request to a provider to its reply");
+    describe_counter!(AVOIDABLE, "Requests to the paid provider that the free one would have taken");
     describe_counter!(RECORDS, "Records appended to the access log");
 }
 
@@ -110,6 +116,17 @@ pub fn log_step(wait: Duration, done: shared_log::Done) {
     histogram!(LOG_WAIT).record(wait);
     counter!(LOG_LINES).increment(done.written as u64);
     counter!(LOG_FOREIGN).increment(done.foreign as u64);
+}
+
+/// A request to a provider has come to that after so long.
+pub fn provider_called(provider: &'static str, outcome: &'static str, took: Duration) {
+    counter!(CALLS, "provider" => provider, "outcome" => outcome).increment(1);
+    histogram!(CALL_SECONDS, "provider" => provider).record(took);
+}
+
+/// So many requests to the paid provider could have been avoided; none, to say that there are none so far.
+pub fn paid_avoidably(count: u64) {
+    counter!(AVOIDABLE).increment(count);
 }
 
 pub(crate) fn records_appended(count: usize) {

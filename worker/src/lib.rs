@@ -6,54 +6,51 @@
 
 mod kinds;
 mod lease;
+mod outbound;
 mod outcome;
 mod pool;
 mod process;
+mod settings;
 mod sweeper;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
 use task_data::life::Life;
 use task_data::shared_log::LogError;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::kinds::Workshop;
+use crate::kinds::message::Messages;
 use crate::lease::Lease;
+use crate::outbound::Outbound;
 pub use crate::process::{WorkerArgs, run};
-
-/// What only workers are told.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Worker")]
-pub struct WorkerSettings {
-    /// Tasks worked on at once in this process [default: cores]
-    #[arg(long, env, value_name = "WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub workers: Option<u16>,
-}
-
-impl WorkerSettings {
-    fn slots(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.workers.map_or_else(cores, usize::from)
-    }
-}
+pub use crate::settings::WorkerSettings;
 
 /// How long work under way may go on once the worker is to stop; what has not ended then is handed back.
 const FINISH: Duration = Duration::from_secs(20);
 /// How long handing back and the last lines may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
 
+/// Why a worker can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The outcome log could not be flushed: the process must end, and the next one reads the file anew.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The system refuses what requests are sent with.
+    #[error("requests can't be sent")]
+    Outbound(#[from] reqwest::Error),
+}
+
 /// Works until `stop`, then drains: finishes what ends soon, hands the rest back, writes the lines that are owed.
 ///
 /// # Errors
-/// If the outcome log could not be flushed: the process must end, and the next one reads the file anew.
-pub async fn work(
-    life: Arc<Life>,
-    settings: WorkerSettings,
-    stop: CancellationToken,
-) -> Result<(), LogError> {
+/// If it can't go on.
+pub async fn work(life: Arc<Life>, settings: WorkerSettings, stop: CancellationToken) -> Result<(), Failure> {
+    let outbound = Outbound::new()?;
     // What serves the pool must outlive it.
     let end_of_service = CancellationToken::new();
     let lease = Lease::new(life.clone());
@@ -61,16 +58,21 @@ pub async fn work(
     let sweeping = tokio::spawn(sweeper::run(life.clone(), end_of_service.clone()));
     let mut logging = tokio::spawn(outcome::run(life.clone(), end_of_service.clone()));
 
-    let pool = pool::run(life.clone(), lease.clone(), settings.slots(), stop.clone());
+    let workshop = Arc::new(Workshop {
+        md5_slots: settings.slots(),
+        life: life.clone(),
+        messages: Messages::new(life.clone(), settings.providers, outbound, stop.clone()),
+    });
+    let pool = pool::run(workshop, lease.clone(), stop.clone());
     tokio::select! {
         () = drain(pool, &lease, &stop) => {}
-        failed = &mut logging => return failed.unwrap_or(Ok(())),
+        failed = &mut logging => return Ok(failed.unwrap_or(Ok(()))?),
     }
 
     end_of_service.cancel();
     let (logged, _, _) = tokio::join!(logging, sweeping, leasing);
     info!("the worker has stopped");
-    logged.unwrap_or(Ok(()))
+    Ok(logged.unwrap_or(Ok(()))?)
 }
 
 async fn drain(work: impl Future<Output = ()>, lease: &Lease, stop: &CancellationToken) {

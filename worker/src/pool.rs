@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::kinds::{self, WorkError};
+use crate::kinds::{self, WorkError, Workshop};
 use crate::lease::Lease;
 
 /// What was delivered ahead waits this long for a slot, then others may have it.
@@ -27,8 +27,8 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(1);
 const ROWS_AGAIN: Duration = Duration::from_millis(500);
 
 /// Takes and does tasks of every kind until `stop`, and returns when what it took is done or handed back.
-pub async fn run(life: Arc<Life>, lease: Arc<Lease>, slots: usize, stop: CancellationToken) {
-    let pools = Kind::ALL.map(|kind| Pool::new(kind, slots, life.clone(), lease.clone()));
+pub async fn run(workshop: Arc<Workshop>, lease: Arc<Lease>, stop: CancellationToken) {
+    let pools = Kind::ALL.map(|kind| Pool::new(kind, workshop.clone(), lease.clone()));
     join_all(pools.iter().map(|pool| pool.run(&stop))).await;
 }
 
@@ -42,7 +42,8 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(kind: Kind, slots: usize, life: Arc<Life>, lease: Arc<Lease>) -> Self {
+    fn new(kind: Kind, workshop: Arc<Workshop>, lease: Arc<Lease>) -> Self {
+        let (life, slots) = (workshop.life.clone(), workshop.slots(kind));
         let claims = Arc::new(Batcher::start(slots, {
             let (life, lease) = (life.clone(), lease.clone());
             move |ids| claim_all(life.clone(), lease.clone(), ids)
@@ -52,7 +53,7 @@ impl Pool {
             slots,
             free: Arc::new(Semaphore::new(slots)),
             under_way: TaskTracker::new(),
-            hand: Hand { life, lease, claims },
+            hand: Hand { workshop, life, lease, claims },
         }
     }
 
@@ -146,6 +147,7 @@ async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<
 /// What a slot's holder works with.
 #[derive(Clone)]
 struct Hand {
+    workshop: Arc<Workshop>,
     life: Arc<Life>,
     lease: Arc<Lease>,
     claims: Arc<Batcher<TaskId, Option<Claim>>>,
@@ -163,8 +165,7 @@ impl Hand {
         debug!(task.id = %id, claim.attempt, "task {id} claimed, attempt {}", claim.attempt);
 
         let content = claim.content.take();
-        let outcome = kinds::work(&self.life, &claim, content, holding.stop()).await;
-        drop(slot);
+        let outcome = self.workshop.work(&claim, content, slot, holding.stop()).await;
         self.settle(&claim, outcome).await;
     }
 
@@ -179,6 +180,7 @@ impl Hand {
                 info!(task.id = %id, error.code, "task {id} is tried again in {after:?}: {}", error.detail);
                 (after, Some(error))
             }
+            Err(WorkError::NotYet(after)) => (after, None),
             Err(WorkError::Stopped) => (Default::default(), None),
         };
         let back = HandBack { id, attempt: claim.attempt, after, charge };

@@ -3,6 +3,7 @@
 //! A kind says what goes in, what comes out and what the outcome log tells of it. No HTTP here, and no work.
 
 pub mod md5;
+pub mod message;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,16 +17,19 @@ use serde_json::Value;
 pub enum Kind {
     /// The MD5 of an uploaded file.
     Md5,
+    /// A message to a provider.
+    Message,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Md5];
+    pub const ALL: [Self; 2] = [Self::Md5, Self::Message];
 
     /// The word for it in the database, the API, the queues and the outcome log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
+            Self::Message => "message",
         }
     }
 
@@ -33,6 +37,7 @@ impl Kind {
     pub fn outcome_detail(self, result: &Value) -> String {
         match self {
             Self::Md5 => md5::outcome_detail(result),
+            Self::Message => message::outcome_detail(result),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The port to the database: rows of tasks, leases, the outcome log's head, and records of the access log.
+//! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, and records of
+//! the access log.
 //!
 //! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
@@ -6,6 +7,7 @@
 mod error;
 mod leases;
 mod outcomes;
+mod paid_calls;
 pub mod postgres;
 mod records;
 mod rows;
@@ -21,6 +23,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use shared_log::Head;
 
+pub use self::paid_calls::PaidCalls;
 pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
 use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::kinds::Kind;
@@ -37,8 +40,8 @@ pub struct Rules {
 }
 
 /// All of the database's subjects.
-pub trait Store: Tasks + Leases + Outcomes + Records {}
-impl<T: Tasks + Leases + Outcomes + Records> Store for T {}
+pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records {}
+impl<T: Tasks + Leases + Outcomes + PaidCalls + Records> Store for T {}
 
 /// What the database could not do, by what a caller then does.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -87,6 +90,8 @@ pub struct Keyed {
 /// Where a recorded upload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upload {
+    /// There is none: the input is all.
+    None,
     /// In the row.
     Inline(Vec<u8>),
     /// In the blob store, durable.

@@ -119,6 +119,7 @@ impl NewRow {
     /// The row of a task that is created now.
     pub fn new(new: NewTask, now: Time, sweep_at: Time) -> Self {
         let (content, blob_check) = match new.upload {
+            Upload::None => (None, None),
             Upload::Inline(bytes) => (Some(bytes), None),
             Upload::Blob { check, .. } => (None, Some(check)),
         };

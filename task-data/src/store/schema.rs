@@ -70,4 +70,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable};
+    use crate::store::types::{TimeType, UuidType};
+
+    paid_calls (task, attempt) {
+        task -> UuidType,
+        attempt -> BigInt,
+        at -> TimeType,
+        free_blocked_until -> Nullable<TimeType>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(tasks, workers);

@@ -44,6 +44,7 @@ mod keys;
 mod leases;
 mod list;
 mod outcomes;
+mod paid_calls;
 mod records;
 mod rows;
 mod samples;

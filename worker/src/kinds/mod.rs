@@ -1,6 +1,9 @@
 //! The work of each kind.
 
 mod md5;
+pub mod message;
+
+use std::sync::Arc;
 
 use serde_json::Value;
 use task_data::blobs::BlobError;
@@ -8,8 +11,11 @@ use task_data::kinds::Kind;
 use task_data::life::Life;
 use task_data::store::Claim;
 use task_data::task::TaskError;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
+
+use self::message::Messages;
 
 /// A kind's `Output` in JSON.
 pub type Output = Value;
@@ -21,6 +27,8 @@ pub enum WorkError {
     Later(TaskError),
     /// Never: the input is at fault.
     Never(TaskError),
+    /// Not now, and no fault of anyone's: what it needs may be there after so long. Costs no try.
+    NotYet(Duration),
     /// The worker was told to stop; it says nothing of the task.
     Stopped,
 }
@@ -39,25 +47,50 @@ impl From<BlobError> for WorkError {
 /// How long work that was told to stop may take to look up.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
-/// Does a claimed task, unless it is stopped. `content` is its upload, where that travels in the row.
-pub async fn work(
-    life: &Life,
-    claim: &Claim,
-    content: Option<Vec<u8>>,
-    stop: CancellationToken,
-) -> Result<Output, WorkError> {
-    let stopped = async {
-        stop.cancelled().await;
-        sleep(LOOK_UP).await;
-    };
-    let work = async {
-        match claim.kind {
-            Kind::Md5 => md5::work(life, claim, content, stop.clone()).await,
+/// What the work of each kind needs.
+pub struct Workshop {
+    /// How many md5 tasks are worked on at once.
+    pub md5_slots: usize,
+    pub life: Arc<Life>,
+    pub messages: Messages,
+}
+
+impl Workshop {
+    /// How many tasks of a kind are worked on at once in this process.
+    pub fn slots(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Md5 => self.md5_slots,
+            Kind::Message => message::SLOTS,
         }
-    };
-    tokio::select! {
-        outcome = work => outcome,
-        // A thread that hangs in a read hears nothing; its task must not hang with it.
-        () = stopped => Err(WorkError::Stopped),
+    }
+
+    /// Does a claimed task, unless it is stopped. `content` is its upload, where that travels in the row; the slot is free as
+    /// soon as the task does not need it any more.
+    pub async fn work(
+        &self,
+        claim: &Claim,
+        content: Option<Vec<u8>>,
+        slot: OwnedSemaphorePermit,
+        stop: CancellationToken,
+    ) -> Result<Output, WorkError> {
+        let stopped = async {
+            stop.cancelled().await;
+            sleep(LOOK_UP).await;
+        };
+        let work = async {
+            match claim.kind {
+                Kind::Md5 => {
+                    let outcome = md5::work(&self.life, claim, content, stop.clone()).await;
+                    drop(slot);
+                    outcome
+                }
+                Kind::Message => self.messages.work(claim, slot).await,
+            }
+        };
+        tokio::select! {
+            outcome = work => outcome,
+            // A thread that hangs in a read hears nothing; its task must not hang with it.
+            () = stopped => Err(WorkError::Stopped),
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! has no `unnest`. Rows that are read to be written are locked, so what `SqliteStore` has by being the only writer holds here too.
 
 mod connection;
+mod paid_calls;
 mod records;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,7 @@ impl Tasks for PostgresStore {
         let (mut keys, mut sums) = (Vec::new(), Vec::new());
         for NewTask { id, kind, input, upload, idempotency } in new {
             let (content, check, since) = match upload {
+                Upload::None => (None, None, None),
                 Upload::Inline(bytes) => (Some(bytes), None, None),
                 Upload::Blob { check, since } => (None, Some(check), Some(SqlTime(since.0))),
             };

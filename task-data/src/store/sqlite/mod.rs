@@ -1,6 +1,7 @@
 //! The embedded adapter: one SQLite file, held by one program.
 
 mod connection;
+mod paid_calls;
 mod records;
 
 use std::collections::BTreeMap;

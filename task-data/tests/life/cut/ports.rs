@@ -16,8 +16,8 @@ use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
     Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewRecord, NewTask,
-    Outcomes, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, Rules, Span, StoreError, Tasks,
-    Ticket, Upload,
+    Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, Rules, Span, StoreError,
+    Tasks, Ticket, Upload,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use tokio::sync::broadcast;
@@ -213,6 +213,18 @@ impl Outcomes for CutStore {
 
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
         through!(self, commit_log(log, written, head), changes)
+    }
+}
+
+#[async_trait]
+impl PaidCalls for CutStore {
+    async fn record_paid_call(
+        &self,
+        id: TaskId,
+        attempt: i64,
+        free_opens_in: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        through!(self, record_paid_call(id, attempt, free_opens_in), changes)
     }
 }
 

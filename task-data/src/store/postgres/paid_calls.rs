@@ -1,0 +1,34 @@
+//! The ledger of what is paid for, in PostgreSQL.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::dsl::insert_into;
+use diesel_async::RunQueryDsl;
+
+use super::super::paid_calls::{NewRow, PaidCalls, runs};
+use super::super::schema::paid_calls;
+use super::super::{StoreError, Tasks};
+use super::PostgresStore;
+use super::connection::answer;
+use crate::task::TaskId;
+
+#[async_trait]
+impl PaidCalls for PostgresStore {
+    async fn record_paid_call(
+        &self,
+        id: TaskId,
+        attempt: i64,
+        free_opens_in: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        let now = self.now().await?;
+        let mut connection = self.connections.get().await?;
+        let runs: bool = answer(runs(id, attempt).get_result(&mut connection)).await?;
+        if runs {
+            let row = NewRow::new(id, attempt, now, free_opens_in);
+            let insert = insert_into(paid_calls::table).values(row).on_conflict_do_nothing();
+            answer(insert.execute(&mut connection)).await?;
+        }
+        Ok(runs)
+    }
+}

@@ -1,0 +1,37 @@
+//! The ledger of what is paid for, in SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::dsl::insert_into;
+use diesel::prelude::*;
+
+use super::super::StoreError;
+use super::super::paid_calls::{NewRow, PaidCalls, runs};
+use super::super::schema::paid_calls;
+use super::{SqliteStore, clock};
+use crate::task::TaskId;
+
+#[async_trait]
+impl PaidCalls for SqliteStore {
+    async fn record_paid_call(
+        &self,
+        id: TaskId,
+        attempt: i64,
+        free_opens_in: Option<Duration>,
+    ) -> Result<bool, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let runs: bool = runs(id, attempt).get_result(connection)?;
+                if runs {
+                    let row = NewRow::new(id, attempt, clock(connection)?, free_opens_in);
+                    insert_into(paid_calls::table)
+                        .values(row)
+                        .on_conflict_do_nothing()
+                        .execute(connection)?;
+                }
+                Ok(runs)
+            })
+            .await
+    }
+}

@@ -1,0 +1,290 @@
+//! Messages: to the free provider while it takes any, to the paid one while it does not and the sender may use that.
+//!
+//! What the free provider takes is counted for all processes by the port `Limits` ([`task_data::limits::window`]); here is who
+//! waits for it, and where. A message that waits costs no try.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde_json::json;
+use task_data::backoff::Backoff;
+use task_data::kinds::message::{Choice, Input, Output as MessageOutput, Provider};
+use task_data::life::Life;
+use task_data::limits::window::{Entry, Fate, Standing};
+use task_data::metrics;
+use task_data::store::Claim;
+use task_data::task::TaskError;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+use uuid::Uuid;
+
+use super::{Output, WorkError};
+use crate::outbound::{CALL, Outbound, Reply};
+use crate::settings::ProviderSettings;
+
+/// Messages worked on at once in a process: they mostly wait for a reply.
+pub const SLOTS: usize = 64;
+/// Messages in a process that wait for the free provider in memory at most; they are there the moment it opens.
+const MOST_SEATS: u32 = 1024;
+/// A place that was not used by then is given back: the process had been stopped, and the provider may have moved on.
+const USE_WITHIN: Duration = Duration::from_secs(1);
+/// When a request counts as answered whose process is not heard of: a little more than its own bound.
+const LAPSES: Duration = CALL.saturating_add(Duration::from_secs(2));
+/// For how long it is believed that the free provider is blocked before it is asked again. It may open sooner than was
+/// thought, if a request never got there.
+const BELIEVE: Duration = Duration::from_millis(100);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// While another request finds out where the free provider stands.
+const ASK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Sends messages.
+pub struct Messages {
+    life: Arc<Life>,
+    settings: ProviderSettings,
+    outbound: Outbound,
+    free: Url,
+    paid: Url,
+    /// One at a time asks for a place, in the order in which they came.
+    door: Mutex<Door>,
+    room: Semaphore,
+    draining: CancellationToken,
+}
+
+/// What was last heard of the free provider.
+struct Door {
+    /// It is blocked until about then.
+    opens: Instant,
+    /// Which is believed until then.
+    believed: Instant,
+}
+
+/// What the free provider's state means for a message now.
+enum Way {
+    /// It may be sent, as the request of that id.
+    Free(Uuid),
+    /// The free provider takes none until then, at least.
+    Blocked(Instant),
+}
+
+impl Messages {
+    pub fn new(
+        life: Arc<Life>,
+        settings: ProviderSettings,
+        outbound: Outbound,
+        draining: CancellationToken,
+    ) -> Self {
+        // Said before there is any, so that its absence is no doubt.
+        metrics::paid_avoidably(0);
+        let seats = settings.requests.clamp(1, MOST_SEATS) as usize;
+        let now = Instant::now();
+        Self {
+            free: settings.free_url.at("process"),
+            paid: settings.paid_url.at("process"),
+            life,
+            settings,
+            outbound,
+            door: Mutex::new(Door { opens: now, believed: now }),
+            room: Semaphore::new(seats),
+            draining,
+        }
+    }
+
+    /// Sends a message where it is to go. Its slot is free as soon as it only waits.
+    pub async fn work(&self, claim: &Claim, slot: OwnedSemaphorePermit) -> Result<Output, WorkError> {
+        let input: Input = serde_json::from_value(claim.input.clone())
+            .map_err(|_| WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")))?;
+        let (mut slot, mut seat) = (Some(slot), None);
+        loop {
+            let answered = match input.provider {
+                Choice::Paid => self.pay(claim, &input, None).await?,
+                Choice::Auto | Choice::Free => match self.way().await? {
+                    Way::Free(request) => self.send_free(claim, &input, request).await?,
+                    Way::Blocked(opens) if self.is_worth_paying(claim, &input, opens) => {
+                        self.pay(claim, &input, Some(opens)).await?
+                    }
+                    Way::Blocked(opens) => {
+                        slot.take();
+                        self.wait(claim, opens, &mut seat).await?;
+                        None
+                    }
+                },
+            };
+            if let Some(output) = answered {
+                return Ok(json!(output));
+            }
+        }
+    }
+
+    /// Whether the sender may pay, and would wait longer than he is willing to.
+    fn is_worth_paying(&self, claim: &Claim, input: &Input, opens: Instant) -> bool {
+        let patience = self.settings.patience.saturating_sub(claim.waited + claim.at.elapsed());
+        input.may_pay && input.provider == Choice::Auto && left(opens) > patience
+    }
+
+    /// Asks for a place with the free provider, until it is had or there is none.
+    async fn way(&self) -> Result<Way, WorkError> {
+        let mut door = self.unless_draining(self.door.lock()).await?;
+        for failures in 0.. {
+            let now = Instant::now();
+            if now < door.opens && now < door.believed {
+                return Ok(Way::Blocked(door.opens));
+            }
+            let (request, rule) = (Uuid::new_v4(), self.settings.rule());
+            let pause =
+                match self.life.stack().limits.enter(Provider::Free.name(), rule, request, LAPSES).await {
+                    Ok(Entry::Open) if now.elapsed() > USE_WITHIN => {
+                        self.leave(request, Fate::Unsent).await;
+                        continue;
+                    }
+                    Ok(Entry::Open) => return Ok(Way::Free(request)),
+                    Ok(Entry::Blocked { opens_in }) => {
+                        *door = Door { opens: now + opens_in, believed: now + BELIEVE };
+                        return Ok(Way::Blocked(door.opens));
+                    }
+                    Ok(Entry::Busy) => ASK_AGAIN,
+                    // Nothing is sent uncounted. The adapter says that it is away.
+                    Err(_) => Backoff::SERVER.delay(failures),
+                };
+            self.unless_draining(sleep(pause)).await?;
+        }
+        Err(WorkError::Stopped)
+    }
+
+    /// The answer of the free provider; `None` if it has refused, and there is another way.
+    async fn send_free(
+        &self,
+        claim: &Claim,
+        input: &Input,
+        request: Uuid,
+    ) -> Result<Option<MessageOutput>, WorkError> {
+        let provider = Provider::Free;
+        let reply = self.send(provider, claim, input).await;
+        let fate = match &reply {
+            Reply::Done(_) => Fate::Taken,
+            Reply::NotNow { retry_after } => Fate::Refused { retry_after: *retry_after },
+            Reply::Unsent => Fate::Unsent,
+            Reply::Never(_) | Reply::Unknown(_) => Fate::Unknown,
+        };
+        self.leave(request, fate).await;
+        match reply {
+            Reply::Done(reply) => Ok(Some(MessageOutput { provider, reply })),
+            Reply::NotNow { .. } => Ok(None),
+            other => Err(failed(provider, claim, other)),
+        }
+    }
+
+    /// The answer of the paid provider, with its reason written down before it is asked; `None` if the free one has opened
+    /// meanwhile.
+    async fn pay(
+        &self,
+        claim: &Claim,
+        input: &Input,
+        free_opens: Option<Instant>,
+    ) -> Result<Option<MessageOutput>, WorkError> {
+        let provider = Provider::Paid;
+        let free_opens_in = free_opens.map(left);
+        match self.life.stack().store.record_paid_call(claim.id, claim.attempt, free_opens_in).await {
+            Ok(true) => {}
+            // The task is another's by now.
+            Ok(false) => return Err(WorkError::Stopped),
+            Err(error) => {
+                debug!(task.id = %claim.id, %error, "a paid call could not be written down, and is not made");
+                return Err(WorkError::NotYet(backoff(claim)));
+            }
+        }
+        if free_opens.is_some_and(|opens| left(opens).is_zero()) {
+            return Ok(None);
+        }
+        let (reply, ()) = tokio::join!(self.send(provider, claim, input), self.audit(free_opens));
+        match reply {
+            Reply::Done(reply) => Ok(Some(MessageOutput { provider, reply })),
+            Reply::NotNow { retry_after } => {
+                Err(WorkError::NotYet(retry_after.unwrap_or_default().max(backoff(claim))))
+            }
+            other => Err(failed(provider, claim, other)),
+        }
+    }
+
+    /// Counts what is paid although the free provider takes requests, against what was believed of it.
+    async fn audit(&self, free_opens: Option<Instant>) {
+        let Some(opens) = free_opens else { return };
+        let standing = self.life.stack().limits.standing(Provider::Free.name()).await;
+        if matches!(standing, Ok(Standing::Open { .. })) && !left(opens).is_zero() {
+            metrics::paid_avoidably(1);
+        }
+    }
+
+    /// Waits for the free provider in a seat of the room; without one, in its row.
+    async fn wait<'a>(
+        &'a self,
+        claim: &Claim,
+        opens: Instant,
+        seat: &mut Option<SemaphorePermit<'a>>,
+    ) -> Result<(), WorkError> {
+        if seat.is_none() {
+            *seat = self.room.try_acquire().ok();
+        }
+        if seat.is_none() {
+            // Those that wait for long come back more rarely, or all would be taken up and put down at each opening.
+            let spread =
+                fastrand::f64() * f64::from(u32::try_from(claim.attempt).unwrap_or(u32::MAX).min(10));
+            return Err(WorkError::NotYet(left(opens) + self.settings.block_seconds.mul_f64(spread)));
+        }
+        self.unless_draining(sleep(left(opens).min(LOOK_AGAIN))).await
+    }
+
+    async fn send(&self, provider: Provider, claim: &Claim, input: &Input) -> Reply {
+        let url = match provider {
+            Provider::Free => &self.free,
+            Provider::Paid => &self.paid,
+        };
+        let body = json!({"text": input.text});
+        self.outbound.post(provider.name(), url, &claim.id.to_string(), &body).await
+    }
+
+    async fn leave(&self, request: Uuid, fate: Fate) {
+        if let Err(error) = self.life.stack().limits.leave(Provider::Free.name(), request, fate).await {
+            debug!(%error, "what came of a request could not be said; it lapses");
+        }
+    }
+
+    /// What waits when the worker stops is handed back at once.
+    async fn unless_draining<T>(&self, wait: impl Future<Output = T>) -> Result<T, WorkError> {
+        self.draining.run_until_cancelled(wait).await.ok_or(WorkError::Stopped)
+    }
+}
+
+/// How long it is until then.
+fn left(then: Instant) -> Duration {
+    then.saturating_duration_since(Instant::now())
+}
+
+/// Grows with the attempts, for what is not to blame on the task.
+fn backoff(claim: &Claim) -> Duration {
+    Backoff::TASK.delay(u32::try_from(claim.attempt.saturating_sub(1)).unwrap_or(u32::MAX))
+}
+
+fn failed(provider: Provider, claim: &Claim, reply: Reply) -> WorkError {
+    let name = provider.name();
+    match reply {
+        Reply::Never(status) => {
+            let detail = format!(
+                "The {name} provider does not take the message: it answers with {}.",
+                status.as_u16()
+            );
+            WorkError::Never(TaskError::new("provider-rejected", detail))
+        }
+        Reply::Unknown(why) => {
+            let detail = format!("The {name} provider did not reply as it should: {why}.");
+            WorkError::Later(TaskError::new("provider-unavailable", detail))
+        }
+        // It is away: that is nothing that the message could be tried out for.
+        Reply::Unsent | Reply::NotNow { .. } | Reply::Done(_) => {
+            info!(task.id = %claim.id, "the {name} provider can't be reached; task {} waits", claim.id);
+            WorkError::NotYet(backoff(claim))
+        }
+    }
+}
