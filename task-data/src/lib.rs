@@ -17,6 +17,7 @@ pub mod life;
 pub mod metrics;
 pub mod notify;
 pub mod outcome;
+pub mod password;
 pub mod queue;
 pub mod record;
 pub mod settings;
@@ -24,6 +25,7 @@ pub mod stack;
 pub mod store;
 pub mod task;
 pub mod text;
+pub mod user;
 mod wait;
 
 pub use intake::Intake;

@@ -46,6 +46,7 @@ use crate::store::{
     Cancel, Claim, Claims, Completion, Filter, HandBack, Held, NewTask, StoreError, Ticket, Upload,
 };
 use crate::task::{Status, Task, TaskError, TaskId, WorkerId};
+use crate::user::UserId;
 use crate::wait::{Waiters, Watch};
 
 /// The API's own chance to publish, before the sweep does.
@@ -172,22 +173,29 @@ impl Life {
 
     // 2. Record. 3. Publish. 4. Answer.
 
-    /// Makes the upload a task, `pending`, and queues its id. When this returns the promise is kept, whether or not the
-    /// queue has answered. An upload whose idempotency key stands for a task already, with the same content, is that
-    /// task; of the upload nothing remains then.
+    /// Makes the upload its owner's task, `pending`, and queues its id. When this returns the promise is kept, whether or not the
+    /// queue has answered. An upload whose idempotency key stands for a task of this owner already, with the same content, is
+    /// that task; of the upload nothing remains then.
     ///
     /// # Errors
     /// If the bytes or the row could not be made durable, or the key came with another content: nothing was promised.
     ///
     /// # Cancel safety
     /// A caller that goes away after the row was sent loses the answer, not the task.
-    pub async fn accept(&self, intake: Intake, kind: Kind, input: Value) -> Result<Accepted, Refusal> {
+    pub async fn accept(
+        &self,
+        intake: Intake,
+        kind: Kind,
+        owner: Option<UserId>,
+        input: Value,
+    ) -> Result<Accepted, Refusal> {
         let begun = Instant::now();
         let id = intake.id();
         let (upload, idempotency) = intake.keep(&*self.stack.store).await?;
         let is_blob = matches!(upload, Upload::Blob { .. });
 
-        let recorded = match self.inserts.send(NewTask { id, kind, input, upload, idempotency }).await? {
+        let new = NewTask { id, kind, owner, input, upload, idempotency };
+        let recorded = match self.inserts.send(new).await? {
             // The blob stays: the row may yet be there, and if it isn't, the orphan sweep sees it.
             Err(StoreError::Unknown(cause)) => {
                 self.look_for(id).await.ok_or(Refusal::Store(StoreError::Unknown(cause)))?

@@ -138,7 +138,7 @@ pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> Http
 async fn accept(api: &Api, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
     let Upload { intake, filename, content_type, expected, .. } = upload;
     let input = kinds::md5::Input { filename, size: intake.size(), content_type, expected };
-    let Accepted { task, is_replay } = api.life.accept(intake, Kind::Md5, json!(input)).await?;
+    let Accepted { task, is_replay } = api.life.accept(intake, Kind::Md5, None, json!(input)).await?;
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{PATH}{}", task.id)));
     if is_replay {

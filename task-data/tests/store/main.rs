@@ -48,3 +48,4 @@ mod records;
 mod rows;
 mod samples;
 mod sqlite;
+mod users;
