@@ -23,7 +23,10 @@ const PLACES: [(&str, &[&str]); 8] = [
     ("diesel", &["task-data/src/store/"]),
     ("tokio_postgres", &["task-data/src/store/postgres/"]),
     ("lapin::", &["task-data/src/queue/amqp.rs"]),
-    ("redis::", &["task-data/src/notify/redis.rs", "task-data/src/stack.rs"]),
+    (
+        "redis::",
+        &["task-data/src/notify/redis.rs", "task-data/src/limits/redis.rs", "task-data/src/stack.rs"],
+    ),
     (
         "clap::Parser",
         &["api/src/main.rs", "worker/src/main.rs", "coatcheck/src/main.rs", "program/src/settings.rs"],
@@ -33,7 +36,7 @@ const PLACES: [(&str, &[&str]); 8] = [
 ];
 
 /// An adapter calls no port but its own.
-const PORTS: [&str; 4] = ["store", "queue", "blobs", "notify"];
+const PORTS: [&str; 5] = ["store", "queue", "blobs", "notify", "limits"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 pub struct Servers {
     postgres: String,
     amqp: String,
-    pub redis: String,
-    vhosts: PathBuf,
+    redis: String,
+    /// A folder in which tests claim numbers.
+    claims: PathBuf,
     /// The script, if it was started here: it ends when this process does, and its standard input with it.
     _script: Option<Child>,
 }
@@ -31,7 +32,7 @@ impl Servers {
             postgres: value("COATCHECK_TEST_POSTGRES")?,
             amqp: value("COATCHECK_TEST_AMQP")?,
             redis: value("COATCHECK_TEST_REDIS")?,
-            vhosts: value("COATCHECK_TEST_VHOSTS")?.into(),
+            claims: value("COATCHECK_TEST_CLAIMS")?.into(),
             _script: script,
         })
     }
@@ -68,8 +69,17 @@ impl Servers {
 
     /// The URL of a broker's virtual host that nobody has used yet.
     pub fn vhost(&self) -> String {
-        let mine =
-            (1..=160).find(|number| std::fs::create_dir(self.vhosts.join(format!("t{number}"))).is_ok());
-        format!("{}/t{}", self.amqp, mine.expect("tests/servers has made enough virtual hosts"))
+        format!("{}/t{}", self.amqp, self.unused("t", 240))
+    }
+
+    /// The URL of a database of the Redis that nobody has used yet.
+    pub fn redis(&self) -> String {
+        format!("{}/{}", self.redis, self.unused("r", 999))
+    }
+
+    /// A number up to `most` that nobody else gets, in whichever process.
+    fn unused(&self, what: &str, most: u32) -> u32 {
+        let is_mine = |number: &u32| std::fs::create_dir(self.claims.join(format!("{what}{number}"))).is_ok();
+        (1..=most).find(is_mine).expect("tests/servers has made enough of them")
     }
 }

@@ -36,7 +36,7 @@ async fn uploads_are_taken_and_done_while_the_broker_is_away() {
 
 #[tokio::test]
 async fn every_promise_outlives_each_server() {
-    let (database, vhost, redis) = (servers().database(), servers().vhost(), servers().redis.clone());
+    let (database, vhost, redis) = (servers().database(), servers().vhost(), servers().redis());
     let proxies = [Proxy::to(&database).await, Proxy::to(&vhost).await, Proxy::to(&redis).await];
     let settings = [
         ("DATABASE_URL", proxies[0].url(&database)),

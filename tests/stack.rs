@@ -103,7 +103,7 @@ impl Stack {
         let own = [
             ("DATABASE_URL", &*database),
             ("AMQP_URL", &vhost),
-            ("REDIS_URL", &servers.redis),
+            ("REDIS_URL", &servers.redis()),
             ("LEASE_SECONDS", "2"),
         ];
         Self::new(&[&["api"], &["worker"]], &[&own[..], settings].concat())

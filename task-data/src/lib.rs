@@ -1,7 +1,7 @@
 //! Coatcheck's data and its protocol.
 //!
 //! [`life`] is the life of a promise, once, over the ports; all else serves it. The ports ([`store`], [`queue`], [`blobs`],
-//! [`notify`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
+//! [`notify`], [`limits`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
 //! holds no protocol and calls no other port. [`access_log`] stands beside it all: rows in, rows out, no promise.
 #![deny(missing_docs)]
 
@@ -14,6 +14,7 @@ pub mod idempotency;
 mod intake;
 pub mod kinds;
 pub mod life;
+pub mod limits;
 pub mod metrics;
 pub mod notify;
 pub mod outcome;

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::blobs::{Blobs, folder::BlobFolder};
+use crate::limits::{Limits, local::LocalLimits, redis::RedisLimits};
 use crate::notify::{Notify, local::LocalNotify, redis::RedisNotify};
 use crate::queue::{Queue, amqp::AmqpQueue, memory::MemoryQueue};
 use crate::settings::Settings;
@@ -28,6 +29,8 @@ pub struct Stack {
     pub blobs: Arc<dyn Blobs>,
     /// Wakes for those who wait.
     pub notify: Arc<dyn Notify>,
+    /// What all processes together may do.
+    pub limits: Arc<dyn Limits>,
 }
 
 /// Why a stack could not be opened.
@@ -96,6 +99,7 @@ impl Stack {
             queue: Arc::new(MemoryQueue::new()),
             blobs: open_blobs(settings)?,
             notify: Arc::new(LocalNotify::new()),
+            limits: Arc::new(LocalLimits::new()),
         };
         Ok((stack, hold))
     }
@@ -123,9 +127,16 @@ impl Stack {
         let queue =
             AmqpQueue::new(&settings.amqp_url).map_err(|error| OpenError::setting("AMQP_URL", error))?;
         let notify = RedisNotify::start(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
+        let limits = RedisLimits::new(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
         let blobs = open_blobs(settings)?;
         let store = open_postgres(settings).await?;
-        Ok(Self { store: Arc::new(store), queue: Arc::new(queue), blobs, notify: Arc::new(notify) })
+        Ok(Self {
+            store: Arc::new(store),
+            queue: Arc::new(queue),
+            blobs,
+            notify: Arc::new(notify),
+            limits: Arc::new(limits),
+        })
     }
 }
 

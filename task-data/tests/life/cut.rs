@@ -91,6 +91,7 @@ impl Wire {
             queue: Arc::new(CutQueue { wire: self.clone(), inner: stack.clone() }),
             blobs: Arc::new(CutBlobs { wire: self.clone(), inner: stack.blobs.clone() }),
             notify: Arc::new(CutNotify { wire: self.clone(), inner: stack.notify.clone() }),
+            limits: stack.limits.clone(),
         }
     }
 

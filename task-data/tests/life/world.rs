@@ -9,6 +9,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use task_data::blobs::folder::BlobFolder;
 use task_data::life::Life;
+use task_data::limits::local::LocalLimits;
 use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
 use task_data::settings::Settings;
@@ -74,6 +75,7 @@ impl World {
             queue: queue.clone(),
             blobs: self.blobs.clone(),
             notify: Arc::new(LocalNotify::new()),
+            limits: Arc::new(LocalLimits::new()),
         };
         Process { life: Life::start(wire.through(&stack), settings).unwrap(), wire, queue }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use task_data::blobs::{Blobs, folder::BlobFolder};
+use task_data::limits::{Limits, local::LocalLimits, redis::RedisLimits};
 use task_data::notify::{Notify, local::LocalNotify, redis::RedisNotify};
 use task_data::queue::{Queue, amqp::AmqpQueue, memory::MemoryQueue};
 use task_data::store::{Store, postgres::PostgresStore, sqlite::SqliteStore};
@@ -48,11 +49,24 @@ pub fn rabbitmq() -> Fresh<dyn Queue> {
 }
 
 pub fn redis() -> Fresh<dyn Notify> {
-    Fresh { port: Arc::new(RedisNotify::start(&servers().redis).unwrap()), _folder: None }
+    Fresh { port: Arc::new(RedisNotify::start(&servers().redis()).unwrap()), _folder: None }
 }
 
 pub fn local_notify() -> Fresh<dyn Notify> {
     Fresh { port: Arc::new(LocalNotify::new()), _folder: None }
+}
+
+/// Of a database that nobody has used yet.
+pub fn redis_url() -> String {
+    servers().redis()
+}
+
+pub fn redis_limits() -> Fresh<dyn Limits> {
+    Fresh { port: Arc::new(RedisLimits::new(&redis_url()).unwrap()), _folder: None }
+}
+
+pub fn local_limits() -> Fresh<dyn Limits> {
+    Fresh { port: Arc::new(LocalLimits::new()), _folder: None }
 }
 
 /// What must have happened by then has not happened.
