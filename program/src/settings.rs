@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 
 /// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
-const SECRETS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "REDIS_URL"];
+const SECRETS: [&str; 4] = ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "JWT_SECRET"];
 
 /// Parses the command line and the environment, or says in one line what is wrong; the program then ends with that status.
 ///
