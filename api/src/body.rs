@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::Payload;
 use actix_web::http::ConnectionType;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -19,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What has to come within [`PATIENCE`]: 1 KiB a second.
 const LEAST: u64 = 30 << 10;
 
-/// The body of an upload.
+/// Bytes of a body that is kept in memory, or of a line in a body of many, at most.
+pub const MAX_BYTES: usize = 64 << 10;
+
+/// The body of a request.
 pub struct Body {
     payload: Payload,
     is_read: bool,
@@ -60,6 +64,27 @@ impl Body {
                 Ok(Some(chunk))
             }
         }
+    }
+
+    /// The whole of it, if it may be kept in memory.
+    ///
+    /// # Errors
+    /// 413 if it may not, and as [`Self::chunk`].
+    pub async fn whole(&mut self, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
+        let too_large = || Code::BodyTooLarge.because(format!("It has at most {MAX_BYTES} bytes here."));
+        let length = headers.get(CONTENT_LENGTH);
+        let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length| length > MAX_BYTES as u64) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_BYTES {
+                return Err(too_large());
+            }
+        }
+        Ok(bytes)
     }
 
     /// The response, which ends the connection if it is a refusal: what is left of the body must never be taken for

@@ -1,4 +1,5 @@
-//! Coatcheck's HTTP side: takes uploads in, hands tickets out, redeems them; and keeps the access log.
+//! Coatcheck's HTTP side: takes uploads in, hands tickets out, redeems them; keeps the access log; and knows
+//! who is logged in.
 //!
 //! [`Server`] is all that a program needs of it. Handlers hold no protocol: they check what a request says and ask
 //! [`task_data::life::Life`]. They run on actix's single-threaded workers and are dropped when a client resets its
@@ -7,6 +8,7 @@
 //! Every refusal is a [`problem::Problem`], the only way to answer with an error.
 
 mod admission;
+mod auth;
 mod body;
 mod dates;
 mod events;
@@ -14,9 +16,11 @@ mod expected;
 mod filename;
 mod health;
 mod idempotency;
+mod json;
 mod kinds;
 mod multipart;
 mod openapi;
+mod origin;
 mod page;
 mod part;
 mod patience;
@@ -24,11 +28,16 @@ pub mod problem;
 mod process;
 mod records;
 mod request;
+mod secret;
 mod server;
+mod session;
 mod settings;
 mod tasks;
+mod throttle;
+mod token;
 mod upload;
+mod users;
 
 pub use process::{ApiArgs, run};
-pub use server::Server;
+pub use server::{BindError, Server};
 pub use settings::ApiSettings;

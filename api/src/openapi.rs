@@ -5,8 +5,9 @@ use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::web::Data;
 use utoipa::OpenApi;
 
+use crate::auth::Schemes;
 use crate::problem::{Code, ProblemView};
-use crate::{events, health, kinds, records, tasks};
+use crate::{events, health, kinds, records, session, tasks, users};
 
 /// Where the description is found.
 pub const PATH: &str = "/openapi.json";
@@ -21,13 +22,16 @@ pub const PATH: &str = "/openapi.json";
     paths(
         kinds::md5::post, kinds::md5::put, kinds::md5::get, kinds::md5::find,
         tasks::list, tasks::get, events::events, tasks::cancel,
+        users::post, users::me, users::grant, users::revoke, session::post, session::delete,
         records::post, records::bulk::post, records::query::get, records::stats::get,
         health::alive, health::ready, health::metrics, document,
     ),
     components(schemas(Code, ProblemView)),
+    modifiers(&Schemes),
     tags(
         (name = "md5", description = "Digests of files"),
         (name = "tasks", description = "Tasks of any kind"),
+        (name = "users", description = "Who is logged in, and what he may do"),
         (name = "access log", description = "Requests that someone served, in the order in which they were reported"),
         (name = "health", description = "For those who run the server"),
     ),

@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use serde_json::{Value, json};
 use task_data::blobs::BlobError;
 use task_data::error::Refusal;
+use task_data::password::PasswordError;
 use task_data::store::StoreError;
 use tracing::{error, warn};
 use utoipa::ToSchema;
@@ -34,21 +36,28 @@ pub enum Code {
     InvalidDigest,
     InvalidId,
     InvalidIdempotencyKey,
+    InvalidJson,
     InvalidMultipart,
     InvalidParameter,
     MissingFile,
     MultipleFiles,
+    InvalidCredentials,
+    Unauthenticated,
+    Forbidden,
     NotFound,
     RecordNotFound,
     TaskNotFound,
     MethodNotAllowed,
     SlowUpload,
     TaskEnded,
+    UsernameTaken,
     BodyTooLarge,
     UploadTooLarge,
     UnsupportedMediaType,
     InvalidLog,
     IdempotencyMismatch,
+    InvalidUser,
+    TooManyRequests,
     Internal,
     DatabaseUnavailable,
     Overloaded,
@@ -71,12 +80,18 @@ impl Code {
                 "invalid-idempotency-key",
                 "An Idempotency-Key has 1 to 128 visible ASCII characters.",
             ),
+            Self::InvalidJson => (S::BAD_REQUEST, "invalid-json", "The body is not JSON."),
             Self::InvalidMultipart => (S::BAD_REQUEST, "invalid-multipart", "The form is not well made."),
             Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "A parameter has a wrong value."),
             Self::MissingFile => (S::BAD_REQUEST, "missing-file", "Send one part named `file`."),
             Self::MultipleFiles => {
                 (S::BAD_REQUEST, "multiple-files", "Send one part named `file`, and only one.")
             }
+            Self::InvalidCredentials => {
+                (S::UNAUTHORIZED, "invalid-credentials", "There is no user of this name with this password.")
+            }
+            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "This needs a log-in that holds."),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "You may not do this."),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this address."),
             Self::RecordNotFound => (S::NOT_FOUND, "record-not-found", "There is no such record."),
             Self::TaskNotFound => (S::NOT_FOUND, "task-not-found", "There is no such task."),
@@ -87,6 +102,7 @@ impl Code {
                 (S::REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.")
             }
             Self::TaskEnded => (S::CONFLICT, "task-ended", "The task has ended already."),
+            Self::UsernameTaken => (S::CONFLICT, "username-taken", "Another user has this name."),
             Self::BodyTooLarge => {
                 (S::PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than what is taken here.")
             }
@@ -108,6 +124,12 @@ impl Code {
                 "idempotency-mismatch",
                 "This Idempotency-Key was used for another content. Take a new key for it.",
             ),
+            Self::InvalidUser => {
+                (S::UNPROCESSABLE_ENTITY, "invalid-user", "This can't be a user's name and password.")
+            }
+            Self::TooManyRequests => {
+                (S::TOO_MANY_REQUESTS, "too-many-requests", "There were too many of these. Try again later.")
+            }
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server."),
             Self::DatabaseUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "database-unavailable", "The database is not available. Try again.")
@@ -124,7 +146,7 @@ impl Code {
         }
     }
 
-    /// After how many seconds the same request may succeed.
+    /// After how many seconds the same request may succeed, where that is the same in every case.
     const fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::DatabaseUnavailable => Some(1),
@@ -135,7 +157,7 @@ impl Code {
 
     /// The code with words on this very case. They are shown to the client.
     pub fn because(self, detail: impl Into<String>) -> Problem {
-        Problem { code: self, detail: Some(detail.into()), allow: None, request_id: request::id() }
+        Problem { detail: Some(detail.into()), ..self.into() }
     }
 }
 
@@ -145,6 +167,8 @@ pub struct Problem {
     code: Code,
     detail: Option<String>,
     allow: Option<String>,
+    /// After how many seconds the same request may succeed.
+    retry_after: Option<u32>,
     request_id: Option<Uuid>,
 }
 
@@ -153,6 +177,12 @@ impl Problem {
     pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("It takes {allow}.");
         Self { allow: Some(allow.to_owned()), ..Code::MethodNotAllowed.because(detail) }
+    }
+
+    /// Too many requests of a sort; the next may come after that time.
+    pub fn too_many(pause: Duration) -> Self {
+        let seconds = u32::try_from(pause.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        Self { retry_after: Some(seconds), ..Code::TooManyRequests.into() }
     }
 
     /// With one more sentence on this very case.
@@ -176,7 +206,8 @@ impl Problem {
 
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
-        Self { code, detail: None, allow: None, request_id: request::id() }
+        let retry_after = code.retry_after();
+        Self { code, detail: None, allow: None, retry_after, request_id: request::id() }
     }
 }
 
@@ -196,6 +227,15 @@ impl From<BlobError> for Problem {
         match error {
             BlobError::Full(_) => Self::passing(Code::InsufficientStorage, &error),
             BlobError::Missing | BlobError::Io(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::passing(Code::Overloaded, &error),
+            PasswordError::Hash(_) | PasswordError::Lost(_) => Self::internal(&error),
         }
     }
 }
@@ -235,7 +275,10 @@ impl ResponseError for Problem {
         if let Some(allow) = &self.allow {
             response.insert_header((ALLOW, allow.as_str()));
         }
-        if let Some(seconds) = self.code.retry_after() {
+        if self.status_code() == StatusCode::UNAUTHORIZED {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
             response.insert_header((RETRY_AFTER, seconds));
         }
         response.json(ProblemView::new(self.code, self.detail.as_deref(), self.request_id))

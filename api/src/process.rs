@@ -46,7 +46,7 @@ pub async fn run(args: ApiArgs) -> ExitCode {
     };
     let server = match Server::bind(life, args.api, metrics) {
         Ok(server) => server,
-        Err(error) => return refuse(&format!("LISTEN: {error}")),
+        Err(error) => return refuse(&in_one_line(&error)),
     };
     server.announce();
     server.run(stop.cancelled()).await;

@@ -7,7 +7,6 @@ pub mod stats;
 
 use std::collections::BTreeMap;
 
-use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
@@ -20,9 +19,6 @@ use utoipa::{IntoResponses, ToSchema};
 use crate::body::Body;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
-
-/// Bytes of a body, or of a line in a body of many, at most.
-const MAX_BYTES: usize = 64 << 10;
 
 /// A request that someone served, as one line
 #[derive(Debug, Deserialize, ToSchema)]
@@ -77,27 +73,10 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 }
 
 async fn add(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
-    let line = parse(&whole(request, body).await?).map_err(|reason| Code::InvalidLog.because(reason))?;
+    let line =
+        parse(&body.whole(request.headers()).await?).map_err(|reason| Code::InvalidLog.because(reason))?;
     let record = api.access_log.append(line).await?;
     Ok(HttpResponse::Created().json(record))
-}
-
-/// A body that may be kept in memory.
-async fn whole(request: &HttpRequest, body: &mut Body) -> Result<Vec<u8>, Problem> {
-    let too_large = || Code::BodyTooLarge.because(format!("It has at most {MAX_BYTES} bytes here."));
-    let length = request.headers().get(CONTENT_LENGTH);
-    let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length| length > MAX_BYTES as u64) {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.chunk().await? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_BYTES {
-            return Err(too_large());
-        }
-    }
-    Ok(bytes)
 }
 
 /// The line in `{"log": …}`, or what is wrong where.

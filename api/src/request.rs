@@ -2,16 +2,17 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest};
 use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
 use uuid::Uuid;
@@ -42,6 +43,19 @@ tokio::task_local! {
 /// The id of the request that is being answered, if one is.
 pub fn id() -> Option<Uuid> {
     ID.try_with(|id| *id).ok()
+}
+
+/// The address that a request comes from. A proxy on our own machine or network is believed when it says for whom it asks: the last
+/// entry is its own word, those before it are the client's.
+pub fn client(request: &HttpRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    let is_ours = match peer {
+        IpAddr::V4(peer) => peer.is_loopback() || peer.is_private(),
+        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local(),
+    };
+    let told = request.headers().get_all("x-forwarded-for").last().and_then(|told| told.to_str().ok());
+    let told = told.and_then(|told| told.rsplit(',').next()?.trim().parse().ok());
+    told.filter(|_| is_ours).or(Some(peer))
 }
 
 /// What requests of one connection share: whether one of them was answered with the connection's end.

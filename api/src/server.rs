@@ -13,6 +13,7 @@ use actix_web::{App, HttpServer, Resource, Route, dev, guard};
 use program::PrometheusHandle;
 use task_data::access_log::AccessLog;
 use task_data::life::Life;
+use task_data::password::Passwords;
 use tokio::sync::watch;
 use tracing::{error, info};
 
@@ -21,7 +22,9 @@ use crate::kinds::md5;
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::settings::ApiSettings;
-use crate::{events, health, page, records, request, tasks};
+use crate::throttle::Throttle;
+use crate::token::Keys;
+use crate::{events, health, page, records, request, secret, session, tasks, users};
 
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -36,6 +39,9 @@ pub struct Api {
     pub access_log: AccessLog,
     pub metrics: PrometheusHandle,
     pub admission: Admission,
+    pub keys: Keys,
+    pub passwords: Passwords,
+    pub throttle: Throttle,
     draining: watch::Receiver<bool>,
 }
 
@@ -53,6 +59,17 @@ impl Api {
     }
 }
 
+/// Why a server can't be.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address can't be had.
+    #[error("LISTEN")]
+    Listen(#[from] io::Error),
+    /// There is no key to sign tokens with.
+    #[error("JWT_SECRET: {0}")]
+    JwtSecret(String),
+}
+
 /// A server that has its address and does not answer yet.
 pub struct Server {
     server: dev::Server,
@@ -65,13 +82,29 @@ impl Server {
     /// that this is called on.
     ///
     /// # Errors
-    /// If the address can't be had.
-    pub fn bind(life: Arc<Life>, settings: ApiSettings, metrics: PrometheusHandle) -> io::Result<Self> {
+    /// If the address can't be had, or there is no key to sign tokens with.
+    pub fn bind(
+        life: Arc<Life>,
+        settings: ApiSettings,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, BindError> {
         let listen = settings.listen;
+        let keys = secret::keys(settings.jwt_secret.as_deref()).map_err(BindError::JwtSecret)?;
         let (draining, is_draining) = watch::channel(false);
         let admission = Admission::new(life.clone(), settings);
         let access_log = AccessLog::start(life.stack());
-        let api = Data::new(Api { life, access_log, metrics, admission, draining: is_draining });
+        let throttle = Throttle::new(life.stack().limits.clone());
+        let passwords = Passwords::default();
+        let api = Data::new(Api {
+            life,
+            access_log,
+            metrics,
+            admission,
+            keys,
+            passwords,
+            throttle,
+            draining: is_draining,
+        });
         let description = Data::new(openapi::Description::build().map_err(io::Error::other)?);
         let docs = Data::new(page::docs_config());
 
@@ -146,6 +179,16 @@ fn routes(config: &mut ServiceConfig) {
         .service(resource(
             "/api/data",
             [(M::GET, web::to(records::query::get)), (M::POST, web::to(records::post))],
+        ))
+        .service(resource("/api/v1/users", [(M::POST, web::to(users::post))]))
+        .service(resource("/api/v1/users/me", [(M::GET, web::to(users::me))]))
+        .service(resource(
+            "/api/v1/users/{id}/rights/{right}",
+            [(M::PUT, web::to(users::grant)), (M::DELETE, web::to(users::revoke))],
+        ))
+        .service(resource(
+            "/api/v1/session",
+            [(M::POST, web::to(session::post)), (M::DELETE, web::to(session::delete))],
         ))
         .service(resource("/api/data/bulk", [(M::POST, web::to(records::bulk::post))]))
         .service(resource("/api/data/stats", [(M::GET, web::to(records::stats::get))]))

@@ -13,6 +13,10 @@ pub struct ApiSettings {
     /// The address to listen on
     #[arg(long, env, value_name = "LISTEN", default_value = "127.0.0.1:9000", value_parser = address)]
     pub listen: SocketAddr,
+    /// What signs log-ins, at least 32 bytes, the same for all API processes; several with commas between: the first signs,
+    /// all verify. Unset: made, and kept in data/jwt-secret
+    #[arg(long, env, value_name = "JWT_SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<String>,
     /// The largest upload that is taken; none: any size
     #[arg(long, env, value_name = "MAX_UPLOAD", value_parser = size)]
     pub max_upload: Option<u64>,

@@ -272,7 +272,8 @@ fn statuses() -> Object {
     )
 }
 
-fn words<const N: usize>(meaning: &str, words: [&'static str; N]) -> Object {
+/// A schema of one of these words.
+pub fn words<const N: usize>(meaning: &str, words: [&'static str; N]) -> Object {
     ObjectBuilder::new().schema_type(Type::String).description(Some(meaning)).enum_values(Some(words)).build()
 }
 

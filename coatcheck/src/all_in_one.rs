@@ -49,7 +49,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     }
     let server = match Server::bind(life.clone(), args.api, metrics) {
         Ok(server) => server,
-        Err(error) => return refuse(&format!("LISTEN: {error}")),
+        Err(error) => return refuse(&in_one_line(&error)),
     };
     server.announce();
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::user::UserId;
+
 /// A client's name for one thing that it wants done once: 1 to 128 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
@@ -35,6 +37,15 @@ impl FromStr for IdempotencyKey {
         let is_key = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         is_key.then(|| Self(text.to_owned())).ok_or(InvalidKey)
     }
+}
+
+/// A key as it is told from others: each owner has his own, and those who are nobody share theirs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnedKey {
+    /// As the client has sent it.
+    pub key: IdempotencyKey,
+    /// Whose it is, if he was logged in.
+    pub owner: Option<UserId>,
 }
 
 /// What makes a repeated upload the same: its key, and the bytes.

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod metrics;
 pub mod notify;
 pub mod outcome;
+pub mod password;
 pub mod queue;
 pub mod record;
 pub mod settings;
@@ -25,6 +26,7 @@ pub mod stack;
 pub mod store;
 pub mod task;
 pub mod text;
+pub mod user;
 mod wait;
 
 pub use intake::Intake;

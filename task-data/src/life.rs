@@ -46,6 +46,7 @@ use crate::store::{
     Cancel, Claim, Claims, Completion, Filter, HandBack, Held, NewTask, StoreError, Ticket, Upload,
 };
 use crate::task::{Status, Task, TaskError, TaskId, WorkerId};
+use crate::user::UserId;
 use crate::wait::{Waiters, Watch};
 
 /// The API's own chance to publish, before the sweep does.
@@ -172,20 +173,26 @@ impl Life {
 
     // 2. Record. 3. Publish. 4. Answer.
 
-    /// Makes the upload a task, `pending`, and queues its id. When this returns the promise is kept, whether or not the
-    /// queue has answered. An upload whose idempotency key stands for a task already, with the same content, is that
-    /// task; of the upload nothing remains then.
+    /// Makes the upload its owner's task, `pending`, and queues its id. When this returns the promise is kept, whether or not the
+    /// queue has answered. An upload whose idempotency key stands for a task of this owner already, with the same content, is
+    /// that task; of the upload nothing remains then.
     ///
     /// # Errors
     /// If the bytes or the row could not be made durable, or the key came with another content: nothing was promised.
     ///
     /// # Cancel safety
     /// A caller that goes away after the row was sent loses the answer, not the task.
-    pub async fn accept(&self, intake: Intake, kind: Kind, input: Value) -> Result<Accepted, Refusal> {
+    pub async fn accept(
+        &self,
+        intake: Intake,
+        kind: Kind,
+        owner: Option<UserId>,
+        input: Value,
+    ) -> Result<Accepted, Refusal> {
         let begun = Instant::now();
         let id = intake.id();
         let (upload, idempotency) = intake.keep(&*self.stack.store).await?;
-        self.promise(begun, NewTask { id, kind, input, upload, idempotency }).await
+        self.promise(begun, NewTask { id, kind, owner, input, upload, idempotency }).await
     }
 
     /// Makes an input a task as [`accept`](Self::accept) does, where no upload belongs to it.
@@ -199,9 +206,10 @@ impl Life {
         &self,
         idempotency: Option<Idempotency>,
         kind: Kind,
+        owner: Option<UserId>,
         input: Value,
     ) -> Result<Accepted, Refusal> {
-        let new = NewTask { id: TaskId::random(), kind, input, upload: Upload::None, idempotency };
+        let new = NewTask { id: TaskId::random(), kind, owner, input, upload: Upload::None, idempotency };
         self.promise(Instant::now(), new).await
     }
 

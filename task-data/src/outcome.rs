@@ -99,6 +99,7 @@ mod tests {
             id: "0198c0de-0000-7000-8000-000000000000".parse().unwrap(),
             kind: Kind::Md5,
             status,
+            owner: None,
             created: time,
             started: Some(time),
             finished: status.is_ended().then_some(time),

@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::kinds::Kind;
+use crate::user::UserId;
 
 /// The promise id: a UUIDv7 (RFC 9562), ordered by the clock to the millisecond, with 74 random bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -153,6 +154,8 @@ pub struct Task {
     pub kind: Kind,
     /// Where it stands.
     pub status: Status,
+    /// Who has handed it in, if he was logged in.
+    pub owner: Option<UserId>,
     /// When it was recorded.
     pub created: Time,
     /// When the last attempt was claimed.

@@ -13,6 +13,7 @@ use task_data::store::Filter;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::auth::MaybeSession;
 use crate::body::Body;
 use crate::expected::ExpectedHeaders;
 use crate::idempotency::{self, IdempotencyHeader};
@@ -83,6 +84,7 @@ pub struct File(Vec<u8>);
 /// The ticket is the task's `id`; the digest follows at the address in `Location`.
 #[utoipa::path(
     post, path = "/api/v1/md5", tag = "md5", operation_id = "postMd5",
+    security((), ("bearer" = []), ("cookie" = [])),
     params(IdempotencyHeader, ExpectedHeaders),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses(
@@ -97,10 +99,11 @@ pub struct File(Vec<u8>);
 )]
 pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let mut body = Body::new(payload.into_inner());
-    let outcome = match upload::from_form(&api, &request, &mut body).await {
-        Ok(upload) => accept(&api, upload).await,
-        Err(problem) => Err(problem),
+    let outcome = async {
+        let session = MaybeSession::of(&request)?;
+        accept(&api, session, upload::from_form(&api, &request, &mut body).await?).await
     };
+    let outcome = outcome.await;
     body.answered(outcome)
 }
 
@@ -109,6 +112,7 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 /// This is what `curl -T FILE http://…/api/v1/md5/` sends.
 #[utoipa::path(
     put, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "putMd5",
+    security((), ("bearer" = []), ("cookie" = [])),
     params(
         ("id" = String, Path, description = "The file's name, percent-encoded", example = "a.txt"),
         IdempotencyHeader, ExpectedHeaders,
@@ -128,17 +132,19 @@ pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> Http
     let mut body = Body::new(payload.into_inner());
     // Not the matched segment: the router has undone some of its escapes already.
     let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
-    let outcome = match upload::from_body(&api, &request, name, &mut body).await {
-        Ok(upload) => accept(&api, upload).await,
-        Err(problem) => Err(problem),
+    let outcome = async {
+        let session = MaybeSession::of(&request)?;
+        accept(&api, session, upload::from_body(&api, &request, name, &mut body).await?).await
     };
+    let outcome = outcome.await;
     body.answered(outcome)
 }
 
-async fn accept(api: &Api, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
+async fn accept(api: &Api, session: MaybeSession, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
     let Upload { intake, filename, content_type, expected, .. } = upload;
     let input = kinds::md5::Input { filename, size: intake.size(), content_type, expected };
-    let Accepted { task, is_replay } = api.life.accept(intake, Kind::Md5, json!(input)).await?;
+    let accepted = api.life.accept(intake, Kind::Md5, session.user(), json!(input)).await?;
+    let Accepted { task, is_replay } = accepted;
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{PATH}{}", task.id)));
     if is_replay {
@@ -208,6 +214,8 @@ impl IntoResponses for UploadProblems {
             Code::InvalidMultipart,
             Code::MissingFile,
             Code::MultipleFiles,
+            Code::Unauthenticated,
+            Code::Forbidden,
             Code::SlowUpload,
             Code::UploadTooLarge,
             Code::UnsupportedMediaType,

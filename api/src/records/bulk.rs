@@ -16,9 +16,9 @@ use task_data::record::LogLine;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use super::parse;
 use super::query::NDJSON;
-use super::{MAX_BYTES, parse};
-use crate::body::Body;
+use crate::body::{Body, MAX_BYTES};
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
 

@@ -23,6 +23,9 @@ use tokio::time::{sleep, timeout};
 /// How long something that must happen may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// So that none is made where the test is run.
+const SECRET: &str = "what the tests sign their tokens with";
+
 #[derive(Parser)]
 #[command(args_override_self = true)]
 struct Arguments {
@@ -54,7 +57,14 @@ impl Desk {
         let (database, blobs) = (place("sqlite:", "rows.db"), place("file:", "blobs"));
         let log = place("", "outcomes.log");
         let own = ["api", "--database-url", &database, "--blob-url", &blobs, "--outcome-log", &log];
-        let arguments = own.into_iter().chain(["--listen", "127.0.0.1:0", "--min-free-disk", "0"]);
+        let arguments = own.into_iter().chain([
+            "--listen",
+            "127.0.0.1:0",
+            "--min-free-disk",
+            "0",
+            "--jwt-secret",
+            SECRET,
+        ]);
         let Arguments { promises, api } = Arguments::parse_from(arguments.chain(flags.iter().copied()));
 
         let (stack, hold) = Stack::open_alone(&promises).unwrap();

@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::{End, GRACE, LOOK_AGAIN, Recorded};
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
-use crate::idempotency::{Idempotency, IdempotencyKey};
+use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
 use crate::metrics;
 use crate::stack::Stack;
@@ -34,25 +34,34 @@ pub(super) async fn insert_all(stack: Stack, new: Vec<NewTask>) -> Vec<Result<Re
     }
 }
 
+/// A row to be, without what it carries.
+struct Wanted {
+    id: TaskId,
+    kind: Kind,
+    key: Option<OwnedKey>,
+    idempotency: Option<Idempotency>,
+}
+
+impl From<&NewTask> for Wanted {
+    fn from(new: &NewTask) -> Self {
+        Self { id: new.id, kind: new.kind, key: new.owned_key(), idempotency: new.idempotency.clone() }
+    }
+}
+
 /// What became of each row, in their order. Looked up by its own id first: an insert that is repeated meets itself.
 async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Recorded>, StoreError> {
-    let rows: Vec<(TaskId, Kind, Option<Idempotency>)> =
-        new.iter().map(|new| (new.id, new.kind, new.idempotency.clone())).collect();
+    let rows: Vec<Wanted> = new.iter().map(Wanted::from).collect();
     let mut standing: HashMap<TaskId, Task> =
         stack.store.insert(new, GRACE).await?.into_iter().map(|task| (task.id, task)).collect();
-    let lost = rows.iter().filter(|(id, ..)| !standing.contains_key(id));
-    let keys: Vec<IdempotencyKey> =
-        lost.filter_map(|(_, _, idempotency)| Some(idempotency.as_ref()?.key.clone())).collect();
+    let lost = rows.iter().filter(|row| !standing.contains_key(&row.id));
+    let keys: Vec<OwnedKey> = lost.filter_map(|row| row.key.clone()).collect();
     let winners = if keys.is_empty() { Vec::new() } else { stack.store.keyed(keys).await? };
 
-    let recorded = rows.into_iter().map(|(id, kind, idempotency)| {
+    let recorded = rows.into_iter().map(|Wanted { id, kind, key, idempotency }| {
         if let Some(task) = standing.remove(&id) {
             return Recorded::New(task);
         }
-        let winner = idempotency
-            .as_ref()
-            .and_then(|mine| winners.iter().find(|winner| winner.idempotency.key == mine.key));
-        match winner {
+        match winners.iter().find(|winner| Some(winner.owned_key()) == key) {
             Some(Keyed { idempotency: theirs, task })
                 if Some(theirs) == idempotency.as_ref() && task.kind == kind =>
             {

@@ -1,5 +1,5 @@
-//! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, and records of
-//! the access log.
+//! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, records of the
+//! access log, and users.
 //!
 //! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
@@ -15,6 +15,7 @@ mod schema;
 pub mod sqlite;
 mod tasks;
 mod types;
+mod users;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,10 +26,12 @@ use shared_log::Head;
 
 pub use self::paid_calls::PaidCalls;
 pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
-use crate::idempotency::{Idempotency, IdempotencyKey};
+pub use self::users::{NewUser, Users};
+use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
+use crate::user::UserId;
 
 /// What decides how attempts and uploads end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +43,8 @@ pub struct Rules {
 }
 
 /// All of the database's subjects.
-pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records {}
-impl<T: Tasks + Leases + Outcomes + PaidCalls + Records> Store for T {}
+pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records + Users {}
+impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + Users> Store for T {}
 
 /// What the database could not do, by what a caller then does.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -70,6 +73,8 @@ pub struct NewTask {
     pub id: TaskId,
     /// What sort of work it is.
     pub kind: Kind,
+    /// Who has handed it in, if he was logged in.
+    pub owner: Option<UserId>,
     /// Its kind's `Input` in JSON.
     pub input: Value,
     /// Where the upload is.
@@ -78,13 +83,28 @@ pub struct NewTask {
     pub idempotency: Option<Idempotency>,
 }
 
+impl NewTask {
+    /// Its idempotency key, if it has one.
+    pub fn owned_key(&self) -> Option<OwnedKey> {
+        let key = self.idempotency.as_ref()?.key.clone();
+        Some(OwnedKey { key, owner: self.owner })
+    }
+}
+
 /// A task that an idempotency key stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Keyed {
-    /// The key, and the content that first came under it.
+    /// The key, which is its owner's alone, and the content that first came under it.
     pub idempotency: Idempotency,
     /// What was made of it.
     pub task: Task,
+}
+
+impl Keyed {
+    /// The key that stands for it.
+    pub fn owned_key(&self) -> OwnedKey {
+        OwnedKey { key: self.idempotency.key.clone(), owner: self.task.owner }
+    }
 }
 
 /// Where a recorded upload is.
@@ -261,7 +281,7 @@ pub trait Tasks: Send + Sync {
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError>;
 
     /// What stands under these idempotency keys, in any order.
-    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError>;
+    async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError>;
 
     /// Tasks by filter, newest first.
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError>;

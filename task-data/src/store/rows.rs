@@ -1,5 +1,6 @@
 //! Rows of tasks as queries give and take them, and what becomes of a row when its attempt is over.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use diesel::prelude::*;
@@ -8,9 +9,10 @@ use super::schema::tasks;
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid};
 use super::{Claim, Due, Held, Keyed, KindStats, NewTask, Rules, StoreError, Ticket, Upload};
 use crate::backoff::Backoff;
-use crate::idempotency::Idempotency;
+use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::{Kind, UnknownKind};
 use crate::task::{Status, Task, TaskError, Time};
+use crate::user::UserId;
 
 /// A task's row without its upload.
 #[derive(Queryable)]
@@ -18,6 +20,7 @@ pub struct TaskRow {
     id: SqlUuid,
     kind: String,
     status: SqlStatus,
+    owner: Option<SqlUuid>,
     created: SqlTime,
     started: Option<SqlTime>,
     finished: Option<SqlTime>,
@@ -53,6 +56,7 @@ impl TryFrom<TaskRow> for Task {
             id: row.id.into(),
             kind: row.kind.parse()?,
             status: row.status.0,
+            owner: row.owner.map(|owner| UserId(owner.0)),
             created: row.created.into(),
             started: row.started.map(Time::from),
             finished: row.finished.map(Time::from),
@@ -70,6 +74,7 @@ pub type TaskColumns = (
     tasks::id,
     tasks::kind,
     tasks::status,
+    tasks::owner,
     tasks::created,
     tasks::started,
     tasks::finished,
@@ -87,6 +92,7 @@ pub const TASK_COLUMNS: TaskColumns = (
     tasks::id,
     tasks::kind,
     tasks::status,
+    tasks::owner,
     tasks::created,
     tasks::started,
     tasks::finished,
@@ -106,6 +112,7 @@ pub struct NewRow {
     id: SqlUuid,
     kind: &'static str,
     status: SqlStatus,
+    owner: Option<SqlUuid>,
     idempotency_key: Option<String>,
     content_sha256: Option<Vec<u8>>,
     created: SqlTime,
@@ -128,6 +135,7 @@ impl NewRow {
             id: new.id.into(),
             kind: new.kind.name(),
             status: SqlStatus(Status::Pending),
+            owner: new.owner.map(|owner| SqlUuid(owner.0)),
             idempotency_key,
             content_sha256,
             created: SqlTime(now.0),
@@ -147,15 +155,20 @@ pub fn idempotency_columns(idempotency: Option<Idempotency>) -> (Option<String>,
 /// A task's row with its idempotency key and the SHA-256 of its content.
 pub type KeyedRow = (Option<String>, Option<Vec<u8>>, TaskRow);
 
-/// Rows as what their keys stand for.
-pub fn into_keyed(rows: Vec<KeyedRow>) -> Result<Vec<Keyed>, StoreError> {
+/// Rows as what these keys stand for.
+pub fn into_keyed(rows: Vec<KeyedRow>, keys: &[OwnedKey]) -> Result<Vec<Keyed>, StoreError> {
+    let keys: HashSet<&OwnedKey> = keys.iter().collect();
     let mut keyed = Vec::with_capacity(rows.len());
     for (key, sha256, row) in rows {
         let key = key.and_then(|key| key.parse().ok());
         let sha256 = sha256.and_then(|sha256| sha256.try_into().ok());
         // Both are there wherever one is, by the insert; a row that lacks one stands for nothing.
         if let (Some(key), Some(content_sha256)) = (key, sha256) {
-            keyed.push(Keyed { idempotency: Idempotency { key, content_sha256 }, task: row.try_into()? });
+            let keyed_task =
+                Keyed { idempotency: Idempotency { key, content_sha256 }, task: row.try_into()? };
+            if keys.contains(&keyed_task.owned_key()) {
+                keyed.push(keyed_task);
+            }
         }
     }
     Ok(keyed)

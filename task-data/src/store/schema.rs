@@ -82,4 +82,26 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::store::types::{TimeType, UuidType};
+
+    users (id) {
+        id -> UuidType,
+        username -> Text,
+        password_hash -> Text,
+        created -> TimeType,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::store::types::UuidType;
+
+    user_rights (user_id, right_name) {
+        user_id -> UuidType,
+        right_name -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(tasks, workers);

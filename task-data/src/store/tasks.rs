@@ -11,7 +11,7 @@ use super::Rules;
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::schema::{tasks, workers};
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, now_plus, sql_ids};
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
 use crate::task::{Status, TaskError, TaskId, WorkerId};
@@ -26,16 +26,24 @@ pub fn by_ids(ids: &[TaskId]) -> _ {
 
 type KeyedColumns = (tasks::idempotency_key, tasks::content_sha256, TaskColumns);
 
-/// Tasks by their idempotency keys.
+/// Tasks by their idempotency keys. One of these owners, or nobody, may have had the key of another: the rows tell.
 #[auto_type]
-pub fn by_keys(keys: &[IdempotencyKey]) -> _ {
+pub fn by_keys(keys: &[OwnedKey]) -> _ {
+    let owners: Vec<SqlUuid> = owners_of(keys);
     let keys: Vec<String> = key_texts(keys);
     let columns: KeyedColumns = (tasks::idempotency_key, tasks::content_sha256, TASK_COLUMNS);
-    tasks::table.filter(tasks::idempotency_key.eq_any(keys)).filter(tasks::owner.is_null()).select(columns)
+    tasks::table
+        .filter(tasks::idempotency_key.eq_any(keys))
+        .filter(tasks::owner.is_null().or(tasks::owner.eq_any(owners).assume_not_null()))
+        .select(columns)
 }
 
-fn key_texts(keys: &[IdempotencyKey]) -> Vec<String> {
-    keys.iter().map(IdempotencyKey::to_string).collect()
+fn owners_of(keys: &[OwnedKey]) -> Vec<SqlUuid> {
+    keys.iter().filter_map(|key| key.owner).map(|owner| SqlUuid(owner.0)).collect()
+}
+
+fn key_texts(keys: &[OwnedKey]) -> Vec<String> {
+    keys.iter().map(|key| key.key.to_string()).collect()
 }
 
 /// That an md5 task found this digest, in the words of the index that serves it: an index on an expression, over a part

@@ -20,7 +20,7 @@ async fn hand_in(process: &Process, content: &'static [u8]) -> Result<Accepted, 
     for chunk in content.chunks(5) {
         intake.write(Bytes::from_static(chunk)).await?;
     }
-    process.life.accept(intake, Kind::Md5, json!({})).await
+    process.life.accept(intake, Kind::Md5, None, json!({})).await
 }
 
 /// Hands in until a ticket is given, with the cut at the first time. Gives the calls of that time.

@@ -24,7 +24,7 @@ fn first(method: &'static str, phase: Phase) -> Option<Cut> {
 async fn hand_in(process: &Process, bytes: usize, input: Value) -> Result<Task, Refusal> {
     let mut intake = process.life.take_in(None);
     intake.write(Bytes::from(vec![b'x'; bytes])).await?;
-    process.life.accept(intake, Kind::Md5, input).await.map(|accepted| accepted.task)
+    process.life.accept(intake, Kind::Md5, None, input).await.map(|accepted| accepted.task)
 }
 
 async fn small(process: &Process) -> TaskId {
@@ -245,7 +245,7 @@ async fn the_orphan_sweep_leaves_what_is_young_or_still_needed() {
     unfinished.write(Bytes::from_static(b"more than fits in a row")).await.unwrap();
 
     process.life.remove_orphans().await.unwrap();
-    let recorded = process.life.accept(unfinished, Kind::Md5, json!({})).await;
+    let recorded = process.life.accept(unfinished, Kind::Md5, None, json!({})).await;
     let impatient = world.start(Wire::new(None));
     impatient.life.remove_orphans().await.unwrap();
 

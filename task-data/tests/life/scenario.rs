@@ -213,7 +213,7 @@ impl Ledger {
             for chunk in chunks {
                 intake.write(Bytes::from_static(chunk)).await?;
             }
-            process.life.accept(intake, Kind::Md5, json!({"filename": "🧥.txt"})).await
+            process.life.accept(intake, Kind::Md5, None, json!({"filename": "🧥.txt"})).await
         };
         self.promise(id).accepted = match accepted.await {
             Ok(_) => Answer::Yes,

@@ -1,9 +1,10 @@
 //! An idempotency key stands for one task.
 
 use futures::future::try_join_all;
-use task_data::idempotency::Idempotency;
+use task_data::idempotency::{Idempotency, OwnedKey};
 use task_data::store::NewTask;
 use task_data::task::TaskId;
+use task_data::user::UserId;
 
 use crate::samples::*;
 
@@ -12,13 +13,16 @@ fn keyed_task(key: &str) -> NewTask {
     NewTask { idempotency: Some(idempotency), ..new_task() }
 }
 
+fn nobodys(key: &str) -> OwnedKey {
+    OwnedKey { key: key.parse().unwrap(), owner: None }
+}
+
 on_each_store!(a_key_that_is_there_keeps_a_second_row_out_and_tells_what_it_stands_for, |store| async move {
     let (first, second, other) = (keyed_task("a"), keyed_task("a"), keyed_task("A"));
     store.insert(vec![first.clone()], NOW).await.unwrap();
 
     let given = store.insert(vec![second.clone(), other.clone(), new_task()], NOW).await.unwrap();
-    let keys = ["a", "unknown"].map(|key| key.parse().unwrap());
-    let stands_for = store.keyed(keys.to_vec()).await.unwrap();
+    let stands_for = store.keyed(["a", "unknown"].map(nobodys).to_vec()).await.unwrap();
 
     assert!(given.len() == 2 && given.iter().all(|task| task.id != second.id), "{given:?}");
     assert!(given.iter().any(|task| task.id == other.id));
@@ -33,7 +37,7 @@ on_each_store!(of_one_batch_under_one_key_one_row_stands, |store| async move {
     let given = store.insert(new, NOW).await.unwrap();
 
     assert_eq!(given.len(), 1);
-    assert_eq!(store.keyed(vec!["k".parse().unwrap()]).await.unwrap()[0].task, given[0]);
+    assert_eq!(store.keyed(vec![nobodys("k")]).await.unwrap()[0].task, given[0]);
 });
 
 on_each_store!(a_row_that_is_inserted_again_under_its_key_meets_itself, |store| async move {
@@ -45,10 +49,34 @@ on_each_store!(a_row_that_is_inserted_again_under_its_key_meets_itself, |store| 
     assert_eq!(first, again);
 });
 
+on_each_store!(each_owner_has_his_own_keys_and_nobody_too, |store| async move {
+    let owners = [None, Some(UserId::random()), Some(UserId::random())];
+    let of = |owner| NewTask { owner, ..keyed_task("k") };
+    let first = store.insert(owners.map(of).to_vec(), NOW).await.unwrap();
+
+    let again = store.insert(owners.map(of).to_vec(), NOW).await.unwrap();
+    let keys = owners.map(|owner| OwnedKey { owner, ..nobodys("k") });
+    let all = store.keyed(keys.to_vec()).await.unwrap();
+    let one = store.keyed(keys[1..2].to_vec()).await.unwrap();
+    let stranger = OwnedKey { owner: Some(UserId::random()), ..nobodys("k") };
+
+    assert_eq!((first.len(), again.len(), all.len()), (3, 0, 3));
+    assert!(owners.iter().all(|owner| first.iter().any(|task| task.owner == *owner)));
+    assert!(all.iter().all(|keyed| first.contains(&keyed.task)));
+    assert_eq!(one.iter().map(|keyed| keyed.task.owner).collect::<Vec<_>>(), [owners[1]]);
+    assert_eq!(store.keyed(vec![stranger]).await.unwrap(), []);
+});
+
 on_each_store!(batches_that_bring_the_same_keys_in_any_order_do_not_hold_each_other_up, |store| async move {
+    let owners = [None, Some(UserId::random())];
     for round in 0..20 {
         let batch = |turn: usize| {
-            let mut batch: Vec<NewTask> = (0..20).map(|key| keyed_task(&format!("{round}-{key}"))).collect();
+            // Two owners have each key.
+            let owned = |key: usize| {
+                let owner = owners[key % 2];
+                NewTask { owner, ..keyed_task(&format!("{round}-{}", key / 2)) }
+            };
+            let mut batch: Vec<NewTask> = (0..20).map(owned).collect();
             batch.rotate_left(turn * 5);
             batch
         };

@@ -49,3 +49,4 @@ mod records;
 mod rows;
 mod samples;
 mod sqlite;
+mod users;

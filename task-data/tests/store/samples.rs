@@ -17,6 +17,7 @@ pub fn new_task() -> NewTask {
     NewTask {
         id: TaskId::random(),
         kind: Kind::Md5,
+        owner: None,
         input: json!({"filename": "abc.txt", "size": 3}),
         upload: Upload::Inline(b"abc".to_vec()),
         idempotency: None,

@@ -6,6 +6,7 @@
 mod connection;
 mod paid_calls;
 mod records;
+mod users;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases,
     NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
 };
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 
@@ -71,11 +72,11 @@ impl Tasks for PostgresStore {
         let mut connection = self.connections.get().await?;
         let task_ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
         // In one order everywhere: two statements that insert the same keys then never wait for each other.
-        new.sort_by(|one, other| key_of(one).cmp(&key_of(other)));
+        new.sort_by_cached_key(NewTask::owned_key);
         let (mut ids, mut kinds, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         let (mut contents, mut checks, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut keys, mut sums) = (Vec::new(), Vec::new());
-        for NewTask { id, kind, input, upload, idempotency } in new {
+        let (mut owners, mut keys, mut sums) = (Vec::new(), Vec::new(), Vec::new());
+        for NewTask { id, kind, owner, input, upload, idempotency } in new {
             let (content, check, since) = match upload {
                 Upload::None => (None, None, None),
                 Upload::Inline(bytes) => (Some(bytes), None, None),
@@ -83,6 +84,7 @@ impl Tasks for PostgresStore {
             };
             ids.push(SqlUuid::from(id));
             kinds.push(kind.name());
+            owners.push(owner.map(|owner| SqlUuid(owner.0)));
             inputs.push(SqlJson(input));
             contents.push(content);
             checks.push(check);
@@ -93,14 +95,17 @@ impl Tasks for PostgresStore {
         }
         // The statement itself looks at the clock: a process that slept before it must not promise an old blob's bytes.
         let insert = sql_query(
-            "INSERT INTO tasks (id, kind, status, created, input, content, blob_check, idempotency_key, content_sha256, sweep_at) \
-             SELECT id, kind, 'pending', now_plus(0), input, content, blob_check, key, sum, now_plus($10) \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS new (id, kind, input, content, blob_check, key, sum, since) \
-             WHERE since IS NULL OR clock_timestamp() < since + make_interval(secs => $9) \
+            "INSERT INTO tasks (id, kind, status, owner, created, input, content, blob_check, idempotency_key, content_sha256, \
+                                sweep_at) \
+             SELECT id, kind, 'pending', owner, now_plus(0), input, content, blob_check, key, sum, now_plus($11) \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                 AS new (id, kind, owner, input, content, blob_check, key, sum, since) \
+             WHERE since IS NULL OR clock_timestamp() < since + make_interval(secs => $10) \
              ON CONFLICT DO NOTHING",
         )
         .bind::<Array<UuidType>, _>(ids)
         .bind::<Array<Text>, _>(kinds)
+        .bind::<Array<Nullable<UuidType>>, _>(owners)
         .bind::<Array<JsonType>, _>(inputs)
         .bind::<Array<Nullable<Binary>>, _>(contents)
         .bind::<Array<Nullable<BigInt>>, _>(checks)
@@ -118,9 +123,9 @@ impl Tasks for PostgresStore {
         into_tasks(answer(queries::by_ids(&ids).load(&mut connection)).await?)
     }
 
-    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError> {
+    async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
         let mut connection = self.connections.get().await?;
-        into_keyed(answer(queries::by_keys(&keys).load(&mut connection)).await?)
+        into_keyed(answer(queries::by_keys(&keys).load(&mut connection)).await?, &keys)
     }
 
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
@@ -308,10 +313,6 @@ impl Tasks for PostgresStore {
     fn pool_use(&self) -> PoolUse {
         self.connections.pool_use()
     }
-}
-
-fn key_of(new: &NewTask) -> Option<&IdempotencyKey> {
-    new.idempotency.as_ref().map(|idempotency| &idempotency.key)
 }
 
 #[derive(diesel::QueryableByName)]

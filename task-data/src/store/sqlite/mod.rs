@@ -3,6 +3,7 @@
 mod connection;
 mod paid_calls;
 mod records;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +27,7 @@ use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases,
     NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
 };
-use crate::idempotency::IdempotencyKey;
+use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 
@@ -82,8 +83,10 @@ impl Tasks for SqliteStore {
         self.connections.read(move |connection| into_tasks(queries::by_ids(&ids).load(connection)?)).await
     }
 
-    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError> {
-        self.connections.read(move |connection| into_keyed(queries::by_keys(&keys).load(connection)?)).await
+    async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
+        self.connections
+            .read(move |connection| into_keyed(queries::by_keys(&keys).load(connection)?, &keys))
+            .await
     }
 
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {

@@ -7,19 +7,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use task_data::blobs::{BlobError, BlobWriter, Blobs};
-use task_data::idempotency::IdempotencyKey;
+use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
 use task_data::notify::Notify;
+use task_data::password::PasswordHash;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
 use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
     Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewRecord, NewTask,
-    Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, Rules, Span, StoreError,
-    Tasks, Ticket, Upload,
+    NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, Rules, Span,
+    StoreError, Tasks, Ticket, Upload, Users,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
+use task_data::user::{Right, User, UserId, Username};
 use tokio::sync::broadcast;
 
 use super::{Phase, Wire};
@@ -75,7 +77,7 @@ impl Tasks for CutStore {
         through!(self, find(ids), reads)
     }
 
-    async fn keyed(&self, keys: Vec<IdempotencyKey>) -> Result<Vec<Keyed>, StoreError> {
+    async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
         through!(self, keyed(keys), reads)
     }
 
@@ -194,6 +196,29 @@ impl Records for CutStore {
 
     async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
         through!(self, count_records(span, minutes, top), reads)
+    }
+}
+
+#[async_trait]
+impl Users for CutStore {
+    async fn add_user(&self, new: NewUser) -> Result<bool, StoreError> {
+        through!(self, add_user(new), changes)
+    }
+
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+        through!(self, user(id), reads)
+    }
+
+    async fn login(&self, username: Username) -> Result<Option<(User, PasswordHash)>, StoreError> {
+        through!(self, login(username), reads)
+    }
+
+    async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
+        through!(self, grant(id, right), changes)
+    }
+
+    async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
+        through!(self, revoke(id, right), changes)
     }
 }
 

@@ -1,0 +1,193 @@
+//! Tokens: who is logged in, and what he may do, signed so that any API process can tell without asking anyone.
+//!
+//! JWT (RFC 7519) with HS256 and nothing else: a header that names another algorithm, or brings a key along, is refused before
+//! anything is computed. There is no leeway: an end is told by the clock of a process that may have signed it itself.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use task_data::user::{Right, User, UserId, Username};
+
+/// How long a token holds. Rights that are revoked meanwhile hold as long.
+pub const LIFE: TimeDelta = TimeDelta::hours(1);
+/// Bytes of a secret at least: as many as an HS256 has (RFC 7518, 3.2).
+pub const MIN_SECRET: usize = 32;
+/// Bytes of a token at most.
+const MAX_TOKEN: usize = 8 << 10;
+
+/// What signs tokens and verifies them.
+pub struct Keys {
+    newest: Key,
+    by_id: HashMap<String, DecodingKey>,
+}
+
+struct Key {
+    id: String,
+    signing: EncodingKey,
+}
+
+/// A token that was given out.
+pub struct Issued {
+    pub token: String,
+    pub expires: DateTime<Utc>,
+}
+
+/// Whom a token names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    pub user: UserId,
+    pub username: Username,
+    pub rights: BTreeSet<Right>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    sub: String,
+    name: String,
+    rights: Vec<String>,
+    iat: i64,
+    exp: i64,
+}
+
+/// The setting can't be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShortSecret;
+
+impl Keys {
+    /// The keys that secrets with commas between them make: the first one signs, all of them verify.
+    ///
+    /// # Errors
+    /// If one is shorter than [`MIN_SECRET`].
+    pub fn new(secrets: &str) -> Result<Self, ShortSecret> {
+        let secrets: Vec<&str> = secrets.split(',').map(str::trim).collect();
+        let [newest, ..] = secrets[..] else { return Err(ShortSecret) };
+        if secrets.iter().any(|secret| secret.len() < MIN_SECRET) {
+            return Err(ShortSecret);
+        }
+        let verifying = |secret: &&str| (id_of(secret), DecodingKey::from_secret(secret.as_bytes()));
+        Ok(Self {
+            newest: Key { id: id_of(newest), signing: EncodingKey::from_secret(newest.as_bytes()) },
+            by_id: secrets.iter().map(verifying).collect(),
+        })
+    }
+
+    /// A token for a user with the rights that he has now.
+    ///
+    /// # Errors
+    /// If it can't be made, which is a bug.
+    pub fn issue(&self, user: &User) -> jsonwebtoken::errors::Result<Issued> {
+        let now = Utc::now();
+        // Whole seconds, as the claim has them.
+        let exp = (now + LIFE).timestamp();
+        let claims = Claims {
+            sub: user.id.to_string(),
+            name: user.username.to_string(),
+            rights: user.rights.iter().map(Right::to_string).collect(),
+            iat: now.timestamp(),
+            exp,
+        };
+        let header = Header { kid: Some(self.newest.id.clone()), ..Header::new(Algorithm::HS256) };
+        let token = encode(&header, &claims, &self.newest.signing)?;
+        Ok(Issued { token, expires: DateTime::from_timestamp(exp, 0).unwrap_or(now + LIFE) })
+    }
+
+    /// Whom a token names; `None` if it is not one of ours, was altered, or is not valid now.
+    pub fn verify(&self, token: &str) -> Option<Bearer> {
+        if token.len() > MAX_TOKEN {
+            return None;
+        }
+        let header = decode_header(token).ok()?;
+        let ours = Header { kid: header.kid.clone(), ..Header::new(Algorithm::HS256) };
+        if header != ours {
+            return None;
+        }
+        let key = self.by_id.get(&header.kid?)?;
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.validate_nbf = true;
+        let claims: Claims = decode(token, key, &validation).ok()?.claims;
+        Some(Bearer {
+            user: claims.sub.parse().ok()?,
+            username: claims.name.parse().ok()?,
+            // A right of a newer version grants nothing here.
+            rights: claims.rights.iter().filter_map(|name| name.parse().ok()).collect(),
+        })
+    }
+}
+
+/// What names a secret in a token's header and tells nothing of it: the first 16 hex digits of its SHA-256.
+fn id_of(secret: &str) -> String {
+    Sha256::digest(secret.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "an old secret, which was good for long";
+    const NEW: &str = "a new secret, of 32 bytes or more";
+
+    fn user() -> User {
+        User {
+            id: UserId::random(),
+            username: "Ada".parse().unwrap(),
+            rights: BTreeSet::from([Right::Paid, Right::Admin]),
+        }
+    }
+
+    fn keys(secrets: &str) -> Keys {
+        Keys::new(secrets).ok().unwrap()
+    }
+
+    #[test]
+    fn a_token_names_the_user_that_it_was_issued_to() {
+        let (keys, user) = (keys(NEW), user());
+
+        let Issued { token, expires } = keys.issue(&user).unwrap();
+
+        let User { id, username, rights } = user;
+        assert_eq!(keys.verify(&token), Some(Bearer { user: id, username, rights }));
+        assert!(expires <= Utc::now() + LIFE && expires > Utc::now() + LIFE - TimeDelta::minutes(1));
+    }
+
+    #[test]
+    fn the_first_secret_signs_and_all_verify() {
+        let old_token = keys(OLD).issue(&user()).unwrap().token;
+        let both = keys(&format!("{NEW}, {OLD}"));
+        let new_token = both.issue(&user()).unwrap().token;
+
+        assert!(both.verify(&old_token).is_some());
+        assert!(keys(NEW).verify(&new_token).is_some());
+        assert!(keys(NEW).verify(&old_token).is_none());
+        assert!(keys(OLD).verify(&new_token).is_none());
+    }
+
+    #[test]
+    fn a_token_that_was_touched_anywhere_is_none() {
+        let keys = keys(NEW);
+        let token = keys.issue(&user()).unwrap().token;
+
+        for at in 0..token.len() {
+            let mut bytes = token.clone().into_bytes();
+            bytes[at] ^= 1;
+            let touched = String::from_utf8(bytes).unwrap();
+            // The last character of a signature has bits that no byte uses.
+            let is_same = at == token.len() - 1;
+            assert!(is_same || keys.verify(&touched).is_none(), "{at}");
+        }
+        for garbage in ["", ".", "..", "a.b.c", &token[1..], &format!("{token}."), &format!(" {token}")] {
+            assert!(keys.verify(garbage).is_none(), "{garbage}");
+        }
+    }
+
+    #[test]
+    fn each_secret_has_32_bytes() {
+        for secrets in ["", ",", "short", &format!("{NEW},"), &format!("{NEW},short"), &"x".repeat(31)] {
+            assert!(Keys::new(secrets).is_err(), "{secrets}");
+        }
+        assert!(Keys::new(&"x".repeat(32)).is_ok());
+    }
+}

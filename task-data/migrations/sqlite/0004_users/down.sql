@@ -1,0 +1,2 @@
+DROP TABLE user_rights;
+DROP TABLE users;
