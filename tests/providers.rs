@@ -233,11 +233,26 @@ async fn each_is_alive_and_has_docs_of_its_own() {
         let setup = stand_ins.get(provider, "/docs/swagger-initializer.js").await;
         assert!(setup.text().contains("\"/openapi.json\""), "{}", setup.text());
         let paths = stand_ins.get(provider, "/openapi.json").await.json()["paths"].clone();
-        for path in [call, "/stats", "/stats/arrivals", "/control", "/reset", "/healthz"] {
+        for path in [call, "/stats", "/stats/arrivals", "/control", "/reset", "/healthz", "/readyz"] {
             assert!(paths[path].is_object(), "{provider} {path}");
         }
-        assert_eq!(paths.as_object().unwrap().len(), 6, "{paths}");
+        assert_eq!(paths.as_object().unwrap().len(), 7, "{paths}");
     }
+}
+
+#[tokio::test]
+async fn a_healthcheck_finds_each_ready_whatever_it_was_told() {
+    let stand_ins = StandIns::start(&[]).await;
+    let folder = TempDir::new().unwrap();
+    for (_, url) in stand_ins.urls() {
+        let done = output(coatcheck(folder.path(), ["healthcheck", "--url", url])).await;
+        assert_eq!((done.status.code(), done.stderr.len()), (Some(0), 0), "{url}");
+    }
+
+    stand_ins.control("paid", &json!({"failure_rate": 1, "latency": 600})).await;
+
+    let (_, url) = stand_ins.urls()[1];
+    assert_eq!(output(coatcheck(folder.path(), ["healthcheck", "--url", url])).await.status.code(), Some(0));
 }
 
 #[tokio::test]

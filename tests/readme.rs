@@ -2,7 +2,7 @@
 //!
 //! A `console` block is run command by command: what follows one is what it prints, `…` standing for anything. `019dc…` in a
 //! command is the task's id that was printed last, `7f3c…` the record's. A `console session` runs as a whole, for programs
-//! stay in it. A `sh` block starts the service; each of its lines is run here or named here.
+//! stay in it. A `sh` block starts the service or what it asks; each of its lines is run here or named here.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::client::ask;
 use crate::program::output;
 use crate::stack::Stack;
+use crate::stand_ins::StandIns;
 
 const README: &str = include_str!("../README.md");
 /// How ids begin in it.
@@ -20,6 +21,8 @@ const IDS: [&str; 2] = ["019dc…", "7f3c…"];
 on_embedded!(every_command_of_the_tours_prints_what_is_said, [], |stack| async move {
     std::fs::write(stack.folder().join("README.md"), README).unwrap();
     std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
+    let stand_ins = StandIns::start(&[]).await;
+    let (_, free) = stand_ins.urls()[0];
     let (mut last_ids, mut exports) = (HashMap::<&str, String>::new(), String::new());
     let mut count = 0;
 
@@ -32,7 +35,8 @@ on_embedded!(every_command_of_the_tours_prints_what_is_said, [], |stack| async m
             for (short, id) in &last_ids {
                 shell = shell.replace(short, id);
             }
-            let printed = run(&stack, &shell.replace("localhost:9000", &stack.address())).await;
+            let shell = shell.replace("localhost:9000", &stack.address()).replace("localhost:2197", free);
+            let printed = run(&stack, &shell).await;
             assert!(matches(expected.trim(), printed.trim()), "{command}\nprinted {printed}\nnot {expected}");
             let id = printed.split_once("\"id\":\"").and_then(|(_, rest)| rest.get(..36));
             if let (Some(id), Some(short)) = (id, IDS.iter().find(|short| expected.contains(**short))) {
@@ -69,6 +73,8 @@ on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| asy
         match line {
             // This program, and this test.
             "cargo run --release" | "make test" => {}
+            // Started for the tour, on ports of their own.
+            "coatcheck providers" => {}
             // In containers: `make test-compose` runs both.
             "make compose-up" | "make scale worker=4 api=2" => {}
             // The addresses of servers: a stack's own here.

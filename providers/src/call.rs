@@ -59,7 +59,7 @@ pub struct TakenRow {
     id: u64,
 }
 
-/// The program answers
+/// That the program answers
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     #[schema(example = "ok")]
@@ -157,8 +157,15 @@ pub async fn obey(stand_in: Data<StandIn>, change: Json<ControlChange>) -> Resul
     Ok(Json(state.control().clone()))
 }
 
+/// Does the provider take requests?
+#[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "isReady",
+    responses((status = 200, description = "It does, also while it is blocked or told to fail", body = Alive)))]
+pub async fn ready() -> Json<Alive> {
+    Json(Alive { status: "ready" })
+}
+
 /// Does the program live?
-#[utoipa::path(get, path = "/healthz", tag = "told", operation_id = "isAlive",
+#[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "isAlive",
     responses((status = 200, description = "It does", body = Alive)))]
 pub async fn alive() -> Json<Alive> {
     Json(Alive { status: "ok" })

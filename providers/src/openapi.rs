@@ -14,12 +14,13 @@ const PATH: &str = "/openapi.json";
 /// What all have in common.
 #[derive(OpenApi)]
 #[openapi(
-    paths(call::stats, call::arrivals, call::reset, call::control, call::obey, call::alive),
+    paths(call::stats, call::arrivals, call::reset, call::control, call::obey, call::alive, call::ready),
     components(schemas(Code, ProblemView<'static>)),
     tags(
         (name = "provider", description = "What the service does"),
         (name = "seen", description = "What the stand-in has seen"),
         (name = "told", description = "How the stand-in behaves"),
+        (name = "health", description = "For those who run the server"),
     ),
 )]
 struct Common;

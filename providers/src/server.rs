@@ -116,6 +116,7 @@ fn routes(config: &mut ServiceConfig, provider: Provider) {
         .service(resource("/reset", "POST", [web::post().to(call::reset)]))
         .service(resource("/control", "GET, PUT", control))
         .service(resource("/healthz", "GET", [web::get().to(call::alive)]))
+        .service(resource("/readyz", "GET", [web::get().to(call::ready)]))
         .service(web::redirect("/", "/docs/"))
         .service(web::redirect("/docs", "/docs/"))
         .service(openapi::docs(provider));

@@ -18,7 +18,7 @@ const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
 /// Tell whether an API or a worker can do its work
 ///
 /// It looks at the process that the same settings would start: with METRICS_LISTEN, as workers have it, at that worker;
-/// without, at the API at LISTEN; with COATCHECK_URL, at the API there.
+/// without, at the API at LISTEN; with COATCHECK_URL, at the API or the stand-in for a provider there.
 ///
 /// An API is healthy if its /readyz says that it is ready: its database answers, and it is not stopping. A worker is healthy
 /// if the database has confirmed its lease within LEASE_SECONDS: after that its tasks are given to others. A queue that is
@@ -30,6 +30,7 @@ Exit status: 0 it is healthy; 1 it is not, and one line says why; 2 a setting is
 Examples:
   coatcheck healthcheck                                      the API on this machine
   coatcheck healthcheck --url http://hasher:9000             an API elsewhere
+  coatcheck healthcheck --url http://127.0.0.1:2197          the stand-in for the free provider
   METRICS_LISTEN=0.0.0.0:9001 coatcheck healthcheck          the worker on this machine that was started so")]
 pub struct HealthcheckArgs {
     /// The API to look at, wherever it is

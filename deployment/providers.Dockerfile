@@ -1,0 +1,19 @@
+# Stand-ins for the outside services; runs alone: `docker run -p 2197:2197 IMAGE`. Built from the repository's root.
+# The first stage is the same in each Dockerfile of ours, to the letter: the first image builds it, the others find it built.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /source
+COPY . .
+# Libraries stay built between builds. Our own sources are built each time: a file may come with an older time than what was
+# built from its predecessor, and cargo goes by times.
+RUN --mount=type=cache,id=coatcheck-registry,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,id=coatcheck-target,target=/source/target,sharing=locked \
+    find . -path ./target -prune -o -type f -exec touch {} + \
+    && cargo build --release --locked --package coatcheck \
+    && cp target/release/coatcheck /coatcheck
+
+FROM debian:bookworm-slim
+COPY --from=build /coatcheck /usr/local/bin/coatcheck
+ENV FREE_LISTEN=0.0.0.0:2197 PAID_LISTEN=0.0.0.0:2198 THIRD_PARTY_LISTEN=0.0.0.0:2199 LOG_FORMAT=json
+USER 10001:10001
+EXPOSE 2197 2198 2199
+CMD ["coatcheck", "providers", "free"]
