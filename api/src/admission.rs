@@ -70,7 +70,15 @@ impl Admission {
         Ok(admitted)
     }
 
-    /// Tells that an upload has become a task.
+    /// Lets in what has no upload.
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn admit_input(&self) -> Result<(), Problem> {
+        self.check_pending().await
+    }
+
+    /// Tells that something has become a task.
     pub fn count(&self) {
         self.made.fetch_add(1, Relaxed);
     }

@@ -21,6 +21,7 @@ pub const PATH: &str = "/openapi.json";
     ),
     paths(
         kinds::md5::post, kinds::md5::put, kinds::md5::get, kinds::md5::find,
+        kinds::message::post, kinds::message::get, kinds::message::free,
         tasks::list, tasks::get, events::events, tasks::cancel,
         users::post, users::me, users::grant, users::revoke, session::post, session::delete,
         records::post, records::bulk::post, records::query::get, records::stats::get,
@@ -30,6 +31,7 @@ pub const PATH: &str = "/openapi.json";
     modifiers(&Schemes),
     tags(
         (name = "md5", description = "Digests of files"),
+        (name = "messages", description = "Messages to a free and a paid provider"),
         (name = "tasks", description = "Tasks of any kind"),
         (name = "users", description = "Who is logged in, and what he may do"),
         (name = "access log", description = "Requests that someone served, in the order in which they were reported"),

@@ -44,6 +44,7 @@ pub enum Code {
     InvalidCredentials,
     Unauthenticated,
     Forbidden,
+    PaidNotAllowed,
     NotFound,
     RecordNotFound,
     TaskNotFound,
@@ -56,6 +57,7 @@ pub enum Code {
     UnsupportedMediaType,
     InvalidLog,
     IdempotencyMismatch,
+    InvalidMessage,
     InvalidUser,
     TooManyRequests,
     Internal,
@@ -91,6 +93,11 @@ impl Code {
                 (S::UNAUTHORIZED, "invalid-credentials", "There is no user of this name with this password.")
             }
             Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "This needs a log-in that holds."),
+            Self::PaidNotAllowed => (
+                S::FORBIDDEN,
+                "paid-not-allowed",
+                "The paid provider needs the right `paid`, in a token of a later log-in.",
+            ),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "You may not do this."),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this address."),
             Self::RecordNotFound => (S::NOT_FOUND, "record-not-found", "There is no such record."),
@@ -124,6 +131,9 @@ impl Code {
                 "idempotency-mismatch",
                 "This Idempotency-Key was used for another content. Take a new key for it.",
             ),
+            Self::InvalidMessage => {
+                (S::UNPROCESSABLE_ENTITY, "invalid-message", "This can't be sent as a message.")
+            }
             Self::InvalidUser => {
                 (S::UNPROCESSABLE_ENTITY, "invalid-user", "This can't be a user's name and password.")
             }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::admission::Admission;
-use crate::kinds::md5;
+use crate::kinds::{md5, message};
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::settings::ApiSettings;
@@ -170,6 +170,9 @@ fn routes(config: &mut ServiceConfig) {
             "/api/v1/md5/{id:[^/]*}",
             [(M::GET, web::to(md5::get)), (M::PUT, web::to(md5::put))],
         ))
+        .service(resource("/api/v1/messages", [(M::POST, web::to(message::post))]))
+        .service(resource("/api/v1/messages/{id}", [(M::GET, web::to(message::get))]))
+        .service(resource("/api/v1/providers/free", [(M::GET, web::to(message::free))]))
         .service(resource("/api/v1/tasks", [(M::GET, web::to(tasks::list))]))
         .service(resource(
             "/api/v1/tasks/{id}",

@@ -5,18 +5,21 @@ use std::future::{Ready, ready};
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
+use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Query};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
+use task_data::life::Accepted;
 use task_data::store::{Cancel, Filter};
 use task_data::task::{Status, Task, TaskError, TaskId, Time};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use crate::kinds::md5;
+use crate::idempotency;
+use crate::kinds::{md5, message};
 use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
@@ -47,10 +50,10 @@ pub struct TaskView {
     /// How often it was begun
     attempt: i64,
     /// What was handed in
-    #[schema(value_type = md5::Input)]
+    #[schema(value_type = TaskInput)]
     input: Value,
     /// What came of it; null until it has succeeded
-    #[schema(value_type = Option<md5::Output>, required)]
+    #[schema(value_type = Option<TaskOutput>, required)]
     result: Option<Value>,
     /// Why it failed or was cancelled
     #[schema(value_type = Option<FailureView>, required)]
@@ -62,6 +65,24 @@ impl From<Task> for TaskView {
         let Task { id, kind, status, created, started, finished, attempt, input, result, error, .. } = task;
         Self { id, kind, status, created, started, finished, attempt, input, result, error }
     }
+}
+
+/// What was handed in, by its kind
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+#[serde(untagged)]
+pub enum TaskInput {
+    Md5(md5::Input),
+    Message(message::Input),
+}
+
+/// What came of it, by its kind
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON")]
+#[serde(untagged)]
+pub enum TaskOutput {
+    Md5(md5::Output),
+    Message(message::Output),
 }
 
 /// Why a task ended without a result
@@ -170,6 +191,18 @@ pub async fn redeem(
     };
     let of_kind = task?.filter(|task| kind.is_none_or(|kind| task.kind == kind));
     Ok(Json(of_kind.ok_or(Code::TaskNotFound)?.into()))
+}
+
+/// The answer to what has become a task: its ticket, and where under `path` that is redeemed.
+pub fn accepted(api: &Api, path: &str, Accepted { task, is_replay }: Accepted) -> HttpResponse {
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((LOCATION, format!("{path}{}", task.id)));
+    if is_replay {
+        response.insert_header((idempotency::REPLAYED, "true"));
+    } else {
+        api.admission.count();
+    }
+    response.json(TaskView::from(task))
 }
 
 /// Look a task up
@@ -286,6 +319,20 @@ pub fn example() -> Value {
         "input": {"filename": "a.txt", "size": 3, "content_type": "text/plain"},
         "result": {"md5": "900150983cd24fb0d6963f7d28e17f72"}, "error": null,
     })
+}
+
+/// A task that has ended, as it was when it was accepted, for OpenAPI.
+pub fn as_accepted(mut task: Value) -> Value {
+    for (field, value) in [
+        ("status", json!("pending")),
+        ("attempt", json!(0)),
+        ("started", json!(null)),
+        ("finished", json!(null)),
+        ("result", json!(null)),
+    ] {
+        task[field] = value;
+    }
+    task
 }
 
 fn list_example() -> Value {

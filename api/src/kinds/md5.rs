@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 use task_data::kinds::{self, Kind};
-use task_data::life::Accepted;
 use task_data::store::Filter;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
@@ -16,7 +14,7 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use crate::auth::MaybeSession;
 use crate::body::Body;
 use crate::expected::ExpectedHeaders;
-use crate::idempotency::{self, IdempotencyHeader};
+use crate::idempotency::IdempotencyHeader;
 use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
@@ -144,15 +142,7 @@ async fn accept(api: &Api, session: MaybeSession, upload: Upload<'_>) -> Result<
     let Upload { intake, filename, content_type, expected, .. } = upload;
     let input = kinds::md5::Input { filename, size: intake.size(), content_type, expected };
     let accepted = api.life.accept(intake, Kind::Md5, session.user(), json!(input)).await?;
-    let Accepted { task, is_replay } = accepted;
-    let mut response = HttpResponse::Accepted();
-    response.insert_header((LOCATION, format!("{PATH}{}", task.id)));
-    if is_replay {
-        response.insert_header((idempotency::REPLAYED, "true"));
-    } else {
-        api.admission.count();
-    }
-    Ok(response.json(TaskView::from(task)))
+    Ok(tasks::accepted(api, PATH, accepted))
 }
 
 /// Which tasks to find
@@ -230,15 +220,5 @@ impl IntoResponses for UploadProblems {
 
 /// A task that was just made, for OpenAPI.
 fn accepted() -> serde_json::Value {
-    let mut task = tasks::example();
-    for (field, value) in [
-        ("status", json!("pending")),
-        ("attempt", json!(0)),
-        ("started", json!(null)),
-        ("finished", json!(null)),
-        ("result", json!(null)),
-    ] {
-        task[field] = value;
-    }
-    task
+    tasks::as_accepted(tasks::example())
 }

@@ -1,3 +1,4 @@
 //! The kinds of tasks, each with its own addresses.
 
 pub mod md5;
+pub mod message;
