@@ -1,7 +1,7 @@
 //! Black-box tests: the real program as real processes, over HTTP and its command line alone.
 //!
-//! How programs are started, asked and watched: `stack`, `program`, `client`, `chromium`, `outcomes`, `content`, `held`,
-//! `load`, `stand_ins`. What is promised: one file a subject.
+//! How programs are started, asked and watched: `stack`, `program`, `client`, `people`, `chromium`, `outcomes`,
+//! `content`, `held`, `load`, `stand_ins`. What is promised: one file a subject.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,6 +17,7 @@ mod content;
 mod held;
 mod load;
 mod outcomes;
+mod people;
 mod program;
 mod proxy;
 mod servers;
@@ -41,6 +42,7 @@ mod listing;
 mod log;
 mod logs;
 mod memory;
+mod messages;
 mod metrics;
 mod openapi;
 mod processes;
@@ -52,7 +54,9 @@ mod records_read;
 mod refusals;
 mod repeats;
 mod servers_away;
+mod sessions;
 mod settings;
 mod simulate;
 mod upgrade;
+mod users;
 mod waiting;

@@ -127,8 +127,8 @@ fn id_of(secret: &str) -> String {
 mod tests {
     use super::*;
 
-    const OLD: &str = "an old secret, which was good for long";
-    const NEW: &str = "a new secret, of 32 bytes or more";
+    const OLD: &str = "an old secret which was good for long";
+    const NEW: &str = "a new secret of 32 bytes or more";
 
     fn user() -> User {
         User {

@@ -13,7 +13,7 @@ pub use log::LogArgs;
 pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;
 pub use runtime::run;
-pub use settings::{in_one_line, parse, refuse};
+pub use settings::{in_one_line, parse, refuse, secret};
 pub use values::{address, duration, positive_duration, size};
 
 use std::process::ExitCode;

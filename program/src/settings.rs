@@ -1,6 +1,6 @@
 //! Reading the command line and the environment: what is wrong is one line that names the setting, exit 2.
 
-use std::env;
+use std::env::{self, VarError};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -32,6 +32,18 @@ pub fn refuse(line: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
+/// A secret that has no flag, for a command line can be seen by others: that of `NAME`, or of the file that `NAME_FILE` names.
+///
+/// # Errors
+/// What is wrong with it, in one line that names the setting.
+pub fn secret(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(secret) => Ok(Some(secret)),
+        Err(VarError::NotPresent) => secret_of_file(name),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name}: it is not UTF-8")),
+    }
+}
+
 /// An error and all that caused it, in one line.
 pub fn in_one_line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
@@ -56,10 +68,7 @@ fn with_secret_files(mut command: Command) -> Result<Command, String> {
         command.get_arguments().filter(|arg| secret_name(arg).is_some()).cloned().collect();
     for arg in secrets {
         let Some(name) = secret_name(&arg) else { continue };
-        let Some(path) = env::var_os(format!("{name}_FILE")) else { continue };
-        let secret = std::fs::read_to_string(&path)
-            .map_err(|error| format!("{name}_FILE: {}: {error}", path.to_string_lossy()))?;
-        let secret = secret.trim_end_matches(['\n', '\r']).to_owned();
+        let Some(secret) = secret_of_file(name)? else { continue };
         command =
             command.mut_arg(arg.get_id().clone(), |arg| arg.default_value(secret).hide_default_value(true));
     }
@@ -77,6 +86,13 @@ fn with_secret_files(mut command: Command) -> Result<Command, String> {
         }
     }
     Ok(command)
+}
+
+fn secret_of_file(name: &str) -> Result<Option<String>, String> {
+    let Some(path) = env::var_os(format!("{name}_FILE")) else { return Ok(None) };
+    let secret = std::fs::read_to_string(&path)
+        .map_err(|error| format!("{name}_FILE: {}: {error}", path.to_string_lossy()))?;
+    Ok(Some(secret.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 fn secret_name(arg: &Arg) -> Option<&str> {

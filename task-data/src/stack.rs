@@ -86,7 +86,7 @@ impl Stack {
     /// # Errors
     /// If a setting is wrong, another program has the database, or it can't be opened.
     pub fn open_alone(settings: &Settings) -> Result<(Self, Hold), OpenError> {
-        let path = database_path(settings)?;
+        let path = database_path(&settings.database_url)?;
         if settings.amqp_url != MEMORY {
             return Err(OpenError::setting("AMQP_URL", "must be memory: with a sqlite: database"));
         }
@@ -129,7 +129,7 @@ impl Stack {
         let notify = RedisNotify::start(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
         let limits = RedisLimits::new(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
         let blobs = open_blobs(settings)?;
-        let store = open_postgres(settings).await?;
+        let store = open_postgres(&settings.database_url).await?;
         Ok(Self {
             store: Arc::new(store),
             queue: Arc::new(queue),
@@ -146,19 +146,31 @@ impl Stack {
 /// If the setting is wrong, the database can't be opened, or a migration fails.
 pub async fn migrate(settings: &Settings) -> Result<(), OpenError> {
     if settings.database_url.starts_with(SQLITE) {
-        open_sqlite(database_path(settings)?).map(|_| ())
+        open_sqlite(database_path(&settings.database_url)?).map(|_| ())
     } else {
-        open_postgres(settings).await.map(|_| ())
+        open_postgres(&settings.database_url).await.map(|_| ())
     }
+}
+
+/// Opens the rows alone, up to date, beside the programs that have them open: nothing is held, and nothing is waited for.
+///
+/// # Errors
+/// As [`migrate`], and if a database server is away.
+pub async fn open_store(database_url: &str) -> Result<Arc<dyn Store>, OpenError> {
+    if database_url.starts_with(SQLITE) {
+        return Ok(Arc::new(open_sqlite(database_path(database_url)?)?));
+    }
+    let store = postgres(database_url)?;
+    store.migrate().await.map_err(|source| OpenError::Postgres { source })?;
+    Ok(Arc::new(store))
 }
 
 fn open_sqlite(path: PathBuf) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(&path).map_err(|source| OpenError::Sqlite { path, source })
 }
 
-async fn open_postgres(settings: &Settings) -> Result<PostgresStore, OpenError> {
-    let store = PostgresStore::new(&settings.database_url)
-        .map_err(|error| OpenError::setting("DATABASE_URL", error))?;
+async fn open_postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
+    let store = postgres(database_url)?;
     for failures in 0.. {
         match store.migrate().await {
             Ok(()) => break,
@@ -173,6 +185,10 @@ async fn open_postgres(settings: &Settings) -> Result<PostgresStore, OpenError> 
     Ok(store)
 }
 
+fn postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
+    PostgresStore::new(database_url).map_err(|error| OpenError::setting("DATABASE_URL", error))
+}
+
 fn cause_of(error: &StoreError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
@@ -185,8 +201,8 @@ fn open_blobs(settings: &Settings) -> Result<Arc<dyn Blobs>, OpenError> {
 }
 
 /// The database's path, its folder made.
-fn database_path(settings: &Settings) -> Result<PathBuf, OpenError> {
-    let path = path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
+fn database_path(database_url: &str) -> Result<PathBuf, OpenError> {
+    let path = path_after("DATABASE_URL", database_url, SQLITE)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", folder.display())))?;

@@ -6,3 +6,4 @@ pub mod healthcheck;
 pub mod migrate;
 pub mod put;
 pub mod simulate;
+pub mod user;

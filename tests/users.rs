@@ -1,0 +1,208 @@
+//! Users: registered over HTTP or by command, granted rights by admins; and whose task an upload is.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, accepted, ask};
+use crate::people::{PASSWORD, as_bearer, credentials};
+use crate::program::output;
+use crate::settings::refused;
+use crate::stack::Stack;
+
+const NOBODY: &str = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
+
+impl Stack {
+    async fn change_right(&self, token: &str, method: Method, user: &str, right: &str) -> Answer {
+        self.ask_as(token, method, &format!("/api/v1/users/{user}/rights/{right}")).await
+    }
+}
+
+on_both_stacks!(who_registers_can_log_in_and_is_himself, |stack| async move {
+    let registered = stack.post_json("/api/v1/users", &credentials("Ada 🧥", PASSWORD)).await;
+
+    let user = registered.json();
+    assert_eq!(registered.status, 201);
+    assert_eq!(user, json!({"id": user["id"], "username": "Ada 🧥", "rights": []}));
+    let token = stack.log_in("Ada 🧥").await;
+    assert_eq!((stack.me(&token).await.status, stack.me(&token).await.json()), (200, user));
+    stack.log_in_with("ada 🧥", PASSWORD).await.problem(401, "invalid-credentials");
+    let password = stack.sql("SELECT password_hash FROM users");
+    assert!(password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !password.contains(PASSWORD));
+});
+
+on_both_stacks!(a_registration_that_can_not_be_is_refused, |stack| async move {
+    stack.register("ada").await;
+    let again = stack.post_json("/api/v1/users", &credentials("ada", "another password")).await;
+    again.problem(409, "username-taken");
+
+    let long = "x".repeat(65);
+    for name in ["", " ", " bob", "bob ", "b\nb", "b\u{202e}b", "b\u{200b}b", "b\0b", &long] {
+        let answer = stack.post_json("/api/v1/users", &credentials(name, PASSWORD)).await;
+        answer.problem(422, "invalid-user");
+    }
+    for password in ["", "1234567", &"x".repeat(1025)] {
+        let answer = stack.post_json("/api/v1/users", &credentials("bob", password)).await;
+        let problem = answer.problem(422, "invalid-user");
+        assert!(password.is_empty() || !problem.to_string().contains(password));
+    }
+    for body in [
+        json!({}),
+        json!({"username": "bob"}),
+        json!({"username": "bob", "password": 12345678}),
+        json!({"username": "bob", "password": PASSWORD, "rights": ["admin"]}),
+        json!({"username": "bob", "password": PASSWORD, "id": NOBODY}),
+        json!([credentials("bob", PASSWORD)]),
+        json!(["bob", PASSWORD]),
+        json!(null),
+    ] {
+        for path in ["/api/v1/users", "/api/v1/session"] {
+            stack.post_json(path, &body).await.problem(422, "invalid-user");
+        }
+    }
+    for path in ["/api/v1/users", "/api/v1/session"] {
+        let deep = format!("{{\"username\": {}", "[".repeat(50_000));
+        for body in ["", "{", "username=bob", "{\"username\": \"\\ud800\"}", &deep] {
+            let request = stack.request(Method::POST, path).body(body.to_owned());
+            ask(request).await.unwrap().problem(400, "invalid-json");
+        }
+        let large = credentials("bob", &"x".repeat(64 << 10));
+        stack.post_json(path, &large).await.problem(413, "body-too-large");
+        let answer = stack.get(path).await;
+        answer.problem(405, "method-not-allowed");
+    }
+    assert_eq!(stack.sql("SELECT count(*) FROM users").trim(), "1");
+});
+
+on_both_stacks!(only_admins_grant_rights_which_show_at_the_next_log_in, |stack| async move {
+    let (ada, bob) = (stack.register("ada").await, stack.register("bob").await);
+    let (token, admin) = (stack.log_in("ada").await, stack.admin("root").await);
+    let path = format!("/api/v1/users/{ada}/rights/admin");
+
+    for method in [Method::PUT, Method::DELETE] {
+        stack.ask(method.clone(), &path).await.problem(401, "unauthenticated");
+        for user in [&*ada, &bob, NOBODY, "nonsense"] {
+            stack.change_right(&token, method.clone(), user, "admin").await.problem(403, "forbidden");
+        }
+        stack.change_right(&admin, method.clone(), NOBODY, "paid").await.problem(404, "not-found");
+        stack.change_right(&admin, method.clone(), "nonsense", "paid").await.problem(400, "invalid-id");
+        for right in ["root", "Paid", "paid%20", "%ff", "paid,admin"] {
+            stack.change_right(&admin, method.clone(), &ada, right).await.problem(404, "not-found");
+        }
+    }
+    for _ in 0..2 {
+        let granted = stack.change_right(&admin, Method::PUT, &ada, "paid").await;
+        assert_eq!((granted.status, granted.json()["rights"].clone()), (200, json!(["paid"])));
+    }
+    let both = stack.change_right(&admin, Method::PUT, &ada, "admin").await.json();
+    assert_eq!(both, json!({"id": ada, "username": "ada", "rights": ["paid", "admin"]}));
+
+    // The user has it, her token hasn't.
+    assert_eq!(stack.me(&token).await.json(), both);
+    stack.change_right(&token, Method::PUT, &bob, "paid").await.problem(403, "forbidden");
+    let next = stack.log_in("ada").await;
+    assert_eq!(stack.change_right(&next, Method::PUT, &bob, "paid").await.status, 200);
+    for _ in 0..2 {
+        let revoked = stack.change_right(&next, Method::DELETE, &bob, "paid").await;
+        assert_eq!((revoked.status, revoked.json()["rights"].clone()), (200, json!([])));
+    }
+});
+
+on_both_stacks!(users_are_made_and_granted_rights_beside_a_running_server, |stack| async move {
+    let told = async |arguments: &[&str]| {
+        let done = output(stack.user_command(arguments)).await;
+        let (out, err) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+        assert_eq!((done.status.code(), &*err, out.lines().count()), (Some(0), "", 1), "{arguments:?}");
+        out
+    };
+    let rights = async || stack.me(&stack.log_in("ada").await).await.json()["rights"].clone();
+
+    assert!(told(&["create", "ada"]).await.contains("ada"));
+    assert_eq!(rights().await, json!([]));
+    assert!(told(&["grant", "ada", "paid"]).await.contains("paid"));
+    told(&["grant", "ada", "admin"]).await;
+    told(&["grant", "ada", "admin"]).await;
+    assert_eq!(rights().await, json!(["paid", "admin"]));
+    told(&["revoke", "ada", "paid"]).await;
+    assert_eq!(rights().await, json!(["admin"]));
+
+    // The server has gone on.
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+});
+
+on_both_stacks!(a_user_command_that_can_not_be_says_why_in_a_line, |stack| async move {
+    stack.register("ada").await;
+    for (arguments, word) in [
+        (&["create", "ada"][..], "ada"),
+        (&["create", ""], "username"),
+        (&["create", " bob"], "username"),
+        (&["grant", "bob", "paid"], "bob"),
+        (&["revoke", "bob", "paid"], "bob"),
+        (&["grant", "ada", "root"], "right"),
+        (&["grant", "ada"], "RIGHT"),
+        (&["remove", "ada"], "remove"),
+    ] {
+        refused(&output(stack.user_command(arguments)).await, word);
+    }
+    let mut command = stack.user_command(&["create", "bob"]);
+    command.env("COATCHECK_PASSWORD", "1234567");
+    refused(&output(command).await, "COATCHECK_PASSWORD");
+    let mut command = stack.user_command(&["create", "bob"]);
+    command.env_remove("COATCHECK_PASSWORD");
+    refused(&output(command).await, "COATCHECK_PASSWORD");
+    let mut command = stack.user_command(&["create", "bob"]);
+    command.env("DATABASE_URL", "nonsense");
+    refused(&output(command).await, "DATABASE_URL");
+
+    let mut away = stack.user_command(&["create", "bob"]);
+    away.env("DATABASE_URL", "postgres://coat@127.0.0.1:9/coat");
+    let done = output(away).await;
+    assert_eq!((done.status.code(), done.stdout.len()), (Some(1), 0));
+    assert_eq!(String::from_utf8(done.stderr).unwrap().lines().count(), 1);
+    assert_eq!(stack.sql("SELECT count(*) FROM users").trim(), "1");
+});
+
+on_both_stacks!(a_password_may_be_read_from_a_file, |stack| async move {
+    let path = stack.folder().join("password");
+    std::fs::write(&path, format!("{PASSWORD}\n")).unwrap();
+    let mut command = stack.user_command(&["create", "ada"]);
+    command.env_remove("COATCHECK_PASSWORD").env("COATCHECK_PASSWORD_FILE", path);
+
+    assert!(output(command).await.status.success());
+
+    stack.log_in("ada").await;
+});
+
+on_both_stacks!(each_user_has_his_own_idempotency_keys_and_nobody_has_too, |stack| async move {
+    let mut ids = Vec::new();
+    for name in ["ada", "bob"] {
+        stack.register(name).await;
+    }
+    let (ada, bob) = (stack.log_in("ada").await, stack.log_in("bob").await);
+    let put = async |token: Option<&str>, bytes: &'static str| {
+        let request = stack.put_request("file", bytes).header("Idempotency-Key", "k");
+        let request = token.into_iter().fold(request, as_bearer);
+        ask(request).await.unwrap()
+    };
+
+    for token in [None, Some(&*ada), Some(&*bob)] {
+        let (first, again) = (put(token, "abc").await, put(token, "abc").await);
+        assert_eq!(
+            (first.header("idempotency-replayed"), again.header("idempotency-replayed")),
+            ("", "true")
+        );
+        assert_eq!(accepted(&first), accepted(&again));
+        put(token, "abd").await.problem(422, "idempotency-mismatch");
+        ids.push(accepted(&first));
+    }
+    // Another token of the same user is the same user.
+    assert_eq!(accepted(&put(Some(&stack.log_in("ada").await), "abc").await), ids[1]);
+
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+    let tasks: Vec<Value> = stack.tasks("").await;
+    assert_eq!(tasks.len(), 3);
+    assert!(tasks.iter().all(|task| task.get("owner").is_none()), "{tasks:?}");
+    assert_eq!(stack.sql("SELECT count(DISTINCT owner) FROM tasks").trim(), "2");
+});
