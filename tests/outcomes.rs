@@ -79,6 +79,7 @@ impl Stack {
 fn line(task: &Value) -> String {
     let word = |field: &str| task[field].as_str().unwrap_or_else(|| panic!("{field} of {task}"));
     let detail = match word("status") {
+        "succeeded" if task["kind"] == "message" => task["result"]["provider"].as_str().unwrap(),
         "succeeded" => task["result"]["md5"].as_str().unwrap(),
         "failed" => task["error"]["code"].as_str().unwrap(),
         _ => "-",
