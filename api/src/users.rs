@@ -100,7 +100,7 @@ pub async fn me(api: Data<Api>, session: Session) -> Result<Json<UserView>, Prob
 pub struct RightPath {
     /// The user
     id: uuid::Uuid,
-    #[param(schema_with = right_words)]
+    #[param(schema_with = right_words, required)]
     right: String,
 }
 
