@@ -104,7 +104,7 @@ def hand_in_and_redeem(client, base):
         session = module("api.users.log_in").sync(client=connection, body=credentials)
     with client.AuthenticatedClient(base_url=base, token=session.token) as connection:
         assert module("api.users.who_am_i").sync(client=connection) == registered, registered
-        path = dict(id=registered.id, right=module("models").GrantRightRight.PAID)
+        path = dict(id=registered.id, right=module("models").Right.PAID)
         refused = module("api.users.grant_right").sync(**path, client=connection)
         assert refused.code == "forbidden", refused
 
