@@ -45,6 +45,7 @@ mod memory;
 mod messages;
 mod metrics;
 mod openapi;
+mod optimum;
 mod processes;
 mod promises;
 mod providers;

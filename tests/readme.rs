@@ -78,6 +78,8 @@ on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| asy
             // In containers: `make test-compose` runs both.
             "make compose-up" | "make scale worker=4 api=2" => {}
             // The addresses of servers: a stack's own here.
+            // Of several APIs here, each has the data of one.
+            "export JWT_SECRET_FILE=/etc/coatcheck/jwt-secret" => {}
             names if names.starts_with("export ") => {
                 for name in ["DATABASE_URL=postgres://", "AMQP_URL=amqp://", "REDIS_URL=redis://"] {
                     assert!(names.contains(name), "{names}");

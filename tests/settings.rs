@@ -50,6 +50,7 @@ async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
         ("MAX_PENDING", "abc"),
         ("KEEP_UPLOADS", "perhaps"),
         ("LOG_FORMAT", "xml"),
+        ("JWT_SECRET_FILE", "missing"),
         ("OUTCOME_LOG", "a file/outcomes.log"),
         ("BLOB_URL", "file:a file/blobs"),
         ("DATABASE_URL", "sqlite:a file/coatcheck.db"),
@@ -97,10 +98,10 @@ async fn help_shows_each_setting_with_its_default() {
         assert!(about.contains(&format!("[default: {default}]")), "{name}: {about}");
         assert!(about.contains(&format!("[env: {name}")), "{name}: {about}");
     }
-    for name in ["MAX_UPLOAD", "KEEP_UPLOADS"] {
+    for name in ["MAX_UPLOAD", "KEEP_UPLOADS", "JWT_SECRET"] {
         assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
     }
-    for command in ["put", "get", "simulate", "export", "migrate", "providers", "healthcheck"] {
+    for command in ["put", "get", "simulate", "export", "user", "migrate", "providers", "healthcheck"] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{help}");
         let done = output(coatcheck(folder.path(), [command, "--help"])).await;
         assert_eq!(done.status.code(), Some(0), "{command}");

@@ -45,17 +45,27 @@ pub fn id() -> Option<Uuid> {
     ID.try_with(|id| *id).ok()
 }
 
-/// The address that a request comes from. A proxy on our own machine or network is believed when it says for whom it asks: the last
-/// entry is its own word, those before it are the client's.
+/// The address that a request comes from. A proxy on our own machine or network is believed when it says for whom it asks; what
+/// stands before that word is the next one's, down to a stranger's, who may say what he likes.
 pub fn client(request: &HttpRequest) -> Option<IpAddr> {
-    let peer = request.peer_addr()?.ip().to_canonical();
-    let is_ours = match peer {
-        IpAddr::V4(peer) => peer.is_loopback() || peer.is_private(),
-        IpAddr::V6(peer) => peer.is_loopback() || peer.is_unique_local(),
-    };
-    let told = request.headers().get_all("x-forwarded-for").last().and_then(|told| told.to_str().ok());
-    let told = told.and_then(|told| told.rsplit(',').next()?.trim().parse().ok());
-    told.filter(|_| is_ours).or(Some(peer))
+    let told: Vec<_> = request.headers().get_all("x-forwarded-for").collect();
+    let told = told.iter().filter_map(|told| told.to_str().ok()).flat_map(|told| told.split(','));
+    let mut told: Vec<&str> = told.collect();
+    let mut client = request.peer_addr()?.ip().to_canonical();
+    while is_ours(client) {
+        match told.pop().map(|told| told.trim().parse::<IpAddr>()) {
+            Some(Ok(before)) => client = before.to_canonical(),
+            Some(Err(_)) | None => break,
+        }
+    }
+    Some(client)
+}
+
+fn is_ours(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    }
 }
 
 /// What requests of one connection share: whether one of them was answered with the connection's end.
@@ -147,11 +157,34 @@ fn dress(headers: &mut HeaderMap, id: Uuid) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, init_service, try_call_service};
     use actix_web::{App, HttpResponse, web};
 
     use super::*;
+
+    #[test]
+    fn a_client_is_the_first_stranger_that_proxies_of_ours_name() {
+        for (peer, told, address) in [
+            ("203.0.113.1", &[][..], "203.0.113.1"),
+            ("203.0.113.1", &["198.51.100.1"], "203.0.113.1"),
+            ("127.0.0.1", &[], "127.0.0.1"),
+            ("10.0.0.1", &["203.0.113.1"], "203.0.113.1"),
+            ("10.0.0.1", &["198.51.100.1", "203.0.113.1, 192.168.0.1"], "203.0.113.1"),
+            ("10.0.0.1", &["198.51.100.1, nonsense"], "10.0.0.1"),
+            ("::ffff:10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
+            ("fd00::1", &["10.0.0.1"], "10.0.0.1"),
+        ] {
+            let request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
+            let header =
+                |request: TestRequest, told: &&str| request.append_header(("x-forwarded-for", *told));
+            let request = told.iter().fold(request, header).to_http_request();
+
+            assert_eq!(client(&request), Some(address.parse().unwrap()), "{peer} {told:?}");
+        }
+    }
 
     #[actix_web::test]
     async fn a_panic_is_answered_without_its_words() {

@@ -1,5 +1,6 @@
 //! `/api/v1/users`: who may log in, and what each may do.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::web::{Data, Json, Payload};
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 use task_data::password::Password;
 use task_data::store::NewUser;
 use task_data::user::{Right, User, UserId, Username};
-use utoipa::openapi::schema::{Array, ArrayBuilder, Object};
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{RefOr, Response};
-use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
 use crate::auth::Session;
 use crate::body::Body;
@@ -44,13 +45,28 @@ pub struct UserView {
     #[schema(value_type = String)]
     username: Username,
     /// What he may do; it shows in the tokens of his next log-in
-    #[schema(schema_with = right_list)]
+    #[schema(value_type = Vec<RightView>)]
     rights: BTreeSet<Right>,
 }
 
 impl From<User> for UserView {
     fn from(User { id, username, rights }: User) -> Self {
         Self { id, username, rights }
+    }
+}
+
+/// A right, for OpenAPI.
+pub struct RightView;
+
+impl PartialSchema for RightView {
+    fn schema() -> RefOr<Schema> {
+        tasks::words("What a user may do beyond what every user may", Right::ALL.map(Right::name)).into()
+    }
+}
+
+impl ToSchema for RightView {
+    fn name() -> Cow<'static, str> {
+        "Right".into()
     }
 }
 
@@ -93,24 +109,13 @@ pub async fn me(api: Data<Api>, session: Session) -> Result<Json<UserView>, Prob
     Ok(Json(user.ok_or(Code::Unauthenticated)?.into()))
 }
 
-/// Whose right, and which
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "describes a path that is read segment by segment")]
-pub struct RightPath {
-    /// The user
-    id: uuid::Uuid,
-    #[param(schema_with = right_words)]
-    right: String,
-}
-
 /// Grant a right
 ///
 /// For admins. The user has it from his next log-in on.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}/rights/{right}", tag = "users", operation_id = "grantRight",
     security(("bearer" = []), ("cookie" = [])),
-    params(RightPath),
+    params(("id" = uuid::Uuid, Path, description = "The user"), ("right" = RightView, Path, description = "The right")),
     responses((status = 200, description = "The user, with the right", body = UserView), RightProblems),
 )]
 pub async fn grant(
@@ -129,7 +134,7 @@ pub async fn grant(
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}/rights/{right}", tag = "users", operation_id = "revokeRight",
     security(("bearer" = []), ("cookie" = [])),
-    params(RightPath),
+    params(("id" = uuid::Uuid, Path, description = "The user"), ("right" = RightView, Path, description = "The right")),
     responses((status = 200, description = "The user, without the right", body = UserView), RightProblems),
 )]
 pub async fn revoke(
@@ -188,14 +193,6 @@ impl IntoResponses for RightProblems {
         use Code::{DatabaseUnavailable, Forbidden, InvalidId, NotFound, Unauthenticated};
         problem::responses(&[InvalidId, Unauthenticated, Forbidden, NotFound, DatabaseUnavailable])
     }
-}
-
-fn right_words() -> Object {
-    tasks::words("What a user may do beyond what every user may", Right::ALL.map(Right::name))
-}
-
-fn right_list() -> Array {
-    ArrayBuilder::new().items(right_words()).build()
 }
 
 fn example() -> Value {

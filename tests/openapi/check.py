@@ -99,6 +99,14 @@ def hand_in_and_redeem(client, base):
         assert done.id in [task.id for task in listed.tasks], listed
         refused = module("api.tasks.cancel_task").sync(done.id, client=connection)
         assert refused.code == "task-ended", refused
+        credentials = module("models").Credentials(username="ada", password="correct horse")
+        registered = module("api.users.register").sync(client=connection, body=credentials)
+        session = module("api.users.log_in").sync(client=connection, body=credentials)
+    with client.AuthenticatedClient(base_url=base, token=session.token) as connection:
+        assert module("api.users.who_am_i").sync(client=connection) == registered, registered
+        path = dict(id=registered.id, right=module("models").Right.PAID)
+        refused = module("api.users.grant_right").sync(**path, client=connection)
+        assert refused.code == "forbidden", refused
 
 
 main(*sys.argv[1:])
