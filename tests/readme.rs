@@ -11,17 +11,22 @@ use std::sync::Arc;
 
 use crate::client::ask;
 use crate::program::output;
-use crate::stack::Stack;
+use crate::stack::{Stack, on};
 use crate::stand_ins::StandIns;
 
 const README: &str = include_str!("../README.md");
 /// How ids begin in it.
 const IDS: [&str; 2] = ["019dc…", "7f3c…"];
 
-on_embedded!(every_command_of_the_tours_prints_what_is_said, [], |stack| async move {
+#[tokio::test]
+async fn every_command_of_the_tours_prints_what_is_said() {
+    let stand_ins = StandIns::start(&[]).await;
+    on(Stack::embedded(&stand_ins.urls()), |stack| tour(stack, &stand_ins)).await;
+}
+
+async fn tour(stack: Arc<Stack>, stand_ins: &StandIns) {
     std::fs::write(stack.folder().join("README.md"), README).unwrap();
     std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
-    let stand_ins = StandIns::start(&[]).await;
     let (_, free) = stand_ins.urls()[0];
     let (mut last_ids, mut exports) = (HashMap::<&str, String>::new(), String::new());
     let mut count = 0;
@@ -47,7 +52,7 @@ on_embedded!(every_command_of_the_tours_prints_what_is_said, [], |stack| async m
     }
 
     assert!(count > 15, "{count} commands");
-});
+}
 
 on_both_stacks!(what_is_simulated_is_exported_as_is_said, [], |stack| async move {
     let mut session = "set -e -o pipefail\ntrap 'kill $(jobs -p)' EXIT\n".to_owned();

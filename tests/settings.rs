@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::program::{Program, coatcheck, output};
 
 /// Every setting of the whole program that has a default in words or figures.
-const DEFAULTS: [(&str, &str); 14] = [
+const DEFAULTS: [(&str, &str); 19] = [
     ("LISTEN", "127.0.0.1:9000"),
     ("MAX_PENDING", "10000000"),
     ("MIN_FREE_DISK", "1GiB"),
@@ -24,12 +24,22 @@ const DEFAULTS: [(&str, &str); 14] = [
     ("SWEEP_SECONDS", "1"),
     ("ORPHAN_SECONDS", "86400"),
     ("WORKERS", "cores"),
+    ("FREE_URL", "http://127.0.0.1:2197"),
+    ("PAID_URL", "http://127.0.0.1:2198"),
+    ("REQUESTS", "100"),
+    ("BLOCK_SECONDS", "60"),
+    ("PATIENCE", "0"),
     ("LOG_FORMAT", "text"),
 ];
 
 #[tokio::test]
 async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
     for (name, value) in [
+        ("FREE_URL", "nonsense"),
+        ("PAID_URL", "https://127.0.0.1"),
+        ("REQUESTS", "0"),
+        ("BLOCK_SECONDS", "0"),
+        ("PATIENCE", "-1"),
         ("LISTEN", "nonsense"),
         ("LISTEN", "127.0.0.1"),
         ("MAX_ATTEMPTS", "0"),
