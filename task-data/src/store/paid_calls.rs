@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use diesel::dsl::{auto_type, exists, select};
+use diesel::dsl::{auto_type, delete, exists, select};
 use diesel::prelude::*;
 
 use super::StoreError;
@@ -24,6 +24,16 @@ pub trait PaidCalls: Send + Sync {
         attempt: i64,
         free_opens_in: Option<Duration>,
     ) -> Result<bool, StoreError>;
+
+    /// Takes back what was written down of a call that is not made after all.
+    async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError>;
+}
+
+/// The row of an attempt goes.
+#[auto_type]
+pub fn withdraw(id: TaskId, attempt: i64) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    delete(paid_calls::table).filter(paid_calls::task.eq(id)).filter(paid_calls::attempt.eq(attempt))
 }
 
 /// Whether the task runs in that attempt.

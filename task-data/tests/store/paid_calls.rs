@@ -24,10 +24,14 @@ on_each_store!(a_call_is_recorded_for_a_running_attempt_alone, |store| async mov
     assert!(store.record_paid_call(second.id, second.attempt, None).await.unwrap());
 });
 
-on_each_store!(a_call_may_be_recorded_again, |store| async move {
+on_each_store!(a_call_may_be_recorded_again_and_withdrawn, |store| async move {
     let claim = claim(&*store, pending(&*store).await, worker(&*store).await).await;
 
     for free_opens_in in [MINUTE, MINUTE, None] {
         assert!(store.record_paid_call(claim.id, claim.attempt, free_opens_in).await.unwrap());
     }
+    for _ in 0..2 {
+        store.withdraw_paid_call(claim.id, claim.attempt).await.unwrap();
+    }
+    assert!(store.record_paid_call(claim.id, claim.attempt, None).await.unwrap());
 });

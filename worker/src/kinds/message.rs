@@ -196,6 +196,9 @@ impl Messages {
             }
         }
         if free_opens.is_some_and(|opens| left(opens).is_zero()) {
+            if let Err(error) = self.life.stack().store.withdraw_paid_call(claim.id, claim.attempt).await {
+                debug!(task.id = %claim.id, %error, "a paid call is written down that was not made");
+            }
             return Ok(None);
         }
         let (reply, ()) = tokio::join!(self.send(provider, claim, input), self.audit(free_opens));

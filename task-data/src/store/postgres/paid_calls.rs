@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use diesel::dsl::insert_into;
 use diesel_async::RunQueryDsl;
 
-use super::super::paid_calls::{NewRow, PaidCalls, runs};
+use super::super::paid_calls::{NewRow, PaidCalls, runs, withdraw};
 use super::super::schema::paid_calls;
 use super::super::{StoreError, Tasks};
 use super::PostgresStore;
@@ -30,5 +30,11 @@ impl PaidCalls for PostgresStore {
             answer(insert.execute(&mut connection)).await?;
         }
         Ok(runs)
+    }
+
+    async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(withdraw(id, attempt).execute(&mut connection)).await?;
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use diesel::dsl::insert_into;
 use diesel::prelude::*;
 
 use super::super::StoreError;
-use super::super::paid_calls::{NewRow, PaidCalls, runs};
+use super::super::paid_calls::{NewRow, PaidCalls, runs, withdraw};
 use super::super::schema::paid_calls;
 use super::{SqliteStore, clock};
 use crate::task::TaskId;
@@ -31,6 +31,15 @@ impl PaidCalls for SqliteStore {
                         .execute(connection)?;
                 }
                 Ok(runs)
+            })
+            .await
+    }
+
+    async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError> {
+        self.connections
+            .write(move |connection| {
+                withdraw(id, attempt).execute(connection)?;
+                Ok(())
             })
             .await
     }

@@ -251,6 +251,10 @@ impl PaidCalls for CutStore {
     ) -> Result<bool, StoreError> {
         through!(self, record_paid_call(id, attempt, free_opens_in), changes)
     }
+
+    async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError> {
+        through!(self, withdraw_paid_call(id, attempt), changes)
+    }
 }
 
 pub struct CutQueue {
