@@ -350,3 +350,17 @@ on_embedded!(a_server_that_can_not_keep_its_secret_serves_all_the_same, [], |sta
 
     assert_eq!(stack.me(&token).await.status, 200);
 });
+
+on_distributed!(without_redis_users_log_in_and_guesses_are_few_all_the_same, [], |stack| async move {
+    stack.register("ada").await;
+    let mut api = stack.extra(&["api"], &[("REDIS_URL", "redis://127.0.0.1:9")]);
+    let address = api.address().await;
+
+    let log_in = stack.post_json(&format!("{address}{SESSION}"), &credentials("ada", PASSWORD)).await;
+    for _ in 0..20 {
+        guess(&stack, &address, "ada", "203.0.113.1").await.problem(401, "invalid-credentials");
+    }
+
+    assert_eq!(log_in.status, 200);
+    guess(&stack, &address, "ada", "203.0.113.1").await.problem(429, "too-many-requests");
+});

@@ -58,18 +58,20 @@ async fn log_in(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     let attempt = Attempt::new(username.as_ref(), request);
     api.throttle.check(&attempt).await?;
 
+    let store = &api.life.stack().store;
     let found = match username {
-        Some(username) => api.life.stack().store.login(username).await?,
+        Some(username) => store.login(username).await?,
         None => None,
     };
     // Whether there is such a user must show neither in the words nor in the time that they take.
-    let (user, hash) = found.unzip();
+    let (id, hash) = found.unzip();
     let is_right = api.passwords.verify(password, hash).await?;
-    let Some(user) = user.filter(|_| is_right) else {
+    let Some(id) = id.filter(|_| is_right) else {
         api.throttle.count(&attempt).await?;
         return Err(Code::InvalidCredentials.into());
     };
     api.throttle.forget(&attempt).await?;
+    let user = store.user(id).await?.ok_or(Code::InvalidCredentials)?;
 
     let Issued { token, expires } = api.keys.issue(&user).map_err(|error| Problem::internal(&error))?;
     let life = time::Duration::seconds(LIFE.num_seconds());

@@ -133,7 +133,7 @@ async fn create(
 
 async fn id_of(store: &dyn Store, name: &Username) -> Result<UserId, UserError> {
     let found = store.login(name.clone()).await?;
-    found.map(|(user, _)| user.id).ok_or_else(|| unknown(name))
+    found.map(|(id, _)| id).ok_or_else(|| unknown(name))
 }
 
 fn told(user: Option<User>, name: &Username) -> Result<String, UserError> {

@@ -29,8 +29,8 @@ pub trait Users: Send + Sync {
     /// The user of that id.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
 
-    /// The user of that name, and what is kept of his password.
-    async fn login(&self, username: Username) -> Result<Option<(User, PasswordHash)>, StoreError>;
+    /// The user of that name, and what is kept of his password. Costs the same whether or not there is one.
+    async fn login(&self, username: Username) -> Result<Option<(UserId, PasswordHash)>, StoreError>;
 
     /// Gives a user a right, if he lacks it. Gives him as he stands now; `None` if there is no such user.
     async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError>;
@@ -70,29 +70,31 @@ impl RightRow {
     }
 }
 
-type UserColumns = (users::id, users::username, users::password_hash);
-/// What [`by_id`] and [`by_username`] give.
-pub(super) type UserRow = (SqlUuid, String, String);
-
-/// The user of that id.
+/// What the user of that id is called.
 #[auto_type]
-pub(super) fn by_id(id: UserId) -> _ {
+pub(super) fn username(id: UserId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
-    let columns: UserColumns = (users::id, users::username, users::password_hash);
-    users::table.filter(users::id.eq(id)).select(columns)
+    users::table.filter(users::id.eq(id)).select(users::username)
 }
 
-/// The user of that name.
+/// The user of that name, and what is kept of his password.
 #[auto_type]
-pub(super) fn by_username(username: Username) -> _ {
+pub(super) fn login(username: Username) -> _ {
     let username: String = username.to_string();
-    let columns: UserColumns = (users::id, users::username, users::password_hash);
-    users::table.filter(users::username.eq(username)).select(columns)
+    users::table.filter(users::username.eq(username)).select((users::id, users::password_hash))
+}
+
+/// What [`login`] gives.
+pub(super) type LoginRow = (SqlUuid, String);
+
+pub(super) fn into_login((id, password_hash): LoginRow) -> (UserId, PasswordHash) {
+    (UserId(id.0), PasswordHash(password_hash))
 }
 
 /// The names of a user's rights.
 #[auto_type]
-pub(super) fn rights_of(id: SqlUuid) -> _ {
+pub(super) fn rights(id: UserId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
     user_rights::table.filter(user_rights::user_id.eq(id)).select(user_rights::right_name)
 }
 
@@ -104,14 +106,10 @@ pub(super) fn revoke(id: UserId, right: Right) -> _ {
     delete(user_rights::table).filter(user_rights::user_id.eq(id)).filter(user_rights::right_name.eq(right))
 }
 
-/// A user's row and the names of his rights, as the user that he is.
-pub(super) fn into_login(
-    (id, username, password_hash): UserRow,
-    rights: Vec<String>,
-) -> Result<(User, PasswordHash), StoreError> {
+/// A user by what his rows say.
+pub(super) fn into_user(id: UserId, username: String, rights: Vec<String>) -> Result<User, StoreError> {
     let username = username
         .parse()
         .map_err(|error: InvalidUsername| StoreError::Internal(Cause::from(Box::from(error.to_string()))))?;
-    let rights = rights.iter().filter_map(|name| name.parse().ok()).collect();
-    Ok((User { id: UserId(id.0), username, rights }, PasswordHash(password_hash)))
+    Ok(User { id, username, rights: rights.iter().filter_map(|name| name.parse().ok()).collect() })
 }

@@ -10,9 +10,7 @@ use super::super::StoreError;
 use super::super::schema::{user_rights, users};
 use super::super::tasks::now;
 use super::super::types::SqlTime;
-use super::super::users::{
-    self as queries, NewUser, NewUserRow, RightRow, UserRow, Users, by_id, by_username, into_login, rights_of,
-};
+use super::super::users::{self as queries, LoginRow, NewUser, NewUserRow, RightRow, Users, into_login};
 use super::PostgresStore;
 use super::connection::answer;
 use crate::password::PasswordHash;
@@ -40,17 +38,14 @@ impl Users for PostgresStore {
 
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
         let mut connection = self.connections.get().await?;
-        user(answer(find(&mut connection, id)).await?)
+        into_user(id, answer(find(&mut connection, id)).await?)
     }
 
-    async fn login(&self, username: Username) -> Result<Option<(User, PasswordHash)>, StoreError> {
+    async fn login(&self, username: Username) -> Result<Option<(UserId, PasswordHash)>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let login = async {
-            let row = by_username(username).get_result(&mut connection).await.optional()?;
-            with_rights(&mut connection, row).await
-        };
-        let found = answer(login).await?;
-        found.map(|(row, rights)| into_login(row, rights)).transpose()
+        let login = async { queries::login(username).get_result(&mut connection).await.optional() };
+        let row: Option<LoginRow> = answer(login).await?;
+        Ok(row.map(into_login))
     }
 
     async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
@@ -66,7 +61,7 @@ impl Users for PostgresStore {
                 .await?;
             find(&mut connection, id).await
         };
-        user(answer(grant).await?)
+        into_user(id, answer(grant).await?)
     }
 
     async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
@@ -75,27 +70,21 @@ impl Users for PostgresStore {
             queries::revoke(id, right).execute(&mut connection).await?;
             find(&mut connection, id).await
         };
-        user(answer(revoke).await?)
+        into_user(id, answer(revoke).await?)
     }
 }
 
-type Found = Option<(UserRow, Vec<String>)>;
+/// A user's name and the names of his rights.
+type Found = Option<(String, Vec<String>)>;
 
 async fn find(connection: &mut AsyncPgConnection, id: UserId) -> QueryResult<Found> {
-    let row = by_id(id).get_result(connection).await.optional()?;
-    with_rights(connection, row).await
-}
-
-async fn with_rights(connection: &mut AsyncPgConnection, row: Option<UserRow>) -> QueryResult<Found> {
-    match row {
-        Some(row) => {
-            let rights = rights_of(row.0).load(connection).await?;
-            Ok(Some((row, rights)))
-        }
+    let username: Option<String> = queries::username(id).get_result(connection).await.optional()?;
+    match username {
+        Some(username) => Ok(Some((username, queries::rights(id).load(connection).await?))),
         None => Ok(None),
     }
 }
 
-fn user(found: Found) -> Result<Option<User>, StoreError> {
-    found.map(|(row, rights)| Ok(into_login(row, rights)?.0)).transpose()
+fn into_user(id: UserId, found: Found) -> Result<Option<User>, StoreError> {
+    found.map(|(username, rights)| queries::into_user(id, username, rights)).transpose()
 }

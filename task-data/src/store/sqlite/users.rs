@@ -8,7 +8,7 @@ use diesel::sqlite::SqliteConnection;
 use super::super::StoreError;
 use super::super::schema::{user_rights, users};
 use super::super::users::{
-    self as queries, NewUser, NewUserRow, RightRow, UserRow, Users, by_id, by_username, into_login, rights_of,
+    self as queries, LoginRow, NewUser, NewUserRow, RightRow, Users, into_login, into_user,
 };
 use super::{SqliteStore, clock};
 use crate::password::PasswordHash;
@@ -38,11 +38,11 @@ impl Users for SqliteStore {
         self.connections.read(move |connection| user(connection, id)).await
     }
 
-    async fn login(&self, username: Username) -> Result<Option<(User, PasswordHash)>, StoreError> {
+    async fn login(&self, username: Username) -> Result<Option<(UserId, PasswordHash)>, StoreError> {
         self.connections
             .read(move |connection| {
-                let row = by_username(username).get_result(connection).optional()?;
-                with_rights(connection, row)
+                let row: Option<LoginRow> = queries::login(username).get_result(connection).optional()?;
+                Ok(row.map(into_login))
             })
             .await
     }
@@ -78,13 +78,6 @@ fn grant(connection: &mut SqliteConnection, id: UserId, right: Right) -> Result<
 }
 
 fn user(connection: &mut SqliteConnection, id: UserId) -> Result<Option<User>, StoreError> {
-    let row = by_id(id).get_result(connection).optional()?;
-    Ok(with_rights(connection, row)?.map(|(user, _)| user))
-}
-
-fn with_rights(
-    connection: &mut SqliteConnection,
-    row: Option<UserRow>,
-) -> Result<Option<(User, PasswordHash)>, StoreError> {
-    row.map(|row| into_login(row.clone(), rights_of(row.0).load(connection)?)).transpose()
+    let username: Option<String> = queries::username(id).get_result(connection).optional()?;
+    username.map(|username| into_user(id, username, queries::rights(id).load(connection)?)).transpose()
 }

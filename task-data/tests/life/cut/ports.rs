@@ -209,7 +209,7 @@ impl Users for CutStore {
         through!(self, user(id), reads)
     }
 
-    async fn login(&self, username: Username) -> Result<Option<(User, PasswordHash)>, StoreError> {
+    async fn login(&self, username: Username) -> Result<Option<(UserId, PasswordHash)>, StoreError> {
         through!(self, login(username), reads)
     }
 
