@@ -77,6 +77,11 @@ impl Process {
         Duration::from_secs_f64(ticks as f64 / a_second as f64)
     }
 
+    /// Bytes that it has had written to disk; without its children.
+    pub fn written(&self) -> u64 {
+        field(&format!("/proc/{}/io", self.child.id()), "write_bytes:")
+    }
+
     /// Resident memory, in KiB; without its children.
     pub fn memory_kib(&self) -> u64 {
         memory_kib(self.child.id())
@@ -123,8 +128,13 @@ impl MemoryWatch {
 }
 
 fn memory_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    field(&format!("/proc/{pid}/status"), "VmRSS:")
+}
+
+/// A number in one of the system's files; 0 if it isn't there.
+fn field(path: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let field = text.lines().find_map(|line| line.strip_prefix(name));
     field.and_then(|field| field.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
