@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint chaos clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers lint chaos bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -25,6 +25,10 @@ lint: ## Check the format and clippy's advice
 chaos: ## Kill the service under load 200 times, exporters 60 times, on each stack (minutes)
 	COATCHECK_KILLS=200 COATCHECK_EXPORT_KILLS=60 \
 		tests/servers cargo test --release --package coatcheck --test black_box -- crash exporters --nocapture
+
+bench: ## Measure on private servers, into benches/RESULTS.md; a part alone: make bench what=records (an hour)
+	cargo build --release --package coatcheck --package benches
+	tests/servers $${CARGO_TARGET_DIR:-target}/release/bench $(or $(what),all)
 
 compose-up: ## Start the whole service in containers, on http://127.0.0.1:9000, and wait until it is healthy
 	$(COMPOSE) build

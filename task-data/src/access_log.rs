@@ -15,7 +15,7 @@ use crate::task::Time;
 /// Callers whose lines share a batch at most.
 const BATCH: usize = 256;
 /// Rows of one transaction, more or less: callers stay whole. It keeps others waiting while it commits.
-const ROWS: usize = 4096;
+const ROWS: usize = 16_384;
 /// Records that are read at a time.
 const CHUNK: i64 = 1000;
 /// Places that are looked at in one statement. A filter may let none of them through, and the statement is to end soon.

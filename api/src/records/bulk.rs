@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use serde::Serialize;
 use task_data::record::LogLine;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -25,6 +26,10 @@ use crate::server::Api;
 /// Lines that are committed together, and the bytes that they were; more or less, for a chunk of the body stays whole.
 const BATCH_LINES: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
+/// How much larger the batches of a few bodies may be: the more rows a transaction has, the fewer pages each of them costs.
+/// Where there are many bodies, their batches share transactions, and memory is bounded.
+const LARGER: usize = 4;
+static LARGER_BATCHES: Semaphore = Semaphore::const_new(4);
 /// Rejected lines that are listed at most; all are counted.
 const LISTED: usize = 1000;
 
@@ -188,6 +193,8 @@ struct Intake {
     number: u64,
     batch: Vec<LogLine>,
     batch_bytes: usize,
+    /// For as long as its batches may be larger.
+    larger: Option<SemaphorePermit<'static>>,
     /// The last line up to which all were kept or rejected.
     dealt_with: u64,
     report: BulkReport,
@@ -202,13 +209,15 @@ impl Intake {
             number: 0,
             batch: Vec::new(),
             batch_bytes: 0,
+            larger: LARGER_BATCHES.try_acquire().ok(),
             dealt_with: 0,
             report: BulkReport::default(),
         }
     }
 
     fn is_full(&self) -> bool {
-        self.batch.len() >= BATCH_LINES || self.batch_bytes >= BATCH_BYTES
+        let times = if self.larger.is_some() { LARGER } else { 1 };
+        self.batch.len() >= times * BATCH_LINES || self.batch_bytes >= times * BATCH_BYTES
     }
 
     fn take_batch(&mut self) -> Vec<LogLine> {

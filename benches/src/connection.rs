@@ -1,0 +1,96 @@
+//! HTTP on one kept connection, with next to no work of its own: what is measured shares the cores with it.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::error::{BenchError, io};
+
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+/// No body that is asked for here has this in it but at its end.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// A connection on which one request after the other is sent.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    /// # Errors
+    /// When nobody listens there.
+    pub async fn open(address: &str) -> Result<Self, BenchError> {
+        let stream = TcpStream::connect(address).await.map_err(io(address))?;
+        stream.set_nodelay(true).map_err(io(address))?;
+        Ok(Self { stream, answer: Vec::new() })
+    }
+
+    /// Sends a request as it stands and reads the answer to its end.
+    ///
+    /// # Errors
+    /// When the connection breaks or the status is another one.
+    pub async fn ask(&mut self, request: &[u8], expected: u16) -> Result<(), BenchError> {
+        self.stream.write_all(request).await.map_err(io("a request"))?;
+        self.answer.clear();
+        while !is_whole(&self.answer) {
+            if self.stream.read_buf(&mut self.answer).await.map_err(io("an answer"))? == 0 {
+                return Err(BenchError::Unexpected("the connection was closed".to_owned()));
+            }
+        }
+        if status(&self.answer) == Some(expected) {
+            Ok(())
+        } else {
+            let told = String::from_utf8_lossy(&self.answer).into_owned();
+            Err(BenchError::Unexpected(format!("{expected} was expected, and the answer is: {told}")))
+        }
+    }
+}
+
+/// A request for a connection that is kept.
+pub fn request(method: &str, target: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("{method} {target} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(head_ends) = answer.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD) else {
+        return false;
+    };
+    let (head, body) = (&answer[..head_ends], &answer[head_ends + END_OF_HEAD.len()..]);
+    match length(head) {
+        Some(length) => body.len() >= length,
+        None => body.ends_with(LAST_CHUNK),
+    }
+}
+
+fn length(head: &[u8]) -> Option<usize> {
+    let head = std::str::from_utf8(head).ok()?;
+    let (_, length) = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?;
+    length.trim().parse().ok()
+}
+
+fn status(answer: &[u8]) -> Option<u16> {
+    std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_when_its_body_has_come() {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nA: b\r\nContent-length: 3\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ] {
+            let answer = answer.as_bytes();
+            assert_eq!(status(answer), Some(200));
+            assert!((0..answer.len()).all(|length| !is_whole(&answer[..length])) && is_whole(answer));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Repetitions of one figure, as they are told: the median, and from where to where they go.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What was measured, once a repetition.
+#[derive(Debug, Clone, Default)]
+pub struct Figures(Vec<f64>);
+
+impl Figures {
+    pub fn push(&mut self, figure: f64) {
+        self.0.push(figure);
+    }
+
+    /// `self` by `other`, repetition by repetition: what disturbs the machine disturbs both of a pair.
+    pub fn by(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
+    }
+
+    /// The one in the middle, or between the two there; of no figures, 0.
+    pub fn median(&self) -> f64 {
+        let sorted = self.sorted();
+        let half = sorted.len() / 2;
+        match sorted.len() {
+            0 => 0.0,
+            count if count % 2 == 1 => sorted[half],
+            _ => f64::midpoint(sorted[half - 1], sorted[half]),
+        }
+    }
+
+    /// With so many decimals.
+    pub fn told(&self, decimals: usize) -> Told<'_> {
+        Told { figures: self, decimals }
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+}
+
+impl FromIterator<f64> for Figures {
+    fn from_iter<I: IntoIterator<Item = f64>>(figures: I) -> Self {
+        Self(figures.into_iter().collect())
+    }
+}
+
+/// `MEDIAN (LEAST–MOST)`; one alone as it is.
+pub struct Told<'a> {
+    figures: &'a Figures,
+    decimals: usize,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = |figure: f64| grouped(figure, self.decimals);
+        write!(f, "{}", told(self.figures.median()))?;
+        match self.figures.sorted().as_slice() {
+            [least, .., most] => write!(f, " ({}–{})", told(*least), told(*most)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// With a comma before each three digits.
+pub fn grouped(figure: f64, decimals: usize) -> String {
+    let plain = format!("{figure:.decimals$}");
+    let (whole, rest) = plain.split_at(plain.find('.').unwrap_or(plain.len()));
+    let mut told = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place) % 3 == 0 {
+            told.push(',');
+        }
+        told.push(digit);
+    }
+    told + rest
+}
+
+/// How many a second.
+pub fn per_second(count: usize, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64()
+}
+
+/// What comes out, and how long it took.
+pub async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let begun = Instant::now();
+    let outcome = work.await;
+    (outcome, begun.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_told_with_its_spread() {
+        for (figures, told) in [
+            (&[][..], "0.0"),
+            (&[1234.56], "1,234.6"),
+            (&[3.0, 1.0, 2.0], "2.0 (1.0–3.0)"),
+            (&[1.0, 2.0, 4.0, 1_000_000.0], "3.0 (1.0–1,000,000.0)"),
+        ] {
+            assert_eq!(Figures(figures.to_vec()).told(1).to_string(), told);
+        }
+        assert_eq!(grouped(100.0, 0), "100");
+    }
+
+    #[test]
+    fn ratios_are_taken_in_pairs() {
+        let ratios = Figures(vec![10.0, 30.0]).by(&Figures(vec![5.0, 10.0]));
+        assert_eq!(ratios.0, [2.0, 3.0]);
+    }
+}

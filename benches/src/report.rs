@@ -1,0 +1,94 @@
+//! The results as a page: a section a part, each with the machine and the command that it is of.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use chrono::Utc;
+
+use crate::error::{BenchError, io};
+
+const BEGINNING: &str = "\
+# Results
+
+Written by `make bench`, a section a part: a part that is measured again replaces its own section alone. Figures are medians of
+the repetitions, with the least and the most in brackets; ratios are taken of pairs that were measured one after the other.
+";
+
+/// Where results go.
+#[derive(Debug)]
+pub struct Report {
+    path: PathBuf,
+    /// What was typed to have them.
+    command: String,
+    /// The machine, before it was given anything to do.
+    machine: String,
+}
+
+impl Report {
+    pub fn new(path: PathBuf, arguments: &[String]) -> Self {
+        let command = format!("make bench what='{}'", arguments.join(" "));
+        Self { path, command, machine: machine() }
+    }
+
+    /// Writes a section in the place of the one with that heading, or at the end.
+    ///
+    /// # Errors
+    /// When the file can't be read or written.
+    pub fn write(&self, heading: &str, body: &str) -> Result<(), BenchError> {
+        let Self { path, command, machine } = self;
+        let page = match fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BEGINNING.to_owned()),
+            read => read.map_err(io(path.to_string_lossy())),
+        }?;
+        let date = Utc::now().format("%Y-%m-%d %H:%M UTC");
+        let section = format!("{heading}\n\n{date}, {machine}:\n`{command}`\n\n{}\n", body.trim_end());
+        eprintln!("\n## {section}");
+        fs::write(path, with_section(&page, heading, &section)).map_err(io(path.to_string_lossy()))
+    }
+}
+
+/// The page with a section replaced or added. A section goes from its heading to the next one.
+fn with_section(page: &str, heading: &str, section: &str) -> String {
+    let mut parts: Vec<&str> = page.split("\n## ").collect();
+    match parts.iter().skip(1).position(|part| part.lines().next() == Some(heading)) {
+        Some(place) => parts[place + 1] = section,
+        None => parts.push(section),
+    }
+    parts.join("\n## ")
+}
+
+/// Processor, cores, memory, kernel, and what others made it do.
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
+        value.map_or_else(|| "?".to_owned(), |(_, value)| value.trim().to_owned())
+    };
+    let processor = field(&read("/proc/cpuinfo"), "model name");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = field(&read("/proc/meminfo"), "MemTotal");
+    let memory: f64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or_default();
+    format!(
+        "{processor}, {cores} cores, {:.0} GiB, Linux {}, load {load} at the start",
+        memory / (1 << 20) as f64,
+        kernel.trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_replaces_itself_and_no_other() {
+        let page = with_section("# Results\n\ntext\n", "a", "a\n\n1\n");
+        let page = with_section(&page, "a b", "a b\n\n2\n");
+        let page = with_section(&page, "a", "a\n\n3\n");
+
+        assert_eq!(page, "# Results\n\ntext\n\n## a\n\n3\n\n## a b\n\n2\n");
+    }
+}

@@ -1,0 +1,65 @@
+//! The private servers that `tests/servers` has started.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use crate::error::{BenchError, io};
+
+/// Where they are; `tests/servers` says so.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Servers {
+    #[arg(long, env = "COATCHECK_TEST_POSTGRES", hide = true, global = true)]
+    postgres: Option<String>,
+    #[arg(long, env = "COATCHECK_TEST_AMQP", hide = true, global = true)]
+    amqp: Option<String>,
+    #[arg(long, env = "COATCHECK_TEST_REDIS", hide = true, global = true)]
+    redis: Option<String>,
+    #[arg(long, env = "COATCHECK_TEST_CLAIMS", hide = true, global = true)]
+    claims: Option<PathBuf>,
+}
+
+impl Servers {
+    /// A database, a virtual host and a Redis database that nobody has used, as settings.
+    ///
+    /// # Errors
+    /// When there are no servers.
+    pub fn settings(&self) -> Result<[(&'static str, String); 3], BenchError> {
+        let vhost = format!("{}/t{}", needed(self.amqp.as_ref())?, self.unused("t", 240)?);
+        let redis = format!("{}/{}", needed(self.redis.as_ref())?, self.unused("r", 999)?);
+        Ok([("DATABASE_URL", self.database()?), ("AMQP_URL", vhost), ("REDIS_URL", redis)])
+    }
+
+    /// The URL of a new, empty database. It goes with the servers.
+    ///
+    /// # Errors
+    /// When there is no server, or it refuses.
+    pub fn database(&self) -> Result<String, BenchError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let postgres = needed(self.postgres.as_ref())?;
+        let name = format!("bench_{}_{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let mut psql = Command::new("psql");
+        psql.args(["--quiet", &format!("{postgres}/postgres"), "-c", &format!("CREATE DATABASE {name}")]);
+        let done = psql.output().map_err(io("psql"))?;
+        if !done.status.success() {
+            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            return Err(BenchError::Unexpected(format!("no new database: {told}")));
+        }
+        Ok(format!("{postgres}/{name}"))
+    }
+
+    /// A number up to `most` that nobody else gets, in whichever process.
+    fn unused(&self, what: &str, most: u32) -> Result<u32, BenchError> {
+        let claims = needed(self.claims.as_ref())?;
+        let is_mine = |number: &u32| fs::create_dir(claims.join(format!("{what}{number}"))).is_ok();
+        let none = || BenchError::Unexpected("tests/servers has made no more of them".to_owned());
+        (1..=most).find(is_mine).ok_or_else(none)
+    }
+}
+
+fn needed<T>(server: Option<&T>) -> Result<&T, BenchError> {
+    server.ok_or_else(|| {
+        BenchError::Unexpected("run it by tests/servers, or on the embedded stack alone".to_owned())
+    })
+}

@@ -1,0 +1,131 @@
+//! Coatcheck itself, as it is released, on data of its own.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::error::{BenchError, io};
+use crate::process::Process;
+use crate::servers::Servers;
+
+/// What a service stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Stack {
+    /// Everything in one process, over SQLite
+    Embedded,
+    /// An API alone, over PostgreSQL
+    Distributed,
+}
+
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Embedded => "embedded (SQLite)",
+            Self::Distributed => "distributed (PostgreSQL)",
+        })
+    }
+}
+
+/// A service that runs. It and its data are gone when this is.
+#[derive(Debug)]
+pub struct Service {
+    // First: it is ended before its folder goes.
+    pub process: Process,
+    /// `HOST:PORT`
+    pub address: String,
+    http: reqwest::Client,
+    _folder: TempDir,
+}
+
+impl Service {
+    /// Starts a service without any data.
+    ///
+    /// # Errors
+    /// When it doesn't come up.
+    pub async fn start(program: &Path, stack: Stack, servers: &Servers) -> Result<Self, BenchError> {
+        let folder = temporary_folder()?;
+        let mut command = Command::new(program);
+        command.current_dir(folder.path()).env_clear().env("LISTEN", "127.0.0.1:0");
+        if stack == Stack::Distributed {
+            command.arg("api").envs(servers.settings()?);
+        }
+        let mut process = Process::start(command, folder.path())?;
+        let stdout = process.stdout().to_owned();
+        let address = process.until_it_serves(async || address(&fs::read_to_string(&stdout).ok()?)).await?;
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { process, address, http, _folder: folder })
+    }
+
+    /// Brings lines in, in one body.
+    ///
+    /// # Errors
+    /// When not all of them are kept.
+    pub async fn add_lines(&self, count: usize, body: impl Into<reqwest::Body>) -> Result<(), BenchError> {
+        let request = self.http.post(self.url("/api/data/bulk")).header("Content-Type", "text/plain");
+        let report = answer(request.body(body).send().await?).await?;
+        let expected = Some(count as u64);
+        let saved = report["saved"].as_u64();
+        (saved == expected).then_some(()).ok_or_else(|| unexpected("a bulk of lines", &report))
+    }
+
+    /// Adds a record; gives its id.
+    ///
+    /// # Errors
+    /// When it is not kept.
+    pub async fn add_line(&self, line: &str) -> Result<String, BenchError> {
+        let body = serde_json::json!({ "log": line }).to_string();
+        let record = answer(self.http.post(self.url("/api/data")).body(body).send().await?).await?;
+        record["id"].as_str().map(str::to_owned).ok_or_else(|| unexpected("a line", &record))
+    }
+
+    /// Reads all records and keeps none of them. Gives their bytes.
+    ///
+    /// # Errors
+    /// When they don't come to their end.
+    pub async fn read_all(&self) -> Result<u64, BenchError> {
+        let mut response = self.http.get(self.url("/api/data")).send().await?.error_for_status()?;
+        let (mut bytes, mut last) = (0, Bytes::new());
+        while let Some(chunk) = response.chunk().await? {
+            bytes += chunk.len() as u64;
+            last = chunk;
+        }
+        let is_whole = last.trim_ascii_end().ends_with(b"]");
+        let cut = || BenchError::Unexpected("the records came without their end".to_owned());
+        is_whole.then_some(bytes).ok_or_else(cut)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+/// A folder that goes when it is dropped.
+///
+/// # Errors
+/// When there can't be one.
+pub fn temporary_folder() -> Result<TempDir, BenchError> {
+    TempDir::with_prefix("coatcheck-bench-").map_err(io("a temporary folder"))
+}
+
+async fn answer(response: reqwest::Response) -> Result<Value, BenchError> {
+    let status = response.status();
+    let body: Value = response.json().await?;
+    status.is_success().then_some(()).ok_or_else(|| unexpected("a request", &body))?;
+    Ok(body)
+}
+
+fn unexpected(what: &str, answer: &Value) -> BenchError {
+    BenchError::Unexpected(format!("{what} was answered by {answer}"))
+}
+
+/// The address in `coatcheck: page http://HOST:PORT/ · API http://HOST:PORT/docs`.
+fn address(printed: &str) -> Option<String> {
+    let line = printed.strip_suffix('\n')?;
+    let (address, _) = line.strip_prefix("coatcheck: page http://")?.split_once('/')?;
+    Some(address.to_owned())
+}

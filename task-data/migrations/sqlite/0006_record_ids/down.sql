@@ -1,0 +1,2 @@
+DROP INDEX records_id;
+CREATE UNIQUE INDEX records_id ON records (id);
