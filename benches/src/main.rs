@@ -4,6 +4,7 @@ mod connection;
 mod error;
 mod figures;
 mod lines;
+mod messages;
 mod process;
 mod records;
 mod report;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use error::{BenchError, io};
+use messages::MessagesArgs;
 use records::RecordsArgs;
 use report::Report;
 use servers::Servers;
@@ -40,6 +42,7 @@ enum What {
     /// Measure everything
     All,
     Records(RecordsArgs),
+    Messages(MessagesArgs),
 }
 
 /// What every part needs.
@@ -81,8 +84,12 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
     let report = Report::new(results, arguments);
     let bench = Bench { program, installed: beside.with_file_name("peers"), servers, report };
     match what {
-        What::All => records::run(&bench, RecordsArgs::default()).await,
+        What::All => {
+            records::run(&bench, RecordsArgs::default()).await?;
+            messages::run(&bench, MessagesArgs::default()).await
+        }
         What::Records(args) => records::run(&bench, args).await,
+        What::Messages(args) => messages::run(&bench, args).await,
     }
 }
 
