@@ -27,18 +27,47 @@ function parsed(text) {
 async function ask(path, options) {
   const response = await fetch(path, { cache: 'no-store', ...options });
   const text = await response.text();
-  const answer = parsed(text);
+  const answer = response.status === 204 ? {} : parsed(text);
   if (!response.ok || !answer) throw new Refusal(response.status, text, response.headers.get('Retry-After'));
   return answer;
 }
 
+const post = (path, body, headers) =>
+  ask(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...headers } });
+
+/** A name for what is handed in, so that it is the same task however often it is sent. */
+// Not crypto.randomUUID: it is missing where the page comes over plain HTTP from another machine.
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(16).padStart(8, '0')).join('');
+
+/** What went wrong, for the end of a sentence. */
+export const words = error => (error instanceof Refusal ? error.message : 'the server can’t be reached. Try again.');
+
 /** The task; after `wait` seconds at the latest, even if it has not ended by then. */
-export const find = (id, wait = 0) => ask(`${API}/md5/${id}?wait=${wait}`);
+export const find = (id, wait = 0) => ask(`${API}/tasks/${id}?wait=${wait}`);
+
+/** The task, if it is a file's. */
+export const findFile = id => ask(`${API}/md5/${id}`);
 
 /** `{tasks, next}`: the tasks with that digest, newest first; `next` if there are more. */
 export const findByDigest = digest => ask(`${API}/md5?digest=${digest}`);
 
 export const cancel = id => ask(`${API}/tasks/${id}`, { method: 'DELETE' });
+
+/** The user who is logged in here; a refusal with the status 401 if there is none. */
+export const whoAmI = () => ask(`${API}/users/me`);
+
+export const register = (username, password) => post(`${API}/users`, { username, password });
+
+/** The token comes as a cookie that no script sees; the one in the answer is for those without cookies, and is let go. */
+export const logIn = async (username, password) => { await post(`${API}/session`, { username, password }); };
+
+export const logOut = () => ask(`${API}/session`, { method: 'DELETE' });
+
+/** The task of a message, given as `{text, provider}`. */
+export const postMessage = (message, key) => post(`${API}/messages`, message, { 'Idempotency-Key': key });
+
+/** `{state, remaining, opens_in}` of the free provider. */
+export const askFree = () => ask(`${API}/providers/free`);
 
 /** Records of the access log, oldest first; `query` is an object of the API's parameters. */
 export const readRecords = (query, signal) => ask(`/api/data?${new URLSearchParams(query)}`, { signal });

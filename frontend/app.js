@@ -1,15 +1,15 @@
 // The page: what a person can do on it, and how far all is. No framework, no build step; the Content-Security-Policy
 // allows nothing inline and no one else's.
 
-import { Refusal, find, findByDigest } from './api.js';
+import { Refusal, findByDigest, findFile } from './api.js';
 import { List, readLine, writeList } from './digests.js';
-import * as history from './history.js';
-import { $, bytes, hasFailed, showTickets } from './list.js';
+import { $, count } from './dom.js';
+import { History } from './history.js';
+import { bytes, hasFailed, showTickets } from './list.js';
 import { report, tell } from './news.js';
 import { batch, clear, onChange, restore, show, take, tickets } from './tickets.js';
 
 const ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
-const count = n => n.toLocaleString('en');
 
 // ---- Handing in ----
 
@@ -71,7 +71,7 @@ async function lookUp(event) {
     return error('That is neither an id, such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, nor a digest of 32 characters.');
   }
   try {
-    const { tasks, next } = id ? { tasks: [await find(id)] } : await findByDigest(digest);
+    const { tasks, next } = id ? { tasks: [await findFile(id)] } : await findByDigest(digest);
     if (!tasks.length) return error('No file with this digest has been handed in.');
     show(tasks);
     field.value = '';
@@ -180,6 +180,7 @@ function compareList() {
 
 // ---- The page ----
 
+const history = new History('coatcheck-tickets', { needed: ['id', 'name', 'status'], more: ['size', 'created', 'md5', 'error', 'expected'] });
 let isKept = true;
 
 function keep() {

@@ -1,32 +1,39 @@
-// The tickets of earlier visits, kept in this browser. Without storage (it may be refused, or full) the page works as well.
+// The tickets of earlier visits, kept in this browser. Without storage (it may be refused, or full) a page works as well.
 
-const NAME = 'coatcheck-tickets';
 /** The newest so many are kept. */
-export const KEPT = 500;
-const FIELDS = ['id', 'name', 'size', 'created', 'status', 'md5', 'error', 'expected'];
+const KEPT = 500;
 
-/** What was kept, newest first. */
-export function load() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(NAME)) ?? [];
-    return kept.filter(({ id, name, status }) => [id, name, status].every(value => typeof value === 'string'));
-  } catch {
-    return [];
+export class History {
+  /** Kept under a name, with those fields of each: texts that it must have, and others. */
+  constructor(name, { needed, more }) {
+    this.name = name;
+    this.needed = needed;
+    this.fields = [...needed, ...more];
   }
-}
 
-/** Keeps these, and those that another tab has kept meanwhile. Ids are in the order of time. */
-export function save(tickets) {
-  const mine = tickets.filter(({ id }) => id);
-  const known = new Set(mine.map(({ id }) => id));
-  const all = [...mine, ...load().filter(({ id }) => !known.has(id))];
-  all.sort((one, other) => (one.id < other.id ? 1 : -1));
-  try {
-    localStorage.setItem(NAME, JSON.stringify(all.slice(0, KEPT), FIELDS));
-  } catch { /* Then they last as long as the page is open. */ }
-}
+  /** What was kept, newest first. */
+  load() {
+    try {
+      const kept = JSON.parse(localStorage.getItem(this.name)) ?? [];
+      return kept.filter(ticket => this.needed.every(field => typeof ticket[field] === 'string'));
+    } catch {
+      return [];
+    }
+  }
 
-/** Forgets all. */
-export function clear() {
-  try { localStorage.removeItem(NAME); } catch { /* Nothing was kept. */ }
+  /** Keeps these, and those that another tab has kept meanwhile. Ids are in the order of time. */
+  save(tickets) {
+    const mine = tickets.filter(({ id }) => id);
+    const known = new Set(mine.map(({ id }) => id));
+    const all = [...mine, ...this.load().filter(({ id }) => !known.has(id))];
+    all.sort((one, other) => (one.id < other.id ? 1 : -1));
+    try {
+      localStorage.setItem(this.name, JSON.stringify(all.slice(0, KEPT), this.fields));
+    } catch { /* Then they last as long as the page is open. */ }
+  }
+
+  /** Forgets all. */
+  clear() {
+    try { localStorage.removeItem(this.name); } catch { /* Nothing was kept. */ }
+  }
 }

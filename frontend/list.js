@@ -1,7 +1,8 @@
 // The list of tickets as it is seen. Thousands may be in it: only so many are on the page, and at most once a frame.
 
-import { tell } from './news.js';
+import { $, copy, count, set } from './dom.js';
 import { readLine } from './digests.js';
+import { tell } from './news.js';
 import { onChange, tickets } from './tickets.js';
 
 const MORE = 50;
@@ -16,8 +17,6 @@ const STATES = {
   refused: ['failed', 'Failed'],
   cancelled: ['cancelled', 'Cancelled'],
 };
-
-export const $ = (selector, within = document) => within.querySelector(selector);
 
 const list = $('#list');
 const more = $('#more');
@@ -75,7 +74,7 @@ function render() {
       if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
     });
     more.hidden = wanted.length <= limit;
-    more.textContent = `Show more (${(wanted.length - shown.length).toLocaleString('en')} are not shown)`;
+    more.textContent = `Show more (${count(wanted.length - shown.length)} are not shown)`;
   }
   for (const ticket of dirty) elements.get(ticket)?.update();
   dirty.clear();
@@ -131,10 +130,7 @@ class View {
     this.showVerdict();
   }
 
-  set(selector, text) {
-    const part = this.part(selector);
-    if (part.textContent !== text) part.textContent = text;
-  }
+  set(selector, text) { set(this.part(selector), text); }
 
   value(row, text) {
     this.part(row).hidden = !text;
@@ -162,19 +158,6 @@ function verdict({ matches, expected }) {
   if (matches) return '✓ It matches the expected digest.';
   if (matches === false) return `✗ It differs from the expected digest, ${expected}.`;
   return expected ? 'It will be compared as soon as the digest is here.' : '';
-}
-
-/** The clipboard is there only on HTTPS and on this machine; elsewhere the text is selected, ready to be copied. */
-async function copy(code, button) {
-  try {
-    await navigator.clipboard.writeText(code.textContent);
-    button.textContent = 'Copied';
-  } catch {
-    getSelection().selectAllChildren(code);
-    button.textContent = document.execCommand('copy') ? 'Copied' : 'Selected';
-  }
-  tell(button.textContent);
-  setTimeout(() => { button.textContent = 'Copy'; }, 2000);
 }
 
 export function bytes(n) {

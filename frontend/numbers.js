@@ -2,8 +2,7 @@
 
 /* global uPlot */
 
-export const $ = (selector, within = document) => within.querySelector(selector);
-export const count = n => n.toLocaleString('en');
+import { $, count, set } from './dom.js';
 
 const MINUTE = 60; // Times are seconds here, as uPlot has them.
 /** The server tells so many minutes at most, those that have any. */
@@ -131,9 +130,4 @@ function showBars(rows, all) {
 function fit(list, length, template) {
   while (list.children.length > length) list.lastChild.remove();
   while (list.children.length < length) list.append(template.content.cloneNode(true));
-}
-
-/** Leaves alone what says it already: it may be selected. */
-export function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

@@ -1,8 +1,9 @@
 // The access log's page. What it shows is in its address, so that a view can be shared and comes again after a reload.
 
 import { Refusal, countRecords, pause, readRecords, untilReachable } from './api.js';
+import { $, blamed, count, set } from './dom.js';
 import { tell } from './news.js';
-import { $, count, set, showNumbers } from './numbers.js';
+import { showNumbers } from './numbers.js';
 
 const HOUR = 3_600_000; // Times are milliseconds here, as Date has them.
 const LASTS = {
@@ -133,10 +134,9 @@ async function keep(signal, seconds, step) {
 
 /** Says what was wrong, and of which field. */
 function refused({ message }) {
-  const name = message.match(/^`(\w+)`/)?.[1];
+  const { name, words } = blamed(message);
   const isFilter = FILTERS.includes(name);
-  const label = $(`label[for=${name}]`)?.textContent ?? name;
-  set($(isFilter ? '#filter-error' : '#trouble'), message.replace(/^`\w+`/, label));
+  set($(isFilter ? '#filter-error' : '#trouble'), words);
   if (isFilter) $(`#${name}`).ariaInvalid = 'true';
   else run.abort();
   render();

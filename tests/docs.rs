@@ -10,7 +10,10 @@ use crate::stack::Stack;
 on_both_stacks!(the_pages_load_with_their_assets_from_here_alone, |stack| async move {
     let records =
         ["/records.css", "/records.js", "/style.css", "/vendor/uPlot.iife.min.js", "/vendor/uPlot.min.css"];
-    for (path, assets) in [("/", &["/app.js", "/style.css"][..]), ("/records", &records)] {
+    let messages = ["/messages.css", "/messages.js", "/style.css"];
+    for (path, assets) in
+        [("/", &["/app.js", "/style.css"][..]), ("/messages", &messages), ("/records", &records)]
+    {
         let page = stack.get(path).await;
 
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{path}");

@@ -25,6 +25,7 @@ mod stand_ins;
 
 mod architecture;
 mod browser;
+mod browser_messages;
 mod browser_records;
 mod cli;
 mod crash;

@@ -1,4 +1,4 @@
-//! What is looked at in a browser: the upload page, the access log's, and Swagger UI. All of it is in the program.
+//! What is looked at in a browser: the pages for uploads, messages and the access log, and Swagger UI. All of it is in the program.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch,
@@ -12,16 +12,24 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 
 /// The pages' addresses, and the file behind each.
-pub const FILES: [(&str, &str); 15] = [
+pub const FILES: [(&str, &str); 23] = [
     ("/", "index.html"),
     ("/style.css", "style.css"),
     ("/app.js", "app.js"),
     ("/api.js", "api.js"),
     ("/digests.js", "digests.js"),
+    ("/dom.js", "dom.js"),
     ("/history.js", "history.js"),
     ("/list.js", "list.js"),
     ("/news.js", "news.js"),
+    ("/ticket.js", "ticket.js"),
     ("/tickets.js", "tickets.js"),
+    ("/messages", "messages.html"),
+    ("/messages.css", "messages.css"),
+    ("/messages.js", "messages.js"),
+    ("/sent.js", "sent.js"),
+    ("/session.js", "session.js"),
+    ("/standing.js", "standing.js"),
     ("/records", "records.html"),
     ("/records.css", "records.css"),
     ("/records.js", "records.js"),
