@@ -7,7 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 
 /// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
-const SECRETS: [&str; 6] = ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "JWT_SECRET", "FREE_URL", "PAID_URL"];
+const SECRETS: [&str; 7] =
+    ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "JWT_SECRET", "FREE_URL", "PAID_URL", "THIRD_PARTY_URL"];
 
 /// Parses the command line and the environment, or says in one line what is wrong; the program then ends with that status.
 ///
