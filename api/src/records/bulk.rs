@@ -26,9 +26,9 @@ use crate::streamed::NDJSON;
 /// Lines that are committed together, and the bytes that they were; more or less, for a chunk of the body stays whole.
 const BATCH_LINES: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
-/// How much larger the batches of a few bodies may be: the more rows a transaction has, the fewer pages each of them costs.
-/// Where there are many bodies, their batches share transactions, and memory is bounded.
-const LARGER: usize = 4;
+/// The same for a few bodies at a time: the more rows a transaction has, the fewer pages each of them costs. Where there are
+/// more bodies, their batches share transactions, and memory is bounded.
+const LARGER_BATCH_LINES: usize = 16_384;
 static LARGER_BATCHES: Semaphore = Semaphore::const_new(4);
 /// Rejected lines that are listed at most; all are counted.
 const LISTED: usize = 1000;
@@ -216,8 +216,8 @@ impl Intake {
     }
 
     fn is_full(&self) -> bool {
-        let times = if self.larger.is_some() { LARGER } else { 1 };
-        self.batch.len() >= times * BATCH_LINES || self.batch_bytes >= times * BATCH_BYTES
+        let lines = if self.larger.is_some() { LARGER_BATCH_LINES } else { BATCH_LINES };
+        self.batch.len() >= lines || self.batch_bytes >= BATCH_BYTES
     }
 
     fn take_batch(&mut self) -> Vec<LogLine> {

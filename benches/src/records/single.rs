@@ -38,11 +38,12 @@ pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
         let (mut coatcheck, mut peer) = (Server::default(), Server::default());
         for _ in 0..args.repeat {
             let service = Service::start(&bench.program, stack, &bench.servers).await?;
-            coatcheck.measure(&service.process, &service.address, args).await?;
+            let a_second = coatcheck.measure(&service.process, &service.address, args).await?;
+            eprintln!("single posts, {stack}: Coatcheck {a_second:.0} requests/s");
             drop(service);
             let other = Peer::start(bench, stack).await?;
-            peer.measure(&other.process, &other.address, args).await?;
-            eprintln!("single posts, {stack}: {coatcheck:?}, peer {peer:?}");
+            let a_second = peer.measure(&other.process, &other.address, args).await?;
+            eprintln!("single posts, {stack}: FastAPI {a_second:.0} requests/s");
         }
         for (name, server) in [("Coatcheck", &coatcheck), ("FastAPI, SQLAlchemy", &peer)] {
             let (a_second, cpu_millis) = (server.a_second.told(0), server.cpu_millis.told(3));
@@ -64,12 +65,13 @@ pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
 }
 
 impl Server {
+    /// Gives the requests a second.
     async fn measure(
         &mut self,
         process: &Process,
         address: &str,
         args: &RecordsArgs,
-    ) -> Result<(), BenchError> {
+    ) -> Result<f64, BenchError> {
         let mut rng = Rng::with_seed(1);
         let request = |_| {
             let body = serde_json::json!({ "log": lines::line(&mut rng) }).to_string();
@@ -84,9 +86,10 @@ impl Server {
         let count = post(&mut connections, &requests, args.duration()).await?;
         let (time, used) = (begun.elapsed(), process.cpu().saturating_sub(used));
 
-        self.a_second.push(per_second(count, time));
+        let a_second = per_second(count, time);
+        self.a_second.push(a_second);
         self.cpu_millis.push(used.as_secs_f64() * 1e3 / count as f64);
-        Ok(())
+        Ok(a_second)
     }
 }
 

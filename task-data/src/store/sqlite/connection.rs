@@ -46,7 +46,7 @@ impl Connections {
         // A row of the access log changes a page of an index at random. Most of these pages are kept at hand (KiB), and many
         // changes of a page are written back as one, but before the WAL is larger than `journal_size_limit` lets it stay:
         // it would be cut and grow anew each time.
-        writer.batch_execute("PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 8192;")?;
+        writer.batch_execute("PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 8192;")?;
         writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
         let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::channel();
