@@ -24,6 +24,8 @@ const DEFAULTS: [(&str, &str); 14] = [
     ("SWEEP_SECONDS", "1"),
     ("ORPHAN_SECONDS", "86400"),
     ("WORKERS", "cores"),
+    ("THIRD_PARTY_URL", "http://127.0.0.1:2199"),
+    ("RATE", "7"),
     ("LOG_FORMAT", "text"),
 ];
 
@@ -45,6 +47,9 @@ async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
         ("INLINE_BYTES", "-1"),
         ("ORPHAN_SECONDS", "5"),
         ("WORKERS", "0"),
+        ("THIRD_PARTY_URL", "ftp://127.0.0.1:2199"),
+        ("RATE", "0"),
+        ("RATE", "7.5"),
         ("MAX_UPLOAD", "abc"),
         ("MIN_FREE_DISK", "-1"),
         ("MAX_PENDING", "abc"),

@@ -160,7 +160,8 @@ beside_third_party!(rows_come_in_three_forms, [("RATE", "50")], |stack, third_pa
     assert_eq!((lines.header("content-type"), of_lines), ("application/x-ndjson", rows.clone()));
     assert!(csv.header("content-type").starts_with("text/csv"), "{}", csv.header("content-type"));
     let reply = rows[0]["reply"].to_string().replace('"', "\"\"");
-    let begin = format!("row,userId,title,body,status,reply\r\n1,1,'=cmd|' /C calc'!A0,'+1,201,\"{reply}\"\r\n");
+    let begin =
+        format!("row,userId,title,body,status,reply\r\n1,1,'=cmd|' /C calc'!A0,'+1,201,\"{reply}\"\r\n");
     assert!(csv.text().starts_with(&begin), "{}", csv.text());
     for cells in ["2,'-2,'@x,\"a \"\"b\"\", c\",201,", "3,3,'\ttab,'-1,201,"] {
         assert!(csv.text().contains(&format!("\r\n{cells}")), "{}", csv.text());
