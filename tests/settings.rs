@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::program::{Program, coatcheck, output};
 
 /// Every setting of the whole program that has a default in words or figures.
-const DEFAULTS: [(&str, &str); 19] = [
+const DEFAULTS: [(&str, &str); 21] = [
     ("LISTEN", "127.0.0.1:9000"),
     ("MAX_PENDING", "10000000"),
     ("MIN_FREE_DISK", "1GiB"),
@@ -29,6 +29,8 @@ const DEFAULTS: [(&str, &str); 19] = [
     ("REQUESTS", "100"),
     ("BLOCK_SECONDS", "60"),
     ("PATIENCE", "0"),
+    ("THIRD_PARTY_URL", "http://127.0.0.1:2199"),
+    ("RATE", "7"),
     ("LOG_FORMAT", "text"),
 ];
 
@@ -55,6 +57,9 @@ async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
         ("INLINE_BYTES", "-1"),
         ("ORPHAN_SECONDS", "5"),
         ("WORKERS", "0"),
+        ("THIRD_PARTY_URL", "ftp://127.0.0.1:2199"),
+        ("RATE", "0"),
+        ("RATE", "7.5"),
         ("MAX_UPLOAD", "abc"),
         ("MIN_FREE_DISK", "-1"),
         ("MAX_PENDING", "abc"),

@@ -72,9 +72,10 @@ impl From<Task> for TaskView {
 #[expect(dead_code, reason = "describes JSON")]
 #[serde(untagged)]
 pub enum TaskInput {
+    // Before the one that has fewer fields of the same names.
+    Table(table::Input),
     Md5(md5::Input),
     Message(message::Input),
-    Table(table::Input),
 }
 
 /// What came of it, by its kind

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures::future::join_all;
+use task_data::limits::rate::{self, Turn};
 use task_data::limits::window::{Entry, Fate, Rule, Standing};
 use task_data::limits::{Kept, Limits, redis::RedisLimits};
 use uuid::Uuid;
@@ -152,6 +153,24 @@ on_all_limits!(a_provider_is_full_after_its_requests_and_opens_after_its_block, 
     })
     .await;
     assert_eq!(fill(&*limits, rule).await.0, 3);
+});
+
+on_all_limits!(slots_are_granted_up_to_the_rate, |limits| async move {
+    let (rule, table) = (rate::Rule { rate: 2, call: Duration::ZERO }, Uuid::new_v4());
+    let [first, second, third] = [(); 3].map(|()| Uuid::new_v4());
+    let take = async |request| limits.take("third-party", rule, table, request).await.unwrap();
+    until("what may have been under way before has arrived", async || {
+        (take(first).await == Turn::Now).then_some(())
+    })
+    .await;
+
+    assert_eq!(take(second).await, Turn::Now);
+    assert!(matches!(take(third).await, Turn::Wait(_)));
+    limits.give_back("third-party", first).await.unwrap();
+    assert_eq!(take(third).await, Turn::Now);
+    limits.rest("third-party", second).await.unwrap();
+
+    until("a slot has rested", async || (take(first).await == Turn::Now).then_some(())).await;
 });
 
 #[tokio::test]

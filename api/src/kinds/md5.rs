@@ -27,6 +27,7 @@ const PATH: &str = "/api/v1/md5/";
 /// What was uploaded
 #[derive(ToSchema)]
 #[schema(as = Md5Input)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the JSON of kinds::md5::Input, which knows nothing of OpenAPI")]
 pub struct Input {
     /// The last segment of the name that was sent
