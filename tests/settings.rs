@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::program::{Program, coatcheck, output};
 
 /// Every setting of the whole program that has a default in words or figures.
-const DEFAULTS: [(&str, &str); 14] = [
+const DEFAULTS: [(&str, &str); 16] = [
     ("LISTEN", "127.0.0.1:9000"),
     ("MAX_PENDING", "10000000"),
     ("MIN_FREE_DISK", "1GiB"),
