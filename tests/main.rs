@@ -58,6 +58,7 @@ mod servers_away;
 mod sessions;
 mod settings;
 mod simulate;
+mod tables;
 mod upgrade;
 mod users;
 mod waiting;

@@ -79,10 +79,13 @@ impl Stack {
 fn line(task: &Value) -> String {
     let word = |field: &str| task[field].as_str().unwrap_or_else(|| panic!("{field} of {task}"));
     let detail = match word("status") {
-        "succeeded" if task["kind"] == "message" => task["result"]["provider"].as_str().unwrap(),
-        "succeeded" => task["result"]["md5"].as_str().unwrap(),
-        "failed" => task["error"]["code"].as_str().unwrap(),
-        _ => "-",
+        "succeeded" if task["kind"] == "message" => task["result"]["provider"].as_str().unwrap().to_owned(),
+        "succeeded" if task["kind"] == "table" => {
+            format!("rows={} failed={}", task["result"]["rows"], task["result"]["failed"])
+        }
+        "succeeded" => task["result"]["md5"].as_str().unwrap().to_owned(),
+        "failed" => task["error"]["code"].as_str().unwrap().to_owned(),
+        _ => "-".to_owned(),
     };
     format!("{} {} {} {} {detail}", word("finished"), word("id"), word("kind"), word("status"))
 }

@@ -90,11 +90,14 @@ impl Body {
     /// The response, which ends the connection if it is a refusal: what is left of the body must never be taken for
     /// another request.
     pub fn answered(self, outcome: Result<HttpResponse, Problem>) -> HttpResponse {
-        let problem = match outcome {
-            Ok(response) => return response,
-            Err(problem) => problem,
-        };
-        let mut response = problem.error_response();
+        match outcome {
+            Ok(response) => response,
+            Err(problem) => self.unwanted(problem.error_response()),
+        }
+    }
+
+    /// The response to a request whose body is read no further. It ends the connection.
+    pub fn unwanted(self, mut response: HttpResponse) -> HttpResponse {
         response.head_mut().set_connection_type(ConnectionType::Close);
         if self.is_read {
             return response;

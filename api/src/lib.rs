@@ -32,6 +32,7 @@ mod secret;
 mod server;
 mod session;
 mod settings;
+mod streamed;
 mod tasks;
 mod throttle;
 mod token;

@@ -22,6 +22,7 @@ pub const PATH: &str = "/openapi.json";
     paths(
         kinds::md5::post, kinds::md5::put, kinds::md5::get, kinds::md5::find,
         kinds::message::post, kinds::message::get, kinds::message::free,
+        kinds::table::post, kinds::table::get, kinds::table::rows::get, kinds::table::page, kinds::table::elsewhere,
         tasks::list, tasks::get, events::events, tasks::cancel,
         users::post, users::me, users::grant, users::revoke, session::post, session::delete,
         records::post, records::bulk::post, records::query::get, records::stats::get,
@@ -32,6 +33,7 @@ pub const PATH: &str = "/openapi.json";
     tags(
         (name = "md5", description = "Digests of files"),
         (name = "messages", description = "Messages to a free and a paid provider"),
+        (name = "tables", description = "Rows to a third party"),
         (name = "tasks", description = "Tasks of any kind"),
         (name = "users", description = "Who is logged in, and what he may do"),
         (name = "access log", description = "Requests that someone served, in the order in which they were reported"),

@@ -37,6 +37,9 @@ impl FromRequest for Patience {
 }
 
 impl Patience {
+    /// It is answered with what the task is now.
+    pub const NONE: Self = Self(Duration::ZERO);
+
     fn of(query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         let Query(WaitParameter { wait }) = Query::from_query(query).map_err(unreadable)?;
         let asked = match wait {

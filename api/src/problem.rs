@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use task_data::blobs::BlobError;
 use task_data::error::Refusal;
+use task_data::kinds::table::check::{CellError, Errors};
 use task_data::password::PasswordError;
 use task_data::store::StoreError;
 use tracing::{error, warn};
@@ -54,10 +55,12 @@ pub enum Code {
     UsernameTaken,
     BodyTooLarge,
     UploadTooLarge,
+    NotATable,
     UnsupportedMediaType,
     InvalidLog,
     IdempotencyMismatch,
     InvalidMessage,
+    InvalidTable,
     InvalidUser,
     TooManyRequests,
     Internal,
@@ -121,6 +124,9 @@ impl Code {
                 "unsupported-media-type",
                 "The body is not of a type that is taken here.",
             ),
+            Self::NotATable => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is no text in UTF-8, and so no CSV.")
+            }
             Self::InvalidLog => (
                 S::IM_A_TEAPOT,
                 "invalid-log",
@@ -133,6 +139,9 @@ impl Code {
             ),
             Self::InvalidMessage => {
                 (S::UNPROCESSABLE_ENTITY, "invalid-message", "This can't be sent as a message.")
+            }
+            Self::InvalidTable => {
+                (S::UNPROCESSABLE_ENTITY, "invalid-table", "The file is no table of userId,title,body.")
             }
             Self::InvalidUser => {
                 (S::UNPROCESSABLE_ENTITY, "invalid-user", "This can't be a user's name and password.")
@@ -179,10 +188,17 @@ pub struct Problem {
     allow: Option<String>,
     /// After how many seconds the same request may succeed.
     retry_after: Option<u32>,
+    /// What is wrong with a table.
+    errors: Option<Errors>,
     request_id: Option<Uuid>,
 }
 
 impl Problem {
+    /// A file that is no table, and where.
+    pub fn invalid_table(errors: Errors) -> Self {
+        Self { errors: Some(errors), ..Code::InvalidTable.into() }
+    }
+
     /// A method that the address doesn't take; `allow` names those that it does.
     pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("It takes {allow}.");
@@ -217,7 +233,7 @@ impl Problem {
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
         let retry_after = code.retry_after();
-        Self { code, detail: None, allow: None, retry_after, request_id: request::id() }
+        Self { code, detail: None, allow: None, retry_after, errors: None, request_id: request::id() }
     }
 }
 
@@ -291,7 +307,8 @@ impl ResponseError for Problem {
         if let Some(seconds) = self.retry_after {
             response.insert_header((RETRY_AFTER, seconds));
         }
-        response.json(ProblemView::new(self.code, self.detail.as_deref(), self.request_id))
+        let (detail, errors) = (self.detail.as_deref(), self.errors.as_ref());
+        response.json(ProblemView::new(self.code, detail, errors, self.request_id))
     }
 }
 
@@ -312,16 +329,56 @@ pub struct ProblemView<'a> {
     /// More on this very case
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+    /// What is wrong with a table, the first 100
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<CellErrorView>, required = false)]
+    errors: Option<&'a [CellError]>,
+    /// How many errors it has
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64, required = false)]
+    total: Option<u64>,
     /// Names the request in the server's log
     #[schema(required)]
     request_id: Option<Uuid>,
 }
 
+/// What is wrong with a cell of a table
+#[derive(ToSchema)]
+#[schema(as = CellError)]
+#[expect(dead_code, reason = "describes the JSON of a CellError, which knows nothing of OpenAPI")]
+pub struct CellErrorView {
+    /// Counted from 1, 0 is the header; empty lines don't count
+    #[schema(example = 1)]
+    row: u64,
+    /// The column's name, or its number where there is no such column
+    #[schema(value_type = ColumnView)]
+    column: ColumnView,
+    /// For people
+    #[schema(example = "it is no integer of 64 bits")]
+    reason: String,
+}
+
+/// Which cell of a row
+#[derive(ToSchema)]
+#[schema(as = Column)]
+#[serde(untagged)]
+pub enum ColumnView {
+    Name(String),
+    Number(u64),
+}
+
 impl<'a> ProblemView<'a> {
-    fn new(code: Code, detail: Option<&'a str>, request_id: Option<Uuid>) -> Self {
+    fn new(
+        code: Code,
+        detail: Option<&'a str>,
+        errors: Option<&'a Errors>,
+        request_id: Option<Uuid>,
+    ) -> Self {
         let (status, name, title) = code.parts();
         let r#type = format!("urn:coatcheck:problem:{name}");
-        Self { r#type, title, status: status.as_u16(), code, detail, request_id }
+        let total = errors.map(|errors| errors.total);
+        let errors = errors.map(|errors| errors.first.as_slice());
+        Self { r#type, title, status: status.as_u16(), code, detail, errors, total, request_id }
     }
 }
 
@@ -347,7 +404,10 @@ fn response(codes: &[Code]) -> Response {
 
 fn example(code: Code) -> Value {
     let request_id = Uuid::from_u128(0x5a1c_9d1e_6a0b_4f6e_9d3c_2b8f_1a7e_4c55);
-    json!(ProblemView::new(code, None, Some(request_id)))
+    let reason = "it is no integer of 64 bits".to_owned();
+    let errors = Errors { first: vec![CellError { row: 1, column: 0.into(), reason }], total: 1 };
+    let errors = (code == Code::InvalidTable).then_some(errors);
+    json!(ProblemView::new(code, None, errors.as_ref(), Some(request_id)))
 }
 
 /// An error with its causes, on one line.

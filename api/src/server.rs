@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::admission::Admission;
-use crate::kinds::{md5, message};
+use crate::kinds::{md5, message, table};
 use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::settings::ApiSettings;
@@ -173,6 +173,13 @@ fn routes(config: &mut ServiceConfig) {
         .service(resource("/api/v1/messages", [(M::POST, web::to(message::post))]))
         .service(resource("/api/v1/messages/{id}", [(M::GET, web::to(message::get))]))
         .service(resource("/api/v1/providers/free", [(M::GET, web::to(message::free))]))
+        .service(resource("/api/v1/tables", [(M::POST, web::to(table::post))]))
+        .service(resource("/api/v1/tables/{id}", [(M::GET, web::to(table::get))]))
+        .service(resource("/api/v1/tables/{id}/rows", [(M::GET, web::to(table::rows::get))]))
+        .service(resource(
+            "/api/v1/file",
+            [(M::GET, web::to(table::page)), (M::POST, web::to(table::elsewhere))],
+        ))
         .service(resource("/api/v1/tasks", [(M::GET, web::to(tasks::list))]))
         .service(resource(
             "/api/v1/tasks/{id}",

@@ -19,7 +19,7 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::idempotency;
-use crate::kinds::{md5, message};
+use crate::kinds::{md5, message, table};
 use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
@@ -74,6 +74,7 @@ impl From<Task> for TaskView {
 pub enum TaskInput {
     Md5(md5::Input),
     Message(message::Input),
+    Table(table::Input),
 }
 
 /// What came of it, by its kind
@@ -83,6 +84,7 @@ pub enum TaskInput {
 pub enum TaskOutput {
     Md5(md5::Output),
     Message(message::Output),
+    Table(table::Output),
 }
 
 /// Why a task ended without a result
@@ -180,17 +182,30 @@ pub fn unreadable(error: actix_web::error::QueryPayloadError) -> Problem {
 /// 404 if there is none, or it is of another kind.
 pub async fn redeem(
     api: &Api,
+    id: Id,
+    patience: Patience,
+    kind: Option<Kind>,
+) -> Result<Json<TaskView>, Problem> {
+    Ok(Json(redeemed(api, id, patience, kind).await?.into()))
+}
+
+/// As [`redeem`], before it is put as JSON.
+///
+/// # Errors
+/// As there.
+pub async fn redeemed(
+    api: &Api,
     Id(id): Id,
     Patience(patience): Patience,
     kind: Option<Kind>,
-) -> Result<Json<TaskView>, Problem> {
+) -> Result<Task, Problem> {
     let task = tokio::select! {
         task = api.life.wait(id, patience) => task,
         // Who waits is answered when the server stops, rather than kept until it is gone.
         () = api.draining() => api.life.find(id).await,
     };
     let of_kind = task?.filter(|task| kind.is_none_or(|kind| task.kind == kind));
-    Ok(Json(of_kind.ok_or(Code::TaskNotFound)?.into()))
+    Ok(of_kind.ok_or(Code::TaskNotFound)?)
 }
 
 /// The answer to what has become a task: its ticket, and where under `path` that is redeemed.

@@ -30,14 +30,16 @@ pub struct Upload<'a> {
     _admitted: Admitted<'a>,
 }
 
-/// The one part `file` of a form.
+/// The one part `file` of a form. `begin` makes what it goes to, and `look` sees what comes in before it is kept.
 ///
 /// # Errors
-/// A refusal; nothing of the upload remains then.
+/// A refusal, also one of `look`; nothing of the upload remains then.
 pub async fn from_form<'a>(
     api: &'a Api,
     request: &HttpRequest,
     body: &mut Body,
+    begin: impl Fn(Option<IdempotencyKey>) -> Intake,
+    mut look: impl FnMut(&[u8]) -> Result<(), Problem>,
 ) -> Result<Upload<'a>, Problem> {
     let boundary = part::boundary(request.headers())?;
     let mut key = idempotency::key(request.headers())?;
@@ -49,7 +51,8 @@ pub async fn from_form<'a>(
     while let Some(part) = form.part().await? {
         if part.name == b"file" {
             let admitted = admitted.take().ok_or(Code::MultipleFiles)?;
-            upload = Some(read_file(Receiver::new(api, admitted, key.take()), &mut form, part).await?);
+            let receiver = Receiver { admitted, intake: begin(key.take()) };
+            upload = Some(read_file(receiver, &mut form, part, &mut look).await?);
             continue;
         }
         let value = read_field(&mut form).await?;
@@ -75,7 +78,8 @@ pub async fn from_body<'a>(
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| filename::shown(value.as_bytes()));
     let key = idempotency::key(request.headers())?;
     let expected = expected::of_headers(request.headers())?;
-    let mut receiver = Receiver::new(api, admit(api, request, 0).await?, key);
+    let admitted = admit(api, request, 0).await?;
+    let mut receiver = Receiver { admitted, intake: api.life.take_in(key) };
     while let Some(chunk) = body.chunk().await? {
         receiver.take(chunk).await?;
     }
@@ -98,10 +102,12 @@ async fn read_file<'a>(
     mut receiver: Receiver<'a>,
     form: &mut Form<'_>,
     part: Part,
+    look: &mut impl FnMut(&[u8]) -> Result<(), Problem>,
 ) -> Result<Upload<'a>, Problem> {
     let filename = filename::kept(part.filename.as_deref().unwrap_or_default())?;
     let content_type = part.content_type.map(|sent| filename::shown(&sent));
     while let Some(chunk) = form.data().await? {
+        look(&chunk)?;
         receiver.take(chunk).await?;
     }
     // A browser sends an empty name and no bytes when no file was chosen.
@@ -130,10 +136,6 @@ struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    fn new(api: &Api, admitted: Admitted<'a>, key: Option<IdempotencyKey>) -> Self {
-        Self { admitted, intake: api.life.take_in(key) }
-    }
-
     async fn take(&mut self, chunk: Bytes) -> Result<(), Problem> {
         self.admitted.grow(chunk.len() as u64).await?;
         Ok(self.intake.write(chunk).await?)

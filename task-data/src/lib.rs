@@ -24,6 +24,7 @@ pub mod record;
 pub mod settings;
 pub mod stack;
 pub mod store;
+pub mod tables;
 pub mod task;
 pub mod text;
 pub mod user;

@@ -31,19 +31,20 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info};
 
-use self::batches::{delete_blobs, end_all, insert_all, mark_all, patiently, publish_all};
+use self::batches::{delete_blobs, end_all, insert_all, keep_all, mark_all, patiently, publish_all};
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
 use crate::error::Refusal;
 use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::intake::Intake;
 use crate::kinds::Kind;
+use crate::kinds::table::SentRow;
 use crate::metrics;
 use crate::outcome::Rows;
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
-    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, NewTask, StoreError, Ticket, Upload,
+    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, NewTask, StoreError, Ticket, UnkeptRow, Upload,
 };
 use crate::task::{Status, Task, TaskError, TaskId, WorkerId};
 use crate::user::UserId;
@@ -63,6 +64,8 @@ const LOOK_FOR: Duration = Duration::from_secs(5);
 const SWEEP_ROWS: i64 = 500;
 /// Tasks in a batch at most.
 const BATCH: usize = 256;
+/// Rows of tables in a batch at most. One may have some MiB.
+const ROWS: usize = 16;
 
 /// The protocol over one stack. Lives on the runtime that started it; its methods may be called from any.
 pub struct Life {
@@ -70,6 +73,7 @@ pub struct Life {
     settings: Settings,
     inserts: Batcher<NewTask, Result<Recorded, StoreError>>,
     publishes: Batcher<Ticket, ()>,
+    keeps: Batcher<UnkeptRow, bool>,
     ends: Batcher<End, bool>,
     waiters: Arc<Waiters>,
     log: Arc<SharedLog>,
@@ -133,6 +137,10 @@ impl Life {
             let (stack, is_away) = (stack.clone(), Arc::new(AtomicBool::new(false)));
             move |tickets| publish_all(stack.clone(), marks.clone(), is_away.clone(), tickets)
         });
+        let keeps = Batcher::start(ROWS, {
+            let stack = stack.clone();
+            move |rows| keep_all(stack.clone(), rows)
+        });
         let ends = Batcher::start(BATCH, {
             let (stack, owed, rules) = (stack.clone(), owed.clone(), settings.rules());
             move |ends| end_all(stack.clone(), owed.clone(), rules, ends)
@@ -143,6 +151,7 @@ impl Life {
             settings,
             inserts,
             publishes,
+            keeps,
             ends,
             waiters,
             log: Arc::new(log),
@@ -169,6 +178,12 @@ impl Life {
     pub fn take_in(&self, key: Option<IdempotencyKey>) -> Intake {
         let inline_bytes = usize::try_from(self.settings.inline_bytes).unwrap_or(usize::MAX);
         Intake::new(self.stack.blobs.clone(), inline_bytes, key)
+    }
+
+    /// Begins an upload as [`take_in`](Self::take_in) does, which goes to the blob store however small it is: it can be read
+    /// there as long as its task has not ended.
+    pub fn take_in_blob(&self, key: Option<IdempotencyKey>) -> Intake {
+        Intake::new(self.stack.blobs.clone(), 0, key)
     }
 
     // 2. Record. 3. Publish. 4. Answer.
@@ -371,6 +386,16 @@ impl Life {
     /// The store's: the lease then lapses by itself.
     pub async fn end_lease(&self, worker: WorkerId) -> Result<(), StoreError> {
         self.stack.store.retire(worker).await
+    }
+
+    /// Keeps what came of a row of a claimed table, so that no later attempt sends it again. `false`: the claim had been
+    /// superseded, or the row is refused, and nothing was kept. Waits for the database.
+    ///
+    /// # Cancel safety
+    /// Once sent it goes on, whether or not the caller waits.
+    pub async fn keep_row(&self, claim: &Claim, sent: SentRow) -> bool {
+        let row = UnkeptRow { task: claim.id, attempt: claim.attempt, sent };
+        self.keeps.send(row).await.unwrap_or(false)
     }
 
     // 7. Complete, or hand back.

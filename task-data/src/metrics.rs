@@ -34,6 +34,7 @@ const QUEUE_DEPTH: &str = "coatcheck_queue_messages";
 const CALLS: &str = "coatcheck_provider_calls_total";
 const CALL_SECONDS: &str = "coatcheck_provider_call_seconds";
 const AVOIDABLE: &str = "coatcheck_paid_calls_avoidable_total";
+const ROWS: &str = "coatcheck_table_rows_total";
 const RECORDS: &str = "coatcheck_records_appended_total";
 
 /// Upper bounds, in seconds, of the buckets of all that is timed.
@@ -66,6 +67,7 @@ pub(crate) fn describe() {
     describe_counter!(CALLS, "Requests sent to providers, by provider and what came of them");
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "From a request to a provider to its reply");
     describe_counter!(AVOIDABLE, "Requests to the paid provider that the free one would have taken");
+    describe_counter!(ROWS, "Rows of tables that have their answer, by what it was");
     describe_counter!(RECORDS, "Records appended to the access log");
 }
 
@@ -127,6 +129,11 @@ pub fn provider_called(provider: &'static str, outcome: &'static str, took: Dura
 /// So many requests to the paid provider could have been avoided; none, to say that there are none so far.
 pub fn paid_avoidably(count: u64) {
     counter!(AVOIDABLE).increment(count);
+}
+
+/// A row of a table has its answer: it was taken, or has failed.
+pub fn row_answered(has_failed: bool) {
+    counter!(ROWS, "outcome" => if has_failed { "failed" } else { "taken" }).increment(1);
 }
 
 pub(crate) fn records_appended(count: usize) {

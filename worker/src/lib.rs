@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::kinds::Workshop;
 use crate::kinds::message::Messages;
+use crate::kinds::table::Tables;
 use crate::lease::Lease;
 use crate::outbound::Outbound;
 pub use crate::process::{WorkerArgs, run};
@@ -61,7 +62,8 @@ pub async fn work(life: Arc<Life>, settings: WorkerSettings, stop: CancellationT
     let workshop = Arc::new(Workshop {
         md5_slots: settings.slots(),
         life: life.clone(),
-        messages: Messages::new(life.clone(), settings.providers, outbound, stop.clone()),
+        messages: Messages::new(life.clone(), settings.providers, outbound.clone(), stop.clone()),
+        tables: Tables::new(life.clone(), settings.third_party, outbound, stop.clone()),
     });
     let pool = pool::run(workshop, lease.clone(), stop.clone());
     tokio::select! {

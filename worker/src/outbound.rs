@@ -18,7 +18,8 @@ const MAX_REPLY: usize = 1 << 20;
 /// Levels of JSON in a reply at most: it is kept, and must be readable again.
 const MAX_DEPTH: usize = 100;
 
-/// Sends requests.
+/// Sends requests. A clone has the same connections.
+#[derive(Clone)]
 pub struct Outbound {
     client: Client,
 }
@@ -70,44 +71,84 @@ impl Outbound {
     /// Posts JSON; `key` tells the service when it gets the same thing again.
     pub async fn post(&self, service: &'static str, url: &Url, key: &str, body: &Value) -> Reply {
         let begun = Instant::now();
-        let request = self.client.post(url.clone()).header("Idempotency-Key", key).json(body);
-        let reply = match request.send().await {
-            Ok(response) => read(response).await,
-            Err(error) if error.is_connect() => Reply::Unsent,
-            Err(error) => Reply::Unknown(why(&error).to_owned()),
+        let reply = match self.ask(url, key, body).await {
+            Ok(answer) => answer.into(),
+            Err(NoAnswer::Unsent) => Reply::Unsent,
+            Err(NoAnswer::Broken(why)) => Reply::Unknown(why.to_owned()),
         };
         metrics::provider_called(service, reply.name(), begun.elapsed());
         reply
     }
+
+    /// Posts JSON as [`post`](Self::post) does, for the answer as it is.
+    pub async fn ask(&self, url: &Url, key: &str, body: &Value) -> Result<Answer, NoAnswer> {
+        let request = self.client.post(url.clone()).header("Idempotency-Key", key).json(body);
+        let response = request.send().await.map_err(|error| match error.is_connect() {
+            true => NoAnswer::Unsent,
+            false => NoAnswer::Broken(why(&error)),
+        })?;
+        read(response).await.map_err(|error| NoAnswer::Broken(why(&error)))
+    }
 }
 
-async fn read(mut response: Response) -> Reply {
+/// What a service has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Of HTTP.
+    pub status: StatusCode,
+    /// For how long it wants to be left alone.
+    pub retry_after: Option<Duration>,
+    /// `None` if it is larger than what is read, or that of a refusal broke off.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The request never reached the service.
+    Unsent,
+    /// It may have been done. For people, what went wrong.
+    Broken(&'static str),
+}
+
+async fn read(mut response: Response) -> reqwest::Result<Answer> {
     let status = response.status();
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => {
-            let seconds =
-                response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-            return Reply::NotNow { retry_after: seconds.map(Duration::from_secs) };
-        }
-        _ if status.is_success() => {}
-        StatusCode::REQUEST_TIMEOUT => return Reply::Unknown("it answered with 408".to_owned()),
-        _ if status.is_client_error() => return Reply::Never(status),
-        _ => return Reply::Unknown(format!("it answered with {}", status.as_u16())),
-    }
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+    let retry_after = retry_after.map(Duration::from_secs);
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > MAX_REPLY => {
-                return Reply::Unknown("its reply is too large".to_owned());
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => break,
-            Err(error) => return Reply::Unknown(why(&error).to_owned()),
+            Ok(Some(chunk)) if bytes.len() + chunk.len() <= MAX_REPLY => bytes.extend_from_slice(&chunk),
+            Ok(None) => return Ok(Answer { status, retry_after, body: Some(bytes) }),
+            // What a refusal is does not depend on its text.
+            Err(error) if status.is_success() => return Err(error),
+            Ok(Some(_)) | Err(_) => return Ok(Answer { status, retry_after, body: None }),
         }
     }
-    match serde_json::from_slice(&bytes) {
-        Ok(reply) if can_be_kept(&reply, MAX_DEPTH) => Reply::Done(reply),
-        Ok(_) | Err(_) => Reply::Unknown("its reply is no JSON that can be kept".to_owned()),
+}
+
+impl Answer {
+    /// The body, if it is JSON that can be kept.
+    pub fn json(&self) -> Option<Value> {
+        let value = serde_json::from_slice(self.body.as_deref()?).ok()?;
+        can_be_kept(&value, MAX_DEPTH).then_some(value)
+    }
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        match answer.status {
+            StatusCode::TOO_MANY_REQUESTS => Self::NotNow { retry_after: answer.retry_after },
+            status if status.is_success() => match answer.json() {
+                Some(reply) => Self::Done(reply),
+                None if answer.body.is_none() => Self::Unknown("its reply is too large".to_owned()),
+                None => Self::Unknown("its reply is no JSON that can be kept".to_owned()),
+            },
+            status if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
+                Self::Never(status)
+            }
+            status => Self::Unknown(format!("it answered with {}", status.as_u16())),
+        }
     }
 }
 

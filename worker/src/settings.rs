@@ -7,7 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use program::{duration, positive_duration};
 use reqwest::Url;
+use task_data::limits::rate;
 use task_data::limits::window::Rule;
+
+use crate::outbound::CALL;
 
 /// What only workers are told.
 #[derive(Debug, Clone, Args)]
@@ -18,6 +21,8 @@ pub struct WorkerSettings {
     pub workers: Option<u16>,
     #[command(flatten)]
     pub(crate) providers: ProviderSettings,
+    #[command(flatten)]
+    pub(crate) third_party: ThirdPartySettings,
 }
 
 impl WorkerSettings {
@@ -64,6 +69,31 @@ impl ProviderSettings {
     /// What the free provider takes.
     pub fn rule(&self) -> Rule {
         Rule { requests: self.requests, block: self.block_seconds }
+    }
+}
+
+/// Where the rows of tables are sent, and how often.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Tables")]
+pub struct ThirdPartySettings {
+    /// The third party: rows of tables are posted to `posts` under this URL
+    #[arg(
+        long,
+        env,
+        value_name = "THIRD_PARTY_URL",
+        default_value = "http://127.0.0.1:2199",
+        hide_env_values = true
+    )]
+    pub third_party_url: BaseUrl,
+    /// Requests to the third party in any sliding second, of all workers together
+    #[arg(long, env, value_name = "RATE", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rate: u32,
+}
+
+impl ThirdPartySettings {
+    /// What the third party may see.
+    pub fn rule(&self) -> rate::Rule {
+        rate::Rule { rate: self.rate, call: CALL }
     }
 }
 

@@ -99,7 +99,8 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
     let mut body = Body::new(payload.into_inner());
     let outcome = async {
         let session = MaybeSession::of(&request)?;
-        accept(&api, session, upload::from_form(&api, &request, &mut body).await?).await
+        let begin = |key| api.life.take_in(key);
+        accept(&api, session, upload::from_form(&api, &request, &mut body, begin, |_| Ok(())).await?).await
     };
     let outcome = outcome.await;
     body.answered(outcome)

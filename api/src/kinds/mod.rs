@@ -2,3 +2,4 @@
 
 pub mod md5;
 pub mod message;
+pub mod table;

@@ -17,10 +17,10 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::parse;
-use super::query::NDJSON;
 use crate::body::{Body, MAX_BYTES};
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
+use crate::streamed::NDJSON;
 
 /// Lines that are committed together, and the bytes that they were; more or less, for a chunk of the body stays whole.
 const BATCH_LINES: usize = 4096;

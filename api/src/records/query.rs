@@ -1,16 +1,9 @@
-//! Records out: a walk along the log that holds a chunk of it at a time.
-//!
-//! The next chunk is read when the client has taken the one before. A failure on the way ends the connection without the
-//! body's end, so that no one takes a part for the whole.
+//! Records out: a walk along the log, [streamed](crate::streamed).
 
 use std::collections::BTreeMap;
 
-use actix_web::http::Method;
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, VARY};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
-use futures::{Stream, stream};
 use serde::Deserialize;
 use task_data::access_log::{Reader, Selection};
 use task_data::record::{Record, RecordId, StatusCode, check_ip, check_method, check_uri};
@@ -22,11 +15,8 @@ use crate::dates::Bound;
 use crate::problem::{self, Code, Problem};
 use crate::records::{self, RecordView};
 use crate::server::Api;
+use crate::streamed::{self, JsonForm, Source};
 use crate::tasks::wrong;
-
-/// The media type of a record a line.
-pub const NDJSON: &str = "application/x-ndjson";
-const JSON: &str = "application/json";
 
 /// Which records are wanted; what is given must all hold
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -117,116 +107,17 @@ pub async fn get(
     parameters: Query<RecordParameters>,
 ) -> Result<HttpResponse, Problem> {
     let selection = parameters.into_inner().selection()?;
-    let mut reader = api.access_log.read(selection).await?.ok_or(Code::RecordNotFound)?;
-    let form = Form::wanted(request.headers());
-    let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, form.media_type())).insert_header((VARY, ACCEPT.as_str()));
-    if request.method() == Method::HEAD {
-        // Nobody would see what all the reading is for.
-        return Ok(response.streaming(stream::empty::<Result<Bytes, Problem>>()));
-    }
-    // The first chunk before the status: what fails at once is told in the usual way.
-    let first = reader.chunk().await?;
-    Ok(response.streaming(written(form, reader, first)))
+    let reader = api.access_log.read(selection).await?.ok_or(Code::RecordNotFound)?;
+    let form = JsonForm::wanted(request.headers());
+    streamed::answer(&request, form.media_type(), form, reader).await
 }
 
-/// How records are written one after another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Array,
-    Lines,
-}
+impl Source for Reader {
+    type Row = Record;
 
-impl Form {
-    /// As `Accept` asks for it; what it asks for otherwise is answered with an array.
-    fn wanted(headers: &HeaderMap) -> Self {
-        let wants_lines = |range: &str| {
-            let mut parts = range.split(';').map(str::trim);
-            let is_lines = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(NDJSON));
-            is_lines && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-        };
-        let mut values = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-        if values.any(|value| value.split(',').any(wants_lines)) { Self::Lines } else { Self::Array }
+    async fn chunk(&mut self) -> Result<Option<Vec<Record>>, Problem> {
+        Ok(Reader::chunk(self).await?)
     }
-
-    const fn media_type(self) -> &'static str {
-        match self {
-            Self::Array => JSON,
-            Self::Lines => NDJSON,
-        }
-    }
-
-    const fn begin(self) -> &'static [u8] {
-        match self {
-            Self::Array => b"[",
-            Self::Lines => b"",
-        }
-    }
-
-    /// Before a record that isn't the first, and after each.
-    const fn around(self) -> (&'static [u8], &'static [u8]) {
-        match self {
-            Self::Array => (b",\n", b""),
-            Self::Lines => (b"", b"\n"),
-        }
-    }
-
-    const fn end(self) -> &'static [u8] {
-        match self {
-            Self::Array => b"]\n",
-            Self::Lines => b"",
-        }
-    }
-
-    fn write(self, bytes: &mut Vec<u8>, records: &[Record], is_begun: bool) -> serde_json::Result<()> {
-        let (before, after) = self.around();
-        for (number, record) in records.iter().enumerate() {
-            if is_begun || number > 0 {
-                bytes.extend_from_slice(before);
-            }
-            serde_json::to_writer(&mut *bytes, record)?;
-            bytes.extend_from_slice(after);
-        }
-        Ok(())
-    }
-}
-
-/// Where a body stands.
-enum Next {
-    /// Nothing of it was given.
-    First(Option<Vec<Record>>),
-    More,
-    /// All of it was given, or it broke off.
-    Nothing,
-}
-
-fn written(
-    form: Form,
-    reader: Reader,
-    first: Option<Vec<Record>>,
-) -> impl Stream<Item = Result<Bytes, Problem>> {
-    stream::unfold((reader, Next::First(first)), move |(mut reader, next)| async move {
-        let (chunk, is_begun) = match next {
-            Next::First(first) => (Ok(first), false),
-            Next::More => (reader.chunk().await, true),
-            Next::Nothing => return None,
-        };
-        let mut bytes = if is_begun { Vec::new() } else { form.begin().to_vec() };
-        let outcome = chunk.map_err(Problem::from).and_then(|chunk| match chunk {
-            Some(records) => match form.write(&mut bytes, &records, is_begun) {
-                Ok(()) => Ok(Next::More),
-                Err(error) => Err(Problem::internal(&error)),
-            },
-            None => {
-                bytes.extend_from_slice(form.end());
-                Ok(Next::Nothing)
-            }
-        });
-        Some(match outcome {
-            Ok(next) => (Ok(Bytes::from(bytes)), (reader, next)),
-            Err(problem) => (Err(problem), (reader, Next::Nothing)),
-        })
-    })
 }
 
 struct ReadProblems;
@@ -240,8 +131,6 @@ impl IntoResponses for ReadProblems {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
 
     fn selection(query: &str) -> Result<Selection, Problem> {
@@ -293,22 +182,5 @@ mod tests {
         assert_eq!((all.filter.ip.as_deref(), all.filter.method.as_deref()), (Some("::1"), Some("get")));
         assert_eq!((all.filter.uri_prefix.as_str(), all.limit), ("/é", Some(5)));
         assert_eq!(selection("uri=").unwrap(), Selection::default());
-    }
-
-    #[test]
-    fn lines_are_for_who_asks_for_them() {
-        for (accept, form) in [
-            ("application/x-ndjson", Form::Lines),
-            ("Application/X-NDJSON; q=0.5, text/html", Form::Lines),
-            ("application/json, application/x-ndjson", Form::Lines),
-            ("application/x-ndjson;q=0", Form::Array),
-            ("application/json", Form::Array),
-            ("*/*", Form::Array),
-            ("", Form::Array),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            assert_eq!(Form::wanted(&headers), form, "{accept}");
-        }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod md5;
 pub mod message;
+pub mod table;
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,17 +20,20 @@ pub enum Kind {
     Md5,
     /// A message to a provider.
     Message,
+    /// Rows to a third party.
+    Table,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Md5, Self::Message];
+    pub const ALL: [Self; 3] = [Self::Md5, Self::Message, Self::Table];
 
     /// The word for it in the database, the API, the queues and the outcome log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
             Self::Message => "message",
+            Self::Table => "table",
         }
     }
 
@@ -38,6 +42,7 @@ impl Kind {
         match self {
             Self::Md5 => md5::outcome_detail(result),
             Self::Message => message::outcome_detail(result),
+            Self::Table => table::outcome_detail(result),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
 use crate::metrics;
 use crate::stack::Stack;
-use crate::store::{Completion, Keyed, NewTask, Rules, StoreError, Ticket};
+use crate::store::{Completion, Keyed, NewTask, Rules, StoreError, Ticket, UnkeptRow};
 use crate::task::{Status, Task, TaskId};
 
 /// Inserts a batch; if a row in it is refused, row by row, so that one bad row can't hold up its neighbours.
@@ -103,6 +103,22 @@ pub(super) async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<(
         debug!(%error, "published ids could not be marked; they will be published again");
     }
     answers
+}
+
+/// Keeps a batch of rows; if one in it is refused, one by one, so that it can't hold up its neighbours.
+pub(super) async fn keep_all(stack: Stack, rows: Vec<UnkeptRow>) -> Vec<bool> {
+    let keep = |some: &[UnkeptRow]| stack.store.keep_rows(some.to_vec());
+    let mut kept = Vec::with_capacity(rows.len());
+    match patiently("kept", || keep(&rows)).await {
+        Some(running) => kept.extend(rows.iter().map(|row| running.contains(&(row.task, row.attempt)))),
+        None if rows.len() == 1 => kept.push(false),
+        None => {
+            for one in rows.chunks(1) {
+                kept.push(patiently("kept", || keep(one)).await.is_some_and(|running| !running.is_empty()));
+            }
+        }
+    }
+    kept
 }
 
 /// Ends a batch of tasks, and follows it up.

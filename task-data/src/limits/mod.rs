@@ -1,10 +1,11 @@
 //! The port to limits that all processes share: a small state under a name, and a clock of its own.
 //!
 //! An adapter only changes a state as one step; what the states are, and what a step does, is written once: a provider's
-//! [`window`], and a [`count`] of attempts.
+//! [`window`], the [`rate`] of requests to a third party, and a [`count`] of attempts.
 
 pub mod count;
 pub mod local;
+pub mod rate;
 pub mod redis;
 pub mod window;
 
@@ -23,6 +24,10 @@ pub trait Limits: Send + Sync {
     /// # Errors
     /// If the state could not be read or may not have been kept, within 2 s.
     async fn change(&self, name: &str, change: &mut Change<'_>) -> Result<(), LimitsError>;
+
+    /// Whether processes share it. One that is shared may lose a state while those that it was about live on; in one that is
+    /// not, a state is missing only when its process, and the clock with it, has just begun.
+    fn is_shared(&self) -> bool;
 }
 
 /// A step: from the time and the state, if there is one, to the state that is kept; `None` leaves it as it is.

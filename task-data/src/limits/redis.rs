@@ -92,4 +92,7 @@ impl Limits for RedisLimits {
         }
         outcome.map_err(LimitsError)
     }
+    fn is_shared(&self) -> bool {
+        true
+    }
 }

@@ -1,5 +1,5 @@
-//! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, records of the
-//! access log, and users.
+//! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, what came of tables' rows,
+//! records of the access log, and users.
 //!
 //! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
@@ -13,6 +13,7 @@ mod records;
 mod rows;
 mod schema;
 pub mod sqlite;
+mod table_rows;
 mod tasks;
 mod types;
 mod users;
@@ -26,6 +27,7 @@ use shared_log::Head;
 
 pub use self::paid_calls::PaidCalls;
 pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
+pub use self::table_rows::{RowFilter, TableProgress, TableRows, UnkeptRow};
 pub use self::users::{NewUser, Users};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
@@ -43,8 +45,8 @@ pub struct Rules {
 }
 
 /// All of the database's subjects.
-pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records + Users {}
-impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + Users> Store for T {}
+pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users {}
+impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users> Store for T {}
 
 /// What the database could not do, by what a caller then does.
 #[derive(Debug, Clone, thiserror::Error)]

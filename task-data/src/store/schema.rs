@@ -83,6 +83,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt};
+    use crate::store::types::{JsonType, TimeType, UuidType};
+
+    table_rows (task, number) {
+        task -> UuidType,
+        number -> BigInt,
+        attempt -> BigInt,
+        at -> TimeType,
+        input -> JsonType,
+        status -> Nullable<SmallInt>,
+        reply -> JsonType,
+        failed -> Bool,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::Text;
     use crate::store::types::{TimeType, UuidType};
 

@@ -49,4 +49,5 @@ mod records;
 mod rows;
 mod samples;
 mod sqlite;
+mod table_rows;
 mod users;

@@ -1,6 +1,5 @@
 //! MD5 of an upload, on a blocking thread.
 
-use std::hash::Hasher;
 use std::io::Read;
 
 use md5::{Digest, Md5};
@@ -10,14 +9,10 @@ use task_data::kinds::md5::{Input, Md5Digest, Output as Md5Output};
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::store::Claim;
-use task_data::task::TaskError;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use twox_hash::XxHash3_64;
 
+use super::upload::{blocking, corrupt, read_through};
 use super::{Output, WorkError};
-
-const BUFFER: usize = 256 << 10;
 
 /// Hashes the upload, and notices if it is not what was taken in.
 pub async fn work(
@@ -47,47 +42,20 @@ pub async fn work(
 }
 
 fn digest_blob(
-    mut blob: Box<dyn Read + Send>,
+    blob: Box<dyn Read + Send>,
     size: u64,
     check: i64,
     stop: &CancellationToken,
 ) -> Result<Md5Digest, WorkError> {
-    let (mut md5, mut xxh3, mut read) = (Md5::new(), XxHash3_64::new(), 0_u64);
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        if stop.is_cancelled() {
-            return Err(WorkError::Stopped);
-        }
-        let length = match blob.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(BlobError::from(error).into()),
-        };
-        md5.update(&buffer[..length]);
-        xxh3.write(&buffer[..length]);
-        read += length as u64;
-    }
-    match read == size && xxh3.finish().cast_signed() == check {
-        true => Ok(Md5Digest(md5.finalize().into())),
-        false => Err(corrupt()),
-    }
-}
-
-fn corrupt() -> WorkError {
-    WorkError::Never(TaskError::new("blob-corrupt", "The upload is no longer what was taken in."))
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, WorkError> + Send + 'static,
-) -> Result<T, WorkError> {
-    // A panic ends this attempt alone.
-    let panicked = |_| Err(WorkError::Later(TaskError::new("internal", "The worker failed at the task.")));
-    spawn_blocking(work).await.unwrap_or_else(panicked)
+    let mut md5 = Md5::new();
+    read_through(blob, size, check, stop, |bytes| md5.update(bytes))?;
+    Ok(Md5Digest(md5.finalize().into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use twox_hash::XxHash3_64;
+
     use super::*;
 
     /// The test suite of RFC 1321, appendix A.5.

@@ -2,6 +2,8 @@
 
 mod md5;
 pub mod message;
+pub mod table;
+mod upload;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::message::Messages;
+use self::table::Tables;
 
 /// A kind's `Output` in JSON.
 pub type Output = Value;
@@ -53,6 +56,7 @@ pub struct Workshop {
     pub md5_slots: usize,
     pub life: Arc<Life>,
     pub messages: Messages,
+    pub tables: Arc<Tables>,
 }
 
 impl Workshop {
@@ -61,6 +65,7 @@ impl Workshop {
         match kind {
             Kind::Md5 => self.md5_slots,
             Kind::Message => message::SLOTS,
+            Kind::Table => table::SLOTS,
         }
     }
 
@@ -85,6 +90,11 @@ impl Workshop {
                     outcome
                 }
                 Kind::Message => self.messages.work(claim, slot).await,
+                Kind::Table => {
+                    let outcome = self.tables.work(claim, &stop).await;
+                    drop(slot);
+                    outcome
+                }
             }
         };
         tokio::select! {

@@ -3,6 +3,7 @@
 mod connection;
 mod paid_calls;
 mod records;
+mod table_rows;
 mod users;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use task_data::blobs::{BlobError, BlobWriter, Blobs};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
+use task_data::kinds::table::SentRow;
 use task_data::notify::Notify;
 use task_data::password::PasswordHash;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
@@ -17,8 +18,8 @@ use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
     Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewRecord, NewTask,
-    NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, Rules, Span,
-    StoreError, Tasks, Ticket, Upload, Users,
+    NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, RowFilter,
+    Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow, Upload, Users,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
@@ -250,6 +251,32 @@ impl PaidCalls for CutStore {
         free_opens_in: Option<Duration>,
     ) -> Result<bool, StoreError> {
         through!(self, record_paid_call(id, attempt, free_opens_in), changes)
+    }
+}
+
+#[async_trait]
+impl TableRows for CutStore {
+    async fn keep_rows(&self, rows: Vec<UnkeptRow>) -> Result<Vec<(TaskId, i64)>, StoreError> {
+        through!(self, keep_rows(rows), changes)
+    }
+
+    async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError> {
+        through!(self, table_progress(id), reads)
+    }
+
+    async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError> {
+        through!(self, kept_numbers(id, after, limit), reads)
+    }
+
+    async fn kept_rows(
+        &self,
+        id: TaskId,
+        after: i64,
+        until: i64,
+        filter: RowFilter,
+        limit: i64,
+    ) -> Result<Vec<SentRow>, StoreError> {
+        through!(self, kept_rows(id, after, until, filter, limit), reads)
     }
 }
 

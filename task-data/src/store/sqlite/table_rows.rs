@@ -1,0 +1,82 @@
+//! What came of the rows of tables, in SQLite.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use diesel::dsl::insert_into;
+use diesel::prelude::*;
+
+use super::super::StoreError;
+use super::super::paid_calls::runs;
+use super::super::schema::table_rows;
+use super::super::table_rows::{
+    self as queries, KeptRow, NewRow, RowFilter, TableProgress, TableRows, UnkeptRow,
+};
+use super::{SqliteStore, clock};
+use crate::kinds::table::SentRow;
+use crate::task::TaskId;
+
+#[async_trait]
+impl TableRows for SqliteStore {
+    async fn keep_rows(&self, rows: Vec<UnkeptRow>) -> Result<Vec<(TaskId, i64)>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let now = clock(connection)?;
+                let mut runs_in = BTreeMap::new();
+                for row in rows {
+                    let attempt = (row.task, row.attempt);
+                    let runs = match runs_in.get(&attempt) {
+                        Some(runs) => *runs,
+                        None => {
+                            let runs: bool = runs(row.task, row.attempt).get_result(connection)?;
+                            if runs {
+                                queries::forget_tries(row.task).execute(connection)?;
+                            }
+                            runs_in.insert(attempt, runs);
+                            runs
+                        }
+                    };
+                    if runs {
+                        insert_into(table_rows::table)
+                            .values(NewRow::new(row, now))
+                            .on_conflict_do_nothing()
+                            .execute(connection)?;
+                    }
+                }
+                Ok(runs_in.into_iter().filter(|(_, runs)| *runs).map(|(attempt, _)| attempt).collect())
+            })
+            .await
+    }
+
+    async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError> {
+        self.connections
+            .read(move |connection| {
+                // The failed ones first: a row that is kept in between is then sent, and not failed beyond what was sent.
+                let failed = queries::failed(id).get_result(connection)?;
+                Ok(TableProgress { sent: queries::sent(id).get_result(connection)?, failed })
+            })
+            .await
+    }
+
+    async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError> {
+        self.connections
+            .read(move |connection| Ok(queries::numbers(id, after, limit).load(connection)?))
+            .await
+    }
+
+    async fn kept_rows(
+        &self,
+        id: TaskId,
+        after: i64,
+        until: i64,
+        filter: RowFilter,
+        limit: i64,
+    ) -> Result<Vec<SentRow>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let rows: Vec<KeptRow> = queries::page(id, after, until, filter, limit).load(connection)?;
+                rows.into_iter().map(SentRow::try_from).collect()
+            })
+            .await
+    }
+}

@@ -1,0 +1,188 @@
+//! What came of the rows of tables: their part of the port, and its queries, written once for each database.
+//!
+//! A row is kept once and never changes again. It belongs to the task: what one attempt has kept, the next need not send.
+
+use async_trait::async_trait;
+use diesel::dsl::{AsExprOf, auto_type, count_star, update};
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use serde_json::json;
+
+use super::StoreError;
+use super::schema::{table_rows, tasks};
+use super::types::{SqlJson, SqlTime, SqlUuid};
+use crate::kinds::table::SentRow;
+use crate::task::{TaskId, Time};
+
+/// A row that has its answer, on its way to the database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnkeptRow {
+    /// The table.
+    pub task: TaskId,
+    /// The attempt that has sent it.
+    pub attempt: i64,
+    /// What came of it.
+    pub sent: SentRow,
+}
+
+/// How far a table got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableProgress {
+    /// Rows that have their answer.
+    pub sent: i64,
+    /// Those of them that the third party did not take.
+    pub failed: i64,
+}
+
+/// Which rows of a table are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RowFilter {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that were answered with that status.
+    Status(u16),
+    /// Those that the third party did not take.
+    Failed,
+}
+
+impl RowFilter {
+    fn status(self) -> Option<i16> {
+        match self {
+            Self::Status(status) => Some(status.cast_signed()),
+            Self::All | Self::Failed => None,
+        }
+    }
+}
+
+/// What came of the rows of tables.
+#[async_trait]
+pub trait TableRows: Send + Sync {
+    /// Keeps rows whose tasks run in the attempts named; one that was kept before is left as it is. A task that gets on so has
+    /// had no bad end: its tries are forgotten. Gives the tasks that run, with their attempts: of all others nothing was
+    /// kept.
+    async fn keep_rows(&self, rows: Vec<UnkeptRow>) -> Result<Vec<(TaskId, i64)>, StoreError>;
+
+    /// Counts the rows of a table that are kept.
+    async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError>;
+
+    /// The numbers of the rows that are kept from the one after `after` on, in order, at most so many.
+    async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError>;
+
+    /// Rows that are kept by filter, from the one after `after` up to `until`, in order, at most so many.
+    async fn kept_rows(
+        &self,
+        id: TaskId,
+        after: i64,
+        until: i64,
+        filter: RowFilter,
+        limit: i64,
+    ) -> Result<Vec<SentRow>, StoreError>;
+}
+
+/// A row to insert.
+#[derive(Insertable)]
+#[diesel(table_name = table_rows)]
+pub(super) struct NewRow {
+    task: SqlUuid,
+    number: i64,
+    attempt: i64,
+    at: SqlTime,
+    input: SqlJson,
+    status: Option<i16>,
+    reply: SqlJson,
+    failed: bool,
+}
+
+impl NewRow {
+    pub(super) fn new(UnkeptRow { task, attempt, sent }: UnkeptRow, now: Time) -> Self {
+        Self {
+            task: task.into(),
+            number: sent.number,
+            attempt,
+            at: SqlTime(now.0),
+            input: SqlJson(json!(sent.row)),
+            status: sent.status.map(u16::cast_signed),
+            failed: sent.has_failed(),
+            reply: SqlJson(sent.reply),
+        }
+    }
+}
+
+/// The task has had no bad end.
+#[auto_type]
+pub(super) fn forget_tries(id: TaskId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::tries.ne(0_i32)).set(tasks::tries.eq(0_i32))
+}
+
+/// How many rows are kept.
+#[auto_type]
+pub(super) fn sent(id: TaskId) -> _ {
+    let rows: of = of(id);
+    rows.select(count_star())
+}
+
+/// How many of those have failed.
+#[auto_type]
+pub(super) fn failed(id: TaskId) -> _ {
+    let rows: of = of(id);
+    rows.filter(table_rows::failed).select(count_star())
+}
+
+#[auto_type]
+pub(super) fn numbers(id: TaskId, after: i64, limit: i64) -> _ {
+    let rows: of = of(id);
+    rows.filter(table_rows::number.gt(after))
+        .order(table_rows::number.asc())
+        .limit(limit)
+        .select(table_rows::number)
+}
+
+type KeptColumns = (table_rows::number, table_rows::input, table_rows::status, table_rows::reply);
+
+const KEPT_COLUMNS: KeptColumns =
+    (table_rows::number, table_rows::input, table_rows::status, table_rows::reply);
+
+/// A filter that lets everything through is in the statement all the same, which walks along the key in any case.
+#[auto_type]
+pub(super) fn page(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
+    let columns: KeptColumns = KEPT_COLUMNS;
+    let any_status: AsExprOf<bool, Bool> = filter.status().is_none().into_sql::<Bool>();
+    let any_fate: AsExprOf<bool, Bool> = (filter != RowFilter::Failed).into_sql::<Bool>();
+    let status: i16 = filter.status().unwrap_or_default();
+    let rows: of = of(id);
+    rows.filter(table_rows::number.gt(after))
+        .filter(table_rows::number.le(until))
+        .filter(any_status.or(table_rows::status.eq(status)))
+        .filter(any_fate.or(table_rows::failed))
+        .order(table_rows::number.asc())
+        .limit(limit)
+        .select(columns)
+}
+
+#[auto_type]
+fn of(id: TaskId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    table_rows::table.filter(table_rows::task.eq(id))
+}
+
+/// A row that is kept.
+#[derive(Queryable)]
+pub(super) struct KeptRow {
+    number: i64,
+    input: SqlJson,
+    status: Option<i16>,
+    reply: SqlJson,
+}
+
+impl TryFrom<KeptRow> for SentRow {
+    type Error = StoreError;
+
+    fn try_from(row: KeptRow) -> Result<Self, StoreError> {
+        let KeptRow { number, input, status, reply } = row;
+        let row = serde_json::from_value(input.0)
+            .map_err(|error| StoreError::Internal(std::sync::Arc::new(error)))?;
+        Ok(Self { number, row, status: status.map(i16::cast_unsigned), reply: reply.0 })
+    }
+}

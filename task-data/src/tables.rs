@@ -1,0 +1,141 @@
+//! A table as it stands: each row in the order of the file, sent or not, a chunk at a time.
+//!
+//! What has its answer comes from the database, with what was sent; what has none yet, from the file, as long as that is there.
+
+mod file;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+pub use self::file::{RowFile, RowFileError};
+use crate::blobs::Blobs;
+use crate::kinds::table::{Row, SentRow};
+use crate::stack::Stack;
+use crate::store::{RowFilter, Store, StoreError};
+use crate::task::TaskId;
+
+/// Rows of a chunk at most. One may have some MiB.
+const CHUNK: i64 = 64;
+/// Rows that are looked at in one statement. A filter may let none of them through, and the statement is to end soon.
+const LOOKED_AT: i64 = 50_000;
+
+/// A row as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TableRow {
+    /// Its number, counted from 1.
+    pub row: i64,
+    /// What is in it; `None` if it was never sent, and the file is gone.
+    pub input: Option<Row>,
+    /// The HTTP status of its answer, if it has one.
+    pub status: Option<u16>,
+    /// Its answer, or what was met instead of one; `None` before.
+    pub reply: Option<Value>,
+}
+
+impl From<SentRow> for TableRow {
+    fn from(sent: SentRow) -> Self {
+        let SentRow { number, row, status, reply } = sent;
+        Self { row: number, input: Some(row), status, reply: Some(reply) }
+    }
+}
+
+/// A walk along a table. Between two chunks it holds nothing of the database.
+pub struct TableReader {
+    store: Arc<dyn Store>,
+    blobs: Arc<dyn Blobs>,
+    id: TaskId,
+    /// How many rows there are.
+    rows: i64,
+    /// The row that was given last.
+    after: i64,
+    filter: RowFilter,
+    file: File,
+}
+
+/// Where rows come from that were not sent yet.
+enum File {
+    NotOpened,
+    /// With its next row.
+    Open(RowFile, (i64, Row)),
+    Gone,
+}
+
+impl TableReader {
+    /// From the first row on.
+    pub fn new(stack: &Stack, id: TaskId, rows: i64, filter: RowFilter) -> Self {
+        let (store, blobs) = (stack.store.clone(), stack.blobs.clone());
+        Self { store, blobs, id, rows, after: 0, filter, file: File::NotOpened }
+    }
+
+    /// The next rows, never an empty chunk; `None` at the end.
+    ///
+    /// # Errors
+    /// The store's; the same chunk may be asked for again.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<TableRow>>, StoreError> {
+        while self.after < self.rows {
+            let until = match self.filter {
+                RowFilter::All => self.after + CHUNK,
+                RowFilter::Status(_) | RowFilter::Failed => self.after + LOOKED_AT,
+            };
+            let until = until.min(self.rows);
+            let sent = self.store.kept_rows(self.id, self.after, until, self.filter, CHUNK).await?;
+            let chunk = match self.filter {
+                RowFilter::All => self.with_unsent(until, sent).await,
+                RowFilter::Status(_) | RowFilter::Failed => sent.into_iter().map(TableRow::from).collect(),
+            };
+            self.after = match chunk.last() {
+                Some(last) if chunk.len() as i64 == CHUNK => last.row,
+                _ => until,
+            };
+            if !chunk.is_empty() {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn with_unsent(&mut self, until: i64, sent: Vec<SentRow>) -> Vec<TableRow> {
+        let mut sent = sent.into_iter().peekable();
+        let mut rows = Vec::new();
+        for number in self.after + 1..=until {
+            rows.push(match sent.next_if(|sent| sent.number == number) {
+                Some(sent) => sent.into(),
+                None => TableRow { row: number, input: self.unsent(number).await, status: None, reply: None },
+            });
+        }
+        rows
+    }
+
+    /// A row of the file. They are asked for in their order.
+    async fn unsent(&mut self, wanted: i64) -> Option<Row> {
+        if matches!(self.file, File::NotOpened) {
+            self.file = match self.blobs.open(self.id).await {
+                Ok(blob) => following(RowFile::new(blob)).await,
+                Err(_) => File::Gone,
+            };
+        }
+        loop {
+            match std::mem::replace(&mut self.file, File::Gone) {
+                File::Open(file, (number, row)) if number == wanted => {
+                    self.file = following(file).await;
+                    return Some(row);
+                }
+                File::Open(file, (number, _)) if number < wanted => self.file = following(file).await,
+                other => {
+                    self.file = other;
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// What can't be read is as good as gone: nobody gets a row of it that isn't one.
+async fn following(mut file: RowFile) -> File {
+    match file.next().await {
+        Ok(Some(next)) => File::Open(file, next),
+        Ok(None) | Err(_) => File::Gone,
+    }
+}

@@ -1,0 +1,103 @@
+//! The rows of a table's file, read as they are asked for.
+
+use std::io::{self, Read};
+use std::vec;
+
+use tokio::task::spawn_blocking;
+
+use crate::blobs::BlobError;
+use crate::kinds::table::{Damaged, Row, Rows};
+
+/// Bytes that are read at a time.
+const BUFFER: usize = 64 << 10;
+
+/// A table's file on its way from the blob store. Between two calls nothing runs.
+pub struct RowFile {
+    reader: Reader,
+    ready: vec::IntoIter<Row>,
+    number: i64,
+}
+
+enum Reader {
+    Open(Box<Open>),
+    /// On a blocking thread; if it is not back at the next call, that call was given up.
+    Away,
+    Ended,
+}
+
+struct Open {
+    blob: Box<dyn Read + Send>,
+    rows: Rows,
+    buffer: Vec<u8>,
+}
+
+/// Why there is no next row.
+#[derive(Debug, thiserror::Error)]
+pub enum RowFileError {
+    /// It could not be read.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// It has something else in it by now.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+impl RowFile {
+    /// From the beginning of the file.
+    pub fn new(blob: Box<dyn Read + Send>) -> Self {
+        let open = Open { blob, rows: Rows::default(), buffer: vec![0; BUFFER] };
+        Self { reader: Reader::Open(Box::new(open)), ready: Vec::new().into_iter(), number: 0 }
+    }
+
+    /// The next row with its number, which is counted from 1; `None` after the last one.
+    ///
+    /// # Errors
+    /// If it can't be read. It can't be read any further then.
+    ///
+    /// # Cancel safety
+    /// None: a call that was given up makes the next one fail.
+    pub async fn next(&mut self) -> Result<Option<(i64, Row)>, RowFileError> {
+        loop {
+            if let Some(row) = self.ready.next() {
+                self.number += 1;
+                return Ok(Some((self.number, row)));
+            }
+            let open = match std::mem::replace(&mut self.reader, Reader::Away) {
+                Reader::Open(open) => open,
+                Reader::Away => return Err(lost("a call before was given up").into()),
+                Reader::Ended => {
+                    self.reader = Reader::Ended;
+                    return Ok(None);
+                }
+            };
+            let reading = spawn_blocking(move || open.read());
+            let (rows, reader) = reading.await.map_err(|_| lost("its thread has ended"))??;
+            (self.ready, self.reader) = (rows.into_iter(), reader);
+        }
+    }
+}
+
+impl Open {
+    /// The rows that end in the next bytes.
+    fn read(mut self: Box<Self>) -> Result<(Vec<Row>, Reader), RowFileError> {
+        let mut rows = Vec::new();
+        loop {
+            match self.blob.read(&mut self.buffer) {
+                Ok(0) => {
+                    self.rows.finish(&mut rows)?;
+                    return Ok((rows, Reader::Ended));
+                }
+                Ok(length) => {
+                    self.rows.feed(&self.buffer[..length], &mut rows)?;
+                    return Ok((rows, Reader::Open(self)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(BlobError::from(error).into()),
+            }
+        }
+    }
+}
+
+fn lost(why: &'static str) -> BlobError {
+    BlobError::Io(io::Error::other(why))
+}
