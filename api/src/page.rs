@@ -12,7 +12,7 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 
 /// The pages' addresses, and the file behind each.
-pub const FILES: [(&str, &str); 23] = [
+pub const FILES: [(&str, &str); 24] = [
     ("/", "index.html"),
     ("/style.css", "style.css"),
     ("/app.js", "app.js"),
@@ -24,6 +24,7 @@ pub const FILES: [(&str, &str); 23] = [
     ("/news.js", "news.js"),
     ("/ticket.js", "ticket.js"),
     ("/tickets.js", "tickets.js"),
+    ("/upload.js", "upload.js"),
     ("/messages", "messages.html"),
     ("/messages.css", "messages.css"),
     ("/messages.js", "messages.js"),
