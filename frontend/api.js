@@ -9,6 +9,9 @@ export class Refusal extends Error {
     super(problem?.detail || problem?.title || `The server answered ${status}, without a reason.`);
     this.status = status;
     this.code = problem?.code;
+    /** What is wrong with a table, the first of them, and how many there are. */
+    this.errors = problem?.errors ?? [];
+    this.total = problem?.total ?? 0;
     this.seconds = Number(retryAfter) || null;
   }
 
@@ -48,6 +51,34 @@ export const find = (id, wait = 0) => ask(`${API}/tasks/${id}?wait=${wait}`);
 /** The task, if it is a file's. */
 export const findFile = id => ask(`${API}/md5/${id}`);
 
+/** The task, if it is a table's, and its progress. */
+export const findTable = id => ask(`${API}/tables/${id}`);
+
+/** Where the rows of a table are, with what came of them; `query` is an object of the API's parameters. */
+export const rowsOf = (id, query) => `${API}/tables/${id}/rows?${new URLSearchParams(query)}`;
+
+/** So many rows of a table after the first so many: the API gives them all, but nobody has to read on. */
+export async function readRows(id, query, { after, count }, signal) {
+  const response = await fetch(rowsOf(id, { ...query, format: 'ndjson' }), { cache: 'no-store', signal });
+  if (!response.ok) throw new Refusal(response.status, await response.text(), response.headers.get('Retry-After'));
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const rows = [];
+  let rest = '';
+  for (let number = 0; ;) {
+    const { value, done } = await reader.read();
+    if (done) return rows;
+    const lines = (rest + value).split('\n');
+    rest = lines.pop();
+    for (const line of lines) {
+      number += 1;
+      if (number > after) rows.push(JSON.parse(line));
+      if (rows.length < count) continue;
+      await reader.cancel();
+      return rows;
+    }
+  }
+}
+
 /** `{tasks, next}`: the tasks with that digest, newest first; `next` if there are more. */
 export const findByDigest = digest => ask(`${API}/md5?digest=${digest}`);
 
@@ -76,15 +107,15 @@ export const readRecords = (query, signal) => ask(`/api/data?${new URLSearchPara
 export const countRecords = (query, signal) => ask(`/api/data/stats?${new URLSearchParams(query)}`, { signal });
 
 /**
- * Hands a file in. XMLHttpRequest, because fetch tells no progress.
+ * Hands a file in, where its `kind` is taken. XMLHttpRequest, because fetch tells no progress.
  * @returns what was begun: a `task` to come, and `abort` to stop it.
  */
-export function send(file, key, onProgress) {
+export function send(kind, file, key, onProgress) {
   const request = new XMLHttpRequest();
   const task = new Promise((resolve, reject) => {
     const form = new FormData();
     form.append('file', file, file.name);
-    request.open('POST', `${API}/md5`);
+    request.open('POST', `${API}/${kind}`);
     request.setRequestHeader('Idempotency-Key', key);
     request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
     request.upload.onload = () => onProgress(1);

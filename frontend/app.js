@@ -3,9 +3,9 @@
 
 import { Refusal, findByDigest, findFile } from './api.js';
 import { List, readLine, writeList } from './digests.js';
-import { $, count } from './dom.js';
+import { $, bytes, count } from './dom.js';
 import { History } from './history.js';
-import { bytes, hasFailed, showTickets } from './list.js';
+import { hasFailed, showTickets } from './list.js';
 import { report, tell } from './news.js';
 import { batch, clear, onChange, restore, show, take, tickets } from './tickets.js';
 

@@ -29,3 +29,37 @@ export async function copy(code, button) {
   tell(button.textContent);
   setTimeout(() => { button.textContent = 'Copy'; }, 2000);
 }
+
+export function bytes(n) {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  for (; n >= 999.5 && units.length > 1; n /= 1000) units.shift();
+  return `${n.toLocaleString('en', { maximumFractionDigits: n < 99.5 ? 1 : 0 })} ${n === 1 && units.length === 5 ? 'byte' : units[0]}`;
+}
+
+/** A ticket as it is seen: an element made of a template. */
+export class View {
+  constructor(ticket, template) {
+    this.ticket = ticket;
+    this.element = $(template).content.firstElementChild.cloneNode(true);
+    for (const button of this.element.querySelectorAll('.copy')) {
+      button.onclick = () => copy($('code', button.parentElement), button);
+    }
+    this.part('.cancel').onclick = () => ticket.cancel();
+  }
+
+  part(selector) { return $(selector, this.element); }
+
+  set(selector, text) { set(this.part(selector), text); }
+
+  /** Names buttons for those who hear one without its ticket: `{selector: what it does}`. */
+  name(buttons, name) {
+    for (const [selector, words] of Object.entries(buttons)) this.part(selector).ariaLabel = `${words} ${name}`;
+  }
+
+  /** Shows parts while they have a use: `{selector: whether}`. Who stood on one that goes stands on the heading then. */
+  show(parts) {
+    const focused = document.activeElement;
+    for (const [selector, isShown] of Object.entries(parts)) this.part(selector).hidden = !isShown;
+    if (focused?.hidden && this.element.contains(focused)) this.part('h3').focus();
+  }
+}

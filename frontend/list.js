@@ -1,6 +1,6 @@
 // The list of tickets as it is seen. Thousands may be in it: only so many are on the page, and at most once a frame.
 
-import { $, copy, count, set } from './dom.js';
+import { $, View, bytes, count } from './dom.js';
 import { readLine } from './digests.js';
 import { tell } from './news.js';
 import { onChange, tickets } from './tickets.js';
@@ -68,7 +68,7 @@ function render() {
       elements.delete(ticket);
     }
     shown.forEach((ticket, at) => {
-      if (!elements.has(ticket)) elements.set(ticket, new View(ticket));
+      if (!elements.has(ticket)) elements.set(ticket, new FileView(ticket));
       const { element } = elements.get(ticket);
       // Those that stand right already are left alone: moved, they would lose the focus.
       if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
@@ -80,31 +80,21 @@ function render() {
   dirty.clear();
 }
 
-class View {
+class FileView extends View {
   constructor(ticket) {
-    this.ticket = ticket;
-    this.element = $('#ticket').content.firstElementChild.cloneNode(true);
+    super(ticket, '#ticket');
     const { name } = ticket;
     this.part('bdi').textContent = name;
     this.part('.size').textContent = ticket.size === undefined ? '' : bytes(ticket.size);
     this.part('progress').ariaLabel = `Progress of ${name}`;
-    this.part('.id .copy').ariaLabel = `Copy the id of ${name}`;
-    this.part('.digest .copy').ariaLabel = `Copy the digest of ${name}`;
-    this.part('.cancel').ariaLabel = `Cancel: ${name}`;
-    this.part('.retry').ariaLabel = `Try again: ${name}`;
+    this.name({ '.id .copy': 'Copy the id of', '.digest .copy': 'Copy the digest of', '.cancel': 'Cancel:', '.retry': 'Try again:' }, name);
     this.part('summary .unseen').textContent = ` of ${name}`;
     this.part('.expected').ariaLabel = `Expected digest of ${name}`;
-    for (const row of ['.id', '.digest']) {
-      this.part(`${row} .copy`).onclick = ({ target }) => copy(this.part(`${row} code`), target);
-    }
-    this.part('.cancel').onclick = () => ticket.cancel();
     this.part('.retry').onclick = () => ticket.retry();
     this.part('.expected').oninput = ({ target }) => this.compare(target);
     this.part('.expected').value = ticket.expected;
     this.update();
   }
-
-  part(selector) { return $(selector, this.element); }
 
   /** The kind of state (waiting, active, done, failed, cancelled) gives the colour, words the meaning. */
   update() {
@@ -122,15 +112,9 @@ class View {
     if (id) bar.removeAttribute('value');
     else bar.value = sent;
 
-    const focused = document.activeElement;
-    this.part('.cancel').hidden = ticket.hasEnded;
-    this.part('.retry').hidden = !ticket.canRetry;
-    this.part('.compare').hidden = !id || (ticket.hasEnded && !md5);
-    if (focused?.hidden && this.element.contains(focused)) this.part('h3').focus();
+    this.show({ '.cancel': !ticket.hasEnded, '.retry': ticket.canRetry, '.compare': id && (md5 || !ticket.hasEnded) });
     this.showVerdict();
   }
-
-  set(selector, text) { set(this.part(selector), text); }
 
   value(row, text) {
     this.part(row).hidden = !text;
@@ -158,10 +142,4 @@ function verdict({ matches, expected }) {
   if (matches) return '✓ It matches the expected digest.';
   if (matches === false) return `✗ It differs from the expected digest, ${expected}.`;
   return expected ? 'It will be compared as soon as the digest is here.' : '';
-}
-
-export function bytes(n) {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
-  for (; n >= 999.5 && units.length > 1; n /= 1000) units.shift();
-  return `${n.toLocaleString('en', { maximumFractionDigits: n < 99.5 ? 1 : 0 })} ${n === 1 && units.length === 5 ? 'byte' : units[0]}`;
 }

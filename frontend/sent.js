@@ -1,6 +1,6 @@
 // The messages that were sent from this page: what is known of each, and how it is seen.
 
-import { $, copy, set } from './dom.js';
+import { $, View } from './dom.js';
 import { History } from './history.js';
 import { report } from './news.js';
 import { expire } from './session.js';
@@ -30,7 +30,7 @@ class Message extends Ticket {
   constructor(fields) {
     super();
     Object.assign(this, fields);
-    this.view = new View(this);
+    this.view = new MessageView(this);
   }
 
   /** What is dropped is nobody's concern any more, as if it had ended. */
@@ -68,40 +68,27 @@ class Message extends Ticket {
   }
 }
 
-class View {
+class MessageView extends View {
   constructor(message) {
-    this.message = message;
-    this.element = $('#message').content.firstElementChild.cloneNode(true);
-    this.part('.id .copy').onclick = ({ target }) => copy(this.part('.id code'), target);
-    this.part('.cancel').onclick = () => message.cancel();
+    super(message, '#message');
   }
 
-  part(selector) { return $(selector, this.element); }
-
-  set(selector, text) { set(this.part(selector), text); }
-
   update() {
-    const { id, text, status, provider, reply, error, note, hasEnded, waits } = this.message;
+    const { id, text, status, provider, reply, error, note, hasEnded, waits } = this.ticket;
     const short = heading(text);
     const [kind, words] = STATES[waits ? 'pending' : status];
     this.element.dataset.state = kind;
     this.set('.state', words);
     this.set('.name bdi', short);
-    this.part('.whole').hidden = short === text;
     this.set('.whole bdi', text);
     this.set('.whole .unseen', ` of ${short}`);
     this.set('.id code', id);
-    this.part('.id .copy').ariaLabel = `Copy the ticket of ${short}`;
-    this.part('.cancel').ariaLabel = `Cancel: ${short}`;
-    this.part('.provider').hidden = this.part('.reply').hidden = !provider;
     this.set('.provider span', `The ${provider} provider`);
     this.set('.reply bdi', reply);
     this.set('.note', note || (waits ? 'It waits until the free provider opens.' : ''));
     this.set('.error', error);
-
-    const hadFocus = document.activeElement === this.part('.cancel');
-    this.part('.cancel').hidden = hasEnded;
-    if (hadFocus && hasEnded) this.part('h3').focus();
+    this.name({ '.copy': 'Copy the ticket of', '.cancel': 'Cancel:' }, short);
+    this.show({ '.whole': short !== text, '.provider': provider, '.reply': provider, '.cancel': !hasEnded });
   }
 }
 

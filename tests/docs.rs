@@ -11,9 +11,13 @@ on_both_stacks!(the_pages_load_with_their_assets_from_here_alone, |stack| async 
     let records =
         ["/records.css", "/records.js", "/style.css", "/vendor/uPlot.iife.min.js", "/vendor/uPlot.min.css"];
     let messages = ["/messages.css", "/messages.js", "/style.css"];
-    for (path, assets) in
-        [("/", &["/app.js", "/style.css"][..]), ("/messages", &messages), ("/records", &records)]
-    {
+    let tables = ["/style.css", "/tables.css", "/tables.js"];
+    for (path, assets) in [
+        ("/", &["/app.js", "/style.css"][..]),
+        ("/messages", &messages),
+        ("/tables", &tables),
+        ("/records", &records),
+    ] {
         let page = stack.get(path).await;
 
         assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{path}");

@@ -27,6 +27,7 @@ mod architecture;
 mod browser;
 mod browser_messages;
 mod browser_records;
+mod browser_tables;
 mod cli;
 mod crash;
 mod crowd;

@@ -46,12 +46,12 @@ macro_rules! beside_third_party {
 }
 
 /// What a stack is told that is to send to this third party.
-fn settings<'a>(third_party: &'a StandIns, settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub fn settings<'a>(third_party: &'a StandIns, settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&third_party.urls()[..], &[("LEASE_SECONDS", "2")], settings].concat()
 }
 
 /// A table of so many rows.
-fn table(rows: usize) -> String {
+pub fn table(rows: usize) -> String {
     let rows = (1..=rows).map(|row| format!("{row},title {row},\"body, {row}\"\n"));
     format!("{HEADER}{}", rows.collect::<String>())
 }
@@ -62,7 +62,7 @@ impl Stack {
         self.request(Method::POST, "/api/v1/tables").multipart(Form::new().part("file", file))
     }
 
-    async fn hand_in(&self, file: impl Into<reqwest::Body>) -> Answer {
+    pub async fn hand_in(&self, file: impl Into<reqwest::Body>) -> Answer {
         ask(self.table_request(file)).await.unwrap()
     }
 

@@ -1,4 +1,4 @@
-//! What is looked at in a browser: the pages for uploads, messages and the access log, and Swagger UI. All of it is in the program.
+//! What is looked at in a browser: the pages for files, messages, tables and the access log, and Swagger UI. All of it is in the program.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch,
@@ -12,7 +12,7 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 
 /// The pages' addresses, and the file behind each.
-pub const FILES: [(&str, &str); 23] = [
+pub const FILES: [(&str, &str); 29] = [
     ("/", "index.html"),
     ("/style.css", "style.css"),
     ("/app.js", "app.js"),
@@ -24,12 +24,18 @@ pub const FILES: [(&str, &str); 23] = [
     ("/news.js", "news.js"),
     ("/ticket.js", "ticket.js"),
     ("/tickets.js", "tickets.js"),
+    ("/upload.js", "upload.js"),
     ("/messages", "messages.html"),
     ("/messages.css", "messages.css"),
     ("/messages.js", "messages.js"),
     ("/sent.js", "sent.js"),
     ("/session.js", "session.js"),
     ("/standing.js", "standing.js"),
+    ("/tables", "tables.html"),
+    ("/tables.css", "tables.css"),
+    ("/tables.js", "tables.js"),
+    ("/table.js", "table.js"),
+    ("/rows.js", "rows.js"),
     ("/records", "records.html"),
     ("/records.css", "records.css"),
     ("/records.js", "records.js"),

@@ -1,0 +1,150 @@
+// A table: what the page knows of one that was handed in, and how it is seen.
+
+import { Refusal, findTable, pause, untilReachable } from './api.js';
+import { $, View, bytes, count } from './dom.js';
+import { Upload } from './upload.js';
+
+const STATES = {
+  waiting: ['waiting', 'Waiting to be handed in'],
+  sending: ['active', 'Being handed in'],
+  sent: ['active', 'Being checked'],
+  pending: ['waiting', 'In the queue'],
+  running: ['active', 'Its rows are being sent'],
+  succeeded: ['done', 'Done'],
+  failed: ['failed', 'Failed'],
+  refused: ['failed', 'Not taken'],
+  cancelled: ['cancelled', 'Cancelled'],
+};
+
+/** Seconds between two looks at the progress, which no event tells. */
+const PERIOD = 1;
+/** The rate is that of so many seconds. */
+const SPAN = 30;
+
+export class Table extends Upload {
+  kind = 'tables';
+  failure = 'The table failed. Hand it in again.';
+  rows = null;
+  done = 0;
+  failedRows = 0;
+  /** What is wrong with it, the first of them, and how many there are. */
+  errors = [];
+  total = 0;
+  /** How far it was when: `{at, done}`, in seconds. */
+  seen = [];
+
+  /** `onChange(table)` is called after each change, `onOpen(table)` when its rows are asked for. */
+  constructor(fields, { onChange, onOpen }) {
+    super();
+    Object.assign(this, fields);
+    this.onChange = onChange;
+    this.view = new TableView(this, onOpen);
+  }
+
+  changed() {
+    this.view.update();
+    this.onChange(this);
+  }
+
+  refuse(error, canRetry) {
+    Object.assign(this, { errors: error.errors ?? [], total: error.total ?? 0 });
+    super.refuse(error, canRetry);
+  }
+
+  read({ input, progress, result }) {
+    const done = progress?.sent ?? result?.rows ?? this.done;
+    if (done !== this.done || !this.seen.length) this.look(done);
+    return {
+      name: input.filename || 'A table without a name',
+      size: input.size,
+      rows: input.rows,
+      done,
+      failedRows: progress?.failed ?? result?.failed ?? this.failedRows,
+    };
+  }
+
+  look(done) {
+    const at = performance.now() / 1000;
+    this.seen = [...this.seen.filter(one => at - one.at < SPAN), { at, done }];
+  }
+
+  /** Seconds until all rows are sent, at the rate of late; null where that can't be told. */
+  get secondsLeft() {
+    const [first, last] = [this.seen[0], this.seen.at(-1)];
+    if (this.status !== 'running' || !first || last.done <= first.done) return null;
+    return (this.rows - this.done) * (last.at - first.at) / (last.done - first.done);
+  }
+
+  async follow() {
+    while (!this.hasEnded) {
+      try {
+        this.update(await findTable(this.id));
+      } catch (error) {
+        if (!(error instanceof Refusal)) await untilReachable();
+        else if (!error.mayPass) return this.giveUp(error);
+        else this.set({ note: `${error.message} Trying again …` });
+      }
+      if (!this.hasEnded) await pause(PERIOD);
+    }
+  }
+}
+
+class TableView extends View {
+  constructor(table, onOpen) {
+    super(table, '#table');
+    this.part('.open').onclick = () => onOpen(table);
+    this.part('.retry').onclick = () => table.retry();
+  }
+
+  update() {
+    const { ticket } = this;
+    const { id, name, size, status, sent, rows, done, error, errors, note } = ticket;
+    const [kind, words] = STATES[status];
+    this.element.dataset.state = kind;
+    this.set('.state', status === 'sending' ? `${words}, ${Math.floor(100 * sent)} %` : words);
+    this.set('.name bdi', name);
+    this.set('.size', bytes(size));
+    this.set('.id code', id ?? '');
+    this.set('.count span', rows === null ? '' : progress(ticket));
+    this.set('.note', note);
+    this.set('p.error', error);
+    this.part('progress').ariaLabel = `Progress of ${name}`;
+    this.part('progress').value = id ? done / (rows || 1) : sent;
+    this.name({ '.copy': 'Copy the id of', '.open': 'Show rows of', '.cancel': 'Cancel:', '.retry': 'Try again:' }, name);
+    if (this.shown !== errors) this.showErrors(ticket);
+    this.show({
+      '.id': id,
+      '.count': rows !== null,
+      '.errors': errors.length,
+      '.open': id,
+      '.cancel': !ticket.hasEnded,
+      '.retry': ticket.canRetry,
+    });
+  }
+
+  showErrors({ errors, total }) {
+    this.shown = errors;
+    const rest = total > errors.length ? `, of which these are the first ${count(errors.length)}` : '';
+    this.set('.errors caption', `${count(total)} ${total === 1 ? 'error' : 'errors'}${rest}`);
+    this.part('.errors tbody').replaceChildren(...errors.map(({ row, column, reason }) => {
+      const line = $('#error').content.firstElementChild.cloneNode(true);
+      const texts = [row === 0 ? 'Header' : count(row), column, reason];
+      texts.forEach((text, at) => { line.cells[at].textContent = text; });
+      return line;
+    }));
+  }
+}
+
+/** How far a table is, in words. */
+export function progress({ rows, done, failedRows, secondsLeft }) {
+  return [
+    `${done === rows ? count(rows) : `${count(done)} of ${count(rows)}`} sent`,
+    failedRows && `${count(failedRows)} failed`,
+    secondsLeft !== null && `about ${duration(secondsLeft)} left`,
+  ].filter(Boolean).join(' · ');
+}
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${count(Math.round(seconds / 360) / 10)} h`;
+}

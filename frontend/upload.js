@@ -1,0 +1,78 @@
+// A file on its way: a ticket from before there is a task. What breaks off is tried again under the same key.
+
+import { Refusal, newKey, pause, send, untilReachable } from './api.js';
+import { Ticket, lanes } from './ticket.js';
+
+/** A browser opens six connections to a host, for all its tabs. Two uploads and three that follow leave one. */
+const uploads = lanes(2);
+
+const TRIES = 5;
+
+/**
+ * One `file`. `status` may also be `waiting`, `sending`, `sent`, `refused`: before there is a task. A class of a `kind` says
+ * how its task is followed (`follow`).
+ */
+export class Upload extends Ticket {
+  key = newKey();
+  status = 'waiting';
+  /** Which part of it has arrived: 0 to 1. */
+  sent = 0;
+
+  get hasEnded() { return super.hasEnded || this.status === 'refused'; }
+
+  /** Sends it, and follows the task. */
+  async begin() {
+    this.set({ status: 'waiting', error: '', note: '', sent: 0, canRetry: false });
+    await uploads(async () => {
+      for (let tries = 1; this.status === 'waiting'; tries += 1) await this.attempt(tries);
+    });
+    if (this.isUnwanted) await this.cancel();
+    if (this.id) await this.follow();
+  }
+
+  async attempt(tries) {
+    try {
+      const onProgress = sent => this.set({ sent, status: sent < 1 ? 'sending' : 'sent', note: '' });
+      const { task, abort } = send(this.kind, this.file, this.key, onProgress);
+      this.set({ status: 'sending', abort });
+      this.update(await task);
+      this.set({ file: null, abort: null, sent: 1 });
+    } catch (error) {
+      if (this.hasEnded) return;
+      if (!(await isReadable(this.file))) return this.refuse(new Error('The file can’t be read any more. Choose it again.'), false);
+      const isRefused = error instanceof Refusal;
+      if (tries === TRIES || (isRefused && !error.mayPass)) return this.refuse(error, !isRefused || error.mayPass);
+      this.set({ status: 'waiting', sent: 0, note: isRefused ? `${error.message} Trying again …` : '' });
+      // In its lane: those behind it would meet the same.
+      if (isRefused) await pause(error.seconds ?? 2 ** tries / 2);
+      else await untilReachable();
+    }
+  }
+
+  refuse({ message }, canRetry) {
+    this.set({ status: 'refused', error: message, note: '', canRetry });
+  }
+
+  async cancel() {
+    if (this.hasEnded || this.id) return super.cancel();
+    // Once all is sent there may be a task already: only its ticket tells which.
+    if (this.status === 'sent') return this.set({ isUnwanted: true, note: 'To be cancelled' });
+    this.set({ status: 'cancelled', error: 'It was not sent.', note: '', canRetry: true });
+    this.abort?.();
+  }
+
+  /** With the same key: had the first try arrived after all, this gives its ticket. */
+  retry() {
+    if (this.canRetry) this.begin();
+  }
+}
+
+/** A file that was moved, changed or is a folder looks like a broken connection. */
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
