@@ -97,6 +97,10 @@ for (const name of ['away', 'back']) addEventListener(name, () => { $('#away').h
 addEventListener('beforeunload', event => {
   if (tables.some(({ id, hasEnded }) => !id && !hasEnded)) event.preventDefault(); // Their files would not be sent.
 });
+for (const name of ['dragover', 'drop']) {
+  // What misses the field would be opened by the browser, in place of the page.
+  addEventListener(name, event => { if (event.target.id !== 'files') event.preventDefault(); });
+}
 
 $('#origin').textContent = location.origin;
 $('#files').addEventListener('change', choose);
