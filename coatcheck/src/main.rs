@@ -43,7 +43,8 @@ enum Command {
     User(cmd::user::UserArgs),
     Migrate(cmd::migrate::MigrateArgs),
     Api(api::ApiArgs),
-    Worker(worker::WorkerArgs),
+    // It has the most settings.
+    Worker(Box<worker::WorkerArgs>),
     Providers(providers::ProvidersArgs),
     Healthcheck(cmd::healthcheck::HealthcheckArgs),
 }
@@ -65,7 +66,7 @@ async fn run(cli: Cli) -> ExitCode {
         Some(Command::User(args)) => cmd::user::run(args).await,
         Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
         Some(Command::Api(args)) => api::run(args).await,
-        Some(Command::Worker(args)) => worker::run(args).await,
+        Some(Command::Worker(args)) => worker::run(*args).await,
         Some(Command::Providers(args)) => providers::run(args).await,
         Some(Command::Healthcheck(args)) => cmd::healthcheck::run(args).await,
     }
