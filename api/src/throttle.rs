@@ -92,7 +92,10 @@ impl Throttle {
         Ok(())
     }
 
+    /// Asks both counts, so that this process's own knows what came before when the shared one does not answer; the shared one
+    /// is believed.
     async fn ask<T>(&self, ask: impl AsyncFn(&dyn Limits) -> Result<T, LimitsError>) -> Result<T, Problem> {
+        let own = ask(&*self.own).await.map_err(|error| Problem::internal(&error))?;
         let is_away = self.away_until().is_some_and(|until| Instant::now() < until);
         if !is_away {
             match ask(&*self.shared).await {
@@ -103,7 +106,7 @@ impl Throttle {
                 }
             }
         }
-        ask(&*self.own).await.map_err(|error| Problem::internal(&error))
+        Ok(own)
     }
 
     fn away_until(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
