@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, ask};
 use crate::people::as_bearer;
-use crate::program::eventually;
+use crate::program::{eventually, output};
 use crate::proxy::Proxy;
 use crate::servers::servers;
 use crate::stack::{Stack, on};
@@ -53,10 +53,15 @@ impl Stack {
     pub async fn sender(&self, username: &str, may_pay: bool) -> String {
         self.register(username).await;
         if may_pay {
-            let granted = crate::program::output(self.user_command(&["grant", username, "paid"])).await;
-            assert!(granted.status.success(), "{}", String::from_utf8_lossy(&granted.stderr));
+            self.let_pay(username).await;
         }
         self.log_in(username).await
+    }
+
+    /// Lets a user use the paid provider, from his next log-in on.
+    async fn let_pay(&self, username: &str) {
+        let granted = output(self.user_command(&["grant", username, "paid"])).await;
+        assert!(granted.status.success(), "{}", String::from_utf8_lossy(&granted.stderr));
     }
 
     pub async fn send(&self, token: &str, message: &Value) -> Answer {
@@ -436,8 +441,7 @@ beside_providers!(
     [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")],
     |stack, providers| async move {
         let before = stack.sender("ada", false).await;
-        let granted = crate::program::output(stack.user_command(&["grant", "ada", "paid"])).await;
-        assert!(granted.status.success());
+        stack.let_pay("ada").await;
         let after = stack.log_in("ada").await;
         stack.until(&stack.message(&before, "first").await, "succeeded").await;
 

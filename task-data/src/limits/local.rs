@@ -44,6 +44,7 @@ impl Limits for LocalLimits {
         }
         Ok(())
     }
+
     fn is_shared(&self) -> bool {
         false
     }

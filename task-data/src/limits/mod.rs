@@ -15,6 +15,10 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Leave to send a request that was not used by then must be given back, and the request not be sent: the process had been stopped,
+/// and others may go by what has changed since.
+pub const USE_WITHIN: Duration = Duration::from_secs(1);
+
 /// Keeps states that processes share.
 #[async_trait]
 pub trait Limits: Send + Sync {

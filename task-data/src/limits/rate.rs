@@ -22,12 +22,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Limits, LimitsError, Moment, State};
+use super::{Limits, LimitsError, Moment, State, USE_WITHIN};
 
 /// How long a slot rests after a reply: a second, and a little for clocks that don't go alike.
 pub const REST: Duration = Duration::from_millis(1005);
-/// A grant that was not used by then must be [given back](Limits::give_back), and its request not be sent.
-pub const USE_WITHIN: Duration = Duration::from_secs(1);
 /// Who waits asks again within this at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Who has not asked for so long does not wait any more.

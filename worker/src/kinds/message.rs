@@ -11,6 +11,7 @@ use serde_json::json;
 use task_data::backoff::Backoff;
 use task_data::kinds::message::{Choice, Input, Output as MessageOutput, Provider};
 use task_data::life::Life;
+use task_data::limits::USE_WITHIN;
 use task_data::limits::window::{Entry, Fate, Standing};
 use task_data::metrics;
 use task_data::store::Claim;
@@ -29,8 +30,6 @@ use crate::settings::ProviderSettings;
 pub const SLOTS: usize = 64;
 /// Messages in a process that wait for the free provider in memory at most; they are there the moment it opens.
 const MOST_SEATS: u32 = 1024;
-/// A place that was not used by then is given back: the process had been stopped, and the provider may have moved on.
-const USE_WITHIN: Duration = Duration::from_secs(1);
 /// When a request counts as answered whose process is not heard of: a little more than its own bound.
 const LAPSES: Duration = CALL.saturating_add(Duration::from_secs(2));
 /// For how long it is believed that the free provider is blocked before it is asked again. It may open sooner than was

@@ -14,6 +14,7 @@ use task_data::life::Life;
 use task_data::store::Claim;
 use task_data::task::TaskError;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinError;
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,13 @@ pub enum WorkError {
     NotYet(Duration),
     /// The worker was told to stop; it says nothing of the task.
     Stopped,
+}
+
+impl From<JoinError> for WorkError {
+    /// A panic ends this attempt alone.
+    fn from(_: JoinError) -> Self {
+        Self::Later(TaskError::new("internal", "The worker failed at the task."))
+    }
 }
 
 impl From<BlobError> for WorkError {

@@ -16,12 +16,13 @@ use task_data::backoff::Backoff;
 use task_data::blobs::BlobError;
 use task_data::kinds::table::{Input, Output as TableOutput, Row, SentRow};
 use task_data::life::Life;
-use task_data::limits::rate::{Rule, Turn, USE_WITHIN};
+use task_data::limits::USE_WITHIN;
+use task_data::limits::rate::{Rule, Turn};
 use task_data::metrics;
 use task_data::store::{Claim, StoreError};
 use task_data::task::TaskError;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -288,10 +289,8 @@ fn kept(answer: &Answer) -> Value {
 }
 
 /// What became of a row that was under way.
-fn settled(row: Option<Result<Result<(), WorkError>, tokio::task::JoinError>>) -> Result<(), WorkError> {
-    // A panic ends this attempt alone.
-    let panicked = |_| Err(WorkError::Later(TaskError::new("internal", "The worker failed at the task.")));
-    row.map_or(Ok(()), |row| row.unwrap_or_else(panicked))
+fn settled(row: Option<Result<Result<(), WorkError>, JoinError>>) -> Result<(), WorkError> {
+    row.map_or(Ok(()), |row| row.unwrap_or_else(|panicked| Err(panicked.into())))
 }
 
 /// The database is to blame, and not the task.

@@ -49,7 +49,5 @@ pub fn corrupt() -> WorkError {
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, WorkError> + Send + 'static,
 ) -> Result<T, WorkError> {
-    // A panic ends this attempt alone.
-    let panicked = |_| Err(WorkError::Later(TaskError::new("internal", "The worker failed at the task.")));
-    spawn_blocking(work).await.unwrap_or_else(panicked)
+    spawn_blocking(work).await.unwrap_or_else(|panicked| Err(panicked.into()))
 }
