@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::batch::Batcher;
 use crate::metrics;
+use crate::reach::Reach;
 use crate::record::{LogLine, Record, RecordId};
 use crate::stack::Stack;
 use crate::store::{NewRecord, RecordCounts, RecordFilter, Span, Store, StoreError};
@@ -18,8 +19,6 @@ const BATCH: usize = 256;
 const ROWS: usize = 16_384;
 /// Records that are read at a time.
 const CHUNK: i64 = 1000;
-/// Places that are looked at in one statement. A filter may let none of them through, and the statement is to end soon.
-const LOOKED_AT: i64 = 50_000;
 
 /// The log over one stack. Lives on the runtime that started it; its methods may be called from any.
 pub struct AccessLog {
@@ -103,7 +102,13 @@ impl AccessLog {
         };
         let mut span = self.store.record_span(from, to).await?;
         span.after = span.after.max(after);
-        Ok(Some(Reader { store: self.store.clone(), span, filter, left: limit.unwrap_or(i64::MAX) }))
+        Ok(Some(Reader {
+            store: self.store.clone(),
+            span,
+            filter,
+            left: limit.unwrap_or(i64::MAX),
+            reach: Reach::new(CHUNK),
+        }))
     }
 
     /// Counts what was created in these bounds: the last so many minutes that have any, the most frequent URIs and
@@ -137,6 +142,7 @@ pub struct Reader {
     span: Span,
     filter: RecordFilter,
     left: i64,
+    reach: Reach,
 }
 
 impl Reader {
@@ -147,10 +153,11 @@ impl Reader {
     pub async fn chunk(&mut self) -> Result<Option<Vec<Record>>, StoreError> {
         while self.left > 0 && !self.span.is_empty() {
             let limit = self.left.min(CHUNK);
-            let until = self.span.until.min(self.span.after.saturating_add(LOOKED_AT));
+            let until = self.span.until.min(self.span.after.saturating_add(self.reach.rows()));
             let span = Span { until, ..self.span };
             let placed = self.store.records(span, self.filter.clone(), limit).await?;
             let count = placed.len() as i64;
+            self.reach.found(count);
             // Fewer than wanted: up to there no more are to be had.
             self.span.after = placed.last().filter(|_| count == limit).map_or(until, |last| last.place);
             self.left -= count;

@@ -20,6 +20,7 @@ pub mod notify;
 pub mod outcome;
 pub mod password;
 pub mod queue;
+mod reach;
 pub mod record;
 pub mod settings;
 pub mod stack;

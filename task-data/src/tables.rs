@@ -12,14 +12,13 @@ use serde_json::Value;
 pub use self::file::{RowFile, RowFileError};
 use crate::blobs::Blobs;
 use crate::kinds::table::{Row, SentRow};
+use crate::reach::Reach;
 use crate::stack::Stack;
 use crate::store::{RowFilter, Store, StoreError};
 use crate::task::TaskId;
 
 /// Rows of a chunk at most. One may have some MiB.
 const CHUNK: i64 = 64;
-/// Rows that are looked at in one statement. A filter may let none of them through, and the statement is to end soon.
-const LOOKED_AT: i64 = 50_000;
 
 /// A row as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,6 +50,7 @@ pub struct TableReader {
     /// The row that was given last.
     after: i64,
     filter: RowFilter,
+    reach: Reach,
     file: File,
 }
 
@@ -66,7 +66,7 @@ impl TableReader {
     /// From the first row on.
     pub fn new(stack: &Stack, id: TaskId, rows: i64, filter: RowFilter) -> Self {
         let (store, blobs) = (stack.store.clone(), stack.blobs.clone());
-        Self { store, blobs, id, rows, after: 0, filter, file: File::NotOpened }
+        Self { store, blobs, id, rows, after: 0, filter, reach: Reach::new(CHUNK), file: File::NotOpened }
     }
 
     /// The next rows, never an empty chunk; `None` at the end.
@@ -77,10 +77,11 @@ impl TableReader {
         while self.after < self.rows {
             let until = match self.filter {
                 RowFilter::All => self.after + CHUNK,
-                RowFilter::Status(_) | RowFilter::Failed => self.after + LOOKED_AT,
+                RowFilter::Status(_) | RowFilter::Failed => self.after + self.reach.rows(),
             };
             let until = until.min(self.rows);
             let sent = self.store.kept_rows(self.id, self.after, until, self.filter, CHUNK).await?;
+            self.reach.found(sent.len() as i64);
             let chunk = match self.filter {
                 RowFilter::All => self.with_unsent(until, sent).await,
                 RowFilter::Status(_) | RowFilter::Failed => sent.into_iter().map(TableRow::from).collect(),
