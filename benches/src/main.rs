@@ -3,6 +3,7 @@
 mod connection;
 mod error;
 mod figures;
+mod fleet;
 mod lines;
 mod messages;
 mod process;
@@ -10,6 +11,7 @@ mod records;
 mod report;
 mod servers;
 mod service;
+mod tables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ use messages::MessagesArgs;
 use records::RecordsArgs;
 use report::Report;
 use servers::Servers;
+use tables::TablesArgs;
 
 /// Measure the program that stands beside this one
 ///
@@ -43,6 +46,7 @@ enum What {
     All,
     Records(RecordsArgs),
     Messages(MessagesArgs),
+    Tables(TablesArgs),
 }
 
 /// What every part needs.
@@ -86,10 +90,12 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
     match what {
         What::All => {
             records::run(&bench, RecordsArgs::default()).await?;
-            messages::run(&bench, MessagesArgs::default()).await
+            messages::run(&bench, MessagesArgs::default()).await?;
+            tables::run(&bench, TablesArgs::default()).await
         }
         What::Records(args) => records::run(&bench, args).await,
         What::Messages(args) => messages::run(&bench, args).await,
+        What::Tables(args) => tables::run(&bench, args).await,
     }
 }
 

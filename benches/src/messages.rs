@@ -1,22 +1,17 @@
 //! Messages: what six workers pay for, beside the least that anyone could have paid who knew every arrival beforehand.
 
-use std::fs;
-use std::net::TcpListener;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::time::sleep_until;
 
 use crate::Bench;
-use crate::error::{BenchError, io};
+use crate::error::BenchError;
 use crate::figures::Figures;
-use crate::process::Process;
-use crate::service::temporary_folder;
+use crate::fleet::Fleet;
 
 const WORKERS: usize = 6;
 const REQUESTS: usize = 50;
@@ -60,7 +55,7 @@ pub async fn run(bench: &Bench, args: MessagesArgs) -> Result<(), BenchError> {
         let least = least_paid(&tasks)?;
         let ratio = paid as f64 / least as f64;
         let refused = service.refused_by_free().await?;
-        let avoidable = service.avoidable().await?;
+        let avoidable = service.fleet.counted("coatcheck_paid_calls_avoidable_total ").await?;
         ratios.push(ratio);
         let free = tasks.len() - paid;
         table += &format!(
@@ -100,64 +95,22 @@ fn least_paid(tasks: &[Value]) -> Result<usize, BenchError> {
     Ok(arrivals.len() - free)
 }
 
-/// An API, workers and providers. Gone, with their data, when this is.
-struct Service {
-    // First: they are ended before their folders go.
-    _processes: Vec<Process>,
-    _folders: Vec<TempDir>,
-    /// `http://HOST:PORT` of the API, and of the free provider.
-    api: String,
-    free: String,
-    /// Where each worker tells its metrics.
-    metrics: Vec<String>,
-    http: reqwest::Client,
+/// A fleet, and a user who may use the paid provider.
+struct Service<'a> {
+    fleet: Fleet<'a>,
     token: String,
 }
 
-impl Service {
-    /// Starts all of them, and logs a user in who may use the paid provider.
-    async fn start(bench: &Bench) -> Result<Self, BenchError> {
-        let (mut processes, mut folders) = (Vec::new(), Vec::new());
-        let mut begin = |arguments: &[&str], settings: &[(&'static str, String)]| {
-            let folder = temporary_folder()?;
-            let mut command = Command::new(&bench.program);
-            command.args(arguments).current_dir(folder.path()).env_clear().envs(settings.iter().cloned());
-            let process = Process::start(command, folder.path())?;
-            folders.push(folder);
-            Ok::<_, BenchError>(process)
-        };
-        let any = || "127.0.0.1:0".to_owned();
+impl<'a> Service<'a> {
+    async fn start(bench: &'a Bench) -> Result<Self, BenchError> {
         let rule = [("REQUESTS", REQUESTS.to_string()), ("BLOCK_SECONDS", BLOCK.as_secs().to_string())];
-        let listen = ["FREE_LISTEN", "PAID_LISTEN", "THIRD_PARTY_LISTEN"].map(|name| (name, any()));
-        let mut providers = begin(&["providers"], &[&listen[..], &rule].concat())?;
-        let free = told(&mut providers, "coatcheck: free provider ").await?;
-        let paid = told(&mut providers, "coatcheck: paid provider ").await?;
-        let servers = bench.servers.settings()?;
-        let mut server = begin(&["api"], &[&servers[..], &[("LISTEN", any())]].concat())?;
-        let api = told(&mut server, "coatcheck: page ").await?;
-        processes.extend([providers, server]);
-
-        let urls = [("FREE_URL", free.clone()), ("PAID_URL", paid)];
-        let mut metrics = Vec::new();
-        for _ in 0..WORKERS {
-            let address = free_address()?;
-            let metrics_listen = [("METRICS_LISTEN", address.clone())];
-            metrics.push(format!("http://{address}/metrics"));
-            processes.push(begin(&["worker"], &[&servers[..], &rule, &urls, &metrics_listen].concat())?);
-        }
-
-        let http = reqwest::Client::builder().no_proxy().build()?;
-        let post = |path: &str| http.post(format!("{api}{path}")).body(CREDENTIALS).send();
+        let fleet = Fleet::start(bench, WORKERS, &rule).await?;
+        let post = |path: &str| fleet.http.post(format!("{}{path}", fleet.api)).body(CREDENTIALS).send();
         post("/api/v1/users").await?.error_for_status()?;
-        let mut grant = Command::new(&bench.program);
-        grant.args(["user", "grant", "bench", "paid"]).env_clear().envs(servers.iter().cloned());
-        let granted = grant.output().map_err(io("coatcheck user"))?;
-        if !granted.status.success() {
-            return Err(BenchError::Unexpected(String::from_utf8_lossy(&granted.stderr).into_owned()));
-        }
+        fleet.run(&["user", "grant", "bench", "paid"])?;
         let session: Value = post("/api/v1/session").await?.error_for_status()?.json().await?;
         let token = session["token"].as_str().unwrap_or_default().to_owned();
-        Ok(Self { _processes: processes, _folders: folders, api, free, metrics, http, token })
+        Ok(Self { fleet, token })
     }
 
     /// Sends messages at times that are the same for the same seed; the tasks, all answered.
@@ -172,8 +125,8 @@ impl Service {
         let clients = times[..messages].iter().map(async |at| {
             sleep_until((begun + *at).into()).await;
             let message = json!({"text": "How far is the moon?"}).to_string();
-            let url = format!("{}/api/v1/messages", self.api);
-            let sent = self.http.post(url).bearer_auth(&self.token).body(message).send().await?;
+            let url = format!("{}/api/v1/messages", self.fleet.api);
+            let sent = self.fleet.http.post(url).bearer_auth(&self.token).body(message).send().await?;
             let task: Value = sent.error_for_status()?.json().await?;
             self.answered(task["id"].as_str().unwrap_or_default()).await
         });
@@ -182,9 +135,9 @@ impl Service {
 
     async fn answered(&self, id: &str) -> Result<Value, BenchError> {
         let deadline = Instant::now() + DEADLINE;
-        let url = format!("{}/api/v1/messages/{id}?wait=30", self.api);
+        let url = format!("{}/api/v1/messages/{id}?wait=30", self.fleet.api);
         loop {
-            let task = self.found(&url).await?;
+            let task = self.fleet.found(&url).await?;
             if task["status"] == "succeeded" {
                 return Ok(task);
             }
@@ -195,42 +148,7 @@ impl Service {
     }
 
     async fn refused_by_free(&self) -> Result<u64, BenchError> {
-        let stats = self.found(&format!("{}/stats", self.free)).await?;
+        let stats = self.fleet.found(&format!("{}/stats", self.fleet.free)).await?;
         stats["refused"].as_u64().ok_or_else(|| BenchError::Unexpected("no such count".to_owned()))
     }
-
-    /// Paid calls that the workers say were avoidable.
-    async fn avoidable(&self) -> Result<f64, BenchError> {
-        let mut sum = 0.0;
-        for url in &self.metrics {
-            let text = self.http.get(url).send().await?.error_for_status()?.text().await?;
-            let line =
-                text.lines().find_map(|line| line.strip_prefix("coatcheck_paid_calls_avoidable_total "));
-            let none = || BenchError::Unexpected("a worker does not count what is avoidable".to_owned());
-            sum += line.and_then(|count| count.parse::<f64>().ok()).ok_or_else(none)?;
-        }
-        Ok(sum)
-    }
-
-    async fn found(&self, url: &str) -> Result<Value, BenchError> {
-        Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
-    }
-}
-
-/// The URL in a line that a program prints, after those words.
-async fn told(process: &mut Process, words: &str) -> Result<String, BenchError> {
-    let stdout = process.stdout().to_owned();
-    process
-        .until_it_serves(async || {
-            let printed = fs::read_to_string(&stdout).ok()?;
-            let line = printed.split_inclusive('\n').find_map(|line| line.strip_prefix(words))?;
-            Some(line.split_once("/ · ")?.0.to_owned())
-        })
-        .await
-}
-
-/// An address that nobody listens at now.
-fn free_address() -> Result<String, BenchError> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    Ok(listener.map_err(io("a free port"))?.to_string())
 }

@@ -38,7 +38,7 @@ pub struct Service {
     pub process: Process,
     /// `HOST:PORT`
     pub address: String,
-    http: reqwest::Client,
+    pub http: reqwest::Client,
     _folder: TempDir,
 }
 
@@ -99,7 +99,7 @@ impl Service {
         is_whole.then_some(bytes).ok_or_else(cut)
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }

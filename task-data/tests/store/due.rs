@@ -102,6 +102,21 @@ on_each_store!(marks_of_several_attempts_go_together, |store| async move {
     assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 2);
 });
 
+on_each_store!(a_mark_never_waits_for_a_claim_that_waits_for_it, |store| async move {
+    let worker = worker(&*store).await;
+    for _ in 0..20 {
+        let ids = join_all((0..50).map(|_| pending(&*store))).await;
+        let tickets = ids.iter().rev().map(|id| ticket(*id, 0)).collect();
+        let by_one = ids.chunks(7).map(|ids| store.claim(ids.to_vec(), worker));
+
+        let (marked, claimed) = tokio::join!(store.mark_published(tickets, LATER), join_all(by_one));
+
+        marked.unwrap();
+        let claimed = claimed.into_iter().map(|claims| claims.unwrap().claimed.len());
+        assert_eq!(claimed.sum::<usize>(), ids.len());
+    }
+});
+
 on_each_store!(what_is_pending_is_counted, |store| async move {
     assert_eq!(store.pending().await.unwrap(), 0);
     one_of_each(&*store).await;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use diesel::dsl::{count_star, insert_into};
+use diesel::dsl::{count_star, insert_into, sql};
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
@@ -27,7 +27,7 @@ use super::rows::{
 };
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
-use super::types::{JsonType, SqlJson, SqlStatus, SqlTime, SqlUuid, TimeType, UuidType};
+use super::types::{JsonType, SqlJson, SqlStatus, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases,
     NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
@@ -155,7 +155,12 @@ impl Tasks for PostgresStore {
         }
         let mut connection = self.connections.get().await?;
         for (attempt, ids) in by_attempt {
-            let mark = queries::mark_published(&ids, attempt, repeat.as_secs_f64());
+            // Rows that someone holds are passed by: they are being claimed. To wait for them, while others wait for those that
+            // are marked already, may be a deadlock, which the database ends only after a second.
+            let are_free = sql::<Bool>("id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY(")
+                .bind::<Array<UuidType>, _>(sql_ids(&ids))
+                .sql(") AND status = 'pending' FOR UPDATE SKIP LOCKED))");
+            let mark = queries::mark_published(&ids, attempt, repeat.as_secs_f64()).filter(are_free);
             answer(mark.execute(&mut connection)).await?;
         }
         Ok(())

@@ -1,0 +1,159 @@
+//! An API, workers and providers' stand-ins, each a process of its own, over the private servers.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::Bench;
+use crate::error::{BenchError, io};
+use crate::process::Process;
+use crate::service::temporary_folder;
+
+/// Processes that work together. Gone, with their data, when this is.
+pub struct Fleet<'a> {
+    bench: &'a Bench,
+    // Only kept.
+    _api: Member,
+    _providers: Member,
+    workers: Vec<Worker>,
+    worker_settings: Vec<(&'static str, String)>,
+    /// `http://HOST:PORT` of the API, and of the stand-ins.
+    pub api: String,
+    pub free: String,
+    pub third_party: String,
+    pub http: reqwest::Client,
+}
+
+/// A process in a folder of its own.
+struct Member {
+    // First: it is ended before its folder goes.
+    process: Process,
+    _folder: TempDir,
+}
+
+struct Worker {
+    _member: Member,
+    /// Where it tells its metrics.
+    metrics: String,
+}
+
+impl<'a> Fleet<'a> {
+    /// Starts them with so many workers; the settings are the workers' and the providers'.
+    ///
+    /// # Errors
+    /// When one of them does not come up.
+    pub async fn start(
+        bench: &'a Bench,
+        workers: usize,
+        settings: &[(&'static str, String)],
+    ) -> Result<Self, BenchError> {
+        let any = || "127.0.0.1:0".to_owned();
+        let listen = ["FREE_LISTEN", "PAID_LISTEN", "THIRD_PARTY_LISTEN"].map(|name| (name, any()));
+        let mut providers = Member::start(bench, "providers", &[&listen[..], settings].concat())?;
+        let free = providers.told("coatcheck: free provider ").await?;
+        let paid = providers.told("coatcheck: paid provider ").await?;
+        let third_party = providers.told("coatcheck: third-party provider ").await?;
+        let servers = bench.servers.settings()?;
+        let mut server = Member::start(bench, "api", &[&servers[..], &[("LISTEN", any())]].concat())?;
+        let api = server.told("coatcheck: page ").await?;
+
+        let urls = [("FREE_URL", free.clone()), ("PAID_URL", paid), ("THIRD_PARTY_URL", third_party.clone())];
+        let mut fleet = Self {
+            bench,
+            _api: server,
+            _providers: providers,
+            workers: Vec::new(),
+            worker_settings: [&servers[..], &urls, settings].concat(),
+            api,
+            free,
+            third_party,
+            http: reqwest::Client::builder().no_proxy().build()?,
+        };
+        for _ in 0..workers {
+            fleet.workers.push(fleet.worker()?);
+        }
+        Ok(fleet)
+    }
+
+    fn worker(&self) -> Result<Worker, BenchError> {
+        let address = free_address()?;
+        let metrics = format!("http://{address}/metrics");
+        let settings = [&self.worker_settings[..], &[("METRICS_LISTEN", address)]].concat();
+        Ok(Worker { _member: Member::start(self.bench, "worker", &settings)?, metrics })
+    }
+
+    /// Kills the worker that has lived longest; another takes its place.
+    ///
+    /// # Errors
+    /// When that can't be started.
+    pub fn kill_a_worker(&mut self) -> Result<(), BenchError> {
+        drop(self.workers.remove(0));
+        self.workers.push(self.worker()?);
+        Ok(())
+    }
+
+    /// Runs another command of the program over the same servers.
+    ///
+    /// # Errors
+    /// When it fails, in its own words.
+    pub fn run(&self, arguments: &[&str]) -> Result<(), BenchError> {
+        let mut command = Command::new(&self.bench.program);
+        command.args(arguments).env_clear().envs(self.worker_settings.iter().cloned());
+        let done = command.output().map_err(io("coatcheck"))?;
+        let told = || BenchError::Unexpected(String::from_utf8_lossy(&done.stderr).into_owned());
+        done.status.success().then_some(()).ok_or_else(told)
+    }
+
+    /// The sum of a counter over all workers.
+    ///
+    /// # Errors
+    /// When one of them does not tell it.
+    pub async fn counted(&self, counter: &str) -> Result<f64, BenchError> {
+        let mut sum = 0.0;
+        for worker in &self.workers {
+            let text = self.http.get(&worker.metrics).send().await?.error_for_status()?.text().await?;
+            let count = text.lines().find_map(|line| line.strip_prefix(counter)?.trim().parse::<f64>().ok());
+            let none = || BenchError::Unexpected(format!("a worker does not count {counter}"));
+            sum += count.ok_or_else(none)?;
+        }
+        Ok(sum)
+    }
+
+    /// The JSON at a URL.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn found(&self, url: &str) -> Result<Value, BenchError> {
+        Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
+    }
+}
+
+impl Member {
+    fn start(bench: &Bench, command: &str, settings: &[(&'static str, String)]) -> Result<Self, BenchError> {
+        let folder = temporary_folder()?;
+        let mut program = Command::new(&bench.program);
+        program.arg(command).current_dir(folder.path()).env_clear().envs(settings.iter().cloned());
+        Ok(Self { process: Process::start(program, folder.path())?, _folder: folder })
+    }
+
+    /// The URL in a line that it prints, after those words.
+    async fn told(&mut self, words: &str) -> Result<String, BenchError> {
+        let stdout = self.process.stdout().to_owned();
+        self.process
+            .until_it_serves(async || {
+                let printed = fs::read_to_string(&stdout).ok()?;
+                let line = printed.split_inclusive('\n').find_map(|line| line.strip_prefix(words))?;
+                Some(line.split_once("/ · ")?.0.to_owned())
+            })
+            .await
+    }
+}
+
+/// An address that nobody listens at now.
+fn free_address() -> Result<String, BenchError> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    Ok(listener.map_err(io("a free port"))?.to_string())
+}
