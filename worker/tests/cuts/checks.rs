@@ -53,7 +53,7 @@ pub enum Violation {
     /// All is at rest, and the row has not ended.
     NotEnded(Status),
     /// It ended, but not so.
-    WrongEnd(Task),
+    WrongEnd(Box<Task>),
     /// The row has so many lines.
     Lines(usize),
     /// A line, or half of one, that is not the line of an ended row.
@@ -131,7 +131,7 @@ impl Promise {
         match task.status {
             Status::Pending | Status::Running => self.violations.push(Violation::NotEnded(task.status)),
             Status::Succeeded if result == Some(&self.form.digest()) => {}
-            _ => self.violations.push(Violation::WrongEnd(task.clone())),
+            _ => self.violations.push(Violation::WrongEnd(Box::new(task.clone()))),
         }
         if !task.is_logged {
             self.violations.push(Violation::NotMarked);
