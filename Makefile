@@ -22,9 +22,10 @@ lint: ## Check the format and clippy's advice
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 
-chaos: ## Kill the service under load 200 times, exporters 60 times, on each stack; 5,000 messages under faults (minutes)
+chaos: ## Kill the service under load 200 times, exporters 60 times, on each stack; 5,000 messages under faults; every pair of cuts (minutes)
 	COATCHECK_KILLS=200 COATCHECK_EXPORT_KILLS=60 COATCHECK_MESSAGES=5000 \
 		tests/servers cargo test --release --package coatcheck --test black_box -- crash exporters optimum --nocapture
+	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --package worker --test cuts -- second_cut --nocapture
 
 bench: ## Measure on private servers, into benches/RESULTS.md; a part alone: make bench what=records (an hour)
 	cargo build --release --package coatcheck --package benches

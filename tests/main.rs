@@ -33,6 +33,7 @@ mod crash;
 mod crowd;
 mod database;
 mod digests;
+mod disk_order;
 mod docs;
 mod ending;
 mod events;

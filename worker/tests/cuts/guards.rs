@@ -1,0 +1,72 @@
+//! What the protocol guards itself by, each of which can be removed: the sweep must notice.
+//!
+//! Nothing in the product can be told to go without them. The database or the log is changed right before the guarded call, so
+//! that the guard no longer sees what it is for.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
+use task_data::store::Completion;
+use task_data::task::TaskId;
+
+use crate::servers::servers;
+use crate::world::World;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// A claim takes what is pending alone.
+    ClaimsThePendingAlone,
+    /// An end is one of the attempt that runs.
+    EndsItsOwnAttemptAlone,
+    /// The log is scanned for lines that are there before any is appended.
+    ScansBeforeItAppends,
+    /// A torn line is completed.
+    CompletesTornLines,
+    /// What a dead worker held goes back.
+    ReturnsWhatTheDeadHeld,
+}
+
+impl World {
+    fn is_without(&self, guard: Guard) -> bool {
+        self.removed == Some(guard)
+    }
+
+    /// Before a claim.
+    pub fn weaken_claim(&self, ids: &[TaskId]) {
+        if self.is_without(Guard::ClaimsThePendingAlone) {
+            for id in ids {
+                let reset = "status = 'pending', finished = NULL, result = NULL, worker = NULL";
+                servers().psql(&self.url, &format!("UPDATE tasks SET {reset} WHERE id = '{id}'"));
+            }
+        }
+    }
+
+    /// Before an end.
+    pub fn weaken_end(&self, completions: &[Completion]) {
+        if self.is_without(Guard::EndsItsOwnAttemptAlone) {
+            for Completion { id, attempt, .. } in completions {
+                let reset =
+                    format!("status = 'running', finished = NULL, result = NULL, attempt = {attempt}");
+                servers().psql(&self.url, &format!("UPDATE tasks SET {reset} WHERE id = '{id}'"));
+            }
+        }
+    }
+
+    /// Whether the log's step is told nothing of the rows whose lines it has found.
+    pub fn hides_found_lines(&self) -> bool {
+        self.is_without(Guard::ScansBeforeItAppends)
+    }
+
+    /// Before a step of the log: its tail looks like a whole line.
+    pub fn weaken_log_step(&self) {
+        let is_torn = |text: &[u8]| text.last().is_some_and(|last| *last != b'\n');
+        if self.is_without(Guard::CompletesTornLines) && is_torn(&fs::read(self.log()).unwrap()) {
+            OpenOptions::new().append(true).open(self.log()).unwrap().write_all(b"\n").unwrap();
+        }
+    }
+
+    /// Whether the dead keep what they held.
+    pub fn keeps_the_dead(&self) -> bool {
+        self.is_without(Guard::ReturnsWhatTheDeadHeld)
+    }
+}

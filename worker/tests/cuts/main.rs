@@ -1,0 +1,140 @@
+//! The cut sweep: a promise is kept wherever its process ends, and wherever the next one does that is to keep it then.
+//!
+//! One process takes an upload in, does it and logs it: an API's half of the life of a promise and a whole worker. All that
+//! leaves it (to the database, the queue, the blobs, those who wait, and what the log's step writes) goes over a wire that numbers
+//! the calls, by their names. One run after the other, the process is cut at each of them: before its effect, after it, within
+//! a line's write after each byte, and, where a server executes the call, with the effect coming in when its sender is long
+//! dead. Nothing in memory survives, and no destructor tidies up. Then a new process has the same database, blobs and log. It is
+//! brought to rest and judged ([`checks`]), or cut in its turn, and a third one judged.
+//!
+//! The clock stands still while there is anything to do, and time passes by moving what is stored into the past: no run
+//! waits, and each is like the other. PostgreSQL is joined by a queue in memory that outlives its processes and gives what was not
+//! acknowledged again: what RabbitMQ does, without its own timing.
+//!
+//! Between two calls, the log's step opens, locks, reads, flushes and closes its file. What stands on the disk is the same
+//! before and after each of these, for a machine that goes on; so they are no points of their own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy takes helpers outside of #[test] for production code"
+)]
+
+mod checks;
+mod guards;
+mod ports;
+mod process;
+#[expect(dead_code, reason = "shared with suites that use more of it")]
+#[path = "../../../tests/servers.rs"]
+mod servers;
+mod sweep;
+mod wire;
+mod world;
+
+use checks::{Form, Violation};
+use guards::Guard;
+use sweep::{Found, Sweep};
+use task_data::task::Status;
+use wire::Tears;
+use world::Database;
+
+/// Makes of a check a test a database and form of upload.
+macro_rules! on_both_databases {
+    ($name:ident, $check:expr) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn inline_sqlite() {
+                keeps_all("inline, sqlite", $check(Sweep::new(Database::Sqlite, Form::Inline)));
+            }
+
+            #[test]
+            fn blob_sqlite() {
+                keeps_all("blob, sqlite", $check(Sweep::new(Database::Sqlite, Form::Blob)));
+            }
+
+            #[test]
+            fn inline_postgres() {
+                keeps_all("inline, postgres", $check(Sweep::new(Database::Postgres, Form::Inline)));
+            }
+
+            #[test]
+            fn blob_postgres() {
+                keeps_all("blob, postgres", $check(Sweep::new(Database::Postgres, Form::Blob)));
+            }
+        }
+    };
+}
+
+on_both_databases!(a_cut_at_any_point_breaks_no_promise, |sweep: Sweep| {
+    // What is in a file after each byte has nothing to do with the database.
+    sweep.cut_once(if sweep.database() == Database::Sqlite { Tears::Each } else { Tears::Four })
+});
+
+on_both_databases!(a_cut_and_a_renamed_log_break_no_promise, |sweep: Sweep| {
+    sweep.rotating_the_log().cut_once(Tears::Four)
+});
+
+on_both_databases!(a_second_cut_while_the_first_is_mended_breaks_no_promise, |sweep: Sweep| {
+    sweep.cut_twice(stride())
+});
+
+/// Each pair where there is time for it, else some that are spread over all.
+fn stride() -> usize {
+    if std::env::var_os("COATCHECK_ALL_PAIRS").is_some() { 1 } else { 7 }
+}
+
+fn keeps_all(name: &str, found: Found) {
+    println!("{name}: {found}");
+    assert!(found.runs > 40, "{name}: {found}");
+    assert!(found.violations.is_empty(), "{name}: {found}");
+}
+
+/// The sweep finds what a missing guard lets happen: this violation, at the cut that begins so.
+fn finds(guard: Guard, database: Database, violation: impl Fn(&Violation) -> bool, cut: &str) {
+    let found = Sweep::new(database, Form::Inline).without(guard).cut_once(Tears::Four);
+
+    println!("without {guard:?}: {found}");
+    let is_it = found
+        .violations
+        .iter()
+        .any(|(cuts, violations)| cuts[0].to_string().contains(cut) && violations.iter().any(&violation));
+    assert!(is_it, "{guard:?}: {found}");
+}
+
+#[test]
+fn it_finds_that_a_claim_takes_what_has_ended() {
+    let twice = |violation: &Violation| *violation == Violation::EndedChanged;
+
+    finds(Guard::ClaimsThePendingAlone, Database::Postgres, twice, "queue.publish #2 late, at rest");
+}
+
+#[test]
+fn it_finds_that_a_dead_worker_ends_a_task_again() {
+    let again = |violation: &Violation| *violation == Violation::EndedChanged;
+
+    finds(Guard::EndsItsOwnAttemptAlone, Database::Postgres, again, "store.complete #1 late, at rest");
+}
+
+#[test]
+fn it_finds_that_a_line_is_written_twice() {
+    let two_lines = |violation: &Violation| *violation == Violation::Lines(2);
+
+    finds(Guard::ScansBeforeItAppends, Database::Sqlite, two_lines, "before store.commit_log #1");
+}
+
+#[test]
+fn it_finds_that_half_a_line_stays() {
+    let half = |violation: &Violation| matches!(violation, Violation::StrayLine(_));
+
+    finds(Guard::CompletesTornLines, Database::Sqlite, half, "56 bytes into log.write #1");
+}
+
+#[test]
+fn it_finds_that_a_dead_worker_keeps_its_task() {
+    let stuck = |violation: &Violation| *violation == Violation::NotEnded(Status::Running);
+
+    finds(Guard::ReturnsWhatTheDeadHeld, Database::Sqlite, stuck, "after store.claim #1");
+}

@@ -1,0 +1,278 @@
+//! What outlives a process: the database, the blobs, the log, and in the distributed stack the queue. All calls take effect here,
+//! on a runtime that no cut ends.
+
+use std::any::Any;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+use task_data::blobs::folder::BlobFolder;
+use task_data::limits::local::LocalLimits;
+use task_data::notify::local::LocalNotify;
+use task_data::queue::{Queue, memory::MemoryQueue};
+use task_data::settings::Settings;
+use task_data::stack::Stack;
+use task_data::store::{Filter, Store, postgres::PostgresStore, sqlite::SqliteStore};
+use task_data::task::{Status, Task, TaskId, WorkerId};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::guards::Guard;
+use crate::servers::servers;
+use crate::wire::Moment;
+
+/// More bytes than this travel as a blob.
+pub const INLINE_BYTES: u64 = 8;
+
+/// The name of SQLite's file.
+const SQLITE: &str = "coatcheck.db";
+/// How long everything that has a time is moved into the past, where time is to pass.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// With a queue that goes with its process.
+    Sqlite,
+    /// With a queue that stays, as a broker does: what was not acknowledged comes again.
+    Postgres,
+}
+
+/// Where worlds get their databases: SQLite's are copies of an empty one; PostgreSQL's is one after the other's.
+pub struct Databases {
+    pub database: Database,
+    template: TempDir,
+    url: Mutex<Option<String>>,
+    outside: Runtime,
+}
+
+impl Databases {
+    pub fn of(database: Database) -> Self {
+        let outside = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let template = tempfile::tempdir().unwrap();
+        let path = template.path().join(SQLITE);
+        drop(SqliteStore::open(&path).unwrap());
+        // What is in the log goes to the database itself when its last connection is closed, on a thread of its own.
+        while template.path().join(format!("{SQLITE}-wal")).exists() {
+            thread::yield_now();
+        }
+        Self { database, template, url: Mutex::default(), outside }
+    }
+
+    /// A world in which nothing has happened.
+    pub fn world(&self, removed: Option<Guard>) -> Arc<World> {
+        // In memory where there is such a place: processes end here, the machine doesn't, so no fsync is missed.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let url = match self.database {
+            Database::Sqlite => {
+                let path = folder.path().join(SQLITE);
+                fs::copy(self.template.path().join(SQLITE), &path).unwrap();
+                format!("sqlite:{}", path.display())
+            }
+            Database::Postgres => self.postgres(),
+        };
+        let outside = self.outside.handle().clone();
+        let store = open(&outside, &url);
+        Arc::new(World {
+            database: self.database,
+            url,
+            removed,
+            broker: Arc::new(MemoryQueue::new()),
+            outside,
+            store,
+            folder,
+            late: Mutex::default(),
+            workers: Mutex::default(),
+            tries: Mutex::default(),
+            remains: Mutex::default(),
+        })
+    }
+
+    /// Tasks of another world are all done and logged, so they are in nobody's way. Where that is not so, see `spoil`.
+    fn postgres(&self) -> String {
+        let mut url = self.url.lock().unwrap();
+        url.get_or_insert_with(|| {
+            let url = servers().database();
+            // As above: no fsync is missed.
+            let name = url.rsplit('/').next().unwrap();
+            servers().psql("postgres", &format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+            self.outside.block_on(async { PostgresStore::new(&url).unwrap().migrate().await.unwrap() });
+            url
+        })
+        .clone()
+    }
+
+    /// The next world has another database.
+    pub fn spoil(&self) {
+        *self.url.lock().unwrap() = None;
+    }
+}
+
+fn open(outside: &Handle, url: &str) -> Arc<dyn Store> {
+    let _entered = outside.enter();
+    match url.strip_prefix("sqlite:") {
+        Some(path) => Arc::new(SqliteStore::open(Path::new(path)).unwrap()),
+        None => Arc::new(PostgresStore::new(url).unwrap()),
+    }
+}
+
+/// What a dead process's call does when the server comes to it.
+type Late = Box<dyn FnOnce(&World) -> BoxFuture<'static, ()> + Send>;
+
+pub struct World {
+    pub database: Database,
+    pub url: String,
+    /// The guard that this world does without.
+    pub removed: Option<Guard>,
+    /// The rows, for those who look on.
+    pub store: Arc<dyn Store>,
+    /// The queue that stays.
+    pub broker: Arc<MemoryQueue>,
+    outside: Handle,
+    folder: TempDir,
+    late: Mutex<Vec<(Moment, Late)>>,
+    workers: Mutex<Vec<WorkerId>>,
+    /// At each claim so far.
+    tries: Mutex<Vec<(i64, i32)>>,
+    remains: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+impl World {
+    /// Waits for what happens outside, with the process at a stop: so what it does next depends on no other clock.
+    pub fn wait_for<T: Send + 'static>(&self, effect: impl Future<Output = T> + Send + 'static) -> T {
+        let (answer, outcome) = mpsc::channel();
+        self.outside.spawn(async move {
+            let _ = answer.send(effect.await);
+        });
+        outcome.recv().expect("the effect has no panic")
+    }
+
+    /// The ports of a new process.
+    pub fn open(&self) -> Stack {
+        let _entered = self.outside.enter();
+        Stack {
+            store: open(&self.outside, &self.url),
+            queue: match self.database {
+                Database::Sqlite => Arc::new(MemoryQueue::new()) as Arc<dyn Queue>,
+                Database::Postgres => self.broker.clone(),
+            },
+            blobs: Arc::new(BlobFolder::open(self.blobs()).unwrap()),
+            notify: Arc::new(LocalNotify::new()),
+            limits: Arc::new(LocalLimits::new()),
+        }
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings {
+            database_url: self.url.clone(),
+            amqp_url: "memory:".to_owned(),
+            redis_url: None,
+            blob_url: format!("file:{}", self.blobs().display()),
+            inline_bytes: INLINE_BYTES,
+            outcome_log: self.log().display().to_string(),
+            // Nothing beats or sweeps by the clock: who plays says when.
+            lease_seconds: A_DAY / 2,
+            max_attempts: 5,
+            sweep_seconds: A_DAY,
+            orphan_seconds: A_DAY / 2,
+            keep_uploads: false,
+        }
+    }
+
+    pub fn blobs(&self) -> PathBuf {
+        self.folder.path().join("blobs")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("outcomes.log")
+    }
+
+    /// The log is renamed, if there is one.
+    pub fn rotate_log(&self) {
+        if self.log().exists() {
+            fs::rename(self.log(), self.log().with_added_extension("1")).unwrap();
+        }
+    }
+
+    /// What stands in the log, after what stands in the one that it was renamed to.
+    pub fn lines(&self) -> String {
+        let text = |path| fs::read_to_string(path).unwrap_or_default();
+        text(self.log().with_added_extension("1")) + &text(self.log())
+    }
+
+    /// The task as it stands.
+    pub fn task(&self, id: TaskId) -> Option<Task> {
+        let store = self.store.clone();
+        self.wait_for(async move { store.find(vec![id]).await.unwrap().pop() })
+    }
+
+    /// All blobs and parts.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        files(&self.blobs()).flat_map(|folder| files(&folder).collect::<Vec<_>>()).collect()
+    }
+
+    /// A dead process's call, that the server comes to at a later moment.
+    pub fn postpone(&self, moment: Moment, late: Late) {
+        self.late.lock().unwrap().push((moment, late));
+    }
+
+    /// What is due at the moment happens; at `Rest`, all that is left.
+    pub async fn arrive(&self, moment: Moment) {
+        let due: Vec<(Moment, Late)> = {
+            let mut late = self.late.lock().unwrap();
+            let is_due = |(at, _): &mut (Moment, Late)| moment == Moment::Rest || *at == moment;
+            late.extract_if(.., is_due).collect()
+        };
+        for (_, late) in due {
+            late(self).await;
+        }
+    }
+
+    /// Notes a worker that wants a lease.
+    pub fn note_worker(&self, worker: WorkerId) {
+        self.workers.lock().unwrap().push(worker);
+    }
+
+    /// All that ever wanted a lease, the last one last.
+    pub fn workers(&self) -> Vec<WorkerId> {
+        self.workers.lock().unwrap().clone()
+    }
+
+    /// Notes a claim's attempt and the tries before it.
+    pub fn note_claim(&self, attempt: i64, tries: i32) {
+        self.tries.lock().unwrap().push((attempt, tries));
+    }
+
+    pub fn claims(&self) -> Vec<(i64, i32)> {
+        self.tries.lock().unwrap().clone()
+    }
+
+    /// Keeps what a killed process leaves in memory from its destructors.
+    pub fn bury(&self, remains: Vec<Box<dyn Any + Send>>) {
+        self.remains.lock().unwrap().extend(remains);
+    }
+
+    /// Time passes: the leases of all but `alive` lapse, what waits is due, and no file is young.
+    pub fn let_time_pass(&self, alive: Option<WorkerId>) {
+        let (store, workers) = (self.store.clone(), self.workers());
+        self.wait_for(async move {
+            for worker in workers.into_iter().filter(|worker| Some(*worker) != alive) {
+                store.beat(worker, Duration::ZERO).await.unwrap();
+            }
+            let pending = Filter { status: Some(Status::Pending), limit: 1000, ..Filter::default() };
+            let pending = store.list(pending).await.unwrap();
+            store.due_again(pending.into_iter().map(|task| task.id).collect()).await.unwrap();
+        });
+        for path in self.files() {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::now() - A_DAY).unwrap();
+        }
+    }
+
+    pub fn a_day_before(time: task_data::task::Time) -> task_data::task::Time {
+        task_data::task::Time(time.0 - A_DAY)
+    }
+}
