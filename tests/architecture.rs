@@ -96,23 +96,50 @@ fn no_adapter_calls_another_port() {
     }
 }
 
+#[test]
+fn each_guarantee_names_tests_that_there_are() {
+    let guarantees = fs::read_to_string(root().join("GUARANTEES.md")).unwrap();
+    let promises = guarantees.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let crates =
+        ARROWS.iter().flat_map(|(name, _)| [root().join(name).join("src"), root().join(name).join("tests")]);
+    let texts = texts(crates.chain([root().join("tests")]));
+    for promise in promises {
+        // The last column; names of tests stand in every second part.
+        let tests = promise.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
+        for test in tests.split('`').skip(1).step_by(2) {
+            let is_one =
+                |text: &str| text.contains(&format!("fn {test}(")) || text.contains(&format!("!({test},"));
+            assert!(texts.iter().any(|(_, text)| is_one(text)), "there is no test {test}");
+        }
+    }
+}
+
 /// Our code without comments and tests, by its path from the root.
 fn sources() -> Vec<(PathBuf, String)> {
-    let mut folders: Vec<PathBuf> = ARROWS.iter().map(|(name, _)| root().join(name).join("src")).collect();
-    let mut sources = Vec::new();
+    let texts = texts(ARROWS.iter().map(|(name, _)| root().join(name).join("src")));
+    let code = |text: String| {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let sources: Vec<_> = texts.into_iter().map(|(path, text)| (path, code(text))).collect();
+    assert!(sources.len() > 30, "where are the sources?");
+    sources
+}
+
+/// All files of these folders that are there, by their paths from the root.
+fn texts(folders: impl IntoIterator<Item = PathBuf>) -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<PathBuf> = folders.into_iter().filter(|folder| folder.exists()).collect();
+    let mut texts = Vec::new();
     while let Some(folder) = folders.pop() {
         for file in fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
             if file.is_dir() {
                 folders.push(file);
-            } else {
-                let text = fs::read_to_string(&file).unwrap();
-                let code = text.split("#[cfg(test)]").next().unwrap();
-                let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            } else if file.extension().is_some_and(|extension| extension == "rs") {
                 let path = file.strip_prefix(root()).unwrap().to_owned();
-                sources.push((path, lines.collect::<Vec<_>>().join("\n")));
+                texts.push((path, fs::read_to_string(&file).unwrap()));
             }
         }
     }
-    assert!(sources.len() > 30, "where are the sources?");
-    sources
+    texts
 }
