@@ -27,7 +27,7 @@ chaos: model ## Kill the service under load 200 times, exporters 60 times, on ea
 		tests/servers cargo test --release --package coatcheck --test black_box -- crash exporters optimum --nocapture
 
 model: ## Look at every state of the protocol's model, its larger spaces included (minutes)
-	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture
+	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture --test-threads=1
 
 bench: ## Measure on private servers, into benches/RESULTS.md; a part alone: make bench what=records (an hour)
 	cargo build --release --package coatcheck --package benches
