@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint chaos bench clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers lint chaos bench clean compose-up serve down logs scale migrate outcomes records test-compose model
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -22,10 +22,13 @@ lint: ## Check the format and clippy's advice
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 
-chaos: ## Kill the service under load 200 times, exporters 60 times, on each stack; 5,000 messages under faults; every pair of cuts (minutes)
+chaos: model ## Kill the service under load 200 times, exporters 60 times, on each stack; 5,000 messages under faults; every pair of cuts (minutes)
 	COATCHECK_KILLS=200 COATCHECK_EXPORT_KILLS=60 COATCHECK_MESSAGES=5000 \
 		tests/servers cargo test --release --package coatcheck --test black_box -- crash exporters optimum --nocapture
 	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --package worker --test cuts -- second_cut --nocapture
+
+model: ## Look at every state of the protocol's model, its larger spaces included (minutes)
+	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture --test-threads=1
 
 bench: ## Measure on private servers, into benches/RESULTS.md; a part alone: make bench what=records (an hour)
 	cargo build --release --package coatcheck --package benches

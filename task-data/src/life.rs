@@ -254,8 +254,12 @@ impl Life {
             }
         };
 
-        let ticket = Ticket { id, kind, attempt: recorded.attempt };
-        self.publishes.send(ticket).await?;
+        // One that was looked for may have been swept and claimed meanwhile. Published in that attempt, it would be marked so when
+        // it is handed back, with its message long gone, and nobody would bring it on soon.
+        if recorded.status == Status::Pending {
+            let ticket = Ticket { id, kind, attempt: recorded.attempt };
+            self.publishes.send(ticket).await?;
+        }
         metrics::accepted(kind, begun.elapsed());
         debug!(task.id = %id, %kind, "task {id} accepted");
         Ok(Accepted { task: recorded, is_replay: false })

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use task_data::stack::Stack;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::ports::{CutBlobs, CutNotify, CutQueue, CutStore};
 
@@ -57,6 +57,7 @@ impl fmt::Display for Cut {
 /// What all calls of one process go through.
 pub struct Wire {
     cut: Option<Cut>,
+    held: Mutex<Option<(&'static str, Arc<Semaphore>)>>,
     state: Mutex<State>,
     under_way: watch::Sender<usize>,
     crashed: watch::Sender<bool>,
@@ -81,7 +82,14 @@ enum Fate {
 impl Wire {
     pub fn new(cut: Option<Cut>) -> Arc<Self> {
         let (under_way, crashed) = (watch::Sender::new(0), watch::Sender::new(false));
-        Arc::new(Self { cut, state: Mutex::default(), under_way, crashed })
+        Arc::new(Self { cut, held: Mutex::default(), state: Mutex::default(), under_way, crashed })
+    }
+
+    /// Holds up the calls of a method; each permit lets one go on.
+    pub fn hold(&self, method: &'static str) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.held.lock().unwrap() = Some((method, gate.clone()));
+        gate
     }
 
     /// The ports, on this wire.
@@ -164,6 +172,10 @@ impl Wire {
         effect: impl Future<Output = T>,
         lost: impl Fn(Phase) -> T,
     ) -> T {
+        let held = self.held.lock().unwrap().clone();
+        if let Some((_, gate)) = held.filter(|(held, _)| *held == method) {
+            gate.acquire().await.unwrap().forget();
+        }
         let fate = self.fate(method, changes);
         self.under_way.send_modify(|count| *count += 1);
         let answer = match fate {

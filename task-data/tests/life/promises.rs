@@ -95,6 +95,29 @@ async fn a_promise_whose_commit_was_not_confirmed_is_given_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_task_that_was_claimed_before_its_commit_was_confirmed_is_not_published() {
+    let world = World::new();
+    let wire = Wire::new(first("store.insert", Phase::After));
+    let look_up = wire.hold("store.find");
+    let (process, other) = (world.start(wire), world.start(Wire::new(None)));
+
+    let claim = async {
+        while world.tasks().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.let_a_day_pass();
+        other.life.sweep().await.unwrap();
+        let claims = taken(&other).await;
+        look_up.add_permits(1);
+        claims
+    };
+    let (id, claims) = in_time("a promise and its claim", join(small(&process), claim)).await;
+
+    assert_eq!(claims.iter().map(|claim| claim.id).collect::<Vec<_>>(), [id]);
+    assert_eq!(process.queue.depth(Kind::Md5).await, Ok(0));
+}
+
+#[tokio::test]
 async fn a_promise_that_the_database_did_not_take_leaves_nothing() {
     let world = World::new();
     let process = world.start(Wire::new(first("store.insert", Phase::Before)));

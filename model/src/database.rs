@@ -1,0 +1,269 @@
+//! The statements, each one transaction: what `task-data/src/store` does to rows, and when it does nothing.
+
+use crate::guards::Guard;
+use crate::late::{Charge, Late};
+use crate::state::{
+    Errand, Fence, FileIndex, Head, Lease, LeaseName, Row, Slot, State, Status, TASKS, TaskIndex, TaskSet,
+    WORKERS, WorkerIndex,
+};
+use crate::{MAX_ATTEMPTS, Protocol};
+
+impl Protocol {
+    /// `Tasks::insert`. A row that is there already is left alone.
+    pub(crate) fn insert(&self, state: &mut State, task: TaskIndex) {
+        state.tasks[usize::from(task)].row.get_or_insert(Row::NEW);
+    }
+
+    /// `tasks::claim` after it has seen the lease: the row itself is looked at again under its lock. Whether it was claimed.
+    pub(crate) fn claim(&self, state: &mut State, task: TaskIndex, lease: LeaseName) -> bool {
+        let Some(row) = state.tasks[usize::from(task)].row.as_mut() else { return false };
+        if !self.is_claimable(row) || row.cancel_requested {
+            return false;
+        }
+        row.status = Status::Running;
+        row.holder = Some(lease);
+        row.published = false;
+        state.pass_fences(task);
+        true
+    }
+
+    pub(crate) fn is_claimable(&self, row: &Row) -> bool {
+        row.status == Status::Pending || !self.has(Guard::ClaimOfPending)
+    }
+
+    /// Whether the attempt that someone names is the row's.
+    fn is_attempt(&self, fence: Fence) -> bool {
+        fence == Fence::Current || !self.has(Guard::AttemptPerClaim)
+    }
+
+    /// `Tasks::complete`. What failed for good ends the same way, with another status.
+    pub(crate) fn complete(&self, state: &mut State, task: TaskIndex, fence: Fence) {
+        let is_named = self.is_attempt(fence) || !self.has(Guard::EndNamesAttempt);
+        let any_status = !self.has(Guard::EndOfRunning);
+        if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
+            && is_named
+            && (row.status == Status::Running || any_status)
+        {
+            row.end(Status::Succeeded);
+        }
+    }
+
+    /// `Tasks::hand_back`.
+    pub(crate) fn hand_back(&self, state: &mut State, task: TaskIndex, fence: Fence, charge: Charge) {
+        let unfenced = !self.has(Guard::FencedHandBack);
+        if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
+            && (unfenced || self.is_attempt(fence) && row.status == Status::Running)
+        {
+            self.move_on(row, charge);
+        }
+    }
+
+    /// `RunningRow::next` and `move_on`.
+    fn move_on(&self, row: &mut Row, charge: Charge) {
+        row.tries += u8::from(charge == Charge::Try);
+        if row.cancel_requested && self.has(Guard::CancelAtHandBack) {
+            row.end(Status::Cancelled);
+        } else if charge == Charge::Try && row.tries >= MAX_ATTEMPTS && self.has(Guard::BoundedTries) {
+            row.end(Status::Failed);
+        } else {
+            // Beyond the bound nothing is to be learned.
+            row.tries = row.tries.min(MAX_ATTEMPTS);
+            row.status = Status::Pending;
+            row.holder = None;
+            row.published = false;
+        }
+    }
+
+    /// `Tasks::cancel`.
+    pub(crate) fn cancel(&self, state: &mut State, task: TaskIndex) {
+        let Some(row) = state.tasks[usize::from(task)].row.as_mut() else { return };
+        match row.status {
+            Status::Running => row.cancel_requested = true,
+            Status::Pending => row.end(Status::Cancelled),
+            _ if !self.has(Guard::CancelBeforeEnd) => row.end(Status::Cancelled),
+            _ => {}
+        }
+    }
+
+    /// `Tasks::mark_published`.
+    pub(crate) fn mark_published(&self, state: &mut State, task: TaskIndex, fence: Fence) {
+        let is_named = self.is_attempt(fence) || !self.has(Guard::FencedMark);
+        if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
+            && is_named
+            && row.status == Status::Pending
+        {
+            row.published = true;
+        }
+    }
+
+    /// `Leases::return_lost`: ends leases that have lapsed, then returns each running row without one. One moment here: what
+    /// is claimed between its two statements is like what was claimed before them or after.
+    pub(crate) fn return_lost(&self, state: &mut State) {
+        let ends_all = !self.has(Guard::SweepOfLapsed);
+        let lost_before: TaskSet = state.lost().collect();
+        for worker in 0..WORKERS as WorkerIndex {
+            let lease = &mut state.workers[usize::from(worker)].lease;
+            if *lease == Some(Lease::Lapsed) || ends_all && lease.is_some() {
+                *lease = None;
+                state.rename_lease(LeaseName::Kept(worker), LeaseName::Ended);
+            }
+        }
+        for old in 0..state.old_leases.len() {
+            if state.old_leases[old] == Some(Lease::Lapsed) {
+                state.old_leases[old] = None;
+                state.rename_lease(LeaseName::Old(old as u8), LeaseName::Ended);
+            }
+        }
+        let lost: TaskSet = state.lost().collect();
+        let taken = if self.has(Guard::SweepOfAllLost) { lost } else { lost.without(lost_before) };
+        for task in taken.iter() {
+            let task = &mut state.tasks[usize::from(task)];
+            if let Some(row) = task.row.as_mut() {
+                self.move_on(row, Charge::Try);
+                task.history.losses = (task.history.losses + 1).min(MAX_ATTEMPTS + 1);
+            }
+        }
+    }
+
+    /// `Outcomes::begin_log`. Whether the head was stored.
+    pub(crate) fn begin_log(&self, state: &mut State, seen: Option<u8>, file: FileIndex) -> bool {
+        let stored = state.log.head.map(|head| head.generation);
+        if stored != seen && self.has(Guard::FencedBegin) {
+            return false;
+        }
+        state.move_head(Head { generation: seen.unwrap_or(0) + 1, file, committed: 0 });
+        true
+    }
+
+    /// `Outcomes::commit_log`. Whether the head was moved; the rows are marked in any case.
+    pub(crate) fn commit_log(&self, state: &mut State, ids: TaskSet, head: Head) -> bool {
+        for task in ids.iter() {
+            if let Some(row) = state.tasks[usize::from(task)].row.as_mut() {
+                row.logged = true;
+            }
+        }
+        let is_begun =
+            |stored: Head| stored.generation == head.generation || !self.has(Guard::BeginBeforeAppend);
+        let follows = |stored: Head| {
+            is_begun(stored) && (stored.generation, stored.committed) < (head.generation, head.committed)
+        };
+        let moves = !self.has(Guard::FencedCommit) || state.log.head.is_some_and(follows);
+        if moves {
+            state.move_head(head);
+        }
+        moves
+    }
+
+    /// A statement of a process that is gone.
+    pub(crate) fn commit_late(&self, state: &mut State, late: Late) {
+        match late {
+            Late::Insert(task) => self.insert(state, task),
+            Late::Claim(task, lease) => {
+                self.claim(state, task, lease);
+            }
+            Late::Complete(task, fence) => self.complete(state, task, fence),
+            Late::HandBack(task, fence, charge) => self.hand_back(state, task, fence, charge),
+            Late::BeginLog { seen, file } => {
+                self.begin_log(state, seen, file);
+            }
+            Late::CommitLog { ids, head } => {
+                self.commit_log(state, ids, head);
+            }
+        }
+    }
+}
+
+impl Row {
+    /// Ends; what nobody reads any more is forgotten.
+    pub(crate) fn end(&mut self, status: Status) {
+        *self = Self { status, tries: self.tries, logged: self.logged, ..Self::NEW };
+    }
+}
+
+impl State {
+    /// The row, while it has one.
+    pub(crate) fn row(&self, task: TaskIndex) -> Option<Row> {
+        self.tasks[usize::from(task)].row
+    }
+
+    /// Ended tasks without a line: `Outcomes::unlogged`.
+    pub(crate) fn owed(&self) -> TaskSet {
+        let is_owed = |row: Row| row.status.is_ended() && !row.logged;
+        (0..TASKS as TaskIndex).filter(|task| self.row(*task).is_some_and(is_owed)).collect()
+    }
+
+    /// Running rows without a lease: `tasks::lost`.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = TaskIndex> + '_ {
+        let is_lost = |row: Row| row.status == Status::Running && row.holder == Some(LeaseName::Ended);
+        (0..TASKS as TaskIndex).filter(move |task| self.row(*task).is_some_and(is_lost))
+    }
+
+    /// Published rows that wait: `tasks::published_pending`.
+    pub(crate) fn published_pending(&self) -> u8 {
+        let waits = |row: &Row| row.status == Status::Pending && row.published;
+        self.tasks.iter().filter_map(|task| task.row.as_ref()).filter(|row| waits(row)).count() as u8
+    }
+
+    /// The row's attempt has grown: nothing that names an earlier one will equal it again.
+    fn pass_fences(&mut self, of: TaskIndex) {
+        let task = &mut self.tasks[usize::from(of)];
+        for errand in [&mut task.first_publish, &mut task.sweep_publish] {
+            if let Errand::ToPublish(fence) | Errand::ToMark(fence) = errand {
+                *fence = Fence::Passed;
+            }
+        }
+        for worker in &mut self.workers {
+            if let Slot::Claimed(task, fence) | Slot::Working(task, fence) | Slot::Ending(task, fence) =
+                &mut worker.slot
+                && *task == of
+            {
+                *fence = Fence::Passed;
+            }
+        }
+        for late in self.late.iter_mut().flatten() {
+            if let Late::Complete(task, fence) | Late::HandBack(task, fence, _) = late
+                && *task == of
+            {
+                *fence = Fence::Passed;
+            }
+        }
+    }
+
+    fn move_head(&mut self, head: Head) {
+        let place = |head: Head| (head.generation, head.committed);
+        self.log.head_went_back |= self.log.head.is_some_and(|stored| place(head) < place(stored));
+        self.log.head = Some(head);
+    }
+
+    /// Everything that named this lease names the other.
+    pub(crate) fn rename_lease(&mut self, from: LeaseName, to: LeaseName) {
+        self.map_leases(|name| if name == from { to } else { name });
+    }
+
+    /// Each name of a lease, wherever it stands.
+    pub(crate) fn map_leases(&mut self, map: impl Fn(LeaseName) -> LeaseName) {
+        for row in self.tasks.iter_mut().filter_map(|task| task.row.as_mut()) {
+            row.holder = row.holder.map(&map);
+        }
+        for worker in &mut self.workers {
+            if let Slot::Claiming(_, lease) = &mut worker.slot {
+                *lease = map(*lease);
+            }
+        }
+        for late in self.late.iter_mut().flatten() {
+            if let Late::Claim(_, lease) = late {
+                *lease = map(*lease);
+            }
+        }
+    }
+
+    /// Whether anything names this lease.
+    pub(crate) fn names(&self, lease: LeaseName) -> bool {
+        self.tasks.iter().any(|task| task.row.is_some_and(|row| row.holder == Some(lease)))
+            || self
+                .workers
+                .iter()
+                .any(|worker| matches!(worker.slot, Slot::Claiming(_, name) if name == lease))
+            || self.late.iter().flatten().any(|late| matches!(late, Late::Claim(_, name) if *name == lease))
+    }
+}

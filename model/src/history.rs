@@ -1,0 +1,41 @@
+//! What a step has done to each row, noted for the properties. It looks at the row before and after alone, not at how the step came
+//! to change it: so it can't share an error with the step.
+
+use crate::late::Late;
+use crate::state::{Fence, Row, State, Status, TaskIndex};
+use crate::steps::Step;
+
+impl State {
+    /// Notes what the step that led here from `before` has done.
+    pub(crate) fn note(&mut self, before: &Self, step: Step) {
+        let superseded = before.superseded_writer(step);
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            let (Some(was), Some(is)) = (before.tasks[index].row, task.row) else { continue };
+            if was.status.is_ended() && was != (Row { logged: was.logged, ..is }) {
+                task.history.changed_after_end = true;
+            }
+            if !was.status.is_ended() && is.status.is_ended() {
+                task.history.ends = (task.history.ends + 1).min(2);
+            }
+            if superseded == Some(index as TaskIndex) && was != is {
+                task.history.changed_by_superseded = true;
+            }
+        }
+    }
+
+    /// The task for which the step writes what came of a claim, if that claim is no longer the one that the row runs under.
+    fn superseded_writer(&self, step: Step) -> Option<TaskIndex> {
+        let (task, fence) = match step {
+            Step::Complete(worker) | Step::HandBack(worker, _) | Step::LoseEndsAnswer(worker, _) => {
+                self.workers[usize::from(worker)].slot.claim()?
+            }
+            Step::CommitLate(at) => match self.late[usize::from(at)]? {
+                Late::Complete(task, fence) | Late::HandBack(task, fence, _) => (task, fence),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let runs = self.row(task).is_some_and(|row| row.status == Status::Running);
+        (fence == Fence::Passed || !runs).then_some(task)
+    }
+}

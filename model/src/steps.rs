@@ -1,0 +1,211 @@
+//! What can happen next: every step names the function of the program that it stands for.
+//!
+//! A step is one thing that others can see: a transaction, a message, a piece of a file. What a process does between two of them
+//! is part of the next one, for a crash in between leaves the same. So these are one step each, and nothing is lost by it:
+//! publishing and answering; a claim that got nothing and its acknowledgement (a crash between brings the message again, as a crash
+//! before the claim does); work and the sending of its end; a lease that is lost and the next one (without a lease a process
+//! claims nothing); reading the log's head and locking it (a rotation or a commit in between is as one before or after).
+
+mod claim;
+mod faults;
+mod intake;
+mod log;
+mod sweep;
+
+use crate::late::{Charge, Fate};
+use crate::state::{State, TaskIndex, WorkerIndex};
+use crate::{Parts, Protocol};
+
+/// One step of someone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    // The API and its client.
+    Insert(TaskIndex),
+    LookFor(TaskIndex),
+    GiveUpLooking(TaskIndex),
+    Publish(TaskIndex),
+    MarkPublished(TaskIndex),
+    ForgetMark(TaskIndex),
+    Cancel(TaskIndex),
+
+    // A worker's slot and its lease.
+    Take(WorkerIndex, TaskIndex),
+    LookAtLease(WorkerIndex),
+    Claim(WorkerIndex),
+    Acknowledge(WorkerIndex),
+    Complete(WorkerIndex),
+    HandBack(WorkerIndex, Charge),
+    Beat(WorkerIndex),
+    ReturnUnheld(WorkerIndex, TaskIndex),
+    LapseOld(u8),
+
+    // The sweep of any worker.
+    ReturnLost,
+    PublishDue(TaskIndex),
+    MarkDue(TaskIndex),
+    ForgetDue(TaskIndex),
+
+    // A worker's log step.
+    LockLog(WorkerIndex),
+    Scan(WorkerIndex),
+    ReadOwed(WorkerIndex),
+    Append(WorkerIndex),
+    CommitLog(WorkerIndex),
+    BeginLog(WorkerIndex),
+    Rotate,
+    /// Where the life of tasks is not part of the model: one ends.
+    End(TaskIndex),
+
+    // Faults.
+    CrashApi,
+    CrashApiInInsert(TaskIndex),
+    LoseInsertsAnswer(TaskIndex, Fate),
+    /// Of the API's publishing, which may have arrived.
+    LoseConfirm {
+        task: TaskIndex,
+        has_arrived: bool,
+    },
+    LoseMessage(TaskIndex),
+    DoubleMessage(TaskIndex),
+    Crash(WorkerIndex),
+    /// With its slot's statement under way: what it is, if there is a choice.
+    CrashInStatement(WorkerIndex, Option<Charge>),
+    CrashInLogStatement(WorkerIndex),
+    LoseClaimsAnswer(WorkerIndex, Fate),
+    LoseEndsAnswer(WorkerIndex, Fate),
+    /// It fails, and comes late or never.
+    LeaveHandBack(WorkerIndex, Option<Charge>),
+    /// Frozen until its lease has lapsed.
+    Freeze(WorkerIndex),
+    /// It can't reach the database until its own clock says that its lease may have lapsed.
+    AbandonLease(WorkerIndex),
+    /// A log step fails, by an error of the store or of the disk.
+    FailLogStep(WorkerIndex),
+    FailLogStatement(WorkerIndex),
+    /// The write of a log step is cut after so many of its pieces, with a beginning of the next one if there is one.
+    CutAppend {
+        worker: WorkerIndex,
+        after: u8,
+        then: Option<Cut>,
+        dies: bool,
+    },
+    /// Another program writes half a line without the lock.
+    WriteForeign,
+
+    // What nobody has in his hands.
+    CommitLate(u8),
+}
+
+/// How much of a line was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cut {
+    /// So little that it may be any line's beginning.
+    Early,
+    /// Enough to tell whose it is.
+    Late,
+}
+
+/// Who wants a step to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The program: it will happen if it goes on being possible.
+    Program,
+    /// A client, an operator, an old statement: it may happen, and nothing may depend on it.
+    Chance,
+    /// A fault, of which there are only so many.
+    Fault,
+}
+
+impl Step {
+    pub const fn cause(self) -> Cause {
+        match self {
+            Self::Insert(_)
+            | Self::LookFor(_)
+            | Self::GiveUpLooking(_)
+            | Self::Publish(_)
+            | Self::MarkPublished(_)
+            | Self::Take(..)
+            | Self::LookAtLease(_)
+            | Self::Claim(_)
+            | Self::Acknowledge(_)
+            | Self::Complete(_)
+            | Self::HandBack(..)
+            | Self::Beat(_)
+            | Self::ReturnUnheld(..)
+            | Self::LapseOld(_)
+            | Self::ReturnLost
+            | Self::PublishDue(_)
+            | Self::MarkDue(_)
+            | Self::LockLog(_)
+            | Self::Scan(_)
+            | Self::ReadOwed(_)
+            | Self::Append(_)
+            | Self::CommitLog(_)
+            | Self::BeginLog(_)
+            | Self::End(_) => Cause::Program,
+            Self::ForgetMark(_)
+            | Self::ForgetDue(_)
+            | Self::Cancel(_)
+            | Self::Rotate
+            | Self::CommitLate(_) => Cause::Chance,
+            Self::CrashApi
+            | Self::CrashApiInInsert(_)
+            | Self::LoseInsertsAnswer(..)
+            | Self::LoseConfirm { .. }
+            | Self::LoseMessage(_)
+            | Self::DoubleMessage(_)
+            | Self::Crash(_)
+            | Self::CrashInStatement(..)
+            | Self::CrashInLogStatement(_)
+            | Self::LoseClaimsAnswer(..)
+            | Self::LoseEndsAnswer(..)
+            | Self::LeaveHandBack(..)
+            | Self::Freeze(_)
+            | Self::AbandonLease(_)
+            | Self::FailLogStep(_)
+            | Self::FailLogStatement(_)
+            | Self::CutAppend { .. }
+            | Self::WriteForeign => Cause::Fault,
+        }
+    }
+}
+
+impl Protocol {
+    /// Everything that can happen now.
+    pub(crate) fn offer(&self, state: &State, steps: &mut Vec<Step>) {
+        if self.parts != Parts::Log {
+            self.offer_intake(state, steps);
+            self.offer_claim(state, steps);
+            self.offer_sweep(state, steps);
+        }
+        if self.parts != Parts::Life {
+            self.offer_log(state, steps);
+        }
+        if state.faults_left > 0 {
+            self.offer_faults(state, steps);
+        }
+        let late = (0..state.late.len()).filter(|at| state.late[*at].is_some());
+        steps.extend(late.map(|at| Step::CommitLate(at as u8)));
+    }
+
+    /// The step happens.
+    pub(crate) fn apply(&self, state: &mut State, step: Step) {
+        if step.cause() == Cause::Fault {
+            state.faults_left -= 1;
+            return self.apply_fault(state, step);
+        }
+        match step {
+            Step::CommitLate(at) => {
+                if let Some(late) = state.late[usize::from(at)].take() {
+                    self.commit_late(state, late);
+                }
+            }
+            _ => {
+                self.apply_intake(state, step);
+                self.apply_claim(state, step);
+                self.apply_sweep(state, step);
+                self.apply_log(state, step);
+            }
+        }
+    }
+}

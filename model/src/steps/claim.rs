@@ -1,0 +1,135 @@
+//! A worker's slot, from a delivery to the end of its work (`worker/src/pool.rs`), and its lease (`worker/src/lease.rs`).
+//!
+//! One slot a worker. Work is told by how it ends: with a result, with a transient error that costs a try, or given up (told to stop,
+//! or to wait) at no cost. Giving up is always possible here, so what tells work to stop needs no state.
+
+use super::Step;
+use crate::Protocol;
+use crate::guards::Guard;
+use crate::late::Charge;
+use crate::state::{Fence, Lease, LeaseName, Slot, State, Status, TaskIndex, WORKERS, WorkerIndex};
+
+impl Protocol {
+    pub(crate) fn offer_claim(&self, state: &State, steps: &mut Vec<Step>) {
+        for index in 0..WORKERS as WorkerIndex {
+            let worker = &state.workers[usize::from(index)];
+            match worker.slot {
+                // `Consumer::next`, with a free slot alone.
+                Slot::Free => {
+                    let ready = (0..self.tasks).filter(|task| state.tasks[usize::from(*task)].messages > 0);
+                    steps.extend(ready.map(|task| Step::Take(index, task)));
+                }
+                // `Tasks::claim` begins. Without a live lease nothing is claimed: `Lease::doubt` waits for a beat.
+                Slot::Delivered(_) if self.may_claim_under(worker.lease) => {
+                    steps.push(Step::LookAtLease(index))
+                }
+                Slot::Delivered(_) => {}
+                Slot::Claiming(..) => steps.push(Step::Claim(index)),
+                // `Receipt::ack`, then `Lease::hold`.
+                Slot::Claimed(..) => steps.push(Step::Acknowledge(index)),
+                // `Hand::settle`.
+                Slot::Working(..) => steps.extend([
+                    Step::Complete(index),
+                    Step::HandBack(index, Charge::Try),
+                    Step::HandBack(index, Charge::Nothing),
+                ]),
+                // `patiently`.
+                Slot::Ending(..) => steps.push(Step::Complete(index)),
+            }
+            // `Lease::extend`. While the lease is live, a beat changes nothing but its end.
+            if worker.lease != Some(Lease::Live) {
+                steps.push(Step::Beat(index));
+            }
+            // `Lease::attend`. It compares what it has read with what is held by now, and a hand-back comes later still: so it may
+            // give back even what is held. What only takes time (a claim of the last 10 s is left alone) is not looked at.
+            if worker.lease.is_some() && self.has(Guard::HandBackByBeat) {
+                let is_its = |task: &TaskIndex| {
+                    let row = state.row(*task);
+                    row.is_some_and(|row| {
+                        row.status == Status::Running && row.holder == Some(LeaseName::Kept(index))
+                    })
+                };
+                steps.extend((0..self.tasks).filter(is_its).map(|task| Step::ReturnUnheld(index, task)));
+            }
+        }
+        let old = (0..state.old_leases.len()).filter(|old| state.old_leases[*old] == Some(Lease::Live));
+        steps.extend(old.map(|old| Step::LapseOld(old as u8)));
+    }
+
+    fn may_claim_under(&self, lease: Option<Lease>) -> bool {
+        lease == Some(Lease::Live) || !self.has(Guard::ClaimUnderLease)
+    }
+
+    pub(crate) fn apply_claim(&self, state: &mut State, step: Step) {
+        match step {
+            Step::Take(index, task) => {
+                state.tasks[usize::from(task)].messages -= 1;
+                state.workers[usize::from(index)].slot = Slot::Delivered(task);
+            }
+            Step::LookAtLease(index) => self.look_at_lease(state, index),
+            Step::Claim(index) => {
+                let Slot::Claiming(task, lease) = state.workers[usize::from(index)].slot else { return };
+                let is_claimed = self.claim(state, task, lease);
+                let worker = &mut state.workers[usize::from(index)];
+                worker.slot = match worker.lease {
+                    _ if is_claimed => Slot::Claimed(task, Fence::Current),
+                    // Someone else has it, or it has ended: acknowledged.
+                    Some(Lease::Live) => Slot::Free,
+                    // The statement can't tell why nothing came back: `Claims::lease_is_live`.
+                    Some(Lease::Lapsed) | None => Slot::Delivered(task),
+                };
+            }
+            Step::Acknowledge(index) => {
+                let slot = &mut state.workers[usize::from(index)].slot;
+                if let Slot::Claimed(task, fence) = *slot {
+                    *slot = Slot::Working(task, fence);
+                }
+            }
+            Step::Complete(index) => {
+                if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
+                    self.complete(state, task, fence);
+                    state.workers[usize::from(index)].slot = Slot::Free;
+                }
+            }
+            Step::HandBack(index, charge) => {
+                if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
+                    self.hand_back(state, task, fence, charge);
+                    state.workers[usize::from(index)].slot = Slot::Free;
+                }
+            }
+            // Extended as long as its row stands; else another is registered under a new id.
+            Step::Beat(index) => state.workers[usize::from(index)].lease = Some(Lease::Live),
+            Step::ReturnUnheld(_, task) => self.hand_back(state, task, Fence::Current, Charge::Nothing),
+            Step::LapseOld(old) => state.old_leases[usize::from(old)] = Some(Lease::Lapsed),
+            _ => {}
+        }
+    }
+
+    /// What a claim sees as it begins. A row that isn't pending then is not looked at again.
+    fn look_at_lease(&self, state: &mut State, index: WorkerIndex) {
+        let worker = state.workers[usize::from(index)];
+        let Slot::Delivered(task) = worker.slot else { return };
+        let is_wanted = state.row(task).is_some_and(|row| self.is_claimable(&row));
+        let lease = if worker.lease.is_some() { LeaseName::Kept(index) } else { LeaseName::Ended };
+        let slot = if is_wanted { Slot::Claiming(task, lease) } else { Slot::Free };
+        state.workers[usize::from(index)].slot = slot;
+    }
+}
+
+impl Slot {
+    /// What it may end or hand back.
+    pub(crate) const fn claim(self) -> Option<(TaskIndex, Fence)> {
+        match self {
+            Self::Working(task, fence) | Self::Ending(task, fence) => Some((task, fence)),
+            _ => None,
+        }
+    }
+
+    /// The message that comes again if nobody acknowledges it.
+    pub(crate) const fn delivery(self) -> Option<TaskIndex> {
+        match self {
+            Self::Delivered(task) | Self::Claiming(task, _) | Self::Claimed(task, _) => Some(task),
+            _ => None,
+        }
+    }
+}

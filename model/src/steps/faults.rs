@@ -1,0 +1,294 @@
+//! What goes wrong, each time at the cost of one fault.
+
+use super::log::Written;
+use super::{Cut, Step};
+use crate::guards::Guard;
+use crate::late::{Charge, Fate, Late};
+use crate::state::{
+    Errand, Head, Intake, Lease, LeaseName, Logger, Progress, Slot, State, Torn, WORKERS, Worker, WorkerIndex,
+};
+use crate::{Parts, Protocol};
+
+impl Protocol {
+    pub(crate) fn offer_faults(&self, state: &State, steps: &mut Vec<Step>) {
+        if self.parts != Parts::Log {
+            self.offer_faults_of_tasks(state, steps);
+            for index in 0..WORKERS as WorkerIndex {
+                self.offer_faults_of_slot(state, index, steps);
+            }
+        }
+        if self.parts != Parts::Life {
+            for index in 0..WORKERS as WorkerIndex {
+                self.offer_faults_of_logger(state, index, steps);
+            }
+            if self.has_foreign_writers && state.log.at_path.is_some() {
+                steps.push(Step::WriteForeign);
+            }
+        }
+    }
+
+    fn offer_faults_of_tasks(&self, state: &State, steps: &mut Vec<Step>) {
+        let tasks = || (0..self.tasks).map(|index| (index, &state.tasks[usize::from(index)]));
+        if tasks().any(|(_, task)| !matches!(task.intake, Intake::Answered | Intake::Gone)) {
+            steps.push(Step::CrashApi);
+        }
+        for (index, task) in tasks() {
+            if task.intake == Intake::Inserting {
+                steps.push(Step::CrashApiInInsert(index));
+                steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseInsertsAnswer(index, fate)));
+            }
+            if task.intake == Intake::Recorded {
+                let lose = |has_arrived| Step::LoseConfirm { task: index, has_arrived };
+                steps.extend([false, true].map(lose));
+            }
+            if task.messages > 0 {
+                // A task that is taken from its row while the queue is away is like one whose message was doubled.
+                steps.extend([Step::LoseMessage(index), Step::DoubleMessage(index)]);
+            }
+        }
+    }
+
+    fn offer_faults_of_slot(&self, state: &State, index: WorkerIndex, steps: &mut Vec<Step>) {
+        let worker = &state.workers[usize::from(index)];
+        if !self.may_abandon(state, index) {
+            return;
+        }
+        steps.push(Step::Crash(index));
+        match worker.slot {
+            Slot::Claiming(..) => {
+                steps.push(Step::CrashInStatement(index, None));
+                steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseClaimsAnswer(index, fate)));
+            }
+            Slot::Working(..) => {
+                // A hand-back that was committed is as if its answer had come: nobody waits for what it would tell.
+                for charge in [Charge::Try, Charge::Nothing] {
+                    steps.push(Step::CrashInStatement(index, Some(charge)));
+                    steps.push(Step::LeaveHandBack(index, Some(charge)));
+                }
+                steps.push(Step::LeaveHandBack(index, None));
+                steps.push(Step::CrashInStatement(index, None));
+                steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseEndsAnswer(index, fate)));
+            }
+            Slot::Ending(..) => steps.push(Step::CrashInStatement(index, None)),
+            Slot::Free | Slot::Delivered(_) | Slot::Claimed(..) => {}
+        }
+        if worker.lease == Some(Lease::Live) {
+            steps.extend([Step::Freeze(index), Step::AbandonLease(index)]);
+        }
+    }
+
+    fn offer_faults_of_logger(&self, state: &State, index: WorkerIndex, steps: &mut Vec<Step>) {
+        let logger = state.workers[usize::from(index)].logger;
+        if logger == Logger::Idle {
+            return;
+        }
+        let with_process = self.parts == Parts::Both;
+        steps.push(Step::FailLogStep(index));
+        if matches!(logger, Logger::Beginning { .. } | Logger::Passing(_, Progress::ToCommit { .. })) {
+            steps.push(Step::FailLogStatement(index));
+            if with_process {
+                steps.push(Step::CrashInLogStatement(index));
+            }
+        }
+        let Logger::Passing(_, Progress::ToAppend { text, .. }) = logger else { return };
+        for (after, piece) in text.pieces().enumerate() {
+            let cuts = match piece {
+                Written::Newline => vec![None],
+                Written::Rest(_) => vec![None, Some(Cut::Late)],
+                Written::Line(_) => vec![None, Some(Cut::Early), Some(Cut::Late)],
+            };
+            for then in cuts {
+                let cut = |dies| Step::CutAppend { worker: index, after: after as u8, then, dies };
+                steps.push(cut(false));
+                steps.extend(with_process.then(|| cut(true)));
+            }
+        }
+        // All was written, and the process dies before it knows.
+        let after = text.pieces().count() as u8;
+        steps.push(Step::CutAppend { worker: index, after, then: None, dies: with_process });
+    }
+
+    pub(crate) fn apply_fault(&self, state: &mut State, step: Step) {
+        match step {
+            Step::CrashApi => state.crash_api(),
+            Step::CrashApiInInsert(task) => {
+                state.crash_api();
+                state.leave(Late::Insert(task));
+            }
+            Step::LoseInsertsAnswer(task, fate) => {
+                match fate {
+                    Fate::Committed => self.insert(state, task),
+                    Fate::Late => state.leave(Late::Insert(task)),
+                }
+                state.tasks[usize::from(task)].intake = Intake::Looking;
+            }
+            Step::LoseConfirm { task, has_arrived } => {
+                if has_arrived {
+                    self.queue_message(state, task);
+                }
+                // 202 all the same: the sweep publishes it.
+                let task = &mut state.tasks[usize::from(task)];
+                (task.first_publish, task.intake) = (Errand::Nothing, Intake::Answered);
+            }
+            Step::LoseMessage(task) => {
+                state.tasks[usize::from(task)].messages -= 1;
+                state.has_lost_messages = true;
+            }
+            Step::DoubleMessage(task) => self.queue_message(state, task),
+            Step::WriteForeign => {
+                if let Some(file) = state.log.at_path {
+                    state.log.files[usize::from(file)].tear(Torn::Foreign);
+                }
+            }
+            Step::Freeze(worker) => state.workers[usize::from(worker)].lease = Some(Lease::Lapsed),
+            // It registers anew at once: without a lease it would claim nothing.
+            Step::AbandonLease(worker) => {
+                state.abandon_lease(worker);
+                state.workers[usize::from(worker)].lease = Some(Lease::Live);
+            }
+            _ => self.apply_fault_of_statement(state, step),
+        }
+    }
+
+    fn apply_fault_of_statement(&self, state: &mut State, step: Step) {
+        match step {
+            Step::Crash(index) => self.crash(state, index),
+            Step::CrashInStatement(index, charge) => {
+                let slot = state.workers[usize::from(index)].slot;
+                if let Some(late) = statement(slot, charge) {
+                    state.leave(late);
+                }
+                self.crash(state, index);
+            }
+            Step::LoseClaimsAnswer(index, fate) => {
+                if let Slot::Claiming(task, lease) = state.workers[usize::from(index)].slot {
+                    match fate {
+                        Fate::Committed => {
+                            self.claim(state, task, lease);
+                        }
+                        Fate::Late => state.leave(Late::Claim(task, lease)),
+                    }
+                    // `patiently`: it claims again.
+                    state.workers[usize::from(index)].slot = Slot::Delivered(task);
+                }
+            }
+            Step::LoseEndsAnswer(index, fate) => {
+                if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
+                    match fate {
+                        Fate::Committed => self.complete(state, task, fence),
+                        Fate::Late => state.leave(Late::Complete(task, fence)),
+                    }
+                    state.workers[usize::from(index)].slot = Slot::Ending(task, fence);
+                }
+            }
+            Step::LeaveHandBack(index, charge) => {
+                if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
+                    if let Some(charge) = charge {
+                        state.leave(Late::HandBack(task, fence, charge));
+                    }
+                    // The next beat sees it.
+                    state.workers[usize::from(index)].slot = Slot::Free;
+                }
+            }
+            Step::FailLogStep(index) => state.workers[usize::from(index)].logger = Logger::Idle,
+            Step::FailLogStatement(index) | Step::CrashInLogStatement(index) => {
+                if let Some(late) = log_statement(state.workers[usize::from(index)].logger) {
+                    state.leave(late);
+                }
+                state.workers[usize::from(index)].logger = Logger::Idle;
+                if let Step::CrashInLogStatement(_) = step {
+                    self.crash(state, index);
+                }
+            }
+            Step::CutAppend { worker, after, then, dies } => {
+                if let Logger::Passing(pass, Progress::ToAppend { text, .. }) =
+                    state.workers[usize::from(worker)].logger
+                {
+                    let file = &mut state.log.files[usize::from(pass.head.file)];
+                    let mut pieces = text.pieces();
+                    pieces.by_ref().take(usize::from(after)).for_each(|piece| file.write(piece));
+                    if let (Some(Written::Line(task) | Written::Rest(task)), Some(cut)) =
+                        (pieces.next(), then)
+                    {
+                        file.tear(match cut {
+                            Cut::Early => Torn::OfAny,
+                            Cut::Late => Torn::Of(task),
+                        });
+                    }
+                    state.workers[usize::from(worker)].logger = Logger::Idle;
+                    if dies {
+                        self.crash(state, worker);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The process dies, and another takes its place. Its deliveries come again, its lease stands until it lapses, its locks go.
+    fn crash(&self, state: &mut State, index: WorkerIndex) {
+        state.abandon_lease(index);
+        if let Some(task) = state.workers[usize::from(index)].slot.delivery()
+            && self.has(Guard::AckAfterClaim)
+        {
+            self.queue_message(state, task);
+        }
+        state.workers[usize::from(index)] =
+            Worker { lease: Some(Lease::Live), slot: Slot::Free, logger: Logger::Idle };
+    }
+
+    /// Whether there is a place for the lease that it leaves behind. There always is: they are as many as faults.
+    fn may_abandon(&self, state: &State, index: WorkerIndex) -> bool {
+        let is_free = state.old_leases.iter().any(Option::is_none);
+        is_free || state.workers[usize::from(index)].lease.is_none()
+    }
+}
+
+/// What the slot has under way.
+fn statement(slot: Slot, charge: Option<Charge>) -> Option<Late> {
+    match (slot, charge) {
+        (Slot::Claiming(task, lease), _) => Some(Late::Claim(task, lease)),
+        (slot, None) => slot.claim().map(|(task, fence)| Late::Complete(task, fence)),
+        (slot, Some(charge)) => slot.claim().map(|(task, fence)| Late::HandBack(task, fence, charge)),
+    }
+}
+
+/// What the log step has under way.
+fn log_statement(logger: Logger) -> Option<Late> {
+    match logger {
+        Logger::Beginning { locked, seen } => Some(Late::BeginLog { seen, file: locked }),
+        Logger::Passing(pass, Progress::ToCommit { ids, end, .. }) => {
+            Some(Late::CommitLog { ids, head: Head { committed: end, ..pass.head } })
+        }
+        Logger::Idle | Logger::Ahead(_) | Logger::Passing(..) => None,
+    }
+}
+
+impl State {
+    /// All handlers of the API are gone. What its batches have under way may yet be done: marks may come or not, as ever.
+    fn crash_api(&mut self) {
+        for task in &mut self.tasks {
+            if task.intake != Intake::Answered {
+                task.intake = Intake::Gone;
+                if let Errand::ToPublish(_) = task.first_publish {
+                    task.first_publish = Errand::Nothing;
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, late: Late) {
+        if let Some(place) = self.late.iter_mut().find(|place| place.is_none()) {
+            *place = Some(late);
+        }
+    }
+
+    /// The process keeps its lease no longer; the row of it stands.
+    fn abandon_lease(&mut self, index: WorkerIndex) {
+        let Some(lease) = self.workers[usize::from(index)].lease else { return };
+        if let Some(old) = self.old_leases.iter().position(Option::is_none) {
+            self.old_leases[old] = Some(lease);
+            self.rename_lease(LeaseName::Kept(index), LeaseName::Old(old as u8));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The sweep: `task-data/src/life/sweep.rs`, run by every worker.
+//!
+//! Two sweeps at once meet in the database alone, where each statement is fenced; of their ways to the queue one a task is told here,
+//! beside the API's own, which is the same.
+//!
+//! Times are not told: a pending row may be due at any moment. Backing off and due times only make that rarer.
+
+use super::Step;
+use crate::Protocol;
+use crate::guards::Guard;
+use crate::state::{Errand, Fence, Lease, Row, State, Status};
+
+impl Protocol {
+    pub(crate) fn offer_sweep(&self, state: &State, steps: &mut Vec<Step>) {
+        // `Leases::return_lost`.
+        let has_lapsed = |lease: Option<Lease>| {
+            lease == Some(Lease::Lapsed) || lease == Some(Lease::Live) && !self.has(Guard::SweepOfLapsed)
+        };
+        let kept = state.workers.iter().map(|worker| worker.lease);
+        if kept.chain(state.old_leases).any(has_lapsed) || state.lost().next().is_some() {
+            steps.push(Step::ReturnLost);
+        }
+        for index in 0..self.tasks {
+            let task = &state.tasks[usize::from(index)];
+            match task.sweep_publish {
+                Errand::ToMark(_) => steps.extend([Step::MarkDue(index), Step::ForgetDue(index)]),
+                Errand::Nothing | Errand::ToPublish(_) => {
+                    if task.row.is_some_and(|row| self.is_to_publish(state, row)) {
+                        steps.push(Step::PublishDue(index));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether `Tasks::due` gives it and `is_queue_whole`, or `Life::publish_lost`, doesn't leave it alone. A mark anew of
+    /// what is marked changes nothing but a time.
+    fn is_to_publish(&self, state: &State, row: Row) -> bool {
+        if row.status != Status::Pending {
+            return false;
+        }
+        let depth: u8 = state.tasks.iter().map(|task| task.messages).sum();
+        !row.published || self.has(Guard::SweepOfPublished) && depth < state.published_pending()
+    }
+
+    pub(crate) fn apply_sweep(&self, state: &mut State, step: Step) {
+        match step {
+            Step::ReturnLost => self.return_lost(state),
+            // That a message is late tells nothing more than that its delivery is: it may be published in the moment of `Tasks::due`.
+            Step::PublishDue(index) => {
+                self.queue_message(state, index);
+                state.tasks[usize::from(index)].sweep_publish = Errand::ToMark(Fence::Current);
+            }
+            Step::MarkDue(index) => {
+                let errand =
+                    std::mem::replace(&mut state.tasks[usize::from(index)].sweep_publish, Errand::Nothing);
+                self.mark(state, index, errand);
+            }
+            // No confirm, an error, or the end of its process: the next sweep goes on.
+            Step::ForgetDue(index) => state.tasks[usize::from(index)].sweep_publish = Errand::Nothing,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Each guard of the protocol is needed, and the model sees for what: without it, a promise is broken. A mutant that none of the
+//! properties caught would show a guard that does nothing, or a property that looks away.
+
+use std::collections::BTreeSet;
+
+use model::guards::Guard::{self, *};
+use model::properties::*;
+use model::reach::explore;
+use model::{Protocol, life, log};
+use stateright::{Checker, HasDiscoveries, Model};
+
+/// A guard, the promise that is broken without it, and the least space (tasks and faults, for the log also rotations) in
+/// which that is seen.
+const MUTANTS: [(Guard, &str, Protocol); 28] = [
+    (RecordBeforeAnswer, ANSWERED_IS_RECORDED, life(1, 0)),
+    (PublishOfPending, PUBLISHED_IS_UNDER_WAY, life(1, 1)),
+    (ClaimOfPending, ENDED_IS_FINAL, life(1, 0)),
+    (ClaimUnderLease, LOSSES_ARE_FAULTS, life(1, 1)),
+    (AttemptPerClaim, SUPERSEDED_CHANGES_NOTHING, life(1, 0)),
+    (AckAfterClaim, PUBLISHED_IS_UNDER_WAY, life(1, 1)),
+    (EndNamesAttempt, SUPERSEDED_CHANGES_NOTHING, life(1, 0)),
+    (EndOfRunning, SUPERSEDED_CHANGES_NOTHING, life(1, 0)),
+    (FencedHandBack, ENDED_IS_FINAL, life(1, 0)),
+    (CancelAtHandBack, NO_CANCEL_IS_STRANDED, life(1, 0)),
+    (CancelBeforeEnd, ENDED_IS_FINAL, life(1, 0)),
+    (BoundedTries, TRIES_ARE_BOUNDED, life(1, 0)),
+    (FencedMark, PUBLISHED_IS_UNDER_WAY, life(1, 0)),
+    (SweepOfLapsed, LOSSES_ARE_FAULTS, life(1, 0)),
+    (SweepOfAllLost, ALL_CAN_END, life(1, 2)),
+    (SweepOfPublished, ALL_CAN_END, life(1, 1)),
+    (HandBackByBeat, ALL_CAN_END, life(1, 1)),
+    (LockBesideLog, ONE_LINE, log(1, 0, 1)),
+    (ScanBeforeAppend, ONE_LINE, log(1, 1, 0)),
+    (OwedAfterScan, ONE_LINE, log(1, 0, 0)),
+    (OwedWithoutFound, ONE_LINE, log(1, 1, 0)),
+    (TailWithoutFound, ONE_LINE, log(2, 1, 0)),
+    (RotatedFirst, ONE_LINE, log(1, 1, 1)),
+    (BeginBeforeAppend, ONE_LINE, log(1, 1, 2)),
+    (FencedBegin, ONE_LINE, log(1, 2, 2)),
+    (FencedCommit, ONE_LINE, log(2, 2, 2)),
+    (ReadBack, MARKED_IS_WRITTEN, log(1, 1, 0)),
+    (MarkAfterAppend, MARKED_IS_WRITTEN, log(1, 0, 0)),
+];
+
+#[test]
+fn without_any_one_guard_a_promise_is_broken() {
+    for (guard, promise, space) in MUTANTS {
+        let mutant = Protocol { without: Some(guard), ..space };
+
+        let trace = broken(mutant, promise);
+
+        let trace =
+            trace.unwrap_or_else(|| panic!("without {guard:?} nobody sees that {promise:?} is broken"));
+        println!("without {guard:?}, {} steps break \"{promise}\": {trace:?}", trace.len());
+    }
+}
+
+/// The steps that break the promise, if there are some.
+fn broken(model: Protocol, promise: &'static str) -> Option<Vec<model::steps::Step>> {
+    if promise == ALL_CAN_END {
+        return explore(&model).dead_end;
+    }
+    let only_this = HasDiscoveries::AnyOf(BTreeSet::from([promise]));
+    let checker = model.checker().finish_when(only_this).spawn_bfs().join();
+    let property = checker.model().property(promise);
+    let path = checker.discovery(promise)?.into_vec();
+    // Workers of the checker may go on a little after the first find.
+    let whole = path.into_iter().take_while(|(state, _)| (property.condition)(checker.model(), state));
+    Some(whole.filter_map(|(_, step)| step).collect())
+}

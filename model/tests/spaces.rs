@@ -1,0 +1,77 @@
+//! Every state of the protocol, within bounds: the small spaces always, the larger ones where `COATCHECK_MODEL=whole`.
+
+use std::time::Instant;
+
+use model::properties::ALL_CAN_END;
+use model::reach::explore;
+use model::{Protocol, both, life, log};
+use stateright::{Checker, Expectation, Model};
+
+#[test]
+fn a_tasks_life_with_two_faults_keeps_every_promise() {
+    hold(life(1, 2));
+}
+
+#[test]
+fn two_tasks_lives_keep_every_promise() {
+    hold(life(2, 0));
+}
+
+#[test]
+fn a_tasks_line_with_two_faults_keeps_every_promise() {
+    hold(log(1, 2, 2));
+}
+
+#[test]
+fn two_tasks_lines_with_two_faults_keep_every_promise() {
+    hold(log(2, 2, 2));
+}
+
+#[test]
+fn a_task_from_upload_to_line_keeps_every_promise() {
+    hold(both(0, 1));
+}
+
+#[test]
+fn two_tasks_lives_with_a_fault_keep_every_promise() {
+    hold_if_wished(life(2, 1));
+}
+
+#[test]
+fn a_task_from_upload_to_line_with_a_fault_keeps_every_promise() {
+    hold_if_wished(both(1, 1));
+}
+
+#[test]
+fn a_task_from_upload_to_line_with_two_faults_keeps_every_promise() {
+    hold_if_wished(both(2, 0));
+}
+
+fn hold_if_wished(model: Protocol) {
+    match std::env::var("COATCHECK_MODEL").as_deref() {
+        Ok("whole") => hold(model),
+        _ => println!("{model}: left out, COATCHECK_MODEL=whole looks at it too"),
+    }
+}
+
+/// Looks at each state, and tells how many there were.
+fn hold(model: Protocol) {
+    let begun = Instant::now();
+
+    let checker = model.checker().threads(2).spawn_bfs().join();
+    checker.assert_properties();
+    let space = explore(&model);
+
+    assert_eq!(space.dead_end, None, "{ALL_CAN_END}: not after these steps");
+    // Two explorers that share no code but the model's.
+    assert_eq!((space.states, space.steps + 1), (checker.unique_state_count(), checker.state_count()));
+    let always = |name: &Expectation| matches!(name, Expectation::Always);
+    let held = model.properties().iter().filter(|property| always(&property.expectation)).count();
+    println!(
+        "{model}: {} states, {} steps between them, {} deep, {held} properties hold, no dead end ({:.0?})",
+        space.states,
+        space.steps,
+        space.depth,
+        begun.elapsed()
+    );
+}
