@@ -85,7 +85,7 @@ impl Databases {
             folder,
             late: Mutex::default(),
             workers: Mutex::default(),
-            tries: Mutex::default(),
+            claims: Mutex::default(),
             remains: Mutex::default(),
         })
     }
@@ -134,8 +134,8 @@ pub struct World {
     folder: TempDir,
     late: Mutex<Vec<(Moment, Late)>>,
     workers: Mutex<Vec<WorkerId>>,
-    /// At each claim so far.
-    tries: Mutex<Vec<(i64, i32)>>,
+    /// Each claim so far: its attempt, and the tries before it.
+    claims: Mutex<Vec<(i64, i32)>>,
     remains: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
@@ -243,11 +243,12 @@ impl World {
 
     /// Notes a claim's attempt and the tries before it.
     pub fn note_claim(&self, attempt: i64, tries: i32) {
-        self.tries.lock().unwrap().push((attempt, tries));
+        self.claims.lock().unwrap().push((attempt, tries));
     }
 
+    /// One after the other.
     pub fn claims(&self) -> Vec<(i64, i32)> {
-        self.tries.lock().unwrap().clone()
+        self.claims.lock().unwrap().clone()
     }
 
     /// Keeps what a killed process leaves in memory from its destructors.
