@@ -63,4 +63,5 @@ mod simulate;
 mod tables;
 mod upgrade;
 mod users;
+mod verify;
 mod waiting;

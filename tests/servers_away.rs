@@ -57,6 +57,8 @@ async fn every_promise_outlives_each_server() {
 
         let promises = load.end().await;
         stack.are_kept(&promises).await;
+        stack.each_task_has_one_line(&[]).await;
+        stack.verifies().await;
     })
     .await;
 }

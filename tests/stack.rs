@@ -217,7 +217,7 @@ impl Stack {
     /// In the form in which `psql` tells it.
     fn sqlite(&self, statement: &str) -> String {
         let script = "import sqlite3, sys\n\
-                      for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):\n\
+                      for row in sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2]):\n\
                       \tprint(*('' if value is None else value for value in row), sep='|')";
         let mut command = Command::new("python3");
         let done =
