@@ -28,6 +28,7 @@ mod browser;
 mod browser_messages;
 mod browser_records;
 mod browser_tables;
+mod chaos;
 mod cli;
 mod crash;
 mod crowd;

@@ -39,6 +39,10 @@ impl Verdict {
         Self { counts, text }
     }
 
+    pub fn is_clean(&self) -> bool {
+        self.counts.iter().all(|count| *count == 0)
+    }
+
     /// These sorts were found so often, and nothing else.
     #[track_caller]
     fn has(&self, expected: &[(&str, u64)]) {
