@@ -15,9 +15,9 @@ use crate::content::{Dice, Sample, noise};
 use crate::program::eventually;
 use crate::stack::Stack;
 
-const CLIENTS: u64 = 8;
+const CLIENTS: u64 = 24;
 /// A client gives up a request after this: the server may stand still.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// A ticket that was given out.
 #[derive(Debug, Clone)]
