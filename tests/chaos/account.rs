@@ -72,7 +72,7 @@ pub async fn settle(rig: &Rig, promised: Promised) -> Account {
         doubled: Vec::new(),
         wrong: std::mem::take(&mut *rig.wrongs.lock().unwrap()),
         longest_stall: promised.longest_stall,
-        slowest: tasks.iter().map(age).max().unwrap_or_default(),
+        slowest: slowest(&tasks),
         drained,
     };
     if !is_drained {
@@ -97,6 +97,12 @@ async fn drain(rig: &Rig, until: Instant) -> bool {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     true
+}
+
+fn slowest(tasks: &[Value]) -> Duration {
+    let Some(slowest) = tasks.iter().max_by_key(|task| age(task)) else { return Duration::ZERO };
+    println!("the slowest: {slowest}");
+    age(slowest)
 }
 
 fn age(task: &Value) -> Duration {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -18,6 +19,8 @@ use crate::stack::Stack;
 const CLIENTS: u64 = 24;
 /// A client gives up a request after this: the server may stand still.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// A time without a promise that is told when it ends.
+const WORTH_TELLING: Duration = Duration::from_secs(5);
 
 /// A ticket that was given out.
 #[derive(Debug, Clone)]
@@ -215,8 +218,11 @@ impl Shared {
     fn given_out(&self) {
         self.given_out.fetch_add(1, Relaxed);
         let mut pace = self.pace.lock().unwrap();
-        pace.1 = pace.1.max(pace.0.elapsed());
-        pace.0 = Instant::now();
+        let stall = pace.0.elapsed();
+        if stall > WORTH_TELLING {
+            println!("{:?} the first promise in {stall:.1?}", Utc::now());
+        }
+        *pace = (Instant::now(), pace.1.max(stall));
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::Utc;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
@@ -112,7 +113,9 @@ impl Rig {
         self.stack.folder().join(LOG)
     }
 
+    /// A fault begins. Told with its time, by which the processes' logs can be read beside it.
     pub fn count(&self, fault: &'static str) {
+        println!("{:?} {fault}", Utc::now());
         *self.faults.lock().unwrap().entry(fault).or_default() += 1;
     }
 
