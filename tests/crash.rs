@@ -38,6 +38,7 @@ on_both_stacks!(every_promise_outlives_kill_9_under_load, [("MAX_ATTEMPTS", "100
     let promises = load.end().await;
     stack.are_kept(&promises).await;
     stack.each_task_has_one_line(&[]).await;
+    stack.verifies().await;
 });
 
 on_both_stacks!(a_task_whose_worker_is_killed_is_done_by_the_next, [("WORKERS", "1")], |stack| async move {

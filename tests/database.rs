@@ -6,7 +6,7 @@ const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
 
 impl Stack {
     /// An id as the database has it in a condition.
-    fn sql_id(&self, id: &str) -> String {
+    pub fn sql_id(&self, id: &str) -> String {
         if self.is_distributed() { format!("'{id}'") } else { format!("x'{}'", id.replace('-', "")) }
     }
 }

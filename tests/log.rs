@@ -25,6 +25,7 @@ on_both_stacks!(a_log_that_is_rotated_under_load_has_each_line_once, |stack| asy
     let promises = load.end().await;
     stack.are_kept(&promises).await;
     stack.each_task_has_one_line(&[]).await;
+    stack.verifies().await;
 });
 
 on_both_stacks!(while_a_stranger_has_the_lock_work_goes_on_and_the_lines_come_later, |stack| async move {

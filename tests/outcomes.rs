@@ -76,7 +76,7 @@ impl Stack {
 }
 
 /// The line that an ended task owes.
-fn line(task: &Value) -> String {
+pub fn line(task: &Value) -> String {
     let word = |field: &str| task[field].as_str().unwrap_or_else(|| panic!("{field} of {task}"));
     let detail = match word("status") {
         "succeeded" if task["kind"] == "message" => task["result"]["provider"].as_str().unwrap().to_owned(),

@@ -1,16 +1,47 @@
-//! A cable between the service and one of its servers, which a test can pull out and put in again.
+//! A cable between the service and one of its servers, which a test can pull out and put in again, pinch, or stretch.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// A forwarder to a server. Ends with its test.
 pub struct Proxy {
     address: SocketAddr,
-    is_plugged: watch::Sender<bool>,
+    cable: watch::Sender<Cable>,
+    /// Bytes that the server may still send before all connections are cut; far below zero: as many as it likes.
+    left: Arc<AtomicI64>,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cable {
+    state: State,
+    /// How often all connections were cut.
+    cuts: u64,
+}
+
+/// What becomes of what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It arrives.
+    Whole,
+    /// Nobody gets a connection.
+    Out,
+    /// It arrives when the cable is whole again.
+    Stalled,
+    /// Each piece arrives later by that.
+    Slow(Duration),
+    /// It never arrives, and neither end is told.
+    Deaf,
+}
+
+const UNBOUNDED: i64 = i64::MIN / 2;
 
 impl Proxy {
     /// Forwards to the server of a URL.
@@ -18,14 +49,15 @@ impl Proxy {
         let server = authority(url).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let is_plugged = watch::Sender::new(true);
-        let plugged = is_plugged.subscribe();
+        let cable = watch::Sender::new(Cable { state: State::Whole, cuts: 0 });
+        let left = Arc::new(AtomicI64::new(UNBOUNDED));
+        let proxy = Self { address, cable: cable.clone(), left: left.clone() };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, server.clone(), plugged.clone()));
+                tokio::spawn(forward(client, server.clone(), cable.clone(), left.clone()));
             }
         });
-        Self { address, is_plugged }
+        proxy
     }
 
     /// The URL by way of this proxy.
@@ -35,24 +67,90 @@ impl Proxy {
 
     /// Cuts all connections and lets no new one stand, as a server that is gone.
     pub fn pull_out(&self) {
-        self.is_plugged.send_replace(false);
+        self.set(State::Out);
+        self.cut();
     }
 
-    /// The server is back.
+    /// The server is back. What was sent while the cable was deaf is gone, and so are those connections.
     pub fn put_in(&self) {
-        self.is_plugged.send_replace(true);
+        let was_deaf = self.cable.borrow().state == State::Deaf;
+        self.set(State::Whole);
+        if was_deaf {
+            self.cut();
+        }
+    }
+
+    pub fn set(&self, state: State) {
+        self.cable.send_modify(|cable| cable.state = state);
+    }
+
+    /// Cuts all connections there are.
+    pub fn cut(&self) {
+        self.cable.send_modify(|cable| cable.cuts += 1);
+    }
+
+    /// Cuts all connections when the server has sent so many more bytes; the last of them don't arrive.
+    pub fn cut_after(&self, bytes: u32) {
+        self.left.store(bytes.into(), Relaxed);
     }
 }
 
-async fn forward(mut client: TcpStream, server: String, mut plugged: watch::Receiver<bool>) {
-    if !*plugged.borrow() {
+async fn forward(mut client: TcpStream, server: String, cable: watch::Sender<Cable>, left: Arc<AtomicI64>) {
+    let mut looks = cable.subscribe();
+    let Cable { state, cuts } = *looks.borrow();
+    if state == State::Out {
         return;
     }
-    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    let passing = async {
+        let mut passes = cable.subscribe();
+        // The sender is in this very future.
+        let _ = passes.wait_for(|cable| !matches!(cable.state, State::Stalled | State::Deaf)).await;
+        let Ok(mut server) = TcpStream::connect(server).await else { return };
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        tokio::join!(
+            pass(from_client, to_server, &cable, None),
+            pass(from_server, to_client, &cable, Some(&left))
+        );
+    };
     tokio::select! {
-        _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = plugged.wait_for(|is_plugged| !is_plugged) => {}
+        () = passing => {}
+        _ = looks.wait_for(|cable| cable.cuts != cuts) => {
+            // A cut is a reset, not the orderly end of a connection.
+            let _ = client.set_zero_linger();
+        }
     }
+}
+
+/// Forwards one way, up to the end.
+async fn pass(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    cable: &watch::Sender<Cable>,
+    left: Option<&AtomicI64>,
+) {
+    let mut looks = cable.subscribe();
+    let mut piece = vec![0; 16 << 10];
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
+        if let Some(left) = left
+            && left.load(Relaxed) > UNBOUNDED / 2
+            && left.fetch_sub(read as i64, Relaxed) <= read as i64
+        {
+            left.store(UNBOUNDED, Relaxed);
+            return cable.send_modify(|cable| cable.cuts += 1);
+        }
+        let _ = looks.wait_for(|cable| cable.state != State::Stalled).await;
+        let state = looks.borrow().state;
+        match state {
+            State::Deaf => continue,
+            State::Slow(delay) => sleep(delay).await,
+            State::Whole | State::Out | State::Stalled => {}
+        }
+        if to.write_all(&piece[..read]).await.is_err() {
+            return;
+        }
+    }
+    let _ = to.shutdown().await;
 }
 
 /// `HOST:PORT` of `scheme://user@HOST:PORT/path`.

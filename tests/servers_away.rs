@@ -57,6 +57,23 @@ async fn every_promise_outlives_each_server() {
 
         let promises = load.end().await;
         stack.are_kept(&promises).await;
+        stack.each_task_has_one_line(&[]).await;
+        stack.verifies().await;
+    })
+    .await;
+}
+
+/// From the first byte of the server's to beyond all that it says before a process listens.
+#[tokio::test]
+async fn a_process_whose_first_connection_breaks_starts_all_the_same() {
+    let database = servers().database();
+    let cable = Proxy::to(&database).await;
+    on(Stack::distributed(&[("DATABASE_URL", &cable.url(&database))]), |stack| async move {
+        for bytes in [0, 1, 300, 450, 500, 600, 700, 800, 1000, 1500, 2500] {
+            cable.cut_after(bytes);
+            let mut api = stack.extra(&["api"], &[]);
+            api.address().await;
+        }
     })
     .await;
 }

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::program::{Program, coatcheck, eventually, stderr_of};
-use crate::servers::servers;
+use crate::servers::{psql, servers};
 
 /// Tests a promise on every stack: `on_both_stacks!(name, |stack| async move { … })`, or with settings before the
 /// closure: `on_both_stacks!(name, [("WORKERS", "1")], |stack| …)`.
@@ -114,6 +114,17 @@ impl Stack {
         Self { roles: &[&["api"]], ..Self::distributed(settings) }
     }
 
+    /// Settings, a folder and no process: those are the test's. The client's side talks to the address that [`answers_at`] says.
+    ///
+    /// [`answers_at`]: Self::answers_at
+    pub fn bare(settings: &[(&str, &str)]) -> Self {
+        Self::new(&[], settings)
+    }
+
+    pub fn answers_at(&self, address: String) {
+        *self.address.lock().unwrap() = address;
+    }
+
     fn new(roles: &'static [&'static [&'static str]], settings: &[(&str, &str)]) -> Self {
         Self {
             folder: TempDir::with_prefix("coatcheck-test-").unwrap(),
@@ -201,7 +212,7 @@ impl Stack {
     /// What the database says to a statement.
     pub fn sql(&self, statement: &str) -> String {
         match self.database_url() {
-            Some(url) => servers().psql(url, statement),
+            Some(url) => psql(url, statement),
             None => self.sqlite(statement),
         }
     }
@@ -217,7 +228,7 @@ impl Stack {
     /// In the form in which `psql` tells it.
     fn sqlite(&self, statement: &str) -> String {
         let script = "import sqlite3, sys\n\
-                      for row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]):\n\
+                      for row in sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2]):\n\
                       \tprint(*('' if value is None else value for value in row), sep='|')";
         let mut command = Command::new("python3");
         let done =

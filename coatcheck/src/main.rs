@@ -42,6 +42,7 @@ enum Command {
     Export(cmd::export::ExportArgs),
     User(cmd::user::UserArgs),
     Migrate(cmd::migrate::MigrateArgs),
+    Verify(cmd::verify::VerifyArgs),
     Api(api::ApiArgs),
     // It has the most settings.
     Worker(Box<worker::WorkerArgs>),
@@ -65,6 +66,7 @@ async fn run(cli: Cli) -> ExitCode {
         Some(Command::Export(args)) => cmd::export::run(args).await,
         Some(Command::User(args)) => cmd::user::run(args).await,
         Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
+        Some(Command::Verify(args)) => cmd::verify::run(args).await,
         Some(Command::Api(args)) => api::run(args).await,
         Some(Command::Worker(args)) => worker::run(*args).await,
         Some(Command::Providers(args)) => providers::run(args).await,

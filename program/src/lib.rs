@@ -31,8 +31,9 @@ pub fn begin(log: LogArgs) -> Result<CancellationToken, ExitCode> {
     signals::stop_token().map_err(|error| refuse(&format!("signals can't be handled: {error}")))
 }
 
-/// Many clients may wait at once, a descriptor each; the soft limit is often far below what is allowed.
-fn raise_file_limit() {
+/// Lets the process have as many files open as it may: the soft limit is often far below what is allowed, and many clients, or
+/// many rotated logs, are a descriptor each.
+pub fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Where it can't be raised the program runs with what it has.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

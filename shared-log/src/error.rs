@@ -29,9 +29,9 @@ pub enum LogError {
         #[source]
         source: io::Error,
     },
-    /// What the log was renamed to is compressed, and nothing newer has a line of the caller's: what comes next can't be
-    /// told. A person must act; nothing was written.
-    #[error("{} is compressed, so what was written last can't be told", path.display())]
+    /// What the log was renamed to is compressed, and its lines are needed: the last one, where nothing newer has a line of the
+    /// caller's, or all. A person must act; nothing was written.
+    #[error("{} is compressed, so its lines can't be read", path.display())]
     Compressed {
         /// The rotated file.
         path: PathBuf,

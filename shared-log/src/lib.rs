@@ -1,7 +1,7 @@
 //! One file, many appending processes: each entry of a ledger gets exactly one line.
 //!
 //! Where lines have an order that can be asked for, no ledger is needed: see [`Resumed`]. All else here is for those that have
-//! none.
+//! none. Who checks what was written reads it by [`LogFile`].
 //!
 //! Some table of yours (the [`Ledger`]) holds entries that each owe a line to a plain text file, and remembers which
 //! were written. Any number of processes and threads call [`SharedLog::settle`] whenever they like. Whoever gets the
@@ -99,6 +99,7 @@ mod append;
 mod backwards;
 mod error;
 mod ledger;
+mod lines;
 mod lock;
 mod read;
 mod resume;
@@ -111,6 +112,7 @@ use std::path::{self, Path, PathBuf};
 
 pub use error::{LogError, SettleError};
 pub use ledger::{Entry, Head, Ledger};
+pub use lines::{Line, Lines, LogFile};
 pub use lock::FileLock;
 pub use read::MAX_LINE_BYTES;
 pub use resume::Resumed;

@@ -70,16 +70,16 @@ pub(crate) fn lines_after(file: &File, from: u64) -> io::Result<Batch> {
     }
 }
 
-struct Line {
+pub(crate) struct Line {
     /// `None`: too long.
-    text: Option<Vec<u8>>,
+    pub(crate) text: Option<Vec<u8>>,
     /// Bytes in the file, with the newline.
-    length: u64,
+    pub(crate) length: u64,
     /// Ended by a newline, not by the end of the file.
-    is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
-fn read_line(reader: &mut impl BufRead) -> io::Result<Line> {
+pub(crate) fn read_line(reader: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Line { text: Some(Vec::new()), length: 0, is_whole: false };
     loop {
         let chunk = match reader.fill_buf() {
@@ -104,9 +104,10 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Line> {
 }
 
 /// Reads on from an offset without the descriptor's own position.
-struct FromOffset<'f> {
-    file: &'f File,
-    offset: u64,
+#[derive(Debug)]
+pub(crate) struct FromOffset<'f> {
+    pub(crate) file: &'f File,
+    pub(crate) offset: u64,
 }
 
 impl Read for FromOffset<'_> {

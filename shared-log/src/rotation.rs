@@ -82,8 +82,18 @@ impl Sibling {
     /// The file, if it still is at its path.
     pub(crate) fn open(&self) -> Result<Option<File>, LogError> {
         let Some(file) = open(&self.path)? else { return Ok(None) };
-        let is_same = file.metadata().map_err(LogError::Io)?.ino() == self.ino;
+        let is_same = self.is(&file).map_err(LogError::Io)?;
         Ok(is_same.then_some(file))
+    }
+
+    /// Where it was.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether that is the file, wherever it is now.
+    pub(crate) fn is(&self, file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.ino() == self.ino)
     }
 
     /// # Errors

@@ -3,6 +3,7 @@
 //! [`life`] is the life of a promise, once, over the ports; all else serves it. The ports ([`store`], [`queue`], [`blobs`],
 //! [`notify`], [`limits`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
 //! holds no protocol and calls no other port. [`access_log`] stands beside it all: rows in, rows out, no promise.
+//! [`verify`] checks afterwards that what the protocol promises is so.
 #![deny(missing_docs)]
 
 pub mod access_log;
@@ -29,6 +30,7 @@ pub mod tables;
 pub mod task;
 pub mod text;
 pub mod user;
+pub mod verify;
 mod wait;
 
 pub use intake::Intake;

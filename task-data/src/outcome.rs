@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::DateTime;
 use shared_log::{Entry, Head, Ledger};
 use tokio::runtime::Handle;
 
 use crate::store::{Store, StoreError};
-use crate::task::{Status, Task, TaskId};
+use crate::task::{Status, Task, TaskId, Time};
 
 /// `{finished} {id} {kind} {status} {detail}` of an ended task, without the newline; `None` before its end.
 pub fn line(task: &Task) -> Option<String> {
@@ -24,8 +25,17 @@ pub fn line(task: &Task) -> Option<String> {
 }
 
 /// The id that a line, or the beginning of one, names.
-fn id_of(line: &[u8]) -> Option<TaskId> {
+pub(crate) fn id_of(line: &[u8]) -> Option<TaskId> {
     std::str::from_utf8(line).ok()?.split(' ').nth(1)?.parse().ok()
+}
+
+/// Whether a line begins as those of tasks do: with a time and an id.
+pub(crate) fn begins_like_ours(line: &[u8]) -> bool {
+    let time = std::str::from_utf8(line).ok().and_then(|line| line.split(' ').next());
+    let is_time = |time: &str| {
+        DateTime::parse_from_rfc3339(time).is_ok_and(|parsed| Time(parsed.to_utc()).to_string() == time)
+    };
+    time.is_some_and(is_time) && id_of(line).is_some()
 }
 
 /// The rows as `shared_log` sees them. Its calls block: it lives on a blocking thread.
@@ -86,12 +96,11 @@ impl Ledger for Rows {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use serde_json::json;
 
     use super::*;
     use crate::kinds::Kind;
-    use crate::task::{TaskError, Time};
+    use crate::task::TaskError;
 
     fn task(status: Status) -> Task {
         let time = Time(DateTime::from_timestamp_micros(1_700_000_000_000_001).unwrap());
@@ -138,5 +147,22 @@ mod tests {
         assert_eq!(id_of(&whole.as_bytes()[..64]), Some(task(Status::Cancelled).id));
         assert_eq!(id_of(&whole.as_bytes()[..63]), None);
         assert_eq!(id_of(b"abc \xff"), None);
+    }
+
+    #[test]
+    fn what_begins_with_a_time_and_an_id_begins_like_ours() {
+        let whole = line(&task(Status::Cancelled)).unwrap();
+        let id = task(Status::Cancelled).id;
+
+        assert!(begins_like_ours(whole.as_bytes()) && begins_like_ours(&whole.as_bytes()[..64]));
+        for foreign in [
+            whole[..63].to_owned(),
+            format!("x{whole}"),
+            format!("2023-11-14T22:13:20Z {id} md5"),
+            format!("{id} {id}"),
+            String::new(),
+        ] {
+            assert!(!begins_like_ours(foreign.as_bytes()), "{foreign}");
+        }
     }
 }

@@ -165,6 +165,30 @@ pub async fn open_store(database_url: &str) -> Result<Arc<dyn Store>, OpenError>
     Ok(Arc::new(store))
 }
 
+/// Rows and blobs as they were left, beside the programs that have them open, or without any.
+pub struct Remains {
+    /// Rows.
+    pub store: Arc<dyn Store>,
+    /// Uploads too large for a row.
+    pub blobs: Arc<dyn Blobs>,
+}
+
+/// Opens rows and blobs that are there. Nothing is made where it is missing, held, or waited for.
+///
+/// # Errors
+/// As [`open_store`], and if there is no such database or folder.
+pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
+    if settings.database_url.starts_with(SQLITE) {
+        let path = path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
+        path.metadata()
+            .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", path.display())))?;
+    }
+    let root = path_after("BLOB_URL", &settings.blob_url, "file:")?;
+    let blobs = BlobFolder::existing(&root)
+        .map_err(|error| OpenError::setting("BLOB_URL", format!("{}: {error}", root.display())))?;
+    Ok(Remains { store: open_store(&settings.database_url).await?, blobs: Arc::new(blobs) })
+}
+
 fn open_sqlite(path: PathBuf) -> Result<SqliteStore, OpenError> {
     SqliteStore::open(&path).map_err(|source| OpenError::Sqlite { path, source })
 }

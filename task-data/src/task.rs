@@ -177,6 +177,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// Whether a blob of its own has to be there: until its end, or for ever where those of ended tasks are kept.
+    pub(crate) fn needs_blob(&self, keep_uploads: bool) -> bool {
+        keep_uploads || !self.status.is_ended()
+    }
+
     /// How far it has come. Never goes back from one commit to the next, so that of two looks the older can be told:
     /// each claim counts an attempt up, and an attempt goes from running to pending or to its end.
     pub(crate) fn progress(&self) -> (i64, u8) {

@@ -205,6 +205,22 @@ on_each_blob_store!(only_old_parts_are_removed_and_no_blob_that_was_kept, |blobs
     assert!(read(&*blobs, id).await.is_some() && read(&*blobs, unfinished).await.is_some());
 });
 
+on_each_blob_store!(only_old_parts_are_told_and_they_stay, |blobs| async move {
+    let unfinished = TaskId::random();
+    let writer = begun(&*blobs, unfinished, b"abc").await;
+    kept(&*blobs, b"abc").await;
+
+    let told = until("the part is there", async || {
+        let told = blobs.unfinished_before(in_hours(1)).await.unwrap();
+        (!told.is_empty()).then_some(told)
+    });
+
+    assert_eq!(told.await, [format!("tmp/{unfinished}.part")]);
+    assert_eq!(blobs.unfinished_before(in_hours(-1)).await.unwrap(), [""; 0]);
+    writer.keep(in_hours(0)).await.unwrap();
+    assert_eq!(blobs.unfinished_before(in_hours(1)).await.unwrap(), [""; 0]);
+});
+
 on_each_blob_store!(a_blob_whose_part_was_removed_is_not_kept, |blobs| async move {
     let id = TaskId::random();
     let writer = begun(&*blobs, id, b"abc").await;

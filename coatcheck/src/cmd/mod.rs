@@ -7,3 +7,4 @@ pub mod migrate;
 pub mod put;
 pub mod simulate;
 pub mod user;
+pub mod verify;

@@ -44,6 +44,16 @@ impl BlobFolder {
         Ok(Self { root })
     }
 
+    /// A folder that [`open`](Self::open) has made, to look into beside those who use it. Makes nothing.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn existing(root: impl Into<PathBuf>) -> io::Result<Self> {
+        let root = root.into();
+        fs::read_dir(root.join("tmp"))?;
+        Ok(Self { root })
+    }
+
     fn path(&self, id: TaskId) -> PathBuf {
         let [.., last] = id.0.into_bytes();
         shard_path(&self.root, last.into()).join(id.to_string())
@@ -97,6 +107,16 @@ impl Blobs for BlobFolder {
                 ids.extend(path.file_name().and_then(|name| name.to_str()?.parse::<TaskId>().ok()));
             }
             Ok(ids)
+        })
+        .await
+    }
+
+    async fn unfinished_before(&self, time: Time) -> Result<Vec<String>, BlobError> {
+        let folder = self.root.join("tmp");
+        blocking(move || {
+            let names = files_before(&folder, time)?.into_iter();
+            let names = names.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+            Ok(names.map(|name| format!("tmp/{name}")).collect())
         })
         .await
     }

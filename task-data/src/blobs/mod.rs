@@ -52,6 +52,9 @@ pub trait Blobs: Send + Sync {
     /// The blobs of one shard (below [`SHARDS`]) that were kept before that time.
     async fn kept_before(&self, shard: u16, time: Time) -> Result<Vec<TaskId>, BlobError>;
 
+    /// The names of what unfinished blobs have left that was last written to before that time.
+    async fn unfinished_before(&self, time: Time) -> Result<Vec<String>, BlobError>;
+
     /// Removes what unfinished blobs have left that were last written to before that time, and counts it.
     async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError>;
 

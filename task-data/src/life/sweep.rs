@@ -129,11 +129,9 @@ impl Life {
             let kept = self.stack.blobs.kept_before(shard, before).await?;
             for ids in kept.chunks(SWEEP_ROWS as usize) {
                 let tasks = self.stack.store.find(ids.to_vec()).await?;
-                let is_needed = |id: &TaskId| {
-                    tasks
-                        .iter()
-                        .any(|task| task.id == *id && (self.settings.keep_uploads || !task.status.is_ended()))
-                };
+                let keep_uploads = self.settings.keep_uploads;
+                let is_needed =
+                    |id: &TaskId| tasks.iter().any(|task| task.id == *id && task.needs_blob(keep_uploads));
                 for id in ids.iter().filter(|id| !is_needed(id)) {
                     self.stack.blobs.delete(*id).await?;
                     removed += 1;

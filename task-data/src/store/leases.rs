@@ -1,12 +1,12 @@
 //! Queries on leases. Only the database's clock is asked.
 
-use diesel::dsl::{auto_type, delete, insert_into, update};
+use diesel::dsl::{auto_type, delete, exists, insert_into, not, update};
 use diesel::prelude::*;
 
 use super::schema::{tasks, workers};
 use super::tasks::now;
-use super::types::{SqlStatus, SqlTime, SqlUuid, now_plus};
-use crate::task::{Status, WorkerId};
+use super::types::{SqlStatus, SqlTime, SqlUuid, now_plus, sql_ids};
+use crate::task::{Status, TaskId, WorkerId};
 
 /// A new lease of so many seconds.
 #[auto_type]
@@ -60,4 +60,40 @@ pub fn all_due() -> _ {
     update(tasks::table)
         .filter(tasks::status.eq(pending))
         .set((tasks::published_at.eq(never), tasks::sweep_at.eq(now)))
+}
+
+/// How many leases are live.
+#[auto_type]
+pub fn live() -> _ {
+    let now: now = now();
+    workers::table.filter(workers::lease_until.gt(now)).count()
+}
+
+/// Those of the tasks that run under no lease, or one that lapsed over `lapsed` seconds ago.
+#[auto_type]
+pub fn unheld(ids: &[TaskId], lapsed: f64) -> _ {
+    let ids: Vec<SqlUuid> = sql_ids(ids);
+    let running: SqlStatus = SqlStatus(Status::Running);
+    let ago: f64 = -lapsed;
+    let holder = workers::table
+        .filter(workers::id.nullable().eq(tasks::worker))
+        .filter(workers::lease_until.gt(now_plus(ago)));
+    tasks::table
+        .filter(tasks::id.eq_any(ids))
+        .filter(tasks::status.eq(running))
+        .filter(not(exists(holder)))
+        .select(tasks::id)
+}
+
+/// Those of the tasks that are pending and whose sweep was due over `overdue` seconds ago.
+#[auto_type]
+pub fn overdue(ids: &[TaskId], overdue: f64) -> _ {
+    let ids: Vec<SqlUuid> = sql_ids(ids);
+    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let ago: f64 = -overdue;
+    tasks::table
+        .filter(tasks::id.eq_any(ids))
+        .filter(tasks::status.eq(pending))
+        .filter(tasks::sweep_at.lt(now_plus(ago)))
+        .select(tasks::id)
 }

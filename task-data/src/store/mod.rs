@@ -361,6 +361,18 @@ pub trait Leases: Send + Sync {
     /// Ends every lease and makes every pending task due now: for the one process of an embedded stack, when it
     /// starts and its queue is empty.
     async fn begin_alone(&self) -> Result<(), StoreError>;
+
+    /// Those of the tasks that nothing moves on: running under no lease or one that lapsed over `lapsed` ago, or pending with a
+    /// sweep that was due over `overdue` ago. In any order.
+    async fn stuck(
+        &self,
+        ids: Vec<TaskId>,
+        lapsed: Duration,
+        overdue: Duration,
+    ) -> Result<Vec<TaskId>, StoreError>;
+
+    /// How many leases are live.
+    async fn live_leases(&self) -> Result<i64, StoreError>;
 }
 
 /// What the outcome log still owes, and how far it got.

@@ -179,3 +179,24 @@ on_each_store!(
         assert_eq!(store.return_lost(RULES).await.unwrap(), [(runs.id, Status::Pending)]);
     }
 );
+
+on_each_store!(what_nothing_moves_on_is_stuck, |store| async move {
+    let [held, lapsed, gone] = [worker(&*store).await, worker(&*store).await, worker(&*store).await];
+    let mut running = Vec::new();
+    for holder in [held, lapsed, gone] {
+        running.push(claim(&*store, pending(&*store).await, holder).await.id);
+    }
+    store.beat(lapsed, NOW).await.unwrap();
+    store.retire(gone).await.unwrap();
+    let (due, later) = (pending(&*store).await, pending(&*store).await);
+    store.mark_published(vec![ticket(later, 0)], LATER).await.unwrap();
+    let all = [running.clone(), vec![due, later]].concat();
+
+    let stuck =
+        async |ids: &[_], lapsed, overdue| sorted(store.stuck(ids.to_vec(), lapsed, overdue).await.unwrap());
+
+    assert_eq!(stuck(&all, NOW, NOW).await, sorted([running[1], running[2], due]));
+    assert_eq!(stuck(&all, LATER, LATER).await, [running[2]]);
+    assert_eq!(stuck(&[running[0], later], NOW, NOW).await, []);
+    assert_eq!(store.live_leases().await.unwrap(), 1);
+});

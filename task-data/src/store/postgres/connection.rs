@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::ConnectionError;
-use diesel::result::QueryResult;
+use diesel::result::{Error as DieselError, QueryResult};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection};
@@ -74,11 +74,17 @@ impl Connections {
         let mut connection = Object::take(self.get().await?);
         // Held until the connection goes, so that one process migrates at a time.
         answer(connection.batch_execute("SET statement_timeout = 0; SELECT pg_advisory_lock(6302)")).await?;
-        tokio::task::block_in_place(|| {
-            let outcome =
-                AsyncMigrationHarness::new(connection).run_pending_migrations(MIGRATIONS).map(|_| ());
-            outcome.map_err(|error| StoreError::Internal(Arc::from(error)))
-        })
+        let mut harness = AsyncMigrationHarness::new(connection);
+        let outcome = tokio::task::block_in_place(|| harness.run_pending_migrations(MIGRATIONS).map(|_| ()));
+        let Err(error) = outcome else { return Ok(()) };
+        match error.downcast::<DieselError>() {
+            Ok(error) => Err((*error).into()),
+            // A migration has failed: by itself, if the server still answers.
+            Err(error) => match answer(harness.into_inner().batch_execute("SELECT 1")).await {
+                Ok(()) => Err(StoreError::Internal(Arc::from(error))),
+                Err(_) => Err(StoreError::Unavailable(Arc::from(error))),
+            },
+        }
     }
 
     /// How the connections are used.

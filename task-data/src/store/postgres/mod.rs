@@ -401,6 +401,25 @@ impl Leases for PostgresStore {
         });
         answer(begun).await
     }
+
+    async fn stuck(
+        &self,
+        ids: Vec<TaskId>,
+        lapsed: Duration,
+        overdue: Duration,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let unheld = leases::unheld(&ids, lapsed.as_secs_f64());
+        let mut stuck: Vec<SqlUuid> = answer(unheld.load(&mut connection)).await?;
+        let overdue = leases::overdue(&ids, overdue.as_secs_f64());
+        stuck.extend(answer(overdue.load::<SqlUuid>(&mut connection)).await?);
+        Ok(stuck.into_iter().map(TaskId::from).collect())
+    }
+
+    async fn live_leases(&self) -> Result<i64, StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(leases::live().get_result(&mut connection)).await
+    }
 }
 
 #[async_trait]

@@ -337,6 +337,25 @@ impl Leases for SqliteStore {
             })
             .await
     }
+
+    async fn stuck(
+        &self,
+        ids: Vec<TaskId>,
+        lapsed: Duration,
+        overdue: Duration,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let mut stuck: Vec<SqlUuid> = leases::unheld(&ids, lapsed.as_secs_f64()).load(connection)?;
+                stuck.extend(leases::overdue(&ids, overdue.as_secs_f64()).load::<SqlUuid>(connection)?);
+                Ok(stuck.into_iter().map(TaskId::from).collect())
+            })
+            .await
+    }
+
+    async fn live_leases(&self) -> Result<i64, StoreError> {
+        self.connections.read(|connection| Ok(leases::live().get_result(connection)?)).await
+    }
 }
 
 /// Moves a running row on in its transaction, and says where it stands now.

@@ -169,6 +169,19 @@ impl Leases for CutStore {
     async fn begin_alone(&self) -> Result<(), StoreError> {
         through!(self, begin_alone(), changes)
     }
+
+    async fn stuck(
+        &self,
+        ids: Vec<TaskId>,
+        lapsed: Duration,
+        overdue: Duration,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        through!(self, stuck(ids, lapsed, overdue), reads)
+    }
+
+    async fn live_leases(&self) -> Result<i64, StoreError> {
+        through!(self, live_leases(), reads)
+    }
 }
 
 /// The access log makes no promise that a cut could break: a call that fails has appended or it has not.
@@ -360,6 +373,10 @@ impl Blobs for CutBlobs {
 
     async fn kept_before(&self, shard: u16, time: Time) -> Result<Vec<TaskId>, BlobError> {
         self.wire.call("blobs.kept_before", false, self.inner.kept_before(shard, time), blob_error).await
+    }
+
+    async fn unfinished_before(&self, time: Time) -> Result<Vec<String>, BlobError> {
+        self.wire.call("blobs.unfinished_before", false, self.inner.unfinished_before(time), blob_error).await
     }
 
     async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError> {

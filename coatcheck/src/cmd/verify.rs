@@ -1,0 +1,192 @@
+//! `coatcheck verify`: is what was promised so? And the outcome log written anew, where it is not.
+
+use std::fmt::Write;
+use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use program::{in_one_line, raise_file_limit, refuse};
+use task_data::settings::Settings;
+use task_data::stack::{OpenError, open_remains};
+use task_data::verify::{Found, Progress, RebuildError, Rebuilt, Report, VerifyError, rebuild, verify};
+
+/// Check the outcome log and the uploads against the rows
+///
+/// Reads all there is, beside a running service or without one, and changes nothing. The log is the file of OUTCOME_LOG and those it
+/// was renamed to within its folder, whose names begin with its own and go on with a dot or a hyphen.
+///
+/// Of each sort of finding it tells how many there are, and the first few: lost (a task whose line or upload is gone), doubled (more
+/// than one line), malformed (a line that begins as ours do and is no task's), foreign (what others wrote), stuck (a task that
+/// nothing moves on), orphans (uploads without a use, past ORPHAN_SECONDS).
+///
+/// With --rebuild it checks nothing, and writes the line of each task that has ended to a new file. To put that in the log's place:
+/// stop the workers (or the one program), rebuild, move the log and its siblings to another folder, move the new file to the log's
+/// path, start the workers. Lines that were owed are in it, and are found there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 nothing was found; 1 something was; 2 it could not be checked, and one line says why.
+
+Examples:
+  coatcheck verify
+  coatcheck verify --rebuild data/rebuilt
+  DATABASE_URL_FILE=secret coatcheck verify --outcome-log /srv/logs/outcomes.log")]
+pub struct VerifyArgs {
+    /// Write the log anew to this file, which must not be there yet
+    #[arg(long, value_name = "FILE")]
+    rebuild: Option<PathBuf>,
+    #[command(flatten)]
+    promises: Settings,
+}
+
+/// Why nothing could be said.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    #[error(
+        "{0} would be taken for a part of the log itself: choose a name that does not begin as the log's does"
+    )]
+    Sibling(String),
+    #[error("OUTCOME_LOG: {0}: there is no such folder")]
+    NoFolder(String),
+}
+
+/// Runs the command; its exit status.
+pub async fn run(args: VerifyArgs) -> ExitCode {
+    // Each file that the log was renamed to is open meanwhile.
+    raise_file_limit();
+    let outcome = match &args.rebuild {
+        Some(file) => write_anew(&args.promises, file).await,
+        None => check(&args.promises).await,
+    };
+    match outcome {
+        Ok(status) => status,
+        Err(trouble) => refuse(&in_one_line(&trouble)),
+    }
+}
+
+async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
+    let log = Path::new(&settings.outcome_log);
+    let folder = folder_of(log);
+    if !folder.is_dir() {
+        return Err(Trouble::NoFolder(folder.display().to_string()));
+    }
+    let remains = open_remains(settings).await?;
+    let progress = Arc::new(Progress::default());
+    let report = with_bar(&progress, verify(&remains, settings, progress.clone())).await?;
+    print!("{}", told(&report));
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The findings, a line each sort and a line each of the first few; then what else there is to know.
+fn told(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    for (sort, Found { count, first }) in report.sorts() {
+        let _ = writeln!(text, "{sort}: {count}");
+        for words in first {
+            let _ = writeln!(text, "  {words}");
+        }
+        if *count > first.len() as u64 {
+            let _ = writeln!(text, "  …");
+        }
+    }
+    if report.owed > 0 {
+        let _ = writeln!(text, "{} lines are owed, and will be written", report.owed);
+    }
+    let Report { ended, lines, files, .. } = report;
+    let _ = writeln!(text, "{ended} tasks have ended; {lines} lines of tasks in {files} files");
+    text
+}
+
+async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Trouble> {
+    let log = Path::new(&settings.outcome_log);
+    if is_part_of(file, log) {
+        return Err(Trouble::Sibling(file.display().to_string()));
+    }
+    let remains = open_remains(settings).await?;
+    let progress = Arc::new(Progress::default());
+    let Rebuilt { lines, is_worked_on } =
+        with_bar(&progress, rebuild(&*remains.store, file, &progress)).await?;
+    let (file, log) = (file.display(), log.display());
+    println!("wrote {lines} lines to {file}");
+    if is_worked_on {
+        println!(
+            "a worker is running, and what ends from now on is not in it: stop all workers, and do this again"
+        );
+    }
+    println!("to put it in place, with no worker running since before it was written:");
+    println!("  move {log} and its siblings ({log}.* and {log}-*) to another folder");
+    println!("  mv {file} {log}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a file would be read as the log or as one that it was renamed to.
+fn is_part_of(file: &Path, log: &Path) -> bool {
+    let (Some(name), Some(log_name)) = (file.file_name(), log.file_name()) else { return false };
+    let suffix = name.as_bytes().strip_prefix(log_name.as_bytes());
+    let is_same_folder = match (folder_of(file).canonicalize(), folder_of(log).canonicalize()) {
+        (Ok(folder), Ok(log_folder)) => folder == log_folder,
+        _ => false,
+    };
+    is_same_folder && matches!(suffix, Some([] | [b'.' | b'-', ..]))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Shows on a terminal how far the work has come.
+async fn with_bar<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
+    if !io::stderr().is_terminal() {
+        return work.await;
+    }
+    let bar = ProgressBar::new(0);
+    let template = "{wide_bar:.cyan/dim} {bytes}/{total_bytes} of the log · {msg} rows";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let mut work = std::pin::pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = tick.tick() => {
+                let (bytes, of_bytes) = progress.bytes();
+                bar.set_length(of_bytes);
+                bar.set_position(bytes);
+                bar.set_message(progress.rows().to_string());
+            }
+        }
+    };
+    bar.finish_and_clear();
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_the_log_could_be_renamed_to_is_a_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let log = at("outcomes.log");
+
+        for name in ["outcomes.log", "outcomes.log.1", "outcomes.log-new"] {
+            assert!(is_part_of(&at(name), &log), "{name}");
+        }
+        for name in ["rebuilt", "outcomes.logs", "outcomes"] {
+            assert!(!is_part_of(&at(name), &log), "{name}");
+        }
+        assert!(!is_part_of(Path::new("/tmp/outcomes.log"), &log));
+    }
+}

@@ -1,0 +1,262 @@
+//! The log and its siblings, line by line, against the rows.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use shared_log::{Line, LogError, LogFile};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::rows::{Ended, check_of};
+use super::{FEW, Found, PAGE, Progress, Report, VerifyError};
+use crate::outcome;
+use crate::store::Store;
+use crate::task::TaskId;
+
+/// A writer is given so long to end a line that it has begun.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the log has, as far as it was read.
+pub struct Reading {
+    store: Arc<dyn Store>,
+    files: Arc<[LogFile]>,
+    /// Newest first.
+    ended: Vec<Ended>,
+    /// Lines of tasks that ended after the rows were read: what they are compared by, and how many.
+    late: HashMap<TaskId, (u64, u32)>,
+    /// Lines whose rows are yet to be asked for.
+    unknown: Vec<(Place, Vec<u8>)>,
+    /// Where a file ends within a line.
+    torn: Vec<Place>,
+    malformed: Found,
+    foreign: Found,
+    lines: u64,
+}
+
+/// A line's.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    file: usize,
+    offset: u64,
+}
+
+/// A task that seems to have no line, or several.
+struct Suspect {
+    check: u64,
+    count: u32,
+    /// The first few.
+    places: Vec<String>,
+}
+
+impl Reading {
+    /// Reads all there is.
+    pub async fn read(
+        store: Arc<dyn Store>,
+        log: &Path,
+        ended: Vec<Ended>,
+        progress: Arc<Progress>,
+    ) -> Result<Self, VerifyError> {
+        let log = log.to_owned();
+        let runtime = Handle::current();
+        blocking(move || {
+            let mut reading = Self {
+                store,
+                files: LogFile::all_of(&log)?.into(),
+                ended,
+                late: HashMap::new(),
+                unknown: Vec::new(),
+                torn: Vec::new(),
+                malformed: Found::default(),
+                foreign: Found::default(),
+                lines: 0,
+            };
+            reading.read_files(&runtime, &progress)?;
+            Ok(reading)
+        })
+        .await
+    }
+
+    fn read_files(&mut self, runtime: &Handle, progress: &Progress) -> Result<(), VerifyError> {
+        let sizes: io::Result<Vec<u64>> = self.files.iter().map(LogFile::bytes).collect();
+        progress.of_bytes.store(sizes.map_err(LogError::Io)?.iter().sum(), Relaxed);
+        for (file, log_file) in self.files.clone().iter().enumerate() {
+            for line in log_file.lines(0) {
+                let line = line.map_err(LogError::Io)?;
+                progress.bytes.fetch_add(line.text.as_ref().map_or(0, Vec::len) as u64 + 1, Relaxed);
+                self.see(Place { file, offset: line.offset }, line);
+                if self.unknown.len() >= PAGE as usize {
+                    runtime.block_on(self.ask())?;
+                }
+            }
+        }
+        runtime.block_on(self.ask())
+    }
+
+    fn see(&mut self, place: Place, Line { text, is_whole, .. }: Line) {
+        if !is_whole {
+            return self.torn.push(place);
+        }
+        let Some(text) = text else {
+            let at = self.at(place);
+            return self.foreign.add(|| format!("{at}, a line too long to be a task's"));
+        };
+        let Some(id) = outcome::id_of(&text) else {
+            let at = self.at(place);
+            return self.foreign.add(|| format!("{at}: {}", shown(&text)));
+        };
+        // Newest first.
+        match self.ended.binary_search_by(|ended| id.cmp(&ended.id)) {
+            Ok(index) if self.ended[index].check == check_of(&text) => {
+                self.ended[index].lines += 1;
+                self.lines += 1;
+            }
+            // It may have ended since the rows were read.
+            Ok(_) | Err(_) => self.unknown.push((place, text)),
+        }
+    }
+
+    /// Asks the rows of lines that none was known for.
+    async fn ask(&mut self) -> Result<(), VerifyError> {
+        let unknown = std::mem::take(&mut self.unknown);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let ids = unknown.iter().filter_map(|(_, text)| outcome::id_of(text)).collect();
+        let tasks = self.store.find(ids).await?;
+        let own: HashMap<Vec<u8>, TaskId> =
+            tasks.iter().filter_map(|task| Some((outcome::line(task)?.into_bytes(), task.id))).collect();
+        for (place, text) in unknown {
+            let at = self.at(place);
+            if let Some(id) = own.get(&text) {
+                self.late.entry(*id).or_insert((check_of(&text), 0)).1 += 1;
+                self.lines += 1;
+            } else if outcome::begins_like_ours(&text) {
+                self.malformed.add(|| format!("{at}: {}", shown(&text)));
+            } else {
+                self.foreign.add(|| format!("{at}: {}", shown(&text)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what was found. What may have been on its way is looked at once more.
+    pub async fn tell(mut self, log: &Path, report: &mut Report) -> Result<(), VerifyError> {
+        self.settle_torn().await?;
+
+        let mut suspects = BTreeMap::new();
+        let mut suspect = |id, check| suspects.insert(id, Suspect { check, count: 0, places: Vec::new() });
+        for ended in &self.ended {
+            if ended.lines > 1 || ended.lines == 0 && ended.is_logged {
+                suspect(ended.id, ended.check);
+            }
+            report.owed += u64::from(ended.lines == 0 && !ended.is_logged);
+        }
+        for (id, (check, _)) in self.late.iter().filter(|(_, (_, lines))| *lines > 1) {
+            suspect(*id, *check);
+        }
+        for (id, Suspect { count, places, .. }) in look_again(log, suspects).await? {
+            match count {
+                0 => report.lost.add(|| format!("{id} is marked as logged, and has no line")),
+                1 => {}
+                _ => report.doubled.add(|| format!("{id} has {count} lines: {}", places.join(", "))),
+            }
+        }
+
+        report.ended = self.ended.len() as u64;
+        report.lines = self.lines;
+        report.files = self.files.len();
+        report.malformed = self.malformed;
+        report.foreign = self.foreign;
+        Ok(())
+    }
+
+    /// A line that isn't whole is being written; or its writer was killed, and the next one will end it; or it is nobody's.
+    async fn settle_torn(&mut self) -> Result<(), VerifyError> {
+        let torn = std::mem::take(&mut self.torn);
+        if torn.is_empty() {
+            return Ok(());
+        }
+        sleep(PATIENCE).await;
+        for place in torn {
+            let lines: io::Result<Vec<Line>> = self.files[place.file].lines(place.offset).collect();
+            for line in lines.map_err(LogError::Io)? {
+                let place = Place { offset: line.offset, ..place };
+                match line {
+                    Line { is_whole: true, .. } => self.see(place, line),
+                    Line { text: Some(text), .. } if self.is_owed(&text).await? => {}
+                    // As if it were whole: no row's line is like that.
+                    Line { .. } => self.see(place, Line { is_whole: true, ..line }),
+                }
+            }
+        }
+        self.ask().await
+    }
+
+    /// Whether it is the beginning of a line that is yet to be written.
+    async fn is_owed(&self, text: &[u8]) -> Result<bool, VerifyError> {
+        let mut owed = self.store.unlogged(PAGE).await?;
+        if let Some(id) = outcome::id_of(text) {
+            owed.extend(self.store.find(vec![id]).await?.into_iter().filter(|task| !task.is_logged));
+        }
+        Ok(owed.iter().filter_map(outcome::line).any(|line| line.as_bytes().starts_with(text)))
+    }
+
+    fn at(&self, place: Place) -> String {
+        at(&self.files[place.file], place.offset)
+    }
+}
+
+fn at(file: &LogFile, offset: u64) -> String {
+    let name = file.path().file_name().unwrap_or_default().to_string_lossy();
+    format!("{name} at byte {offset}")
+}
+
+/// Looks for the suspects' lines in the files as they are now.
+async fn look_again(
+    log: &Path,
+    mut suspects: BTreeMap<TaskId, Suspect>,
+) -> Result<BTreeMap<TaskId, Suspect>, VerifyError> {
+    if suspects.is_empty() {
+        return Ok(suspects);
+    }
+    let log = log.to_owned();
+    blocking(move || {
+        for file in LogFile::all_of(&log)? {
+            for line in file.lines(0) {
+                let line = line.map_err(LogError::Io)?;
+                let Some(text) = line.text.filter(|_| line.is_whole) else { continue };
+                let Some(suspect) = outcome::id_of(&text).and_then(|id| suspects.get_mut(&id)) else {
+                    continue;
+                };
+                if suspect.check == check_of(&text) {
+                    suspect.count += 1;
+                    if suspect.places.len() < FEW {
+                        suspect.places.push(at(&file, line.offset));
+                    }
+                }
+            }
+        }
+        Ok(suspects)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VerifyError> + Send + 'static,
+) -> Result<T, VerifyError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(LogError::Io(io::Error::other(error)).into()))
+}
+
+/// A stranger's line, short enough to be told, in characters that do a terminal no harm.
+fn shown(text: &[u8]) -> String {
+    const LONGEST: usize = 200;
+    let text = String::from_utf8_lossy(text);
+    let short: String = text.chars().take(LONGEST).collect();
+    let dots = if short.len() < text.len() { "…" } else { "" };
+    format!("{short:?}{dots}")
+}

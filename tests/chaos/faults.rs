@@ -1,0 +1,234 @@
+//! What fails. Each track goes on until its time is over, a fault after the other, and puts right what it did.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use nix::sys::signal::Signal;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::rig::{Process, Rig, sibling};
+use crate::content::Dice;
+use crate::log::LockHolder;
+use crate::proxy::State;
+
+/// How long the log is not moved in a spell of rotations.
+const ROTATION: Duration = Duration::from_millis(30);
+
+fn between(dice: &mut Dice, least: u64, most: u64) -> Duration {
+    Duration::from_millis(least + dice.below(most - least))
+}
+
+fn one_of<'a>(dice: &mut Dice, processes: &'a [Process]) -> &'a Process {
+    &processes[dice.below(processes.len() as u64) as usize]
+}
+
+/// Waits for a while; false once it is over. All time that goes by is the fault itself, or the pause before it: nothing is
+/// waited for with it.
+async fn goes_on(pause: Duration, until: Instant) -> bool {
+    sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
+    Instant::now() < until
+}
+
+/// Processes are killed, stand still and are told to end; they are started again at once.
+pub async fn of_processes(rig: &Rig, mut dice: Dice, until: Instant) {
+    while goes_on(between(&mut dice, 200, 1800), until).await {
+        rig.processes.iter().for_each(|process| process.revive(rig));
+        let process = one_of(&mut dice, &rig.processes);
+        match dice.below(20) {
+            0..10 => {
+                rig.count("process killed");
+                process.kill(&rig.stack);
+            }
+            10 => {
+                rig.count("all processes killed");
+                rig.processes.iter().for_each(|process| process.kill(&rig.stack));
+            }
+            11..14 => {
+                rig.count("process told to end");
+                process.restart(rig).await;
+            }
+            14..17 => {
+                rig.count("process stood still beyond its lease");
+                stand_still(process, between(&mut dice, 2500, 5000)).await;
+            }
+            _ => {
+                rig.count("process stood still");
+                stand_still(process, between(&mut dice, 100, 1500)).await;
+            }
+        }
+    }
+    rig.processes.iter().for_each(|process| process.revive(rig));
+}
+
+async fn stand_still(process: &Process, length: Duration) {
+    process.signal(Signal::SIGSTOP);
+    sleep(length).await;
+    process.signal(Signal::SIGCONT);
+}
+
+/// The cable between one process and one server, or all cables to a server, fail.
+pub async fn of_the_network(rig: &Rig, mut dice: Dice, until: Instant) {
+    if rig.servers.is_none() {
+        return;
+    }
+    while goes_on(between(&mut dice, 200, 1500), until).await {
+        let server = dice.below(3) as usize;
+        let process = one_of(&mut dice, &rig.processes);
+        let all = || rig.processes.iter().map(|process| &process.cables[server]);
+        let cables: Vec<_> = if dice.below(4) == 0 { all().collect() } else { vec![&process.cables[server]] };
+        let length = between(&mut dice, 200, 4000);
+        match dice.below(12) {
+            0..3 => {
+                rig.count("connections cut");
+                cables.iter().for_each(|cable| cable.cut());
+            }
+            3..6 => {
+                rig.count("connections cut within an answer");
+                let bytes = dice.below(2000) as u32;
+                cables.iter().for_each(|cable| cable.cut_after(bytes));
+            }
+            6 | 7 => {
+                rig.count("server out of reach");
+                cables.iter().for_each(|cable| cable.pull_out());
+                sleep(length).await;
+            }
+            8 => {
+                rig.count("network stalled");
+                cables.iter().for_each(|cable| cable.set(State::Stalled));
+                sleep(length).await;
+            }
+            9 => {
+                rig.count("network slow");
+                let delay = between(&mut dice, 5, 80);
+                cables.iter().for_each(|cable| cable.set(State::Slow(delay)));
+                sleep(length).await;
+            }
+            _ => {
+                rig.count("connections half open");
+                cables.iter().for_each(|cable| cable.set(State::Deaf));
+                sleep(length * 3).await;
+            }
+        }
+        cables.iter().for_each(|cable| cable.put_in());
+    }
+}
+
+/// Servers crash and come back, and the broker loses what it has.
+pub async fn of_servers(rig: &Rig, mut dice: Dice, until: Instant) {
+    if rig.servers.is_none() {
+        return;
+    }
+    const QUEUE: &str = "t1 coatcheck.md5";
+    while goes_on(between(&mut dice, 1000, 5000), until).await {
+        let away = between(&mut dice, 0, 3000);
+        match dice.below(10) {
+            0..3 => {
+                rig.count("PostgreSQL crashed");
+                gone_for(rig, "stop", "postgres", away).await;
+            }
+            3..5 => {
+                rig.count("Redis killed");
+                gone_for(rig, "kill", "redis", away).await;
+            }
+            5 => {
+                rig.count("RabbitMQ killed");
+                gone_for(rig, "kill", "rabbit", away).await;
+            }
+            6 => {
+                rig.count("RabbitMQ restarted");
+                gone_for(rig, "stop", "rabbit", away).await;
+            }
+            7 => {
+                rig.count("RabbitMQ short of memory");
+                rig.order("alarm rabbit".to_owned()).await;
+                sleep(away).await;
+                rig.order("calm rabbit".to_owned()).await;
+            }
+            // The queue may be gone already, if it was deleted before.
+            8 => {
+                rig.count("queue purged");
+                rig.try_order(format!("purge rabbit {QUEUE}")).await;
+            }
+            _ => {
+                rig.count("queue deleted");
+                rig.try_order(format!("delete rabbit {QUEUE}")).await;
+            }
+        }
+    }
+}
+
+async fn gone_for(rig: &Rig, end: &str, server: &str, length: Duration) {
+    rig.order(format!("{end} {server}")).await;
+    sleep(length).await;
+    rig.order(format!("start {server}")).await;
+}
+
+/// The outcome log is moved away again and again, and held by strangers.
+pub async fn of_the_log(rig: &Rig, mut dice: Dice, until: Instant) {
+    let log = rig.log();
+    let rotations = AtomicUsize::new(0);
+    while goes_on(between(&mut dice, 500, 3000), until).await {
+        let length = between(&mut dice, 500, 3000);
+        match dice.below(3) {
+            0 => {
+                rig.count("log rotated each 30 ms");
+                let end = Instant::now() + length;
+                while goes_on(ROTATION, end).await {
+                    if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+                        let number = rotations.fetch_add(1, Relaxed);
+                        // It may have been moved by nobody else, but be gone with a process that made it.
+                        let _ = fs::rename(&log, sibling(&log, number));
+                    }
+                }
+            }
+            1 => {
+                rig.count("log locked by another program");
+                let path = log.clone();
+                let holder = spawn_blocking(move || LockHolder::start(&path)).await.unwrap();
+                sleep(length).await;
+                spawn_blocking(|| holder.release()).await.unwrap();
+            }
+            _ => {
+                rig.count("log locked by an open file");
+                let holder = lock(&log);
+                sleep(length).await;
+                drop(holder);
+            }
+        }
+    }
+}
+
+/// Tries for the lock that belongs to an open file; it goes with the file.
+fn lock(path: &Path) -> Option<File> {
+    let file = File::options().create(true).append(true).open(path).ok()?;
+    let whole_file = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file)).ok().map(|_| file)
+}
+
+/// The disks of the uploads and of the log are full for a while.
+pub async fn of_disks(rig: &Rig, mut dice: Dice, until: Instant) {
+    while goes_on(between(&mut dice, 2000, 8000), until).await {
+        let (disk, fault) = match dice.below(2) {
+            0 => (&rig.blob_disk, "disk of the uploads full"),
+            _ => (&rig.log_disk, "disk of the log full"),
+        };
+        let length = between(&mut dice, 300, 3000);
+        if let Some(disk) = disk {
+            rig.count(fault);
+            let filler = disk.fill();
+            sleep(length).await;
+            drop(filler);
+        }
+    }
+}

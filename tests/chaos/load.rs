@@ -1,0 +1,236 @@
+//! Clients that hand in uploads of all sizes, with and without keys, ask for results and cancel, whatever becomes of the servers;
+//! and remember all they were told.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::rig::Rig;
+use crate::client::Answer;
+use crate::content::{Dice, Sample, noise};
+use crate::program::eventually;
+use crate::stack::Stack;
+
+const CLIENTS: u64 = 24;
+/// A client gives up a request after this: the server may stand still.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// A time without a promise that is told when it ends.
+const WORTH_TELLING: Duration = Duration::from_secs(5);
+
+/// A ticket that was given out.
+#[derive(Debug, Clone)]
+pub struct Promise {
+    pub id: String,
+    pub md5: Arc<str>,
+    /// Whether its cancelling was asked for.
+    pub is_unwanted: bool,
+    /// What it was once seen to have ended as: it must never be anything else.
+    pub seen: Option<Value>,
+}
+
+/// Clients at work.
+pub struct Load {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+/// What all clients came to know.
+pub struct Promised {
+    pub promises: Vec<Promise>,
+    /// For how long no promise was given at most.
+    pub longest_stall: Duration,
+}
+
+struct Shared {
+    stack: Arc<Stack>,
+    apis: Vec<String>,
+    samples: Vec<Sample>,
+    promises: Mutex<Vec<Promise>>,
+    given_out: AtomicUsize,
+    /// When the last promise was given, and the longest time without one.
+    pace: Mutex<(Instant, Duration)>,
+    wrongs: Arc<Mutex<Vec<String>>>,
+    is_over: AtomicBool,
+}
+
+/// Starts the clients.
+pub fn start(rig: &Rig, seed: u64) -> Load {
+    let shared = Arc::new(Shared {
+        stack: rig.stack.clone(),
+        apis: rig.apis().map(|api| api.address()).collect(),
+        samples: samples(&mut Dice::new(seed)),
+        promises: Mutex::default(),
+        given_out: AtomicUsize::new(0),
+        pace: Mutex::new((Instant::now(), Duration::ZERO)),
+        wrongs: rig.wrongs.clone(),
+        is_over: AtomicBool::new(false),
+    });
+    let client = |number| tokio::spawn(Client::new(shared.clone(), seed, number).work());
+    Load { clients: (0..CLIENTS).map(client).collect(), shared }
+}
+
+/// Mostly such as travel in the row, from none to the last byte that does; some larger ones; a few of several MiB.
+fn samples(dice: &mut Dice) -> Vec<Sample> {
+    let mut sizes = vec![0, 1, 16_384, 16_385];
+    sizes.extend((0..60).map(|_| dice.below(16_384) as usize));
+    sizes.extend((0..12).map(|_| 100_000 + dice.below(200_000) as usize));
+    sizes.extend((0..3).map(|_| 1_000_000 + dice.below(1_000_000) as usize));
+    sizes.push(8 << 20);
+    sizes.into_iter().map(|size| Sample::new(noise(dice.roll(), size))).collect()
+}
+
+impl Load {
+    /// Returns when so many more promises were made.
+    pub async fn promises(&self, more: usize) {
+        let enough = self.shared.given_out.load(Relaxed) + more;
+        eventually(&format!("{enough} promises"), async || {
+            let made = self.shared.given_out.load(Relaxed);
+            if made >= enough { Ok(()) } else { Err(made) }
+        })
+        .await;
+    }
+
+    /// Ends all uploads, and gives all that was promised.
+    pub async fn end(self) -> Promised {
+        self.shared.is_over.store(true, Relaxed);
+        for client in self.clients {
+            client.await.unwrap();
+        }
+        let promises = std::mem::take(&mut *self.shared.promises.lock().unwrap());
+        Promised { promises, longest_stall: self.shared.pace.lock().unwrap().1 }
+    }
+}
+
+struct Client {
+    shared: Arc<Shared>,
+    dice: Dice,
+    /// Of its keys no two are alike.
+    name: String,
+    keys: usize,
+}
+
+impl Client {
+    fn new(shared: Arc<Shared>, seed: u64, number: u64) -> Self {
+        let dice = Dice::new(seed.wrapping_mul(64).wrapping_add(number));
+        Self { shared, dice, name: format!("client-{number}"), keys: 0 }
+    }
+
+    fn is_over(&self) -> bool {
+        self.shared.is_over.load(Relaxed)
+    }
+
+    async fn work(mut self) {
+        while !self.is_over() {
+            let sample = self.dice.below(self.shared.samples.len() as u64) as usize;
+            let sample = self.shared.samples[sample].clone();
+            let key = (self.dice.below(2) == 0).then(|| {
+                self.keys += 1;
+                format!("{}-{}", self.name, self.keys)
+            });
+            let Some(id) = self.hand_in(&sample, key.as_deref()).await else { continue };
+            let mut promise = Promise { id, md5: sample.md5.clone(), is_unwanted: false, seen: None };
+            match self.dice.below(16) {
+                0 => self.cancel(&mut promise).await,
+                1..5 => self.redeem(&mut promise).await,
+                5 if key.is_some() => {
+                    let again = self.hand_in(&sample, key.as_deref()).await;
+                    if again.as_ref().is_some_and(|id| *id != promise.id) {
+                        self.wrong(format!("{key:?} stood for {}, then for {again:?}", promise.id));
+                    }
+                }
+                _ => {}
+            }
+            self.shared.promises.lock().unwrap().push(promise);
+            sleep(Duration::from_millis(self.dice.below(30))).await;
+        }
+    }
+
+    /// Hands it in until there is a promise, if there is a key by which it is the same upload; else once.
+    async fn hand_in(&mut self, sample: &Sample, key: Option<&str>) -> Option<String> {
+        loop {
+            let bytes = sample.bytes.to_vec();
+            let url = self.url("/api/v1/md5/chaos");
+            let mut request = self.shared.stack.http.put(url).body(bytes);
+            if let Some(key) = key {
+                request = request.header("Idempotency-Key", key);
+            }
+            match ask(request).await {
+                Some(answer) if answer.status == 202 => {
+                    self.shared.given_out();
+                    return Some(answer.json()["id"].as_str().expect("an id").to_owned());
+                }
+                // Servers that are away, and a disk that is full.
+                Some(answer) if matches!(answer.status, 503 | 507) => {}
+                Some(answer) => self.wrong(format!("an upload was answered {}", shown(&answer))),
+                None => {}
+            }
+            sleep(Duration::from_millis(10 + self.dice.below(100))).await;
+            if key.is_none() || self.is_over() {
+                return None;
+            }
+        }
+    }
+
+    async fn cancel(&mut self, promise: &mut Promise) {
+        promise.is_unwanted = true;
+        let url = self.url(&format!("/api/v1/tasks/{}", promise.id));
+        let Some(answer) = ask(self.shared.stack.http.delete(url)).await else { return };
+        match answer.status {
+            200 => self.see(promise, answer.json()),
+            409 | 503 => {}
+            _ => self.wrong(format!("the cancelling of {} was answered {}", promise.id, shown(&answer))),
+        }
+    }
+
+    /// At any process, the instant the ticket is out.
+    async fn redeem(&mut self, promise: &mut Promise) {
+        let url = self.url(&format!("/api/v1/tasks/{}?wait=1", promise.id));
+        let Some(answer) = ask(self.shared.stack.http.get(url)).await else { return };
+        match answer.status {
+            200 => self.see(promise, answer.json()),
+            503 => {}
+            _ => self.wrong(format!("the ticket {} was answered {}", promise.id, shown(&answer))),
+        }
+    }
+
+    fn see(&self, promise: &mut Promise, task: Value) {
+        if !task["finished"].is_null() {
+            promise.seen = Some(task);
+        }
+    }
+
+    fn url(&mut self, path: &str) -> String {
+        let api = self.dice.below(self.shared.apis.len() as u64) as usize;
+        format!("http://{}{path}", self.shared.apis[api])
+    }
+
+    fn wrong(&self, what: String) {
+        self.shared.wrongs.lock().unwrap().push(what);
+    }
+}
+
+impl Shared {
+    fn given_out(&self) {
+        self.given_out.fetch_add(1, Relaxed);
+        let mut pace = self.pace.lock().unwrap();
+        let stall = pace.0.elapsed();
+        if stall > WORTH_TELLING {
+            println!("{:?} the first promise in {stall:.1?}", Utc::now());
+        }
+        *pace = (Instant::now(), pace.1.max(stall));
+    }
+}
+
+/// The whole answer, if one came.
+async fn ask(request: reqwest::RequestBuilder) -> Option<Answer> {
+    tokio::time::timeout(PATIENCE, crate::client::ask(request)).await.ok()?.ok()
+}
+
+fn shown(answer: &Answer) -> String {
+    format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body))
+}
