@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::kernel::{BLOCK, INITIAL, single};
+use crate::kernel::{BLOCK, INITIAL, Kernel};
 
 /// An MD5 digest. It is shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,8 +113,9 @@ impl fmt::Debug for Md5 {
 impl Blocks<'_> {
     /// Compresses them alone.
     fn compress(self) {
+        let kernel = Kernel::best();
         for part in self.parts {
-            single::compress(self.state, part.as_chunks().0);
+            kernel.compress_one(self.state, part.as_chunks().0);
         }
     }
 }

@@ -24,7 +24,7 @@ fn expected(message: &[u8]) -> Digest {
 }
 
 fn each_kernel() -> impl Iterator<Item = Lanes> {
-    Kernel::available().map(|kernel| Lanes::with(kernel).unwrap())
+    Kernel::available().filter_map(Lanes::with)
 }
 
 /// Bytes that are no pattern to a hash.
@@ -66,5 +66,82 @@ fn every_length_around_the_ends_of_blocks_is_right_in_every_lane() {
     }
     for (message, digest_of_it) in messages.iter().zip(&digests) {
         assert_eq!(digest(message), *digest_of_it);
+    }
+}
+
+/// More than 2³² bits, of which the padding tells: 512 MiB and a little, from one buffer.
+#[test]
+fn a_stream_of_more_than_2_to_the_32_bits_is_right() {
+    let piece = noise(1, 8 << 20);
+    let mut reference = md5::Md5::new();
+    let mut streams = [const { Md5::new() }; 3];
+    for _ in 0..64 {
+        reference.update(&piece);
+        Lanes::new().run(streams.iter_mut().map(|stream| Piece::next(stream, &piece)));
+    }
+    reference.update(b"and a little");
+    let mut digests = [Digest::default(); 3];
+
+    let ends = streams.iter_mut().zip(&mut digests);
+    Lanes::new().run(ends.map(|(stream, digest)| Piece::last(stream, b"and a little", digest)));
+
+    assert_eq!(digests, [Digest(reference.finalize().into()); 3]);
+}
+
+/// A stream, and where it is cut.
+fn streams() -> impl Strategy<Value = Vec<(usize, Vec<usize>)>> {
+    let length = prop_oneof![0..300_usize, 0..5000_usize, Just(55), Just(56), Just(63), Just(64), Just(119)];
+    vec((length, vec(0..5000_usize, 0..6)), 0..80)
+}
+
+proptest! {
+    /// Every kernel, streams of any lengths, cut anywhere, empty pieces among them, in any order of pieces.
+    #[test]
+    fn cuts_make_no_difference(streams in streams(), rotation in 0..80_usize) {
+        let messages: Vec<Vec<u8>> =
+            streams.iter().enumerate().map(|(seed, (length, _))| noise(seed, *length)).collect();
+        let expected: Vec<Digest> = messages.iter().map(|message| expected(message)).collect();
+        let mut cut: Vec<Vec<&[u8]>> = std::iter::zip(&messages, &streams)
+            .map(|(message, (length, cuts))| {
+                let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (length + 1)).collect();
+                ends.sort_unstable();
+                let begins = std::iter::once(0).chain(ends.clone());
+                begins.zip(ends.iter().copied().chain([*length])).map(|(begin, end)| &message[begin..end]).collect()
+            })
+            .collect();
+        cut.iter_mut().for_each(|pieces| pieces.reverse());
+
+        for lanes in each_kernel() {
+            let mut digests = vec![Digest::default(); messages.len()];
+            let mut running = vec![Md5::new(); messages.len()];
+            let mut left = cut.clone();
+            while left.iter().any(|pieces| !pieces.is_empty()) {
+                let mut pieces: Vec<Piece<'_>> = running
+                    .iter_mut()
+                    .zip(&mut digests)
+                    .zip(&mut left)
+                    .filter_map(|((stream, digest), pieces)| {
+                        let piece = pieces.pop()?;
+                        Some(if pieces.is_empty() { Piece::last(stream, piece, digest) } else { Piece::next(stream, piece) })
+                    })
+                    .collect();
+                let middle = rotation % pieces.len();
+                pieces.rotate_left(middle);
+                lanes.run(pieces);
+            }
+            prop_assert_eq!(&digests, &expected, "{:?}", lanes);
+            // Each stream has begun anew.
+            for stream in &mut running {
+                prop_assert_eq!(stream.finish(), digest(b""));
+            }
+        }
+    }
+
+    /// A stream by itself.
+    #[test]
+    fn a_lone_stream_may_be_cut_anywhere(pieces in vec(vec(any::<u8>(), 0..200), 0..20)) {
+        let mut stream = Md5::new();
+        pieces.iter().for_each(|piece| stream.update(piece));
+        prop_assert_eq!(stream.finish(), expected(&pieces.concat()));
     }
 }

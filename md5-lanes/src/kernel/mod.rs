@@ -5,10 +5,12 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_single;
 mod portable;
+mod single;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
-pub(crate) mod single;
 
 /// Lanes that the widest kernel has.
 pub(crate) const WIDTH: usize = 32;
@@ -131,14 +133,26 @@ impl Kernel {
         if count == 1 {
             let (blocks, _) = inputs[0].as_chunks();
             let mut state = states.of(0);
-            single::compress(&mut state, blocks);
+            self.compress_one(&mut state, blocks);
             states.set(0, state);
             return blocks.len();
         }
         let widths = self.widths();
-        let Some(width) = widths.iter().find(|width| width.lanes >= count).or(widths.last()) else { return 0 };
-        // SAFETY: a `Kernel` gets here only from `Lanes`, which takes none but available ones.
+        let Some(width) = widths.iter().find(|width| width.lanes >= count).or(widths.last()) else {
+            return 0;
+        };
+        // SAFETY: `Lanes` has none but available kernels.
         unsafe { (width.compress)(states, inputs) }
+    }
+
+    /// Compresses blocks of one stream.
+    pub(crate) fn compress_one(self, state: &mut [u32; 4], blocks: &[[u8; BLOCK]]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Lanes` has none but available kernels, and `Md5` takes the best.
+            Self::Avx512 => unsafe { avx512_single::compress(state, blocks) },
+            _ => single::compress(state, blocks),
+        }
     }
 }
 
@@ -219,7 +233,7 @@ macro_rules! rounds {
 use rounds;
 
 /// Defines `compress::<N>` for `N` registers side by side, over what the module has: `LANES` of a register `V`, `splat`, `add`,
-/// `rotate`, `f`, `g`, `h`, `i`, `load` and `store` of a state's words, `words` of a block of each lane.
+/// `rotate`, `apart`, `f`, `g`, `h`, `i`, `load` and `store` of a state's words, `words` of a block of each lane.
 macro_rules! compress_with {
     ($($feature:literal)?) => {
         /// Compresses all blocks that each of the first `N * LANES` inputs has, and says how many that are.
@@ -245,8 +259,8 @@ macro_rules! compress_with {
                 macro_rules! step {
                     ($function:ident, $a:ident, $b:ident, $c:ident, $d:ident, $word:literal, $rotation:literal, $constant:literal) => {
                         for n in 0..N {
-                            // What the step before made ($b) is needed last: the chain through it is what a block takes.
-                            let known = add($a[n], add(message[n][$word], splat($constant)));
+                            // Of what is summed, only the function waits for the step before, which made `$b`.
+                            let known = apart(add($a[n], add(message[n][$word], splat($constant))));
                             let sum = add(known, $function($b[n], $c[n], $d[n]));
                             $a[n] = add($b[n], rotate::<$rotation, { 32 - $rotation }>(sum));
                         }
