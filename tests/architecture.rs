@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("task-data", &["program", "shared-log"]),
     ("api", &["program", "task-data"]),
     ("worker", &["program", "task-data"]),
-    ("coatcheck", &["api", "program", "providers", "shared-log", "task-data", "worker"]),
+    ("coatcheck", &["api", "md5-lanes", "program", "providers", "shared-log", "task-data", "worker"]),
 ];
 
 /// A library's name in code, and the places where alone it may stand.

@@ -60,6 +60,7 @@ mod servers_away;
 mod sessions;
 mod settings;
 mod simulate;
+mod sum;
 mod tables;
 mod upgrade;
 mod users;

@@ -6,4 +6,5 @@ pub mod healthcheck;
 pub mod migrate;
 pub mod put;
 pub mod simulate;
+pub mod sum;
 pub mod user;
