@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint chaos model bench clean compose-up serve down logs scale migrate outcomes records test-compose model
+.PHONY: help run test test-on-servers lint chaos model bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 

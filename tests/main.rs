@@ -62,6 +62,7 @@ mod servers_away;
 mod sessions;
 mod settings;
 mod simulate;
+mod sum;
 mod tables;
 mod upgrade;
 mod users;

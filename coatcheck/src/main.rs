@@ -3,6 +3,7 @@
 mod all_in_one;
 mod client;
 mod cmd;
+mod md5sum;
 
 use std::process::ExitCode;
 
@@ -25,7 +26,8 @@ Examples:
   coatcheck                                       run everything, on port 9000
   coatcheck --listen 0.0.0.0:80 --workers 4       the same, elsewhere
   curl -F file=@photo.jpg localhost:9000/api/v1/md5
-  coatcheck put *.iso                             hash files on the server"
+  coatcheck put *.iso                             hash files on the server
+  coatcheck sum *.iso                             hash files here"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -38,6 +40,7 @@ struct Cli {
 enum Command {
     Put(cmd::put::PutArgs),
     Get(cmd::get::GetArgs),
+    Sum(cmd::sum::SumArgs),
     Simulate(cmd::simulate::SimulateArgs),
     Export(cmd::export::ExportArgs),
     User(cmd::user::UserArgs),
@@ -52,6 +55,8 @@ enum Command {
 
 fn main() -> ExitCode {
     match program::parse() {
+        // It works on files alone, and needs nothing that the others do.
+        Ok(Cli { command: Some(Command::Sum(args)), .. }) => cmd::sum::run(args),
         Ok(cli) => program::run(run(cli)),
         Err(status) => status,
     }
@@ -62,6 +67,7 @@ async fn run(cli: Cli) -> ExitCode {
         None => all_in_one::run(cli.all_in_one).await,
         Some(Command::Put(args)) => cmd::put::run(args).await,
         Some(Command::Get(args)) => cmd::get::run(args).await,
+        Some(Command::Sum(args)) => cmd::sum::run(args),
         Some(Command::Simulate(args)) => cmd::simulate::run(args).await,
         Some(Command::Export(args)) => cmd::export::run(args).await,
         Some(Command::User(args)) => cmd::user::run(args).await,

@@ -6,5 +6,6 @@ pub mod healthcheck;
 pub mod migrate;
 pub mod put;
 pub mod simulate;
+pub mod sum;
 pub mod user;
 pub mod verify;

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, ClientError, ServerArgs};
+use crate::md5sum;
 
 /// Files on their way to the server at once.
 const UPLOADS: usize = 8;
@@ -81,7 +81,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
                 done += 1;
                 match digest {
                     Ok(digest) => {
-                        let line = line(&digest, file);
+                        let line = md5sum::line(&digest, file);
                         // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
                         if bar.suspend(|| print(&line)).is_err() {
                             are_all_done = false;
@@ -141,22 +141,6 @@ fn print(line: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// A line of `md5sum`: a name with a backslash, newline or carriage return is escaped, and a backslash before the
-/// line says so. All other bytes of the name are as given.
-fn line(digest: &str, name: &OsStr) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(name.len());
-    for &byte in name.as_bytes() {
-        match byte {
-            b'\\' => escaped.extend(br"\\"),
-            b'\n' => escaped.extend(br"\n"),
-            b'\r' => escaped.extend(br"\r"),
-            _ => escaped.push(byte),
-        }
-    }
-    let mark: &[u8] = if escaped.len() == name.len() { b"" } else { b"\\" };
-    [mark, digest.as_bytes(), b"  ", &escaped, b"\n"].concat()
-}
-
 /// A name in a message: one line, whatever is in it.
 fn shown(file: &OsStr) -> String {
     let name = file.to_string_lossy();
@@ -166,24 +150,6 @@ fn shown(file: &OsStr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_escaped_as_md5sum_does() {
-        // What GNU coreutils 9.1 prints for these names, each a file that holds "abc".
-        let cases: [(&[u8], &[u8]); 8] = [
-            (b"a.txt", b"D  a.txt\n"),
-            (b"./ a", b"D  ./ a\n"),
-            (b"a\\b", b"\\D  a\\\\b\n"),
-            (b"a\nb", b"\\D  a\\nb\n"),
-            (b"a\rb", b"\\D  a\\rb\n"),
-            (b"x\\y\nz", b"\\D  x\\\\y\\nz\n"),
-            (b"a\tb", b"D  a\tb\n"),
-            (b"\xff%", b"D  \xff%\n"),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(line("D", OsStr::from_bytes(name)), expected, "{name:?}");
-        }
-    }
 
     #[test]
     fn a_name_in_a_message_stays_on_its_line() {

@@ -1,0 +1,266 @@
+//! Files to digests on all cores: each thread reads a piece of as many files as it has lanes, hashes these side by side, and
+//! goes on with the next pieces.
+//!
+//! What is no regular file may keep whoever reads it waiting for long, or for another one to be read first. So those come
+//! after all others, one by one, in their order.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use md5_lanes::{Digest, Lanes, Md5, Piece};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// What a thread reads before it hashes, in bytes. It stays in the core's own cache.
+const ROUND: usize = 1 << 20;
+/// Beginnings of pieces are apart by these, and by a line of the cache more: no file's lines displace another's.
+const LINE: usize = 64;
+/// Files that a thread takes from the list at once, at most.
+const TAKEN: usize = 64;
+
+/// A file to be hashed.
+#[derive(Debug)]
+pub struct Job {
+    /// Its place in the order of the output.
+    pub number: usize,
+    pub name: OsString,
+    /// Why it can't be hashed, if that is known already.
+    pub error: Option<io::Error>,
+}
+
+/// A file, and what came of it.
+#[derive(Debug)]
+pub struct Done {
+    pub job: Job,
+    pub digest: io::Result<Digest>,
+}
+
+/// Where digests go, and how far it is.
+pub trait Receiver: Sync {
+    /// Takes what has come since the last call, from any thread; says whether more is wanted.
+    fn take(&self, done: Vec<Done>) -> bool;
+    /// So many bytes were hashed.
+    fn advance(&self, bytes: u64);
+}
+
+/// Hashes all files, and returns when all are done or no more are wanted.
+pub fn hash(jobs: impl Iterator<Item = Job> + Send, receiver: &impl Receiver) {
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (least, _) = jobs.size_hint();
+    let list = List { jobs: Mutex::new(jobs), threads, irregular: Mutex::default() };
+    let work = || Worker::new(&list, receiver).run();
+    thread::scope(|scope| {
+        // Of one file alone, there is nothing to share. A walk doesn't know how many it finds.
+        for _ in 1..if least == 1 { 1 } else { threads } {
+            // Where no thread is to be had, there are fewer.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+
+    let mut irregular = list.irregular.into_inner().unwrap_or_else(PoisonError::into_inner);
+    irregular.sort_by_key(|(job, _)| job.number);
+    for (job, file) in irregular {
+        let digest = match file {
+            Some(file) => wait_for(&file).and_then(|()| hash_alone(file, receiver)),
+            None => hash_alone(io::stdin().lock(), receiver),
+        };
+        if !receiver.take(vec![Done { job, digest }]) {
+            break;
+        }
+    }
+}
+
+/// What all threads take from.
+struct List<I> {
+    jobs: Mutex<I>,
+    threads: usize,
+    /// Without a file: standard input.
+    irregular: Mutex<Vec<(Job, Option<File>)>>,
+}
+
+impl<I: Iterator<Item = Job>> List<I> {
+    /// Some files, and fewer towards the end, so that every thread has some.
+    fn take(&self) -> VecDeque<Job> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = match jobs.size_hint() {
+            (left, Some(most)) if left == most => left.div_ceil(self.threads).min(TAKEN),
+            _ => TAKEN,
+        };
+        jobs.by_ref().take(count).collect()
+    }
+
+    fn put_aside(&self, job: Job, file: Option<File>) {
+        self.irregular.lock().unwrap_or_else(PoisonError::into_inner).push((job, file));
+    }
+}
+
+struct Worker<'a, I, R> {
+    list: &'a List<I>,
+    receiver: &'a R,
+    lanes: Lanes,
+    /// The most that is read of one file a round.
+    piece: usize,
+    taken: VecDeque<Job>,
+    reading: Vec<Reading>,
+    done: Vec<Done>,
+}
+
+/// A regular file that is being hashed.
+struct Reading {
+    job: Job,
+    file: File,
+    /// What should be there still. A file of 0 bytes may have some: those that the kernel makes up have no size.
+    left: u64,
+    md5: Md5,
+    /// What was read of it this round, and if that was the end.
+    piece: Range<usize>,
+    has_ended: bool,
+    digest: Digest,
+}
+
+impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
+    fn new(list: &'a List<I>, receiver: &'a R) -> Self {
+        let lanes = Lanes::new();
+        let piece = ROUND / lanes.width();
+        let (taken, reading, done) = Default::default();
+        Self { list, receiver, lanes, piece, taken, reading, done }
+    }
+
+    fn run(&mut self) {
+        let mut buffer = vec![0; ROUND + (self.lanes.width() + 1) * LINE];
+        loop {
+            let read = self.read(&mut buffer);
+            self.hash(&buffer);
+            self.receiver.advance(read as u64);
+            let done = std::mem::take(&mut self.done);
+            if done.is_empty() && self.reading.is_empty() || !self.receiver.take(done) {
+                return;
+            }
+        }
+    }
+
+    /// Reads the next piece of each file, and begins others while there is room; how much it was.
+    fn read(&mut self, buffer: &mut [u8]) -> usize {
+        let (mut at, mut bytes) = (0, 0);
+        let mut reading = std::mem::take(&mut self.reading);
+        let mut begun = reading.drain(..);
+        let mut kept = Vec::with_capacity(begun.len());
+        while at + self.piece <= buffer.len() {
+            let Some(mut next) = begun.next().or_else(|| self.next()) else { break };
+            match next.read(buffer, at..at + self.piece) {
+                Ok(()) => {
+                    bytes += next.piece.len();
+                    at = next.piece.end.next_multiple_of(LINE) + LINE;
+                    kept.push(next);
+                }
+                Err(error) => self.done.push(Done { job: next.job, digest: Err(error) }),
+            }
+        }
+        kept.extend(begun);
+        self.reading = kept;
+        bytes
+    }
+
+    /// The next regular file.
+    fn next(&mut self) -> Option<Reading> {
+        loop {
+            if self.taken.is_empty() {
+                self.taken = self.list.take();
+            }
+            let mut job = self.taken.pop_front()?;
+            if let Some(error) = job.error.take() {
+                self.done.push(Done { job, digest: Err(error) });
+            } else if job.name == "-" {
+                self.list.put_aside(job, None);
+            } else {
+                match open(&job) {
+                    Ok((file, Some(left))) => return Some(Reading::new(job, file, left)),
+                    Ok((file, None)) => self.list.put_aside(job, Some(file)),
+                    Err(error) => self.done.push(Done { job, digest: Err(error) }),
+                }
+            }
+        }
+    }
+
+    fn hash(&mut self, buffer: &[u8]) {
+        let mut pieces: Vec<&mut Reading> = self.reading.iter_mut().collect();
+        pieces.sort_unstable_by_key(|reading| std::cmp::Reverse(reading.piece.len()));
+        self.lanes.run(pieces.into_iter().map(|reading| {
+            let bytes = &buffer[reading.piece.clone()];
+            if reading.has_ended {
+                Piece::last(&mut reading.md5, bytes, &mut reading.digest)
+            } else {
+                Piece::next(&mut reading.md5, bytes)
+            }
+        }));
+        let ended = self.reading.extract_if(.., |reading| reading.has_ended);
+        self.done.extend(ended.map(|Reading { job, digest, .. }| Done { job, digest: Ok(digest) }));
+    }
+}
+
+impl Reading {
+    fn new(job: Job, file: File, left: u64) -> Self {
+        Self { job, file, left, md5: Md5::new(), piece: 0..0, has_ended: false, digest: Digest::default() }
+    }
+
+    /// Reads into that part of the buffer, until it is full or the file ends.
+    fn read(&mut self, buffer: &mut [u8], part: Range<usize>) -> io::Result<()> {
+        self.piece = part.start..part.start;
+        while self.piece.end < part.end && !self.has_ended {
+            match self.file.read(&mut buffer[self.piece.end..part.end]) {
+                Ok(0) => self.has_ended = true,
+                Ok(length) => {
+                    self.piece.end += length;
+                    // All that was said to be there: nobody has to be asked if that is the end.
+                    self.has_ended = self.left == length as u64;
+                    self.left = self.left.saturating_sub(length as u64);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file, and its size if it is a regular one.
+fn open(job: &Job) -> io::Result<(File, Option<u64>)> {
+    // A pipe would be waited for until someone opens its other end.
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&job.name)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    Ok((file, metadata.is_file().then_some(metadata.len())))
+}
+
+/// Waits until there is something to read, or nobody will write any more. From then on the file waits by itself.
+fn wait_for(file: &File) -> io::Result<()> {
+    poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+    fcntl(file, FcntlArg::F_SETFL(OFlag::O_RDONLY))?;
+    Ok(())
+}
+
+fn hash_alone(mut file: impl Read, receiver: &impl Receiver) -> io::Result<Digest> {
+    let (mut md5, mut buffer) = (Md5::new(), vec![0; ROUND / 4]);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(md5.finish()),
+            Ok(length) => {
+                md5.update(&buffer[..length]);
+                receiver.advance(length as u64);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Lines of a manifest, as `md5sum --check` takes them: its own, with a space or `*` before the name; BSD's `MD5 (name) = digest`;
+//! and the old form with a single space.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use md5_lanes::Digest;
+
+const HEX_DIGITS: usize = 32;
+
+/// Takes a manifest apart, line by line.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// Whether lines are of the old form. The first one that tells decides: a name that begins with a space could else be
+    /// passed for another.
+    is_old_form: Option<bool>,
+}
+
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    Listed(Digest, OsString),
+    /// A comment, or empty.
+    Nothing,
+    Improper,
+}
+
+impl Lines {
+    /// Reads a line, without its newline.
+    pub fn read(&mut self, line: &[u8]) -> Line {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() || line.starts_with(b"#") {
+            return Line::Nothing;
+        }
+        let text = trim_blanks(line);
+        let (text, is_escaped) = text.strip_prefix(b"\\").map_or((text, false), |text| (text, true));
+        let told = match text.strip_prefix(b"MD5") {
+            Some(text) => of_bsd(text),
+            None => self.of_md5sum(text),
+        };
+        told.and_then(|(digest, name)| {
+            let name = if is_escaped { unescaped(name)? } else { name.to_owned() };
+            // Where a name in C ends.
+            let name = name.split(|byte| *byte == 0).next()?.to_owned();
+            Some(Line::Listed(digest, OsString::from_vec(name)))
+        })
+        .unwrap_or(Line::Improper)
+    }
+
+    fn of_md5sum<'a>(&mut self, text: &'a [u8]) -> Option<(Digest, &'a [u8])> {
+        let (digest, rest) = text.split_at_checked(HEX_DIGITS)?;
+        let (blank, rest) = rest.split_first()?;
+        if !is_blank(*blank) || rest.is_empty() {
+            return None;
+        }
+        let digest = of_hex(digest)?;
+        let (mark, name) = rest.split_first()?;
+        let is_old_form = name.is_empty() || !matches!(mark, b' ' | b'*');
+        if is_old_form && self.is_old_form == Some(false) {
+            return None;
+        }
+        let is_old_form = *self.is_old_form.get_or_insert(is_old_form);
+        Some((digest, if is_old_form { rest } else { name }))
+    }
+}
+
+fn of_bsd(text: &[u8]) -> Option<(Digest, &[u8])> {
+    let text = text.strip_prefix(b" ").unwrap_or(text).strip_prefix(b"(")?;
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let digest = trim_blanks(&text[end + 1..]).strip_prefix(b"=")?;
+    Some((of_hex(trim_blanks(digest))?, &text[..end]))
+}
+
+fn of_hex(text: &[u8]) -> Option<Digest> {
+    let mut digest = Digest::default();
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    if pairs.len() != digest.0.len() {
+        return None;
+    }
+    for (byte, [high, low]) in digest.0.iter_mut().zip(pairs) {
+        let value = |digit: &u8| char::from(*digit).to_digit(16);
+        *byte = u8::try_from(value(high)? << 4 | value(low)?).ok()?;
+    }
+    Some(digest)
+}
+
+fn unescaped(name: &[u8]) -> Option<Vec<u8>> {
+    let mut unescaped = Vec::with_capacity(name.len());
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        unescaped.push(match byte {
+            b'\\' => match bytes.next()? {
+                b'\\' => b'\\',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                _ => return None,
+            },
+            0 => return None,
+            byte => *byte,
+        });
+    }
+    Some(unescaped)
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trim_blanks(text: &[u8]) -> &[u8] {
+    let begin = text.iter().position(|byte| !is_blank(*byte)).unwrap_or(text.len());
+    &text[begin..]
+}

@@ -1,0 +1,126 @@
+//! What is printed: in order where there is one, with a progress bar beside it on a terminal.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::engine::{Done, Receiver};
+use crate::md5sum::quoted;
+
+/// Prints digests as they come, `line` of each.
+pub struct Output<F> {
+    bar: ProgressBar,
+    /// What a file's result is as a line of the output.
+    line: F,
+    printed: Mutex<Printed>,
+}
+
+#[derive(Default)]
+struct Printed {
+    /// What is printed next, and what can't be before that. Without an order, nothing waits.
+    next: Option<usize>,
+    waiting: BTreeMap<usize, Done>,
+    has_failed: bool,
+}
+
+impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
+    pub fn new(is_ordered: bool, bar: ProgressBar, line: F) -> Self {
+        let printed = Printed { next: is_ordered.then_some(0), ..Printed::default() };
+        Self { bar, line, printed: Mutex::new(printed) }
+    }
+
+    /// Takes the bar away. Whether all files could be read and all was printed.
+    pub fn finish(&self) -> bool {
+        self.bar.finish_and_clear();
+        !self.printed().has_failed
+    }
+
+    fn printed(&self) -> MutexGuard<'_, Printed> {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn print(&self, done: impl Iterator<Item = Done>, has_failed: &mut bool) -> bool {
+        let mut lines = Vec::new();
+        for done in done {
+            if let Err(error) = &done.digest {
+                *has_failed = true;
+                self.bar.suspend(|| complain(&done.job.name, error));
+            }
+            lines.extend((self.line)(&done).into_iter().flatten());
+        }
+        if lines.is_empty() {
+            return true;
+        }
+        let written = self.bar.suspend(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&lines).and_then(|()| stdout.flush())
+        });
+        let Err(error) = written else { return true };
+        *has_failed = true;
+        // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
+        if error.kind() != ErrorKind::BrokenPipe {
+            say(&format!("write error: {}", told(&error)));
+        }
+        false
+    }
+}
+
+impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Receiver for Output<F> {
+    fn take(&self, done: Vec<Done>) -> bool {
+        let mut printed = self.printed();
+        let Printed { next, waiting, has_failed } = &mut *printed;
+        let Some(next) = next else { return self.print(done.into_iter(), has_failed) };
+        waiting.extend(done.into_iter().map(|done| (done.job.number, done)));
+        let in_order = std::iter::from_fn(|| {
+            let done = waiting.remove(next)?;
+            *next += 1;
+            Some(done)
+        });
+        self.print(in_order, has_failed)
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+}
+
+/// A bar on a terminal; `total` bytes are to come, if that is known.
+pub fn progress_bar(total: impl FnOnce() -> Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match total() {
+        Some(total) => {
+            (ProgressBar::new(total), "{wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+        }
+        None => (ProgressBar::no_length(), "{spinner} {bytes} {bytes_per_sec}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Says on standard error what is wrong with a file.
+pub fn complain(name: &OsStr, error: &io::Error) {
+    say(&format!("{}: {}", quoted(name), told(error)));
+}
+
+/// A line on standard error.
+pub fn say(line: &str) {
+    // Nobody reads it: nothing to tell anyone.
+    let _ = writeln!(io::stderr(), "coatcheck sum: {line}");
+}
+
+/// An error in the system's words alone.
+fn told(error: &io::Error) -> String {
+    let text = match error.kind() {
+        // Also told without the system's number of it.
+        ErrorKind::IsADirectory => "Is a directory".to_owned(),
+        _ => error.to_string(),
+    };
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
