@@ -9,7 +9,7 @@ use std::io::Write;
 use task_data::store::Completion;
 use task_data::task::TaskId;
 
-use crate::servers::servers;
+use crate::servers::psql;
 use crate::world::World;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl World {
         if self.is_without(Guard::ClaimsThePendingAlone) {
             for id in ids {
                 let reset = "status = 'pending', finished = NULL, result = NULL, worker = NULL";
-                servers().psql(&self.url, &format!("UPDATE tasks SET {reset} WHERE id = '{id}'"));
+                psql(&self.url, &format!("UPDATE tasks SET {reset} WHERE id = '{id}'"));
             }
         }
     }
@@ -47,7 +47,7 @@ impl World {
             for Completion { id, attempt, .. } in completions {
                 let reset =
                     format!("status = 'running', finished = NULL, result = NULL, attempt = {attempt}");
-                servers().psql(&self.url, &format!("UPDATE tasks SET {reset} WHERE id = '{id}'"));
+                psql(&self.url, &format!("UPDATE tasks SET {reset} WHERE id = '{id}'"));
             }
         }
     }

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::guards::Guard;
-use crate::servers::servers;
+use crate::servers::{psql, servers};
 use crate::wire::Moment;
 
 /// More bytes than this travel as a blob.
@@ -97,7 +97,7 @@ impl Databases {
             let url = servers().database();
             // As above: no fsync is missed.
             let name = url.rsplit('/').next().unwrap();
-            servers().psql("postgres", &format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+            psql(&url, &format!("ALTER DATABASE {name} SET synchronous_commit = off"));
             self.outside.block_on(async { PostgresStore::new(&url).unwrap().migrate().await.unwrap() });
             url
         })

@@ -60,6 +60,12 @@ impl Blobs for CutBlobs {
         self.line.call("blobs.kept_before", Effect::Nothing, act, blob_error).await
     }
 
+    async fn unfinished_before(&self, time: Time) -> Result<Vec<String>, BlobError> {
+        let inner = self.inner.clone();
+        let act = async move { inner.unfinished_before(time).await };
+        self.line.call("blobs.unfinished_before", Effect::Nothing, act, blob_error).await
+    }
+
     async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError> {
         let inner = self.inner.clone();
         let act = async move { inner.remove_unfinished(before).await };

@@ -173,6 +173,8 @@ port! {
         Afar fn beat(worker: WorkerId, lease: Duration) -> Option<Vec<Held>>;
         Afar fn retire(worker: WorkerId) -> ();
         Here fn begin_alone() -> ();
+        Nothing fn stuck(ids: Vec<TaskId>, lapsed: Duration, overdue: Duration) -> Vec<TaskId>;
+        Nothing fn live_leases() -> i64;
     }
 
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
