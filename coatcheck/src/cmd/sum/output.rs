@@ -49,7 +49,9 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
                 *has_failed = true;
                 self.bar.suspend(|| complain(&done.job.name, error));
             }
-            lines.extend((self.line)(&done).into_iter().flatten());
+            if let Some(line) = (self.line)(&done) {
+                lines.extend_from_slice(&line);
+            }
         }
         if lines.is_empty() {
             return true;
