@@ -116,7 +116,8 @@ async fn help_shows_each_setting_with_its_default() {
     for name in ["MAX_UPLOAD", "KEEP_UPLOADS", "JWT_SECRET"] {
         assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
     }
-    for command in ["put", "get", "sum", "simulate", "export", "user", "migrate", "providers", "healthcheck"] {
+    for command in ["put", "get", "sum", "simulate", "export", "user", "migrate", "providers", "healthcheck"]
+    {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{help}");
         let done = output(coatcheck(folder.path(), [command, "--help"])).await;
         assert_eq!(done.status.code(), Some(0), "{command}");

@@ -60,7 +60,7 @@ async fn files_that_can_not_be_read_are_named_and_the_others_are_done() {
     fs::write(folder.path().join("b"), "").unwrap();
     fs::create_dir(folder.path().join("folder")).unwrap();
     fs::write(folder.path().join("secret"), "abc").unwrap();
-    fs::set_permissions(folder.path().join("secret"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.path().join("secret"), Permissions::from_mode(0o000)).unwrap();
     let odd: [&[u8]; 6] = [b"it's", b"new\nline", b"", b"\xff", b"a:b", b"b/c"];
     let odd = odd.map(|name| OsString::from_vec(name.to_vec()));
     let names = ["a", "missing", "folder", "secret", "b", "./a"].map(OsString::from);
@@ -136,7 +136,7 @@ async fn folders_are_walked() {
     symlink("..", path("some/folder/up")).unwrap();
     symlink("some", path("linked")).unwrap();
     mkfifo(&path("some/pipe"), Mode::S_IRWXU).unwrap();
-    fs::set_permissions(path("locked"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path("locked"), Permissions::from_mode(0o000)).unwrap();
 
     for (named, find) in [
         (&["some"][..], "some"),

@@ -1,6 +1,7 @@
 //! `bench`: how fast the released program is, and how much memory it needs. It knows the service over HTTP and argv only.
 
 mod connection;
+mod digests;
 mod error;
 mod figures;
 mod lines;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use digests::DigestsArgs;
 use error::{BenchError, io};
 use messages::MessagesArgs;
 use records::RecordsArgs;
@@ -43,6 +45,7 @@ enum What {
     All,
     Records(RecordsArgs),
     Messages(MessagesArgs),
+    Digests(DigestsArgs),
 }
 
 /// What every part needs.
@@ -86,10 +89,12 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
     match what {
         What::All => {
             records::run(&bench, RecordsArgs::default()).await?;
-            messages::run(&bench, MessagesArgs::default()).await
+            messages::run(&bench, MessagesArgs::default()).await?;
+            digests::run(&bench, &DigestsArgs::default())
         }
         What::Records(args) => records::run(&bench, args).await,
         What::Messages(args) => messages::run(&bench, args).await,
+        What::Digests(args) => digests::run(&bench, &args),
     }
 }
 
