@@ -117,7 +117,7 @@ async fn help_shows_each_setting_with_its_default() {
         assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
     }
     for command in
-        ["put", "get", "simulate", "export", "user", "migrate", "verify", "providers", "healthcheck"]
+        ["put", "get", "sum", "simulate", "export", "user", "migrate", "verify", "providers", "healthcheck"]
     {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{help}");
         let done = output(coatcheck(folder.path(), [command, "--help"])).await;

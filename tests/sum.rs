@@ -213,8 +213,7 @@ async fn manifests_are_read_as_md5sum_reads_them() {
     fs::write(folder.path().join("more"), &manifests[15]).unwrap();
     same_as_md5sum(folder.path(), &arguments(&["--check"], &["more", "missing", "folder", "MD5SUMS"])).await;
     let stdin = format!("{ABC}  a\n{ABC}  -\n");
-    let [told, expected] =
-        outputs_of(folder.path(), &arguments::<&str>(&["-c"], &[]), stdin.as_bytes()).await;
+    let [told, expected] = outputs_of(folder.path(), &["-c".into()], stdin.as_bytes()).await;
     assert_same(&told, &expected, "standard input in itself");
 }
 

@@ -1,6 +1,7 @@
 //! `bench`: how fast the released program is, and how much memory it needs. It knows the service over HTTP and argv only.
 
 mod connection;
+mod digests;
 mod error;
 mod figures;
 mod fleet;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use digests::DigestsArgs;
 use error::{BenchError, io};
 use messages::MessagesArgs;
 use records::RecordsArgs;
@@ -47,6 +49,7 @@ enum What {
     Records(RecordsArgs),
     Messages(MessagesArgs),
     Tables(TablesArgs),
+    Digests(DigestsArgs),
 }
 
 /// What every part needs.
@@ -91,11 +94,13 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
         What::All => {
             records::run(&bench, RecordsArgs::default()).await?;
             messages::run(&bench, MessagesArgs::default()).await?;
-            tables::run(&bench, TablesArgs::default()).await
+            tables::run(&bench, TablesArgs::default()).await?;
+            digests::run(&bench, &DigestsArgs::default())
         }
         What::Records(args) => records::run(&bench, args).await,
         What::Messages(args) => messages::run(&bench, args).await,
         What::Tables(args) => tables::run(&bench, args).await,
+        What::Digests(args) => digests::run(&bench, &args),
     }
 }
 

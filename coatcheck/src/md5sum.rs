@@ -21,7 +21,7 @@ pub fn verdict(name: &OsStr, verdict: &str) -> Vec<u8> {
 }
 
 fn escaped(name: &OsStr) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(name.len());
+    let mut escaped = Vec::with_capacity(2 * name.len());
     for &byte in name.as_bytes() {
         match byte {
             b'\\' => escaped.extend(br"\\"),

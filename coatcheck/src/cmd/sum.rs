@@ -48,7 +48,7 @@ pub fn run(args: SumArgs) -> ExitCode {
         files.push("-".into());
     }
     let is_all_well = if check {
-        // Each of them, also after one that is not well.
+        // All of them, also after one that is not well.
         files.iter().filter(|manifest| !check::check(manifest)).count() == 0
     } else if recursive {
         print_all(Walk::new(files), Output::new(false, progress_bar(|| None), sum_line))

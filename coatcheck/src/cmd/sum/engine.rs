@@ -18,9 +18,10 @@ use std::thread;
 use md5_lanes::{Digest, Lanes, Md5, Piece};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
 
 /// What a thread reads before it hashes, in bytes. It stays in the core's own cache.
-const ROUND: usize = 1 << 20;
+const ROUND: usize = 512 << 10;
 /// Beginnings of pieces are apart by these, and by a line of the cache more: no file's lines displace another's.
 const LINE: usize = 64;
 /// Files that a thread takes from the list at once, at most.
@@ -121,9 +122,10 @@ struct Reading {
     /// What should be there still. A file of 0 bytes may have some: those that the kernel makes up have no size.
     left: u64,
     md5: Md5,
-    /// What was read of it this round, and if that was the end.
+    /// What was read of it this round, and if that was the end, be it by an error.
     piece: Range<usize>,
     has_ended: bool,
+    error: Option<io::Error>,
     digest: Digest,
 }
 
@@ -136,11 +138,10 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
     }
 
     fn run(&mut self) {
-        let mut buffer = vec![0; ROUND + (self.lanes.width() + 1) * LINE];
+        let mut buffer = vec![0; ROUND + self.lanes.width() * LINE];
         loop {
-            let read = self.read(&mut buffer);
+            self.read(&mut buffer);
             self.hash(&buffer);
-            self.receiver.advance(read as u64);
             let done = std::mem::take(&mut self.done);
             if done.is_empty() && self.reading.is_empty() || !self.receiver.take(done) {
                 return;
@@ -148,30 +149,23 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
         }
     }
 
-    /// Reads the next piece of each file, and begins others while there is room; how much it was.
-    fn read(&mut self, buffer: &mut [u8]) -> usize {
+    /// Reads the next piece of each file, and begins others while there is room.
+    fn read(&mut self, buffer: &mut [u8]) {
         let (mut at, mut bytes) = (0, 0);
-        let mut reading = std::mem::take(&mut self.reading);
-        let mut begun = reading.drain(..);
-        let mut kept = Vec::with_capacity(begun.len());
+        // Each filled a piece in the last round, so there is room for all of them.
+        let mut under_way = 0..self.reading.len();
         while at + self.piece <= buffer.len() {
-            let Some(mut next) = begun.next().or_else(|| self.next()) else { break };
-            match next.read(buffer, at..at + self.piece) {
-                Ok(()) => {
-                    bytes += next.piece.len();
-                    at = next.piece.end.next_multiple_of(LINE) + LINE;
-                    kept.push(next);
-                }
-                Err(error) => self.done.push(Done { job: next.job, digest: Err(error) }),
-            }
+            let number = under_way.next().or_else(|| self.begin());
+            let Some(reading) = number.and_then(|number| self.reading.get_mut(number)) else { break };
+            reading.read(buffer, at..at + self.piece);
+            bytes += reading.piece.len();
+            at = reading.piece.end.next_multiple_of(LINE) + LINE;
         }
-        kept.extend(begun);
-        self.reading = kept;
-        bytes
+        self.receiver.advance(bytes as u64);
     }
 
-    /// The next regular file.
-    fn next(&mut self) -> Option<Reading> {
+    /// Begins the next regular file; its place among those that are read.
+    fn begin(&mut self) -> Option<usize> {
         loop {
             if self.taken.is_empty() {
                 self.taken = self.list.take();
@@ -183,7 +177,10 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
                 self.list.put_aside(job, None);
             } else {
                 match open(&job) {
-                    Ok((file, Some(left))) => return Some(Reading::new(job, file, left)),
+                    Ok((file, Some(left))) => {
+                        self.reading.push(Reading::new(job, file, left));
+                        return Some(self.reading.len() - 1);
+                    }
                     Ok((file, None)) => self.list.put_aside(job, Some(file)),
                     Err(error) => self.done.push(Done { job, digest: Err(error) }),
                 }
@@ -203,17 +200,21 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
             }
         }));
         let ended = self.reading.extract_if(.., |reading| reading.has_ended);
-        self.done.extend(ended.map(|Reading { job, digest, .. }| Done { job, digest: Ok(digest) }));
+        self.done.extend(ended.map(|Reading { job, digest, error, .. }| {
+            let digest = error.map_or(Ok(digest), Err);
+            Done { job, digest }
+        }));
     }
 }
 
 impl Reading {
     fn new(job: Job, file: File, left: u64) -> Self {
-        Self { job, file, left, md5: Md5::new(), piece: 0..0, has_ended: false, digest: Digest::default() }
+        let (md5, digest) = (Md5::new(), Digest::default());
+        Self { job, file, left, md5, piece: 0..0, has_ended: false, error: None, digest }
     }
 
     /// Reads into that part of the buffer, until it is full or the file ends.
-    fn read(&mut self, buffer: &mut [u8], part: Range<usize>) -> io::Result<()> {
+    fn read(&mut self, buffer: &mut [u8], part: Range<usize>) {
         self.piece = part.start..part.start;
         while self.piece.end < part.end && !self.has_ended {
             match self.file.read(&mut buffer[self.piece.end..part.end]) {
@@ -225,10 +226,9 @@ impl Reading {
                     self.left = self.left.saturating_sub(length as u64);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => (self.has_ended, self.error) = (true, Some(error)),
             }
         }
-        Ok(())
     }
 }
 
@@ -236,11 +236,12 @@ impl Reading {
 fn open(job: &Job) -> io::Result<(File, Option<u64>)> {
     // A pipe would be waited for until someone opens its other end.
     let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&job.name)?;
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(ErrorKind::IsADirectory.into());
+    let status = fstat(&file)?;
+    match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
+        SFlag::S_IFREG => Ok((file, u64::try_from(status.st_size).ok())),
+        SFlag::S_IFDIR => Err(ErrorKind::IsADirectory.into()),
+        _ => Ok((file, None)),
     }
-    Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
 /// Waits until there is something to read, or nobody will write any more. From then on the file waits by itself.

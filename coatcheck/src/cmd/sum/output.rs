@@ -24,6 +24,8 @@ struct Printed {
     next: Option<usize>,
     waiting: BTreeMap<usize, Done>,
     has_failed: bool,
+    /// Nothing more can be printed.
+    is_stopped: bool,
 }
 
 impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
@@ -49,7 +51,9 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
                 *has_failed = true;
                 self.bar.suspend(|| complain(&done.job.name, error));
             }
-            lines.extend((self.line)(&done).into_iter().flatten());
+            if let Some(line) = (self.line)(&done) {
+                lines.extend_from_slice(&line);
+            }
         }
         if lines.is_empty() {
             return true;
@@ -71,15 +75,22 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
 impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Receiver for Output<F> {
     fn take(&self, done: Vec<Done>) -> bool {
         let mut printed = self.printed();
-        let Printed { next, waiting, has_failed } = &mut *printed;
-        let Some(next) = next else { return self.print(done.into_iter(), has_failed) };
+        let Printed { next, waiting, has_failed, is_stopped } = &mut *printed;
+        if *is_stopped {
+            return false;
+        }
+        let Some(next) = next else {
+            *is_stopped = !self.print(done.into_iter(), has_failed);
+            return !*is_stopped;
+        };
         waiting.extend(done.into_iter().map(|done| (done.job.number, done)));
         let in_order = std::iter::from_fn(|| {
             let done = waiting.remove(next)?;
             *next += 1;
             Some(done)
         });
-        self.print(in_order, has_failed)
+        *is_stopped = !self.print(in_order, has_failed);
+        !*is_stopped
     }
 
     fn advance(&self, bytes: u64) {
