@@ -277,7 +277,8 @@ on_both_stacks!(guesses_that_come_all_at_once_are_no_more, |stack| async move {
     let answers = join_all(guesses).await;
 
     let told = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
-    assert!(told(401) <= 20, "{}", told(401));
+    // If the right one was among the first, the count begins anew with it.
+    assert!(told(401) <= 20 * (1 + told(200)), "{}", told(401));
     assert_eq!(told(401) + told(429) + told(200), 40);
 });
 
