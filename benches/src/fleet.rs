@@ -19,6 +19,8 @@ pub struct Fleet<'a> {
     _api: Member,
     _providers: Member,
     workers: Vec<Worker>,
+    /// With the uploads and the log.
+    _shared: TempDir,
     worker_settings: Vec<(&'static str, String)>,
     /// `http://HOST:PORT` of the API, and of the stand-ins.
     pub api: String,
@@ -56,7 +58,12 @@ impl<'a> Fleet<'a> {
         let free = providers.told("coatcheck: free provider ").await?;
         let paid = providers.told("coatcheck: paid provider ").await?;
         let third_party = providers.told("coatcheck: third-party provider ").await?;
-        let servers = bench.servers.settings()?;
+        let shared = temporary_folder()?;
+        let files = [
+            ("BLOB_URL", format!("file:{}", shared.path().join("blobs").display())),
+            ("OUTCOME_LOG", shared.path().join("outcomes.log").display().to_string()),
+        ];
+        let servers = [&bench.servers.settings()?[..], &files].concat();
         let mut server = Member::start(bench, "api", &[&servers[..], &[("LISTEN", any())]].concat())?;
         let api = server.told("coatcheck: page ").await?;
 
@@ -66,6 +73,7 @@ impl<'a> Fleet<'a> {
             _api: server,
             _providers: providers,
             workers: Vec::new(),
+            _shared: shared,
             worker_settings: [&servers[..], &urls, settings].concat(),
             api,
             free,
