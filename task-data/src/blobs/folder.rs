@@ -175,14 +175,12 @@ struct PartWriter {
     thread: JoinHandle<io::Result<()>>,
 }
 
-impl PartWriter {
-    /// Why the thread has stopped.
-    async fn failure(&mut self) -> BlobError {
-        match (&mut self.thread).await {
-            Ok(Err(error)) => error.into(),
-            Ok(Ok(())) => BlobError::Io(io::Error::other("the blob was kept already")),
-            Err(error) => BlobError::Io(io::Error::other(error)),
-        }
+/// Why the writing thread has stopped.
+async fn failure(thread: &mut JoinHandle<io::Result<()>>) -> BlobError {
+    match thread.await {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) => BlobError::Io(io::Error::other("the blob was kept already")),
+        Err(error) => BlobError::Io(io::Error::other(error)),
     }
 }
 
@@ -191,17 +189,18 @@ impl BlobWriter for PartWriter {
     async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError> {
         match self.chunks.send(Step::Write(chunk)).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(self.failure().await),
+            Err(_) => Err(failure(&mut self.thread).await),
         }
     }
 
-    async fn keep(mut self: Box<Self>, now: Time) -> Result<(), BlobError> {
+    async fn keep(self: Box<Self>, now: Time) -> Result<(), BlobError> {
+        let Self { chunks, mut thread } = *self;
         let (kept, is_kept) = oneshot::channel();
-        let sent = self.chunks.send(Step::Keep(now, kept)).await;
-        match (sent, is_kept.await) {
-            (Ok(()), Ok(())) => Ok(()),
-            _ => Err(self.failure().await),
-        }
+        let is_sent = chunks.send(Step::Keep(now, kept)).await.is_ok();
+        // A thread that has failed leaves the step in the channel, or it has come back: it goes with both, and `kept` with it.
+        // Who waited for that while it held either would wait for ever.
+        drop(chunks);
+        if is_sent && is_kept.await.is_ok() { Ok(()) } else { Err(failure(&mut thread).await) }
     }
 }
 
@@ -255,4 +254,23 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_at_the_last_chunk_is_told_when_the_blob_is_to_be_kept() {
+        let (chunks, incoming) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        drop(incoming);
+        let thread = spawn_blocking(|| Err(io::ErrorKind::StorageFull.into()));
+        let writer = Box::new(PartWriter { chunks, thread });
+
+        let kept = tokio::time::timeout(std::time::Duration::from_secs(60), writer.keep(Time(Utc::now())));
+
+        assert!(matches!(kept.await, Ok(Err(BlobError::Full(_)))), "nobody is told");
+    }
 }
