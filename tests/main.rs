@@ -24,6 +24,7 @@ mod servers;
 mod stand_ins;
 
 mod architecture;
+mod backlog;
 mod browser;
 mod browser_messages;
 mod browser_records;

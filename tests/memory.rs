@@ -36,10 +36,15 @@ on_both_stacks!(a_gibibyte_is_taken_in_and_hashed_in_bounded_memory, |stack| asy
 });
 
 impl Stack {
-    /// A figure of the program's memory in `/proc/PID/status`.
+    /// A figure of the program's memory.
     pub fn memory_kib(self: &Arc<Self>, name: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        memory_kib(self.pid(), name)
     }
+}
+
+/// A figure of a process's memory in `/proc/PID/status`.
+pub fn memory_kib(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -12,6 +12,7 @@ use crate::task::Status;
 
 const ACCEPTED: &str = "coatcheck_tasks_accepted_total";
 const ENDED: &str = "coatcheck_tasks_ended_total";
+const PUBLISHED: &str = "coatcheck_published_total";
 const RETRIED: &str = "coatcheck_tasks_retried_total";
 const LOST: &str = "coatcheck_tasks_lost_total";
 const STALE: &str = "coatcheck_stale_completions_total";
@@ -45,6 +46,7 @@ pub const BUCKETS: [f64; 14] =
 pub(crate) fn describe() {
     describe_counter!(ACCEPTED, "Tasks that were promised, by kind");
     describe_counter!(ENDED, "Tasks that ended here, by kind and status");
+    describe_counter!(PUBLISHED, "Messages that the queue has confirmed");
     describe_counter!(RETRIED, "Attempts that met a transient error, by kind");
     describe_counter!(LOST, "Tasks taken back from workers that were lost, by where they went");
     describe_counter!(STALE, "Results that came too late: another attempt had the task");
@@ -69,6 +71,11 @@ pub(crate) fn describe() {
     describe_counter!(AVOIDABLE, "Requests to the paid provider that the free one would have taken");
     describe_counter!(ROWS, "Rows of tables that have their answer, by what it was");
     describe_counter!(RECORDS, "Records appended to the access log");
+}
+
+/// The queue has confirmed so many messages.
+pub(crate) fn published(count: usize) {
+    counter!(PUBLISHED).increment(count as u64);
 }
 
 pub(crate) fn accepted(kind: Kind, answer: Duration) {

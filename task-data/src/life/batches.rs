@@ -74,6 +74,13 @@ async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Recorded>, Store
     Ok(recorded.collect())
 }
 
+/// Publishes ids; gives those that the queue has confirmed.
+pub(super) async fn publish(stack: &Stack, tickets: Vec<Ticket>) -> Vec<Ticket> {
+    let confirmed = stack.queue.publish(tickets).await;
+    metrics::published(confirmed.len());
+    confirmed
+}
+
 /// Publishes a batch. Marked after the confirm: a crash in between publishes twice, and the claim makes that harmless.
 pub(super) async fn publish_all(
     stack: Stack,
@@ -82,7 +89,7 @@ pub(super) async fn publish_all(
     tickets: Vec<Ticket>,
 ) -> Vec<()> {
     let answers = vec![(); tickets.len()];
-    let confirmed = stack.queue.publish(tickets).await;
+    let confirmed = publish(&stack, tickets).await;
     let was_away = is_away.swap(confirmed.len() < answers.len(), Relaxed);
     match (was_away, confirmed.len() < answers.len()) {
         (false, true) => warn!("the queue does not confirm what is published; ids wait for the sweep"),

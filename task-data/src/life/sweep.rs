@@ -6,6 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use chrono::TimeDelta;
 use tracing::{debug, info, warn};
 
+use super::batches::publish;
 use super::{BATCH, LOOK_AGAIN, Life, PUBLISH_AGAIN, SWEEP_ROWS};
 use crate::blobs::SHARDS;
 use crate::error::Refusal;
@@ -59,7 +60,7 @@ impl Life {
                     false => tickets.extend(published),
                 }
             }
-            let confirmed = self.stack.queue.publish(tickets.clone()).await;
+            let confirmed = publish(&self.stack, tickets.clone()).await;
             let missed: Vec<TaskId> =
                 tickets.iter().filter(|ticket| !confirmed.contains(ticket)).map(|ticket| ticket.id).collect();
             queued.extend(confirmed);
@@ -93,7 +94,7 @@ impl Life {
                 self.lacking().remove(&kind);
                 let tickets = self.stack.store.longest_published(kind, lost).await?;
                 for some in tickets.chunks(BATCH) {
-                    let confirmed = self.stack.queue.publish(some.to_vec()).await;
+                    let confirmed = publish(&self.stack, some.to_vec()).await;
                     self.stack.store.mark_published(confirmed, LOOK_AGAIN).await?;
                 }
             }
