@@ -21,12 +21,14 @@ use crate::task::{Status, Task, TaskId};
 /// Inserts a batch; if a row in it is refused, row by row, so that one bad row can't hold up its neighbours.
 pub(super) async fn insert_all(stack: Stack, new: Vec<NewTask>) -> Vec<Result<Recorded, StoreError>> {
     match insert(&stack, new.clone()).await {
-        Ok(recorded) => recorded.into_iter().map(Ok).collect(),
+        Ok(recorded) => recorded,
         Err(StoreError::Refused(_)) if new.len() > 1 => {
             let mut outcomes = Vec::with_capacity(new.len());
             for row in new {
-                let recorded = insert(&stack, vec![row]).await;
-                outcomes.push(recorded.map(|mut recorded| recorded.pop().unwrap_or(Recorded::TooLate)));
+                match insert(&stack, vec![row]).await {
+                    Ok(recorded) => outcomes.extend(recorded),
+                    Err(error) => outcomes.push(Err(error)),
+                }
             }
             outcomes
         }
@@ -49,19 +51,23 @@ impl From<&NewTask> for Wanted {
 }
 
 /// What became of each row, in their order. Looked up by its own id first: an insert that is repeated meets itself.
-async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Recorded>, StoreError> {
+///
+/// # Errors
+/// The insert's. Once that has committed, an error is of the rows alone that it left out: what stands, stands.
+async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Result<Recorded, StoreError>>, StoreError> {
     let rows: Vec<Wanted> = new.iter().map(Wanted::from).collect();
     let mut standing: HashMap<TaskId, Task> =
         stack.store.insert(new, GRACE).await?.into_iter().map(|task| (task.id, task)).collect();
     let lost = rows.iter().filter(|row| !standing.contains_key(&row.id));
     let keys: Vec<OwnedKey> = lost.filter_map(|row| row.key.clone()).collect();
-    let winners = if keys.is_empty() { Vec::new() } else { stack.store.keyed(keys).await? };
+    let winners = if keys.is_empty() { Ok(Vec::new()) } else { stack.store.keyed(keys).await };
 
     let recorded = rows.into_iter().map(|Wanted { id, kind, key, idempotency }| {
         if let Some(task) = standing.remove(&id) {
-            return Recorded::New(task);
+            return Ok(Recorded::New(task));
         }
-        match winners.iter().find(|winner| Some(winner.owned_key()) == key) {
+        let winners = winners.as_ref().map_err(Clone::clone)?;
+        Ok(match winners.iter().find(|winner| Some(winner.owned_key()) == key) {
             Some(Keyed { idempotency: theirs, task })
                 if Some(theirs) == idempotency.as_ref() && task.kind == kind =>
             {
@@ -69,7 +75,7 @@ async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Recorded>, Store
             }
             Some(_) => Recorded::OtherContent,
             None => Recorded::TooLate,
-        }
+        })
     });
     Ok(recorded.collect())
 }

@@ -9,7 +9,7 @@ use crate::kinds::UnknownKind;
 
 /// Databases that are there but can't now. SQLite's codes and PostgreSQL's SQLSTATEs don't come through diesel, their texts do:
 /// <https://www.sqlite.org/rescode.html>, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-const AWAY: [&str; 12] = [
+const AWAY: [&str; 11] = [
     "locked",
     "disk I/O error",
     "disk is full",
@@ -18,11 +18,13 @@ const AWAY: [&str; 12] = [
     "No space left",
     "shutting down",
     "starting up",
-    "terminating connection",
     "deadlock",
     "timeout",
     "too many",
 ];
+/// A server that ends a connection. It may say so after a commit, and even that it has rolled back: a backend that is told to quit
+/// speaks from wherever it stands (`quickdie` in PostgreSQL's `tcop/postgres.c`).
+const CUT_OFF: [&str; 1] = ["terminating connection"];
 /// Values that a column can't hold.
 const REFUSED: [&str; 3] = ["Unicode escape", "invalid byte sequence", "out of range"];
 
@@ -34,6 +36,7 @@ impl From<DieselError> for StoreError {
             DieselError::DatabaseError(kind, info) => match kind {
                 Kind::CheckViolation | Kind::NotNullViolation => Self::Refused(Arc::new(error)),
                 Kind::ClosedConnection | Kind::UnableToSendCommand => Self::Unknown(Arc::new(error)),
+                _ if says(&CUT_OFF, info.message()) => Self::Unknown(Arc::new(error)),
                 Kind::ReadOnlyTransaction | Kind::SerializationFailure => Self::Unavailable(Arc::new(error)),
                 _ if says(&AWAY, info.message()) => Self::Unavailable(Arc::new(error)),
                 _ if says(&REFUSED, info.message()) => Self::Refused(Arc::new(error)),
@@ -48,5 +51,27 @@ impl From<DieselError> for StoreError {
 impl From<UnknownKind> for StoreError {
     fn from(error: UnknownKind) -> Self {
         Self::Internal(Arc::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_committed_is_not_said_to_have_failed() {
+        for message in [
+            "terminating connection due to immediate shutdown command",
+            "terminating connection because of crash of another server process",
+            "terminating connection due to administrator command",
+        ] {
+            let error = DieselError::DatabaseError(Kind::Unknown, Box::new(message.to_owned()));
+            assert!(matches!(error.into(), StoreError::Unknown(_)), "{message}");
+        }
+        for message in ["the database system is starting up", "canceling statement due to statement timeout"]
+        {
+            let error = DieselError::DatabaseError(Kind::Unknown, Box::new(message.to_owned()));
+            assert!(matches!(error.into(), StoreError::Unavailable(_)), "{message}");
+        }
     }
 }

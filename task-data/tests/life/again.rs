@@ -15,7 +15,11 @@ use crate::world::{Process, World};
 const CONTENT: &[u8] = b"too large for a row";
 
 async fn hand_in(process: &Process, content: &'static [u8]) -> Result<Accepted, Refusal> {
-    let key: IdempotencyKey = "one-key".parse().unwrap();
+    hand_in_under(process, "one-key", content).await
+}
+
+async fn hand_in_under(process: &Process, key: &str, content: &'static [u8]) -> Result<Accepted, Refusal> {
+    let key: IdempotencyKey = key.parse().unwrap();
     let mut intake = process.life.take_in(Some(key));
     for chunk in content.chunks(5) {
         intake.write(Bytes::from_static(chunk)).await?;
@@ -82,4 +86,24 @@ async fn of_many_at_once_all_are_given_one_ticket_and_one_upload_stays() {
     assert_eq!(tickets.iter().filter(|ticket| !ticket.is_replay).count(), 1);
     assert!(tickets.iter().all(|ticket| ticket.task.id == tickets[0].task.id));
     assert_eq!((world.tasks().await.len(), world.count_blobs()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_task_stands_though_its_neighbours_key_can_not_be_looked_up() {
+    let world = World::new();
+    let first_look = Call { method: "store.keyed", occurrence: 1, changes: false };
+    let wire = Wire::new(Some(Cut { call: first_look, phase: Phase::Before, then: Then::GoesOn }));
+    let process = world.start(wire.clone());
+    let keys: Vec<String> =
+        (0..20).map(|turn| format!("key-{}", if turn % 2 == 0 { 0 } else { turn })).collect();
+
+    let outcomes = join_all(keys.iter().map(|key| hand_in_under(&process, key, CONTENT))).await;
+
+    assert!(wire.was_cut());
+    let tasks = world.tasks().await;
+    assert_eq!(tasks.len(), 11, "{tasks:?}");
+    for (key, outcome) in keys.iter().zip(&outcomes) {
+        assert!(outcome.is_ok() || key == "key-0", "{key}: {outcome:?}");
+    }
+    assert_eq!(world.count_blobs(), 11);
 }
