@@ -1,0 +1,3 @@
+DROP INDEX tasks_owner_open;
+DROP INDEX tasks_owner;
+DROP TABLE api_keys;
