@@ -44,6 +44,7 @@ mod export;
 mod exporters;
 mod healthcheck;
 mod http;
+mod keys;
 mod listing;
 mod log;
 mod logs;

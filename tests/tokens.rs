@@ -5,11 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use reqwest::Method;
-use serde_json::json;
 
-use crate::client::ask;
 use crate::content::md5sum;
-use crate::people::as_bearer;
 use crate::program::{Program, eventually, output, stderr_of};
 use crate::settings::refused;
 use crate::stack::Stack;
@@ -20,9 +17,7 @@ const REQUIRED: [(&str, &str); 1] = [("AUTH", "required")];
 async fn key(stack: &Arc<Stack>) -> String {
     stack.register("ada").await;
     let token = stack.log_in("ada").await;
-    let request = as_bearer(stack.request(Method::POST, "/api/v1/keys"), &token);
-    let made = ask(request.body(json!({"name": "a program"}).to_string())).await.unwrap();
-    made.json()["key"].as_str().unwrap().to_owned()
+    stack.key(&token, "a program").await.1
 }
 
 fn with<'a>(mut command: Command, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Command {

@@ -10,6 +10,7 @@ CREATE TABLE api_keys (
 
 CREATE INDEX api_keys_user ON api_keys (user_id);
 
--- Page by page; and those that have not ended, for what each owner may have at once.
+-- Page by page, all and by digest; and those that have not ended, for what each owner may have at once.
 CREATE INDEX tasks_owner      ON tasks (owner, id) WHERE owner IS NOT NULL;
+CREATE INDEX tasks_owner_md5  ON tasks (owner, (result ->> 'md5'), id) WHERE owner IS NOT NULL AND kind = 'md5' AND result IS NOT NULL;
 CREATE INDEX tasks_owner_open ON tasks (owner)     WHERE owner IS NOT NULL AND finished IS NULL;
