@@ -39,6 +39,8 @@ async function showForm(entered) {
   $('#away').after(guest);
   offerLogIn($('form', guest), () => {
     guest.remove();
+    // The form had the focus.
+    $('main :is(input, select)').focus();
     entered();
   });
   tell(WHY);

@@ -6,6 +6,7 @@ use futures::future::join_all;
 use futures::stream;
 use reqwest::{Body, Method};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use crate::client::{Answer, accepted, ask};
 use crate::people::as_bearer;
@@ -132,5 +133,40 @@ on_both_stacks!(
             answer => Err(answer.text().to_owned()),
         })
         .await;
+    }
+);
+
+on_both_stacks!(
+    uploads_that_come_in_side_by_side_are_no_more_than_one_after_the_other,
+    [("MAX_BYTES_PER_OWNER", "100000"), ("WORKERS", "1")],
+    |stack| async move {
+        let ada = user(&stack, "ada").await;
+        let address = stack.address();
+        let held = stack.hold_worker().await;
+        // All have begun before the first has become a task, and nobody knows how long they are.
+        let (mut senders, mut answers) = (Vec::new(), Vec::new());
+        for _ in 0..5 {
+            let (sender, receiver) = mpsc::channel::<Vec<u8>>(10);
+            sender.send(vec![0; 1000]).await.unwrap();
+            let body = stream::unfold(receiver, async |mut receiver| {
+                receiver.recv().await.map(|bytes| (Ok::<_, String>(bytes), receiver))
+            });
+            let (stack, address, ada) = (stack.clone(), address.clone(), ada.clone());
+            answers.push(tokio::spawn(
+                async move { put(&stack, &address, &ada, Body::wrap_stream(body)).await },
+            ));
+            senders.push(sender);
+        }
+
+        let mut statuses = Vec::new();
+        for (sender, answer) in senders.into_iter().zip(answers) {
+            // Who was refused takes no more.
+            let _ = sender.send(vec![0; 60_000]).await;
+            drop(sender);
+            statuses.push(answer.await.unwrap().status);
+        }
+
+        assert_eq!(statuses, [202, 429, 429, 429, 429]);
+        held.release();
     }
 );

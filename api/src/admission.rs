@@ -141,13 +141,21 @@ impl Admitted<'_> {
     pub async fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
         self.size += bytes;
         self.admission.check_size(self.size)?;
-        self.reserved.grow_to(self.size)?;
+        self.reserved.grow_to(self.size).await?;
         self.take_slot_for(self.size).await?;
         if self.size - self.disk_seen_at >= DISK_EVERY {
             self.disk_seen_at = self.size;
             self.admission.check_disk(0).await?;
         }
         Ok(())
+    }
+
+    /// All bytes are in.
+    ///
+    /// # Errors
+    /// 429 or 503.
+    pub async fn settle(&mut self) -> Result<(), Problem> {
+        self.reserved.settle().await
     }
 
     async fn take_slot_for(&mut self, size: u64) -> Result<(), Problem> {

@@ -40,8 +40,9 @@ pub struct Reserved<'a> {
     quotas: &'a Quotas,
     owner: Option<UserId>,
     bytes: u64,
-    /// Bytes that the owner's rows had.
+    /// Bytes that the owner's rows had when they were last looked at, and how many this task had then.
     bytes_in_rows: u64,
+    bytes_when_looked: u64,
 }
 
 impl Quotas {
@@ -55,7 +56,8 @@ impl Quotas {
     /// # Errors
     /// 429 if its owner has what he may have; 413 if he may not even have this alone; 503.
     pub async fn reserve(&self, owner: Option<UserId>, bytes: u64) -> Result<Reserved<'_>, Problem> {
-        let mut reserved = Reserved { quotas: self, owner: None, bytes: 0, bytes_in_rows: 0 };
+        let mut reserved =
+            Reserved { quotas: self, owner: None, bytes: 0, bytes_in_rows: 0, bytes_when_looked: 0 };
         let Some(owner) = owner else { return Ok(reserved) };
         self.check_size(bytes)?;
         self.count(owner).await?;
@@ -65,16 +67,19 @@ impl Quotas {
         // Before the rows are read: of several that come at once the last one to read sees all.
         self.coming_in().entry(owner).or_default().tasks += 1;
         reserved.owner = Some(owner);
+        reserved.add(owner, bytes);
         let rows = self.life.stack().store.holdings(owner).await?;
-        reserved.bytes_in_rows = rows.bytes.cast_unsigned();
+        reserved.look(rows.bytes.cast_unsigned());
         let tasks = self.coming_in().get(&owner).map_or(0, |coming_in| coming_in.tasks);
         match self.settings.max_pending_per_owner {
             Some(most) if rows.pending.cast_unsigned().saturating_add(tasks) > most => {
-                return Err(full(format!("You have {most} tasks that wait, as many as a user may have.")));
+                return Err(full(format!(
+                    "You have {most} pending tasks, or nearly, which is what a user may have."
+                )));
             }
             _ => {}
         }
-        reserved.grow_to(bytes)?;
+        reserved.check_bytes(owner)?;
         Ok(reserved)
     }
 
@@ -110,25 +115,52 @@ impl Reserved<'_> {
     ///
     /// # Errors
     /// As for the reservation.
-    pub fn grow_to(&mut self, bytes: u64) -> Result<(), Problem> {
-        let (Some(owner), Some(most)) = (self.owner, self.quotas.settings.max_bytes_per_owner) else {
-            return Ok(());
-        };
-        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
+    pub async fn grow_to(&mut self, bytes: u64) -> Result<(), Problem> {
+        let Some(owner) = self.owner else { return Ok(()) };
         self.quotas.check_size(bytes)?;
-        let all = {
-            let mut coming_in = self.quotas.coming_in();
-            let coming_in = coming_in.entry(owner).or_default();
-            coming_in.bytes += more;
-            coming_in.bytes
-        };
-        self.bytes = bytes;
-        if self.bytes_in_rows.saturating_add(all) > most {
-            return Err(full(format!(
-                "You have nearly {most} bytes in tasks that have not ended, as many as a user may have."
-            )));
+        self.add(owner, bytes.saturating_sub(self.bytes));
+        // What was in the rows may have ended since.
+        match self.check_bytes(owner) {
+            Ok(()) => Ok(()),
+            Err(_) => self.look_again(owner).await,
         }
-        Ok(())
+    }
+
+    /// The task has come in whole. What came in beside it may have become rows since they were looked at: with all of its bytes
+    /// reserved, they are looked at once more.
+    ///
+    /// # Errors
+    /// As for the reservation.
+    pub async fn settle(&mut self) -> Result<(), Problem> {
+        match self.owner {
+            Some(owner) if self.bytes > self.bytes_when_looked => self.look_again(owner).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn look_again(&mut self, owner: UserId) -> Result<(), Problem> {
+        let rows = self.quotas.life.stack().store.holdings(owner).await?;
+        self.look(rows.bytes.cast_unsigned());
+        self.check_bytes(owner)
+    }
+
+    fn look(&mut self, bytes_in_rows: u64) {
+        (self.bytes_in_rows, self.bytes_when_looked) = (bytes_in_rows, self.bytes);
+    }
+
+    fn add(&mut self, owner: UserId, bytes: u64) {
+        self.quotas.coming_in().entry(owner).or_default().bytes += bytes;
+        self.bytes += bytes;
+    }
+
+    fn check_bytes(&self, owner: UserId) -> Result<(), Problem> {
+        let coming_in = self.quotas.coming_in().get(&owner).map_or(0, |coming_in| coming_in.bytes);
+        match self.quotas.settings.max_bytes_per_owner {
+            Some(most) if self.bytes_in_rows.saturating_add(coming_in) > most => Err(full(format!(
+                "With this you have more than {most} bytes in tasks that have not ended, which is what a user may have."
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -86,7 +86,7 @@ pub async fn from_body<'a>(
     while let Some(chunk) = body.chunk().await? {
         receiver.take(chunk).await?;
     }
-    Ok(Upload { expected, ..receiver.upload(filename, content_type) })
+    Ok(Upload { expected, ..receiver.upload(filename, content_type).await? })
 }
 
 async fn admit<'a>(
@@ -122,7 +122,7 @@ async fn read_file<'a>(
     if receiver.intake.size() == 0 && part.filename.is_some_and(|name| name.is_empty()) {
         return Err(Code::MissingFile.because("No file was chosen."));
     }
-    Ok(receiver.upload(filename, content_type))
+    receiver.upload(filename, content_type).await
 }
 
 async fn read_field(form: &mut Form<'_>) -> Result<Vec<u8>, Problem> {
@@ -149,7 +149,12 @@ impl<'a> Receiver<'a> {
         Ok(self.intake.write(chunk).await?)
     }
 
-    fn upload(self, filename: Option<String>, content_type: Option<String>) -> Upload<'a> {
-        Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted }
+    async fn upload(
+        mut self,
+        filename: Option<String>,
+        content_type: Option<String>,
+    ) -> Result<Upload<'a>, Problem> {
+        self.admitted.settle().await?;
+        Ok(Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted })
     }
 }
