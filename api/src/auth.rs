@@ -45,7 +45,7 @@ impl Session {
     /// Who the request comes from.
     ///
     /// # Errors
-    /// 401 if that is nobody, or the token doesn't hold; 403 if another site has made a browser send it.
+    /// 401 if that is nobody; else as [`MaybeSession::of`].
     pub async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         if request.headers().contains_key(AUTHORIZATION) && bearer_token(request)?.is_none() {
             return Err(Code::Unauthenticated.because("`Authorization` has a token as `Bearer`."));
