@@ -15,9 +15,10 @@ use task_data::password::PasswordHash;
 use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, NewKey, NewRecord, NewTask,
-    NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, RowFilter,
-    Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
+    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
+    RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks,
+    Ticket, UnkeptRow, Upload, Users,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
