@@ -27,7 +27,30 @@ function parsed(text) {
   try { return JSON.parse(text); } catch { return null; }
 }
 
-async function ask(path, options) {
+let enter = null;
+
+/** Where the server asks who comes, `given()` waits until somebody has logged in. */
+export const onStranger = given => { enter = given; };
+
+/** Waits until somebody has logged in, if that is all that the server lacks; whether it was. */
+export async function comeIn(error) {
+  if (!enter || error.code !== 'unauthenticated') return false;
+  await enter();
+  return true;
+}
+
+/** Does what may have to wait for a log-in. */
+async function asSomebody(work) {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!await comeIn(error)) throw error;
+    }
+  }
+}
+
+async function askAsIs(path, options) {
   const response = await fetch(path, { cache: 'no-store', ...options });
   const text = await response.text();
   const answer = response.status === 204 ? {} : parsed(text);
@@ -35,8 +58,10 @@ async function ask(path, options) {
   return answer;
 }
 
+const ask = (path, options) => asSomebody(() => askAsIs(path, options));
+
 const post = (path, body, headers) =>
-  ask(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...headers } });
+  askAsIs(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...headers } });
 
 /** A name for what is handed in, so that it is the same task however often it is sent. */
 // Not crypto.randomUUID: it is missing where the page comes over plain HTTP from another machine.
@@ -44,6 +69,9 @@ export const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)
 
 /** What went wrong, for the end of a sentence. */
 export const words = error => (error instanceof Refusal ? error.message : 'the server can’t be reached. Try again.');
+
+/** Finds out whether the server asks who comes. */
+export const knock = () => ask(`${API}/tasks?limit=1`);
 
 /** The task; after `wait` seconds at the latest, even if it has not ended by then. */
 export const find = (id, wait = 0) => ask(`${API}/tasks/${id}?wait=${wait}`);
@@ -58,7 +86,9 @@ export const findTable = id => ask(`${API}/tables/${id}`);
 export const rowsOf = (id, query) => `${API}/tables/${id}/rows?${new URLSearchParams(query)}`;
 
 /** So many rows of a table after the first so many: the API gives them all, but nobody has to read on. */
-export async function readRows(id, query, { after, count }, signal) {
+export const readRows = (...what) => asSomebody(() => readRowsAsIs(...what));
+
+async function readRowsAsIs(id, query, { after, count }, signal) {
   const response = await fetch(rowsOf(id, { ...query, format: 'ndjson' }), { cache: 'no-store', signal });
   if (!response.ok) throw new Refusal(response.status, await response.text(), response.headers.get('Retry-After'));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -85,14 +115,14 @@ export const findByDigest = digest => ask(`${API}/md5?digest=${digest}`);
 export const cancel = id => ask(`${API}/tasks/${id}`, { method: 'DELETE' });
 
 /** The user who is logged in here; a refusal with the status 401 if there is none. */
-export const whoAmI = () => ask(`${API}/users/me`);
+export const whoAmI = () => askAsIs(`${API}/users/me`);
 
 export const register = (username, password) => post(`${API}/users`, { username, password });
 
 /** The token comes as a cookie that no script sees; the one in the answer is for those without cookies, and is let go. */
 export const logIn = async (username, password) => { await post(`${API}/session`, { username, password }); };
 
-export const logOut = () => ask(`${API}/session`, { method: 'DELETE' });
+export const logOut = () => askAsIs(`${API}/session`, { method: 'DELETE' });
 
 /** The task of a message, given as `{text, provider}`. */
 export const postMessage = (message, key) => post(`${API}/messages`, message, { 'Idempotency-Key': key });

@@ -4,6 +4,7 @@
 import { Refusal, findByDigest, findFile } from './api.js';
 import { List, readLine, writeList } from './digests.js';
 import { $, bytes, count } from './dom.js';
+import './gate.js';
 import { History } from './history.js';
 import { hasFailed, showTickets } from './list.js';
 import { report, tell } from './news.js';

@@ -2,6 +2,7 @@
 
 import { Refusal, countRecords, pause, readRecords, untilReachable } from './api.js';
 import { $, blamed, count, set } from './dom.js';
+import './gate.js';
 import { tell } from './news.js';
 import { showNumbers } from './numbers.js';
 

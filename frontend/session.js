@@ -1,14 +1,14 @@
-// Who is at the page: logging in and out. The token is in a cookie that no script sees, so the server is asked who it is.
+// Who is at the page: logging in and out.
 
-import { Refusal, logIn, logOut, pause, register, untilReachable, whoAmI, words } from './api.js';
-import { $, blamed, set } from './dom.js';
+import { Refusal, logOut, pause, untilReachable, whoAmI, words } from './api.js';
+import { $, set } from './dom.js';
+import { offerLogIn } from './log-in.js';
 import { tell } from './news.js';
 
 const ENDED = 'Your log-in has ended. Log in again, and go on where you were.';
 
 const form = $('#log-in');
 const [name, password] = [$('#username'), $('#password')];
-const problem = $('#log-in-error');
 
 let user = null;
 /** What the page does when somebody has come (`enter`), nobody is there any more (`leave`), or he went for good (`forget`). */
@@ -19,7 +19,10 @@ let waiting = [];
 /** Shows what is for who is here. */
 export async function begin(given) {
   page = given;
-  form.addEventListener('submit', submit);
+  offerLogIn(form, found => {
+    enter(found);
+    $('#text').focus();
+  });
   $('#log-out').addEventListener('click', end);
   // In another tab somebody else may have come meanwhile, or the log-in have ended.
   document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
@@ -56,7 +59,6 @@ function enter(found) {
   set($('#name'), user.username);
   $('#guest').hidden = true;
   $('#user').hidden = false;
-  password.value = '';
   page.enter(user);
   waiting.splice(0).forEach(done => done());
 }
@@ -68,38 +70,6 @@ function leave(why = '') {
   $('#user').hidden = true;
   $('#guest').hidden = false;
   page.leave();
-}
-
-let isBusy = false;
-
-async function submit(event) {
-  event.preventDefault();
-  if (isBusy) return;
-  isBusy = true;
-  complain();
-  const isNew = event.submitter?.id === 'register';
-  try {
-    if (isNew) await register(name.value, password.value);
-    await logIn(name.value, password.value);
-    enter(await whoAmI());
-    tell(isNew ? 'You are registered and logged in.' : 'You are logged in.');
-    $('#text').focus();
-  } catch (error) {
-    complain(error);
-  }
-  isBusy = false;
-}
-
-function complain(error) {
-  const blame = error instanceof Refusal ? blamed(error.message) : {};
-  for (const field of [name, password]) field.ariaInvalid = String(field.id === blame.name);
-  set(problem, error ? sentence(error, blame) : '');
-}
-
-function sentence(error, blame) {
-  if (error.code !== 'too-many-requests') return blame.words ?? `Not now: ${words(error)}`;
-  const minutes = Math.ceil((error.seconds ?? 60) / 60);
-  return `There were too many wrong passwords. Try again in ${minutes === 1 ? 'a minute' : `${minutes} minutes`}.`;
 }
 
 async function end() {

@@ -2,6 +2,7 @@
 
 import { Refusal, findTable } from './api.js';
 import { $, set } from './dom.js';
+import './gate.js';
 import { History } from './history.js';
 import { report, tell } from './news.js';
 import { close, open, refresh as refreshRows, shown } from './rows.js';

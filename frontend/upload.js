@@ -1,6 +1,6 @@
 // A file on its way: a ticket from before there is a task. What breaks off is tried again under the same key.
 
-import { Refusal, newKey, pause, send, untilReachable } from './api.js';
+import { Refusal, comeIn, newKey, pause, send, untilReachable } from './api.js';
 import { Ticket, lanes } from './ticket.js';
 
 /** A browser opens six connections to a host, for all its tabs. Two uploads and three that follow leave one. */
@@ -39,11 +39,12 @@ export class Upload extends Ticket {
       this.set({ file: null, abort: null, sent: 1 });
     } catch (error) {
       if (this.hasEnded) return;
+      // It waits for the log-in where it is, in its lane: those behind it would meet the same.
+      if (await comeIn(error)) return this.hasEnded || this.set({ status: 'waiting', sent: 0, note: '' });
       if (!(await isReadable(this.file))) return this.refuse(new Error('The file can’t be read any more. Choose it again.'), false);
       const isRefused = error instanceof Refusal;
       if (tries === TRIES || (isRefused && !error.mayPass)) return this.refuse(error, !isRefused || error.mayPass);
       this.set({ status: 'waiting', sent: 0, note: isRefused ? `${error.message} Trying again …` : '' });
-      // In its lane: those behind it would meet the same.
       if (isRefused) await pause(error.seconds ?? 2 ** tries / 2);
       else await untilReachable();
     }

@@ -58,6 +58,8 @@ on_both_stacks!(the_docs_describe_this_server, |stack| async move {
         ("/api/v1/users", &["post"]),
         ("/api/v1/users/me", &["get"]),
         ("/api/v1/users/{id}/rights/{right}", &["put", "delete"]),
+        ("/api/v1/keys", &["get", "post"]),
+        ("/api/v1/keys/{id}", &["delete"]),
         ("/api/v1/session", &["post", "delete"]),
         ("/api/data", &["get", "post"]),
         ("/api/data/bulk", &["post"]),

@@ -68,6 +68,19 @@ impl Stack {
         ask(as_bearer(self.request(method, path), token)).await.unwrap()
     }
 
+    /// Makes a key for whose token it is: its id, and the key.
+    pub async fn key(&self, token: &str, name: &str) -> (String, String) {
+        let request = as_bearer(self.request(Method::POST, "/api/v1/keys"), token);
+        let made = ask(request.body(json!({"name": name}).to_string())).await.unwrap();
+        assert_eq!(made.status, 201, "{}", made.text());
+        let text = |field: &str| made.json()[field].as_str().unwrap().to_owned();
+        (text("id"), text("key"))
+    }
+
+    pub async fn revoke_key(&self, token: &str, id: &str) -> Answer {
+        self.ask_as(token, Method::DELETE, &format!("/api/v1/keys/{id}")).await
+    }
+
     /// Who the token's user is now, if it holds.
     pub async fn me(&self, token: &str) -> Answer {
         self.ask_as(token, Method::GET, "/api/v1/users/me").await

@@ -10,10 +10,13 @@ use tempfile::TempDir;
 use crate::program::{Program, coatcheck, output};
 
 /// Every setting of the whole program that has a default in words or figures.
-const DEFAULTS: [(&str, &str); 21] = [
+const DEFAULTS: [(&str, &str); 24] = [
     ("LISTEN", "127.0.0.1:9000"),
     ("MAX_PENDING", "10000000"),
     ("MIN_FREE_DISK", "1GiB"),
+    ("AUTH", "off"),
+    ("DOCS", "open"),
+    ("METRICS", "open"),
     ("DATABASE_URL", "sqlite:data/coatcheck.db"),
     ("AMQP_URL", "memory:"),
     ("BLOB_URL", "file:data/blobs"),
@@ -64,6 +67,14 @@ async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
         ("MIN_FREE_DISK", "-1"),
         ("MAX_PENDING", "abc"),
         ("KEEP_UPLOADS", "perhaps"),
+        ("AUTH", "on"),
+        ("AUTH", ""),
+        ("DOCS", "off"),
+        ("METRICS", "admins"),
+        ("UPLOADS_PER_MINUTE", "0"),
+        ("UPLOADS_PER_MINUTE", "many"),
+        ("MAX_PENDING_PER_OWNER", "0"),
+        ("MAX_BYTES_PER_OWNER", "abc"),
         ("LOG_FORMAT", "xml"),
         ("JWT_SECRET_FILE", "missing"),
         ("OUTCOME_LOG", "a file/outcomes.log"),
@@ -113,7 +124,14 @@ async fn help_shows_each_setting_with_its_default() {
         assert!(about.contains(&format!("[default: {default}]")), "{name}: {about}");
         assert!(about.contains(&format!("[env: {name}")), "{name}: {about}");
     }
-    for name in ["MAX_UPLOAD", "KEEP_UPLOADS", "JWT_SECRET"] {
+    for name in [
+        "MAX_UPLOAD",
+        "KEEP_UPLOADS",
+        "JWT_SECRET",
+        "UPLOADS_PER_MINUTE",
+        "MAX_PENDING_PER_OWNER",
+        "MAX_BYTES_PER_OWNER",
+    ] {
         assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
     }
     for command in

@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use task_data::life::Life;
+use task_data::user::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::problem::{Code, Problem};
+use crate::quota::{Quotas, Reserved};
 use crate::settings::ApiSettings;
 
 /// Uploads that stream into the blob store at a time.
@@ -33,6 +35,7 @@ pub struct Admission {
     /// Tasks made here since they were counted.
     made: AtomicU64,
     free_disk: Figure,
+    quotas: Quotas,
 }
 
 /// An upload that may come in.
@@ -40,6 +43,7 @@ pub struct Admitted<'a> {
     admission: &'a Admission,
     /// Only what goes to the blob store takes one. A slow client with a small upload then keeps nobody out.
     slot: Option<OwnedSemaphorePermit>,
+    reserved: Reserved<'a>,
     size: u64,
     disk_seen_at: u64,
 }
@@ -47,6 +51,7 @@ pub struct Admitted<'a> {
 impl Admission {
     pub fn new(life: Arc<Life>, settings: ApiSettings) -> Self {
         Self {
+            quotas: Quotas::new(life.clone(), settings.quotas),
             life,
             settings,
             slots: Arc::new(Semaphore::new(SLOTS)),
@@ -56,26 +61,34 @@ impl Admission {
         }
     }
 
-    /// Lets an upload in, whose body is of that length, if that is known; `around` bytes of it may be no content.
+    /// Lets an owner's upload in, whose body is of that length, if that is known; `around` bytes of it may be no content.
     ///
     /// # Errors
-    /// 413, 503 or 507.
-    pub async fn admit(&self, body_bytes: Option<u64>, around: u64) -> Result<Admitted<'_>, Problem> {
+    /// 413, 429, 503 or 507.
+    pub async fn admit(
+        &self,
+        owner: Option<UserId>,
+        body_bytes: Option<u64>,
+        around: u64,
+    ) -> Result<Admitted<'_>, Problem> {
         let known = body_bytes.unwrap_or(0).saturating_sub(around);
         self.check_size(known)?;
+        let reserved = self.quotas.reserve(owner, known).await?;
         self.check_pending().await?;
         self.check_disk(known).await?;
-        let mut admitted = Admitted { admission: self, slot: None, size: 0, disk_seen_at: 0 };
+        let mut admitted = Admitted { admission: self, slot: None, reserved, size: 0, disk_seen_at: 0 };
         admitted.take_slot_for(known).await?;
         Ok(admitted)
     }
 
-    /// Lets in what has no upload.
+    /// Lets in what has no upload. Its place is held until it has become a task.
     ///
     /// # Errors
-    /// 503.
-    pub async fn admit_input(&self) -> Result<(), Problem> {
-        self.check_pending().await
+    /// 429 or 503.
+    pub async fn admit_input(&self, owner: UserId) -> Result<Reserved<'_>, Problem> {
+        let reserved = self.quotas.reserve(Some(owner), 0).await?;
+        self.check_pending().await?;
+        Ok(reserved)
     }
 
     /// Tells that something has become a task.
@@ -124,16 +137,25 @@ impl Admitted<'_> {
     /// Lets so many more bytes in.
     ///
     /// # Errors
-    /// 413, 503 or 507.
+    /// 413, 429, 503 or 507.
     pub async fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
         self.size += bytes;
         self.admission.check_size(self.size)?;
+        self.reserved.grow_to(self.size).await?;
         self.take_slot_for(self.size).await?;
         if self.size - self.disk_seen_at >= DISK_EVERY {
             self.disk_seen_at = self.size;
             self.admission.check_disk(0).await?;
         }
         Ok(())
+    }
+
+    /// All bytes are in.
+    ///
+    /// # Errors
+    /// 429 or 503.
+    pub async fn settle(&mut self) -> Result<(), Problem> {
+        self.reserved.settle().await
     }
 
     async fn take_slot_for(&mut self, size: u64) -> Result<(), Problem> {

@@ -1,19 +1,21 @@
-//! Who a request comes from: the token that it brings, as `Authorization: Bearer` or in the cookie.
+//! Who a request comes from: the token or API key that it brings as `Authorization: Bearer`, or the token in the cookie.
 //!
-//! A token that doesn't hold is a refusal wherever one is read. Nobody is only who brings none.
+//! One that doesn't hold is a refusal wherever one is read. Nobody is only who brings none.
 
 use std::collections::BTreeSet;
-use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 use task_data::user::{Right, UserId, Username};
 use utoipa::Modify;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
+use crate::api_keys::{self, Secret};
 use crate::origin;
 use crate::problem::{Code, Problem};
 use crate::server::Api;
@@ -22,15 +24,17 @@ use crate::token::Bearer;
 /// The cookie that has the token.
 pub const COOKIE: &str = "coatcheck_session";
 
-/// A user who is logged in. As an argument of a handler: the request is refused if there is none.
+/// A user who is logged in, or whose key it is. As an argument of a handler: the request is refused if there is none.
 ///
 /// A handler that reads a body calls [`Session::of`] itself, so that its refusal ends the connection in good order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub user: UserId,
     pub username: Username,
-    /// What he could do when he logged in.
+    /// What he could do when he logged in; with a key, what he may do now.
     pub rights: BTreeSet<Right>,
+    /// Whether it is a key that stands for him.
+    pub is_key: bool,
 }
 
 /// A user who is logged in, or nobody. A token that doesn't hold is refused all the same.
@@ -41,12 +45,12 @@ impl Session {
     /// Who the request comes from.
     ///
     /// # Errors
-    /// 401 if that is nobody, or the token doesn't hold; 403 if another site has made a browser send it.
-    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+    /// 401 if that is nobody; else as [`MaybeSession::of`].
+    pub async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         if request.headers().contains_key(AUTHORIZATION) && bearer_token(request)?.is_none() {
             return Err(Code::Unauthenticated.because("`Authorization` has a token as `Bearer`."));
         }
-        MaybeSession::of(request)?.0.ok_or_else(|| Code::Unauthenticated.because("Log in first."))
+        MaybeSession::of(request).await?.0.ok_or_else(|| Code::Unauthenticated.because("Log in first."))
     }
 
     /// Whether he may do this.
@@ -64,27 +68,51 @@ impl Session {
             false => Err(Code::Forbidden.because(format!("It needs the right `{right}`."))),
         }
     }
+
+    /// Asserts that he has logged in: what keys may not.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn need_log_in(&self) -> Result<(), Problem> {
+        match self.is_key {
+            false => Ok(()),
+            true => Err(Code::Forbidden.because("It needs a log-in; an API key is not enough.")),
+        }
+    }
 }
 
 impl MaybeSession {
-    /// Who the request comes from, if he says so.
+    /// Who the request comes from, if he says so. A key is looked up once a request.
     ///
     /// # Errors
-    /// 401 if he says so by a token that doesn't hold; 403 if another site has made a browser send it.
-    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+    /// 401 if he says so by a token or key that doesn't hold; 403 if another site has made a browser send it; 503 if a key can't be
+    /// looked up.
+    pub async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        if let Some(found) = request.extensions().get::<Self>() {
+            return Ok(found.clone());
+        }
+        let found = Self(Self::find(request).await?);
+        request.extensions_mut().insert(found.clone());
+        Ok(found)
+    }
+
+    async fn find(request: &HttpRequest) -> Result<Option<Session>, Problem> {
         let api = request.app_data::<Data<Api>>().ok_or(Code::Internal)?;
         let invalid = || Code::Unauthenticated.because("The token is not valid, or no longer. Log in again.");
         let (token, is_cookie) = match (bearer_token(request)?, cookie_token(request)?) {
             (Some(token), _) => (token, false),
             (None, Some(token)) => (token, true),
-            (None, None) => return Ok(Self(None)),
+            (None, None) => return Ok(None),
         };
+        if let Some(key) = Secret::read(&token).filter(|_| !is_cookie) {
+            return api_keys::holder(api, &key).await.map(Some);
+        }
         let Bearer { user, username, rights } = api.keys.verify(&token).ok_or_else(invalid)?;
         // A browser sends the cookie by itself, whoever made it ask.
         if is_cookie && !request.method().is_safe() {
             origin::check(request)?;
         }
-        Ok(Self(Some(Session { user, username, rights })))
+        Ok(Some(Session { user, username, rights, is_key: false }))
     }
 
     /// The user's id, if there is one.
@@ -95,19 +123,11 @@ impl MaybeSession {
 
 impl FromRequest for Session {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
-    }
-}
-
-impl FromRequest for MaybeSession {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::of(request))
+        let request = request.clone();
+        async move { Self::of(&request).await }.boxed_local()
     }
 }
 
@@ -145,8 +165,7 @@ impl Modify for Schemes {
     fn modify(&self, description: &mut OpenApi) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("JWT")
-            .description(Some("The `token` that a log-in gives"));
+            .description(Some("The `token` that a log-in gives, or an API key"));
         let cookie = ApiKeyValue::with_description(COOKIE, "The cookie that a log-in sets");
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));

@@ -13,6 +13,7 @@ use futures::{Stream, stream};
 use task_data::Watch;
 use tokio::time::sleep;
 
+use crate::access::Scope;
 use crate::problem::{Code, Problem};
 use crate::server::Api;
 use crate::tasks::{FindProblems, Id, TaskView};
@@ -37,10 +38,10 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
         FindProblems,
     ),
 )]
-pub async fn events(api: Data<Api>, Id(id): Id) -> Result<HttpResponse, Problem> {
+pub async fn events(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<HttpResponse, Problem> {
     // Subscribed before the row is read, so that no change falls between.
     let mut watch = api.life.watch(id);
-    let task = watch.now().await?.ok_or(Code::TaskNotFound)?;
+    let task = watch.now().await?.filter(|task| scope.has(task)).ok_or(Code::TaskNotFound)?;
     let is_final = task.status.is_ended();
     let first = Bytes::from(format!("{RETRY}{}", event(task.into())?));
     let then = (!is_final).then_some(watch);

@@ -7,9 +7,12 @@
 //!
 //! Every refusal is a [`problem::Problem`], the only way to answer with an error.
 
+mod access;
 mod admission;
+mod api_keys;
 mod auth;
 mod body;
+mod counts;
 mod dates;
 mod events;
 mod expected;
@@ -26,6 +29,7 @@ mod part;
 mod patience;
 pub mod problem;
 mod process;
+mod quota;
 mod records;
 mod request;
 mod secret;

@@ -1,13 +1,18 @@
 //! `/openapi.json`: every call, made of what stands beside the handlers.
 
 use actix_web::HttpResponse;
+use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, ContentType};
 use actix_web::web::Data;
 use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::SecurityRequirement;
 
+use crate::access::Access;
 use crate::auth::Schemes;
-use crate::problem::{Code, ProblemView};
-use crate::{events, health, kinds, records, session, tasks, users};
+use crate::problem::{self, Code, ProblemView};
+use crate::settings::AccessSettings;
+use crate::{api_keys, events, health, kinds, records, session, tasks, users};
 
 /// Where the description is found.
 pub const PATH: &str = "/openapi.json";
@@ -24,6 +29,7 @@ pub const PATH: &str = "/openapi.json";
         kinds::message::post, kinds::message::get, kinds::message::free,
         kinds::table::post, kinds::table::get, kinds::table::rows::get, kinds::table::page, kinds::table::elsewhere,
         tasks::list, tasks::get, events::events, tasks::cancel,
+        api_keys::list, api_keys::post, api_keys::delete,
         users::post, users::me, users::grant, users::revoke, session::post, session::delete,
         records::post, records::bulk::post, records::query::get, records::stats::get,
         health::alive, health::ready, health::metrics, document,
@@ -46,10 +52,44 @@ struct Document;
 pub struct Description(String);
 
 impl Description {
+    /// As the settings make it: what each address asks of who comes is told.
+    ///
     /// # Errors
     /// If it can't be put as JSON, which is a bug.
-    pub fn build() -> serde_json::Result<Self> {
-        Document::openapi().to_json().map(Self)
+    pub fn build(settings: &AccessSettings) -> serde_json::Result<Self> {
+        let mut document = Document::openapi();
+        for (path, item) in &mut document.paths.paths {
+            let methods = [
+                (Method::GET, &mut item.get),
+                (Method::PUT, &mut item.put),
+                (Method::POST, &mut item.post),
+                (Method::DELETE, &mut item.delete),
+            ];
+            for (method, operation) in methods {
+                if let Some(operation) = operation {
+                    tell_access(operation, &method, Access::of(settings, &method, path));
+                }
+            }
+        }
+        document.to_json().map(Self)
+    }
+}
+
+/// What an operation asks of who comes, and how it refuses the others. What is open may ask for itself.
+fn tell_access(operation: &mut Operation, method: &Method, access: Access) {
+    if access == Access::Open {
+        operation.security.get_or_insert_default();
+        return;
+    }
+    let by = |scheme| SecurityRequirement::new(scheme, [""; 0]);
+    operation.security = Some(vec![by("bearer"), by("cookie")]);
+    let mut codes = vec![Code::Unauthenticated, Code::DatabaseUnavailable];
+    // Another site may be behind what changes something.
+    if access == Access::Admin || !method.is_safe() {
+        codes.push(Code::Forbidden);
+    }
+    for (status, response) in problem::responses(&codes) {
+        operation.responses.responses.entry(status).or_insert(response);
     }
 }
 

@@ -12,15 +12,17 @@ use crate::openapi;
 use crate::problem::{Code, Problem};
 
 /// The pages' addresses, and the file behind each.
-pub const FILES: [(&str, &str); 29] = [
+pub const FILES: [(&str, &str); 31] = [
     ("/", "index.html"),
     ("/style.css", "style.css"),
     ("/app.js", "app.js"),
     ("/api.js", "api.js"),
     ("/digests.js", "digests.js"),
     ("/dom.js", "dom.js"),
+    ("/gate.js", "gate.js"),
     ("/history.js", "history.js"),
     ("/list.js", "list.js"),
+    ("/log-in.js", "log-in.js"),
     ("/news.js", "news.js"),
     ("/ticket.js", "ticket.js"),
     ("/tickets.js", "tickets.js"),

@@ -47,11 +47,13 @@ pub enum Code {
     Forbidden,
     PaidNotAllowed,
     NotFound,
+    KeyNotFound,
     RecordNotFound,
     TaskNotFound,
     MethodNotAllowed,
     SlowUpload,
     TaskEnded,
+    TooManyKeys,
     UsernameTaken,
     BodyTooLarge,
     UploadTooLarge,
@@ -59,6 +61,7 @@ pub enum Code {
     UnsupportedMediaType,
     InvalidLog,
     IdempotencyMismatch,
+    InvalidKey,
     InvalidMessage,
     InvalidTable,
     InvalidUser,
@@ -103,6 +106,7 @@ impl Code {
             ),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "You may not do this."),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this address."),
+            Self::KeyNotFound => (S::NOT_FOUND, "key-not-found", "You have no such API key."),
             Self::RecordNotFound => (S::NOT_FOUND, "record-not-found", "There is no such record."),
             Self::TaskNotFound => (S::NOT_FOUND, "task-not-found", "There is no such task."),
             Self::MethodNotAllowed => {
@@ -112,6 +116,9 @@ impl Code {
                 (S::REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.")
             }
             Self::TaskEnded => (S::CONFLICT, "task-ended", "The task has ended already."),
+            Self::TooManyKeys => {
+                (S::CONFLICT, "too-many-keys", "You have as many API keys as a user may have.")
+            }
             Self::UsernameTaken => (S::CONFLICT, "username-taken", "Another user has this name."),
             Self::BodyTooLarge => {
                 (S::PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than what is taken here.")
@@ -137,6 +144,7 @@ impl Code {
                 "idempotency-mismatch",
                 "This Idempotency-Key was used for another content. Take a new key for it.",
             ),
+            Self::InvalidKey => (S::UNPROCESSABLE_ENTITY, "invalid-key", "This can't be an API key's name."),
             Self::InvalidMessage => {
                 (S::UNPROCESSABLE_ENTITY, "invalid-message", "This can't be sent as a message.")
             }

@@ -6,25 +6,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, QueryConfig, ServiceConfig};
-use actix_web::{App, HttpServer, Resource, Route, dev, guard};
+use actix_web::{App, HttpServer, Route, dev, guard};
 use program::PrometheusHandle;
 use task_data::access_log::AccessLog;
 use task_data::life::Life;
 use task_data::password::Passwords;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::admission::Admission;
 use crate::kinds::{md5, message, table};
 use crate::openapi;
 use crate::problem::{Code, Problem};
-use crate::settings::ApiSettings;
+use crate::settings::{AccessSettings, ApiSettings, Auth};
 use crate::throttle::Throttle;
 use crate::token::Keys;
-use crate::{events, health, page, records, request, secret, session, tasks, users};
+use crate::{access, api_keys, events, health, page, records, request, secret, session, tasks, users};
 
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ pub struct Api {
     pub keys: Keys,
     pub passwords: Passwords,
     pub throttle: Throttle,
+    pub access: AccessSettings,
     draining: watch::Receiver<bool>,
 }
 
@@ -88,7 +90,7 @@ impl Server {
         settings: ApiSettings,
         metrics: PrometheusHandle,
     ) -> Result<Self, BindError> {
-        let listen = settings.listen;
+        let (listen, access) = (settings.listen, settings.access);
         let keys = secret::keys(settings.jwt_secret.as_deref()).map_err(BindError::JwtSecret)?;
         let (draining, is_draining) = watch::channel(false);
         let admission = Admission::new(life.clone(), settings);
@@ -103,9 +105,10 @@ impl Server {
             keys,
             passwords,
             throttle,
+            access,
             draining: is_draining,
         });
-        let description = Data::new(openapi::Description::build().map_err(io::Error::other)?);
+        let description = Data::new(openapi::Description::build(&access).map_err(io::Error::other)?);
         let docs = Data::new(page::docs_config());
 
         let server = HttpServer::new(move || {
@@ -124,12 +127,27 @@ impl Server {
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .bind(listen)?;
-        Ok(Self { addresses: server.addrs(), server: server.run(), draining })
+        let server = Self { addresses: server.addrs(), server: server.run(), draining };
+        if access.auth == Auth::Off {
+            server.warn_of_strangers();
+        }
+        Ok(server)
     }
 
     /// Where it listens: what port 0 became is told here.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Who reaches the server may do all that nobody may.
+    fn warn_of_strangers(&self) {
+        if let Some(address) = self.addresses.iter().find(|address| !address.ip().is_loopback()) {
+            warn!(
+                "AUTH is off, and {address} can be reached from other machines: who reaches it reads, lists and cancels all tasks; \
+                 set AUTH=required, or LISTEN=127.0.0.1:{}",
+                address.port()
+            );
+        }
     }
 
     /// Says where it listens, in a line on standard output that programs may read.
@@ -190,6 +208,11 @@ fn routes(config: &mut ServiceConfig) {
             "/api/data",
             [(M::GET, web::to(records::query::get)), (M::POST, web::to(records::post))],
         ))
+        .service(resource(
+            "/api/v1/keys",
+            [(M::GET, web::to(api_keys::list)), (M::POST, web::to(api_keys::post))],
+        ))
+        .service(resource("/api/v1/keys/{id}", [(M::DELETE, web::to(api_keys::delete))]))
         .service(resource("/api/v1/users", [(M::POST, web::to(users::post))]))
         .service(resource("/api/v1/users/me", [(M::GET, web::to(users::me))]))
         .service(resource(
@@ -213,8 +236,9 @@ fn routes(config: &mut ServiceConfig) {
     }
 }
 
-/// An address that refuses all methods but these, and names these then. Whatever is got can be asked for by HEAD.
-fn resource<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
+/// An address that lets in whom it is [for](access::Access), refuses all methods but these, and names these then. Whatever is got can be
+/// asked for by HEAD.
+fn resource<const N: usize>(path: &'static str, routes: [(Method, Route); N]) -> impl HttpServiceFactory {
     let mut resource = web::resource(path);
     let mut allowed = Vec::new();
     for (method, route) in routes {
@@ -227,5 +251,7 @@ fn resource<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resourc
         resource = resource.route(route.guard(methods));
     }
     let allow = allowed.join(", ");
-    resource.default_service(web::to(move || ready(Err::<String, _>(Problem::method_not_allowed(&allow)))))
+    resource
+        .default_service(web::to(move || ready(Err::<String, _>(Problem::method_not_allowed(&allow)))))
+        .wrap(from_fn(move |request, next| access::guard(path, request, next)))
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use program::address;
 use task_data::settings::size;
 
@@ -26,4 +26,52 @@ pub struct ApiSettings {
     /// Pending tasks beyond which uploads are refused
     #[arg(long, env, value_name = "MAX_PENDING", default_value_t = 10_000_000)]
     pub max_pending: u64,
+    #[command(flatten)]
+    pub access: AccessSettings,
+    #[command(flatten)]
+    pub quotas: QuotaSettings,
+}
+
+/// Who has to say who he is.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessSettings {
+    /// Whether who asks must be a user: then each sees, lists and cancels his own tasks, and admins all
+    #[arg(long, env, value_name = "AUTH", value_enum, default_value = "off")]
+    pub auth: Auth,
+    /// Whether /docs and /openapi.json are for all, or for admins alone
+    #[arg(long, env, value_name = "DOCS", value_enum, default_value = "open")]
+    pub docs: Door,
+    /// Whether /metrics is for all, or for admins alone
+    #[arg(long, env, value_name = "METRICS", value_enum, default_value = "open")]
+    pub metrics: Door,
+}
+
+/// Whether who asks must be a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Auth {
+    Off,
+    Required,
+}
+
+/// Whether something is for all, or for admins alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Door {
+    Open,
+    Closed,
+}
+
+/// What each user may have at once. Nobody's tasks are not counted.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Quotas")]
+pub struct QuotaSettings {
+    /// Tasks of any kind that a user may hand in within a minute; none: any number
+    #[arg(long, env, value_name = "UPLOADS_PER_MINUTE", value_parser = clap::value_parser!(u32).range(1..))]
+    pub uploads_per_minute: Option<u32>,
+    /// Pending tasks that a user may have; none: any number
+    #[arg(long, env, value_name = "MAX_PENDING_PER_OWNER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_pending_per_owner: Option<u64>,
+    /// Bytes of uploads that a user may have in tasks that have not ended; none: any number
+    #[arg(long, env, value_name = "MAX_BYTES_PER_OWNER", value_parser = size)]
+    pub max_bytes_per_owner: Option<u64>,
 }

@@ -18,6 +18,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::access::Scope;
 use crate::idempotency;
 use crate::kinds::{md5, message, table};
 use crate::patience::Patience;
@@ -180,14 +181,15 @@ pub fn unreadable(error: actix_web::error::QueryPayloadError) -> Problem {
 /// The task, as soon as it has ended or patience has.
 ///
 /// # Errors
-/// 404 if there is none, or it is of another kind.
+/// 404 if there is none, it is another's, or of another kind.
 pub async fn redeem(
     api: &Api,
+    scope: Scope,
     id: Id,
     patience: Patience,
     kind: Option<Kind>,
 ) -> Result<Json<TaskView>, Problem> {
-    Ok(Json(redeemed(api, id, patience, kind).await?.into()))
+    Ok(Json(redeemed(api, scope, id, patience, kind).await?.into()))
 }
 
 /// As [`redeem`], before it is put as JSON.
@@ -196,17 +198,28 @@ pub async fn redeem(
 /// As there.
 pub async fn redeemed(
     api: &Api,
+    scope: Scope,
     Id(id): Id,
     Patience(patience): Patience,
     kind: Option<Kind>,
 ) -> Result<Task, Problem> {
+    // How long another's task takes must not show.
+    if scope != Scope::All && !patience.is_zero() {
+        found(api, scope, id).await?;
+    }
     let task = tokio::select! {
         task = api.life.wait(id, patience) => task,
         // Who waits is answered when the server stops, rather than kept until it is gone.
         () = api.draining() => api.life.find(id).await,
     };
-    let of_kind = task?.filter(|task| kind.is_none_or(|kind| task.kind == kind));
+    let of_kind = task?.filter(|task| scope.has(task) && kind.is_none_or(|kind| task.kind == kind));
     Ok(of_kind.ok_or(Code::TaskNotFound)?)
+}
+
+/// The task as it stands, if there is one for this request.
+async fn found(api: &Api, scope: Scope, id: TaskId) -> Result<Task, Problem> {
+    let task = api.life.find(id).await?;
+    Ok(task.filter(|task| scope.has(task)).ok_or(Code::TaskNotFound)?)
 }
 
 /// The answer to what has become a task: its ticket, and where under `path` that is redeemed.
@@ -229,8 +242,13 @@ pub fn accepted(api: &Api, path: &str, Accepted { task, is_replay }: Accepted) -
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
     responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
 )]
-pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TaskView>, Problem> {
-    redeem(&api, id, patience, None).await
+pub async fn get(
+    api: Data<Api>,
+    scope: Scope,
+    id: Id,
+    patience: Patience,
+) -> Result<Json<TaskView>, Problem> {
+    redeem(&api, scope, id, patience, None).await
 }
 
 /// List tasks, newest first
@@ -238,15 +256,20 @@ pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<Task
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks", params(ListParameters),
     responses((status = 200, description = "A page of tasks", body = TaskList), ListProblems),
 )]
-pub async fn list(api: Data<Api>, parameters: Query<ListParameters>) -> Result<Json<TaskList>, Problem> {
-    page(&api, parameters.filter()?).await
+pub async fn list(
+    api: Data<Api>,
+    scope: Scope,
+    parameters: Query<ListParameters>,
+) -> Result<Json<TaskList>, Problem> {
+    page(&api, scope, parameters.filter()?).await
 }
 
-/// A page of what the filter lets through.
+/// A page of what there is for this request, and the filter lets through.
 ///
 /// # Errors
 /// The store's.
-pub async fn page(api: &Api, mut filter: Filter) -> Result<Json<TaskList>, Problem> {
+pub async fn page(api: &Api, scope: Scope, mut filter: Filter) -> Result<Json<TaskList>, Problem> {
+    filter.owner = scope.owner();
     let limit = filter.limit as usize;
     // One more tells whether there is a next page.
     filter.limit += 1;
@@ -265,7 +288,11 @@ pub async fn page(api: &Api, mut filter: Filter) -> Result<Json<TaskList>, Probl
     params(("id" = uuid::Uuid, Path, description = "The ticket")),
     responses((status = 200, description = "The task, cancelled or about to be", body = TaskView), CancelProblems),
 )]
-pub async fn cancel(api: Data<Api>, Id(id): Id) -> Result<Json<TaskView>, Problem> {
+pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<TaskView>, Problem> {
+    // Whose it is never changes.
+    if scope != Scope::All {
+        found(&api, scope, id).await?;
+    }
     match api.life.cancel(id).await? {
         Cancel::Accepted(task) => Ok(Json(task.into())),
         Cancel::Ended(task) => Err(Code::TaskEnded.because(format!("It is {}.", task.status.name()))),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use task_data::Intake;
 use task_data::idempotency::IdempotencyKey;
 use task_data::kinds::md5::Md5Digest;
+use task_data::user::UserId;
 
 use crate::admission::Admitted;
 use crate::body::Body;
@@ -36,6 +37,7 @@ pub struct Upload<'a> {
 /// A refusal, also one of `look`; nothing of the upload remains then.
 pub async fn from_form<'a>(
     api: &'a Api,
+    owner: Option<UserId>,
     request: &HttpRequest,
     body: &mut Body,
     begin: impl Fn(Option<IdempotencyKey>) -> Intake,
@@ -44,7 +46,7 @@ pub async fn from_form<'a>(
     let boundary = part::boundary(request.headers())?;
     let mut key = idempotency::key(request.headers())?;
     let mut expected = expected::of_headers(request.headers())?;
-    let mut admitted = Some(admit(api, request, AROUND_FILE).await?);
+    let mut admitted = Some(admit(api, owner, request, AROUND_FILE).await?);
     let mut form = Form::new(body, &boundary);
 
     let mut upload = None;
@@ -70,6 +72,7 @@ pub async fn from_form<'a>(
 /// A refusal; nothing of the upload remains then.
 pub async fn from_body<'a>(
     api: &'a Api,
+    owner: Option<UserId>,
     request: &HttpRequest,
     name: &str,
     body: &mut Body,
@@ -78,15 +81,20 @@ pub async fn from_body<'a>(
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| filename::shown(value.as_bytes()));
     let key = idempotency::key(request.headers())?;
     let expected = expected::of_headers(request.headers())?;
-    let admitted = admit(api, request, 0).await?;
+    let admitted = admit(api, owner, request, 0).await?;
     let mut receiver = Receiver { admitted, intake: api.life.take_in(key) };
     while let Some(chunk) = body.chunk().await? {
         receiver.take(chunk).await?;
     }
-    Ok(Upload { expected, ..receiver.upload(filename, content_type) })
+    Ok(Upload { expected, ..receiver.upload(filename, content_type).await? })
 }
 
-async fn admit<'a>(api: &'a Api, request: &HttpRequest, around: u64) -> Result<Admitted<'a>, Problem> {
+async fn admit<'a>(
+    api: &'a Api,
+    owner: Option<UserId>,
+    request: &HttpRequest,
+    around: u64,
+) -> Result<Admitted<'a>, Problem> {
     if api.is_draining() {
         return Err(Code::Overloaded.because("The server is stopping."));
     }
@@ -95,7 +103,7 @@ async fn admit<'a>(api: &'a Api, request: &HttpRequest, around: u64) -> Result<A
         return Err(Code::UnsupportedMediaType.because("Send the upload without Content-Encoding."));
     }
     let length = request.headers().get(CONTENT_LENGTH);
-    api.admission.admit(length.and_then(|length| length.to_str().ok()?.parse().ok()), around).await
+    api.admission.admit(owner, length.and_then(|length| length.to_str().ok()?.parse().ok()), around).await
 }
 
 async fn read_file<'a>(
@@ -114,7 +122,7 @@ async fn read_file<'a>(
     if receiver.intake.size() == 0 && part.filename.is_some_and(|name| name.is_empty()) {
         return Err(Code::MissingFile.because("No file was chosen."));
     }
-    Ok(receiver.upload(filename, content_type))
+    receiver.upload(filename, content_type).await
 }
 
 async fn read_field(form: &mut Form<'_>) -> Result<Vec<u8>, Problem> {
@@ -141,7 +149,12 @@ impl<'a> Receiver<'a> {
         Ok(self.intake.write(chunk).await?)
     }
 
-    fn upload(self, filename: Option<String>, content_type: Option<String>) -> Upload<'a> {
-        Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted }
+    async fn upload(
+        mut self,
+        filename: Option<String>,
+        content_type: Option<String>,
+    ) -> Result<Upload<'a>, Problem> {
+        self.admitted.settle().await?;
+        Ok(Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted })
     }
 }

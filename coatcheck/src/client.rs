@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_LENGTH, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-pub use self::error::{ClientError, UrlError};
+pub use self::error::{ClientError, SettingError};
 use self::error::{one_line, root_cause};
 use self::patience::Series;
 pub use self::records::Added;
@@ -42,7 +42,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Which server the client commands talk to.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
-    /// The server to talk to
+    /// The server to talk to. Where it asks who comes, COATCHECK_TOKEN has your API key, or COATCHECK_TOKEN_FILE names its file
     #[arg(
         long,
         env = "COATCHECK_URL",
@@ -51,6 +51,17 @@ pub struct ServerArgs {
         default_value = "http://127.0.0.1:9000"
     )]
     pub url: String,
+}
+
+impl ServerArgs {
+    /// A client of that server, which says who comes if `COATCHECK_TOKEN` does. It has no flag, for a command line can be seen by others.
+    ///
+    /// # Errors
+    /// When a setting is wrong.
+    pub fn client(&self) -> Result<Client, SettingError> {
+        let token = program::secret("COATCHECK_TOKEN").map_err(SettingError::Token)?;
+        Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())
+    }
 }
 
 /// One server. Shared by all that a command has under way.
@@ -103,10 +114,11 @@ impl Meter {
 
 impl Client {
     /// # Errors
-    /// When `COATCHECK_URL` can't be the address of a server.
-    pub fn new(server: &ServerArgs) -> Result<Self, UrlError> {
-        let base = base_url(&server.url)?;
+    /// When the URL can't be the address of a server, or the token be one.
+    pub fn new(url: &str, token: Option<&str>) -> Result<Self, SettingError> {
+        let base = base_url(url)?;
         let http = reqwest::Client::builder()
+            .default_headers(credentials(token)?)
             // A proxy from the environment would be asked for 127.0.0.1 too.
             .no_proxy()
             // An upload can't be replayed to another place, and nothing of ours redirects.
@@ -115,7 +127,7 @@ impl Client {
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| UrlError(root_cause(&error)))?;
+            .map_err(|error| SettingError::Url(root_cause(&error)))?;
         let mut shown = base.clone();
         let _ = shown.set_password(None);
         let _ = shown.set_username("");
@@ -316,21 +328,34 @@ impl Client {
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
             (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
             (_, Some("invalid-id"), _) => ClientError::NotAnId,
+            (401, _, Some(reason)) => ClientError::Unauthenticated(reason),
             (.., Some(reason)) => ClientError::Refused(reason),
             (.., None) => self.foreign(status),
         }
     }
 }
 
-fn base_url(given: &str) -> Result<Url, UrlError> {
+/// What tells the server who comes, in each request.
+fn credentials(token: Option<&str>) -> Result<HeaderMap, SettingError> {
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        let wrong = |_| SettingError::Token("COATCHECK_TOKEN: a key is one word of visible ASCII".to_owned());
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(wrong)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn base_url(given: &str) -> Result<Url, SettingError> {
     // What holds a password is not repeated.
     let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
-    let url = Url::parse(given).map_err(|error| UrlError(format!("{shown}: {error}")))?;
+    let url = Url::parse(given).map_err(|error| SettingError::Url(format!("{shown}: {error}")))?;
     match url.scheme() {
         "http" if url.query().is_none() && url.fragment().is_none() => Ok(url),
-        "http" => Err(UrlError(format!("{shown} has a query or a fragment"))),
-        "https" => Err(UrlError(format!("{shown} needs TLS, which this build doesn't have"))),
-        _ => Err(UrlError(format!("{shown} does not begin with http://"))),
+        "http" => Err(SettingError::Url(format!("{shown} has a query or a fragment"))),
+        "https" => Err(SettingError::Url(format!("{shown} needs TLS, which this build doesn't have"))),
+        _ => Err(SettingError::Url(format!("{shown} does not begin with http://"))),
     }
 }
 
@@ -353,7 +378,7 @@ mod tests {
     use super::*;
 
     fn client(url: &str) -> Client {
-        Client::new(&ServerArgs { url: url.to_owned() }).unwrap()
+        Client::new(url, None).unwrap()
     }
 
     #[test]

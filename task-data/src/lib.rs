@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 pub mod access_log;
+pub mod api_key;
 pub mod backoff;
 pub mod batch;
 pub mod blobs;

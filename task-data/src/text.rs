@@ -5,6 +5,17 @@ pub const fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a text can be a name: 1 to `max_chars` characters that can be seen, and no space at its ends. What can't be seen could make one
+/// name look like another.
+pub fn is_name(text: &str, max_chars: usize) -> bool {
+    let is_seen = |c: char| {
+        !c.is_control() && !is_bidi_control(c) && !is_invisible(c) && (c == ' ' || !c.is_whitespace())
+    };
+    (1..=max_chars).contains(&text.chars().count())
+        && text.chars().all(is_seen)
+        && text.trim().len() == text.len()
+}
+
 /// Characters without a width of their own, which nobody sees: of Unicode's `Default_Ignorable_Code_Point` (UAX #44) those that are
 /// no part of a visible one.
 pub const fn is_invisible(c: char) -> bool {

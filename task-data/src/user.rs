@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::task::{InvalidId, hyphenated};
-use crate::text::{is_bidi_control, is_invisible};
+use crate::text::is_name;
 
 /// A user's id: a UUIDv7 (RFC 9562) that can't be guessed, as a [`TaskId`](crate::task::TaskId) is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -65,14 +65,7 @@ impl FromStr for Username {
     type Err = InvalidUsername;
 
     fn from_str(text: &str) -> Result<Self, InvalidUsername> {
-        // What can't be seen could make one name look like another.
-        let is_seen = |c: char| {
-            !c.is_control() && !is_bidi_control(c) && !is_invisible(c) && (c == ' ' || !c.is_whitespace())
-        };
-        let is_name = (1..=Self::MAX_CHARS).contains(&text.chars().count())
-            && text.chars().all(is_seen)
-            && text.trim().len() == text.len();
-        is_name.then(|| Self(text.to_owned())).ok_or(InvalidUsername)
+        is_name(text, Self::MAX_CHARS).then(|| Self(text.to_owned())).ok_or(InvalidUsername)
     }
 }
 

@@ -8,9 +8,11 @@ use serde::Deserialize;
 use serde_json::json;
 use task_data::kinds::{self, Kind};
 use task_data::store::Filter;
+use task_data::user::UserId;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::access::Scope;
 use crate::auth::MaybeSession;
 use crate::body::Body;
 use crate::expected::ExpectedHeaders;
@@ -99,9 +101,10 @@ pub struct File(Vec<u8>);
 pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let mut body = Body::new(payload.into_inner());
     let outcome = async {
-        let session = MaybeSession::of(&request)?;
+        let owner = MaybeSession::of(&request).await?.user();
         let begin = |key| api.life.take_in(key);
-        accept(&api, session, upload::from_form(&api, &request, &mut body, begin, |_| Ok(())).await?).await
+        accept(&api, owner, upload::from_form(&api, owner, &request, &mut body, begin, |_| Ok(())).await?)
+            .await
     };
     let outcome = outcome.await;
     body.answered(outcome)
@@ -133,17 +136,17 @@ pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> Http
     // Not the matched segment: the router has undone some of its escapes already.
     let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
     let outcome = async {
-        let session = MaybeSession::of(&request)?;
-        accept(&api, session, upload::from_body(&api, &request, name, &mut body).await?).await
+        let owner = MaybeSession::of(&request).await?.user();
+        accept(&api, owner, upload::from_body(&api, owner, &request, name, &mut body).await?).await
     };
     let outcome = outcome.await;
     body.answered(outcome)
 }
 
-async fn accept(api: &Api, session: MaybeSession, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
+async fn accept(api: &Api, owner: Option<UserId>, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
     let Upload { intake, filename, content_type, expected, .. } = upload;
     let input = kinds::md5::Input { filename, size: intake.size(), content_type, expected };
-    let accepted = api.life.accept(intake, Kind::Md5, session.user(), json!(input)).await?;
+    let accepted = api.life.accept(intake, Kind::Md5, owner, json!(input)).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
 
@@ -166,13 +169,17 @@ pub struct DigestParameters {
     get, path = "/api/v1/md5", tag = "md5", operation_id = "findMd5", params(DigestParameters),
     responses((status = 200, description = "A page of tasks", body = TaskList), DigestProblems),
 )]
-pub async fn find(api: Data<Api>, parameters: Query<DigestParameters>) -> Result<Json<TaskList>, Problem> {
+pub async fn find(
+    api: Data<Api>,
+    scope: Scope,
+    parameters: Query<DigestParameters>,
+) -> Result<Json<TaskList>, Problem> {
     let digest = parameters.digest.as_deref();
     let digest = digest.ok_or_else(|| tasks::wrong("digest", "it is missing"))?;
     let digest =
         digest.parse().map_err(|_| Code::InvalidDigest.because("`digest`: it has 32 hex digits."))?;
     let (limit, after) = tasks::place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
-    tasks::page(&api, Filter { digest: Some(digest), after, limit, ..Filter::default() }).await
+    tasks::page(&api, scope, Filter { digest: Some(digest), after, limit, ..Filter::default() }).await
 }
 
 /// Redeem a ticket
@@ -183,8 +190,13 @@ pub async fn find(api: Data<Api>, parameters: Query<DigestParameters>) -> Result
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
     responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
 )]
-pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TaskView>, Problem> {
-    tasks::redeem(&api, id, patience, Some(Kind::Md5)).await
+pub async fn get(
+    api: Data<Api>,
+    scope: Scope,
+    id: Id,
+    patience: Patience,
+) -> Result<Json<TaskView>, Problem> {
+    tasks::redeem(&api, scope, id, patience, Some(Kind::Md5)).await
 }
 
 struct DigestProblems;
@@ -212,6 +224,7 @@ impl IntoResponses for UploadProblems {
             Code::UploadTooLarge,
             Code::UnsupportedMediaType,
             Code::IdempotencyMismatch,
+            Code::TooManyRequests,
             Code::DatabaseUnavailable,
             Code::Overloaded,
             Code::QueueFull,

@@ -14,6 +14,7 @@ use task_data::user::Right;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::access::Scope;
 use crate::auth::Session;
 use crate::body::Body;
 use crate::idempotency::{self, IdempotencyHeader};
@@ -104,9 +105,9 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 }
 
 async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
-    let session = Session::of(request)?;
+    let session = Session::of(request).await?;
     let key = idempotency::key(request.headers())?;
-    api.admission.admit_input().await?;
+    let _reserved = api.admission.admit_input(session.user).await?;
     let NewMessage { text, provider } = json_body::read(request, body, Code::InvalidMessage, FORM).await?;
     let text: Text =
         text.try_into().map_err(|error| Code::InvalidMessage.because(format!("`text`: {error}.")))?;
@@ -131,8 +132,13 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
     responses((status = 200, description = "The task", body = TaskView, example = answered), RedeemProblems),
 )]
-pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TaskView>, Problem> {
-    tasks::redeem(&api, id, patience, Some(Kind::Message)).await
+pub async fn get(
+    api: Data<Api>,
+    scope: Scope,
+    id: Id,
+    patience: Patience,
+) -> Result<Json<TaskView>, Problem> {
+    tasks::redeem(&api, scope, id, patience, Some(Kind::Message)).await
 }
 
 /// Where the free provider stands, as far as it has been counted
@@ -195,6 +201,7 @@ impl IntoResponses for MessageProblems {
             Code::BodyTooLarge,
             Code::IdempotencyMismatch,
             Code::InvalidMessage,
+            Code::TooManyRequests,
             Code::DatabaseUnavailable,
             Code::QueueFull,
         ])

@@ -17,6 +17,7 @@ use task_data::task::Task;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::access::Scope;
 use crate::auth::MaybeSession;
 use crate::body::Body;
 use crate::idempotency::IdempotencyHeader;
@@ -117,16 +118,16 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 }
 
 async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
-    let session = MaybeSession::of(request)?;
+    let owner = MaybeSession::of(request).await?.user();
     let mut check = Check::default();
     let begin = |key| api.life.take_in_blob(key);
     let look = |bytes: &[u8]| check.feed(bytes).map_err(|_| Code::NotATable.into());
-    let upload = upload::from_form(api, request, body, begin, look).await?;
+    let upload = upload::from_form(api, owner, request, body, begin, look).await?;
     let rows = check.finish().map_err(|_| Code::NotATable)?.map_err(Problem::invalid_table)?;
 
     let Upload { intake, filename, content_type, .. } = upload;
     let input = TableInput { filename, size: intake.size(), rows: rows.cast_signed(), content_type };
-    let accepted = api.life.accept(intake, Kind::Table, session.user(), json!(input)).await?;
+    let accepted = api.life.accept(intake, Kind::Table, owner, json!(input)).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
 
@@ -138,8 +139,13 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
     responses((status = 200, description = "The task", body = TableTask), RedeemProblems),
 )]
-pub async fn get(api: Data<Api>, id: Id, patience: Patience) -> Result<Json<TableTask>, Problem> {
-    let task = tasks::redeemed(&api, id, patience, Some(Kind::Table)).await?;
+pub async fn get(
+    api: Data<Api>,
+    scope: Scope,
+    id: Id,
+    patience: Patience,
+) -> Result<Json<TableTask>, Problem> {
+    let task = tasks::redeemed(&api, scope, id, patience, Some(Kind::Table)).await?;
     let rows = rows_of(&task)?;
     // What has succeeded needs no counting.
     let output = task.result.clone().and_then(|result| serde_json::from_value(result).ok());
@@ -197,6 +203,7 @@ impl IntoResponses for TableProblems {
             Code::UnsupportedMediaType,
             Code::IdempotencyMismatch,
             Code::InvalidTable,
+            Code::TooManyRequests,
             Code::DatabaseUnavailable,
             Code::Overloaded,
             Code::QueueFull,

@@ -6,10 +6,15 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use task_data::backoff::Backoff;
 
-/// `COATCHECK_URL` is at fault; nothing was sent.
+/// A setting is at fault; nothing was sent.
 #[derive(Debug, thiserror::Error)]
-#[error("COATCHECK_URL must be an address like http://127.0.0.1:9000: {0}")]
-pub struct UrlError(pub(super) String);
+pub enum SettingError {
+    #[error("COATCHECK_URL must be an address like http://127.0.0.1:9000: {0}")]
+    Url(String),
+    /// In words that name it.
+    #[error("{0}")]
+    Token(String),
+}
 
 /// Why the server did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,9 @@ pub enum ClientError {
     /// The server asks for another try later.
     #[error("{reason}")]
     Busy { reason: String, retry_after: Option<Duration> },
+    /// The server asks who comes, and has no answer that it takes.
+    #[error("{0}; set COATCHECK_TOKEN to an API key of yours")]
+    Unauthenticated(String),
     /// The server refuses, in its words.
     #[error("{0}")]
     Refused(String),

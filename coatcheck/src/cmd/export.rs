@@ -72,7 +72,7 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         Ok(stop) => stop,
         Err(status) => return status,
     };
-    let client = match Client::new(&args.server) {
+    let client = match args.server.client() {
         Ok(client) => client,
         Err(error) => return refuse(&error.to_string()),
     };

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::client::{Client, ClientError, ServerArgs};
+use crate::client::{ClientError, ServerArgs};
 
 /// Show the task behind a ticket, as JSON
 ///
@@ -30,7 +30,7 @@ pub struct GetArgs {
 
 /// Runs the command; its exit status.
 pub async fn run(args: GetArgs) -> ExitCode {
-    let client = match Client::new(&args.server) {
+    let client = match args.server.client() {
         Ok(client) => client,
         Err(error) => {
             complain(&error.to_string());

@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use task_data::settings::positive_duration;
 
-use crate::client::{Client, ServerArgs};
+use crate::client::Client;
 
 /// What a worker says of its lease.
 const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
@@ -51,7 +51,7 @@ pub struct HealthcheckArgs {
 pub async fn run(args: HealthcheckArgs) -> ExitCode {
     let worker = args.metrics_listen.filter(|_| args.url.is_none());
     let url = args.url.unwrap_or_else(|| format!("http://{}", reachable(worker.unwrap_or(args.listen))));
-    let client = match Client::new(&ServerArgs { url }) {
+    let client = match Client::new(&url, None) {
         Ok(client) => client,
         Err(error) => {
             complain(&error.to_string());

@@ -59,7 +59,7 @@ enum PutError {
 
 /// Runs the command; its exit status.
 pub async fn run(args: PutArgs) -> ExitCode {
-    let client = match Client::new(&args.server) {
+    let client = match args.server.client() {
         Ok(client) => client,
         Err(error) => {
             let _ = writeln!(io::stderr(), "coatcheck: {error}");

@@ -1,9 +1,10 @@
 //! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, what came of tables' rows,
-//! records of the access log, and users.
+//! records of the access log, users and their API keys.
 //!
 //! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
 
+mod api_keys;
 mod error;
 mod leases;
 mod outcomes;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use shared_log::Head;
 
+pub use self::api_keys::{ApiKeys, NewKey};
 pub use self::paid_calls::PaidCalls;
 pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
 pub use self::table_rows::{RowFilter, TableProgress, TableRows, UnkeptRow};
@@ -45,8 +47,8 @@ pub struct Rules {
 }
 
 /// All of the database's subjects.
-pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users {}
-impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users> Store for T {}
+pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys {}
+impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys> Store for T {}
 
 /// What the database could not do, by what a caller then does.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -238,10 +240,21 @@ pub struct Filter {
     pub status: Option<Status>,
     /// Only those of kind md5 whose result is that digest.
     pub digest: Option<Md5Digest>,
+    /// Only those of that owner.
+    pub owner: Option<UserId>,
     /// Only those older than this one.
     pub after: Option<TaskId>,
     /// At most so many.
     pub limit: i64,
+}
+
+/// What an owner's tasks that have not ended come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    /// How many are pending.
+    pub pending: i64,
+    /// Bytes of their uploads, of those that are running too.
+    pub bytes: i64,
 }
 
 /// What the rows say of a kind's tasks that have not ended.
@@ -326,6 +339,9 @@ pub trait Tasks: Send + Sync {
 
     /// How many tasks are pending.
     async fn pending(&self) -> Result<i64, StoreError>;
+
+    /// What the owner's tasks come to that have not ended. Looks at each of them.
+    async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError>;
 
     /// How many tasks of that kind are pending and were published.
     async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError>;

@@ -120,4 +120,18 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::{Binary, Text};
+    use crate::store::types::{TimeType, UuidType};
+
+    api_keys (id) {
+        id -> UuidType,
+        user_id -> UuidType,
+        name -> Text,
+        created -> TimeType,
+        key_sha256 -> Binary,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(tasks, workers);
+diesel::allow_tables_to_appear_in_same_query!(api_keys, user_rights, users);

@@ -4,7 +4,7 @@ use diesel::dsl::{CountStar, Eq, auto_type, count, count_star, exists, min, not,
 use diesel::expression::{SqlLiteral, UncheckedBind};
 use diesel::helper_types::{self, AsExprOf};
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::Value;
 
 use super::Rules;
@@ -15,6 +15,7 @@ use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
 use crate::task::{Status, TaskError, TaskId, WorkerId};
+use crate::user::UserId;
 
 /// Tasks by their ids.
 #[auto_type]
@@ -265,6 +266,22 @@ pub fn due_in(ids: &[TaskId], seconds: f64) -> _ {
 pub fn pending() -> _ {
     let pending: SqlStatus = SqlStatus(Status::Pending);
     tasks::table.filter(tasks::status.eq(pending)).count()
+}
+
+type HoldingsColumns = (SqlLiteral<BigInt>, SqlLiteral<BigInt>);
+
+/// What an owner's tasks come to that have not ended: how many are pending, and the bytes of all. What has no upload has no size.
+#[auto_type]
+pub fn holdings(owner: UserId) -> _ {
+    let owner: SqlUuid = SqlUuid(owner.0);
+    let columns: HoldingsColumns = holdings_columns();
+    tasks::table.filter(tasks::owner.eq(owner)).filter(tasks::finished.is_null()).select(columns)
+}
+
+fn holdings_columns() -> HoldingsColumns {
+    let pending = sql("count(CASE WHEN status = 'pending' THEN 1 END)");
+    let bytes = sql("CAST(coalesce(sum(CAST(input ->> 'size' AS bigint)), 0) AS bigint)");
+    (pending, bytes)
 }
 
 /// Pending ones of a kind that were published.

@@ -37,6 +37,7 @@ macro_rules! on_each_store {
     };
 }
 
+mod api_keys;
 mod claims;
 mod due;
 mod ends;
@@ -44,6 +45,7 @@ mod keys;
 mod leases;
 mod list;
 mod outcomes;
+mod owned;
 mod paid_calls;
 mod records;
 mod rows;

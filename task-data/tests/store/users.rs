@@ -14,7 +14,7 @@ async fn new_user(username: &str, rights: &[Right]) -> NewUser {
     NewUser { user, password_hash: Passwords::default().hash(password).await.unwrap() }
 }
 
-async fn added(store: &dyn Store, username: &str, rights: &[Right]) -> User {
+pub async fn added(store: &dyn Store, username: &str, rights: &[Right]) -> User {
     let new = new_user(username, rights).await;
     assert!(store.add_user(new.clone()).await.unwrap());
     new.user

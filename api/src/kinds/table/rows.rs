@@ -13,6 +13,7 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::rows_of;
+use crate::access::Scope;
 use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
@@ -110,12 +111,13 @@ impl RowParameters {
 )]
 pub async fn get(
     api: Data<Api>,
+    scope: Scope,
     request: HttpRequest,
     id: Id,
     parameters: Query<RowParameters>,
 ) -> Result<HttpResponse, Problem> {
     let (filter, form) = (parameters.filter()?, parameters.form(&request)?);
-    let task = tasks::redeemed(&api, id, Patience::NONE, Some(Kind::Table)).await?;
+    let task = tasks::redeemed(&api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
     let reader = TableReader::new(api.life.stack(), task.id, rows_of(&task)?, filter);
     streamed::answer(&request, form.media_type(), form, reader).await
 }

@@ -3,6 +3,7 @@
 //! The queries are those of `store/tasks.rs` and its neighbours. Where a batch is one statement here, it is written in SQL: diesel
 //! has no `unnest`. Rows that are read to be written are locked, so what `SqliteStore` has by being the only writer holds here too.
 
+mod api_keys;
 mod connection;
 mod paid_calls;
 mod records;
@@ -29,12 +30,14 @@ use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
 use super::types::{JsonType, SqlJson, SqlStatus, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases,
-    NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats,
+    Leases, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
+    tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
+use crate::user::UserId;
 
 pub use self::connection::UrlError;
 
@@ -140,6 +143,9 @@ impl Tasks for PostgresStore {
         }
         if let Some(digest) = filter.digest {
             query = query.filter(queries::has_digest(digest));
+        }
+        if let Some(owner) = filter.owner {
+            query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
         }
         if let Some(after) = filter.after {
             query = query.filter(tasks::id.lt(SqlUuid(after.0)));
@@ -295,6 +301,12 @@ impl Tasks for PostgresStore {
     async fn pending(&self) -> Result<i64, StoreError> {
         let mut connection = self.connections.get().await?;
         answer(queries::pending().get_result(&mut connection)).await
+    }
+
+    async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let (pending, bytes) = answer(queries::holdings(owner).get_result(&mut connection)).await?;
+        Ok(Holdings { pending, bytes })
     }
 
     async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {

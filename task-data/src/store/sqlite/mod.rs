@@ -1,5 +1,6 @@
 //! The embedded adapter: one SQLite file, held by one program.
 
+mod api_keys;
 mod connection;
 mod paid_calls;
 mod records;
@@ -25,12 +26,14 @@ use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
 use super::types::{SqlStatus, SqlTime, SqlUuid};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases,
-    NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats,
+    Leases, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
+    tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
+use crate::user::UserId;
 
 /// The tables in one SQLite file.
 pub struct SqliteStore {
@@ -102,6 +105,9 @@ impl Tasks for SqliteStore {
                 }
                 if let Some(digest) = filter.digest {
                     query = query.filter(queries::has_digest(digest));
+                }
+                if let Some(owner) = filter.owner {
+                    query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
                 }
                 if let Some(after) = filter.after {
                     query = query.filter(tasks::id.lt(SqlUuid(after.0)));
@@ -244,6 +250,15 @@ impl Tasks for SqliteStore {
 
     async fn pending(&self) -> Result<i64, StoreError> {
         self.connections.read(|connection| Ok(queries::pending().get_result(connection)?)).await
+    }
+
+    async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let (pending, bytes) = queries::holdings(owner).get_result(connection)?;
+                Ok(Holdings { pending, bytes })
+            })
+            .await
     }
 
     async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use task_data::api_key::{ApiKey, KeyHash, KeyId};
 use task_data::blobs::{BlobError, BlobWriter, Blobs};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
@@ -17,9 +18,10 @@ use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewRecord, NewTask,
-    NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, RowFilter,
-    Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
+    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
+    RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket,
+    UnkeptRow, Upload, Users,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
@@ -116,6 +118,10 @@ impl Tasks for CutStore {
 
     async fn pending(&self) -> Result<i64, StoreError> {
         through!(self, pending(), reads)
+    }
+
+    async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError> {
+        through!(self, holdings(owner), reads)
     }
 
     async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
@@ -233,6 +239,25 @@ impl Users for CutStore {
 
     async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
         through!(self, revoke(id, right), changes)
+    }
+}
+
+#[async_trait]
+impl ApiKeys for CutStore {
+    async fn add_key(&self, new: NewKey, most: i64) -> Result<Option<ApiKey>, StoreError> {
+        through!(self, add_key(new, most), changes)
+    }
+
+    async fn keys_of(&self, user: UserId) -> Result<Vec<ApiKey>, StoreError> {
+        through!(self, keys_of(user), reads)
+    }
+
+    async fn remove_key(&self, user: UserId, id: KeyId) -> Result<bool, StoreError> {
+        through!(self, remove_key(user, id), changes)
+    }
+
+    async fn user_of_key(&self, hash: KeyHash) -> Result<Option<User>, StoreError> {
+        through!(self, user_of_key(hash), reads)
     }
 }
 

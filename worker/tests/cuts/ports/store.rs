@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use task_data::api_key::{ApiKey, KeyHash, KeyId};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
 use task_data::kinds::table::SentRow;
@@ -14,9 +15,10 @@ use task_data::password::PasswordHash;
 use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::store::{
-    Cancel, Claims, Completion, Due, Filter, HandBack, Held, Keyed, KindStats, Leases, NewRecord, NewTask,
-    NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter, Records, RowFilter,
-    Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
+    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
+    RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks,
+    Ticket, UnkeptRow, Upload, Users,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
@@ -95,6 +97,7 @@ port! {
         Afar fn cancel(id: TaskId, rules: Rules) -> Cancel;
         Afar fn due(limit: i64, repeat: Duration) -> Vec<Due>;
         Nothing fn pending() -> i64;
+        Nothing fn holdings(owner: UserId) -> Holdings;
         Nothing fn published_pending(kind: Kind) -> i64;
         Nothing fn unqueued(kind: Kind, limit: i64, published_ago: Duration) -> Vec<TaskId>;
         Afar fn due_again(ids: Vec<TaskId>) -> ();
@@ -262,6 +265,15 @@ port! {
         Nothing fn login(username: Username) -> Option<(UserId, PasswordHash)>;
         Here fn grant(id: UserId, right: Right) -> Option<User>;
         Here fn revoke(id: UserId, right: Right) -> Option<User>;
+    }
+}
+
+port! {
+    ApiKeys {
+        Here fn add_key(new: NewKey, most: i64) -> Option<ApiKey>;
+        Nothing fn keys_of(user: UserId) -> Vec<ApiKey>;
+        Here fn remove_key(user: UserId, id: KeyId) -> bool;
+        Nothing fn user_of_key(hash: KeyHash) -> Option<User>;
     }
 }
 

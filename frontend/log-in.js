@@ -1,0 +1,42 @@
+// The form for logging in and registering. The token is in a cookie that no script sees, so the server is asked who has come.
+
+import { Refusal, logIn, register, whoAmI, words } from './api.js';
+import { $, blamed, set } from './dom.js';
+import { tell } from './news.js';
+
+/** Lets people log in with the form; `enter(user)` is called when one has. */
+export function offerLogIn(form, enter) {
+  const [name, password] = [$('#username', form), $('#password', form)];
+  let isBusy = false;
+
+  const complain = error => {
+    const blame = error instanceof Refusal ? blamed(error.message) : {};
+    for (const field of [name, password]) field.ariaInvalid = String(field.id === blame.name);
+    set($('#log-in-error', form), error ? sentence(error, blame) : '');
+  };
+
+  form.addEventListener('submit', async event => {
+    event.preventDefault();
+    if (isBusy) return;
+    isBusy = true;
+    complain();
+    const isNew = event.submitter?.id === 'register';
+    try {
+      if (isNew) await register(name.value, password.value);
+      await logIn(name.value, password.value);
+      const user = await whoAmI();
+      password.value = '';
+      enter(user);
+      tell(isNew ? 'You are registered and logged in.' : 'You are logged in.');
+    } catch (error) {
+      complain(error);
+    }
+    isBusy = false;
+  });
+}
+
+function sentence(error, blame) {
+  if (error.code !== 'too-many-requests') return blame.words ?? `Not now: ${words(error)}`;
+  const minutes = Math.ceil((error.seconds ?? 60) / 60);
+  return `There were too many wrong passwords. Try again in ${minutes === 1 ? 'a minute' : `${minutes} minutes`}.`;
+}

@@ -1,0 +1,69 @@
+//! An owner's tasks: his alone are listed, and what he has waiting is told.
+
+use serde_json::json;
+use task_data::kinds::Kind;
+use task_data::store::{Filter, Holdings, NewTask, Store, Upload};
+use task_data::task::TaskId;
+use task_data::user::UserId;
+
+use crate::samples::*;
+
+async fn tasks_of(store: &dyn Store, owner: Option<UserId>, count: usize) -> Vec<TaskId> {
+    let new: Vec<_> = (0..count).map(|_| NewTask { owner, ..new_task() }).collect();
+    let ids = new.iter().map(|new| new.id).collect();
+    store.insert(new, NOW).await.unwrap();
+    ids
+}
+
+on_each_store!(an_owners_pages_are_full_whatever_others_have, |store| async move {
+    let (ada, bob) = (UserId::random(), UserId::random());
+    let mut hers = Vec::new();
+    for _ in 0..5 {
+        hers.extend(tasks_of(&*store, Some(ada), 2).await);
+        tasks_of(&*store, Some(bob), 3).await;
+        tasks_of(&*store, None, 3).await;
+    }
+    let mut newest_first = sorted(hers);
+    newest_first.reverse();
+
+    let mut met = Vec::new();
+    let mut filter = Filter { owner: Some(ada), limit: 4, ..Filter::default() };
+    loop {
+        let page: Vec<TaskId> =
+            store.list(filter.clone()).await.unwrap().iter().map(|task| task.id).collect();
+        filter.after = page.last().copied();
+        met.push(page.len());
+        if page.is_empty() {
+            break;
+        }
+        newest_first.drain(..page.len()).zip(page).for_each(|(expected, id)| assert_eq!(id, expected));
+    }
+
+    assert_eq!(met, [4, 4, 2, 0]);
+});
+
+on_each_store!(what_an_owner_has_waiting_is_told, |store| async move {
+    let (ada, bob) = (UserId::random(), UserId::random());
+    assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 0, bytes: 0 });
+    let ids = tasks_of(&*store, Some(ada), 4).await;
+    tasks_of(&*store, Some(bob), 1).await;
+    let message = NewTask {
+        kind: Kind::Message,
+        owner: Some(ada),
+        input: json!({"text": "abc", "provider": "auto", "may_pay": false}),
+        upload: Upload::None,
+        ..new_task()
+    };
+    store.insert(vec![message], NOW).await.unwrap();
+    assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 5, bytes: 12 });
+
+    let worker = worker(&*store).await;
+    let running = claim(&*store, ids[0], worker).await;
+    claim(&*store, ids[1], worker).await;
+    store.complete(vec![success(&running)], RULES).await.unwrap();
+    store.cancel(ids[2], RULES).await.unwrap();
+
+    // One is running, two are pending, and one of those has no upload.
+    assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 2, bytes: 6 });
+    assert_eq!(store.holdings(bob).await.unwrap(), Holdings { pending: 1, bytes: 3 });
+});
