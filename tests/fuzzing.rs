@@ -1,7 +1,7 @@
 //! Fuzz targets: what takes any bytes and panics where something is wrong, tried on seeds and on what they mutate to.
 //!
-//! It needs nothing but a test: `tests/fuzz.rs` of a crate takes this file in by its path, and has its seeds in
-//! `tests/corpus`. `cargo test` tries the same inputs each time; `COATCHECK_FUZZ_SECONDS` tries others, for so long.
+//! It needs nothing but a test: a crate has a link to this file as `tests/fuzzing/mod.rs`, its target in `tests/fuzz.rs`, its seeds
+//! in `tests/corpus`. `cargo test` tries the same inputs each time; `COATCHECK_FUZZ_SECONDS` tries others, for so long.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -1,12 +1,11 @@
 //! Any plan of pieces, of any streams, in any runs, gives the digests of the `md-5` crate.
 
+mod fuzzing;
+
 use std::path::Path;
 
 use md5::Digest as _;
 use md5_lanes::{Digest, Kernel, Lanes, Md5, Piece};
-
-#[path = "../../tests/fuzzing.rs"]
-mod fuzzing;
 
 /// More than any kernel has lanes.
 const STREAMS: usize = 50;
