@@ -20,7 +20,7 @@ pub struct DigestsArgs {
     #[arg(long, default_value_t = 16)]
     mib: usize,
     /// How many uploads of 100 MiB a worker finds
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 64)]
     uploads: usize,
 }
 
@@ -36,7 +36,7 @@ enum Part {
 
 impl Default for DigestsArgs {
     fn default() -> Self {
-        Self { parts: Vec::new(), repeat: 3, mib: 16, uploads: 32 }
+        Self { parts: Vec::new(), repeat: 3, mib: 16, uploads: 64 }
     }
 }
 
