@@ -177,7 +177,7 @@ on_each_blob_store!(what_needs_no_wait_and_what_does_are_the_blob_together, |blo
     let mut reader = blobs.open(id).await.unwrap();
 
     let reading = tokio::task::spawn_blocking(move || {
-        let (mut bytes, mut buffer) = (Vec::new(), [0; 7000]);
+        let (mut bytes, mut buffer) = (Vec::<u8>::new(), [0; 7000]);
         loop {
             let length = match reader.read_ready(&mut buffer[..bytes.len() % 7000 + 1]) {
                 Some(length) => length,

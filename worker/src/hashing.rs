@@ -39,7 +39,7 @@ pub enum Source {
     /// What travelled in the row.
     Content(Vec<u8>),
     /// What is in the blob store.
-    Blob(Upload),
+    Blob(Box<Upload>),
 }
 
 /// Hashes uploads.
@@ -56,7 +56,7 @@ struct Crew {
 struct State {
     running_threads: usize,
     /// What no thread has in hand.
-    waiting: VecDeque<Box<Stream>>,
+    waiting: VecDeque<Stream>,
     /// That, and what one has in hand.
     under_way: usize,
 }
@@ -78,14 +78,14 @@ impl Hashing {
     /// It is hashed until `stop`, whether or not the caller still waits.
     pub async fn digest(&self, source: Source, stop: CancellationToken) -> Result<Md5Digest, WorkError> {
         let (answer, digest) = oneshot::channel();
-        self.0.add(Box::new(Stream::new(source, stop, answer)));
+        self.0.add(Stream::new(source, stop, answer));
         // Who answers nothing has panicked.
         digest.await?
     }
 }
 
 impl Crew {
-    fn add(self: &Arc<Self>, stream: Box<Stream>) {
+    fn add(self: &Arc<Self>, stream: Stream) {
         let mut state = self.state();
         state.waiting.push_back(stream);
         state.under_way += 1;
@@ -125,7 +125,7 @@ impl Crew {
 /// What a thread has in hand for a round. Dropped, what has not ended waits for the next one.
 struct Hand {
     crew: Arc<Crew>,
-    streams: Vec<Box<Stream>>,
+    streams: Vec<Stream>,
     /// How many they were when they were taken.
     count: usize,
 }
@@ -148,7 +148,7 @@ impl Hand {
     }
 
     /// Has a stream read on where it can wait.
-    fn read_ahead(&self, mut stream: Box<Stream>) {
+    fn read_ahead(&self, mut stream: Stream) {
         let crew = self.crew.clone();
         spawn_blocking(move || match stream.read_ahead() {
             Ok(()) => crew.add(stream),

@@ -17,7 +17,7 @@ const AHEAD: usize = 256 << 10;
 /// An upload that is being hashed.
 pub struct Stream {
     /// `None` once its end has come.
-    upload: Option<Upload>,
+    upload: Option<Box<Upload>>,
     /// What was read ahead, and how much of it has been a piece.
     ahead: Vec<u8>,
     taken: usize,

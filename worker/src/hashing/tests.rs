@@ -70,14 +70,15 @@ where
 /// A blob that was taken in as `bytes`, and has become `content`.
 fn blob_of(bytes: &[u8], content: &[u8], ready: u64) -> Source {
     let blob = Box::new(Blob { bytes: io::Cursor::new(content.to_vec()), ready });
-    Source::Blob(Upload::new(blob, bytes.len() as u64, XxHash3_64::oneshot(bytes).cast_signed()))
+    let check = XxHash3_64::oneshot(bytes).cast_signed();
+    Source::Blob(Box::new(Upload::new(blob, bytes.len() as u64, check)))
 }
 
 fn odd(
     read: impl FnMut(&mut [u8]) -> io::Result<usize> + Send + 'static,
     ready: impl FnMut(&mut [u8]) -> Option<usize> + Send + 'static,
 ) -> Source {
-    Source::Blob(Upload::new(Box::new(Odd(read, ready)), 0, 0))
+    Source::Blob(Box::new(Upload::new(Box::new(Odd(read, ready)), 0, 0)))
 }
 
 fn noise(number: usize, length: usize) -> Vec<u8> {

@@ -26,7 +26,7 @@ pub async fn work(
         (Some(_), _) => return Err(corrupt()),
         (None, Some(check)) => {
             let blob = life.stack().blobs.open(claim.id).await?;
-            Source::Blob(Upload::new(blob, input.size, check))
+            Source::Blob(Box::new(Upload::new(blob, input.size, check)))
         }
         (None, None) => return Err(BlobError::Missing.into()),
     };
