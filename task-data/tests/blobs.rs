@@ -172,8 +172,8 @@ on_each_blob_store!(a_reader_reads_on_while_the_blob_is_deleted, |blobs| async m
 });
 
 on_each_blob_store!(what_needs_no_wait_and_what_does_are_the_blob_together, |blobs| async move {
-    static CONTENT: [u8; 100_000] = [7; 100_000];
-    let id = kept(&*blobs, &CONTENT).await;
+    let content: &[u8] = (0..100_000_u32).map(|number| (number / 7) as u8).collect::<Vec<_>>().leak();
+    let id = kept(&*blobs, content).await;
     let mut reader = blobs.open(id).await.unwrap();
 
     let reading = tokio::task::spawn_blocking(move || {
@@ -192,7 +192,7 @@ on_each_blob_store!(what_needs_no_wait_and_what_does_are_the_blob_together, |blo
             bytes.extend(&buffer[..length]);
         }
     });
-    assert!(reading.await.unwrap() == CONTENT);
+    assert!(reading.await.unwrap() == content);
 });
 
 on_each_blob_store!(the_shards_together_have_each_blob_once, |blobs| async move {
