@@ -23,13 +23,14 @@ lint: ## Check the format and clippy's advice
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 
-chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under load, 60 of exporters; 5,000 messages; a backlog of 1,000,000; every pair of cuts (an hour)
+chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under load, 60 of exporters; 5,000 messages; a backlog of 1,000,000; every pair of cuts; fuzzing (hours)
 	COATCHECK_CHAOS_SECONDS=$${COATCHECK_CHAOS_SECONDS:-600} \
 		tests/servers cargo test --release --package coatcheck --test black_box -- chaos:: --nocapture --test-threads=1
 	COATCHECK_KILLS=200 COATCHECK_EXPORT_KILLS=60 COATCHECK_MESSAGES=5000 COATCHECK_BACKLOG=1000000 \
 		tests/servers cargo test --release --package coatcheck --test black_box -- \
 		crash exporters optimum backlog --nocapture --test-threads=1
 	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --package worker --test cuts -- second_cut --nocapture
+	COATCHECK_FUZZ_SECONDS=$${COATCHECK_FUZZ_SECONDS:-60} cargo test --release --package md5-lanes --test fuzz -- --nocapture
 
 model: ## Look at every state of the protocol's model, its larger spaces included (minutes)
 	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture --test-threads=1

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("providers", &["program"]),
     ("task-data", &["program", "shared-log"]),
     ("api", &["program", "task-data"]),
-    ("worker", &["program", "task-data"]),
+    ("worker", &["md5-lanes", "program", "task-data"]),
     ("coatcheck", &["api", "md5-lanes", "program", "providers", "shared-log", "task-data", "worker"]),
 ];
 

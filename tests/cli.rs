@@ -2,27 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::content::noise;
-use crate::program::{eventually, output};
+use crate::content::{noise, thousand_and_odd_names};
+use crate::program::{eventually, output, output_on_terminal};
 
 on_both_stacks!(put_prints_exactly_what_md5sum_prints, |stack| async move {
-    let mut names: Vec<OsString> = (0..1000).map(|number| format!("file {number}").into()).collect();
-    let odd: [&[u8]; 9] = [
-        b"with  two spaces ",
-        b"new\nline",
-        b"back\\slash",
-        b"carriage\rreturn",
-        b"\\n",
-        b"not \xff\xfe UTF-8",
-        "é🧥".as_bytes(),
-        b"100%25?#&;",
-        b"./-dash",
-    ];
-    names.extend(odd.map(|name| OsString::from_vec(name.to_vec())));
+    let mut names = thousand_and_odd_names("./-dash");
     for (number, name) in names.iter().enumerate() {
         // The first one is empty, one is too large for a row.
         fs::write(
@@ -90,6 +77,16 @@ on_both_stacks!(put_lives_through_a_crash_of_the_server, |stack| async move {
     assert_eq!(stderr(&done), "");
     assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
     stack.each_task_has_one_line(&[]).await;
+});
+
+on_both_stacks!(put_draws_a_bar_on_a_terminal_and_prints_lines_alone, |stack| async move {
+    fs::write(stack.folder().join("large"), noise(1, 20 << 20)).unwrap();
+    let names = ["large"].map(OsString::from);
+
+    let (done, terminal) = output_on_terminal(put(&stack, &names)).await;
+
+    assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
+    assert!(terminal.contains("/20.00 MiB") && terminal.contains("0 of 1 files"), "{terminal}");
 });
 
 on_both_stacks!(put_of_nothing_or_to_nowhere_is_bad_usage, |stack| async move {

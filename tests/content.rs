@@ -1,7 +1,9 @@
 //! What is uploaded, and its digests as coreutils' `md5sum` knows them: nothing of the product vouches for itself.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -60,6 +62,24 @@ pub fn md5sum(bytes: &[u8]) -> String {
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let printed = child.wait_with_output().unwrap().stdout;
     String::from_utf8(printed).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+/// Names of files: a thousand plain ones, odd ones, and one that begins with a dash, as it has to be given.
+pub fn thousand_and_odd_names(dash: &str) -> Vec<OsString> {
+    let mut names: Vec<OsString> = (0..1000).map(|number| format!("file {number}").into()).collect();
+    let odd: [&[u8]; 8] = [
+        b"with  two spaces ",
+        b"new\nline",
+        b"back\\slash",
+        b"carriage\rreturn",
+        b"\\n",
+        b"not \xff\xfe UTF-8",
+        "é🧥".as_bytes(),
+        b"100%25?#&;",
+    ];
+    names.extend(odd.map(|name| OsString::from_vec(name.to_vec())));
+    names.push(dash.into());
+    names
 }
 
 /// Regular files below `folder`, up to `count` of them, none larger than `largest`; links are not followed.

@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -37,6 +39,21 @@ pub async fn output(mut command: Command) -> Output {
     let finished = tokio::task::spawn_blocking(move || command.output());
     let finished = tokio::time::timeout(DEADLINE, finished).await;
     finished.expect("the command does not end").unwrap().expect("the command can't be run")
+}
+
+/// Runs a command whose standard error is a terminal of 80 columns; the rest of its output, and what was drawn there.
+pub async fn output_on_terminal(mut command: Command) -> (Output, String) {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
+    command.env("TERM", "xterm").stderr(slave);
+    let drawing = tokio::task::spawn_blocking(move || {
+        let mut drawn = Vec::new();
+        // Its end is told as an error, once the command has let go of the terminal.
+        let _ = File::from(master).read_to_end(&mut drawn);
+        String::from_utf8_lossy(&drawn).into_owned()
+    });
+    let done = output(command).await;
+    (done, drawing.await.unwrap())
 }
 
 /// A program that serves. Killed when dropped, so none outlives its test.

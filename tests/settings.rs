@@ -26,7 +26,7 @@ const DEFAULTS: [(&str, &str); 24] = [
     ("MAX_ATTEMPTS", "5"),
     ("SWEEP_SECONDS", "1"),
     ("ORPHAN_SECONDS", "86400"),
-    ("WORKERS", "cores"),
+    ("WORKERS", "cores x lanes"),
     ("FREE_URL", "http://127.0.0.1:2197"),
     ("PAID_URL", "http://127.0.0.1:2198"),
     ("REQUESTS", "100"),

@@ -1,7 +1,7 @@
 //! `coatcheck sum`: what `md5sum` prints, says and returns.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,27 +12,15 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use tempfile::TempDir;
 
-use crate::content::noise;
-use crate::program::{coatcheck, output};
+use crate::content::{noise, thousand_and_odd_names};
+use crate::program::{coatcheck, output, output_on_terminal};
 
 const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
 
 #[tokio::test]
 async fn sum_prints_exactly_what_md5sum_prints() {
     let folder = TempDir::new().unwrap();
-    let mut names: Vec<OsString> = (0..1000).map(|number| format!("file {number}").into()).collect();
-    let odd: [&[u8]; 9] = [
-        b"with  two spaces ",
-        b"new\nline",
-        b"back\\slash",
-        b"carriage\rreturn",
-        b"\\n",
-        b"not \xff\xfe UTF-8",
-        "é🧥".as_bytes(),
-        b"100%25?#&;",
-        b"-dash",
-    ];
-    names.extend(odd.map(|name| OsString::from_vec(name.to_vec())));
+    let mut names = thousand_and_odd_names("-dash");
     for (number, name) in names.iter().enumerate() {
         // The first one is empty; some are longer than what is read at once, or just as long.
         let length = match number {
@@ -233,6 +221,28 @@ async fn what_sum_prints_md5sum_checks_and_the_other_way_round() {
 
     assert_eq!(told.stdout.escape_ascii().to_string().matches(": OK").count(), names.len());
     assert_eq!((told.status.code(), text(&told.stderr)), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_bar_is_drawn_on_a_terminal_and_lines_alone_are_printed() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("a")).unwrap();
+    File::create(folder.path().join("a/zeros")).unwrap().set_len(64 << 20).unwrap();
+    let zeros = "7f614da9329cd3aebf59b91aadc30bf0  a/zeros\n";
+    fs::write(folder.path().join("MD5SUMS"), zeros).unwrap();
+    for (arguments, printed, drawn) in [
+        (&["a/zeros"][..], zeros, "/64.00 MiB"),
+        (&["-r", "a"], zeros, "64.00 MiB"),
+        (&["-c", "MD5SUMS"], "a/zeros: OK\n", "/64.00 MiB"),
+    ] {
+        let mut command = coatcheck(folder.path(), ["sum"]);
+        command.args(arguments);
+
+        let (done, terminal) = output_on_terminal(command).await;
+
+        assert_eq!((text(&done.stdout), done.status.code()), (printed, Some(0)));
+        assert!(terminal.contains(drawn), "{arguments:?}: {terminal}");
+    }
 }
 
 #[tokio::test]

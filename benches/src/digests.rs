@@ -1,7 +1,8 @@
-//! MD5: the kernels in cache, and `coatcheck sum` beside `md5sum`.
+//! MD5: the kernels in cache, and `coatcheck sum` and a worker beside `md5sum`.
 
 mod files;
 mod kernels;
+mod worker;
 
 use crate::Bench;
 use crate::error::BenchError;
@@ -18,6 +19,9 @@ pub struct DigestsArgs {
     /// MiB of each of the 200 large files
     #[arg(long, default_value_t = 16)]
     mib: usize,
+    /// How many uploads of 100 MiB a worker finds
+    #[arg(long, default_value_t = 64)]
+    uploads: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -26,11 +30,13 @@ enum Part {
     Kernels,
     /// `coatcheck sum`, beside `md5sum`
     Files,
+    /// A worker, beside `md5sum`
+    Worker,
 }
 
 impl Default for DigestsArgs {
     fn default() -> Self {
-        Self { parts: Vec::new(), repeat: 3, mib: 16 }
+        Self { parts: Vec::new(), repeat: 3, mib: 16, uploads: 64 }
     }
 }
 
@@ -42,12 +48,15 @@ impl DigestsArgs {
 
 /// # Errors
 /// When a figure can't be had; those before are written.
-pub fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
+pub async fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
     if args.wants(Part::Kernels) {
         kernels::run(bench, args.repeat)?;
     }
     if args.wants(Part::Files) {
         files::run(bench, args)?;
+    }
+    if args.wants(Part::Worker) {
+        worker::run(bench, args).await?;
     }
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,7 +22,7 @@ pub struct Fleet<'a> {
     _providers: Member,
     workers: Vec<Worker>,
     /// With the uploads and the log.
-    _shared: TempDir,
+    shared: TempDir,
     worker_settings: Vec<(&'static str, String)>,
     /// `http://HOST:PORT` of the API, and of the stand-ins.
     pub api: String,
@@ -37,7 +39,7 @@ struct Member {
 }
 
 struct Worker {
-    _member: Member,
+    member: Member,
     /// Where it tells its metrics.
     metrics: String,
 }
@@ -73,7 +75,7 @@ impl<'a> Fleet<'a> {
             _api: server,
             _providers: providers,
             workers: Vec::new(),
-            _shared: shared,
+            shared,
             worker_settings: [&servers[..], &urls, settings].concat(),
             api,
             free,
@@ -90,7 +92,26 @@ impl<'a> Fleet<'a> {
         let address = free_address()?;
         let metrics = format!("http://{address}/metrics");
         let settings = [&self.worker_settings[..], &[("METRICS_LISTEN", address)]].concat();
-        Ok(Worker { _member: Member::start(self.bench, "worker", &settings)?, metrics })
+        Ok(Worker { member: Member::start(self.bench, "worker", &settings)?, metrics })
+    }
+
+    /// One worker more.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn add_worker(&mut self) -> Result<(), BenchError> {
+        self.workers.push(self.worker()?);
+        Ok(())
+    }
+
+    /// The processor's time that the workers have used.
+    pub fn cpu_of_workers(&self) -> Duration {
+        self.workers.iter().map(|worker| worker.member.process.cpu()).sum()
+    }
+
+    /// The folder of the uploads.
+    pub fn blobs(&self) -> PathBuf {
+        self.shared.path().join("blobs")
     }
 
     /// Kills the worker that has lived longest; another takes its place.

@@ -95,12 +95,12 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
             records::run(&bench, RecordsArgs::default()).await?;
             messages::run(&bench, MessagesArgs::default()).await?;
             tables::run(&bench, TablesArgs::default()).await?;
-            digests::run(&bench, &DigestsArgs::default())
+            digests::run(&bench, &DigestsArgs::default()).await
         }
         What::Records(args) => records::run(&bench, args).await,
         What::Messages(args) => messages::run(&bench, args).await,
         What::Tables(args) => tables::run(&bench, args).await,
-        What::Digests(args) => digests::run(&bench, &args),
+        What::Digests(args) => digests::run(&bench, &args).await,
     }
 }
 

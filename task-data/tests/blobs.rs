@@ -171,6 +171,30 @@ on_each_blob_store!(a_reader_reads_on_while_the_blob_is_deleted, |blobs| async m
     assert_eq!(reading.await.unwrap().unwrap(), b"abc");
 });
 
+on_each_blob_store!(what_needs_no_wait_and_what_does_are_the_blob_together, |blobs| async move {
+    let content: &[u8] = (0..100_000_u32).map(|number| (number / 7) as u8).collect::<Vec<_>>().leak();
+    let id = kept(&*blobs, content).await;
+    let mut reader = blobs.open(id).await.unwrap();
+
+    let reading = tokio::task::spawn_blocking(move || {
+        let (mut bytes, mut buffer) = (Vec::<u8>::new(), [0; 7000]);
+        loop {
+            let length = match reader.read_ready(&mut buffer[..bytes.len() % 7000 + 1]) {
+                Some(length) => length,
+                None => reader.read(&mut buffer).unwrap(),
+            };
+            if length == 0 {
+                return bytes;
+            }
+            bytes.extend(&buffer[..length]);
+            // Both ways in turn go on where the other one ended.
+            let length = reader.read(&mut buffer[..100]).unwrap();
+            bytes.extend(&buffer[..length]);
+        }
+    });
+    assert!(reading.await.unwrap() == content);
+});
+
 on_each_blob_store!(the_shards_together_have_each_blob_once, |blobs| async move {
     let mut ids = join_all((0..40).map(|_| kept(&*blobs, b"abc"))).await;
 

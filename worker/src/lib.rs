@@ -2,8 +2,9 @@
 //!
 //! What a worker may do to a task, and in which order, is `task_data::life`'s; here is who does it when: a pool of slots a
 //! kind ([`pool`]), the lease on what they hold ([`lease`]), the outcome log's writer ([`outcome`]) and the sweep
-//! ([`sweeper`]). The work itself is one file a kind ([`kinds`]).
+//! ([`sweeper`]). The work itself is one file a kind ([`kinds`]); uploads are hashed side by side ([`hashing`]).
 
+mod hashing;
 mod kinds;
 mod lease;
 mod outbound;
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::hashing::Hashing;
 use crate::kinds::Workshop;
 use crate::kinds::message::Messages;
 use crate::kinds::table::Tables;
@@ -60,7 +62,8 @@ pub async fn work(life: Arc<Life>, settings: WorkerSettings, stop: CancellationT
     let mut logging = tokio::spawn(outcome::run(life.clone(), end_of_service.clone()));
 
     let workshop = Arc::new(Workshop {
-        md5_slots: settings.slots(),
+        md5_slots: settings.md5_slots(),
+        hashing: Hashing::new(settings.hashing_threads()),
         life: life.clone(),
         messages: Messages::new(life.clone(), settings.providers, outbound.clone(), stop.clone()),
         tables: Tables::new(life.clone(), settings.third_party, outbound, stop.clone()),

@@ -10,13 +10,14 @@ use reqwest::Url;
 use task_data::limits::rate;
 use task_data::limits::window::Rule;
 
+use crate::hashing::Hashing;
 use crate::outbound::CALL;
 
 /// What only workers are told.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerSettings {
-    /// Files hashed at once in this process [default: cores]
+    /// Files hashed at once in this process; a core has 32 lanes for them with AVX-512, 16 with AVX2 [default: cores x lanes]
     #[arg(long, env, value_name = "WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
     #[command(flatten)]
@@ -26,10 +27,19 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    pub(crate) fn slots(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.workers.map_or_else(cores, usize::from)
+    /// How many md5 tasks are worked on at once. Unless it is told, so many that all lanes of all threads may be taken.
+    pub(crate) fn md5_slots(&self) -> usize {
+        self.workers.map_or_else(|| cores() * Hashing::lanes(), usize::from)
     }
+
+    /// How many threads hash.
+    pub(crate) fn hashing_threads(&self) -> usize {
+        cores().min(self.md5_slots())
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Where messages are sent, and what the free provider takes.

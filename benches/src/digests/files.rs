@@ -85,7 +85,11 @@ fn make_files(folder: &Path, length: usize) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn time(folder: &Path, command: &str) -> Result<(Duration, Duration), BenchError> {
+/// Wall clock and processor's time of a command of the shell.
+///
+/// # Errors
+/// When it fails.
+pub fn time(folder: &Path, command: &str) -> Result<(Duration, Duration), BenchError> {
     // To /dev/null itself, some programs would write nothing at all.
     let output = File::create(folder.join("output")).map_err(io("a file"))?;
     let mut shell = Command::new("sh");

@@ -1,36 +1,56 @@
-//! Each set of instructions with data in cache, beside OpenSSL and the `md-5` crate.
+//! Each set of instructions with data in cache, beside OpenSSL, the crates `md-5` and `md5-simd`, and `md5sum`.
 
+use std::fs;
 use std::hint::black_box;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use md5::Digest as _;
 use md5_lanes::{Kernel, Lanes};
+use md5_simd::Md5Engine;
 
+use super::files;
 use crate::Bench;
 use crate::error::{BenchError, io};
 use crate::figures::Figures;
+use crate::service::temporary_folder;
 
 /// Bytes of each stream.
 const LENGTH: usize = 16 << 10;
+/// Bytes of the file that `md5sum` reads.
+const FILE: usize = 256 << 20;
+/// Streams that `md5-simd` is given, which takes up to 16 side by side.
+const BESIDE: [usize; 3] = [1, 16, 32];
 /// How long each is measured.
 const TIME: Duration = Duration::from_millis(500);
 
 /// # Errors
-/// When OpenSSL can't be run.
+/// When OpenSSL or `md5sum` can't be run.
 pub fn run(bench: &Bench, repeat: u64) -> Result<(), BenchError> {
     let streams = vec![vec![7_u8; LENGTH]; 64];
     let mut counts = Vec::new();
     for kernel in Kernel::available() {
         counts.extend([(kernel, 1), (kernel, kernel.lanes() / 2), (kernel, kernel.lanes())]);
     }
-    let (mut openssl, mut crates) = (Figures::default(), Figures::default());
+    let folder = temporary_folder()?;
+    fs::write(folder.path().join("file"), vec![7; FILE]).map_err(io("a file"))?;
+    let (mut openssl, mut md5sum, mut crates) = (Figures::default(), Figures::default(), Figures::default());
+    let mut simd = [(); BESIDE.len()].map(|()| Figures::default());
     let mut figures = vec![Figures::default(); counts.len()];
     for _ in 0..repeat {
         openssl.push(of_openssl()?);
         crates.push(gigabytes_per_second(1, || {
             black_box(md5::Md5::digest(&streams[0]));
         }));
+        let (wall, _) = files::time(folder.path(), "md5sum file")?;
+        md5sum.push(FILE as f64 / wall.as_secs_f64() / 1e9);
+        for (count, figures) in BESIDE.iter().zip(&mut simd) {
+            let streams: Vec<&[u8]> = streams[..*count].iter().map(Vec::as_slice).collect();
+            let mut digests = vec![[0; 16]; *count];
+            figures.push(gigabytes_per_second(*count, || {
+                Md5Engine::new().hash_many(&streams, black_box(&mut digests));
+            }));
+        }
         for ((kernel, count), figures) in counts.iter().zip(&mut figures) {
             let Some(lanes) = Lanes::with(*kernel) else { continue };
             let streams = &streams[..*count];
@@ -46,13 +66,19 @@ pub fn run(bench: &Bench, repeat: u64) -> Result<(), BenchError> {
         table += &format!("| {what} | {count} | {} | {} |\n", figures.told(2), times.told(1));
     };
     row("OpenSSL", 1, &openssl);
+    row("`md5sum`", 1, &md5sum);
     row("`md-5` crate", 1, &crates);
+    for (count, figures) in BESIDE.iter().zip(&simd) {
+        row("`md5-simd` crate", *count, figures);
+    }
     for ((kernel, count), figures) in counts.iter().zip(&figures) {
         row(&format!("md5-lanes, {kernel:?}"), *count, figures);
     }
     let text = format!(
-        "One core, {} KiB a stream, in cache. OpenSSL is `openssl speed -evp md5 -bytes {LENGTH} -seconds 1`.\n\n{table}",
-        LENGTH >> 10
+        "One core, {} KiB a stream, in cache. OpenSSL is `openssl speed -evp md5 -bytes {LENGTH} -seconds 1`; `md5sum` reads a file \
+         of {} MiB in the page cache.\n\n{table}",
+        LENGTH >> 10,
+        FILE >> 20
     );
     bench.report.write("digests: kernels", &text)
 }

@@ -3,7 +3,7 @@
 //! What is seen under its id is durable: written, fsynced, renamed, and its folder fsynced, in this order.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,10 +11,11 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use bytes::Bytes;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{BlobError, BlobWriter, Blobs, SHARDS};
+use super::{BlobError, BlobReader, BlobWriter, Blobs, SHARDS};
 use crate::task::{TaskId, Time};
 
 /// Chunks on their way to the writing thread.
@@ -84,10 +85,10 @@ impl Blobs for BlobFolder {
         Ok(Box::new(PartWriter { chunks, thread }))
     }
 
-    async fn open(&self, id: TaskId) -> Result<Box<dyn Read + Send>, BlobError> {
+    async fn open(&self, id: TaskId) -> Result<Box<dyn BlobReader>, BlobError> {
         let path = self.path(id);
         let file = blocking(move || File::open(path)).await?;
-        Ok(Box::new(file))
+        Ok(Box::new(BlobFile(file)))
     }
 
     async fn delete(&self, id: TaskId) -> Result<(), BlobError> {
@@ -163,6 +164,23 @@ fn files_before(folder: &Path, time: Time) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(paths)
+}
+
+struct BlobFile(File);
+
+impl Read for BlobFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl BlobReader for BlobFile {
+    /// What is in the page cache. Some file systems never say (NFS, tmpfs).
+    fn read_ready(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        /// The file's own position, which goes on.
+        const POSITION: u64 = u64::MAX;
+        preadv2(&self.0, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT).ok()
+    }
 }
 
 enum Step {

@@ -44,7 +44,7 @@ pub trait Blobs: Send + Sync {
     async fn create(&self, id: TaskId) -> Result<Box<dyn BlobWriter>, BlobError>;
 
     /// Opens a blob, to be read on a blocking thread.
-    async fn open(&self, id: TaskId) -> Result<Box<dyn Read + Send>, BlobError>;
+    async fn open(&self, id: TaskId) -> Result<Box<dyn BlobReader>, BlobError>;
 
     /// Deletes a blob; one that is gone already is no error.
     async fn delete(&self, id: TaskId) -> Result<(), BlobError>;
@@ -60,6 +60,12 @@ pub trait Blobs: Send + Sync {
 
     /// Bytes that may still be written, if the store can tell.
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError>;
+}
+
+/// A blob that is being read, from its beginning.
+pub trait BlobReader: Read + Send {
+    /// Reads on where that needs no wait for a disk or a network. `None`: not known without one, so [`Read::read`] must tell.
+    fn read_ready(&mut self, buffer: &mut [u8]) -> Option<usize>;
 }
 
 /// A blob that is being written. Dropped before it is kept, it is gone.

@@ -5,7 +5,7 @@ use std::vec;
 
 use tokio::task::spawn_blocking;
 
-use crate::blobs::BlobError;
+use crate::blobs::{BlobError, BlobReader};
 use crate::kinds::table::{Damaged, Row, Rows};
 
 /// Bytes that are read at a time.
@@ -26,7 +26,7 @@ enum Reader {
 }
 
 struct Open {
-    blob: Box<dyn Read + Send>,
+    blob: Box<dyn BlobReader>,
     rows: Rows,
     buffer: Vec<u8>,
 }
@@ -44,7 +44,7 @@ pub enum RowFileError {
 
 impl RowFile {
     /// From the beginning of the file.
-    pub fn new(blob: Box<dyn Read + Send>) -> Self {
+    pub fn new(blob: Box<dyn BlobReader>) -> Self {
         let open = Open { blob, rows: Rows::default(), buffer: vec![0; BUFFER] };
         Self { reader: Reader::Open(Box::new(open)), ready: Vec::new().into_iter(), number: 0 }
     }

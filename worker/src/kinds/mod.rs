@@ -3,7 +3,7 @@
 mod md5;
 pub mod message;
 pub mod table;
-mod upload;
+pub mod upload;
 
 use std::sync::Arc;
 
@@ -14,12 +14,14 @@ use task_data::life::Life;
 use task_data::store::Claim;
 use task_data::task::TaskError;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::task::JoinError;
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::message::Messages;
 use self::table::Tables;
+use crate::hashing::Hashing;
 
 /// A kind's `Output` in JSON.
 pub type Output = Value;
@@ -44,6 +46,13 @@ impl From<JoinError> for WorkError {
     }
 }
 
+impl From<RecvError> for WorkError {
+    /// So does one of who was asked.
+    fn from(_: RecvError) -> Self {
+        Self::Later(TaskError::new("internal", "The worker failed at the task."))
+    }
+}
+
 impl From<BlobError> for WorkError {
     fn from(error: BlobError) -> Self {
         match error {
@@ -63,6 +72,7 @@ pub struct Workshop {
     /// How many md5 tasks are worked on at once.
     pub md5_slots: usize,
     pub life: Arc<Life>,
+    pub hashing: Hashing,
     pub messages: Messages,
     pub tables: Arc<Tables>,
 }
@@ -93,7 +103,7 @@ impl Workshop {
         let work = async {
             match claim.kind {
                 Kind::Md5 => {
-                    let outcome = md5::work(&self.life, claim, content, stop.clone()).await;
+                    let outcome = md5::work(&self.life, &self.hashing, claim, content, stop.clone()).await;
                     drop(slot);
                     outcome
                 }

@@ -29,7 +29,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use self::unsent::Unsent;
-use super::upload::{blocking, corrupt, read_through};
+use super::upload::{Upload, blocking, corrupt, read_through};
 use super::{Output, WorkError};
 use crate::outbound::{Answer, NoAnswer, Outbound};
 use crate::settings::ThirdPartySettings;
@@ -92,9 +92,9 @@ impl Tables {
     /// Nothing of a damaged table is sent.
     async fn verify(&self, claim: &Claim, size: u64, stop: &CancellationToken) -> Result<(), WorkError> {
         let check = claim.blob_check.ok_or(BlobError::Missing)?;
-        let blob = self.life.stack().blobs.open(claim.id).await?;
+        let upload = Upload::new(self.life.stack().blobs.open(claim.id).await?, size, check);
         let stop = stop.clone();
-        blocking(move || read_through(blob, size, check, &stop, |_| {})).await
+        blocking(move || read_through(upload, &stop)).await
     }
 }
 

@@ -1,9 +1,9 @@
 //! Uploads as workers read them: from the blob store, and whole, or not at all.
 
 use std::hash::Hasher;
-use std::io::Read;
+use std::io::ErrorKind;
 
-use task_data::blobs::BlobError;
+use task_data::blobs::{BlobError, BlobReader};
 use task_data::task::TaskError;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -13,31 +13,58 @@ use super::WorkError;
 
 const BUFFER: usize = 256 << 10;
 
-/// Reads a blob through, and notices at its end if it is not what was taken in.
-pub fn read_through(
-    mut blob: Box<dyn Read + Send>,
+/// A blob on its way through a worker, which notices at its end if it is not what was taken in.
+pub struct Upload {
+    blob: Box<dyn BlobReader>,
     size: u64,
     check: i64,
-    stop: &CancellationToken,
-    mut take: impl FnMut(&[u8]),
-) -> Result<(), WorkError> {
-    let (mut xxh3, mut read) = (XxHash3_64::new(), 0_u64);
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        if stop.is_cancelled() {
-            return Err(WorkError::Stopped);
-        }
-        let length = match blob.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(BlobError::from(error).into()),
-        };
-        take(&buffer[..length]);
-        xxh3.write(&buffer[..length]);
-        read += length as u64;
+    xxh3: XxHash3_64,
+    read: u64,
+}
+
+impl Upload {
+    /// A blob that was taken in with that length and that XXH3.
+    pub fn new(blob: Box<dyn BlobReader>, size: u64, check: i64) -> Self {
+        Self { blob, size, check, xxh3: XxHash3_64::new(), read: 0 }
     }
-    if read == size && xxh3.finish().cast_signed() == check { Ok(()) } else { Err(corrupt()) }
+
+    /// Reads on, and blocks where it must; 0 at the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, WorkError> {
+        loop {
+            match self.blob.read(buffer) {
+                Ok(length) => return self.checked(&buffer[..length]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(BlobError::from(error).into()),
+            }
+        }
+    }
+
+    /// Reads on where that needs no wait; 0 at the end, `None` if [`read`](Self::read) has to tell.
+    pub fn read_ready(&mut self, buffer: &mut [u8]) -> Option<Result<usize, WorkError>> {
+        let length = self.blob.read_ready(buffer)?;
+        Some(self.checked(&buffer[..length]))
+    }
+
+    fn checked(&mut self, bytes: &[u8]) -> Result<usize, WorkError> {
+        self.xxh3.write(bytes);
+        self.read += bytes.len() as u64;
+        let has_ended = bytes.is_empty();
+        if has_ended && (self.read != self.size || self.xxh3.finish().cast_signed() != self.check) {
+            return Err(corrupt());
+        }
+        Ok(bytes.len())
+    }
+}
+
+/// Reads an upload through on this thread.
+pub fn read_through(mut upload: Upload, stop: &CancellationToken) -> Result<(), WorkError> {
+    let mut buffer = vec![0; BUFFER];
+    while !stop.is_cancelled() {
+        if upload.read(&mut buffer)? == 0 {
+            return Ok(());
+        }
+    }
+    Err(WorkError::Stopped)
 }
 
 /// The upload has changed.

@@ -1,13 +1,13 @@
 //! The ports as a process on a wire sees them: each call goes through the wire, and tells how it fails.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use task_data::api_key::{ApiKey, KeyHash, KeyId};
-use task_data::blobs::{BlobError, BlobWriter, Blobs};
+use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
 use task_data::kinds::table::SentRow;
@@ -388,7 +388,7 @@ impl Blobs for CutBlobs {
         Ok(Box::new(CutWriter { wire: self.wire.clone(), inner }))
     }
 
-    async fn open(&self, id: TaskId) -> Result<Box<dyn Read + Send>, BlobError> {
+    async fn open(&self, id: TaskId) -> Result<Box<dyn BlobReader>, BlobError> {
         self.wire.call("blobs.open", false, self.inner.open(id), blob_error).await
     }
 

@@ -1,14 +1,14 @@
 //! The blobs on a wire.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use task_data::blobs::{BlobError, BlobWriter, Blobs};
+use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::task::{TaskId, Time};
 use tokio::sync::Mutex;
 
@@ -39,7 +39,7 @@ impl Blobs for CutBlobs {
         Ok(Box::new(CutWriter { line: self.line.clone(), inner, part, length: 0 }))
     }
 
-    async fn open(&self, id: TaskId) -> Result<Box<dyn Read + Send>, BlobError> {
+    async fn open(&self, id: TaskId) -> Result<Box<dyn BlobReader>, BlobError> {
         let inner = self.inner.clone();
         self.line.call("blobs.open", Effect::Nothing, async move { inner.open(id).await }, blob_error).await
     }
