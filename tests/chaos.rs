@@ -1,8 +1,8 @@
 //! Chaos: a service of several processes under load, while its processes, its servers, the network between them, its disks and its
-//! log fail, all at once and at random. When the faults are over, each promise is kept: once, right, and nothing is left over.
+//! log fail, all at once and at random; and two clocks are wrong. When the faults are over, each promise is kept: once, right, and
+//! nothing is left over.
 //!
-//! What fails and in which order follows from a seed, which is printed; when it meets the service does not. Not among the faults:
-//! a clock that jumps, for no process can be given a wrong one from outside without replacing its libraries.
+//! What fails and in which order follows from a seed, which is printed; when it meets the service does not.
 
 mod account;
 mod faults;

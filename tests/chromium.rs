@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::mem::ManuallyDrop;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::sleep;
@@ -60,12 +60,9 @@ struct Processes {
     profile: PathBuf,
 }
 
-impl Browser {
-    /// Opens a path of the stack's in a new browser.
-    pub async fn open(stack: &Arc<Stack>, path: &str) -> Self {
-        let turn = TURN.lock().await;
-        let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
-        let profile = folder.path().join("profile");
+impl Processes {
+    /// The driver, and the port that it tells; `None` if it has ended instead.
+    fn start(folder: &TempDir, profile: &Path) -> Option<(Self, String)> {
         let mut chromedriver = Command::new("chromedriver")
             .arg("--port=0")
             .env("TMPDIR", folder.path())
@@ -74,11 +71,23 @@ impl Browser {
             .spawn()
             .expect("chromedriver is needed: Debian's chromium-driver");
         let said = BufReader::new(chromedriver.stdout.take().unwrap());
-        let processes = Processes { chromedriver, profile: profile.clone() };
+        let processes = Self { chromedriver, profile: profile.to_owned() };
         let port = said.lines().map(Result::unwrap).find_map(|line| {
             line.strip_prefix("ChromeDriver was started successfully on port ").map(str::to_owned)
         });
-        let port = port.expect("chromedriver tells its port");
+        port.map(|port| (processes, port))
+    }
+}
+
+impl Browser {
+    /// Opens a path of the stack's in a new browser.
+    pub async fn open(stack: &Arc<Stack>, path: &str) -> Self {
+        let turn = TURN.lock().await;
+        let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
+        let profile = folder.path().join("profile");
+        // The port that it picks is free in IPv4; it ends if somebody has that one in IPv6.
+        let mut starts = (0..10).map(|_| Processes::start(&folder, &profile));
+        let (processes, port) = starts.find_map(|started| started).expect("chromedriver tells its port");
 
         let mut wanted = DesiredCapabilities::chrome();
         for flag in FLAGS {

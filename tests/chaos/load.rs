@@ -164,8 +164,8 @@ impl Client {
                     self.shared.given_out();
                     return Some(answer.json()["id"].as_str().expect("an id").to_owned());
                 }
-                // Servers that are away, and a disk that is full.
-                Some(answer) if matches!(answer.status, 503 | 507) => {}
+                // Servers that are away, a disk that is full, and a process that stood still and took its own time for the client's.
+                Some(answer) if matches!(answer.status, 408 | 503 | 507) => {}
                 Some(answer) => self.wrong(format!("an upload was answered {}", shown(&answer))),
                 None => {}
             }

@@ -49,7 +49,7 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 
 impl Rig {
-    /// Two APIs and three workers.
+    /// Two APIs and three workers. The clock of one API is a day behind, that of one worker a day ahead.
     pub async fn distributed() -> Self {
         let own = spawn_blocking(OwnServers::start).await.unwrap();
         let urls = [
@@ -60,8 +60,13 @@ impl Rig {
         let direct = urls.iter().map(|(name, url)| (*name, url.as_str())).chain(SETTINGS);
         let stack = Stack::bare(&direct.collect::<Vec<_>>());
         let mut processes = Vec::new();
-        for role in [["api"], ["api"], ["worker"], ["worker"], ["worker"]] {
-            let mut process = Process::new(&role);
+        for (role, clock) in
+            [("api", None), ("api", Some("-1d")), ("worker", None), ("worker", None), ("worker", Some("+1d"))]
+        {
+            let mut process = Process::new(&[role]);
+            if let Some(shift) = clock {
+                process.settings.extend(wrong_clock(shift));
+            }
             for (name, url) in &urls {
                 let cable = Proxy::to(url).await;
                 process.settings.push((name, cable.url(url)));
@@ -147,6 +152,22 @@ impl Rig {
         }
         words
     }
+}
+
+/// What gives a process a clock that is wrong by so much.
+fn wrong_clock(shift: &str) -> [(&'static str, String); 4] {
+    let find = "ls /usr/lib/*/faketime/libfaketimeMT.so.1";
+    let found = Command::new("sh").args(["-c", find]).output().unwrap();
+    assert!(found.status.success(), "libfaketime is missing; `tests/servers` installs it");
+    let library = String::from_utf8(found.stdout).unwrap().trim().to_owned();
+    [
+        ("LD_PRELOAD", library),
+        ("FAKETIME", shift.to_owned()),
+        // How long something takes is told as ever.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        // Nothing is left behind by a process that is killed.
+        ("FAKETIME_DISABLE_SHM", "1".to_owned()),
+    ]
 }
 
 /// A process that is started again whenever it has ended.
