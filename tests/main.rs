@@ -25,6 +25,7 @@ mod stand_ins;
 
 mod architecture;
 mod backlog;
+mod bad_requests;
 mod browser;
 mod browser_messages;
 mod browser_records;
@@ -41,6 +42,7 @@ mod ending;
 mod events;
 mod export;
 mod exporters;
+mod headers;
 mod healthcheck;
 mod http;
 mod listing;

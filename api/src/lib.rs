@@ -32,6 +32,7 @@ mod secret;
 mod server;
 mod session;
 mod settings;
+mod stalled;
 mod streamed;
 mod tasks;
 mod throttle;

@@ -12,12 +12,14 @@ use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
+use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpRequest};
 use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
 use uuid::Uuid;
 
 use crate::problem::{Code, Problem};
+use crate::{origin, stalled};
 
 /// Tells a client which request of the log was his.
 pub const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,6 +37,9 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=()"),
     (header::CACHE_CONTROL, "no-store"),
 ];
+
+/// For a year, to who has come by TLS; what other names a domain has is not ours to say.
+const TLS_ONLY: &str = "max-age=31536000";
 
 tokio::task_local! {
     static ID: Uuid;
@@ -76,8 +81,13 @@ pub struct Connection(Rc<Cell<bool>>);
 
 impl Connection {
     /// For actix to call at each new connection.
-    pub fn begin(_: &dyn Any, data: &mut Extensions) {
+    pub fn begin(connection: &dyn Any, data: &mut Extensions) {
         data.insert(Self::default());
+        if let Some(connection) = connection.downcast_ref::<TcpStream>()
+            && let Err(error) = stalled::bound(connection, stalled::PATIENCE)
+        {
+            warn!("a client that reads nothing will be waited for: {error}");
+        }
     }
 
     fn is_ended(&self) -> bool {
@@ -100,6 +110,7 @@ pub async fn answer(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = Uuid::new_v4();
+    let is_tls = origin::is_tls(request.request());
     let connection = request.conn_data::<Connection>().cloned();
     // The path is left out: it may hold a user's file name.
     let span = info_span!("request", request_id = %id, method = %request.method());
@@ -111,6 +122,11 @@ pub async fn answer(
     });
     answered.instrument(span).await.map(|mut response| {
         dress(response.headers_mut(), id);
+        if is_tls {
+            response
+                .headers_mut()
+                .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+        }
         // actix makes responses of used heads, with the version that they had: after an answer in HTTP/1.0, as load balancers ask for
         // when they look at our health, others would say by it that they end their connections. It is set again on the way out.
         response.response_mut().head_mut().version = Version::HTTP_11;
