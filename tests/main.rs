@@ -65,6 +65,7 @@ mod servers_away;
 mod sessions;
 mod settings;
 mod simulate;
+mod slow;
 mod sum;
 mod tables;
 mod upgrade;

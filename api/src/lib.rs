@@ -17,6 +17,7 @@ mod filename;
 mod health;
 mod idempotency;
 mod json;
+mod kept;
 mod kinds;
 mod multipart;
 mod openapi;

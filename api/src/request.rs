@@ -18,6 +18,7 @@ use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
 use uuid::Uuid;
 
+use crate::kept::Kept;
 use crate::problem::{Code, Problem};
 use crate::{origin, stalled};
 
@@ -77,26 +78,32 @@ fn is_ours(address: IpAddr) -> bool {
 ///
 /// actix answers the requests that stand behind it all the same, but what follows a refused upload may be its rest.
 #[derive(Clone, Default)]
-pub struct Connection(Rc<Cell<bool>>);
+pub struct Connection {
+    is_ended: Rc<Cell<bool>>,
+    kept: Option<Rc<Kept>>,
+}
 
 impl Connection {
     /// For actix to call at each new connection.
     pub fn begin(connection: &dyn Any, data: &mut Extensions) {
-        data.insert(Self::default());
-        if let Some(connection) = connection.downcast_ref::<TcpStream>()
-            && let Err(error) = stalled::bound(connection, stalled::PATIENCE)
-        {
-            warn!("a client that reads nothing will be waited for: {error}");
+        let mut kept = None;
+        if let Some(connection) = connection.downcast_ref::<TcpStream>() {
+            let bound = stalled::bound(connection, stalled::PATIENCE);
+            match bound.and_then(|()| Kept::watch(connection)) {
+                Ok(watched) => kept = Some(watched),
+                Err(error) => warn!("a client will be waited for, whatever it does: {error}"),
+            }
         }
+        data.insert(Self { is_ended: Rc::default(), kept });
     }
 
     fn is_ended(&self) -> bool {
-        self.0.get()
+        self.is_ended.get()
     }
 
     fn note(&self, response: &ResponseHead) {
         if response.connection_type() == ConnectionType::Close {
-            self.0.set(true);
+            self.is_ended.set(true);
         }
     }
 }
@@ -112,6 +119,7 @@ pub async fn answer(
     let id = Uuid::new_v4();
     let is_tls = origin::is_tls(request.request());
     let connection = request.conn_data::<Connection>().cloned();
+    let under_way = connection.as_ref().and_then(|connection| Some(connection.kept.as_ref()?.begin()));
     // The path is left out: it may hold a user's file name.
     let span = info_span!("request", request_id = %id, method = %request.method());
     let answered = ID.scope(id, async {
@@ -133,7 +141,10 @@ pub async fn answer(
         if let Some(connection) = connection {
             connection.note(response.response().head());
         }
-        response
+        match under_way {
+            Some(under_way) => response.map_body(|_, body| under_way.with(body)),
+            None => response,
+        }
     })
 }
 
