@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint chaos model bench clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers lint test-openapi deny chaos model bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -22,6 +22,12 @@ test-on-servers: lint
 lint: ## Check the format and clippy's advice
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+
+test-openapi: ## Try the API as its description tells it: no 5xx, no answer that isn't described (downloads schemathesis)
+	tests/openapi/fuzz
+
+deny: ## Look at the libraries' licences, sources and advisories (needs cargo-deny: cargo install --locked cargo-deny)
+	cargo deny check
 
 chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under load, 60 of exporters; 5,000 messages; a backlog of 1,000,000; every pair of cuts; fuzzing (hours)
 	COATCHECK_CHAOS_SECONDS=$${COATCHECK_CHAOS_SECONDS:-600} \

@@ -116,6 +116,42 @@ fn each_guarantee_names_tests_that_there_are() {
     }
 }
 
+/// As `cargo deny` would, which is not on every machine; that one knows the advisories too.
+#[test]
+fn libraries_are_as_deny_toml_has_them() {
+    let rules: Value = toml::from_str(&fs::read_to_string(root().join("deny.toml")).unwrap()).unwrap();
+    let texts = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let licences = texts(&rules["licenses"]["allow"]);
+    let registries = texts(&rules["sources"]["allow-registry"]);
+    let banned: Vec<_> = rules["bans"]["deny"].as_array().unwrap().iter().map(|ban| &ban["name"]).collect();
+    // Of this machine alone: what others need may not be here.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--filter-platform", &platform, "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = &package["name"];
+        // `A/B` is how older ones write `A OR B`.
+        let licence = package["license"].as_str().unwrap_or_default().replace('/', " OR ");
+        let is_allowed =
+            |licence: &str| licences.iter().any(|allowed| allowed == licence.trim_matches(['(', ')', ' ']));
+        let mut needed = licence.split(" AND ");
+        assert!(needed.all(|one_of| one_of.split(" OR ").any(is_allowed)), "{name}: {licence}");
+        let source = package["source"].as_str().unwrap_or_default().trim_start_matches("registry+");
+        assert!(
+            source.is_empty() || registries.iter().any(|registry| registry == source),
+            "{name}: {source}"
+        );
+        assert!(!banned.contains(&name), "{name} is banned");
+    }
+}
+
 /// Our code without comments and tests, by its path from the root.
 fn sources() -> Vec<(PathBuf, String)> {
     let texts = texts(ARROWS.iter().map(|(name, _)| root().join(name).join("src")));

@@ -149,7 +149,7 @@ pub async fn read_answer(mut connection: TcpStream) -> Answer {
     let mut bytes = Vec::new();
     let answer = async {
         loop {
-            if let Some(answer) = whole_answer(&bytes) {
+            if let Some((answer, _)) = whole_answer(&bytes) {
                 return answer;
             }
             let mut chunk = [0; 4096];
@@ -162,7 +162,8 @@ pub async fn read_answer(mut connection: TcpStream) -> Answer {
     timeout(DEADLINE, answer).await.expect("the server doesn't answer")
 }
 
-fn whole_answer(bytes: &[u8]) -> Option<Answer> {
+/// The answer that bytes begin with, if it is whole, and its length. Not of one in chunks.
+pub fn whole_answer(bytes: &[u8]) -> Option<(Answer, usize)> {
     let head_ends = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..head_ends]).unwrap();
     let body = &bytes[head_ends + 4..];
@@ -174,7 +175,8 @@ fn whole_answer(bytes: &[u8]) -> Option<Answer> {
     let length: usize =
         headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap());
     let status = status_line.split(' ').nth(1).unwrap().parse().unwrap();
-    (body.len() >= length).then(|| Answer { status, headers, body: body[..length].to_vec() })
+    let answer = || Answer { status, headers, body: body[..length].to_vec() };
+    (body.len() >= length).then(|| (answer(), head_ends + 4 + length))
 }
 
 /// A request with a form for a body, written out byte for byte.

@@ -75,19 +75,22 @@ pub struct Stack {
     pub(crate) http: reqwest::Client,
 }
 
-/// Starts a stack and lets a test have it. If the test fails, what its programs had to say is shown.
+/// Starts a stack and lets a test have it. If the test fails, what its programs had to say is shown; if one of them panicked, it fails.
 pub async fn on<F: Future<Output = ()>>(stack: Stack, test: impl FnOnce(Arc<Stack>) -> F) {
     let stack = Arc::new(stack);
     stack.start().await;
     let outcome = AssertUnwindSafe(test(stack.clone())).catch_unwind().await;
     stack.programs().clear();
+    let told: Vec<String> = (0..stack.processes())
+        .map(|process| fs::read_to_string(stderr_of(&stack.process_folder(process))).unwrap_or_default())
+        .collect();
     if let Err(failure) = outcome {
-        for process in 0..stack.processes() {
-            let folder = stack.process_folder(process);
-            println!("{}: {}", folder.display(), fs::read_to_string(stderr_of(&folder)).unwrap_or_default());
+        for (process, told) in told.iter().enumerate() {
+            println!("{}: {told}", stack.process_folder(process).display());
         }
         resume_unwind(failure);
     }
+    assert!(told.iter().all(|told| !told.contains("panicked at")), "a program has panicked: {told:#?}");
 }
 
 impl Stack {

@@ -69,14 +69,16 @@ impl<'a> Form<'a> {
 
     /// Reads what follows the final boundary: a body is whole only at its end.
     async fn finish(&mut self) -> Result<(), Problem> {
-        let mut after = 0;
-        while let Some(chunk) = self.body.chunk().await? {
-            after += chunk.len();
+        let mut after = self.parser.buffer.len();
+        loop {
             if after > MAX_AROUND {
                 return Err(invalid("There is more after the form's closing boundary."));
             }
+            match self.body.chunk().await? {
+                Some(chunk) => after += chunk.len(),
+                None => return Ok(()),
+            }
         }
-        Ok(())
     }
 }
 
@@ -269,6 +271,31 @@ mod tests {
             let cut = &body[..body.len().saturating_sub(cut)];
 
             prop_assert!(!parse(cut, 7).1);
+        }
+    }
+
+    /// As [`parse`], of bytes that may be no form, cut at that place too; nothing if they are none, or not a whole one.
+    fn parts_of(body: &[u8], cut: usize) -> Option<Vec<Vec<u8>>> {
+        let (mut parser, mut parts) = (Parser::new(b"b0"), Vec::<Vec<u8>>::new());
+        let (first, second) = body.split_at(cut.min(body.len()));
+        for chunk in [first, second] {
+            parser.feed(chunk);
+            while let Some(event) = parser.next().ok()? {
+                match event {
+                    Event::Part(head) => parts.push(head.to_vec()),
+                    Event::Data(data) => parts.last_mut().unwrap().extend_from_slice(&data),
+                    Event::PartEnd => {}
+                    Event::End => return Some(parts),
+                }
+            }
+        }
+        None
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_no_form_is_none_wherever_it_is_cut(body in "(\r\n|--b0|--|A: b|\r\n\r\n|[\r\n x]){0,24}", cut in 0..80_usize) {
+            prop_assert_eq!(parts_of(body.as_bytes(), cut), parts_of(body.as_bytes(), 0));
         }
     }
 

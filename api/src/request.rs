@@ -12,12 +12,15 @@ use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Version};
 use actix_web::middleware::Next;
+use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpRequest};
 use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
 use uuid::Uuid;
 
+use crate::kept::Kept;
 use crate::problem::{Code, Problem};
+use crate::{origin, stalled};
 
 /// Tells a client which request of the log was his.
 pub const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,6 +38,9 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=()"),
     (header::CACHE_CONTROL, "no-store"),
 ];
+
+/// For a year, to who has come by TLS; what other names a domain has is not ours to say.
+const TLS_ONLY: &str = "max-age=31536000";
 
 tokio::task_local! {
     static ID: Uuid;
@@ -72,21 +78,32 @@ fn is_ours(address: IpAddr) -> bool {
 ///
 /// actix answers the requests that stand behind it all the same, but what follows a refused upload may be its rest.
 #[derive(Clone, Default)]
-pub struct Connection(Rc<Cell<bool>>);
+pub struct Connection {
+    is_ended: Rc<Cell<bool>>,
+    kept: Option<Rc<Kept>>,
+}
 
 impl Connection {
     /// For actix to call at each new connection.
-    pub fn begin(_: &dyn Any, data: &mut Extensions) {
-        data.insert(Self::default());
+    pub fn begin(connection: &dyn Any, data: &mut Extensions) {
+        let mut kept = None;
+        if let Some(connection) = connection.downcast_ref::<TcpStream>() {
+            let bound = stalled::bound(connection, stalled::PATIENCE);
+            match bound.and_then(|()| Kept::watch(connection)) {
+                Ok(watched) => kept = Some(watched),
+                Err(error) => warn!("a client will be waited for, whatever it does: {error}"),
+            }
+        }
+        data.insert(Self { is_ended: Rc::default(), kept });
     }
 
     fn is_ended(&self) -> bool {
-        self.0.get()
+        self.is_ended.get()
     }
 
     fn note(&self, response: &ResponseHead) {
         if response.connection_type() == ConnectionType::Close {
-            self.0.set(true);
+            self.is_ended.set(true);
         }
     }
 }
@@ -100,7 +117,9 @@ pub async fn answer(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = Uuid::new_v4();
+    let is_tls = origin::is_tls(request.request());
     let connection = request.conn_data::<Connection>().cloned();
+    let under_way = connection.as_ref().and_then(|connection| Some(connection.kept.as_ref()?.begin()));
     // The path is left out: it may hold a user's file name.
     let span = info_span!("request", request_id = %id, method = %request.method());
     let answered = ID.scope(id, async {
@@ -111,13 +130,21 @@ pub async fn answer(
     });
     answered.instrument(span).await.map(|mut response| {
         dress(response.headers_mut(), id);
+        if is_tls {
+            response
+                .headers_mut()
+                .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+        }
         // actix makes responses of used heads, with the version that they had: after an answer in HTTP/1.0, as load balancers ask for
         // when they look at our health, others would say by it that they end their connections. It is set again on the way out.
         response.response_mut().head_mut().version = Version::HTTP_11;
         if let Some(connection) = connection {
             connection.note(response.response().head());
         }
-        response
+        match under_way {
+            Some(under_way) => response.map_body(|_, body| under_way.with(body)),
+            None => response,
+        }
     })
 }
 

@@ -125,6 +125,10 @@ fn id_of(secret: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
+
     use super::*;
 
     const OLD: &str = "an old secret which was good for long";
@@ -180,6 +184,21 @@ mod tests {
         }
         for garbage in ["", ".", "..", "a.b.c", &token[1..], &format!("{token}."), &format!(" {token}")] {
             assert!(keys.verify(garbage).is_none(), "{garbage}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_a_token_is_one(text in any::<String>(), header in ".{0,40}", claims in ".{0,80}", signature: [u8; 32]) {
+            let encoded = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+            let like_one = [header.as_bytes(), claims.as_bytes(), &signature].map(encoded).join(".");
+            let keys = keys(NEW);
+            // With the header of a real one, of which the rest is none.
+            let real = keys.issue(&user()).unwrap().token;
+            let with_header = [real.split('.').next().unwrap(), &encoded(claims.as_bytes()), &encoded(&signature)].join(".");
+            for text in [text, like_one, with_header] {
+                prop_assert!(keys.verify(&text).is_none());
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod digests;
 mod error;
 mod figures;
 mod fleet;
+mod hostile;
 mod lines;
 mod messages;
 mod process;
@@ -21,6 +22,7 @@ use clap::Parser;
 
 use digests::DigestsArgs;
 use error::{BenchError, io};
+use hostile::HostileArgs;
 use messages::MessagesArgs;
 use records::RecordsArgs;
 use report::Report;
@@ -50,6 +52,7 @@ enum What {
     Messages(MessagesArgs),
     Tables(TablesArgs),
     Digests(DigestsArgs),
+    Hostile(HostileArgs),
 }
 
 /// What every part needs.
@@ -95,12 +98,14 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
             records::run(&bench, RecordsArgs::default()).await?;
             messages::run(&bench, MessagesArgs::default()).await?;
             tables::run(&bench, TablesArgs::default()).await?;
-            digests::run(&bench, &DigestsArgs::default()).await
+            digests::run(&bench, &DigestsArgs::default()).await?;
+            hostile::run(&bench, &HostileArgs::default()).await
         }
         What::Records(args) => records::run(&bench, args).await,
         What::Messages(args) => messages::run(&bench, args).await,
         What::Tables(args) => tables::run(&bench, args).await,
         What::Digests(args) => digests::run(&bench, &args).await,
+        What::Hostile(args) => hostile::run(&bench, &args).await,
     }
 }
 

@@ -74,6 +74,8 @@ fn number_and_unit(text: &str) -> Option<(f64, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -97,6 +99,27 @@ mod tests {
         }
         for text in ["", "-1", "MiB", "1.5MiB", "99999999999999999999", "18446744073709551615KiB"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_size_is_its_number_times_its_unit(number in 0..1_u64 << 20, unit in 0..5_usize) {
+            let (name, bytes) = [("", 1), ("kB", 1000), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("TiB", 1 << 40)][unit];
+            prop_assert_eq!(size(&format!("{number}{name}")), Ok(number * bytes));
+        }
+
+        #[test]
+        fn a_duration_is_told_to_the_millisecond(milliseconds in 0..1_u64 << 30) {
+            let expected = Duration::from_millis(milliseconds);
+            prop_assert_eq!(duration(&format!("{milliseconds}ms")).map(|read| read.as_millis()), Ok(expected.as_millis()));
+        }
+
+        #[test]
+        fn no_value_is_too_strange(text in any::<String>(), number in "[0-9.]{0,40} ?(ms|s|m|h|d|KiB|TB|x|)") {
+            for text in [text, number] {
+                let _ = (duration(&text), positive_duration(&text), size(&text));
+            }
         }
     }
 

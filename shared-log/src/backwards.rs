@@ -75,6 +75,8 @@ impl Piece {
 mod tests {
     use std::io::Write;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn end(content: &[u8]) -> End<String> {
@@ -98,6 +100,19 @@ mod tests {
         ] {
             let end = end(content);
             assert_eq!((end.last.as_deref(), end.rest), (last, rest), "{content:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_end_is_that_of_a_file_read_from_its_beginning(content in "(ours [0-9]|theirs|\n|\n|ou|x{300}){0,12}") {
+            let (whole, rest) = content.rsplit_once('\n').unwrap_or(("", &content));
+            let last = whole.split('\n').rfind(|line| line.starts_with("ours"));
+
+            let end = end(content.as_bytes());
+
+            let rest = if rest.is_empty() { Rest::Nothing } else { Rest::Torn(rest.as_bytes().to_vec()) };
+            prop_assert_eq!((end.last.as_deref(), end.rest), (last, rest));
         }
     }
 

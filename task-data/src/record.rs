@@ -289,6 +289,19 @@ mod tests {
         }
 
         #[test]
+        fn an_id_is_read_as_it_is_told_and_in_no_other_form(id: u128, strange in "[0-9a-fA-F{}: -]{30,40}") {
+            let id = RecordId(Uuid::from_u128(id));
+            let told = id.to_string();
+            prop_assert_eq!(told.to_uppercase().parse(), Ok(id));
+            for other in [id.0.simple().to_string(), id.0.braced().to_string(), id.0.urn().to_string(), format!("{told} ")] {
+                prop_assert!(other.parse::<RecordId>().is_err());
+            }
+            if let Ok(read) = strange.parse::<RecordId>() {
+                prop_assert_eq!(read.to_string(), strange.to_lowercase());
+            }
+        }
+
+        #[test]
         fn no_text_is_too_strange(text in any::<String>()) {
             if let Ok(log) = text.parse::<LogLine>() {
                 prop_assert_eq!(log.to_string().lines().count(), 1);

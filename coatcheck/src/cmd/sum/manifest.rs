@@ -110,3 +110,50 @@ fn trim_blanks(text: &[u8]) -> &[u8] {
     let begin = text.iter().position(|byte| !is_blank(*byte)).unwrap_or(text.len());
     &text[begin..]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::md5sum;
+
+    /// Names of every sort, and most of those that mean something in a manifest.
+    fn names() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            Just(b"\\".to_vec()),
+            Just(b"\n".to_vec()),
+            Just(b"\r".to_vec()),
+            Just(b" *".to_vec()),
+            Just(b"#".to_vec()),
+            Just(b"MD5 (a) = ".to_vec()),
+            Just(b"\t".to_vec()),
+            proptest::collection::vec(1..=255_u8, 1..4),
+        ];
+        proptest::collection::vec(piece, 1..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_read_as_it_was_written(name in names(), digest: [u8; 16]) {
+            let (name, digest) = (OsStr::from_bytes(&name), Digest(digest));
+            let line = md5sum::line(&digest.to_string(), name);
+
+            let read = Lines::default().read(line.strip_suffix(b"\n").unwrap());
+
+            prop_assert_eq!(read, Line::Listed(digest, name.to_owned()));
+        }
+
+        #[test]
+        fn no_line_is_too_strange(lines in proptest::collection::vec(any::<Vec<u8>>(), 0..4), name in names(), cut in 0..60_usize) {
+            let line = md5sum::line(&"0".repeat(32), OsStr::from_bytes(&name));
+            let mut manifest = Lines::default();
+            for line in lines.iter().map(Vec::as_slice).chain([&line[..cut.min(line.len())], &line]) {
+                let _ = manifest.read(line);
+            }
+        }
+    }
+}

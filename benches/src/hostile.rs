@@ -1,0 +1,121 @@
+//! What 500 slow connections cost those who upload beside them.
+
+use std::time::{Duration, Instant};
+
+use clap::value_parser;
+use futures::future::try_join_all;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::Bench;
+use crate::connection::{Connection, request};
+use crate::error::BenchError;
+use crate::figures::Figures;
+use crate::service::{Service, Stack};
+
+const SLOW: usize = 500;
+const CLIENTS: usize = 8;
+/// How often each slow one sends a byte.
+const DRIP: Duration = Duration::from_millis(100);
+/// Before it is measured: all connections are open.
+const WARM_UP: Duration = Duration::from_secs(2);
+/// A client's request, and the next one not before that time: what is measured is no queue of its own making.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Measure uploads beside slow connections
+#[derive(Debug, clap::Args)]
+pub struct HostileArgs {
+    /// How often each figure is taken
+    #[arg(long, default_value_t = 5, value_parser = value_parser!(u64).range(1..))]
+    repeat: u64,
+    /// How long uploads are sent each time
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u64).range(1..))]
+    seconds: u64,
+}
+
+impl Default for HostileArgs {
+    fn default() -> Self {
+        Self { repeat: 5, seconds: 10 }
+    }
+}
+
+/// # Errors
+/// When an upload is not taken.
+pub async fn run(bench: &Bench, args: &HostileArgs) -> Result<(), BenchError> {
+    let (mut alone, mut beside) = (Figures::default(), Figures::default());
+    for _ in 0..args.repeat {
+        let service = Service::start(&bench.program, Stack::Embedded, &bench.servers).await?;
+        alone.push(p99(&service.address, args.seconds).await?);
+        let slow = slow_connections(&service.address);
+        beside.push(p99(&service.address, args.seconds).await?);
+        drop(slow);
+    }
+    let ratio = beside.by(&alone);
+    eprintln!("slow connections: {} times the p99", ratio.told(2));
+    let text = format!(
+        "`PUT /api/v1/md5/…` of 1 KiB, one after the other by {CLIENTS} clients on kept connections for {} s, alone and then beside {SLOW} slow \
+         connections on the same server (embedded): of each three one drips its headers, one a small body, one a large one, a byte each \
+         {} ms; who is sent away comes again.\n\n\
+         | uploads | p99, ms |\n|---|---|\n| alone | {} |\n| beside {SLOW} slow connections | {} |\n| **times** | {} |\n",
+        args.seconds,
+        DRIP.as_millis(),
+        alone.told(2),
+        beside.told(2),
+        ratio.told(2)
+    );
+    bench.report.write("hostile: uploads beside slow connections", &text)
+}
+
+/// In milliseconds.
+async fn p99(address: &str, seconds: u64) -> Result<f64, BenchError> {
+    let upload = request("PUT", "/api/v1/md5/upload", &"x".repeat(1024));
+    let begun = Instant::now() + WARM_UP;
+    let end = begun + Duration::from_secs(seconds);
+    let client = async || {
+        let mut connection = Connection::open(address).await?;
+        let mut times = Vec::new();
+        while Instant::now() < end {
+            let sent = Instant::now();
+            connection.ask(&upload, 202).await?;
+            if sent >= begun {
+                times.push(sent.elapsed());
+            }
+            sleep(PAUSE).await;
+        }
+        Ok::<_, BenchError>(times)
+    };
+    let mut times = try_join_all((0..CLIENTS).map(|_| client())).await?.concat();
+    times.sort();
+    let place = times.len() * 99 / 100;
+    let none = || BenchError::Unexpected("no upload was answered in time".to_owned());
+    times.get(place).map(|time| time.as_secs_f64() * 1000.0).ok_or_else(none)
+}
+
+/// They end when they are dropped.
+fn slow_connections(address: &str) -> JoinSet<()> {
+    let mut slow = JoinSet::new();
+    for number in 0..SLOW {
+        let head = match number % 3 {
+            0 => "GET /healthz HTTP/1.1\r\nHost: bench\r\nX: ",
+            1 => "PUT /api/v1/md5/slow HTTP/1.1\r\nHost: bench\r\nContent-Length: 10000\r\n\r\n",
+            _ => "PUT /api/v1/md5/slow HTTP/1.1\r\nHost: bench\r\nContent-Length: 10000000\r\n\r\n",
+        };
+        let address = address.to_owned();
+        slow.spawn(async move {
+            loop {
+                // Whoever is sent away, or not let in, comes again.
+                if let Ok(mut connection) = TcpStream::connect(&address).await
+                    && connection.write_all(head.as_bytes()).await.is_ok()
+                {
+                    while connection.write_all(b"x").await.is_ok() {
+                        sleep(DRIP).await;
+                    }
+                }
+                sleep(DRIP).await;
+            }
+        });
+    }
+    slow
+}

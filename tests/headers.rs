@@ -1,0 +1,77 @@
+//! What every answer tells a browser: whose scripts, whose frame, what to keep.
+
+use reqwest::Method;
+
+use crate::client::{Answer, ask};
+
+/// Scripts and styles are this server's files, and nothing in a page is one.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// Swagger UI sets styles in its elements, and its page has a base.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                           connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'";
+
+on_both_stacks!(each_answer_is_dressed_for_a_browser, |stack| async move {
+    let id = stack.put("abc").await;
+    let (task, events) = (format!("/api/v1/tasks/{id}"), format!("/api/v1/tasks/{id}/events"));
+    stack.until(&id, "succeeded").await;
+    let (asked, kept) = ("no-cache", "no-store");
+    for (method, path, status, policy, cache) in [
+        (Method::GET, "/", 200, POLICY, asked),
+        (Method::HEAD, "/", 200, POLICY, asked),
+        (Method::GET, "/tables", 200, POLICY, asked),
+        (Method::GET, "/app.js", 200, POLICY, asked),
+        (Method::GET, "/style.css", 200, POLICY, asked),
+        (Method::GET, "/docs", 200, DOCS_POLICY, asked),
+        (Method::GET, "/docs/", 200, DOCS_POLICY, asked),
+        (Method::GET, "/docs/nothing", 404, POLICY, kept),
+        (Method::GET, "/openapi.json", 200, POLICY, asked),
+        (Method::GET, "/healthz", 200, POLICY, kept),
+        (Method::GET, "/readyz", 200, POLICY, kept),
+        (Method::GET, "/metrics", 200, POLICY, kept),
+        (Method::GET, &task, 200, POLICY, kept),
+        (Method::GET, &events, 200, POLICY, kept),
+        (Method::DELETE, &task, 409, POLICY, kept),
+        (Method::GET, "/api/v1/tasks", 200, POLICY, kept),
+        (Method::GET, "/api/data", 200, POLICY, kept),
+        (Method::POST, "/api/data", 418, POLICY, kept),
+        (Method::POST, "/api/v1/md5", 415, POLICY, kept),
+        (Method::POST, "/api/v1/messages", 401, POLICY, kept),
+        (Method::GET, "/api/v1/file", 303, POLICY, kept),
+        (Method::PATCH, "/api/v1/tasks", 405, POLICY, kept),
+        (Method::GET, "/nothing", 404, POLICY, kept),
+    ] {
+        println!("{method} {path}");
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let answer = ask(client.build().unwrap().request(method, stack.url(path))).await.unwrap();
+
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("content-security-policy"), policy);
+        assert_eq!(answer.header("cache-control"), cache);
+        is_dressed(&answer);
+        assert_eq!(answer.header("strict-transport-security"), "");
+    }
+});
+
+on_embedded!(who_came_by_tls_comes_by_tls_again, [], |stack| async move {
+    for path in ["/", "/nothing"] {
+        let request = stack.request(Method::GET, path).header("x-forwarded-proto", "https");
+
+        let answer = ask(request).await.unwrap();
+
+        assert_eq!(answer.header("strict-transport-security"), "max-age=31536000", "{path}");
+    }
+});
+
+fn is_dressed(answer: &Answer) {
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert_eq!(answer.header("referrer-policy"), "no-referrer");
+    assert_eq!(answer.header("cross-origin-opener-policy"), "same-origin");
+    assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+    assert!(answer.header("permissions-policy").contains("camera=()"));
+    assert_eq!(answer.header("x-request-id").len(), 36);
+    // Neither what serves, nor whom else it serves.
+    for absent in ["server", "x-powered-by", "access-control-allow-origin"] {
+        assert_eq!(answer.header(absent), "", "{absent}");
+    }
+}
