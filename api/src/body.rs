@@ -97,25 +97,29 @@ impl Body {
     }
 
     /// The response to a request whose body is read no further. It ends the connection.
+    ///
+    /// While it holds the body actix closes the connection after it, gracefully: it reads on for a while, so that the client
+    /// gets to see the response. A body that was dropped would be read, and thrown away, for as long as it comes.
     pub fn unwanted(self, mut response: HttpResponse) -> HttpResponse {
         response.head_mut().set_connection_type(ConnectionType::Close);
         if self.is_read {
             return response;
         }
-        response.map_body(|_, body| BoxBody::new(Unread { body, _payload: self.payload }))
+        response.map_body(|_, body| holding(body, self.payload))
     }
 }
 
-/// A response to a request whose body was not read to its end.
-///
-/// While it holds the body actix closes the connection after it, gracefully: it reads on for a while, so that the client
-/// gets to see the response. A body that was dropped would be read, and thrown away, for as long as it comes.
-struct Unread {
-    body: BoxBody,
-    _payload: Payload,
+/// The body of a response, with what is to live until it was handed over.
+pub fn holding<T: Unpin + 'static>(body: BoxBody, held: T) -> BoxBody {
+    BoxBody::new(Holding { body, _held: held })
 }
 
-impl MessageBody for Unread {
+struct Holding<T> {
+    body: BoxBody,
+    _held: T,
+}
+
+impl<T: Unpin> MessageBody for Holding<T> {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {

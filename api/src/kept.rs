@@ -6,17 +6,16 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::BoxBody;
 use actix_web::rt;
-use bytes::Bytes;
 use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+use crate::body::holding;
 
 /// How long there may be no request: actix's 5 s without a byte, and 5 s for a head.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -104,7 +103,7 @@ pub struct UnderWay(Rc<Kept>);
 impl UnderWay {
     /// The body, with the request under way until it was handed over.
     pub fn with(self, body: BoxBody) -> BoxBody {
-        BoxBody::new(Answer { body, _under_way: self })
+        holding(body, self)
     }
 }
 
@@ -112,26 +111,6 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
         self.0.since.set(Instant::now());
-    }
-}
-
-struct Answer {
-    body: BoxBody,
-    _under_way: UnderWay,
-}
-
-impl MessageBody for Answer {
-    type Error = Box<dyn std::error::Error>;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(context)
     }
 }
 
