@@ -182,7 +182,7 @@ impl Client {
         let Some(answer) = ask(self.shared.stack.http.delete(url)).await else { return };
         match answer.status {
             200 => self.see(promise, answer.json()),
-            409 | 503 => {}
+            408 | 409 | 503 => {}
             _ => self.wrong(format!("the cancelling of {} was answered {}", promise.id, shown(&answer))),
         }
     }
@@ -193,7 +193,7 @@ impl Client {
         let Some(answer) = ask(self.shared.stack.http.get(url)).await else { return };
         match answer.status {
             200 => self.see(promise, answer.json()),
-            503 => {}
+            408 | 503 => {}
             _ => self.wrong(format!("the ticket {} was answered {}", promise.id, shown(&answer))),
         }
     }
