@@ -198,12 +198,6 @@ impl State {
         (0..TASKS as TaskIndex).filter(move |task| self.row(*task).is_some_and(is_lost))
     }
 
-    /// Published rows that wait: `tasks::published_pending`.
-    pub(crate) fn published_pending(&self) -> u8 {
-        let waits = |row: &Row| row.status == Status::Pending && row.published;
-        self.tasks.iter().filter_map(|task| task.row.as_ref()).filter(|row| waits(row)).count() as u8
-    }
-
     /// The row's attempt has grown: nothing that names an earlier one will equal it again.
     fn pass_fences(&mut self, of: TaskIndex) {
         let task = &mut self.tasks[usize::from(of)];

@@ -1,13 +1,23 @@
 //! The runtime that a program's work is done on.
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use tokio::runtime::Builder;
 
 use crate::settings::refuse;
 
-/// Runs a program to its end on a runtime with many threads. Threads that hang then, in a read of a disk that does not answer,
+/// Cores for each of the runtime's threads. What runs there is short, for requests and hashing have threads of their own; and
+/// threads that share little work mostly wake each other.
+const CORES_A_THREAD: usize = 4;
+
+/// Runs a program to its end on a runtime with a few threads. Threads that hang then, in a read of a disk that does not answer,
 /// hold up nothing: what they did is safe to lose.
 pub fn run(program: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let threads = cores.div_ceil(CORES_A_THREAD);
+    match Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => {
             let status = runtime.block_on(program);
             runtime.shutdown_background();

@@ -4,6 +4,7 @@
 //! its answer, never the work.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,31 +13,55 @@ use tokio::sync::{mpsc, oneshot};
 #[error("the program is stopping")]
 pub struct Stopped;
 
+/// An item, and who waits for what becomes of it.
+pub type Asked<I, O> = (I, oneshot::Sender<O>);
+
 /// Sends items to one function, many at a time.
 #[derive(Debug)]
 pub struct Batcher<I, O> {
-    items: mpsc::Sender<(I, oneshot::Sender<O>)>,
+    items: mpsc::Sender<Asked<I, O>>,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
     /// Starts a batcher on the current runtime; `run` gets up to `limit` items and answers each, in their order.
     pub fn start<F, Fut>(limit: usize, run: F) -> Self
     where
-        F: Fn(Vec<I>) -> Fut + Send + 'static,
+        F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Vec<O>> + Send,
     {
-        let (items, mut gathered) = mpsc::channel::<(I, oneshot::Sender<O>)>(limit);
-        tokio::spawn(async move {
-            let mut batch = Vec::new();
-            while gathered.recv_many(&mut batch, limit).await > 0 {
-                let (items, answers): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
+        let run = Arc::new(run);
+        Self::start_chain(limit, move |asked| {
+            let run = run.clone();
+            async move {
+                let (items, answers): (Vec<I>, Vec<_>) = asked.into_iter().unzip();
                 for (answer, outcome) in answers.into_iter().zip(run(items).await) {
                     // An asker that went away doesn't want its answer.
                     let _ = answer.send(outcome);
                 }
             }
+        })
+    }
+
+    /// Starts a batcher as [`start`](Self::start) does, whose `run` answers the askers itself, or has another batcher do so.
+    pub fn start_chain<F, Fut>(limit: usize, run: F) -> Self
+    where
+        F: Fn(Vec<Asked<I, O>>) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send,
+    {
+        let (items, mut gathered) = mpsc::channel(limit);
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while gathered.recv_many(&mut batch, limit).await > 0 {
+                run(std::mem::take(&mut batch)).await;
+            }
         });
         Self { items }
+    }
+
+    /// Adds an item that somebody waits for already.
+    pub async fn pass(&self, asked: Asked<I, O>) {
+        // Where the batches have ended, the asker learns it as the answer is dropped.
+        let _ = self.items.send(asked).await;
     }
 
     /// Adds `item` to the next batch and waits for its answer.
@@ -52,8 +77,6 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::sync::Semaphore;
 
     use super::*;

@@ -31,7 +31,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info};
 
-use self::batches::{delete_blobs, end_all, insert_all, keep_all, mark_all, patiently, publish_all};
+use self::batches::{delete_blobs, end_all, keep_all, mark_all, patiently, publish_all, record_all};
+use self::sweep::Flow;
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
 use crate::error::Refusal;
@@ -52,6 +53,8 @@ use crate::wait::{Waiters, Watch};
 
 /// The API's own chance to publish, before the sweep does.
 const GRACE: Duration = Duration::from_secs(2);
+/// After this, a published task that nobody has claimed yet is marked so. Twice this is within `GRACE`.
+const MARK_AFTER: Duration = Duration::from_millis(500);
 /// When a task that was taken for publishing is due again, unless it was marked.
 const PUBLISH_AGAIN: Duration = Duration::from_secs(30);
 /// When a published task is looked at again.
@@ -64,6 +67,8 @@ const LOOK_FOR: Duration = Duration::from_secs(5);
 const SWEEP_ROWS: i64 = 500;
 /// Tasks in a batch at most.
 const BATCH: usize = 256;
+/// Batches of published ids that are marked together at most.
+const MARKS: usize = 1024;
 /// Rows of tables in a batch at most. One may have some MiB.
 const ROWS: usize = 16;
 
@@ -72,16 +77,18 @@ pub struct Life {
     stack: Stack,
     settings: Settings,
     inserts: Batcher<NewTask, Result<Recorded, StoreError>>,
-    publishes: Batcher<Ticket, ()>,
+    publishes: Arc<Publishes>,
     keeps: Batcher<UnkeptRow, bool>,
     ends: Batcher<End, bool>,
     waiters: Arc<Waiters>,
     log: Arc<SharedLog>,
     log_name: String,
     owed: Arc<Signal>,
-    /// How many messages the queue of a kind lacked when it was last looked at.
-    lacking: Mutex<HashMap<Kind, i64>>,
+    flows: Mutex<HashMap<Kind, Flow>>,
 }
+
+/// Tasks that stand, on their way to the queue.
+type Publishes = Batcher<Task, Result<Recorded, StoreError>>;
 
 /// A completion on its way to the database.
 #[derive(Clone)]
@@ -125,17 +132,17 @@ impl Life {
         let log_name =
             std::path::absolute(&settings.outcome_log).map_err(LogError::Io)?.to_string_lossy().into_owned();
         let owed = Arc::new(Signal::new());
-        let inserts = Batcher::start(BATCH, {
-            let stack = stack.clone();
-            move |new| insert_all(stack.clone(), new)
-        });
-        let marks = Arc::new(Batcher::start(BATCH, {
+        let marks = Arc::new(Batcher::start(MARKS, {
             let stack = stack.clone();
             move |confirmed: Vec<Vec<Ticket>>| mark_all(stack.clone(), confirmed)
         }));
-        let publishes = Batcher::start(BATCH, {
+        let publishes = Arc::new(Batcher::start(BATCH, {
             let (stack, is_away) = (stack.clone(), Arc::new(AtomicBool::new(false)));
-            move |tickets| publish_all(stack.clone(), marks.clone(), is_away.clone(), tickets)
+            move |tasks| publish_all(stack.clone(), marks.clone(), is_away.clone(), tasks)
+        }));
+        let inserts = Batcher::start_chain(BATCH, {
+            let (stack, publishes) = (stack.clone(), publishes.clone());
+            move |asked| record_all(stack.clone(), publishes.clone(), asked)
         });
         let keeps = Batcher::start(ROWS, {
             let stack = stack.clone();
@@ -157,7 +164,7 @@ impl Life {
             log: Arc::new(log),
             log_name,
             owed,
-            lacking: Mutex::default(),
+            flows: Mutex::default(),
         }))
     }
 
@@ -232,10 +239,14 @@ impl Life {
         let (id, kind) = (new.id, new.kind);
         let is_blob = matches!(new.upload, Upload::Blob { .. });
 
-        let recorded = match self.inserts.send(new).await? {
+        let task = match self.inserts.send(new).await? {
             // The blob stays: the row may yet be there, and if it isn't, the orphan sweep sees it.
             Err(StoreError::Unknown(cause)) => {
-                self.look_for(id).await.ok_or(Refusal::Store(StoreError::Unknown(cause)))?
+                let task = self.look_for(id).await.ok_or(Refusal::Store(StoreError::Unknown(cause)))?;
+                if task.status == Status::Pending {
+                    let _ = self.publishes.send(task.clone()).await?;
+                }
+                task
             }
             Ok(Recorded::New(task)) => task,
             other => {
@@ -253,16 +264,9 @@ impl Life {
                 };
             }
         };
-
-        // One that was looked for may have been swept and claimed meanwhile. Published in that attempt, it would be marked so when
-        // it is handed back, with its message long gone, and nobody would bring it on soon.
-        if recorded.status == Status::Pending {
-            let ticket = Ticket { id, kind, attempt: recorded.attempt };
-            self.publishes.send(ticket).await?;
-        }
         metrics::accepted(kind, begun.elapsed());
         debug!(task.id = %id, %kind, "task {id} accepted");
-        Ok(Accepted { task: recorded, is_replay: false })
+        Ok(Accepted { task, is_replay: false })
     }
 
     /// The row of an insert whose commit stayed unknown.
@@ -363,6 +367,7 @@ impl Life {
     /// `None`: the database refuses the statement, and the sweep will bring the ids again.
     pub async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Option<Claims> {
         let claims = patiently("claimed", || self.stack.store.claim(ids.clone(), worker)).await?;
+        self.delivered(&claims.claimed);
         self.stack.notify.wake(claims.claimed.iter().map(|claim| claim.id).collect()).await;
         Some(claims)
     }

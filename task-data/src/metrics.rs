@@ -46,7 +46,7 @@ pub const BUCKETS: [f64; 14] =
 pub(crate) fn describe() {
     describe_counter!(ACCEPTED, "Tasks that were promised, by kind");
     describe_counter!(ENDED, "Tasks that ended here, by kind and status");
-    describe_counter!(PUBLISHED, "Messages that the queue has confirmed");
+    describe_counter!(PUBLISHED, "Tasks that the queue has confirmed");
     describe_counter!(RETRIED, "Attempts that met a transient error, by kind");
     describe_counter!(LOST, "Tasks taken back from workers that were lost, by where they went");
     describe_counter!(STALE, "Results that came too late: another attempt had the task");
@@ -65,7 +65,7 @@ pub(crate) fn describe() {
     describe_gauge!(CONNECTIONS, "Connections to the database, by state");
     describe_gauge!(WAITERS, "Clients that wait for a task here");
     describe_gauge!(QUEUE_UP, "Whether the queue answers");
-    describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind");
+    describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind; one may have several tasks");
     describe_counter!(CALLS, "Requests sent to providers, by provider and what came of them");
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "From a request to a provider to its reply");
     describe_counter!(AVOIDABLE, "Requests to the paid provider that the free one would have taken");
@@ -73,7 +73,7 @@ pub(crate) fn describe() {
     describe_counter!(RECORDS, "Records appended to the access log");
 }
 
-/// The queue has confirmed so many messages.
+/// The queue has confirmed so many tasks.
 pub(crate) fn published(count: usize) {
     counter!(PUBLISHED).increment(count as u64);
 }

@@ -21,7 +21,8 @@ use task_data::life::Life;
 use task_data::shared_log::LogError;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
 
 use crate::hashing::Hashing;
 use crate::kinds::Workshop;
@@ -68,7 +69,9 @@ pub async fn work(life: Arc<Life>, settings: WorkerSettings, stop: CancellationT
         messages: Messages::new(life.clone(), settings.providers, outbound.clone(), stop.clone()),
         tables: Tables::new(life.clone(), settings.third_party, outbound, stop.clone()),
     });
-    let pool = pool::run(workshop, lease.clone(), stop.clone());
+    // On the runtime's threads, where what it starts runs too.
+    let mut pool = AbortOnDropHandle::new(tokio::spawn(pool::run(workshop, lease.clone(), stop.clone())));
+    let pool = async { (&mut pool).await.unwrap_or_else(|error| error!(%error, "the pool has ended")) };
     tokio::select! {
         () = drain(pool, &lease, &stop) => {}
         failed = &mut logging => return Ok(failed.unwrap_or(Ok(()))?),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// How often the queue's messages are counted against the rows, all of which have to be read for it.
+/// How often it is looked whether the queue has lost something.
 const LOOK_FOR_LOST: Duration = Duration::from_secs(5);
 /// Bytes are swept this often at least; each time, the whole blob store is looked through.
 const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(60);

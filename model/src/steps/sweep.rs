@@ -33,14 +33,14 @@ impl Protocol {
         }
     }
 
-    /// Whether `Tasks::due` gives it and `is_queue_whole`, or `Life::publish_lost`, doesn't leave it alone. A mark anew of
-    /// what is marked changes nothing but a time.
+    /// Whether `Tasks::due` gives it and its queue is empty, or `Life::publish_lost` finds it so. A mark anew of what is marked
+    /// changes nothing but a time; and what is published again because younger tasks were delivered is a doubled message.
     fn is_to_publish(&self, state: &State, row: Row) -> bool {
         if row.status != Status::Pending {
             return false;
         }
         let depth: u8 = state.tasks.iter().map(|task| task.messages).sum();
-        !row.published || self.has(Guard::SweepOfPublished) && depth < state.published_pending()
+        !row.published || self.has(Guard::SweepOfPublished) && depth == 0
     }
 
     pub(crate) fn apply_sweep(&self, state: &mut State, step: Step) {

@@ -8,9 +8,9 @@ use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{End, GRACE, LOOK_AGAIN, Recorded};
+use super::{End, GRACE, LOOK_AGAIN, MARK_AFTER, Publishes, Recorded};
 use crate::backoff::Backoff;
-use crate::batch::Batcher;
+use crate::batch::{Asked, Batcher};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
 use crate::metrics;
@@ -18,14 +18,33 @@ use crate::stack::Stack;
 use crate::store::{Completion, Keyed, NewTask, Rules, StoreError, Ticket, UnkeptRow};
 use crate::task::{Status, Task, TaskId};
 
+/// Inserts a batch, and hands what is new on to be published: the asker hears of it when both are done.
+pub(super) async fn record_all(
+    stack: Stack,
+    publishes: Arc<Publishes>,
+    asked: Vec<Asked<NewTask, Result<Recorded, StoreError>>>,
+) {
+    let (new, answers): (Vec<NewTask>, Vec<_>) = asked.into_iter().unzip();
+    for (recorded, answer) in insert_all(&stack, new).await.into_iter().zip(answers) {
+        match recorded {
+            // One that was there already may be anywhere; the sweep has an eye on it.
+            Ok(Recorded::New(task)) if task.status == Status::Pending => publishes.pass((task, answer)).await,
+            other => {
+                // An asker that went away doesn't want its answer.
+                let _ = answer.send(other);
+            }
+        }
+    }
+}
+
 /// Inserts a batch; if a row in it is refused, row by row, so that one bad row can't hold up its neighbours.
-pub(super) async fn insert_all(stack: Stack, new: Vec<NewTask>) -> Vec<Result<Recorded, StoreError>> {
-    match insert(&stack, new.clone()).await {
+async fn insert_all(stack: &Stack, new: Vec<NewTask>) -> Vec<Result<Recorded, StoreError>> {
+    match insert(stack, new.clone()).await {
         Ok(recorded) => recorded,
         Err(StoreError::Refused(_)) if new.len() > 1 => {
             let mut outcomes = Vec::with_capacity(new.len());
             for row in new {
-                match insert(&stack, vec![row]).await {
+                match insert(stack, vec![row]).await {
                     Ok(recorded) => outcomes.extend(recorded),
                     Err(error) => outcomes.push(Err(error)),
                 }
@@ -92,12 +111,14 @@ pub(super) async fn publish_all(
     stack: Stack,
     marks: Arc<Batcher<Vec<Ticket>, ()>>,
     is_away: Arc<AtomicBool>,
-    tickets: Vec<Ticket>,
-) -> Vec<()> {
-    let answers = vec![(); tickets.len()];
-    let confirmed = publish(&stack, tickets).await;
-    let was_away = is_away.swap(confirmed.len() < answers.len(), Relaxed);
-    match (was_away, confirmed.len() < answers.len()) {
+    tasks: Vec<Task>,
+) -> Vec<Result<Recorded, StoreError>> {
+    // One that was looked for may have been swept and claimed meanwhile. Published in that attempt, it would be marked so when
+    // it is handed back, with its message long gone, and nobody would bring it on soon.
+    let tickets = tasks.iter().map(|task| Ticket { id: task.id, kind: task.kind, attempt: task.attempt });
+    let confirmed = publish(&stack, tickets.collect()).await;
+    let is_lacking = confirmed.len() < tasks.len();
+    match (is_away.swap(is_lacking, Relaxed), is_lacking) {
         (false, true) => warn!("the queue does not confirm what is published; ids wait for the sweep"),
         (true, false) => info!("the queue confirms again what is published"),
         (false, false) | (true, true) => {}
@@ -105,11 +126,13 @@ pub(super) async fn publish_all(
     if !confirmed.is_empty() {
         tokio::spawn(async move { marks.send(confirmed).await });
     }
-    answers
+    tasks.into_iter().map(|task| Ok(Recorded::New(task))).collect()
 }
 
+/// Marks what was published, a while later: most of it is claimed by then, which makes its mark needless.
 pub(super) async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<()> {
     let answers = vec![(); confirmed.len()];
+    sleep(MARK_AFTER).await;
     if let Err(error) =
         stack.store.mark_published(confirmed.into_iter().flatten().collect(), LOOK_AGAIN).await
     {

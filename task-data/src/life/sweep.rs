@@ -1,19 +1,47 @@
 //! The sweep: the one place that brings on what a crash has left between two steps.
 
-use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use tracing::{debug, info, warn};
 
 use super::batches::publish;
-use super::{BATCH, LOOK_AGAIN, Life, PUBLISH_AGAIN, SWEEP_ROWS};
+use super::{LOOK_AGAIN, Life, PUBLISH_AGAIN, SWEEP_ROWS};
 use crate::blobs::SHARDS;
 use crate::error::Refusal;
 use crate::kinds::Kind;
 use crate::metrics;
-use crate::store::{StoreError, Ticket};
+use crate::store::{Claim, StoreError, Ticket};
 use crate::task::{TaskId, Time};
+
+/// How far a delivery may come after younger ones: another worker may have had it, and given it back.
+const IN_ORDER: Duration = Duration::from_secs(60);
+
+/// How far the queue of a kind has come, as far as this process knows.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    /// When the youngest task that was delivered came to be, by this process's clock: it was not published before.
+    delivered: Option<Instant>,
+    /// Since when the queue was empty at each look.
+    empty_since: Option<Instant>,
+}
+
+impl Flow {
+    fn delivered(&mut self, claim: &Claim) {
+        // A machine that has not run for so long has no such time.
+        self.delivered = self.delivered.max(claim.at.checked_sub(claim.waited));
+    }
+
+    /// A look at the queue: how long ago a task must have been published, if it is lost when it still waits.
+    fn looked(&mut self, is_empty: bool, now: Instant) -> Option<Duration> {
+        let first_look = self.empty_since;
+        self.empty_since = is_empty.then(|| first_look.unwrap_or(now));
+        let by_look = first_look.filter(|_| is_empty).map(|at| now - at);
+        let by_order = self.delivered.map(|at| now - at + IN_ORDER);
+        by_look.into_iter().chain(by_order).min()
+    }
+}
 
 impl Life {
     /// For the one process of an embedded stack, when it starts: nobody else holds a lease, and the queue is empty.
@@ -55,7 +83,8 @@ impl Life {
                 let published: Vec<Ticket> =
                     of_kind().filter(|due| due.published).map(|due| due.ticket).collect();
                 // A long backlog is not published again, a lost queue is.
-                match published.is_empty() || self.is_queue_whole(kind).await? {
+                match published.is_empty() || self.stack.queue.depth(kind).await.is_ok_and(|depth| depth > 0)
+                {
                     true => queued.extend(published),
                     false => tickets.extend(published),
                 }
@@ -77,43 +106,43 @@ impl Life {
         }
     }
 
-    /// Publishes again what the queue has lost: where it lacks messages for published tasks that wait, twice in a row, the
-    /// longest published are it. Once would be too early: what is delivered and not yet claimed is in neither count.
+    /// Publishes again what the queue has lost. A queue gives what it has in the order in which that came: so a task that was
+    /// published well before another one that has been delivered, and still waits, has lost its message. And so has each that was
+    /// published before a queue was seen empty for the first of two times: once would be too early, for what is delivered and
+    /// not yet claimed.
     ///
     /// # Errors
     /// The store's: the next look goes on.
     pub async fn publish_lost(&self) -> Result<(), StoreError> {
         for kind in Kind::ALL {
             let Ok(depth) = self.stack.queue.depth(kind).await else { continue };
-            let published = self.stack.store.published_pending(kind).await?;
-            let lacks = published - i64::try_from(depth).unwrap_or(i64::MAX);
-            let lacked = self.lacking().insert(kind, lacks).unwrap_or(0);
-            let lost = lacks.min(lacked);
-            if lost > 0 {
-                warn!("the queue of {kind} tasks lacks {lost} messages; they are published again");
-                self.lacking().remove(&kind);
-                let tickets = self.stack.store.longest_published(kind, lost).await?;
-                for some in tickets.chunks(BATCH) {
-                    let confirmed = publish(&self.stack, some.to_vec()).await;
+            let Some(ago) = self.flow(kind, |flow| flow.looked(depth == 0, Instant::now())) else { continue };
+            loop {
+                let store = &self.stack.store;
+                let lost = store.published_before(kind, ago, LOOK_AGAIN, SWEEP_ROWS).await?;
+                let confirmed = publish(&self.stack, lost.clone()).await;
+                let is_done = lost.len() < SWEEP_ROWS as usize || confirmed.len() < lost.len();
+                if !confirmed.is_empty() {
+                    warn!("the queue has lost {} {kind} tasks; they are published again", confirmed.len());
                     self.stack.store.mark_published(confirmed, LOOK_AGAIN).await?;
+                }
+                if is_done {
+                    break;
                 }
             }
         }
         Ok(())
     }
 
-    fn lacking(&self) -> MutexGuard<'_, HashMap<Kind, i64>> {
-        self.lacking.lock().unwrap_or_else(PoisonError::into_inner)
+    fn flow<T>(&self, kind: Kind, look: impl FnOnce(&mut Flow) -> T) -> T {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        look(flows.entry(kind).or_default())
     }
 
-    /// Whether the queue still has a message for each published row that waits.
-    async fn is_queue_whole(&self, kind: Kind) -> Result<bool, StoreError> {
-        match self.stack.queue.depth(kind).await {
-            Ok(depth) => {
-                let rows = self.stack.store.published_pending(kind).await?;
-                Ok(i64::try_from(depth).unwrap_or(i64::MAX) >= rows)
-            }
-            Err(_) => Ok(false),
+    /// Remembers that these came out of the queue.
+    pub(super) fn delivered(&self, claimed: &[Claim]) {
+        for claim in claimed {
+            self.flow(claim.kind, |flow| flow.delivered(claim));
         }
     }
 
@@ -143,5 +172,48 @@ impl Life {
             info!(removed, "{removed} orphaned uploads removed");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn claim(at: Instant, waited: Duration) -> Claim {
+        let (id, kind) = (TaskId::random(), Kind::Md5);
+        let (input, content, blob_check) = (Value::Null, None, None);
+        Claim { id, kind, attempt: 1, tries: 0, waited, at, input, content, blob_check }
+    }
+
+    #[test]
+    fn a_queue_has_lost_what_it_should_have_given_before() {
+        let start = Instant::now() + 1000 * SECOND;
+        let mut flow = Flow::default();
+        assert_eq!(flow.looked(false, start), None);
+
+        for waited in [70, 40, 90] {
+            flow.delivered(&claim(start, waited * SECOND));
+        }
+
+        assert_eq!(flow.looked(false, start + 5 * SECOND), Some(45 * SECOND + IN_ORDER));
+    }
+
+    #[test]
+    fn an_empty_queue_is_looked_at_twice() {
+        let start = Instant::now() + 1000 * SECOND;
+        let mut flow = Flow::default();
+
+        let looks = [true, true, true, false, true, true];
+        let lost_before = looks
+            .iter()
+            .zip(1..)
+            .map(|(is_empty, second)| flow.looked(*is_empty, start + second * SECOND))
+            .map(|ago| ago.map(|ago| ago.as_secs()));
+
+        assert_eq!(lost_before.collect::<Vec<_>>(), [None, Some(1), Some(2), None, None, Some(1)]);
     }
 }

@@ -1,10 +1,14 @@
-//! The distributed adapter: RabbitMQ, a quorum queue a kind behind one durable exchange.
+//! The distributed adapter: RabbitMQ, a quorum queue a kind behind one durable exchange. A message has one id or more, 16 bytes
+//! each: those that were published together.
 //!
 //! Two connections, one that publishes and one that consumes: while the broker has a memory or disk alarm it stops reading a
 //! connection that publishes, and acknowledgements sent on it would stop too
 //! (<https://www.rabbitmq.com/docs/alarms>). Channels that have failed are made anew at their next use.
 
+use std::collections::VecDeque;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{interval, timeout};
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use super::{Consumer, Delivery, Queue, QueueError, Receipt};
 use crate::kinds::Kind;
@@ -38,6 +43,15 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOKS_IN_SILENCE: u32 = 12;
 /// delivery_mode: the message survives the broker's restart.
 const PERSISTENT: u8 = 2;
+
+/// How many ids are published in one message at most. A message costs the same whatever is in it; but all of it goes to one
+/// worker, so that of tasks which mostly wait each has its own.
+fn ids_a_message(kind: Kind) -> usize {
+    match kind {
+        Kind::Md5 => 16,
+        Kind::Message | Kind::Table => 1,
+    }
+}
 
 /// A queue a kind at one broker.
 pub struct AmqpQueue {
@@ -98,22 +112,27 @@ impl AmqpQueue {
         };
         drop(connection);
 
-        let mut confirms = Vec::with_capacity(tickets.len());
-        for ticket in tickets {
-            let confirm = channel.basic_publish(
-                EXCHANGE.into(),
-                ticket.kind.name().into(),
-                BasicPublishOptions { mandatory: true, ..Default::default() },
-                ticket.id.0.as_bytes(),
-                BasicProperties::default().with_delivery_mode(PERSISTENT),
-            );
-            confirms.push(confirm.await.map_err(unavailable)?);
+        let (mut sent, mut confirms) = (Vec::new(), Vec::new());
+        for kind in Kind::ALL {
+            let of_kind: Vec<&Ticket> = tickets.iter().filter(|ticket| ticket.kind == kind).collect();
+            for some in of_kind.chunks(ids_a_message(kind)) {
+                let body: Vec<u8> = some.iter().flat_map(|ticket| *ticket.id.0.as_bytes()).collect();
+                let confirm = channel.basic_publish(
+                    EXCHANGE.into(),
+                    kind.name().into(),
+                    BasicPublishOptions { mandatory: true, ..Default::default() },
+                    &body,
+                    BasicProperties::default().with_delivery_mode(PERSISTENT),
+                );
+                confirms.push(confirm.await.map_err(unavailable)?);
+                sent.push(some.to_vec());
+            }
         }
         let mut confirmed = Vec::with_capacity(tickets.len());
         let mut is_routed = true;
-        for (ticket, confirm) in tickets.iter().zip(join_all(confirms).await) {
+        for (some, confirm) in sent.into_iter().zip(join_all(confirms).await) {
             match confirm.map_err(unavailable)? {
-                Confirmation::Ack(None) => confirmed.push(*ticket),
+                Confirmation::Ack(None) => confirmed.extend(some),
                 // Acknowledged and given back: the queue is gone. Whoever publishes next declares it anew.
                 Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => is_routed = false,
                 Confirmation::Nack(None) | Confirmation::NotRequested => {}
@@ -190,7 +209,13 @@ impl Queue for AmqpQueue {
                 FieldTable::default(),
             );
             let stream = stream.await.map_err(unavailable)?;
-            Ok(AmqpConsumer { kind, channel, stream, runtime: self.runtime.clone() })
+            Ok(AmqpConsumer {
+                kind,
+                channel,
+                stream,
+                runtime: self.runtime.clone(),
+                delivered: VecDeque::new(),
+            })
         };
         Ok(Box::new(in_time(consume).await?))
     }
@@ -214,6 +239,8 @@ struct AmqpConsumer {
     channel: Channel,
     stream: lapin::Consumer,
     runtime: Handle,
+    /// Of the message that came last, what was not given yet.
+    delivered: VecDeque<Delivery>,
 }
 
 #[async_trait]
@@ -222,8 +249,11 @@ impl Consumer for AmqpConsumer {
         let mut look = interval(LOOK);
         let mut silent_looks = 0;
         loop {
-            let delivery = tokio::select! {
-                delivery = self.stream.next() => delivery?.ok()?,
+            if let Some(delivery) = self.delivered.pop_front() {
+                return Some(delivery);
+            }
+            let message = tokio::select! {
+                message = self.stream.next() => message?.ok()?,
                 _ = look.tick() => {
                     silent_looks += 1;
                     if !self.channel.status().connected() {
@@ -237,15 +267,7 @@ impl Consumer for AmqpConsumer {
                     continue;
                 }
             };
-            let receipt =
-                Box::new(AmqpReceipt { acker: Some(delivery.acker), runtime: self.runtime.clone() });
-            match uuid::Uuid::from_slice(&delivery.data) {
-                Ok(id) => return Some(Delivery { id: TaskId(id), receipt }),
-                Err(_) => {
-                    warn!("a message of {} bytes is no id and is dropped", delivery.data.len());
-                    receipt.ack().await;
-                }
-            }
+            self.delivered = deliveries(message, &self.runtime);
         }
     }
 }
@@ -258,29 +280,65 @@ impl Drop for AmqpConsumer {
     }
 }
 
-struct AmqpReceipt {
-    acker: Option<Acker>,
-    runtime: Handle,
+/// The ids in a message. One that has none is dropped.
+fn deliveries(message: lapin::message::Delivery, runtime: &Handle) -> VecDeque<Delivery> {
+    let (ids, rest) = message.data.as_chunks::<16>();
+    let is_ours = !ids.is_empty() && rest.is_empty();
+    if !is_ours {
+        warn!("a message of {} bytes has no ids and is dropped", message.data.len());
+    }
+    let unsettled = AtomicUsize::new(if is_ours { ids.len() } else { 0 });
+    let message = Arc::new(Message { acker: Some(message.acker), runtime: runtime.clone(), unsettled });
+    let delivery = |id: &[u8; 16]| Delivery {
+        id: TaskId(Uuid::from_bytes(*id)),
+        receipt: Box::new(AmqpReceipt(message.clone())),
+    };
+    ids.iter().filter(|_| is_ours).map(delivery).collect()
 }
 
-#[async_trait]
-impl Receipt for AmqpReceipt {
-    async fn ack(mut self: Box<Self>) {
-        if let Some(acker) = self.acker.take()
-            && let Err(error) = acker.ack(BasicAckOptions::default()).await
-        {
-            debug!(%error, "a delivery could not be acknowledged and will come again");
+/// A message that was delivered. It goes off the queue when all its ids have, and back if one has not.
+struct Message {
+    acker: Option<Acker>,
+    runtime: Handle,
+    /// Ids that have not been acknowledged.
+    unsettled: AtomicUsize,
+}
+
+impl Message {
+    /// What tells the broker, once.
+    fn settle(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let (acker, is_through) = (self.acker.take()?, *self.unsettled.get_mut() == 0);
+        Some(async move {
+            let told = match is_through {
+                true => acker.ack(BasicAckOptions::default()).await,
+                // Where the channel is gone, the broker has it back already.
+                false => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
+            };
+            if let Err(error) = told {
+                debug!(%error, "a delivery could not be acknowledged and will come again");
+            }
+        })
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if let Some(settled) = self.settle() {
+            self.runtime.spawn(settled);
         }
     }
 }
 
-impl Drop for AmqpReceipt {
-    fn drop(&mut self) {
-        if let Some(acker) = self.acker.take() {
-            // Where the channel is gone, the broker has it back already.
-            self.runtime.spawn(async move {
-                acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await
-            });
+struct AmqpReceipt(Arc<Message>);
+
+#[async_trait]
+impl Receipt for AmqpReceipt {
+    async fn ack(self: Box<Self>) {
+        self.0.unsettled.fetch_sub(1, Relaxed);
+        if let Some(mut message) = Arc::into_inner(self.0)
+            && let Some(settled) = message.settle()
+        {
+            settled.await;
         }
     }
 }

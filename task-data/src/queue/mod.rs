@@ -23,7 +23,8 @@ pub trait Queue: Send + Sync {
     /// Publishes the tickets and waits until the queue has confirmed them, for a bounded time. Gives those that it has.
     async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket>;
 
-    /// Begins to take the ids of a kind, at most `prefetch` of them unacknowledged at a time.
+    /// Begins to take the ids of a kind, at most `prefetch` messages unacknowledged at a time. Ids that were published together
+    /// may be one message: they come together then, and go off the queue together.
     async fn consume(&self, kind: Kind, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError>;
 
     /// How many messages of a kind wait.

@@ -93,6 +93,25 @@ impl NewTask {
         let key = self.idempotency.as_ref()?.key.clone();
         Some(OwnedKey { key, owner: self.owner })
     }
+
+    /// The task that it has become.
+    pub(crate) fn made(self, created: Time) -> Task {
+        Task {
+            id: self.id,
+            kind: self.kind,
+            status: Status::Pending,
+            owner: self.owner,
+            created,
+            started: None,
+            finished: None,
+            attempt: 0,
+            input: self.input,
+            result: None,
+            error: None,
+            has_blob: matches!(self.upload, Upload::Blob { .. }),
+            is_logged: false,
+        }
+    }
 }
 
 /// A task that an idempotency key stands for.
@@ -343,11 +362,15 @@ pub trait Tasks: Send + Sync {
     /// What the owner's tasks come to that have not ended. Looks at each of them.
     async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError>;
 
-    /// How many tasks of that kind are pending and were published.
-    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError>;
-
-    /// Tickets of pending tasks of a kind that were published, the longest ago first.
-    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError>;
+    /// Published tasks of a kind that wait since over `ago`, those first that were published first, at most `limit` of them.
+    /// They were marked to be looked at `repeat` after that.
+    async fn published_before(
+        &self,
+        kind: Kind,
+        ago: Duration,
+        repeat: Duration,
+        limit: i64,
+    ) -> Result<Vec<Ticket>, StoreError>;
 
     /// What the rows of a kind say. Counts all that have not ended: not to be asked often.
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError>;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Rules;
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::schema::{tasks, workers};
-use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, now_plus, sql_ids};
+use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, first_time, now_plus, sql_ids};
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
@@ -70,6 +70,8 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
     let running: SqlStatus = SqlStatus(Status::Running);
     let now: now = now();
     let lease: live_lease = live_lease(worker);
+    let published_at: first_time<tasks::published_at, helper_types::Nullable<now>> =
+        first_time(tasks::published_at, now.nullable());
     let columns: ClaimColumns = CLAIM_COLUMNS;
     update(tasks::table)
         .filter(tasks::id.eq_any(ids))
@@ -81,6 +83,8 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
             tasks::attempt.eq(tasks::attempt + 1_i64),
             tasks::worker.eq(worker),
             tasks::started.eq(now.nullable()),
+            // The mark of what is claimed soon is never made: that it came here tells as much.
+            tasks::published_at.eq(published_at),
         ))
         .returning(columns)
 }
@@ -284,34 +288,23 @@ fn holdings_columns() -> HoldingsColumns {
     (pending, bytes)
 }
 
-/// Pending ones of a kind that were published.
+/// Pending tasks of a kind that were published over `seconds` ago, those first that were published first. Their sweep was to
+/// be due `look_again` seconds after that, which an index tells.
 #[auto_type]
-fn published(kind: Kind) -> _ {
+pub fn published_before(kind: Kind, seconds: f64, look_again: f64, limit: i64) -> _ {
     let kind: &'static str = kind.name();
     let pending: SqlStatus = SqlStatus(Status::Pending);
+    let ago: f64 = -seconds;
+    let due_in: f64 = look_again - seconds;
+    let due_before: diesel::dsl::select<now_plus<f64>> = select(now_plus(due_in));
     tasks::table
         .filter(tasks::kind.eq(kind))
         .filter(tasks::status.eq(pending))
-        .filter(tasks::published_at.is_not_null())
-}
-
-/// Those, the longest ago first.
-#[auto_type]
-pub fn longest_published(kind: Kind, limit: i64) -> _ {
-    let published: published = published(kind);
-    published.order(tasks::published_at).limit(limit).select((
-        tasks::id,
-        tasks::kind,
-        tasks::attempt,
-        tasks::published_at,
-    ))
-}
-
-/// How many those are.
-#[auto_type]
-pub fn published_pending(kind: Kind) -> _ {
-    let published: published = published(kind);
-    published.count()
+        .filter(tasks::sweep_at.nullable().le(due_before.single_value()))
+        .filter(tasks::published_at.lt(now_plus(ago).nullable()).assume_not_null())
+        .order(tasks::sweep_at)
+        .limit(limit)
+        .select((tasks::id, tasks::kind, tasks::attempt, tasks::published_at))
 }
 
 type StatsColumns = (CountStar, count<tasks::published_at>, helper_types::min<tasks::created>);

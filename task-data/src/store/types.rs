@@ -15,7 +15,7 @@ use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::query_builder::QueryId;
 use diesel::serialize::{self, IsNull, Output, ToSql};
-use diesel::sql_types::{self, BigInt, Binary, Double, SqlOrd, SqlType, Text};
+use diesel::sql_types::{self, BigInt, Binary, Double, Nullable, SqlOrd, SqlType, Text};
 use diesel::sqlite::{Sqlite, SqliteValue};
 use serde_json::Value;
 use uuid::Uuid;
@@ -45,6 +45,10 @@ extern "SQL" {
     /// The database's clock plus so many seconds. Each database has this function of ours, so that a query that
     /// needs a time is the same text in both.
     fn now_plus(seconds: Double) -> TimeType;
+
+    /// The first of two times that is there.
+    #[sql_name = "coalesce"]
+    fn first_time(one: Nullable<TimeType>, other: Nullable<TimeType>) -> Nullable<TimeType>;
 }
 
 /// An id on its way to or from a column.

@@ -147,7 +147,7 @@ async fn a_long_backlog_is_not_published_again_and_a_lost_queue_is() {
     let world = World::new();
     let process = world.start(Wire::new(None));
     join_all((0..5).map(|_| small(&process))).await;
-    process.wire.quiet().await;
+    world.until_published(5).await;
 
     world.let_a_day_pass();
     process.life.sweep().await.unwrap();

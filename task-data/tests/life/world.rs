@@ -8,6 +8,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use task_data::blobs::folder::BlobFolder;
+use task_data::kinds::Kind;
 use task_data::life::Life;
 use task_data::limits::local::LocalLimits;
 use task_data::notify::local::LocalNotify;
@@ -19,6 +20,7 @@ use task_data::task::{Task, WorkerId};
 use tempfile::TempDir;
 
 use crate::cut::Wire;
+use crate::support::until;
 
 /// More bytes than this travel as a blob.
 pub const INLINE_BYTES: u64 = 8;
@@ -102,6 +104,16 @@ impl World {
         let sql = "PRAGMA busy_timeout = 5000; UPDATE workers SET lease_until = lease_until - 86400000000; \
                    UPDATE tasks SET sweep_at = sweep_at - 86400000000 WHERE finished IS NULL;";
         connection.batch_execute(sql).unwrap();
+    }
+
+    /// Returns when so many tasks that wait are marked as published.
+    pub async fn until_published(&self, count: usize) {
+        until("so many are marked", async || {
+            let published =
+                self.store.published_before(Kind::Md5, Duration::ZERO, Duration::from_secs(1 << 20), 1000);
+            (published.await.unwrap().len() == count).then_some(())
+        })
+        .await;
     }
 
     /// The worker's lease lapses, and no other.

@@ -1,10 +1,18 @@
 //! What is due is taken for publishing, once, and marked.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use task_data::kinds::Kind;
+use task_data::store::Store;
 use task_data::task::TaskId;
 
 use crate::samples::*;
+
+async fn published(store: &dyn Store) -> Vec<TaskId> {
+    let tickets = store.published_before(Kind::Md5, Duration::ZERO, LATER, 100).await.unwrap();
+    tickets.iter().map(|ticket| ticket.id).collect()
+}
 
 on_each_store!(a_due_task_is_taken_once, |store| async move {
     let id = pending(&*store).await;
@@ -70,7 +78,7 @@ on_each_store!(a_mark_puts_the_next_look_off, |store| async move {
     store.mark_published(vec![ticket(marked, 0)], LATER).await.unwrap();
 
     assert_eq!(due_now(&*store).await, [other]);
-    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 1);
+    assert_eq!(published(&*store).await.len(), 1);
 });
 
 on_each_store!(a_marked_task_that_is_due_again_is_told_from_one_that_never_was, |store| async move {
@@ -90,7 +98,7 @@ on_each_store!(a_mark_that_comes_late_touches_no_later_attempt, |store| async mo
     store.mark_published(vec![ticket(claim.id, 0)], LATER).await.unwrap();
 
     assert_eq!(due_now(&*store).await, [claim.id]);
-    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 0);
+    assert_eq!(published(&*store).await.len(), 0);
 });
 
 on_each_store!(marks_of_several_attempts_go_together, |store| async move {
@@ -99,7 +107,7 @@ on_each_store!(marks_of_several_attempts_go_together, |store| async move {
 
     store.mark_published(vec![ticket(first, 0), ticket(back.id, 1)], LATER).await.unwrap();
 
-    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 2);
+    assert_eq!(published(&*store).await.len(), 2);
 });
 
 on_each_store!(a_mark_never_waits_for_a_claim_that_waits_for_it, |store| async move {
@@ -120,9 +128,22 @@ on_each_store!(a_mark_never_waits_for_a_claim_that_waits_for_it, |store| async m
 on_each_store!(what_is_pending_is_counted, |store| async move {
     assert_eq!(store.pending().await.unwrap(), 0);
     one_of_each(&*store).await;
-    let published = pending(&*store).await;
-    store.mark_published(vec![ticket(published, 0)], LATER).await.unwrap();
+    let marked = pending(&*store).await;
+    store.mark_published(vec![ticket(marked, 0)], LATER).await.unwrap();
 
     assert_eq!(store.pending().await.unwrap(), 2);
-    assert_eq!(store.published_pending(Kind::Md5).await.unwrap(), 1);
+    assert_eq!(published(&*store).await.len(), 1);
+});
+
+on_each_store!(what_was_published_long_ago_comes_first, |store| async move {
+    let ids = [pending(&*store).await, pending(&*store).await, pending(&*store).await];
+    for id in [ids[2], ids[0], ids[1]] {
+        store.mark_published(vec![ticket(id, 0)], LATER).await.unwrap();
+    }
+
+    assert_eq!(published(&*store).await, [ids[2], ids[0], ids[1]]);
+    let first = store.published_before(Kind::Md5, Duration::ZERO, LATER, 1).await.unwrap();
+    assert_eq!(first, [ticket(ids[2], 0)]);
+    assert_eq!(store.published_before(Kind::Md5, LATER, LATER, 100).await.unwrap(), []);
+    assert_eq!(store.published_before(Kind::Table, Duration::ZERO, LATER, 100).await.unwrap(), []);
 });

@@ -4,10 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool::managed::{Metrics, QueueMode};
 use diesel::ConnectionError;
 use diesel::result::{Error as DieselError, QueryResult};
-use diesel_async::pooled_connection::deadpool::{Object, Pool};
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig};
+use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, PoolError, PoolableConnection, RecyclingMethod,
+};
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use futures::FutureExt;
@@ -27,6 +30,8 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const CONNECTIONS: usize = 10;
 /// Bound on making a connection, and on waiting for a free one.
 const CONNECT: Duration = Duration::from_secs(2);
+/// A connection that was handed out longer ago is tried before it is again.
+const RESTED: Duration = Duration::from_secs(1);
 /// Bound on an answer: a little more than the server's own on a statement, which tells more.
 const ANSWER: Duration = Duration::from_secs(6);
 /// A process that sleeps in a transaction must not wake up in it: what it read is long out of date.
@@ -54,10 +59,26 @@ impl Connections {
             let made = async move { runtime.spawn(async move { target.connect().await }).await };
             made.map(|made| made.unwrap_or_else(|error| Err(bad_connection(error)))).boxed()
         });
-        // The default verifies a connection before it is handed out again: a restarted server leaves dead ones.
+        // One that its server has closed is seen to be; one that has rested may have died in silence, and is tried.
+        config.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config("", config);
+        let verify = Hook::async_fn(|connection: &mut AsyncPgConnection, metrics: &Metrics| {
+            let has_rested = metrics.last_used() > RESTED;
+            async move {
+                if has_rested {
+                    let verified = RecyclingMethod::Verified;
+                    let answered = connection.ping(&verified).await.map_err(PoolError::QueryError);
+                    answered.map_err(HookError::Backend)?;
+                }
+                Ok(())
+            }
+            .boxed()
+        });
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
+            // Those in use stay warm, with what they have prepared.
+            .queue_mode(QueueMode::Lifo)
+            .pre_recycle(verify)
             .wait_timeout(Some(CONNECT))
             .create_timeout(Some(CONNECT))
             .recycle_timeout(Some(CONNECT))

@@ -6,11 +6,13 @@
 mod api_keys;
 mod connection;
 mod paid_calls;
+mod prepared;
 mod records;
 mod table_rows;
 mod users;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +25,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use shared_log::Head;
 
 use self::connection::{Connections, answer};
+use self::prepared::Prepared;
 use super::rows::{
     ClaimRow, DueRow, Next, RunningRow, TASK_COLUMNS, TaskRow, idempotency_columns, into_keyed, into_tasks,
 };
@@ -74,26 +77,25 @@ impl Tasks for PostgresStore {
 
     async fn insert(&self, mut new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let task_ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
         // In one order everywhere: two statements that insert the same keys then never wait for each other.
         new.sort_by_cached_key(NewTask::owned_key);
         let (mut ids, mut kinds, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         let (mut contents, mut checks, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
         let (mut owners, mut keys, mut sums) = (Vec::new(), Vec::new(), Vec::new());
-        for NewTask { id, kind, owner, input, upload, idempotency } in new {
+        for NewTask { id, kind, owner, input, upload, idempotency } in &new {
             let (content, check, since) = match upload {
                 Upload::None => (None, None, None),
-                Upload::Inline(bytes) => (Some(bytes), None, None),
-                Upload::Blob { check, since } => (None, Some(check), Some(SqlTime(since.0))),
+                Upload::Inline(bytes) => (Some(bytes.as_slice()), None, None),
+                Upload::Blob { check, since } => (None, Some(*check), Some(SqlTime(since.0))),
             };
-            ids.push(SqlUuid::from(id));
+            ids.push(SqlUuid::from(*id));
             kinds.push(kind.name());
             owners.push(owner.map(|owner| SqlUuid(owner.0)));
-            inputs.push(SqlJson(input));
+            inputs.push(SqlJson(input.clone()));
             contents.push(content);
             checks.push(check);
             sinces.push(since);
-            let (key, sum) = idempotency_columns(idempotency);
+            let (key, sum) = idempotency_columns(idempotency.clone());
             keys.push(key);
             sums.push(sum);
         }
@@ -105,7 +107,8 @@ impl Tasks for PostgresStore {
              FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
                  AS new (id, kind, owner, input, content, blob_check, key, sum, since) \
              WHERE since IS NULL OR clock_timestamp() < since + make_interval(secs => $10) \
-             ON CONFLICT DO NOTHING",
+             ON CONFLICT DO NOTHING \
+             RETURNING id, created",
         )
         .bind::<Array<UuidType>, _>(ids)
         .bind::<Array<Text>, _>(kinds)
@@ -118,8 +121,23 @@ impl Tasks for PostgresStore {
         .bind::<Array<Nullable<TimeType>>, _>(sinces)
         .bind::<Double, _>(BLOB_IS_FRESH.as_secs_f64())
         .bind::<Double, _>(grace.as_secs_f64());
-        answer(insert.execute(&mut connection)).await?;
-        into_tasks(answer(queries::by_ids(&task_ids).load(&mut connection)).await?)
+        let made: Vec<MadeRow> = answer(Prepared(insert).load(&mut connection)).await?;
+        let made: HashMap<TaskId, Time> =
+            made.into_iter().map(|row| (row.id.into(), row.created.into())).collect();
+        let left_out: Vec<TaskId> =
+            new.iter().map(|task| task.id).filter(|id| !made.contains_key(id)).collect();
+        let mut standing = match left_out.is_empty() {
+            true => Vec::new(),
+            // An error now is no word on the rows that were made.
+            false => into_tasks(
+                answer(queries::by_ids(&left_out).load(&mut connection))
+                    .await
+                    .map_err(|error| StoreError::Unknown(Arc::new(error)))?,
+            )?,
+        };
+        let made_of = |task: NewTask| made.get(&task.id).map(|created| task.made(*created));
+        standing.extend(new.into_iter().filter_map(made_of));
+        Ok(standing)
     }
 
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
@@ -167,14 +185,15 @@ impl Tasks for PostgresStore {
                 .bind::<Array<UuidType>, _>(sql_ids(&ids))
                 .sql(") AND status = 'pending' FOR UPDATE SKIP LOCKED))");
             let mark = queries::mark_published(&ids, attempt, repeat.as_secs_f64()).filter(are_free);
-            answer(mark.execute(&mut connection)).await?;
+            answer(Prepared(mark).execute(&mut connection)).await?;
         }
         Ok(())
     }
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
         let mut connection = self.connections.get().await?;
-        let rows: Vec<ClaimRow> = answer(queries::claim(&ids, worker).get_results(&mut connection)).await?;
+        let rows: Vec<ClaimRow> =
+            answer(Prepared(queries::claim(&ids, worker)).get_results(&mut connection)).await?;
         let claimed =
             rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
         // Any claim shows that the lease was live; only without one it must be asked for.
@@ -201,12 +220,13 @@ impl Tasks for PostgresStore {
             codes.push(error.as_ref().map(|error| error.code.clone()));
             details.push(error.map(|error| error.detail));
         }
+        // The status as text: the planner would look through all that run rather than for each by its id.
         let complete = sql_query(
             "UPDATE tasks SET status = ended.status::taskstatus, result = ended.result, error_code = ended.code, \
              error_detail = ended.detail, finished = now_plus(0), worker = NULL, \
              content = CASE WHEN $7 THEN content END \
              FROM unnest($1, $2, $3, $4, $5, $6) AS ended (id, attempt, status, result, code, detail) \
-             WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.status = 'running' \
+             WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.status::text = 'running' \
              RETURNING tasks.id",
         )
         .bind::<Array<UuidType>, _>(ids)
@@ -216,7 +236,7 @@ impl Tasks for PostgresStore {
         .bind::<Array<Nullable<Text>>, _>(codes)
         .bind::<Array<Nullable<Text>>, _>(details)
         .bind::<Bool, _>(rules.keep_uploads);
-        let ended: Vec<EndedRow> = answer(complete.load(&mut connection)).await?;
+        let ended: Vec<EndedRow> = answer(Prepared(complete).load(&mut connection)).await?;
         Ok(ended.into_iter().map(|row| row.id.into()).collect())
     }
 
@@ -274,7 +294,7 @@ impl Tasks for PostgresStore {
         let rows = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
             let rows: Vec<DueRow> = queries::due(limit).for_update().skip_locked().load(connection).await?;
             let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
-            queries::due_in(&ids, repeat.as_secs_f64()).execute(connection).await?;
+            Prepared(queries::due_in(&ids, repeat.as_secs_f64())).execute(connection).await?;
             QueryResult::Ok(rows)
         });
         answer(rows).await?.into_iter().map(|row| Ok(row.try_into()?)).collect()
@@ -309,14 +329,17 @@ impl Tasks for PostgresStore {
         Ok(Holdings { pending, bytes })
     }
 
-    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
+    async fn published_before(
+        &self,
+        kind: Kind,
+        ago: Duration,
+        repeat: Duration,
+        limit: i64,
+    ) -> Result<Vec<Ticket>, StoreError> {
         let mut connection = self.connections.get().await?;
-        answer(queries::published_pending(kind).get_result(&mut connection)).await
-    }
-
-    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let rows: Vec<DueRow> = answer(queries::longest_published(kind, limit).load(&mut connection)).await?;
+        let (ago, repeat) = (ago.as_secs_f64(), repeat.as_secs_f64());
+        let published = queries::published_before(kind, ago, repeat, limit);
+        let rows: Vec<DueRow> = answer(published.load(&mut connection)).await?;
         rows.into_iter().map(|row| Ok(Due::try_from(row)?.ticket)).collect()
     }
 
@@ -331,6 +354,14 @@ impl Tasks for PostgresStore {
     fn pool_use(&self) -> PoolUse {
         self.connections.pool_use()
     }
+}
+
+#[derive(diesel::QueryableByName)]
+struct MadeRow {
+    #[diesel(sql_type = UuidType)]
+    id: SqlUuid,
+    #[diesel(sql_type = TimeType)]
+    created: SqlTime,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -374,7 +405,8 @@ impl Leases for PostgresStore {
 
     async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
         let mut connection = self.connections.get().await?;
-        if answer(leases::extend(worker, lease.as_secs_f64()).execute(&mut connection)).await? == 0 {
+        if answer(Prepared(leases::extend(worker, lease.as_secs_f64())).execute(&mut connection)).await? == 0
+        {
             return Ok(None);
         }
         let held: Vec<(SqlUuid, i64, bool)> =
@@ -392,7 +424,7 @@ impl Leases for PostgresStore {
         let mut connection = self.connections.get().await?;
         let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
             let mut moved = Vec::new();
-            leases::end_lapsed().execute(connection).await?;
+            Prepared(leases::end_lapsed()).execute(connection).await?;
             let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
             for row in &lost {
                 let next = row.next(Some(TaskError::worker_lost()), rules);
@@ -464,8 +496,9 @@ impl Outcomes for PostgresStore {
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
         let mut connection = self.connections.get().await?;
         let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
-            outcomes::mark_logged(&written).execute(connection).await?;
-            let moved = outcomes::advance(outcomes::HeadRow::new(log, &head)).execute(connection).await?;
+            Prepared(outcomes::mark_logged(&written)).execute(connection).await?;
+            let advance = outcomes::advance(outcomes::HeadRow::new(log, &head));
+            let moved = Prepared(advance).execute(connection).await?;
             QueryResult::Ok(moved > 0)
         });
         answer(moved).await

@@ -11,6 +11,7 @@ use super::super::table_rows::{self as queries, KeptRow, RowFilter, TableProgres
 use super::super::types::{JsonType, SqlJson, SqlUuid, UuidType};
 use super::PostgresStore;
 use super::connection::answer;
+use super::prepared::Prepared;
 use crate::kinds::table::SentRow;
 use crate::task::TaskId;
 
@@ -55,7 +56,7 @@ impl TableRows for PostgresStore {
         .bind::<Array<Nullable<SmallInt>>, _>(statuses)
         .bind::<Array<JsonType>, _>(replies)
         .bind::<Array<Bool>, _>(failed);
-        let held: Vec<HeldRow> = answer(keep.load(&mut connection)).await?;
+        let held: Vec<HeldRow> = answer(Prepared(keep).load(&mut connection)).await?;
         Ok(held.into_iter().map(|row| (row.id.into(), row.attempt)).collect())
     }
 

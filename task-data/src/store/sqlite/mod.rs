@@ -261,16 +261,18 @@ impl Tasks for SqliteStore {
             .await
     }
 
-    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
-        self.connections
-            .read(move |connection| Ok(queries::published_pending(kind).get_result(connection)?))
-            .await
-    }
-
-    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError> {
+    async fn published_before(
+        &self,
+        kind: Kind,
+        ago: Duration,
+        repeat: Duration,
+        limit: i64,
+    ) -> Result<Vec<Ticket>, StoreError> {
         self.connections
             .read(move |connection| {
-                let rows: Vec<DueRow> = queries::longest_published(kind, limit).load(connection)?;
+                let (ago, repeat) = (ago.as_secs_f64(), repeat.as_secs_f64());
+                let published = queries::published_before(kind, ago, repeat, limit);
+                let rows: Vec<DueRow> = published.load(connection)?;
                 rows.into_iter().map(|row| Ok(Due::try_from(row)?.ticket)).collect()
             })
             .await

@@ -124,10 +124,6 @@ impl Tasks for CutStore {
         through!(self, holdings(owner), reads)
     }
 
-    async fn published_pending(&self, kind: Kind) -> Result<i64, StoreError> {
-        through!(self, published_pending(kind), reads)
-    }
-
     async fn unqueued(
         &self,
         kind: Kind,
@@ -141,8 +137,14 @@ impl Tasks for CutStore {
         through!(self, due_again(ids), changes)
     }
 
-    async fn longest_published(&self, kind: Kind, limit: i64) -> Result<Vec<Ticket>, StoreError> {
-        through!(self, longest_published(kind, limit), reads)
+    async fn published_before(
+        &self,
+        kind: Kind,
+        ago: Duration,
+        repeat: Duration,
+        limit: i64,
+    ) -> Result<Vec<Ticket>, StoreError> {
+        through!(self, published_before(kind, ago, repeat, limit), reads)
     }
 
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {

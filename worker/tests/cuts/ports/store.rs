@@ -98,10 +98,9 @@ port! {
         Afar fn due(limit: i64, repeat: Duration) -> Vec<Due>;
         Nothing fn pending() -> i64;
         Nothing fn holdings(owner: UserId) -> Holdings;
-        Nothing fn published_pending(kind: Kind) -> i64;
         Nothing fn unqueued(kind: Kind, limit: i64, published_ago: Duration) -> Vec<TaskId>;
         Afar fn due_again(ids: Vec<TaskId>) -> ();
-        Nothing fn longest_published(kind: Kind, limit: i64) -> Vec<Ticket>;
+        Nothing fn published_before(kind: Kind, ago: Duration, repeat: Duration, limit: i64) -> Vec<Ticket>;
         Nothing fn stats(kind: Kind) -> KindStats;
     }
 
