@@ -27,7 +27,13 @@ pub fn fuzz(corpus: &Path, target: impl Fn(&[u8])) {
     files.sort();
     let seeds: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     assert!(!seeds.is_empty(), "no seeds in {}", corpus.display());
-    seeds.iter().for_each(|seed| target(seed));
+    let attempt = |input: &[u8]| catch_unwind(AssertUnwindSafe(|| target(input)));
+    for (file, seed) in files.iter().zip(&seeds) {
+        if let Err(failure) = attempt(seed) {
+            eprintln!("the input is {}", file.display());
+            resume_unwind(failure);
+        }
+    }
 
     let seconds = std::env::var("COATCHECK_FUZZ_SECONDS").ok().map(|seconds| seconds.parse().unwrap());
     let (end, mut dice) = match seconds {
@@ -37,7 +43,7 @@ pub fn fuzz(corpus: &Path, target: impl Fn(&[u8])) {
     let mut tried = 0;
     while end.map_or(tried < INPUTS, |end| Instant::now() < end) {
         let input = mutant(&seeds, &mut dice);
-        if let Err(failure) = catch_unwind(AssertUnwindSafe(|| target(&input))) {
+        if let Err(failure) = attempt(&input) {
             let name = corpus.file_name().unwrap().display();
             let kept = std::env::current_exe().unwrap().with_extension(format!("{name}-failure"));
             fs::write(&kept, &input).unwrap();
