@@ -50,6 +50,25 @@ fn rows_of(pieces: &[&[u8]]) -> Result<Vec<Row>, Damaged> {
     Ok(rows)
 }
 
+/// The rows of a table as the `csv` crate reads it; nothing if it is none.
+fn to_others(table: &[u8]) -> Option<Vec<Row>> {
+    let mut reader = csv::Reader::from_reader(table);
+    if !reader.headers().ok()?.iter().eq(COLUMNS) {
+        return None;
+    }
+    let row = |record: csv::StringRecord| {
+        let (title, body) = (record[1].to_owned(), record[2].to_owned());
+        Some(Row { user_id: record[0].parse().ok()?, title, body })
+    };
+    reader.into_records().map(|record| row(record.ok()?)).collect()
+}
+
+/// Whether nothing is in it that others take for more than it is: quotes, carriage returns of their own.
+fn is_plain(table: &[u8]) -> bool {
+    let mut ends = table.split(|byte| *byte == b'\r').skip(1);
+    !table.contains(&b'"') && ends.all(|rest| rest.starts_with(b"\n"))
+}
+
 fn written(rows: &[Row]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS).unwrap();
@@ -68,23 +87,22 @@ fn a_table_is_the_same_however_it_is_cut_to_others_and_when_it_is_written_again(
             assert_eq!(rows_of(&pieces), rows, "{pieces:?}");
         }
 
+        let is_text = std::str::from_utf8(input).is_ok_and(|text| !text.contains('\0'));
+        assert_eq!(whole.is_ok(), is_text);
         match whole {
             Ok(Ok(count)) => {
                 let rows = rows.unwrap();
                 assert_eq!(rows.len() as u64, count);
-                let theirs: Result<Vec<Row>, _> = csv::Reader::from_reader(input).deserialize().collect();
-                assert_eq!(theirs.unwrap(), rows);
+                assert_eq!(to_others(input).as_ref(), Some(&rows));
                 let written = written(&rows);
                 assert_eq!(checked(&[&written]), Ok(Ok(count)));
                 assert_eq!(rows_of(&[&written]), Ok(rows));
             }
             Ok(Err(errors)) => {
-                assert!((1..=errors.total).contains(&(errors.first.len() as u64)), "{errors:?}")
+                assert!((1..=errors.total).contains(&(errors.first.len() as u64)), "{errors:?}");
+                assert!(!is_plain(input) || to_others(input).is_none(), "{errors:?}");
             }
-            Err(NoText) => {
-                let is_text = std::str::from_utf8(input).is_ok_and(|text| !text.contains('\0'));
-                assert!(!is_text);
-            }
+            Err(NoText) => {}
         }
     });
 }
