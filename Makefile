@@ -36,7 +36,9 @@ chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under
 		tests/servers cargo test --release --package coatcheck --test black_box -- \
 		crash exporters optimum backlog --nocapture --test-threads=1
 	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --package worker --test cuts -- second_cut --nocapture
-	COATCHECK_FUZZ_SECONDS=$${COATCHECK_FUZZ_SECONDS:-60} cargo test --release --package md5-lanes --test fuzz -- --nocapture
+	export COATCHECK_FUZZ_SECONDS=$${COATCHECK_FUZZ_SECONDS:-60}; \
+		cargo test --release --workspace --test fuzz -- --nocapture && \
+		cargo test --release --package api --package coatcheck --lib --bins -- fuzz:: --nocapture
 
 model: ## Look at every state of the protocol's model, its larger spaces included (minutes)
 	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture --test-threads=1

@@ -17,6 +17,9 @@ mod dates;
 mod events;
 mod expected;
 mod filename;
+#[cfg(test)]
+#[path = "../../tests/fuzzing.rs"]
+mod fuzzing;
 mod health;
 mod idempotency;
 mod json;

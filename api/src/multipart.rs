@@ -150,9 +150,11 @@ impl Parser {
                         self.state = State::End;
                         continue;
                     }
-                    let Some(end) = memmem::find(&self.buffer, b"\r\n") else {
-                        return if self.buffer.len() > MAX_BOUNDARY { Err(bad_boundary()) } else { Ok(None) };
-                    };
+                    let end = memmem::find(&self.buffer, b"\r\n");
+                    if end.unwrap_or(self.buffer.len().saturating_sub(1)) > MAX_BOUNDARY {
+                        return Err(bad_boundary());
+                    }
+                    let Some(end) = end else { return Ok(None) };
                     // RFC 2046 allows blanks behind a boundary. The line break stays, so that a head always stands
                     // between two of them, an empty one too.
                     if !self.buffer.split_to(end).trim_ascii().is_empty() {
@@ -162,7 +164,8 @@ impl Parser {
                 }
                 State::Head => {
                     let end = memmem::find(&self.buffer, b"\r\n\r\n");
-                    if end.unwrap_or(self.buffer.len()) > MAX_HEAD {
+                    // The last three bytes may begin what ends it.
+                    if end.unwrap_or(self.buffer.len().saturating_sub(3)) > MAX_HEAD {
                         return Err(invalid(format!("A part's headers have at most {MAX_HEAD} bytes.")));
                     }
                     let Some(end) = end else { return Ok(None) };
@@ -204,6 +207,9 @@ impl Parser {
 fn bad_boundary() -> Problem {
     invalid("A line begins with the boundary and goes on.")
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -296,6 +302,22 @@ mod tests {
         #[test]
         fn what_is_no_form_is_none_wherever_it_is_cut(body in "(\r\n|--b0|--|A: b|\r\n\r\n|[\r\n x]){0,24}", cut in 0..80_usize) {
             prop_assert_eq!(parts_of(body.as_bytes(), cut), parts_of(body.as_bytes(), 0));
+        }
+    }
+
+    #[test]
+    fn a_line_and_a_head_may_be_as_long_wherever_they_are_cut() {
+        let blanks = |count| [b"--b0", &vec![b' '; count][..], b"\r\nA: b\r\n\r\nx\r\n--b0--"].concat();
+        let head = |length| [b"--b0\r\n", &vec![b'h'; length - 2][..], b"\r\n\r\nx\r\n--b0--"].concat();
+        for (body, is_form) in [
+            (blanks(MAX_BOUNDARY), true),
+            (blanks(MAX_BOUNDARY + 1), false),
+            (head(MAX_HEAD), true),
+            (head(MAX_HEAD + 1), false),
+        ] {
+            for cut in (0..body.len()).rev().take(200) {
+                assert_eq!(parts_of(&body, cut).is_some(), is_form, "{cut} of {}", body.len());
+            }
         }
     }
 

@@ -3,6 +3,9 @@
 mod all_in_one;
 mod client;
 mod cmd;
+#[cfg(test)]
+#[path = "../../tests/fuzzing.rs"]
+mod fuzzing;
 mod md5sum;
 
 use std::process::ExitCode;

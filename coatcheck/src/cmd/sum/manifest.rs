@@ -112,6 +112,9 @@ fn trim_blanks(text: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;

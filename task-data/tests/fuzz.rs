@@ -1,0 +1,108 @@
+//! What comes from outside as text, the access log's lines and tables: what is taken is what was sent.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
+)]
+
+mod fuzzing;
+
+use std::path::Path;
+
+use task_data::kinds::table::check::{Check, Errors, NoText};
+use task_data::kinds::table::{COLUMNS, Damaged, Row, Rows};
+use task_data::record::{LogLine, check_ip, check_method, check_uri};
+
+#[test]
+fn a_log_line_that_is_taken_is_told_as_it_was() {
+    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/log-lines")), |input| {
+        let line = String::from_utf8_lossy(input);
+        match line.parse::<LogLine>() {
+            Ok(log) => {
+                let told = log.to_string();
+                assert_eq!(told, line);
+                assert_eq!(told.parse(), Ok(log));
+                let [ip, method, uri, status] = *told.split(' ').collect::<Vec<_>>() else {
+                    panic!("{told}")
+                };
+                assert_eq!((check_ip(ip), check_method(method), check_uri(uri)), (Ok(()), Ok(()), Ok(())));
+                assert!((100..=599).contains(&status.parse().unwrap()), "{status}");
+                assert!(!told.contains(char::is_control), "{told:?}");
+            }
+            Err(wrong) => assert!((1..=line.chars().count() + 1).contains(&wrong.character), "{wrong}"),
+        }
+    });
+}
+
+fn checked(pieces: &[&[u8]]) -> Result<Result<u64, Errors>, NoText> {
+    let mut check = Check::default();
+    for piece in pieces {
+        check.feed(piece)?;
+    }
+    check.finish()
+}
+
+fn rows_of(pieces: &[&[u8]]) -> Result<Vec<Row>, Damaged> {
+    let (mut reader, mut rows) = (Rows::default(), Vec::new());
+    for piece in pieces {
+        reader.feed(piece, &mut rows)?;
+    }
+    reader.finish(&mut rows)?;
+    Ok(rows)
+}
+
+/// The rows of a table as the `csv` crate reads it; nothing if it is none.
+fn to_others(table: &[u8]) -> Option<Vec<Row>> {
+    let mut reader = csv::Reader::from_reader(table);
+    if !reader.headers().ok()?.iter().eq(COLUMNS) {
+        return None;
+    }
+    let row = |record: csv::StringRecord| {
+        let (title, body) = (record[1].to_owned(), record[2].to_owned());
+        Some(Row { user_id: record[0].parse().ok()?, title, body })
+    };
+    reader.into_records().map(|record| row(record.ok()?)).collect()
+}
+
+/// Whether nothing is in it that others take for more than it is: quotes, carriage returns of their own.
+fn is_plain(table: &[u8]) -> bool {
+    let mut ends = table.split(|byte| *byte == b'\r').skip(1);
+    !table.contains(&b'"') && ends.all(|rest| rest.starts_with(b"\n"))
+}
+
+fn written(rows: &[Row]) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(COLUMNS).unwrap();
+    for row in rows {
+        writer.write_record([&row.user_id.to_string(), &row.title, &row.body]).unwrap();
+    }
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn a_table_is_the_same_however_it_is_cut_to_others_and_when_it_is_written_again() {
+    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/tables")), |input| {
+        let (whole, rows) = (checked(&[input]), rows_of(&[input]));
+        for pieces in [input.chunks(1).collect(), fuzzing::cut(input)] {
+            assert_eq!(checked(&pieces), whole, "{pieces:?}");
+            assert_eq!(rows_of(&pieces), rows, "{pieces:?}");
+        }
+
+        let is_text = std::str::from_utf8(input).is_ok_and(|text| !text.contains('\0'));
+        assert_eq!(whole.is_ok(), is_text);
+        match whole {
+            Ok(Ok(count)) => {
+                let rows = rows.unwrap();
+                assert_eq!(rows.len() as u64, count);
+                assert_eq!(to_others(input).as_ref(), Some(&rows));
+                let written = written(&rows);
+                assert_eq!(checked(&[&written]), Ok(Ok(count)));
+                assert_eq!(rows_of(&[&written]), Ok(rows));
+            }
+            Ok(Err(errors)) => {
+                assert!((1..=errors.total).contains(&(errors.first.len() as u64)), "{errors:?}");
+                assert!(!is_plain(input) || to_others(input).is_none(), "{errors:?}");
+            }
+            Err(NoText) => {}
+        }
+    });
+}
