@@ -80,8 +80,8 @@ impl Ids {
 pub async fn run(bench: &Bench, args: &LookupsArgs) -> Result<(), BenchError> {
     let postgres = [bench.servers.postgres_pid()?];
     let mut tables = Vec::new();
-    for (name, rows) in [("Coatcheck, small", args.rows / LARGER), ("Coatcheck, large", args.rows)] {
-        tables.push(Table::filled(bench, name, rows).await?);
+    for rows in [args.rows / LARGER, args.rows] {
+        tables.push(Table::filled(bench, rows).await?);
     }
     if let Some(peer) = &bench.peer {
         tables.push(Table::of_peer(Target::Peer(peer)).await?);
@@ -138,7 +138,8 @@ pub async fn run(bench: &Bench, args: &LookupsArgs) -> Result<(), BenchError> {
 
 fn bars(tables: &[Table<'_>]) -> Bars {
     let panel = |title: &str, figure: fn(&Table<'_>) -> f64| {
-        Panel::new(title.to_owned(), tables.iter().map(|table| (table.name, figure(table))).collect())
+        let name = |table: &Table<'_>| format!("{}, {} rows", table.name, grouped(table.rows as f64, 0));
+        Panel::new(title.to_owned(), tables.iter().map(|table| (name(table), figure(table))).collect())
     };
     let panels = vec![
         panel("µs of the server's CPU", |table| table.cpu_micros.median()),
@@ -153,14 +154,14 @@ impl<'a> Table<'a> {
         Self { name, rows, target, ids, a_second, cpu_micros, postgres_micros, millis }
     }
 
-    async fn filled(bench: &'a Bench, name: &'static str, rows: u64) -> Result<Self, BenchError> {
+    async fn filled(bench: &'a Bench, rows: u64) -> Result<Self, BenchError> {
         eprintln!("a table with {} rows is made", grouped(rows as f64, 0));
         let fleet = Fleet::start(bench, 0, &[]).await?;
         bench.servers.psql(
             fleet.setting("DATABASE_URL"),
             &[&filling(rows), "VACUUM (FREEZE, ANALYZE) tasks", "CHECKPOINT"],
         )?;
-        Ok(Self::new(name, rows, Target::Distributed(Box::new(fleet)), Ids::Made(rows)))
+        Ok(Self::new("Coatcheck", rows, Target::Distributed(Box::new(fleet)), Ids::Made(rows)))
     }
 
     async fn of_peer(target: Target<'a>) -> Result<Self, BenchError> {

@@ -37,11 +37,11 @@ pub struct Bars {
 
 pub struct Panel {
     title: String,
-    bars: Vec<(&'static str, f64)>,
+    bars: Vec<(String, f64)>,
 }
 
 impl Panel {
-    pub fn new(title: String, bars: Vec<(&'static str, f64)>) -> Self {
+    pub fn new(title: String, bars: Vec<(String, f64)>) -> Self {
         Self { title, bars }
     }
 }
@@ -81,15 +81,18 @@ impl Plots {
         let points = || lines.series.iter().flat_map(|(_, points)| points);
         let least = points().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
         let most = points().fold((least, 0.0), |most, (x, y)| (x.max(most.0), y.max(most.1)));
+        // An axis of one point would have no length.
+        let range = least..most.0.max(least * 2.0);
         let path = self.path(name)?;
         let area = SVGBackend::new(&path, LINES).into_drawing_area();
         area.fill(&WHITE).map_err(not_drawn)?;
         let mut chart = ChartBuilder::on(&area)
             .caption(lines.title, (FONT, 20))
             .margin(12)
+            .margin_right(36)
             .x_label_area_size(44)
             .y_label_area_size(76)
-            .build_cartesian_2d((least..most.0).log_scale(), 0.0..most.1 * 1.05)
+            .build_cartesian_2d(range.log_scale(), 0.0..most.1 * 1.05)
             .map_err(not_drawn)?;
         chart
             .configure_mesh()
@@ -169,7 +172,10 @@ mod tests {
     fn pictures_have_what_they_are_of() {
         let folder = tempfile::tempdir().unwrap();
         let plots = Plots::new(folder.path().join("plots"));
-        let panels = vec![Panel::new("Figs/s".to_owned(), vec![("ours", 1234.5), ("theirs", 0.25)])];
+        let panels = vec![Panel::new(
+            "Figs/s".to_owned(),
+            vec![("ours".to_owned(), 1234.5), ("theirs".to_owned(), 0.25)],
+        )];
         plots.bars("bars", &Bars { title: "Bars", panels }).unwrap();
         let series = vec![("one".to_owned(), vec![(1.0, 2.0), (1000.0, 3.0)])];
         plots.lines("lines", &Lines { title: "Lines", x: "rows", y: "figs", series }).unwrap();

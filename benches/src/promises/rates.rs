@@ -47,7 +47,7 @@ pub async fn run(bench: &Bench, args: &PromisesArgs) -> Result<(), BenchError> {
         }
         table += &told_of(told, &rows);
         let bars = |figure: fn(&Row) -> &Figures| {
-            rows.iter().map(|(choice, row)| (choice.name(), figure(row).median())).collect()
+            rows.iter().map(|(choice, row)| (choice.name().to_owned(), figure(row).median())).collect()
         };
         panels.push(Panel::new(format!("{told}: promises/s"), bars(|row| &row.a_second)));
         panels.push(Panel::new(format!("{told}: ms of CPU a promise"), bars(|row| &row.cpu_millis)));
