@@ -175,13 +175,12 @@ impl<'a> Table<'a> {
 
     async fn measure(&mut self, postgres: &[u32], duration: Duration) -> Result<(), BenchError> {
         self.look_up(WARM_UP).await?;
-        let cpu = || (self.target.cpu(), cpu_of_trees(postgres));
-        let (used, used_by_postgres, begun) = (cpu().0, cpu().1, Instant::now());
+        let cpu = || [self.target.cpu(), cpu_of_trees(postgres)];
+        let (before, begun) = (cpu(), Instant::now());
         let millis = self.look_up(duration).await?;
-        let (time, count) = (begun.elapsed(), millis.iter().count());
-        let micros =
-            |now: Duration, before: Duration| now.saturating_sub(before).as_secs_f64() * 1e6 / count as f64;
-        let (cpu_micros, postgres_micros) = (micros(cpu().0, used), micros(cpu().1, used_by_postgres));
+        let (time, after, count) = (begun.elapsed(), cpu(), millis.iter().count());
+        let [cpu_micros, postgres_micros] =
+            [0, 1].map(|who| after[who].saturating_sub(before[who]).as_secs_f64() * 1e6 / count as f64);
         let a_second = per_second(count, time);
         eprintln!("{}: {a_second:.0} look-ups/s, {cpu_micros:.1} µs of CPU each", self.name);
         self.a_second.push(a_second);
