@@ -43,7 +43,7 @@ chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under
 model: ## Look at every state of the protocol's model, its larger spaces included (minutes)
 	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture --test-threads=1
 
-bench: ## Measure on private servers, into benches/RESULTS.md; a part alone: make bench what=records (an hour)
+bench: ## Measure on private servers, into benches/RESULTS.md and docs/plots/; a part alone: make bench what=records (two hours)
 	cargo build --release --package coatcheck --package benches
 	tests/servers $${CARGO_TARGET_DIR:-target}/release/bench $(or $(what),all)
 

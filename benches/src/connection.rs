@@ -1,5 +1,6 @@
 //! HTTP on one kept connection, with next to no work of its own: what is measured shares the cores with it.
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -30,7 +31,23 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or the status is another one.
     pub async fn ask(&mut self, request: &[u8], expected: u16) -> Result<(), BenchError> {
-        self.stream.write_all(request).await.map_err(io("a request"))?;
+        self.send(request).await?;
+        self.answered(expected).await
+    }
+
+    /// Sends a piece of a request.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn send(&mut self, piece: &[u8]) -> Result<(), BenchError> {
+        self.stream.write_all(piece).await.map_err(io("a request"))
+    }
+
+    /// Reads the answer to what was sent, to its end.
+    ///
+    /// # Errors
+    /// When the connection breaks or the status is another one.
+    pub async fn answered(&mut self, expected: u16) -> Result<(), BenchError> {
         self.answer.clear();
         while !is_whole(&self.answer) {
             if self.stream.read_buf(&mut self.answer).await.map_err(io("an answer"))? == 0 {
@@ -44,6 +61,17 @@ impl Connection {
             Err(BenchError::Unexpected(format!("{expected} was expected, and the answer is: {told}")))
         }
     }
+
+    /// The field `name` of the JSON that the last answer was.
+    ///
+    /// # Errors
+    /// When it isn't there.
+    pub fn told(&self, name: &str) -> Result<Value, BenchError> {
+        let body = head_length(&self.answer).map(|head| &self.answer[head + END_OF_HEAD.len()..]);
+        let json: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
+        let field = json.and_then(|mut json| Some(json.get_mut(name)?.take()));
+        field.ok_or_else(|| BenchError::Unexpected(format!("an answer without `{name}`")))
+    }
 }
 
 /// A request for a connection that is kept.
@@ -54,14 +82,16 @@ pub fn request(method: &str, target: &str, body: &str) -> Vec<u8> {
 }
 
 fn is_whole(answer: &[u8]) -> bool {
-    let Some(head_ends) = answer.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD) else {
-        return false;
-    };
+    let Some(head_ends) = head_length(answer) else { return false };
     let (head, body) = (&answer[..head_ends], &answer[head_ends + END_OF_HEAD.len()..]);
     match length(head) {
         Some(length) => body.len() >= length,
         None => body.ends_with(LAST_CHUNK),
     }
+}
+
+fn head_length(answer: &[u8]) -> Option<usize> {
+    answer.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD)
 }
 
 fn length(head: &[u8]) -> Option<usize> {

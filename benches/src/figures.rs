@@ -17,6 +17,18 @@ impl Figures {
         Self(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
     }
 
+    /// In the order in which they were taken.
+    pub fn iter(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().copied()
+    }
+
+    /// The one that so much of all are not above: 0.99 is the 99th of a hundred; of no figures, 0.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let sorted = self.sorted();
+        let place = (sorted.len() as f64 * share).ceil() as usize;
+        sorted.get(place.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
+    }
+
     /// The one in the middle, or between the two there; of no figures, 0.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();
@@ -104,6 +116,13 @@ mod tests {
             assert_eq!(Figures(figures.to_vec()).told(1).to_string(), told);
         }
         assert_eq!(grouped(100.0, 0), "100");
+    }
+
+    #[test]
+    fn a_quantile_is_a_figure_that_was_taken() {
+        let figures: Figures = (1..=1000).map(f64::from).collect();
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| figures.quantile(share)), [1.0, 500.0, 990.0, 1000.0]);
+        assert_eq!(Figures::default().quantile(0.5), 0.0);
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::service::temporary_folder;
 /// Processes that work together. Gone, with their data, when this is.
 pub struct Fleet<'a> {
     bench: &'a Bench,
+    server: Member,
     // Only kept.
-    _api: Member,
     _providers: Member,
     workers: Vec<Worker>,
     /// With the uploads and the log.
@@ -72,7 +72,7 @@ impl<'a> Fleet<'a> {
         let urls = [("FREE_URL", free.clone()), ("PAID_URL", paid), ("THIRD_PARTY_URL", third_party.clone())];
         let mut fleet = Self {
             bench,
-            _api: server,
+            server,
             _providers: providers,
             workers: Vec::new(),
             shared,
@@ -107,6 +107,23 @@ impl<'a> Fleet<'a> {
     /// The processor's time that the workers have used.
     pub fn cpu_of_workers(&self) -> Duration {
         self.workers.iter().map(|worker| worker.member.process.cpu()).sum()
+    }
+
+    /// The processes that serve or work, each with its name.
+    pub fn processes(&self) -> Vec<(&'static str, &Process)> {
+        let workers = self.workers.iter().map(|worker| ("worker", &worker.member.process));
+        [("api", &self.server.process)].into_iter().chain(workers).collect()
+    }
+
+    /// The log that all workers write.
+    pub fn outcome_log(&self) -> PathBuf {
+        self.shared.path().join("outcomes.log")
+    }
+
+    /// A setting that all processes have.
+    pub fn setting(&self, name: &str) -> &str {
+        let found = self.worker_settings.iter().find(|(setting, _)| *setting == name);
+        found.map_or("", |(_, value)| value)
     }
 
     /// The folder of the uploads.

@@ -2,18 +2,28 @@
 
 mod connection;
 mod digests;
+mod drive;
 mod error;
 mod figures;
 mod fleet;
 mod hostile;
+mod latency;
 mod lines;
+mod lookups;
 mod messages;
+mod outcomes;
+mod peer;
+mod plots;
 mod process;
+mod promises;
 mod records;
 mod report;
+mod scaling;
 mod servers;
 mod service;
 mod tables;
+mod target;
+mod uploads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,11 +33,19 @@ use clap::Parser;
 use digests::DigestsArgs;
 use error::{BenchError, io};
 use hostile::HostileArgs;
+use latency::LatencyArgs;
+use lookups::LookupsArgs;
 use messages::MessagesArgs;
+use peer::{Peer, PeerArgs};
+use plots::Plots;
+use promises::PromisesArgs;
 use records::RecordsArgs;
 use report::Report;
+use scaling::ScalingArgs;
 use servers::Servers;
 use tables::TablesArgs;
+use uploads::UploadsArgs;
+use uploads::bare::{self, BareArgs};
 
 /// Measure the program that stands beside this one
 ///
@@ -40,19 +58,31 @@ struct Cli {
     /// The page of results
     #[arg(long, global = true, default_value = "benches/RESULTS.md")]
     results: PathBuf,
+    /// The folder of the pictures
+    #[arg(long, global = true, default_value = "docs/plots")]
+    plots: PathBuf,
     #[command(flatten)]
     servers: Servers,
+    #[command(flatten)]
+    peer: PeerArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Measure everything
     All,
+    Promises(PromisesArgs),
+    Uploads(UploadsArgs),
+    Latency(LatencyArgs),
+    Lookups(LookupsArgs),
+    Scaling(ScalingArgs),
     Records(RecordsArgs),
     Messages(MessagesArgs),
     Tables(TablesArgs),
     Digests(DigestsArgs),
     Hostile(HostileArgs),
+    #[command(hide = true)]
+    Bare(BareArgs),
 }
 
 /// What every part needs.
@@ -60,10 +90,15 @@ enum What {
 struct Bench {
     /// `coatcheck`.
     program: PathBuf,
+    /// This program.
+    itself: PathBuf,
     /// Where peers' libraries may be installed.
     installed: PathBuf,
     servers: Servers,
+    /// Beside which promises are measured.
+    peer: Option<Peer>,
     report: Report,
+    plots: Plots,
 }
 
 #[tokio::main]
@@ -85,27 +120,39 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
-    let Cli { what, results, servers } = cli;
-    let beside = std::env::current_exe().map_err(io("the folder of this program"))?;
-    let program = beside.with_file_name("coatcheck");
+    let Cli { what, results, plots, servers, peer } = cli;
+    let itself = std::env::current_exe().map_err(io("the folder of this program"))?;
+    let program = itself.with_file_name("coatcheck");
     if !program.exists() {
         return Err(BenchError::Unexpected(format!("{} is not built", program.display())));
     }
-    let report = Report::new(results, arguments);
-    let bench = Bench { program, installed: beside.with_file_name("peers"), servers, report };
+    let installed = itself.with_file_name("peers");
+    let (report, plots) = (Report::new(results, arguments), Plots::new(plots));
+    let bench = Bench { program, itself, installed, servers, peer: peer.peer()?, report, plots };
     match what {
         What::All => {
+            promises::run(&bench, &PromisesArgs::default()).await?;
+            uploads::run(&bench, &UploadsArgs::default()).await?;
+            latency::run(&bench, &LatencyArgs::default()).await?;
+            lookups::run(&bench, &LookupsArgs::default()).await?;
+            scaling::run(&bench, &ScalingArgs::default()).await?;
             records::run(&bench, RecordsArgs::default()).await?;
             messages::run(&bench, MessagesArgs::default()).await?;
             tables::run(&bench, TablesArgs::default()).await?;
             digests::run(&bench, &DigestsArgs::default()).await?;
             hostile::run(&bench, &HostileArgs::default()).await
         }
+        What::Promises(args) => promises::run(&bench, &args).await,
+        What::Uploads(args) => uploads::run(&bench, &args).await,
+        What::Latency(args) => latency::run(&bench, &args).await,
+        What::Lookups(args) => lookups::run(&bench, &args).await,
+        What::Scaling(args) => scaling::run(&bench, &args).await,
         What::Records(args) => records::run(&bench, args).await,
         What::Messages(args) => messages::run(&bench, args).await,
         What::Tables(args) => tables::run(&bench, args).await,
         What::Digests(args) => digests::run(&bench, &args).await,
         What::Hostile(args) => hostile::run(&bench, &args).await,
+        What::Bare(args) => bare::run(&args).await,
     }
 }
 

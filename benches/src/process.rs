@@ -1,5 +1,6 @@
 //! A program under measurement: started, looked at in `/proc`, ended with all that it has started.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -70,11 +71,7 @@ impl Process {
     /// The processor's time that it and all its children have used.
     pub fn cpu(&self) -> Duration {
         let group = self.child.id();
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
-        let ticks: u64 = stats.filter_map(|stat| ticks_in_group(&stat, group)).sum();
-        let a_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-        Duration::from_secs_f64(ticks as f64 / a_second as f64)
+        cpu_of(stats().iter().filter(|stat| stat.group == group))
     }
 
     /// Bytes that it has had written to disk; without its children.
@@ -85,6 +82,11 @@ impl Process {
     /// Resident memory, in KiB; without its children.
     pub fn memory_kib(&self) -> u64 {
         memory_kib(self.child.id())
+    }
+
+    /// Memory in KiB, pages that are shared counted by their share; without its children.
+    pub fn proportional_kib(&self) -> u64 {
+        field(&format!("/proc/{}/smaps_rollup", self.child.id()), "Pss:")
     }
 
     /// Begins to look at how much memory it has.
@@ -138,13 +140,47 @@ fn field(path: &str, name: &str) -> u64 {
     field.and_then(|field| field.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
-/// User's and system's ticks of a process, if it is of that group; proc_pid_stat(5).
-fn ticks_in_group(stat: &str, group: u32) -> Option<u64> {
+/// The processor's time that processes of somebody else's and all their children have used.
+pub fn cpu_of_trees(roots: &[u32]) -> Duration {
+    let stats = stats();
+    let mut tree: HashSet<u32> = roots.iter().copied().collect();
+    while let Some(child) = stats.iter().find(|stat| tree.contains(&stat.parent) && !tree.contains(&stat.pid))
+    {
+        tree.insert(child.pid);
+    }
+    cpu_of(stats.iter().filter(|stat| tree.contains(&stat.pid)))
+}
+
+fn cpu_of<'a>(stats: impl Iterator<Item = &'a Stat>) -> Duration {
+    let a_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    Duration::from_secs_f64(stats.map(|stat| stat.ticks).sum::<u64>() as f64 / a_second as f64)
+}
+
+/// What the system tells of a process; proc_pid_stat(5).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    pid: u32,
+    parent: u32,
+    group: u32,
+    /// User's and system's, with those of children that have ended.
+    ticks: u64,
+}
+
+/// Of all processes.
+fn stats() -> Vec<Stat> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| stat(&fs::read_to_string(process.path().join("stat")).ok()?)).collect()
+}
+
+fn stat(text: &str) -> Option<Stat> {
     // The name may have spaces and brackets in it; what follows the last bracket is plain.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let (name, plain) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = plain.split_whitespace().collect();
     let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
-    // Counted from the third field on: process group 5, then utime 14, stime 15.
-    (number(2)? == u64::from(group)).then_some(number(11)? + number(12)?)
+    let id = |place: usize| number(place)?.try_into().ok();
+    // Counted from the third field on: parent 4, process group 5; then utime 14, stime 15, cutime 16, cstime 17.
+    let ticks = (11..15).map(number).sum::<Option<u64>>()?;
+    Some(Stat { pid: name.split(' ').next()?.parse().ok()?, parent: id(1)?, group: id(2)?, ticks })
 }
 
 #[cfg(test)]
@@ -152,10 +188,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_those_of_the_group_alone() {
-        let stat = "42 (a) b) S 1 40 40 0 -1 4194560 1 2 3 4 700 50 9 9 20 0 1 0 100";
-        assert_eq!(ticks_in_group(stat, 40), Some(750));
-        assert_eq!(ticks_in_group(stat, 42), None);
-        assert_eq!(ticks_in_group("", 40), None);
+    fn a_stat_is_read_whatever_the_name() {
+        let text = "42 (a) b) S 1 40 40 0 -1 4194560 1 2 3 4 700 50 9 8 20 0 1 0 100";
+        assert_eq!(stat(text), Some(Stat { pid: 42, parent: 1, group: 40, ticks: 767 }));
+        assert_eq!(stat(""), None);
     }
 }

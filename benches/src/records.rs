@@ -59,7 +59,7 @@ impl Default for RecordsArgs {
 
 impl RecordsArgs {
     fn stacks(&self) -> Vec<Stack> {
-        self.stack.map_or_else(|| vec![Stack::Embedded, Stack::Distributed], |stack| vec![stack])
+        Stack::chosen(self.stack)
     }
 
     fn wants(&self, part: Part) -> bool {

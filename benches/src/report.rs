@@ -27,7 +27,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(path: PathBuf, arguments: &[String]) -> Self {
-        let command = format!("make bench what='{}'", arguments.join(" "));
+        let command = format!("make bench what='{}'", told(arguments).join(" "));
         Self { path, command, machine: machine() }
     }
 
@@ -46,6 +46,18 @@ impl Report {
         eprintln!("\n## {section}");
         fs::write(path, with_section(&page, heading, &section)).map_err(io(path.to_string_lossy()))
     }
+}
+
+/// Without what is somebody's alone: where a peer ran.
+fn told(arguments: &[String]) -> Vec<&str> {
+    let is_of_peer = |argument: &str| argument.starts_with("--peer-");
+    let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
+    let told = arguments.iter().zip(before).map(|(argument, before)| match argument.split_once('=') {
+        _ if is_of_peer(before) && !before.contains('=') => "…",
+        Some((name, _)) if is_of_peer(name) => name,
+        _ => argument,
+    });
+    told.collect()
 }
 
 /// The page with a section replaced or added. A section goes from its heading to the next one.
@@ -82,6 +94,14 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_is_not_told_where_it_ran() {
+        let arguments = "promises --peer-url http://here/ --peer-pids=api=1,worker=2 --repeat 3".split(' ');
+        let arguments: Vec<String> = arguments.map(str::to_owned).collect();
+
+        assert_eq!(told(&arguments).join(" "), "promises --peer-url … --peer-pids --repeat 3");
+    }
 
     #[test]
     fn a_section_replaces_itself_and_no_other() {

@@ -39,14 +39,32 @@ impl Servers {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let postgres = needed(self.postgres.as_ref())?;
         let name = format!("bench_{}_{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
-        let mut psql = Command::new("psql");
-        psql.args(["--quiet", &format!("{postgres}/postgres"), "-c", &format!("CREATE DATABASE {name}")]);
-        let done = psql.output().map_err(io("psql"))?;
-        if !done.status.success() {
-            let told = String::from_utf8_lossy(&done.stderr).into_owned();
-            return Err(BenchError::Unexpected(format!("no new database: {told}")));
-        }
+        self.psql(&format!("{postgres}/postgres"), &[&format!("CREATE DATABASE {name}")])?;
         Ok(format!("{postgres}/{name}"))
+    }
+
+    /// Runs statements, one after the other; what they print.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub fn psql(&self, database: &str, statements: &[&str]) -> Result<String, BenchError> {
+        let mut psql = Command::new("psql");
+        psql.args(["--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", database]);
+        psql.args(statements.iter().flat_map(|statement| ["-c", *statement]));
+        let done = psql.output().map_err(io("psql"))?;
+        let told = || BenchError::Unexpected(String::from_utf8_lossy(&done.stderr).into_owned());
+        done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned()).ok_or_else(told)
+    }
+
+    /// The first of PostgreSQL's processes, whose children are all others.
+    ///
+    /// # Errors
+    /// When there is no server on this machine.
+    pub fn postgres_pid(&self) -> Result<u32, BenchError> {
+        let database = format!("{}/postgres", needed(self.postgres.as_ref())?);
+        let file = self.psql(&database, &["SELECT pg_read_file('postmaster.pid')"])?;
+        let pid = file.lines().next().and_then(|pid| pid.parse().ok());
+        pid.ok_or_else(|| BenchError::Unexpected("PostgreSQL does not tell its process".to_owned()))
     }
 
     /// A number up to `most` that nobody else gets, in whichever process.

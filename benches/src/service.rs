@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bytes::Bytes;
@@ -18,8 +18,15 @@ use crate::servers::Servers;
 pub enum Stack {
     /// Everything in one process, over SQLite
     Embedded,
-    /// An API alone, over PostgreSQL
+    /// An API over PostgreSQL, and a worker where there is work for it
     Distributed,
+}
+
+impl Stack {
+    /// The one that was chosen, or both.
+    pub fn chosen(choice: Option<Self>) -> Vec<Self> {
+        choice.map_or_else(|| vec![Self::Embedded, Self::Distributed], |stack| vec![stack])
+    }
 }
 
 impl fmt::Display for Stack {
@@ -39,7 +46,7 @@ pub struct Service {
     /// `HOST:PORT`
     pub address: String,
     pub http: reqwest::Client,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Service {
@@ -58,7 +65,7 @@ impl Service {
         let stdout = process.stdout().to_owned();
         let address = process.until_it_serves(async || address(&fs::read_to_string(&stdout).ok()?)).await?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { process, address, http, _folder: folder })
+        Ok(Self { process, address, http, folder })
     }
 
     /// Brings lines in, in one body.
@@ -97,6 +104,11 @@ impl Service {
         let is_whole = last.trim_ascii_end().ends_with(b"]");
         let cut = || BenchError::Unexpected("the records came without their end".to_owned());
         is_whole.then_some(bytes).ok_or_else(cut)
+    }
+
+    /// The embedded stack's outcome log.
+    pub fn outcome_log(&self) -> PathBuf {
+        self.folder.path().join("data/outcomes.log")
     }
 
     pub fn url(&self, path: &str) -> String {
