@@ -246,12 +246,12 @@ struct AmqpConsumer {
 #[async_trait]
 impl Consumer for AmqpConsumer {
     async fn next(&mut self) -> Option<Delivery> {
+        if let Some(delivery) = self.delivered.pop_front() {
+            return Some(delivery);
+        }
         let mut look = interval(LOOK);
         let mut silent_looks = 0;
         loop {
-            if let Some(delivery) = self.delivered.pop_front() {
-                return Some(delivery);
-            }
             let message = tokio::select! {
                 message = self.stream.next() => message?.ok()?,
                 _ = look.tick() => {
@@ -268,6 +268,9 @@ impl Consumer for AmqpConsumer {
                 }
             };
             self.delivered = deliveries(message, &self.runtime);
+            if let Some(delivery) = self.delivered.pop_front() {
+                return Some(delivery);
+            }
         }
     }
 }

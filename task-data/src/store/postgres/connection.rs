@@ -34,8 +34,10 @@ const CONNECT: Duration = Duration::from_secs(2);
 const RESTED: Duration = Duration::from_secs(1);
 /// Bound on an answer: a little more than the server's own on a statement, which tells more.
 const ANSWER: Duration = Duration::from_secs(6);
-/// A process that sleeps in a transaction must not wake up in it: what it read is long out of date.
-const SERVER_SIDE_BOUNDS: &str = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=5s";
+/// A process that sleeps in a transaction must not wake up in it: what it read is long out of date. And a plan that was made for
+/// a small table is not kept, for it would be wrong soon: statements are parsed once, but planned each time.
+const SERVER_SIDE: &str =
+    "-c statement_timeout=5s -c idle_in_transaction_session_timeout=5s -c plan_cache_mode=force_custom_plan";
 
 /// Why a URL can't be one of a PostgreSQL database.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +69,9 @@ impl Connections {
             async move {
                 if has_rested {
                     let verified = RecyclingMethod::Verified;
-                    let answered = connection.ping(&verified).await.map_err(PoolError::QueryError);
-                    answered.map_err(HookError::Backend)?;
+                    let answered = timeout(CONNECT, connection.ping(&verified)).await;
+                    let answered = answered.map_err(|_| HookError::Message("it does not answer".into()))?;
+                    answered.map_err(|error| HookError::Backend(PoolError::QueryError(error)))?;
                 }
                 Ok(())
             }
@@ -161,8 +164,8 @@ impl Target {
             other => return Err(UrlError(format!("sslmode can't be `{other}`"))),
         };
         let options = match config.get_options() {
-            Some(options) => format!("{SERVER_SIDE_BOUNDS} {options}"),
-            None => SERVER_SIDE_BOUNDS.to_owned(),
+            Some(options) => format!("{SERVER_SIDE} {options}"),
+            None => SERVER_SIDE.to_owned(),
         };
         config
             .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })

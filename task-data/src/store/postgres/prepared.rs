@@ -5,7 +5,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 
 /// A statement whose text is always the same. Diesel prepares each `UPDATE` and each statement written in SQL anew whenever it
-/// runs, for it can't know that: an exchange with the server more, in which that parses and plans it again.
+/// runs, for it can't know that: an exchange with the server more, in which that parses it again.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared<Q>(pub Q);
 
