@@ -4,7 +4,7 @@
 //! Needs a stack with one worker.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -95,9 +95,12 @@ impl Held {
         self.pipe.write_all(&self.content).unwrap();
     }
 
-    /// Gives the worker a byte, which is not the last.
+    /// Gives the worker a byte, which is not the last, if it still reads.
     pub fn drip(&mut self) {
-        self.pipe.write_all(&self.content[..1]).unwrap();
+        match self.pipe.write_all(&self.content[..1]) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
     }
 
     /// Puts the upload back in its place, for another worker to find: this one is dead.
