@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 /// The batches' runtime has ended: the program is stopping, and whether the item was taken is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +53,13 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         tokio::spawn(async move {
             let mut batch = Vec::new();
             while gathered.recv_many(&mut batch, limit).await > 0 {
+                // Those that are as far come along: nobody waits for what isn't there.
+                yield_now().await;
+                while batch.len() < limit
+                    && let Ok(more) = gathered.try_recv()
+                {
+                    batch.push(more);
+                }
                 run(std::mem::take(&mut batch)).await;
             }
         });

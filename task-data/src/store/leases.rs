@@ -1,11 +1,13 @@
 //! Queries on leases. Only the database's clock is asked.
 
 use diesel::dsl::{auto_type, delete, exists, insert_into, not, update};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::schema::{tasks, workers};
-use super::tasks::now;
-use super::types::{SqlStatus, SqlTime, SqlUuid, now_plus, sql_ids};
+use super::tasks::{in_status, now, stands};
+use super::types::{SqlTime, SqlUuid, now_plus, sql_ids};
 use crate::task::{Status, TaskId, WorkerId};
 
 /// A new lease of so many seconds.
@@ -54,12 +56,10 @@ pub fn end_all() -> _ {
 /// Every pending task is due now and counts as never published.
 #[auto_type]
 pub fn all_due() -> _ {
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
     let never: Option<SqlTime> = None;
     let now: now = now();
-    update(tasks::table)
-        .filter(tasks::status.eq(pending))
-        .set((tasks::published_at.eq(never), tasks::sweep_at.eq(now)))
+    update(tasks::table).filter(is_pending).set((tasks::published_at.eq(never), tasks::sweep_at.eq(now)))
 }
 
 /// How many leases are live.
@@ -73,14 +73,14 @@ pub fn live() -> _ {
 #[auto_type]
 pub fn unheld(ids: &[TaskId], lapsed: f64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
-    let running: SqlStatus = SqlStatus(Status::Running);
+    let is_running: SqlLiteral<Bool> = stands(Status::Running);
     let ago: f64 = -lapsed;
     let holder = workers::table
         .filter(workers::id.nullable().eq(tasks::worker))
         .filter(workers::lease_until.gt(now_plus(ago)));
     tasks::table
         .filter(tasks::id.eq_any(ids))
-        .filter(tasks::status.eq(running))
+        .filter(is_running)
         .filter(not(exists(holder)))
         .select(tasks::id)
 }
@@ -89,11 +89,11 @@ pub fn unheld(ids: &[TaskId], lapsed: f64) -> _ {
 #[auto_type]
 pub fn overdue(ids: &[TaskId], overdue: f64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
     let ago: f64 = -overdue;
     tasks::table
         .filter(tasks::id.eq_any(ids))
-        .filter(tasks::status.eq(pending))
+        .filter(is_pending)
         .filter(tasks::sweep_at.lt(now_plus(ago)))
         .select(tasks::id)
 }

@@ -14,12 +14,12 @@ use crate::task::TaskId;
 #[derive(Debug, Clone, PartialEq, Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = log_head)]
 pub struct HeadRow {
-    log: String,
-    generation: i32,
-    dev: i64,
-    ino: i64,
-    committed: i64,
-    tail_check: i64,
+    pub log: String,
+    pub generation: i32,
+    pub dev: i64,
+    pub ino: i64,
+    pub committed: i64,
+    pub tail_check: i64,
 }
 
 impl HeadRow {

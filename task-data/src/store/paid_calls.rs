@@ -5,11 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use diesel::dsl::{auto_type, delete, exists, select};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use super::StoreError;
 use super::schema::{paid_calls, tasks};
-use super::types::{SqlStatus, SqlTime, SqlUuid};
+use super::tasks::stands;
+use super::types::{SqlTime, SqlUuid};
 use crate::task::{Status, TaskId, Time};
 
 /// Requests to the paid provider.
@@ -40,14 +43,14 @@ pub fn withdraw(id: TaskId, attempt: i64) -> _ {
 #[auto_type]
 pub fn runs(id: TaskId, attempt: i64) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
-    let running: SqlStatus = SqlStatus(Status::Running);
-    let task: runs_in = runs_in(id, attempt, running);
+    let is_running: SqlLiteral<Bool> = stands(Status::Running);
+    let task: runs_in = runs_in(id, attempt, is_running);
     select(exists(task))
 }
 
 #[auto_type]
-fn runs_in(id: SqlUuid, attempt: i64, running: SqlStatus) -> _ {
-    tasks::table.filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(tasks::status.eq(running))
+fn runs_in(id: SqlUuid, attempt: i64, is_running: SqlLiteral<Bool>) -> _ {
+    tasks::table.filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(is_running)
 }
 
 /// A row to insert.

@@ -61,12 +61,23 @@ pub fn now() -> _ {
     now_plus(seconds)
 }
 
+/// That a task stands there, in the words of the index that has only such ones.
+pub(super) fn in_status(status: Status) -> SqlLiteral<Bool> {
+    sql(&format!("tasks.status = '{}'", status.name()))
+}
+
+/// That a task whose id is known stands there, in words that no index has: were few in that status when the statement was
+/// planned, it would go through all of these for the one, however many they have become.
+pub(super) fn stands(status: Status) -> SqlLiteral<Bool> {
+    sql(&format!("CAST(tasks.status AS text) = '{}'", status.name()))
+}
+
 /// The pending ones of these tasks become the worker's, if its lease is live.
 #[auto_type]
 pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
     let worker: SqlUuid = SqlUuid(worker.0);
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
     let running: SqlStatus = SqlStatus(Status::Running);
     let now: now = now();
     let lease: live_lease = live_lease(worker);
@@ -75,7 +86,7 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
     let columns: ClaimColumns = CLAIM_COLUMNS;
     update(tasks::table)
         .filter(tasks::id.eq_any(ids))
-        .filter(tasks::status.eq(pending))
+        .filter(is_pending)
         .filter(tasks::cancel_requested.eq(false))
         .filter(exists(lease))
         .set((
@@ -100,18 +111,18 @@ pub fn live_lease(worker: SqlUuid) -> _ {
 #[auto_type]
 pub fn running(ids: &[TaskId]) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
-    let running: SqlStatus = SqlStatus(Status::Running);
+    let is_running: SqlLiteral<Bool> = stands(Status::Running);
     let columns: RunningColumns = RUNNING_COLUMNS;
-    tasks::table.filter(tasks::id.eq_any(ids)).filter(tasks::status.eq(running)).select(columns)
+    tasks::table.filter(tasks::id.eq_any(ids)).filter(is_running).select(columns)
 }
 
 /// The running rows that no worker holds.
 #[auto_type]
 pub fn lost() -> _ {
-    let running: SqlStatus = SqlStatus(Status::Running);
+    let is_running: SqlLiteral<Bool> = in_status(Status::Running);
     let columns: RunningColumns = RUNNING_COLUMNS;
     tasks::table
-        .filter(tasks::status.eq(running))
+        .filter(is_running)
         .filter(not(exists(workers::table.filter(workers::id.nullable().eq(tasks::worker)))))
         .select(columns)
 }
@@ -120,10 +131,10 @@ pub fn lost() -> _ {
 #[auto_type]
 pub fn held(worker: WorkerId, seconds: f64) -> _ {
     let worker: SqlUuid = SqlUuid(worker.0);
-    let running: SqlStatus = SqlStatus(Status::Running);
+    let is_running: SqlLiteral<Bool> = in_status(Status::Running);
     let ago: f64 = -seconds;
     tasks::table
-        .filter(tasks::status.eq(running))
+        .filter(is_running)
         .filter(tasks::worker.eq(worker))
         .filter(
             tasks::cancel_requested
@@ -137,21 +148,17 @@ pub fn held(worker: WorkerId, seconds: f64) -> _ {
 #[auto_type]
 pub fn release(id: TaskId, attempt: i64, tries: i32, seconds: f64) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
-    let running: SqlStatus = SqlStatus(Status::Running);
+    let is_running: SqlLiteral<Bool> = stands(Status::Running);
     let pending: SqlStatus = SqlStatus(Status::Pending);
     let nobody: Option<SqlUuid> = None;
     let never: Option<SqlTime> = None;
-    update(tasks::table)
-        .filter(tasks::id.eq(id))
-        .filter(tasks::attempt.eq(attempt))
-        .filter(tasks::status.eq(running))
-        .set((
-            tasks::status.eq(pending),
-            tasks::tries.eq(tries),
-            tasks::worker.eq(nobody),
-            tasks::published_at.eq(never),
-            tasks::sweep_at.eq(now_plus(seconds)),
-        ))
+    update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(is_running).set((
+        tasks::status.eq(pending),
+        tasks::tries.eq(tries),
+        tasks::worker.eq(nobody),
+        tasks::published_at.eq(never),
+        tasks::sweep_at.eq(now_plus(seconds)),
+    ))
 }
 
 /// How a task ends.
@@ -170,7 +177,7 @@ type ContentGoes = Option<Eq<tasks::content, Option<Vec<u8>>>>;
 #[auto_type]
 pub fn end(id: TaskId, attempt: i64, end: End, rules: Rules) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
-    let from: SqlStatus = SqlStatus(end.from);
+    let stands_there: SqlLiteral<Bool> = stands(end.from);
     let status: SqlStatus = SqlStatus(end.status);
     let result: Option<SqlJson> = end.result.map(SqlJson);
     let code: Option<String> = end.error.as_ref().map(|error| error.code.clone());
@@ -178,11 +185,8 @@ pub fn end(id: TaskId, attempt: i64, end: End, rules: Rules) -> _ {
     let nobody: Option<SqlUuid> = None;
     let content: ContentGoes = content_goes(rules);
     let now: now = now();
-    update(tasks::table)
-        .filter(tasks::id.eq(id))
-        .filter(tasks::attempt.eq(attempt))
-        .filter(tasks::status.eq(from))
-        .set((
+    update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(stands_there).set(
+        (
             tasks::status.eq(status),
             tasks::result.eq(result),
             tasks::error_code.eq(code),
@@ -190,7 +194,8 @@ pub fn end(id: TaskId, attempt: i64, end: End, rules: Rules) -> _ {
             tasks::finished.eq(now.nullable()),
             tasks::worker.eq(nobody),
             content,
-        ))
+        ),
+    )
 }
 
 fn content_goes(rules: Rules) -> ContentGoes {
@@ -201,22 +206,19 @@ fn content_goes(rules: Rules) -> ContentGoes {
 #[auto_type]
 pub fn request_cancel(id: TaskId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
-    let running: SqlStatus = SqlStatus(Status::Running);
-    update(tasks::table)
-        .filter(tasks::id.eq(id))
-        .filter(tasks::status.eq(running))
-        .set(tasks::cancel_requested.eq(true))
+    let is_running: SqlLiteral<Bool> = stands(Status::Running);
+    update(tasks::table).filter(tasks::id.eq(id)).filter(is_running).set(tasks::cancel_requested.eq(true))
 }
 
 /// Published in that attempt, the sweep due again in so many seconds.
 #[auto_type]
 pub fn mark_published(ids: &[TaskId], attempt: i64, seconds: f64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
     let now: now = now();
     update(tasks::table)
         .filter(tasks::id.eq_any(ids))
-        .filter(tasks::status.eq(pending))
+        .filter(is_pending)
         .filter(tasks::attempt.eq(attempt))
         .set((tasks::published_at.eq(now.nullable()), tasks::sweep_at.eq(now_plus(seconds))))
 }
@@ -224,12 +226,12 @@ pub fn mark_published(ids: &[TaskId], attempt: i64, seconds: f64) -> _ {
 /// Pending tasks whose sweep is due, the longest due first.
 #[auto_type]
 pub fn due(limit: i64) -> _ {
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
     let now: now = now();
     // The clock in a subselect is read once, and so an index serves the comparison.
     let now_once: diesel::dsl::select<now> = select(now);
     tasks::table
-        .filter(tasks::status.eq(pending))
+        .filter(is_pending)
         .filter(tasks::sweep_at.nullable().le(now_once.single_value()))
         .order(tasks::sweep_at)
         .limit(limit)
@@ -240,13 +242,13 @@ pub fn due(limit: i64) -> _ {
 #[auto_type]
 pub fn unqueued(kind: Kind, limit: i64, seconds: f64) -> _ {
     let kind: &'static str = kind.name();
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
     let ago: f64 = -seconds;
     let now: now = now();
     let is_due = tasks::sweep_at.le(now);
     let was_published = tasks::published_at.lt(now_plus(ago).nullable()).assume_not_null();
     tasks::table
-        .filter(tasks::status.eq(pending))
+        .filter(is_pending)
         .filter(tasks::kind.eq(kind))
         .filter(is_due.or(was_published))
         .order(tasks::sweep_at)
@@ -258,18 +260,18 @@ pub fn unqueued(kind: Kind, limit: i64, seconds: f64) -> _ {
 #[auto_type]
 pub fn due_in(ids: &[TaskId], seconds: f64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
     update(tasks::table)
         .filter(tasks::id.eq_any(ids))
-        .filter(tasks::status.eq(pending))
+        .filter(is_pending)
         .set(tasks::sweep_at.eq(now_plus(seconds)))
 }
 
 /// How many are pending.
 #[auto_type]
 pub fn pending() -> _ {
-    let pending: SqlStatus = SqlStatus(Status::Pending);
-    tasks::table.filter(tasks::status.eq(pending)).count()
+    let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
+    tasks::table.filter(is_pending).count()
 }
 
 type HoldingsColumns = (SqlLiteral<BigInt>, SqlLiteral<BigInt>);
@@ -293,13 +295,13 @@ fn holdings_columns() -> HoldingsColumns {
 #[auto_type]
 pub fn published_before(kind: Kind, seconds: f64, look_again: f64, limit: i64) -> _ {
     let kind: &'static str = kind.name();
-    let pending: SqlStatus = SqlStatus(Status::Pending);
+    let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
     let ago: f64 = -seconds;
     let due_in: f64 = look_again - seconds;
     let due_before: diesel::dsl::select<now_plus<f64>> = select(now_plus(due_in));
     tasks::table
         .filter(tasks::kind.eq(kind))
-        .filter(tasks::status.eq(pending))
+        .filter(is_pending)
         .filter(tasks::sweep_at.nullable().le(due_before.single_value()))
         .filter(tasks::published_at.lt(now_plus(ago).nullable()).assume_not_null())
         .order(tasks::sweep_at)
@@ -313,7 +315,7 @@ type StatsColumns = (CountStar, count<tasks::published_at>, helper_types::min<ta
 #[auto_type]
 pub fn stats(kind: Kind, status: Status) -> _ {
     let kind: &'static str = kind.name();
-    let status: SqlStatus = SqlStatus(status);
+    let stands_there: SqlLiteral<Bool> = in_status(status);
     let columns: StatsColumns = (count_star(), count(tasks::published_at), min(tasks::created));
-    tasks::table.filter(tasks::status.eq(status)).filter(tasks::kind.eq(kind)).select(columns)
+    tasks::table.filter(stands_there).filter(tasks::kind.eq(kind)).select(columns)
 }

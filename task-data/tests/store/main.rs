@@ -47,6 +47,7 @@ mod list;
 mod outcomes;
 mod owned;
 mod paid_calls;
+mod postgres;
 mod records;
 mod rows;
 mod samples;

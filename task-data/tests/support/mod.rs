@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 #[path = "../../../tests/servers.rs"]
 mod servers;
-use servers::servers;
+pub use servers::servers;
 
 /// A port over an adapter that nobody has used yet. What it wrote is removed when this is dropped.
 pub struct Fresh<P: ?Sized> {

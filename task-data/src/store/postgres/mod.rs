@@ -19,19 +19,20 @@ use async_trait::async_trait;
 use diesel::dsl::{count_star, insert_into, sql};
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Integer, Nullable, Text};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use shared_log::Head;
 
 use self::connection::{Connections, answer};
 use self::prepared::Prepared;
+use super::outcomes::HeadRow;
 use super::rows::{
     ClaimRow, DueRow, Next, RunningRow, TASK_COLUMNS, TaskRow, idempotency_columns, into_keyed, into_tasks,
 };
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
-use super::types::{JsonType, SqlJson, SqlStatus, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
+use super::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats,
     Leases, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
@@ -157,7 +158,7 @@ impl Tasks for PostgresStore {
             query = query.filter(tasks::kind.eq(kind.name()));
         }
         if let Some(status) = filter.status {
-            query = query.filter(tasks::status.eq(SqlStatus(status)));
+            query = query.filter(queries::in_status(status));
         }
         if let Some(digest) = filter.digest {
             query = query.filter(queries::has_digest(digest));
@@ -183,7 +184,7 @@ impl Tasks for PostgresStore {
             // are marked already, may be a deadlock, which the database ends only after a second.
             let are_free = sql::<Bool>("id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY(")
                 .bind::<Array<UuidType>, _>(sql_ids(&ids))
-                .sql(") AND status = 'pending' FOR UPDATE SKIP LOCKED))");
+                .sql(") AND status::text = 'pending' FOR UPDATE SKIP LOCKED))");
             let mark = queries::mark_published(&ids, attempt, repeat.as_secs_f64()).filter(are_free);
             answer(Prepared(mark).execute(&mut connection)).await?;
         }
@@ -220,13 +221,13 @@ impl Tasks for PostgresStore {
             codes.push(error.as_ref().map(|error| error.code.clone()));
             details.push(error.map(|error| error.detail));
         }
-        // The status as text: the planner would look through all that run rather than for each by its id.
+        // The status as text: see `stands`. And an array of one id, since a join could as well read all tasks through an index.
         let complete = sql_query(
             "UPDATE tasks SET status = ended.status::taskstatus, result = ended.result, error_code = ended.code, \
              error_detail = ended.detail, finished = now_plus(0), worker = NULL, \
              content = CASE WHEN $7 THEN content END \
              FROM unnest($1, $2, $3, $4, $5, $6) AS ended (id, attempt, status, result, code, detail) \
-             WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.status::text = 'running' \
+             WHERE tasks.id = ANY(ARRAY[ended.id]) AND tasks.attempt = ended.attempt AND tasks.status::text = 'running' \
              RETURNING tasks.id",
         )
         .bind::<Array<UuidType>, _>(ids)
@@ -470,14 +471,13 @@ impl Leases for PostgresStore {
 impl Outcomes for PostgresStore {
     async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let row =
-            async { outcomes::head(&log).get_result::<outcomes::HeadRow>(&mut connection).await.optional() };
+        let row = async { outcomes::head(&log).get_result::<HeadRow>(&mut connection).await.optional() };
         Ok(answer(row).await?.map(Head::from))
     }
 
     async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
         let mut connection = self.connections.get().await?;
-        let row = outcomes::HeadRow::new(log, &new);
+        let row = HeadRow::new(log, &new);
         let changed = match seen {
             Some(seen) => answer(outcomes::begin(seen, row).execute(&mut connection)).await?,
             None => {
@@ -495,12 +495,19 @@ impl Outcomes for PostgresStore {
 
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
         let mut connection = self.connections.get().await?;
-        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
-            Prepared(outcomes::mark_logged(&written)).execute(connection).await?;
-            let advance = outcomes::advance(outcomes::HeadRow::new(log, &head));
-            let moved = Prepared(advance).execute(connection).await?;
-            QueryResult::Ok(moved > 0)
-        });
-        answer(moved).await
+        let HeadRow { log, generation, dev, ino, committed, tail_check } = HeadRow::new(log, &head);
+        let commit = sql_query(
+            "WITH marked AS (UPDATE tasks SET logged_at = now_plus(0) WHERE id = ANY($1) AND logged_at IS NULL) \
+             UPDATE log_head SET dev = $4, ino = $5, committed = $6, tail_check = $7 \
+             WHERE log = $2 AND generation = $3 AND committed < $6",
+        )
+        .bind::<Array<UuidType>, _>(sql_ids(&written))
+        .bind::<Text, _>(log)
+        .bind::<Integer, _>(generation)
+        .bind::<BigInt, _>(dev)
+        .bind::<BigInt, _>(ino)
+        .bind::<BigInt, _>(committed)
+        .bind::<BigInt, _>(tail_check);
+        Ok(answer(Prepared(commit).execute(&mut connection)).await? > 0)
     }
 }

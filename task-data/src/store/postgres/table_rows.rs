@@ -37,10 +37,10 @@ impl TableRows for PostgresStore {
                 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) AS new (task, attempt, number, input, status, reply, failed) \
              ), held AS ( \
                 SELECT id, attempt FROM tasks \
-                WHERE status = 'running' AND (id, attempt) IN (SELECT task, attempt FROM new) \
+                WHERE id = ANY($1) AND status::text = 'running' AND (id, attempt) IN (SELECT task, attempt FROM new) \
                 ORDER BY id FOR NO KEY UPDATE \
              ), eased AS ( \
-                UPDATE tasks SET tries = 0 FROM held WHERE tasks.id = held.id AND tasks.tries <> 0 \
+                UPDATE tasks SET tries = 0 FROM held WHERE tasks.id = ANY(ARRAY[held.id]) AND tasks.tries <> 0 \
              ), kept AS ( \
                 INSERT INTO table_rows (task, number, attempt, at, input, status, reply, failed) \
                 SELECT new.task, new.number, new.attempt, now_plus(0), new.input, new.status, new.reply, new.failed \

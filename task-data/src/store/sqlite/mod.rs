@@ -24,7 +24,7 @@ use super::rows::{
 };
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
-use super::types::{SqlStatus, SqlTime, SqlUuid};
+use super::types::{SqlTime, SqlUuid};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats,
     Leases, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
@@ -101,7 +101,7 @@ impl Tasks for SqliteStore {
                     query = query.filter(tasks::kind.eq(kind.name()));
                 }
                 if let Some(status) = filter.status {
-                    query = query.filter(tasks::status.eq(SqlStatus(status)));
+                    query = query.filter(queries::in_status(status));
                 }
                 if let Some(digest) = filter.digest {
                     query = query.filter(queries::has_digest(digest));

@@ -1,0 +1,105 @@
+//! What PostgreSQL alone has: plans that are made once, for a table of any size.
+
+use diesel::QueryableByName;
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use shared_log::Head;
+use task_data::kinds::Kind;
+use task_data::store::postgres::PostgresStore;
+use task_data::store::{Filter, Leases, Outcomes, Tasks};
+use task_data::task::Status;
+
+use crate::samples::*;
+use crate::support::{servers, until};
+
+/// Rows among which a few are looked for.
+const MANY: i64 = 20_000;
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+async fn count(connection: &mut AsyncPgConnection, query: &str) -> i64 {
+    diesel::sql_query(query).get_result::<Count>(connection).await.unwrap().count
+}
+
+/// One of everything that a service does all the time, or each second.
+async fn a_day(store: &PostgresStore) {
+    let worker = worker(store).await;
+    let (first, second, third) = (pending(store).await, pending(store).await, pending(store).await);
+    store.mark_published(vec![ticket(third, 0)], LATER).await.unwrap();
+    store.due(10, LATER).await.unwrap();
+    store.published_before(Kind::Md5, NOW, LATER, 10).await.unwrap();
+    let (first, second) = (claim(store, first, worker).await, claim(store, second, worker).await);
+    store.beat(worker, LATER).await.unwrap();
+    store.complete(vec![success(&first)], RULES).await.unwrap();
+    store.hand_back(vec![charged_return(&second, LATER)], RULES).await.unwrap();
+    store.return_lost(RULES).await.unwrap();
+    store.cancel(second.id, RULES).await.unwrap();
+
+    let owed: Vec<_> = store.unlogged(10).await.unwrap().iter().map(|task| task.id).collect();
+    assert!(owed.len() >= 2);
+    let log = "a.log".to_owned();
+    let seen = store.log_head(log.clone()).await.unwrap();
+    let head = Head { generation: 1, dev: 0, ino: 0, committed: 0, tail_check: 0 };
+    if seen.is_none() {
+        store.begin_log(log.clone(), None, head).await.unwrap();
+    }
+    let committed = seen.map_or(0, |seen| seen.committed) + 1;
+    assert!(store.commit_log(log, owed, Head { committed, ..head }).await.unwrap());
+
+    let newest = Filter { limit: 3, ..Filter::default() };
+    assert_eq!(store.list(newest.clone()).await.unwrap().len(), 3);
+    let failed = Filter { status: Some(Status::Failed), after: Some(first.id), ..newest };
+    store.list(failed).await.unwrap();
+    store.cancel(third, RULES).await.unwrap();
+}
+
+/// Adds rows that nobody looks for.
+async fn fill(connection: &mut AsyncPgConnection, rows: i64) {
+    let fill = format!(
+        "INSERT INTO tasks (id, kind, status, created, input, sweep_at, finished, logged_at) \
+         SELECT overlay(gen_random_uuid()::text PLACING '00000000' FROM 1)::uuid, 'md5', \
+                CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'failed' END::taskstatus, now(), '{{}}', now() + interval '1 day', \
+                CASE WHEN n % 2 = 1 THEN now() END, CASE WHEN n % 2 = 1 THEN now() END \
+         FROM generate_series(1, {rows}) AS n"
+    );
+    connection.batch_execute(&fill).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_planned_for_a_small_table_reads_few_rows_of_a_large_one() {
+    for small in [0, 30, 300] {
+        let url = servers().database();
+        let store = PostgresStore::new(&url).unwrap();
+        store.migrate().await.unwrap();
+        let mut other = AsyncPgConnection::establish(&url).await.unwrap();
+
+        fill(&mut other, small).await;
+        // The planner knows from here on how small it is; nothing tells it that it grows.
+        for statement in ["ALTER TABLE tasks SET (autovacuum_enabled = off)", "VACUUM tasks"] {
+            other.batch_execute(statement).await.unwrap();
+        }
+        a_day(&store).await;
+        fill(&mut other, MANY).await;
+        a_day(&store).await;
+
+        // A connection tells the last of what it has read as it ends.
+        drop(store);
+        until("the store's connections are gone", async || {
+            let others = "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() \
+                          AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+            (count(&mut other, others).await == 0).then_some(())
+        })
+        .await;
+        let read = count(
+            &mut other,
+            "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname = 'tasks')::bigint \
+                  + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'tasks')::bigint AS count",
+        )
+        .await;
+        assert!(read < MANY / 10, "planned for {small}: {read} rows and entries were read");
+    }
+}
