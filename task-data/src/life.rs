@@ -292,7 +292,7 @@ impl Life {
     /// # Errors
     /// The store's.
     pub async fn find(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
-        Ok(self.stack.store.find(vec![id]).await?.pop())
+        self.waiters.find(id).await
     }
 
     /// The task as soon as it has ended, or after `patience` as it stands then.

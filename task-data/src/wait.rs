@@ -1,4 +1,4 @@
-//! Waiting for tasks: many waiters, one query.
+//! Looking at tasks and waiting for them: many who ask, one query.
 //!
 //! A waiter subscribes first and reads the row then, so no change falls between. One task of the process reads the rows
 //! of all that are waited for: those that were told to have changed at once, all of them each second.
@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
+use crate::batch::Batcher;
 use crate::metrics;
 use crate::store::{Store, StoreError};
 use crate::task::{Task, TaskId};
@@ -21,18 +22,31 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Rows read by one query.
 const ROWS: usize = 1000;
 
-/// All that is waited for in this process.
+/// All that is looked at and waited for in this process.
 pub(crate) struct Waiters {
     store: Arc<dyn Store>,
+    finds: Batcher<TaskId, Result<Option<Task>, StoreError>>,
     watched: Mutex<HashMap<TaskId, watch::Sender<Option<Task>>>>,
 }
 
 impl Waiters {
     /// Starts the one task that reads for all, on the current runtime.
     pub(crate) fn start(store: Arc<dyn Store>, wakes: broadcast::Receiver<TaskId>) -> Arc<Self> {
-        let waiters = Arc::new(Self { store, watched: Mutex::default() });
+        let finds = Batcher::start(ROWS, {
+            let store = store.clone();
+            move |ids| find_all(store.clone(), ids)
+        });
+        let waiters = Arc::new(Self { store, finds, watched: Mutex::default() });
         tokio::spawn(waiters.clone().run(wakes));
         waiters
+    }
+
+    /// The task as it stands; `None` if there is none.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn find(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.finds.send(id).await.unwrap_or_else(|stopped| Err(StoreError::Unavailable(Arc::new(stopped))))
     }
 
     /// From now on, each change of the task is seen.
@@ -91,6 +105,24 @@ impl Waiters {
     }
 }
 
+/// Looks up a batch; if a row in it can't be read, one by one, so that it can't hold up its neighbours.
+async fn find_all(store: Arc<dyn Store>, ids: Vec<TaskId>) -> Vec<Result<Option<Task>, StoreError>> {
+    match store.find(ids.clone()).await {
+        Ok(tasks) => {
+            let tasks: HashMap<TaskId, Task> = tasks.into_iter().map(|task| (task.id, task)).collect();
+            ids.iter().map(|id| Ok(tasks.get(id).cloned())).collect()
+        }
+        Err(StoreError::Internal(_)) if ids.len() > 1 => {
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.push(store.find(vec![id]).await.map(|mut tasks| tasks.pop()));
+            }
+            found
+        }
+        Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
 /// A look-out for one task's changes. It never goes back: a look that was overtaken by a later one is not told.
 pub struct Watch {
     id: TaskId,
@@ -106,7 +138,7 @@ impl Watch {
     /// # Errors
     /// The store's.
     pub async fn now(&mut self) -> Result<Option<Task>, StoreError> {
-        let task = self.waiters.store.find(vec![self.id]).await?.pop();
+        let task = self.waiters.find(self.id).await?;
         self.seen = task.as_ref().map(Task::progress);
         Ok(task)
     }

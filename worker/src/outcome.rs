@@ -13,6 +13,8 @@ use tracing::{error, warn};
 
 /// A trouble of the log is looked at again after this.
 const TROUBLE: Duration = Duration::from_secs(1);
+/// The writer rests as long as it has written, but no longer than this: what comes to be owed meanwhile is written together.
+const REST: Duration = Duration::from_millis(10);
 
 /// Writes lines as they come to be owed, and once more at the end.
 ///
@@ -21,8 +23,12 @@ const TROUBLE: Duration = Duration::from_secs(1);
 pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError> {
     let mut is_well = true;
     while end.run_until_cancelled(life.lines_owed()).await.is_some() {
+        let begun = Instant::now();
         match end.run_until_cancelled(write_owed(&life)).await {
-            Some(Ok(())) => is_well = true,
+            Some(Ok(())) => {
+                is_well = true;
+                end.run_until_cancelled(sleep(begun.elapsed().min(REST))).await;
+            }
             Some(Err(SettleError::Log(error @ LogError::SyncFailed(_)))) => {
                 error!(%error, cause = ?error, "the outcome log could not be flushed; the process ends");
                 return Err(error);

@@ -54,9 +54,11 @@ impl Databases {
         let template = tempfile::tempdir().unwrap();
         let path = template.path().join(SQLITE);
         drop(SqliteStore::open(&path).unwrap());
-        // What is in the log goes to the database itself when its last connection is closed, on a thread of its own.
+        // What is in the log goes to the database itself when its last connection is closed, on a thread of its own. Where two
+        // are closed at once, neither is the last.
         while template.path().join(format!("{SQLITE}-wal")).exists() {
-            thread::yield_now();
+            thread::sleep(Duration::from_millis(5));
+            drop(SqliteStore::open(&path).unwrap());
         }
         Self { database, template, url: Mutex::default(), outside }
     }
