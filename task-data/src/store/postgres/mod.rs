@@ -5,6 +5,8 @@
 
 mod api_keys;
 mod connection;
+mod leases;
+mod outcomes;
 mod paid_calls;
 mod prepared;
 mod records;
@@ -16,27 +18,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use diesel::dsl::{count_star, insert_into, sql};
+use diesel::dsl::{count_star, sql};
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use shared_log::Head;
 
 use self::connection::{Connections, answer};
 use self::prepared::Prepared;
-use super::outcomes::HeadRow;
 use super::rows::{
     ClaimRow, DueRow, Next, RunningRow, TASK_COLUMNS, TaskRow, idempotency_columns, into_keyed, into_tasks,
 };
-use super::schema::{log_head, tasks, workers};
+use super::schema::tasks;
 use super::tasks::End;
 use super::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats,
-    Leases, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
-    tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Holdings, Keyed, KindStats, NewTask,
+    PoolUse, Rules, StoreError, Tasks, Ticket, Upload, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -390,124 +389,5 @@ async fn move_on(
             queries::end(id, row.attempt, end, rules).execute(connection).await?;
             Ok(status)
         }
-    }
-}
-
-#[async_trait]
-impl Leases for PostgresStore {
-    async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
-        // Again, if the answer to the first time was lost.
-        let register =
-            leases::register(worker, name, lease.as_secs_f64()).on_conflict(workers::id).do_nothing();
-        answer(register.execute(&mut connection)).await?;
-        Ok(())
-    }
-
-    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
-        let mut connection = self.connections.get().await?;
-        if answer(Prepared(leases::extend(worker, lease.as_secs_f64())).execute(&mut connection)).await? == 0
-        {
-            return Ok(None);
-        }
-        let held: Vec<(SqlUuid, i64, bool)> =
-            answer(queries::held(worker, 10.0).load(&mut connection)).await?;
-        Ok(Some(held.into_iter().map(Held::from).collect()))
-    }
-
-    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
-        answer(leases::retire(worker).execute(&mut connection)).await?;
-        Ok(())
-    }
-
-    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
-            let mut moved = Vec::new();
-            Prepared(leases::end_lapsed()).execute(connection).await?;
-            let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
-            for row in &lost {
-                let next = row.next(Some(TaskError::worker_lost()), rules);
-                let status = move_on(connection, row, next, row.rest_after_loss(), rules).await?;
-                moved.push((row.id.into(), status));
-            }
-            QueryResult::Ok(moved)
-        });
-        answer(moved).await
-    }
-
-    async fn begin_alone(&self) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
-        let begun = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
-            leases::end_all().execute(connection).await?;
-            leases::all_due().execute(connection).await?;
-            QueryResult::Ok(())
-        });
-        answer(begun).await
-    }
-
-    async fn stuck(
-        &self,
-        ids: Vec<TaskId>,
-        lapsed: Duration,
-        overdue: Duration,
-    ) -> Result<Vec<TaskId>, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let unheld = leases::unheld(&ids, lapsed.as_secs_f64());
-        let mut stuck: Vec<SqlUuid> = answer(unheld.load(&mut connection)).await?;
-        let overdue = leases::overdue(&ids, overdue.as_secs_f64());
-        stuck.extend(answer(overdue.load::<SqlUuid>(&mut connection)).await?);
-        Ok(stuck.into_iter().map(TaskId::from).collect())
-    }
-
-    async fn live_leases(&self) -> Result<i64, StoreError> {
-        let mut connection = self.connections.get().await?;
-        answer(leases::live().get_result(&mut connection)).await
-    }
-}
-
-#[async_trait]
-impl Outcomes for PostgresStore {
-    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let row = async { outcomes::head(&log).get_result::<HeadRow>(&mut connection).await.optional() };
-        Ok(answer(row).await?.map(Head::from))
-    }
-
-    async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let row = HeadRow::new(log, &new);
-        let changed = match seen {
-            Some(seen) => answer(outcomes::begin(seen, row).execute(&mut connection)).await?,
-            None => {
-                let insert = insert_into(log_head::table).values(row).on_conflict(log_head::log).do_nothing();
-                answer(insert.execute(&mut connection)).await?
-            }
-        };
-        Ok(changed > 0)
-    }
-
-    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
-        let mut connection = self.connections.get().await?;
-        into_tasks(answer(outcomes::unlogged(limit).load(&mut connection)).await?)
-    }
-
-    async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let HeadRow { log, generation, dev, ino, committed, tail_check } = HeadRow::new(log, &head);
-        let commit = sql_query(
-            "WITH marked AS (UPDATE tasks SET logged_at = now_plus(0) WHERE id = ANY($1) AND logged_at IS NULL) \
-             UPDATE log_head SET dev = $4, ino = $5, committed = $6, tail_check = $7 \
-             WHERE log = $2 AND generation = $3 AND committed < $6",
-        )
-        .bind::<Array<UuidType>, _>(sql_ids(&written))
-        .bind::<Text, _>(log)
-        .bind::<Integer, _>(generation)
-        .bind::<BigInt, _>(dev)
-        .bind::<BigInt, _>(ino)
-        .bind::<BigInt, _>(committed)
-        .bind::<BigInt, _>(tail_check);
-        Ok(answer(Prepared(commit).execute(&mut connection)).await? > 0)
     }
 }

@@ -1,0 +1,92 @@
+//! Leases in PostgreSQL, and what comes of the tasks that a lapsed one held.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use diesel::QueryDsl;
+use diesel::result::QueryResult;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+
+use super::super::leases;
+use super::super::rows::RunningRow;
+use super::super::schema::workers;
+use super::super::types::SqlUuid;
+use super::super::{Held, Leases, Rules, StoreError, tasks as queries};
+use super::connection::answer;
+use super::prepared::Prepared;
+use super::{PostgresStore, move_on};
+use crate::task::{Status, TaskError, TaskId, WorkerId};
+
+#[async_trait]
+impl Leases for PostgresStore {
+    async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        // Again, if the answer to the first time was lost.
+        let register =
+            leases::register(worker, name, lease.as_secs_f64()).on_conflict(workers::id).do_nothing();
+        answer(register.execute(&mut connection)).await?;
+        Ok(())
+    }
+
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        if answer(Prepared(leases::extend(worker, lease.as_secs_f64())).execute(&mut connection)).await? == 0
+        {
+            return Ok(None);
+        }
+        let held: Vec<(SqlUuid, i64, bool)> =
+            answer(queries::held(worker, 10.0).load(&mut connection)).await?;
+        Ok(Some(held.into_iter().map(Held::from).collect()))
+    }
+
+    async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(leases::retire(worker).execute(&mut connection)).await?;
+        Ok(())
+    }
+
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            let mut moved = Vec::new();
+            Prepared(leases::end_lapsed()).execute(connection).await?;
+            let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
+            for row in &lost {
+                let next = row.next(Some(TaskError::worker_lost()), rules);
+                let status = move_on(connection, row, next, row.rest_after_loss(), rules).await?;
+                moved.push((row.id.into(), status));
+            }
+            QueryResult::Ok(moved)
+        });
+        answer(moved).await
+    }
+
+    async fn begin_alone(&self) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        let begun = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            leases::end_all().execute(connection).await?;
+            leases::all_due().execute(connection).await?;
+            QueryResult::Ok(())
+        });
+        answer(begun).await
+    }
+
+    async fn stuck(
+        &self,
+        ids: Vec<TaskId>,
+        lapsed: Duration,
+        overdue: Duration,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let unheld = leases::unheld(&ids, lapsed.as_secs_f64());
+        let mut stuck: Vec<SqlUuid> = answer(unheld.load(&mut connection)).await?;
+        let overdue = leases::overdue(&ids, overdue.as_secs_f64());
+        stuck.extend(answer(overdue.load::<SqlUuid>(&mut connection)).await?);
+        Ok(stuck.into_iter().map(TaskId::from).collect())
+    }
+
+    async fn live_leases(&self) -> Result<i64, StoreError> {
+        let mut connection = self.connections.get().await?;
+        answer(leases::live().get_result(&mut connection)).await
+    }
+}
