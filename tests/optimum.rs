@@ -131,7 +131,9 @@ async fn six_workers_pay_for_little_more_than_they_must() {
         let tasks = answered(&stack, &tickets).await;
 
         let (free, paid) = (providers.stats("free").await, providers.stats("paid").await);
-        assert_eq!(free["refused"], 0, "{free}");
+        // At first nothing is known of it. Should so long pass between two of the first requests that a block could have, a
+        // refusal tells; from there on there is none.
+        assert!(free["refused"].as_u64().unwrap() <= 1, "{free}");
         assert_eq!((&free["repeated"], &paid["repeated"]), (&0.into(), &0.into()), "each is answered once");
         assert_eq!(free["accepted"], by(&tasks, "free"));
         assert_eq!(paid["accepted"], by(&tasks, "paid"));
