@@ -131,9 +131,14 @@ async fn six_workers_pay_for_little_more_than_they_must() {
         let tasks = answered(&stack, &tickets).await;
 
         let (free, paid) = (providers.stats("free").await, providers.stats("paid").await);
-        // At first nothing is known of it. Should so long pass between two of the first requests that a block could have, a
-        // refusal tells; from there on there is none.
-        assert!(free["refused"].as_u64().unwrap() <= 1, "{free}");
+        let [(_, requests), (_, block)] = rule();
+        let requests: usize = requests.parse().unwrap();
+        // At first nothing is known of it. Should so long pass between two of the first requests that a block could have, the one
+        // behind a full window is refused, and tells. From there on none is.
+        let arrivals = providers.arrivals("free").await;
+        let refused: Vec<usize> = (0..arrivals.len()).filter(|at| arrivals[*at]["status"] == 429).collect();
+        assert_eq!(free["refused"], refused.len());
+        assert!(refused.len() <= 1 && refused.iter().all(|at| at % requests == 0), "{refused:?} {free}");
         assert_eq!((&free["repeated"], &paid["repeated"]), (&0.into(), &0.into()), "each is answered once");
         assert_eq!(free["accepted"], by(&tasks, "free"));
         assert_eq!(paid["accepted"], by(&tasks, "paid"));
@@ -142,9 +147,8 @@ async fn six_workers_pay_for_little_more_than_they_must() {
 
         let mut arrivals: Vec<i64> = tasks.iter().map(created).collect();
         arrivals.sort_unstable();
-        let [(_, requests), (_, block)] = rule();
         let block = (block.parse::<f64>().unwrap() * 1e6) as i64;
-        let least = arrivals.len() - most_free(&arrivals, requests.parse().unwrap(), block);
+        let least = arrivals.len() - most_free(&arrivals, requests, block);
         println!(
             "{} messages, six workers, {requests} free ones per block of {block} µs: {} paid for, {least} at the least ({:.3}), {} refused",
             tasks.len(),

@@ -1,7 +1,5 @@
 //! What PostgreSQL alone has: plans that are made once, for a table of any size.
 
-use diesel::QueryableByName;
-use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use shared_log::Head;
 use task_data::kinds::Kind;
@@ -14,12 +12,6 @@ use crate::support::{servers, until};
 
 /// Rows among which a few are looked for.
 const MANY: i64 = 20_000;
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
 
 async fn count(connection: &mut AsyncPgConnection, query: &str) -> i64 {
     diesel::sql_query(query).get_result::<Count>(connection).await.unwrap().count

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use diesel::QueryableByName;
+use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
 use task_data::store::{Claim, Completion, HandBack, NewTask, Rules, Store, StoreError, Ticket, Upload};
@@ -11,6 +13,13 @@ pub const RULES: Rules = Rules { max_attempts: 3, keep_uploads: false };
 pub const NOW: Duration = Duration::ZERO;
 /// Long enough to come after any test.
 pub const LATER: Duration = Duration::from_secs(3600);
+
+/// What `SELECT … AS count` gives.
+#[derive(QueryableByName)]
+pub struct Count {
+    #[diesel(sql_type = BigInt)]
+    pub count: i64,
+}
 
 /// A small upload, not inserted yet.
 pub fn new_task() -> NewTask {

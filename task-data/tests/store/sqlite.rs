@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{Nullable, Text};
 use futures::FutureExt;
 use task_data::store::sqlite::SqliteStore;
 use task_data::store::{Held, Leases, Rules, StoreError, Tasks};
@@ -37,12 +37,6 @@ impl Database {
     fn count(&self, query: &str) -> i64 {
         diesel::sql_query(query).get_result::<Count>(&mut self.connect()).unwrap().count
     }
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
 }
 
 #[derive(Debug, PartialEq, QueryableByName)]
