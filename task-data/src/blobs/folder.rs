@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -13,15 +14,15 @@ use bytes::Bytes;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{self, spawn_blocking};
 
 use super::{BlobError, BlobReader, BlobWriter, Blobs, SHARDS};
 use crate::task::{TaskId, Time};
 
 /// Chunks on their way to the writing thread.
 const CHUNKS_IN_FLIGHT: usize = 8;
-/// How much is written between two syncs, so that the last one is short.
-const SYNC_EVERY: u64 = 64 << 20;
+/// How much is written before it is synced beside what comes next, so that the disk works meanwhile and the last sync is short.
+const SYNC_EVERY: u64 = 32 << 20;
 
 /// A folder of blobs; several processes may share it.
 pub struct BlobFolder {
@@ -190,11 +191,11 @@ enum Step {
 
 struct PartWriter {
     chunks: mpsc::Sender<Step>,
-    thread: JoinHandle<io::Result<()>>,
+    thread: task::JoinHandle<io::Result<()>>,
 }
 
 /// Why the writing thread has stopped.
-async fn failure(thread: &mut JoinHandle<io::Result<()>>) -> BlobError {
+async fn failure(thread: &mut task::JoinHandle<io::Result<()>>) -> BlobError {
     match thread.await {
         Ok(Err(error)) => error.into(),
         Ok(Ok(())) => BlobError::Io(io::Error::other("the blob was kept already")),
@@ -240,14 +241,16 @@ impl Drop for Part {
 /// Writes what comes in, until it is to be kept or its sender is gone.
 fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path)?;
-    let mut unsynced = 0;
+    let (mut unsynced, mut sync) = (0, None);
     while let Some(step) = incoming.blocking_recv() {
         match step {
             Step::Write(chunk) => {
                 file.write_all(&chunk)?;
                 unsynced += chunk.len() as u64;
                 if unsynced >= SYNC_EVERY {
-                    file.sync_data()?;
+                    end_sync(sync.take())?;
+                    let file = file.try_clone()?;
+                    sync = Some(thread::Builder::new().spawn(move || file.sync_data())?);
                     unsynced = 0;
                 }
             }
@@ -255,6 +258,7 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
                 // The file's age is told by the database's clock, as everything that the sweep decides on.
                 file.set_modified(SystemTime::from(now.0))?;
                 // A failed fsync is final: the kernel may have dropped the pages and would say "success" next time.
+                end_sync(sync.take())?;
                 file.sync_all()?;
                 renameat2(AT_FDCWD, &part.path, AT_FDCWD, target, RenameFlags::RENAME_NOREPLACE)?;
                 part.kept = true;
@@ -272,6 +276,12 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
         }
     }
     Ok(())
+}
+
+/// Waits for a sync beside the writing, if there is one.
+fn end_sync(sync: Option<JoinHandle<io::Result<()>>>) -> io::Result<()> {
+    let ended = sync.map(|sync| sync.join().unwrap_or_else(|_| Err(io::Error::other("a sync has panicked"))));
+    ended.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]
