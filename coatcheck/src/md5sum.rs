@@ -1,36 +1,54 @@
 //! Lines and names as GNU md5sum writes them.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 /// A line of `md5sum`: a name with a backslash, newline or carriage return is escaped, and a backslash before the
 /// line says so. All other bytes of the name are as given.
-pub fn line(digest: &str, name: &OsStr) -> Vec<u8> {
-    let escaped = escaped(name);
-    let mark: &[u8] = if escaped.len() == name.len() { b"" } else { b"\\" };
-    [mark, digest.as_bytes(), b"  ", &escaped, b"\n"].concat()
+pub fn line(digest: impl Display, name: &OsStr) -> Vec<u8> {
+    let name = name.as_bytes();
+    let mut line = Vec::with_capacity(1 + 32 + 2 + 2 * name.len() + 1);
+    if name.iter().any(|byte| escape_of(*byte).is_some()) {
+        line.push(b'\\');
+    }
+    // To memory, it is always written.
+    let _ = write!(line, "{digest}  ");
+    push_escaped(&mut line, name);
+    line.push(b'\n');
+    line
 }
 
 /// A line of `md5sum --check`: there, only a newline has a name escaped.
 pub fn verdict(name: &OsStr, verdict: &str) -> Vec<u8> {
-    let name = match name.as_bytes() {
-        bytes if bytes.contains(&b'\n') => [b"\\", escaped(name).as_slice()].concat(),
-        bytes => bytes.to_owned(),
-    };
-    [&name, b": ".as_slice(), verdict.as_bytes(), b"\n"].concat()
+    let (name, mut line) = (name.as_bytes(), Vec::new());
+    if name.contains(&b'\n') {
+        line.push(b'\\');
+        push_escaped(&mut line, name);
+    } else {
+        line.extend_from_slice(name);
+    }
+    let _ = writeln!(line, ": {verdict}");
+    line
 }
 
-fn escaped(name: &OsStr) -> Vec<u8> {
-    let mut escaped = Vec::with_capacity(2 * name.len());
-    for &byte in name.as_bytes() {
-        match byte {
-            b'\\' => escaped.extend(br"\\"),
-            b'\n' => escaped.extend(br"\n"),
-            b'\r' => escaped.extend(br"\r"),
-            _ => escaped.push(byte),
+fn push_escaped(line: &mut Vec<u8>, name: &[u8]) {
+    for byte in name {
+        match escape_of(*byte) {
+            Some(escape) => line.extend_from_slice(escape),
+            None => line.push(*byte),
         }
     }
-    escaped
+}
+
+fn escape_of(byte: u8) -> Option<&'static [u8]> {
+    match byte {
+        b'\\' => Some(br"\\"),
+        b'\n' => Some(br"\n"),
+        b'\r' => Some(br"\r"),
+        _ => None,
+    }
 }
 
 /// A name in a message: as it is, or in quotes that a shell takes off again if anything in it means something to a shell.

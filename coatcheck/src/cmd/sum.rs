@@ -70,7 +70,7 @@ fn print_all(
 
 fn sum_line(done: &Done) -> Option<Vec<u8>> {
     let digest = done.digest.as_ref().ok()?;
-    Some(line(&digest.to_string(), &done.job.name))
+    Some(line(digest, &done.job.name))
 }
 
 /// The bytes of all regular files among these.

@@ -30,7 +30,7 @@ impl Walk {
                 Ok(entry) => entry,
                 Err(error) => return Some((folder.clone(), Some(error))),
             };
-            let path = folder.join(entry.file_name());
+            let path = entry.path();
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.folders.push(path),
                 Ok(kind) if kind.is_file() => return Some((path, None)),

@@ -16,7 +16,7 @@ fn listed(manifest: &[u8]) -> Vec<Listed> {
 }
 
 fn written(listed: &[Listed]) -> Vec<u8> {
-    listed.iter().flat_map(|(digest, name)| md5sum::line(&digest.to_string(), name)).collect()
+    listed.iter().flat_map(|(digest, name)| md5sum::line(digest, name)).collect()
 }
 
 /// As many files as the input is of names: each ends with a NUL, as no name holds one.
