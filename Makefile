@@ -12,10 +12,11 @@ run: ## Run the whole service in one process, on http://127.0.0.1:9000
 test: ## Install what the tests need, check the style, run every test on private servers
 	tests/servers make test-on-servers
 
+# All with --workspace: a package alone has other features of the libraries, and builds them again.
 test-on-servers: lint
 	@mkdir -p target
 	cargo test --workspace -- --skip chaos::every_promise 2>&1 | tee target/test.log
-	cargo test --package coatcheck --test black_box -- chaos:: --nocapture --test-threads=1
+	cargo test --workspace --test black_box -- chaos:: --nocapture --test-threads=1
 	@awk '/^test .*(embedded|sqlite|memory|local) \.\.\. ok/ { e++ } /^test .*(distributed|postgres|rabbitmq|redis) \.\.\. ok/ { d++ } \
 		END { printf "cases on the embedded stack: %d, on the distributed stack: %d\n", e, d }' target/test.log
 
@@ -31,11 +32,11 @@ deny: ## Look at the libraries' licences, sources and advisories (needs cargo-de
 
 chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under load, 60 of exporters; 5,000 messages; a backlog of 1,000,000; every pair of cuts; fuzzing (hours)
 	COATCHECK_CHAOS_SECONDS=$${COATCHECK_CHAOS_SECONDS:-600} \
-		tests/servers cargo test --release --package coatcheck --test black_box -- chaos:: --nocapture --test-threads=1
+		tests/servers cargo test --release --workspace --test black_box -- chaos:: --nocapture --test-threads=1
 	COATCHECK_KILLS=200 COATCHECK_EXPORT_KILLS=60 COATCHECK_MESSAGES=5000 COATCHECK_BACKLOG=1000000 \
-		tests/servers cargo test --release --package coatcheck --test black_box -- \
+		tests/servers cargo test --release --workspace --test black_box -- \
 		crash exporters optimum backlog --nocapture --test-threads=1
-	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --package worker --test cuts -- second_cut --nocapture
+	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --workspace --test cuts -- second_cut --nocapture
 	export COATCHECK_FUZZ_SECONDS=$${COATCHECK_FUZZ_SECONDS:-60}; \
 		cargo test --release --workspace --test fuzz -- --nocapture && \
 		cargo test --release --package api --package coatcheck --lib --bins -- fuzz:: --nocapture
