@@ -23,12 +23,21 @@ pub struct Report {
     command: String,
     /// The machine, before it was given anything to do.
     machine: String,
+    begun: Option<Cpu>,
+}
+
+/// What the processor's time went to since the machine's start, in the kernel's ticks; `/proc/stat` in proc(5).
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cpu {
+    wanted: u64,
+    /// Of that, what other machines on the same processor got instead.
+    stolen: u64,
 }
 
 impl Report {
     pub fn new(path: PathBuf, arguments: &[String]) -> Self {
         let command = format!("make bench what='{}'", told(arguments).join(" "));
-        Self { path, command, machine: machine() }
+        Self { path, command, machine: machine(), begun: Cpu::read() }
     }
 
     /// Writes a section in the place of the one with that heading, or at the end.
@@ -36,15 +45,39 @@ impl Report {
     /// # Errors
     /// When the file can't be read or written.
     pub fn write(&self, heading: &str, body: &str) -> Result<(), BenchError> {
-        let Self { path, command, machine } = self;
+        let Self { path, command, machine, begun } = self;
         let page = match fs::read_to_string(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(BEGINNING.to_owned()),
             read => read.map_err(io(path.to_string_lossy())),
         }?;
         let date = Utc::now().format("%Y-%m-%d %H:%M UTC");
-        let section = format!("{heading}\n\n{date}, {machine}:\n`{command}`\n\n{}\n", body.trim_end());
+        let stolen = begun.zip(Cpu::read()).map_or_else(String::new, |(begun, now)| now.stolen_since(begun));
+        let section =
+            format!("{heading}\n\n{date}, {machine}{stolen}:\n`{command}`\n\n{}\n", body.trim_end());
         eprintln!("\n## {section}");
         fs::write(path, with_section(&page, heading, &section)).map_err(io(path.to_string_lossy()))
+    }
+}
+
+impl Cpu {
+    fn read() -> Option<Self> {
+        Self::of(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    fn of(stat: &str) -> Option<Self> {
+        let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().map(str::parse);
+        let [user, nice, system, _idle, _iowait, irq, softirq, stolen] =
+            *ticks.take(8).collect::<Result<Vec<u64>, _>>().ok()?
+        else {
+            return None;
+        };
+        Some(Self { wanted: user + nice + system + irq + softirq + stolen, stolen })
+    }
+
+    fn stolen_since(self, begun: Self) -> String {
+        let share = self.stolen.saturating_sub(begun.stolen) as f64
+            / self.wanted.saturating_sub(begun.wanted).max(1) as f64;
+        format!(", {:.0} % of its time taken by other machines", share * 100.0)
     }
 }
 
@@ -101,6 +134,15 @@ mod tests {
         let arguments: Vec<String> = arguments.map(str::to_owned).collect();
 
         assert_eq!(told(&arguments).join(" "), "promises --peer-url … --peer-pids --repeat 3");
+    }
+
+    #[test]
+    fn what_others_took_is_told() {
+        let of = |line: &str| Cpu::of(line).unwrap();
+        let (begun, now) =
+            (of("cpu  10 0 10 500 0 0 0 5 0 0\ncpu0 1"), of("cpu  40 0 40 900 9 0 0 25 0 0\ncpu0 1"));
+
+        assert_eq!(now.stolen_since(begun), ", 25 % of its time taken by other machines");
     }
 
     #[test]
