@@ -30,7 +30,12 @@ pub(super) struct Flow {
 impl Flow {
     fn delivered(&mut self, claim: &Claim) {
         // A machine that has not run for so long has no such time.
-        self.delivered = self.delivered.max(claim.at.checked_sub(claim.waited));
+        let created = claim.at.checked_sub(claim.waited);
+        self.delivered = self.delivered.max(created);
+        // It was in the queue at the last look, or on its way from it. A broker that is too busy to say how much it has says 0.
+        if created < self.seen_empty {
+            self.seen_empty = None;
+        }
     }
 
     /// A look at the queue: how long ago a task must have been published, if it is lost when it still waits.
@@ -107,8 +112,8 @@ impl Life {
 
     /// Publishes again what the queue has lost. A queue gives what it has in the order in which that came: so a task that was
     /// published well before another one that has been delivered, and still waits, has lost its message. And so has each that was
-    /// published before a queue was seen empty for the first of two times: once would be too early, for what is delivered and
-    /// not yet claimed.
+    /// published before a queue was seen empty for the first of two times, if nothing of before came out of it in between: once would be
+    /// too early, for what is delivered and not yet claimed.
     ///
     /// # Errors
     /// The store's: the next look goes on.
@@ -214,5 +219,21 @@ mod tests {
             .map(|ago| ago.map(|ago| ago.as_secs()));
 
         assert_eq!(lost_before.collect::<Vec<_>>(), [None, Some(1), Some(1), None, None, Some(1)]);
+    }
+
+    #[test]
+    fn a_queue_that_goes_on_giving_what_it_had_was_not_empty() {
+        let start = Instant::now() + 1000 * SECOND;
+        let mut flow = Flow::default();
+        let by_order = |at: Instant, created: Instant| Some(at - created + IN_ORDER);
+
+        flow.looked(true, start);
+        flow.delivered(&claim(start + SECOND, 500 * SECOND));
+        let after_an_old_one = flow.looked(true, start + 5 * SECOND);
+        flow.delivered(&claim(start + 6 * SECOND, Duration::ZERO));
+        let after_a_new_one = flow.looked(true, start + 10 * SECOND);
+
+        assert_eq!(after_an_old_one, by_order(start + 5 * SECOND, start - 499 * SECOND));
+        assert_eq!(after_a_new_one, Some(5 * SECOND));
     }
 }
