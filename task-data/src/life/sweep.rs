@@ -32,8 +32,9 @@ impl Flow {
         // A machine that has not run for so long has no such time.
         let created = claim.at.checked_sub(claim.waited);
         self.delivered = self.delivered.max(created);
-        // It was in the queue at the last look, or on its way from it. A broker that is too busy to say how much it has says 0.
-        if created < self.seen_empty {
+        // It was in the queue at the last look, or on its way from it: a broker that is too busy to say how much it has says 0. Of one
+        // that was handed back, it is not known since when it was there.
+        if claim.attempt == 1 && created < self.seen_empty {
             self.seen_empty = None;
         }
     }
@@ -187,10 +188,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn claim(at: Instant, waited: Duration) -> Claim {
+    fn claim(attempt: i64, at: Instant, waited: Duration) -> Claim {
         let (id, kind) = (TaskId::random(), Kind::Md5);
         let (input, content, blob_check) = (Value::Null, None, None);
-        Claim { id, kind, attempt: 1, tries: 0, waited, at, input, content, blob_check }
+        Claim { id, kind, attempt, tries: 0, waited, at, input, content, blob_check }
     }
 
     #[test]
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!(flow.looked(false, start), None);
 
         for waited in [70, 40, 90] {
-            flow.delivered(&claim(start, waited * SECOND));
+            flow.delivered(&claim(1, start, waited * SECOND));
         }
 
         assert_eq!(flow.looked(false, start + 5 * SECOND), Some(45 * SECOND + IN_ORDER));
@@ -228,12 +229,13 @@ mod tests {
         let by_order = |at: Instant, created: Instant| Some(at - created + IN_ORDER);
 
         flow.looked(true, start);
-        flow.delivered(&claim(start + SECOND, 500 * SECOND));
+        flow.delivered(&claim(1, start + SECOND, 500 * SECOND));
         let after_an_old_one = flow.looked(true, start + 5 * SECOND);
-        flow.delivered(&claim(start + 6 * SECOND, Duration::ZERO));
-        let after_a_new_one = flow.looked(true, start + 10 * SECOND);
+        flow.delivered(&claim(1, start + 6 * SECOND, Duration::ZERO));
+        flow.delivered(&claim(2, start + 6 * SECOND, 500 * SECOND));
+        let after_others = flow.looked(true, start + 10 * SECOND);
 
         assert_eq!(after_an_old_one, by_order(start + 5 * SECOND, start - 499 * SECOND));
-        assert_eq!(after_a_new_one, Some(5 * SECOND));
+        assert_eq!(after_others, Some(5 * SECOND));
     }
 }
