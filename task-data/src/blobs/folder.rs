@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{self, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{BlobError, BlobReader, BlobWriter, Blobs, SHARDS};
 use crate::task::{TaskId, Time};
@@ -191,11 +191,11 @@ enum Step {
 
 struct PartWriter {
     chunks: mpsc::Sender<Step>,
-    thread: task::JoinHandle<io::Result<()>>,
+    thread: JoinHandle<io::Result<()>>,
 }
 
 /// Why the writing thread has stopped.
-async fn failure(thread: &mut task::JoinHandle<io::Result<()>>) -> BlobError {
+async fn failure(thread: &mut JoinHandle<io::Result<()>>) -> BlobError {
     match thread.await {
         Ok(Err(error)) => error.into(),
         Ok(Ok(())) => BlobError::Io(io::Error::other("the blob was kept already")),
@@ -279,7 +279,7 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
 }
 
 /// Waits for a sync beside the writing, if there is one.
-fn end_sync(sync: Option<JoinHandle<io::Result<()>>>) -> io::Result<()> {
+fn end_sync(sync: Option<thread::JoinHandle<io::Result<()>>>) -> io::Result<()> {
     let ended = sync.map(|sync| sync.join().unwrap_or_else(|_| Err(io::Error::other("a sync has panicked"))));
     ended.unwrap_or(Ok(()))
 }
