@@ -155,6 +155,22 @@ async fn folders_are_walked() {
 }
 
 #[tokio::test]
+async fn many_files_need_few_open_ones() {
+    let folder = TempDir::new().unwrap();
+    for number in 0..2000 {
+        let length = if number % 20 == 0 { 100_000 } else { 10 };
+        fs::write(folder.path().join(format!("{number}")), noise(number, length)).unwrap();
+    }
+    let mut command = Command::new("bash");
+    let both = r#"ulimit -n 200; diff <("$0" sum *) <(md5sum *)"#;
+    command.args(["-c", both, env!("CARGO_BIN_EXE_coatcheck")]).current_dir(folder.path());
+
+    let done = output(command).await;
+
+    assert_eq!((text(&done.stdout), text(&done.stderr), done.status.code()), ("", "", Some(0)));
+}
+
+#[tokio::test]
 async fn manifests_are_read_as_md5sum_reads_them() {
     let folder = TempDir::new().unwrap();
     for name in ["a", "b c", " a", "x\ny", "x\ry", "back\\slash", "*star", "-dash"] {

@@ -18,6 +18,7 @@ use std::thread;
 use md5_lanes::{Digest, Lanes, Md5, Piece};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{SFlag, fstat};
 
 /// What a thread reads before it hashes, in bytes. It stays in the core's own cache.
@@ -26,6 +27,8 @@ const ROUND: usize = 512 << 10;
 const LINE: usize = 64;
 /// Files that a thread takes from the list at once, at most.
 const TAKEN: usize = 64;
+/// Files that are open for other reasons, at most.
+const OTHERS: u64 = 32;
 
 /// A file to be hashed.
 #[derive(Debug)]
@@ -56,7 +59,8 @@ pub trait Receiver: Sync {
 pub fn hash(jobs: impl Iterator<Item = Job> + Send, receiver: &impl Receiver) {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let (least, _) = jobs.size_hint();
-    let list = List { jobs: Mutex::new(jobs), threads, irregular: Mutex::default() };
+    let open_most = (open_files() / threads).max(1);
+    let list = List { jobs: Mutex::new(jobs), threads, open_most, irregular: Mutex::default() };
     let work = || Worker::new(&list, receiver).run();
     thread::scope(|scope| {
         // Of one file alone, there is nothing to share. A walk doesn't know how many it finds.
@@ -84,6 +88,8 @@ pub fn hash(jobs: impl Iterator<Item = Job> + Send, receiver: &impl Receiver) {
 struct List<I> {
     jobs: Mutex<I>,
     threads: usize,
+    /// Files that a thread may have open.
+    open_most: usize,
     /// Without a file: standard input.
     irregular: Mutex<Vec<(Job, Option<File>)>>,
 }
@@ -112,19 +118,21 @@ struct Worker<'a, I, R> {
     piece: usize,
     taken: VecDeque<Job>,
     reading: Vec<Reading>,
+    /// How many of them are open.
+    open: usize,
     done: Vec<Done>,
 }
 
 /// A regular file that is being hashed.
 struct Reading {
     job: Job,
-    file: File,
+    /// Until it has ended, be it by an error.
+    file: Option<File>,
     /// What should be there still. A file of 0 bytes may have some: those that the kernel makes up have no size.
     left: u64,
     md5: Md5,
-    /// What was read of it this round, and if that was the end, be it by an error.
+    /// What was read of it this round.
     piece: Range<usize>,
-    has_ended: bool,
     error: Option<io::Error>,
     digest: Digest,
 }
@@ -133,8 +141,8 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
     fn new(list: &'a List<I>, receiver: &'a R) -> Self {
         let lanes = Lanes::new();
         let piece = ROUND / lanes.width();
-        let (taken, reading, done) = Default::default();
-        Self { list, receiver, lanes, piece, taken, reading, done }
+        let (taken, reading, open, done) = Default::default();
+        Self { list, receiver, lanes, piece, taken, reading, open, done }
     }
 
     fn run(&mut self) {
@@ -158,15 +166,16 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
             let number = under_way.next().or_else(|| self.begin());
             let Some(reading) = number.and_then(|number| self.reading.get_mut(number)) else { break };
             reading.read(buffer, at..at + self.piece);
+            self.open -= usize::from(reading.file.is_none());
             bytes += reading.piece.len();
             at = reading.piece.end.next_multiple_of(LINE) + LINE;
         }
         self.receiver.advance(bytes as u64);
     }
 
-    /// Begins the next regular file; its place among those that are read.
+    /// Begins the next regular file, if one more may be open; its place among those that are read.
     fn begin(&mut self) -> Option<usize> {
-        loop {
+        while self.open < self.list.open_most {
             if self.taken.is_empty() {
                 self.taken = self.list.take();
             }
@@ -179,6 +188,7 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
                 match open(&job) {
                     Ok((file, Some(left))) => {
                         self.reading.push(Reading::new(job, file, left));
+                        self.open += 1;
                         return Some(self.reading.len() - 1);
                     }
                     Ok((file, None)) => self.list.put_aside(job, Some(file)),
@@ -186,6 +196,7 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
                 }
             }
         }
+        None
     }
 
     fn hash(&mut self, buffer: &[u8]) {
@@ -193,13 +204,13 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
         pieces.sort_unstable_by_key(|reading| std::cmp::Reverse(reading.piece.len()));
         self.lanes.run(pieces.into_iter().map(|reading| {
             let bytes = &buffer[reading.piece.clone()];
-            if reading.has_ended {
+            if reading.file.is_none() {
                 Piece::last(&mut reading.md5, bytes, &mut reading.digest)
             } else {
                 Piece::next(&mut reading.md5, bytes)
             }
         }));
-        let ended = self.reading.extract_if(.., |reading| reading.has_ended);
+        let ended = self.reading.extract_if(.., |reading| reading.file.is_none());
         self.done.extend(ended.map(|Reading { job, digest, error, .. }| {
             let digest = error.map_or(Ok(digest), Err);
             Done { job, digest }
@@ -210,26 +221,37 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
 impl Reading {
     fn new(job: Job, file: File, left: u64) -> Self {
         let (md5, digest) = (Md5::new(), Digest::default());
-        Self { job, file, left, md5, piece: 0..0, has_ended: false, error: None, digest }
+        Self { job, file: Some(file), left, md5, piece: 0..0, error: None, digest }
     }
 
-    /// Reads into that part of the buffer, until it is full or the file ends.
+    /// Reads into that part of the buffer, until it is full or the file ends, which is closed then. A few open ones are enough: where
+    /// the table of open files must grow while threads share it, Linux waits for some 10 ms (`expand_fdtable`, `synchronize_rcu`).
     fn read(&mut self, buffer: &mut [u8], part: Range<usize>) {
         self.piece = part.start..part.start;
-        while self.piece.end < part.end && !self.has_ended {
-            match self.file.read(&mut buffer[self.piece.end..part.end]) {
-                Ok(0) => self.has_ended = true,
+        while self.piece.end < part.end
+            && let Some(file) = &mut self.file
+        {
+            match file.read(&mut buffer[self.piece.end..part.end]) {
+                Ok(0) => self.file = None,
                 Ok(length) => {
                     self.piece.end += length;
                     // All that was said to be there: nobody has to be asked if that is the end.
-                    self.has_ended = self.left == length as u64;
+                    if self.left == length as u64 {
+                        self.file = None;
+                    }
                     self.left = self.left.saturating_sub(length as u64);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => (self.has_ended, self.error) = (true, Some(error)),
+                Err(error) => (self.file, self.error) = (None, Some(error)),
             }
         }
     }
+}
+
+/// How many files may be open for being hashed.
+fn open_files() -> usize {
+    let (most, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
+    usize::try_from(most.saturating_sub(OTHERS)).unwrap_or(usize::MAX)
 }
 
 /// The file, and its size if it is a regular one.
