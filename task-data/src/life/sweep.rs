@@ -12,7 +12,7 @@ use crate::blobs::SHARDS;
 use crate::error::Refusal;
 use crate::kinds::Kind;
 use crate::metrics;
-use crate::store::{Claim, StoreError, Ticket};
+use crate::store::{Claim, Due, StoreError, Ticket};
 use crate::task::{TaskId, Time};
 
 /// How far a delivery may come after younger ones: another worker may have had it, and given it back.
@@ -80,20 +80,10 @@ impl Life {
         loop {
             let due = self.stack.store.due(SWEEP_ROWS, PUBLISH_AGAIN).await?;
             let count = due.len() as i64;
-            let mut tickets = Vec::with_capacity(due.len());
-            let mut queued = Vec::new();
-            for kind in Kind::ALL {
-                let of_kind = || due.iter().filter(move |due| due.ticket.kind == kind);
-                tickets.extend(of_kind().filter(|due| !due.published).map(|due| due.ticket));
-                let published: Vec<Ticket> =
-                    of_kind().filter(|due| due.published).map(|due| due.ticket).collect();
-                // A long backlog is not published again, a lost queue is.
-                match published.is_empty() || self.stack.queue.depth(kind).await.is_ok_and(|depth| depth > 0)
-                {
-                    true => queued.extend(published),
-                    false => tickets.extend(published),
-                }
-            }
+            // What the queue has taken waits for its turn, however long; what it has lost is told by looking at it twice.
+            let (queued, unpublished): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.published);
+            let mut queued = tickets(queued);
+            let tickets = tickets(unpublished);
             let confirmed = publish(&self.stack, tickets.clone()).await;
             let missed: Vec<TaskId> =
                 tickets.iter().filter(|ticket| !confirmed.contains(ticket)).map(|ticket| ticket.id).collect();
@@ -178,6 +168,10 @@ impl Life {
         }
         Ok(())
     }
+}
+
+fn tickets(due: Vec<Due>) -> Vec<Ticket> {
+    due.into_iter().map(|due| due.ticket).collect()
 }
 
 #[cfg(test)]

@@ -149,17 +149,20 @@ async fn a_long_backlog_is_not_published_again_and_a_lost_queue_is() {
     join_all((0..5).map(|_| small(&process))).await;
     world.until_published(5).await;
 
-    world.let_a_day_pass();
-    process.life.sweep().await.unwrap();
-    let of_backlog = process.queue.depth(Kind::Md5).await.unwrap();
+    let looked = async || {
+        world.let_a_day_pass();
+        process.life.sweep().await.unwrap();
+        process.life.publish_lost().await.unwrap();
+        process.queue.depth(Kind::Md5).await.unwrap()
+    };
+    let of_backlog = [looked().await, looked().await];
     let mut consumer = process.queue.consume(Kind::Md5, 5).await.unwrap();
-    for _ in 0..of_backlog {
+    for _ in 0..5 {
         consumer.next().await.unwrap().receipt.ack().await;
     }
-    world.let_a_day_pass();
-    process.life.sweep().await.unwrap();
+    let of_lost = [looked().await, looked().await];
 
-    assert_eq!((of_backlog, process.queue.depth(Kind::Md5).await.unwrap()), (5, 5));
+    assert_eq!((of_backlog, of_lost), ([5, 5], [0, 5]));
 }
 
 #[tokio::test]

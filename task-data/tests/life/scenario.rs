@@ -113,6 +113,9 @@ pub async fn recover(process: &Process, world: &World, ledger: &mut Ledger) -> R
         ledger.observe(world).await;
         world.let_a_day_pass();
         life.sweep().await.map_err(|error| format!("the sweep: {error:?}"))?;
+        for _look in 0..2 {
+            life.publish_lost().await.map_err(|error| format!("the look for lost messages: {error:?}"))?;
+        }
         let worker = Worker::begin(process).await;
         worker.do_all().await;
         while more_lines(life).await? {}

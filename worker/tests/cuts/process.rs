@@ -105,6 +105,10 @@ async fn recover(world: &Arc<World>, life: &Life, promise: &mut Promise) {
     rest().await;
     world.let_time_pass(world.workers().last().copied());
     life.sweep().await.unwrap();
+    for _look in 0..2 {
+        rest().await;
+        life.publish_lost().await.unwrap();
+    }
     rest().await;
     life.remove_orphans().await.unwrap();
 }
