@@ -44,9 +44,10 @@ chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under
 model: ## Look at every state of the protocol's model, its larger spaces included (minutes)
 	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture --test-threads=1
 
-bench: ## Measure on private servers, into benches/RESULTS.md and docs/plots/; a part alone: make bench what=records (two hours)
+bench: ## Measure on private servers (PostgreSQL has a quarter of the memory), into benches/RESULTS.md and docs/plots/; a part alone: make bench what=records (two hours)
 	cargo build --release --package coatcheck --package benches
-	tests/servers $${CARGO_TARGET_DIR:-target}/release/bench $(or $(what),all)
+	SHARED_BUFFERS=$$(awk '/MemTotal/ { print int($$2 / 4) "kB" }' /proc/meminfo) \
+		tests/servers $${CARGO_TARGET_DIR:-target}/release/bench $(or $(what),all)
 
 compose-up: ## Start the whole service in containers, on http://127.0.0.1:9000, and wait until it is healthy
 	$(COMPOSE) build

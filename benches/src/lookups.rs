@@ -18,7 +18,7 @@ use crate::plots::{Bars, Panel};
 use crate::process::cpu_of_trees;
 use crate::target::Target;
 
-const CLIENTS: usize = 32;
+const CLIENTS: usize = 64;
 const ROWS: u64 = 10_000_000;
 /// The large table has so many times the rows of the small one.
 const LARGER: u64 = 1000;
@@ -57,6 +57,7 @@ struct Table<'a> {
     a_second: Figures,
     cpu_micros: Figures,
     postgres_micros: Figures,
+    both_micros: Figures,
     millis: Figures,
 }
 
@@ -93,35 +94,44 @@ pub async fn run(bench: &Bench, args: &LookupsArgs) -> Result<(), BenchError> {
     }
 
     let mut text = "\
-| server | rows | look-ups/s | µs of its CPU | µs of PostgreSQL's CPU | median ms |\n|---|---|---|---|---|---|\n"
+| server | rows | look-ups/s | µs of its CPU | µs of PostgreSQL's CPU | µs of both | median ms |\n|---|---|---|---|---|---|---|\n"
         .to_owned();
     for table in &tables {
+        // The peer has servers of its own.
+        let of_servers = |micros: &Figures| match table.is_peer() {
+            true => "–".to_owned(),
+            false => micros.told(1).to_string(),
+        };
         text += &format!(
-            "| {} | {} | {} | {} | {} | {} |\n",
+            "| {} | {} | {} | {} | {} | {} | {} |\n",
             table.name,
             grouped(table.rows as f64, 0),
             table.a_second.told(0),
             table.cpu_micros.told(1),
-            if table.is_peer() { "–".to_owned() } else { table.postgres_micros.told(1).to_string() },
+            of_servers(&table.postgres_micros),
+            of_servers(&table.both_micros),
             table.millis.told(3)
         );
     }
     let (small, large) = (&tables[0], &tables[1]);
     text += &format!(
-        "| **large by small** | | {} | {} | {} | {} |\n",
+        "| **large by small** | | {} | {} | {} | {} | {} |\n",
         large.a_second.by(&small.a_second).told(2),
         large.cpu_micros.by(&small.cpu_micros).told(2),
         large.postgres_micros.by(&small.postgres_micros).told(2),
+        large.both_micros.by(&small.both_micros).told(2),
         large.millis.by(&small.millis).told(2)
     );
     let mut beside = String::new();
     if let Some(peer) = tables.get(2) {
-        text += &format!(
-            "| **large: times better than the peer** | | {} | {} | | {} |\n",
-            large.a_second.by(&peer.a_second).told(1),
-            peer.cpu_micros.by(&large.cpu_micros).told(1),
-            peer.millis.by(&large.millis).told(1)
-        );
+        for (name, table) in [("small", small), ("large", large)] {
+            text += &format!(
+                "| **{name}: times better than the peer** | | {} | {} | | | {} |\n",
+                table.a_second.by(&peer.a_second).told(1),
+                peer.cpu_micros.by(&table.cpu_micros).told(1),
+                peer.millis.by(&table.millis).told(1)
+            );
+        }
         beside = format!(
             " In turn with them a peer ({}), with {OF_PEER} rows of this run beside those that it had.",
             peer::DESCRIPTION
@@ -129,8 +139,9 @@ pub async fn run(bench: &Bench, args: &LookupsArgs) -> Result<(), BenchError> {
     }
     let about = format!(
         "`GET /api/v1/md5/{{id}}` by {CLIENTS} clients on kept connections for {} s, the ids drawn at random over all rows, of an API over \
-         PostgreSQL, with a small table and with a large one in turn.{beside}\n\n{text}",
-        args.seconds
+         PostgreSQL (`shared_buffers` {}), with a small table and with a large one in turn.{beside}\n\n{text}",
+        args.seconds,
+        std::env::var("SHARED_BUFFERS").as_deref().unwrap_or("64MB")
     );
     bench.plots.bars("lookups", &bars(&tables))?;
     bench.report.write("lookups: in a small table and in a large one", &about)
@@ -143,15 +154,16 @@ fn bars(tables: &[Table<'_>]) -> Bars {
     };
     let panels = vec![
         panel("µs of the server's CPU", |table| table.cpu_micros.median()),
-        panel("median ms, by 32 clients", |table| table.millis.median()),
+        panel("median ms, by 64 clients", |table| table.millis.median()),
     ];
     Bars { title: "What a look-up of a result costs", panels }
 }
 
 impl<'a> Table<'a> {
     fn new(name: &'static str, rows: u64, target: Target<'a>, ids: Ids) -> Self {
-        let [a_second, cpu_micros, postgres_micros, millis] = [(); 4].map(|()| Figures::default());
-        Self { name, rows, target, ids, a_second, cpu_micros, postgres_micros, millis }
+        let [a_second, cpu_micros, postgres_micros, both_micros, millis] =
+            [(); 5].map(|()| Figures::default());
+        Self { name, rows, target, ids, a_second, cpu_micros, postgres_micros, both_micros, millis }
     }
 
     async fn filled(bench: &'a Bench, rows: u64) -> Result<Self, BenchError> {
@@ -186,6 +198,7 @@ impl<'a> Table<'a> {
         self.a_second.push(a_second);
         self.cpu_micros.push(cpu_micros);
         self.postgres_micros.push(postgres_micros);
+        self.both_micros.push(cpu_micros + postgres_micros);
         self.millis.push(millis.median());
         Ok(())
     }
