@@ -82,8 +82,8 @@ impl Life {
             let count = due.len() as i64;
             // What the queue has taken waits for its turn, however long; what it has lost is told by looking at it twice.
             let (queued, unpublished): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.published);
-            let mut queued = tickets(queued);
-            let tickets = tickets(unpublished);
+            let mut queued = tickets_of(queued);
+            let tickets = tickets_of(unpublished);
             let confirmed = publish(&self.stack, tickets.clone()).await;
             let missed: Vec<TaskId> =
                 tickets.iter().filter(|ticket| !confirmed.contains(ticket)).map(|ticket| ticket.id).collect();
@@ -170,7 +170,7 @@ impl Life {
     }
 }
 
-fn tickets(due: Vec<Due>) -> Vec<Ticket> {
+fn tickets_of(due: Vec<Due>) -> Vec<Ticket> {
     due.into_iter().map(|due| due.ticket).collect()
 }
 
