@@ -154,7 +154,7 @@ fn bars(tables: &[Table<'_>]) -> Bars {
     };
     let panels = vec![
         panel("µs of the server's CPU", |table| table.cpu_micros.median()),
-        panel("median ms, by 64 clients", |table| table.millis.median()),
+        panel(&format!("median ms, by {CLIENTS} clients"), |table| table.millis.median()),
     ];
     Bars { title: "What a look-up of a result costs", panels }
 }

@@ -39,8 +39,7 @@ pub fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
     let mut times = vec![Times::default(); commands.len()];
     for _ in 0..args.repeat {
         for ((files, command), times) in commands.iter().zip(&mut times) {
-            // A machine may drop what was not read for some seconds.
-            time(folder.path(), &format!("cat {files}/* | wc -c"))?;
+            read_once(folder.path(), files)?;
             let (wall, cpu) = time(folder.path(), command)?;
             times.wall.push(wall.as_secs_f64());
             times.cpu.push(cpu.as_secs_f64());
@@ -87,6 +86,14 @@ fn make_files(folder: &Path, length: usize) -> Result<(), BenchError> {
         fs::write(folder.join(format!("small/{number}")), &content[..length]).map_err(io("a small file"))?;
     }
     Ok(())
+}
+
+/// Reads all files of a folder in `within`, so that they are in the page cache: a machine may drop what was not read for some seconds.
+///
+/// # Errors
+/// When one can't be read.
+pub fn read_once(within: &Path, folder: &str) -> Result<(), BenchError> {
+    time(within, &format!("find {folder} -type f | xargs cat | wc -c")).map(drop)
 }
 
 /// Wall clock and processor's time of a command of the shell.
