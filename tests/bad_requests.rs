@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -83,10 +84,10 @@ on_both_stacks!(each_is_told_and_leaves_nothing, [("MAX_UPLOAD", "3MB")], |stack
             }
         }
         // Whatever a server opens once, for any of them, it has now.
-        let before = *descriptors.get_or_insert_with(|| desk.descriptors());
+        let before = descriptors.get_or_insert_with(|| desk.descriptors());
         eventually("no descriptor of a request left", async || match desk.descriptors() {
-            now if now <= before => Ok(()),
-            now => Err((before, now)),
+            now if now.len() <= before.len() => Ok(()),
+            now => Err((before.clone(), now)),
         })
         .await;
     }
@@ -174,9 +175,24 @@ impl Desk {
         ask(self.http.get(self.stack.url(path))).await.unwrap().json()
     }
 
-    /// Of the process that answers.
-    fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.stack.pid())).unwrap().count()
+    /// What the process that answers has open: its clients' connections and files. Its connections to servers are left out, for there
+    /// are as many as were needed at once.
+    fn descriptors(&self) -> Vec<String> {
+        let process = format!("/proc/{}", self.stack.pid());
+        let address: SocketAddrV4 = self.stack.address().parse().unwrap();
+        let local = format!("{:08X}:{:04X}", u32::from(*address.ip()).swap_bytes(), address.port());
+        let connections = fs::read_to_string(format!("{process}/net/tcp")).unwrap();
+        let of_clients: Vec<String> = connections
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|fields| fields[1] == local)
+            .map(|fields| format!("socket:[{}]", fields[9]))
+            .collect();
+        let open = fs::read_dir(format!("{process}/fd")).unwrap();
+        // One may be closed while they are looked at.
+        let open = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let open = open.map(|target| target.to_string_lossy().into_owned());
+        open.filter(|target| !target.starts_with("socket:") || of_clients.contains(target)).collect()
     }
 
     async fn nothing_but_what_was_promised(&self) {

@@ -10,10 +10,10 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Version};
+use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
-use actix_web::{Error, HttpRequest};
+use actix_web::{Error, HttpRequest, HttpResponse};
 use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
 use uuid::Uuid;
@@ -38,6 +38,9 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::PERMISSIONS_POLICY, "camera=(), geolocation=(), microphone=()"),
     (header::CACHE_CONTROL, "no-store"),
 ];
+
+/// The most bytes of a request's target and headers. actix refuses a longer head only while a part of it is still to come.
+const MAX_HEAD_BYTES: usize = 128 << 10;
 
 /// For a year, to who has come by TLS; what other names a domain has is not ours to say.
 const TLS_ONLY: &str = "max-age=31536000";
@@ -126,6 +129,11 @@ pub async fn answer(
         if connection.as_ref().is_some_and(Connection::is_ended) {
             return Err(Code::IncompleteUpload.because("An upload on this connection was cut short.").into());
         }
+        if head_bytes(&request) > MAX_HEAD_BYTES {
+            let refusal =
+                HttpResponse::build(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).force_close().finish();
+            return Ok(request.into_response(refusal));
+        }
         guarded(request, next).await
     });
     answered.instrument(span).await.map(|mut response| {
@@ -146,6 +154,14 @@ pub async fn answer(
             None => response,
         }
     })
+}
+
+/// How long a request's target and headers are, in bytes, with what stands between them.
+fn head_bytes(request: &ServiceRequest) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let header =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + ": \r\n".len() + value.len();
+    target + request.headers().iter().map(header).sum::<usize>()
 }
 
 async fn guarded(
@@ -187,7 +203,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use actix_web::middleware::from_fn;
-    use actix_web::test::{TestRequest, init_service, try_call_service};
+    use actix_web::test::{TestRequest, call_service, init_service, try_call_service};
     use actix_web::{App, HttpResponse, web};
 
     use super::*;
@@ -210,6 +226,17 @@ mod tests {
             let request = told.iter().fold(request, header).to_http_request();
 
             assert_eq!(client(&request), Some(address.parse().unwrap()), "{peer} {told:?}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_long_head_is_refused_however_it_came() {
+        let app = App::new().default_service(web::to(HttpResponse::Ok)).wrap(from_fn(answer));
+        let service = init_service(app).await;
+        for (length, status) in [(MAX_HEAD_BYTES - 100, 200), (MAX_HEAD_BYTES, 431)] {
+            let request = TestRequest::default().append_header(("x", "x".repeat(length))).to_request();
+
+            assert_eq!(call_service(&service, request).await.status(), status, "{length} bytes");
         }
     }
 

@@ -141,7 +141,7 @@ pub async fn run(bench: &Bench, args: &LookupsArgs) -> Result<(), BenchError> {
         "`GET /api/v1/md5/{{id}}` by {CLIENTS} clients on kept connections for {} s, the ids drawn at random over all rows, of an API over \
          PostgreSQL (`shared_buffers` {}), with a small table and with a large one in turn.{beside}\n\n{text}",
         args.seconds,
-        std::env::var("SHARED_BUFFERS").as_deref().unwrap_or("64MB")
+        bench.servers.shared_buffers()?
     );
     bench.plots.bars("lookups", &bars(&tables))?;
     bench.report.write("lookups: in a small table and in a large one", &about)

@@ -43,6 +43,16 @@ impl Servers {
         Ok(format!("{postgres}/{name}"))
     }
 
+    /// PostgreSQL's memory for its pages, as PostgreSQL tells it.
+    ///
+    /// # Errors
+    /// When there is no server, or it refuses.
+    pub fn shared_buffers(&self) -> Result<String, BenchError> {
+        let postgres = needed(self.postgres.as_ref())?;
+        let told = self.psql(&format!("{postgres}/postgres"), &["SHOW shared_buffers"])?;
+        Ok(told.trim().to_owned())
+    }
+
     /// Runs statements, one after the other; what they print.
     ///
     /// # Errors
