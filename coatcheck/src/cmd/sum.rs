@@ -2,6 +2,7 @@
 
 mod check;
 mod engine;
+mod jobs;
 mod manifest;
 mod output;
 mod walk;
@@ -10,9 +11,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use self::engine::{Done, Job, hash};
+use self::engine::{Done, hash};
+use self::jobs::{Jobs, Listed};
 use self::output::{Output, progress_bar};
-use self::walk::Walk;
+use self::walk::Walked;
 use crate::md5sum::line;
 
 /// Hash files here, as md5sum does, on all cores
@@ -51,20 +53,16 @@ pub fn run(args: SumArgs) -> ExitCode {
         // All of them, also after one that is not well.
         files.iter().filter(|manifest| !check::check(manifest)).count() == 0
     } else if recursive {
-        print_all(Walk::new(files), Output::new(false, progress_bar(|| None), sum_line))
+        print_all(&Walked::new(files), &Output::new(false, progress_bar(|| None), sum_line))
     } else {
         let bar = progress_bar(|| Some(total_size(&files)));
-        let jobs = files.into_iter().enumerate().map(|(number, name)| Job { number, name, error: None });
-        print_all(jobs, Output::new(true, bar, sum_line))
+        print_all(&Listed::new(files), &Output::new(true, bar, sum_line))
     };
     if is_all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print_all(
-    jobs: impl Iterator<Item = Job> + Send,
-    output: Output<impl Fn(&Done) -> Option<Vec<u8>> + Sync>,
-) -> bool {
-    hash(jobs, &output);
+fn print_all(jobs: &impl Jobs, output: &Output<impl Fn(&Done) -> Option<Vec<u8>> + Sync>) -> bool {
+    hash(jobs, output);
     output.finish()
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use md5_lanes::Digest;
 
-use super::engine::{Done, Job, hash};
+use super::engine::{Done, hash};
+use super::jobs::Listed;
 use super::manifest::{Line, Lines};
 use super::output::{Output, complain, progress_bar, say};
 use super::total_size;
@@ -37,8 +38,7 @@ pub fn check(manifest: &OsStr) -> bool {
     let bar = progress_bar(|| Some(total_size(&names)));
     let counts = Counts::default();
     let output = Output::new(true, bar, |done: &Done| Some(counts.line(done, &digests)));
-    let jobs = names.into_iter().enumerate().map(|(number, name)| Job { number, name, error: None });
-    hash(jobs, &output);
+    hash(&Listed::new(names), &output);
 
     let are_read = output.finish();
     let (unread, unequal) = (counts.unread.load(Relaxed), counts.unequal.load(Relaxed));

@@ -4,8 +4,6 @@
 //! What is no regular file may keep whoever reads it waiting for long, or for another one to be read first. So those come
 //! after all others, one by one, in their order.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::num::NonZeroUsize;
@@ -14,6 +12,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::vec::IntoIter;
 
 use md5_lanes::{Digest, Lanes, Md5, Piece};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -21,24 +20,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{SFlag, fstat};
 
+use super::jobs::{Job, Jobs};
+
 /// What a thread reads before it hashes, in bytes. It stays in the core's own cache.
 const ROUND: usize = 512 << 10;
 /// Beginnings of pieces are apart by these, and by a line of the cache more: no file's lines displace another's.
 const LINE: usize = 64;
-/// Files that a thread takes from the list at once, at most.
-const TAKEN: usize = 64;
 /// Files that are open for other reasons, at most.
 const OTHERS: u64 = 32;
-
-/// A file to be hashed.
-#[derive(Debug)]
-pub struct Job {
-    /// Its place in the order of the output.
-    pub number: usize,
-    pub name: OsString,
-    /// Why it can't be hashed, if that is known already.
-    pub error: Option<io::Error>,
-}
 
 /// A file, and what came of it.
 #[derive(Debug)]
@@ -56,22 +45,21 @@ pub trait Receiver: Sync {
 }
 
 /// Hashes all files, and returns when all are done or no more are wanted.
-pub fn hash(jobs: impl Iterator<Item = Job> + Send, receiver: &impl Receiver) {
+pub fn hash(jobs: &impl Jobs, receiver: &impl Receiver) {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let (least, _) = jobs.size_hint();
     let open_most = (open_files() / threads).max(1);
-    let list = List { jobs: Mutex::new(jobs), threads, open_most, irregular: Mutex::default() };
-    let work = || Worker::new(&list, receiver).run();
+    let shared = Shared { jobs, threads, open_most, irregular: Mutex::default() };
+    let work = || Worker::new(&shared, receiver).run();
     thread::scope(|scope| {
-        // Of one file alone, there is nothing to share. A walk doesn't know how many it finds.
-        for _ in 1..if least == 1 { 1 } else { threads } {
+        // Of one file alone, there is nothing to share.
+        for _ in 1..if jobs.is_one() { 1 } else { threads } {
             // Where no thread is to be had, there are fewer.
             let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });
 
-    let mut irregular = list.irregular.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut irregular = shared.irregular.into_inner().unwrap_or_else(PoisonError::into_inner);
     irregular.sort_by_key(|(job, _)| job.number);
     for (job, file) in irregular {
         let digest = match file {
@@ -84,9 +72,9 @@ pub fn hash(jobs: impl Iterator<Item = Job> + Send, receiver: &impl Receiver) {
     }
 }
 
-/// What all threads take from.
-struct List<I> {
-    jobs: Mutex<I>,
+/// What all threads have in common.
+struct Shared<'a, J> {
+    jobs: &'a J,
     threads: usize,
     /// Files that a thread may have open.
     open_most: usize,
@@ -94,29 +82,19 @@ struct List<I> {
     irregular: Mutex<Vec<(Job, Option<File>)>>,
 }
 
-impl<I: Iterator<Item = Job>> List<I> {
-    /// Some files, and fewer towards the end, so that every thread has some.
-    fn take(&self) -> VecDeque<Job> {
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = match jobs.size_hint() {
-            (left, Some(most)) if left == most => left.div_ceil(self.threads).min(TAKEN),
-            _ => TAKEN,
-        };
-        jobs.by_ref().take(count).collect()
-    }
-
+impl<J> Shared<'_, J> {
     fn put_aside(&self, job: Job, file: Option<File>) {
         self.irregular.lock().unwrap_or_else(PoisonError::into_inner).push((job, file));
     }
 }
 
-struct Worker<'a, I, R> {
-    list: &'a List<I>,
+struct Worker<'a, J, R> {
+    shared: &'a Shared<'a, J>,
     receiver: &'a R,
     lanes: Lanes,
     /// The most that is read of one file a round.
     piece: usize,
-    taken: VecDeque<Job>,
+    taken: IntoIter<Job>,
     reading: Vec<Reading>,
     /// How many of them are open.
     open: usize,
@@ -137,12 +115,12 @@ struct Reading {
     digest: Digest,
 }
 
-impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
-    fn new(list: &'a List<I>, receiver: &'a R) -> Self {
+impl<'a, J: Jobs, R: Receiver> Worker<'a, J, R> {
+    fn new(shared: &'a Shared<'a, J>, receiver: &'a R) -> Self {
         let lanes = Lanes::new();
         let piece = ROUND / lanes.width();
         let (taken, reading, open, done) = Default::default();
-        Self { list, receiver, lanes, piece, taken, reading, open, done }
+        Self { shared, receiver, lanes, piece, taken, reading, open, done }
     }
 
     fn run(&mut self) {
@@ -175,15 +153,15 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
 
     /// Begins the next regular file, if one more may be open; its place among those that are read.
     fn begin(&mut self) -> Option<usize> {
-        while self.open < self.list.open_most {
-            if self.taken.is_empty() {
-                self.taken = self.list.take();
+        while self.open < self.shared.open_most {
+            if self.taken.len() == 0 {
+                self.taken = self.shared.jobs.take(self.shared.threads).into_iter();
             }
-            let mut job = self.taken.pop_front()?;
+            let mut job = self.taken.next()?;
             if let Some(error) = job.error.take() {
                 self.done.push(Done { job, digest: Err(error) });
             } else if job.name == "-" {
-                self.list.put_aside(job, None);
+                self.shared.put_aside(job, None);
             } else {
                 match open(&job) {
                     Ok((file, Some(left))) => {
@@ -191,7 +169,7 @@ impl<'a, I: Iterator<Item = Job>, R: Receiver> Worker<'a, I, R> {
                         self.open += 1;
                         return Some(self.reading.len() - 1);
                     }
-                    Ok((file, None)) => self.list.put_aside(job, Some(file)),
+                    Ok((file, None)) => self.shared.put_aside(job, Some(file)),
                     Err(error) => self.done.push(Done { job, digest: Err(error) }),
                 }
             }
