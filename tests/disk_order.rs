@@ -21,6 +21,12 @@ async fn bytes_before_their_row_the_row_before_its_ticket_and_the_line_before_it
     let stack = Stack::embedded(&[("SWEEP_SECONDS", "3600"), ("LEASE_SECONDS", "36000")]);
     let (mut program, trace) = start_traced(&stack);
     let address = program.address(stack.folder()).await;
+    // What is written at the start may come after that.
+    eventually("the worker's lease and the log's head", async || {
+        let rows = stack.sql("SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM log_head)");
+        if rows == "1|1" { Ok(()) } else { Err(rows) }
+    })
+    .await;
 
     let url = format!("http://{address}/api/v1/md5/a-blob");
     let answer = stack.http.put(url).body(noise(1, 100 << 10)).send().await.unwrap();
@@ -89,8 +95,8 @@ impl Trace {
         if !line.contains("<unfinished") {
             return Some(Seen { began, ended: began });
         }
-        let thread = line.split(' ').next()?;
-        let is_end = |line: &String| line.starts_with(thread) && line.contains(" resumed>");
+        let thread = line.split(' ').next();
+        let is_end = |line: &String| line.split(' ').next() == thread && line.contains(" resumed>");
         let (ended, _) = lines().find(|(at, line)| *at > began && is_end(line))?;
         Some(Seen { began, ended })
     }
