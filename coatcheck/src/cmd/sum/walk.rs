@@ -1,7 +1,7 @@
-//! The regular files of a folder and those below it, as they are found. Links are not followed, other than the one that is named.
+//! The regular files of a folder and those below it. Links are not followed, other than the one that is named.
 //!
-//! A folder gives its files in no order that means anything to its disk. By their inodes, files lie where they were made: what the
-//! kernel reads of one, or has in its cache, is beside that of the next.
+//! A folder gives its files in no order that means anything to its disk. By their inodes, they mostly are in the order in which they
+//! were made: what the kernel reads of one, or has in its memory, is beside that of the next.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
