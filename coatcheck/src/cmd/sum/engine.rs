@@ -155,7 +155,9 @@ impl<'a, J: Jobs, R: Receiver> Worker<'a, J, R> {
     fn begin(&mut self) -> Option<usize> {
         while self.open < self.shared.open_most {
             if self.taken.len() == 0 {
-                self.taken = self.shared.jobs.take(self.shared.threads).into_iter();
+                // Files that are under way go on while another thread looks for more.
+                let waits = self.reading.is_empty();
+                self.taken = self.shared.jobs.take(self.shared.threads, waits).into_iter();
             }
             let mut job = self.taken.next()?;
             if let Some(error) = job.error.take() {

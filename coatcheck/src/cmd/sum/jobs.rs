@@ -21,8 +21,8 @@ pub struct Job {
 
 /// What all threads take from.
 pub trait Jobs: Sync {
-    /// Some files for one of so many threads. None when there are no more.
-    fn take(&self, threads: usize) -> Vec<Job>;
+    /// Some files for one of so many threads. None when there are no more; or, for one that won't wait, none are known yet.
+    fn take(&self, threads: usize, waits: bool) -> Vec<Job>;
     /// Whether it is known that there is one file alone.
     fn is_one(&self) -> bool;
 }
@@ -42,7 +42,7 @@ impl Listed {
 }
 
 impl Jobs for Listed {
-    fn take(&self, threads: usize) -> Vec<Job> {
+    fn take(&self, threads: usize, _waits: bool) -> Vec<Job> {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = share(left.len(), threads);
         left.by_ref().take(count).map(|(number, name)| Job { number, name, error: None }).collect()

@@ -38,12 +38,12 @@ impl Walked {
 }
 
 impl Jobs for Walked {
-    fn take(&self, threads: usize) -> Vec<Job> {
+    fn take(&self, threads: usize, waits: bool) -> Vec<Job> {
         loop {
             let known = self.known().len();
             let walk = match known {
-                0 => Some(self.walk.lock().unwrap_or_else(PoisonError::into_inner)),
-                1..KNOWN => self.walk.try_lock().ok(),
+                0 if waits => Some(self.walk.lock().unwrap_or_else(PoisonError::into_inner)),
+                0..KNOWN => self.walk.try_lock().ok(),
                 _ => None,
             };
             let mut is_all = false;
@@ -57,7 +57,7 @@ impl Jobs for Walked {
             }
             let mut known = self.known();
             let count = share(known.len(), threads);
-            if count > 0 || is_all {
+            if count > 0 || is_all || !waits {
                 return known.drain(..count).collect();
             }
         }
@@ -173,7 +173,7 @@ mod tests {
         let files = Walked::new(vec![folder.path().into()]);
 
         let take = || -> Vec<Job> {
-            let takes = std::iter::from_fn(|| Some(files.take(4)).filter(|taken| !taken.is_empty()));
+            let takes = std::iter::from_fn(|| Some(files.take(4, true)).filter(|taken| !taken.is_empty()));
             takes.flatten().collect()
         };
         let taken = thread::scope(|scope| {
