@@ -20,9 +20,10 @@ test-on-servers: lint
 	@awk '/^test .*(embedded|sqlite|memory|local) \.\.\. ok/ { e++ } /^test .*(distributed|postgres|rabbitmq|redis) \.\.\. ok/ { d++ } \
 		END { printf "cases on the embedded stack: %d, on the distributed stack: %d\n", e, d }' target/test.log
 
-lint: ## Check the format and clippy's advice
+lint: ## Check the format, clippy's advice and the documentation's links
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
 
 test-openapi: ## Try the API as its description tells it: no 5xx, no answer that isn't described (downloads schemathesis)
 	tests/openapi/fuzz

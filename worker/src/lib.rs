@@ -1,8 +1,8 @@
 //! Coatcheck's workers: they take tasks, do them, and say what came of it.
 //!
 //! What a worker may do to a task, and in which order, is `task_data::life`'s; here is who does it when: a pool of slots a
-//! kind ([`pool`]), the lease on what they hold ([`lease`]), the outcome log's writer ([`outcome`]) and the sweep
-//! ([`sweeper`]). The work itself is one file a kind ([`kinds`]); uploads are hashed side by side ([`hashing`]).
+//! kind (`pool`), the lease on what they hold (`lease`), the outcome log's writer (`outcome`) and the sweep
+//! (`sweeper`). The work itself is one file a kind (`kinds`); uploads are hashed side by side (`hashing`).
 
 mod hashing;
 mod kinds;

@@ -1,7 +1,7 @@
 //! A table of rows that are sent on to a third party, one request a row.
 //!
 //! A table is a CSV file (RFC 4180) of the columns `userId`, `title` and `body`. It is [checked](check) while it comes in, so each row of
-//! a task can be sent; [`csv`] takes it apart, there and here.
+//! a task can be sent; `csv` takes it apart, there and here.
 
 pub mod check;
 mod csv;

@@ -52,7 +52,7 @@ impl Rule {
 /// Whether a request may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// It may, within [`USE_WITHIN`]: [rest](Limits::rest) must be said when it was answered.
+    /// It may, within [`USE_WITHIN`]: `rest` must be said when it was answered.
     Now,
     /// Not yet: ask again after so long. It is the asker's turn then, unless a slot takes longer than was thought.
     Wait(Duration),

@@ -29,7 +29,7 @@ pub struct Rule {
 /// Whether a request may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// It may, and is counted: [leave](Limits::leave) must say what came of it.
+    /// It may, and is counted: `leave` must say what came of it.
     Open,
     /// The provider has its requests; it takes the next ones in about so long.
     Blocked {
@@ -222,7 +222,7 @@ impl Window {
 
 impl dyn Limits + '_ {
     /// Asks to send one request, by an id of its own, to the provider of that name. What came of it is to be said by
-    /// [`leave`](Self::leave) within `lapses_in`; it counts as sent and answered then.
+    /// `leave` within `lapses_in`; it counts as sent and answered then.
     ///
     /// # Errors
     /// If the limits can't be reached: nothing may be sent.
