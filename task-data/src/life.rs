@@ -57,8 +57,6 @@ const GRACE: Duration = Duration::from_secs(2);
 const MARK_AFTER: Duration = Duration::from_millis(500);
 /// When a task that was taken for publishing is due again, unless it was marked.
 const PUBLISH_AGAIN: Duration = Duration::from_secs(30);
-/// When a published task is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(600);
 /// When a queue that is away is no longer thought to deliver what was published.
 const DELIVERS_WITHIN: Duration = Duration::from_secs(30);
 /// How long an insert whose commit stayed unknown is looked for.

@@ -33,8 +33,8 @@ impl Protocol {
         }
     }
 
-    /// Whether `Tasks::due` gives it and it was never published, or `Life::publish_lost` finds its queue empty. A mark anew of what is marked
-    /// changes nothing but a time; and what is published again because younger tasks were delivered is a doubled message.
+    /// Whether `Tasks::due` gives it, which was never published, or `Life::publish_lost` finds its queue empty. What is published again
+    /// because younger tasks were delivered is a doubled message.
     fn is_to_publish(&self, state: &State, row: Row) -> bool {
         if row.status != Status::Pending {
             return false;

@@ -8,7 +8,7 @@ use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{End, GRACE, LOOK_AGAIN, MARK_AFTER, Publishes, Recorded};
+use super::{End, GRACE, MARK_AFTER, Publishes, Recorded};
 use crate::backoff::Backoff;
 use crate::batch::{Asked, Batcher};
 use crate::idempotency::{Idempotency, OwnedKey};
@@ -133,9 +133,7 @@ pub(super) async fn publish_all(
 pub(super) async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<()> {
     let answers = vec![(); confirmed.len()];
     sleep(MARK_AFTER).await;
-    if let Err(error) =
-        stack.store.mark_published(confirmed.into_iter().flatten().collect(), LOOK_AGAIN).await
-    {
+    if let Err(error) = stack.store.mark_published(confirmed.into_iter().flatten().collect()).await {
         debug!(%error, "published ids could not be marked; they will be published again");
     }
     answers

@@ -7,12 +7,12 @@ use chrono::TimeDelta;
 use tracing::{debug, info, warn};
 
 use super::batches::publish;
-use super::{LOOK_AGAIN, Life, PUBLISH_AGAIN, SWEEP_ROWS};
+use super::{Life, PUBLISH_AGAIN, SWEEP_ROWS};
 use crate::blobs::SHARDS;
 use crate::error::Refusal;
 use crate::kinds::Kind;
 use crate::metrics;
-use crate::store::{Claim, Due, StoreError, Ticket};
+use crate::store::{Claim, StoreError};
 use crate::task::{TaskId, Time};
 
 /// How far a delivery may come after younger ones: another worker may have had it, and given it back.
@@ -79,23 +79,17 @@ impl Life {
     async fn publish_due(&self) -> Result<(), StoreError> {
         loop {
             let due = self.stack.store.due(SWEEP_ROWS, PUBLISH_AGAIN).await?;
-            let count = due.len() as i64;
-            // What the queue has taken waits for its turn, however long; what it has lost is told by looking at it twice.
-            let (queued, unpublished): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.published);
-            let mut queued = tickets_of(queued);
-            let tickets = tickets_of(unpublished);
-            let confirmed = publish(&self.stack, tickets.clone()).await;
+            let confirmed = publish(&self.stack, due.clone()).await;
             let missed: Vec<TaskId> =
-                tickets.iter().filter(|ticket| !confirmed.contains(ticket)).map(|ticket| ticket.id).collect();
-            queued.extend(confirmed);
-            if !queued.is_empty() {
-                self.stack.store.mark_published(queued, LOOK_AGAIN).await?;
+                due.iter().filter(|ticket| !confirmed.contains(ticket)).map(|ticket| ticket.id).collect();
+            if !confirmed.is_empty() {
+                self.stack.store.mark_published(confirmed).await?;
             }
             if !missed.is_empty() {
                 debug!("the queue has not taken {} tasks that are due", missed.len());
                 return self.stack.store.due_again(missed).await;
             }
-            if count < SWEEP_ROWS {
+            if due.len() < SWEEP_ROWS as usize {
                 return Ok(());
             }
         }
@@ -114,12 +108,12 @@ impl Life {
             let Some(ago) = self.flow(kind, |flow| flow.looked(depth == 0, Instant::now())) else { continue };
             loop {
                 let store = &self.stack.store;
-                let lost = store.published_before(kind, ago, LOOK_AGAIN, SWEEP_ROWS).await?;
+                let lost = store.published_before(kind, ago, SWEEP_ROWS).await?;
                 let confirmed = publish(&self.stack, lost.clone()).await;
                 let is_done = lost.len() < SWEEP_ROWS as usize || confirmed.len() < lost.len();
                 if !confirmed.is_empty() {
                     warn!("the queue has lost {} {kind} tasks; they are published again", confirmed.len());
-                    self.stack.store.mark_published(confirmed, LOOK_AGAIN).await?;
+                    self.stack.store.mark_published(confirmed).await?;
                 }
                 if is_done {
                     break;
@@ -168,10 +162,6 @@ impl Life {
         }
         Ok(())
     }
-}
-
-fn tickets_of(due: Vec<Due>) -> Vec<Ticket> {
-    due.into_iter().map(|due| due.ticket).collect()
 }
 
 #[cfg(test)]

@@ -161,15 +161,6 @@ pub struct Ticket {
     pub attempt: i64,
 }
 
-/// A ticket that the sweep has taken to publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// What to publish.
-    pub ticket: Ticket,
-    /// Whether it had been published before.
-    pub published: bool,
-}
-
 /// The right to finish one attempt of one task, with all that the work needs.
 ///
 /// Holding it proves nothing later: [`Tasks::complete`] checks `attempt` and `status` again.
@@ -322,7 +313,7 @@ pub trait Tasks: Send + Sync {
 
     /// Marks tickets as published, the sweep due again after `repeat`, where the task is still pending in the
     /// ticket's attempt.
-    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError>;
+    async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError>;
 
     /// Takes those of the tasks that are pending, if the worker's lease is live.
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError>;
@@ -342,7 +333,7 @@ pub trait Tasks: Send + Sync {
     async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError>;
 
     /// Takes up to `limit` pending tasks whose sweep is due, each due again after `repeat` unless it is marked.
-    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError>;
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError>;
 
     /// Pending tasks of a kind whose sweep is due or that were published over `published_ago` ago, the longest due
     /// first: what a worker takes while the queue is away.
@@ -363,12 +354,10 @@ pub trait Tasks: Send + Sync {
     async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError>;
 
     /// Published tasks of a kind that wait since over `ago`, those first that were published first, at most `limit` of them.
-    /// They were marked to be looked at `repeat` after that.
     async fn published_before(
         &self,
         kind: Kind,
         ago: Duration,
-        repeat: Duration,
         limit: i64,
     ) -> Result<Vec<Ticket>, StoreError>;
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 
 use super::schema::tasks;
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid};
-use super::{Claim, Due, Held, Keyed, KindStats, NewTask, Rules, StoreError, Ticket, Upload};
+use super::{Claim, Held, Keyed, KindStats, NewTask, Rules, StoreError, Ticket, Upload};
 use crate::backoff::Backoff;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::{Kind, UnknownKind};
@@ -231,15 +231,14 @@ pub const CLAIM_COLUMNS: ClaimColumns = (
     tasks::blob_check,
 );
 
-/// What the sweep takes.
-pub type DueRow = (SqlUuid, String, i64, Option<SqlTime>);
+/// What is to be published.
+pub type TicketRow = (SqlUuid, String, i64);
 
-impl TryFrom<DueRow> for Due {
+impl TryFrom<TicketRow> for Ticket {
     type Error = UnknownKind;
 
-    fn try_from((id, kind, attempt, published_at): DueRow) -> Result<Self, UnknownKind> {
-        let ticket = Ticket { id: id.into(), kind: kind.parse()?, attempt };
-        Ok(Self { ticket, published: published_at.is_some() })
+    fn try_from((id, kind, attempt): TicketRow) -> Result<Self, UnknownKind> {
+        Ok(Self { id: id.into(), kind: kind.parse()?, attempt })
     }
 }
 

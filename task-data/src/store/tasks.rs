@@ -210,17 +210,22 @@ pub fn request_cancel(id: TaskId) -> _ {
     update(tasks::table).filter(tasks::id.eq(id)).filter(is_running).set(tasks::cancel_requested.eq(true))
 }
 
-/// Published in that attempt, the sweep due again in so many seconds.
+/// What is published is not due again: so many seconds later, a hundred years, nobody waits for it any more. But by that time, the
+/// index of what is due tells in which order tasks were published.
+const NEVER: f64 = 100.0 * 365.25 * 86_400.0;
+
+/// Published in that attempt, and not due any more.
 #[auto_type]
-pub fn mark_published(ids: &[TaskId], attempt: i64, seconds: f64) -> _ {
+pub fn mark_published(ids: &[TaskId], attempt: i64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
     let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
     let now: now = now();
+    let never: f64 = NEVER;
     update(tasks::table)
         .filter(tasks::id.eq_any(ids))
         .filter(is_pending)
         .filter(tasks::attempt.eq(attempt))
-        .set((tasks::published_at.eq(now.nullable()), tasks::sweep_at.eq(now_plus(seconds))))
+        .set((tasks::published_at.eq(now.nullable()), tasks::sweep_at.eq(now_plus(never))))
 }
 
 /// Pending tasks whose sweep is due, the longest due first.
@@ -235,7 +240,7 @@ pub fn due(limit: i64) -> _ {
         .filter(tasks::sweep_at.nullable().le(now_once.single_value()))
         .order(tasks::sweep_at)
         .limit(limit)
-        .select((tasks::id, tasks::kind, tasks::attempt, tasks::published_at))
+        .select((tasks::id, tasks::kind, tasks::attempt))
 }
 
 /// Pending tasks of a kind that are due, or were published over `seconds` ago.
@@ -290,23 +295,25 @@ fn holdings_columns() -> HoldingsColumns {
     (pending, bytes)
 }
 
-/// Pending tasks of a kind that were published over `seconds` ago, those first that were published first. Their sweep was to
-/// be due `look_again` seconds after that, which an index tells.
+/// Pending tasks of a kind that were published over `seconds` ago, those first that were published first.
 #[auto_type]
-pub fn published_before(kind: Kind, seconds: f64, look_again: f64, limit: i64) -> _ {
+pub fn published_before(kind: Kind, seconds: f64, limit: i64) -> _ {
     let kind: &'static str = kind.name();
     let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
     let ago: f64 = -seconds;
-    let due_in: f64 = look_again - seconds;
+    // Between these times the index has what was published: before them is what rests until its next attempt.
+    let (rests_until, due_in): (f64, f64) = (NEVER / 2.0, NEVER - seconds);
+    let due_after: diesel::dsl::select<now_plus<f64>> = select(now_plus(rests_until));
     let due_before: diesel::dsl::select<now_plus<f64>> = select(now_plus(due_in));
     tasks::table
         .filter(tasks::kind.eq(kind))
         .filter(is_pending)
+        .filter(tasks::sweep_at.nullable().gt(due_after.single_value()))
         .filter(tasks::sweep_at.nullable().le(due_before.single_value()))
         .filter(tasks::published_at.lt(now_plus(ago).nullable()).assume_not_null())
         .order(tasks::sweep_at)
         .limit(limit)
-        .select((tasks::id, tasks::kind, tasks::attempt, tasks::published_at))
+        .select((tasks::id, tasks::kind, tasks::attempt))
 }
 
 type StatsColumns = (CountStar, count<tasks::published_at>, helper_types::min<tasks::created>);

@@ -109,8 +109,7 @@ impl World {
     /// Returns when so many tasks that wait are marked as published.
     pub async fn until_published(&self, count: usize) {
         until("so many are marked", async || {
-            let published =
-                self.store.published_before(Kind::Md5, Duration::ZERO, Duration::from_secs(1 << 20), 1000);
+            let published = self.store.published_before(Kind::Md5, Duration::ZERO, 1000);
             (published.await.unwrap().len() == count).then_some(())
         })
         .await;

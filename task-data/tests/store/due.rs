@@ -10,7 +10,7 @@ use task_data::task::TaskId;
 use crate::samples::*;
 
 async fn published(store: &dyn Store) -> Vec<TaskId> {
-    let tickets = store.published_before(Kind::Md5, Duration::ZERO, LATER, 100).await.unwrap();
+    let tickets = store.published_before(Kind::Md5, Duration::ZERO, 100).await.unwrap();
     tickets.iter().map(|ticket| ticket.id).collect()
 }
 
@@ -20,10 +20,7 @@ on_each_store!(a_due_task_is_taken_once, |store| async move {
     let first = store.due(10, LATER).await.unwrap();
     let second = store.due(10, LATER).await.unwrap();
 
-    assert_eq!(
-        first.iter().map(|due| (due.ticket, due.published)).collect::<Vec<_>>(),
-        [(ticket(id, 0), false)]
-    );
+    assert_eq!(first, [ticket(id, 0)]);
     assert_eq!(second, []);
 });
 
@@ -54,7 +51,7 @@ on_each_store!(the_longest_due_are_taken_first_and_no_more_than_wanted, |store| 
 
     let mut taken = Vec::new();
     for _ in 0..3 {
-        taken.push(sorted(store.due(2, LATER).await.unwrap().iter().map(|due| due.ticket.id)));
+        taken.push(sorted(store.due(2, LATER).await.unwrap().iter().map(|due| due.id)));
     }
 
     let pairs: Vec<_> = oldest_first.chunks(2).map(|ids| sorted(ids.iter().copied())).collect();
@@ -68,34 +65,25 @@ on_each_store!(sweeps_at_once_take_each_task_once, |store| async move {
 
     let sweeps = join_all((0..20).map(|_| store.due(5, LATER))).await;
 
-    let taken: Vec<TaskId> = sweeps.into_iter().flat_map(Result::unwrap).map(|due| due.ticket.id).collect();
+    let taken: Vec<TaskId> = sweeps.into_iter().flat_map(Result::unwrap).map(|due| due.id).collect();
     assert_eq!(sorted(taken), ids);
 });
 
-on_each_store!(a_mark_puts_the_next_look_off, |store| async move {
+on_each_store!(what_is_marked_is_not_due_any_more, |store| async move {
     let (marked, other) = (pending(&*store).await, pending(&*store).await);
 
-    store.mark_published(vec![ticket(marked, 0)], LATER).await.unwrap();
+    store.mark_published(vec![ticket(marked, 0)]).await.unwrap();
 
     assert_eq!(due_now(&*store).await, [other]);
     assert_eq!(published(&*store).await.len(), 1);
 });
 
-on_each_store!(a_marked_task_that_is_due_again_is_told_from_one_that_never_was, |store| async move {
-    let id = pending(&*store).await;
-    store.mark_published(vec![ticket(id, 0)], NOW).await.unwrap();
-
-    let due = store.due(10, NOW).await.unwrap();
-
-    assert_eq!(due.iter().map(|due| (due.ticket.id, due.published)).collect::<Vec<_>>(), [(id, true)]);
-});
-
 on_each_store!(a_mark_that_comes_late_touches_no_later_attempt, |store| async move {
     let claim = running(&*store).await;
-    store.mark_published(vec![ticket(claim.id, 0), ticket(claim.id, 1)], LATER).await.unwrap();
+    store.mark_published(vec![ticket(claim.id, 0), ticket(claim.id, 1)]).await.unwrap();
     store.hand_back(vec![free_return(&claim, NOW)], RULES).await.unwrap();
 
-    store.mark_published(vec![ticket(claim.id, 0)], LATER).await.unwrap();
+    store.mark_published(vec![ticket(claim.id, 0)]).await.unwrap();
 
     assert_eq!(due_now(&*store).await, [claim.id]);
     assert_eq!(published(&*store).await.len(), 0);
@@ -105,7 +93,7 @@ on_each_store!(marks_of_several_attempts_go_together, |store| async move {
     let (first, back) = (pending(&*store).await, running(&*store).await);
     store.hand_back(vec![free_return(&back, NOW)], RULES).await.unwrap();
 
-    store.mark_published(vec![ticket(first, 0), ticket(back.id, 1)], LATER).await.unwrap();
+    store.mark_published(vec![ticket(first, 0), ticket(back.id, 1)]).await.unwrap();
 
     assert_eq!(published(&*store).await.len(), 2);
 });
@@ -117,7 +105,7 @@ on_each_store!(a_mark_never_waits_for_a_claim_that_waits_for_it, |store| async m
         let tickets = ids.iter().rev().map(|id| ticket(*id, 0)).collect();
         let by_one = ids.chunks(7).map(|ids| store.claim(ids.to_vec(), worker));
 
-        let (marked, claimed) = tokio::join!(store.mark_published(tickets, LATER), join_all(by_one));
+        let (marked, claimed) = tokio::join!(store.mark_published(tickets), join_all(by_one));
 
         marked.unwrap();
         let claimed = claimed.into_iter().map(|claims| claims.unwrap().claimed.len());
@@ -129,7 +117,7 @@ on_each_store!(what_is_pending_is_counted, |store| async move {
     assert_eq!(store.pending().await.unwrap(), 0);
     one_of_each(&*store).await;
     let marked = pending(&*store).await;
-    store.mark_published(vec![ticket(marked, 0)], LATER).await.unwrap();
+    store.mark_published(vec![ticket(marked, 0)]).await.unwrap();
 
     assert_eq!(store.pending().await.unwrap(), 2);
     assert_eq!(published(&*store).await.len(), 1);
@@ -138,12 +126,12 @@ on_each_store!(what_is_pending_is_counted, |store| async move {
 on_each_store!(what_was_published_long_ago_comes_first, |store| async move {
     let ids = [pending(&*store).await, pending(&*store).await, pending(&*store).await];
     for id in [ids[2], ids[0], ids[1]] {
-        store.mark_published(vec![ticket(id, 0)], LATER).await.unwrap();
+        store.mark_published(vec![ticket(id, 0)]).await.unwrap();
     }
 
     assert_eq!(published(&*store).await, [ids[2], ids[0], ids[1]]);
-    let first = store.published_before(Kind::Md5, Duration::ZERO, LATER, 1).await.unwrap();
+    let first = store.published_before(Kind::Md5, Duration::ZERO, 1).await.unwrap();
     assert_eq!(first, [ticket(ids[2], 0)]);
-    assert_eq!(store.published_before(Kind::Md5, LATER, LATER, 100).await.unwrap(), []);
-    assert_eq!(store.published_before(Kind::Table, Duration::ZERO, LATER, 100).await.unwrap(), []);
+    assert_eq!(store.published_before(Kind::Md5, LATER, 100).await.unwrap(), []);
+    assert_eq!(store.published_before(Kind::Table, Duration::ZERO, 100).await.unwrap(), []);
 });

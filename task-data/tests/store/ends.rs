@@ -90,7 +90,7 @@ on_each_store!(an_ended_task_never_changes, |store| async move {
         assert_eq!(store.hand_back(vec![charged_return(&claim, NOW)], RULES).await.unwrap(), []);
         assert_eq!(store.cancel(claim.id, RULES).await.unwrap(), Cancel::Ended(task.clone()));
         assert_eq!(store.claim(vec![claim.id], worker).await.unwrap().claimed, []);
-        store.mark_published(vec![ticket(claim.id, claim.attempt)], NOW).await.unwrap();
+        store.mark_published(vec![ticket(claim.id, claim.attempt)]).await.unwrap();
         store.begin_alone().await.unwrap();
         store.return_lost(RULES).await.unwrap();
 

@@ -1,6 +1,7 @@
 //! Leases: a worker's hold on all that it runs, and what becomes of it when the worker is lost.
 
 use futures::future::join_all;
+use task_data::kinds::Kind;
 use task_data::store::{Held, Rules};
 use task_data::task::{Status, TaskError, WorkerId};
 
@@ -168,14 +169,18 @@ on_each_store!(
         let rests = running(&*store).await;
         store.hand_back(vec![free_return(&rests, LATER)], RULES).await.unwrap();
         let published = pending(&*store).await;
-        store.mark_published(vec![ticket(published, 0)], LATER).await.unwrap();
+        store.mark_published(vec![ticket(published, 0)]).await.unwrap();
 
         store.begin_alone().await.unwrap();
 
         assert_eq!(store.beat(former, LATER).await.unwrap(), None);
         let due = store.due(10, NOW).await.unwrap();
-        assert_eq!(sorted(due.iter().map(|due| due.ticket.id)), sorted([rests.id, published]));
-        assert!(due.iter().all(|due| !due.published), "the queue that had them is gone");
+        assert_eq!(sorted(due.iter().map(|ticket| ticket.id)), sorted([rests.id, published]));
+        assert_eq!(
+            store.published_before(Kind::Md5, NOW, 10).await.unwrap(),
+            [],
+            "the queue that had them is gone"
+        );
         assert_eq!(store.return_lost(RULES).await.unwrap(), [(runs.id, Status::Pending)]);
     }
 );
@@ -189,7 +194,7 @@ on_each_store!(what_nothing_moves_on_is_stuck, |store| async move {
     store.beat(lapsed, NOW).await.unwrap();
     store.retire(gone).await.unwrap();
     let (due, later) = (pending(&*store).await, pending(&*store).await);
-    store.mark_published(vec![ticket(later, 0)], LATER).await.unwrap();
+    store.mark_published(vec![ticket(later, 0)]).await.unwrap();
     let all = [running.clone(), vec![due, later]].concat();
 
     let stuck =

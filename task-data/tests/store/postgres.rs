@@ -21,9 +21,9 @@ async fn count(connection: &mut AsyncPgConnection, query: &str) -> i64 {
 async fn a_day(store: &PostgresStore) {
     let worker = worker(store).await;
     let (first, second, third) = (pending(store).await, pending(store).await, pending(store).await);
-    store.mark_published(vec![ticket(third, 0)], LATER).await.unwrap();
+    store.mark_published(vec![ticket(third, 0)]).await.unwrap();
     store.due(10, LATER).await.unwrap();
-    store.published_before(Kind::Md5, NOW, LATER, 10).await.unwrap();
+    store.published_before(Kind::Md5, NOW, 10).await.unwrap();
     let (first, second) = (claim(store, first, worker).await, claim(store, second, worker).await);
     store.beat(worker, LATER).await.unwrap();
     store.complete(vec![success(&first)], RULES).await.unwrap();

@@ -119,7 +119,7 @@ pub async fn stands(store: &dyn Store, id: TaskId) -> Task {
 
 /// All that the sweep would take now, and would take again.
 pub async fn due_now(store: &dyn Store) -> Vec<TaskId> {
-    let mut ids: Vec<TaskId> = store.due(1000, NOW).await.unwrap().iter().map(|due| due.ticket.id).collect();
+    let mut ids: Vec<TaskId> = store.due(1000, NOW).await.unwrap().iter().map(|ticket| ticket.id).collect();
     ids.sort();
     ids
 }

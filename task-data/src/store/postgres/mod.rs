@@ -28,13 +28,13 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use self::connection::{Connections, answer};
 use self::prepared::Prepared;
 use super::rows::{
-    ClaimRow, DueRow, Next, RunningRow, TASK_COLUMNS, TaskRow, idempotency_columns, into_keyed, into_tasks,
+    ClaimRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed, into_tasks,
 };
 use super::schema::tasks;
 use super::tasks::End;
 use super::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Holdings, Keyed, KindStats, NewTask,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, NewTask,
     PoolUse, Rules, StoreError, Tasks, Ticket, Upload, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
@@ -172,7 +172,7 @@ impl Tasks for PostgresStore {
         into_tasks(answer(page.load(&mut connection)).await?)
     }
 
-    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError> {
+    async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
         let mut by_attempt: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
         for ticket in tickets {
             by_attempt.entry(ticket.attempt).or_default().push(ticket.id);
@@ -184,7 +184,7 @@ impl Tasks for PostgresStore {
             let are_free = sql::<Bool>("id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY(")
                 .bind::<Array<UuidType>, _>(sql_ids(&ids))
                 .sql(") AND status::text = 'pending' FOR UPDATE SKIP LOCKED))");
-            let mark = queries::mark_published(&ids, attempt, repeat.as_secs_f64()).filter(are_free);
+            let mark = queries::mark_published(&ids, attempt).filter(are_free);
             answer(Prepared(mark).execute(&mut connection)).await?;
         }
         Ok(())
@@ -289,10 +289,11 @@ impl Tasks for PostgresStore {
         })
     }
 
-    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError> {
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError> {
         let mut connection = self.connections.get().await?;
         let rows = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
-            let rows: Vec<DueRow> = queries::due(limit).for_update().skip_locked().load(connection).await?;
+            let rows: Vec<TicketRow> =
+                queries::due(limit).for_update().skip_locked().load(connection).await?;
             let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
             Prepared(queries::due_in(&ids, repeat.as_secs_f64())).execute(connection).await?;
             QueryResult::Ok(rows)
@@ -333,14 +334,12 @@ impl Tasks for PostgresStore {
         &self,
         kind: Kind,
         ago: Duration,
-        repeat: Duration,
         limit: i64,
     ) -> Result<Vec<Ticket>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let (ago, repeat) = (ago.as_secs_f64(), repeat.as_secs_f64());
-        let published = queries::published_before(kind, ago, repeat, limit);
-        let rows: Vec<DueRow> = answer(published.load(&mut connection)).await?;
-        rows.into_iter().map(|row| Ok(Due::try_from(row)?.ticket)).collect()
+        let published = queries::published_before(kind, ago.as_secs_f64(), limit);
+        let rows: Vec<TicketRow> = answer(published.load(&mut connection)).await?;
+        rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
     }
 
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {

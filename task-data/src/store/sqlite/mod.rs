@@ -20,15 +20,14 @@ use shared_log::Head;
 
 use self::connection::Connections;
 use super::rows::{
-    ClaimRow, DueRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, into_keyed, into_tasks,
+    ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks,
 };
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
 use super::types::{SqlTime, SqlUuid};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats,
-    Leases, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
-    tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
+    NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -117,7 +116,7 @@ impl Tasks for SqliteStore {
             .await
     }
 
-    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError> {
+    async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
         let mut by_attempt: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
         for ticket in tickets {
             by_attempt.entry(ticket.attempt).or_default().push(ticket.id);
@@ -125,7 +124,7 @@ impl Tasks for SqliteStore {
         self.connections
             .write(move |connection| {
                 for (attempt, ids) in by_attempt {
-                    queries::mark_published(&ids, attempt, repeat.as_secs_f64()).execute(connection)?;
+                    queries::mark_published(&ids, attempt).execute(connection)?;
                 }
                 Ok(())
             })
@@ -213,10 +212,10 @@ impl Tasks for SqliteStore {
             .await
     }
 
-    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError> {
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError> {
         self.connections
             .write(move |connection| {
-                let rows: Vec<DueRow> = queries::due(limit).load(connection)?;
+                let rows: Vec<TicketRow> = queries::due(limit).load(connection)?;
                 let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
                 queries::due_in(&ids, repeat.as_secs_f64()).execute(connection)?;
                 rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
@@ -265,15 +264,13 @@ impl Tasks for SqliteStore {
         &self,
         kind: Kind,
         ago: Duration,
-        repeat: Duration,
         limit: i64,
     ) -> Result<Vec<Ticket>, StoreError> {
         self.connections
             .read(move |connection| {
-                let (ago, repeat) = (ago.as_secs_f64(), repeat.as_secs_f64());
-                let published = queries::published_before(kind, ago, repeat, limit);
-                let rows: Vec<DueRow> = published.load(connection)?;
-                rows.into_iter().map(|row| Ok(Due::try_from(row)?.ticket)).collect()
+                let published = queries::published_before(kind, ago.as_secs_f64(), limit);
+                let rows: Vec<TicketRow> = published.load(connection)?;
+                rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
             })
             .await
     }

@@ -18,10 +18,10 @@ use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
-    RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket,
-    UnkeptRow, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, NewKey,
+    NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter,
+    Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow, Upload,
+    Users,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
@@ -88,8 +88,8 @@ impl Tasks for CutStore {
         through!(self, list(filter), reads)
     }
 
-    async fn mark_published(&self, tickets: Vec<Ticket>, repeat: Duration) -> Result<(), StoreError> {
-        through!(self, mark_published(tickets, repeat), changes)
+    async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
+        through!(self, mark_published(tickets), changes)
     }
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
@@ -112,7 +112,7 @@ impl Tasks for CutStore {
         through!(self, cancel(id, rules), changes)
     }
 
-    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Due>, StoreError> {
+    async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError> {
         through!(self, due(limit, repeat), changes)
     }
 
@@ -141,10 +141,9 @@ impl Tasks for CutStore {
         &self,
         kind: Kind,
         ago: Duration,
-        repeat: Duration,
         limit: i64,
     ) -> Result<Vec<Ticket>, StoreError> {
-        through!(self, published_before(kind, ago, repeat, limit), reads)
+        through!(self, published_before(kind, ago, limit), reads)
     }
 
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {

@@ -15,10 +15,10 @@ use task_data::password::PasswordHash;
 use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Due, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
-    RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks,
-    Ticket, UnkeptRow, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, NewKey,
+    NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter,
+    Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow,
+    Upload, Users,
 };
 use task_data::task::{Status, Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
@@ -93,14 +93,14 @@ port! {
         Nothing fn now() -> Time;
         Nothing fn keyed(keys: Vec<OwnedKey>) -> Vec<Keyed>;
         Nothing fn list(filter: Filter) -> Vec<Task>;
-        Afar fn mark_published(tickets: Vec<Ticket>, repeat: Duration) -> ();
+        Afar fn mark_published(tickets: Vec<Ticket>) -> ();
         Afar fn cancel(id: TaskId, rules: Rules) -> Cancel;
-        Afar fn due(limit: i64, repeat: Duration) -> Vec<Due>;
+        Afar fn due(limit: i64, repeat: Duration) -> Vec<Ticket>;
         Nothing fn pending() -> i64;
         Nothing fn holdings(owner: UserId) -> Holdings;
         Nothing fn unqueued(kind: Kind, limit: i64, published_ago: Duration) -> Vec<TaskId>;
         Afar fn due_again(ids: Vec<TaskId>) -> ();
-        Nothing fn published_before(kind: Kind, ago: Duration, repeat: Duration, limit: i64) -> Vec<Ticket>;
+        Nothing fn published_before(kind: Kind, ago: Duration, limit: i64) -> Vec<Ticket>;
         Nothing fn stats(kind: Kind) -> KindStats;
     }
 
