@@ -8,7 +8,7 @@ use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{End, GRACE, MARK_AFTER, Publishes, Recorded};
+use super::{BATCH, End, GRACE, MARK_AFTER, Publishes, Recorded};
 use crate::backoff::Backoff;
 use crate::batch::{Asked, Batcher};
 use crate::idempotency::{Idempotency, OwnedKey};
@@ -133,8 +133,13 @@ pub(super) async fn publish_all(
 pub(super) async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<()> {
     let answers = vec![(); confirmed.len()];
     sleep(MARK_AFTER).await;
-    if let Err(error) = stack.store.mark_published(confirmed.into_iter().flatten().collect()).await {
-        debug!(%error, "published ids could not be marked; they will be published again");
+    let tickets = confirmed.concat();
+    // Few at a time: whoever claims what is being marked waits for that.
+    for some in tickets.chunks(BATCH) {
+        if let Err(error) = stack.store.mark_published(some.to_vec()).await {
+            debug!(%error, "published ids could not be marked; they will be published again");
+            break;
+        }
     }
     answers
 }

@@ -214,15 +214,13 @@ pub fn request_cancel(id: TaskId) -> _ {
 /// index of what is due tells in which order tasks were published.
 const NEVER: f64 = 100.0 * 365.25 * 86_400.0;
 
-/// Published in that attempt, and not due any more.
+/// Those that are pending in that attempt: published, and not due any more.
 #[auto_type]
-pub fn mark_published(ids: &[TaskId], attempt: i64) -> _ {
-    let ids: Vec<SqlUuid> = sql_ids(ids);
+pub fn mark_published(attempt: i64) -> _ {
     let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
     let now: now = now();
     let never: f64 = NEVER;
     update(tasks::table)
-        .filter(tasks::id.eq_any(ids))
         .filter(is_pending)
         .filter(tasks::attempt.eq(attempt))
         .set((tasks::published_at.eq(now.nullable()), tasks::sweep_at.eq(now_plus(never))))

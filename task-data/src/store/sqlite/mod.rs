@@ -24,7 +24,7 @@ use super::rows::{
 };
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
-use super::types::{SqlTime, SqlUuid};
+use super::types::{SqlTime, SqlUuid, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
     NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
@@ -124,7 +124,8 @@ impl Tasks for SqliteStore {
         self.connections
             .write(move |connection| {
                 for (attempt, ids) in by_attempt {
-                    queries::mark_published(&ids, attempt).execute(connection)?;
+                    let marked = tasks::id.eq_any(sql_ids(&ids));
+                    queries::mark_published(attempt).filter(marked).execute(connection)?;
                 }
                 Ok(())
             })
