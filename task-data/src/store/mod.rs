@@ -311,8 +311,7 @@ pub trait Tasks: Send + Sync {
     /// Tasks by filter, newest first.
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError>;
 
-    /// Marks tickets as published, the sweep due again after `repeat`, where the task is still pending in the
-    /// ticket's attempt.
+    /// Marks tickets as published, and their tasks as not due any more, where they are still pending in the ticket's attempt.
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError>;
 
     /// Takes those of the tasks that are pending, if the worker's lease is live.
