@@ -65,7 +65,7 @@ const LOOK_FOR: Duration = Duration::from_secs(5);
 const SWEEP_ROWS: i64 = 500;
 /// Tasks in a batch at most.
 const BATCH: usize = 256;
-/// Batches of published ids that are marked together at most.
+/// Batches of published ids that wait for their marks together at most.
 const MARKS: usize = 1024;
 /// Rows of tables in a batch at most. One may have some MiB.
 const ROWS: usize = 16;

@@ -1,5 +1,7 @@
 //! Queries on tasks, written once for each database: values that name no database until they are run.
 
+use std::collections::BTreeMap;
+
 use diesel::dsl::{CountStar, Eq, auto_type, count, count_star, exists, min, not, select, sql, update};
 use diesel::expression::{SqlLiteral, UncheckedBind};
 use diesel::helper_types::{self, AsExprOf};
@@ -7,10 +9,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::Value;
 
-use super::Rules;
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::schema::{tasks, workers};
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, first_time, now_plus, sql_ids};
+use super::{Rules, Ticket};
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
@@ -213,6 +215,15 @@ pub fn request_cancel(id: TaskId) -> _ {
 /// What is published is not due again: so many seconds later, a hundred years, nobody waits for it any more. But by that time, the
 /// index of what is due tells in which order tasks were published.
 const NEVER: f64 = 100.0 * 365.25 * 86_400.0;
+
+/// The ids of these tickets, by their attempt.
+pub fn by_attempt(tickets: Vec<Ticket>) -> BTreeMap<i64, Vec<TaskId>> {
+    let mut ids: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
+    for Ticket { id, attempt, .. } in tickets {
+        ids.entry(attempt).or_default().push(id);
+    }
+    ids
+}
 
 /// Those that are pending in that attempt: published, and not due any more.
 #[auto_type]

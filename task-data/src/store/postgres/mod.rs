@@ -13,7 +13,7 @@ mod records;
 mod table_rows;
 mod users;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,12 +173,8 @@ impl Tasks for PostgresStore {
     }
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
-        let mut by_attempt: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
-        for ticket in tickets {
-            by_attempt.entry(ticket.attempt).or_default().push(ticket.id);
-        }
         let mut connection = self.connections.get().await?;
-        for (attempt, ids) in by_attempt {
+        for (attempt, ids) in queries::by_attempt(tickets) {
             // Rows that someone holds are passed by: they are being claimed. To wait for them, while others wait for those that
             // are marked already, may be a deadlock, which the database ends only after a second. And the ids are named once: of two lists
             // for one column, PostgreSQL (to 16, `_bt_advance_array_keys`) tries each id of one with each of the other.

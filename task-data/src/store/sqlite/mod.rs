@@ -7,7 +7,6 @@ mod records;
 mod table_rows;
 mod users;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -117,13 +116,9 @@ impl Tasks for SqliteStore {
     }
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
-        let mut by_attempt: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
-        for ticket in tickets {
-            by_attempt.entry(ticket.attempt).or_default().push(ticket.id);
-        }
         self.connections
             .write(move |connection| {
-                for (attempt, ids) in by_attempt {
+                for (attempt, ids) in queries::by_attempt(tickets) {
                     let marked = tasks::id.eq_any(sql_ids(&ids));
                     queries::mark_published(attempt).filter(marked).execute(connection)?;
                 }
