@@ -1,5 +1,7 @@
 //! Records go into the access log: one by one and many at a time; what is no log line is refused and leaves nothing.
 
+use std::sync::Arc;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -299,4 +301,40 @@ on_both_stacks!(methods_that_are_not_taken_are_told_which_are, |stack| async mov
 fn numbers(report: &Value) -> Vec<u64> {
     let rejected = report["rejected"].as_array().unwrap().iter();
     rejected.map(|rejected| rejected["line"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_the_database_could_not_commit_is_not_answered_with_201() {
+    let stack = Stack::without_worker(&[]);
+    let (_, database) = stack.database_url().unwrap().rsplit_once('/').unwrap();
+    stack.sql(&format!("ALTER DATABASE {database} SET lc_messages = 'de_DE.UTF-8'"));
+    on(stack, without_a_commit_there_is_no_201).await;
+}
+
+async fn without_a_commit_there_is_no_201(stack: Arc<Stack>) {
+    let before_commit = |does: &str| {
+        stack.sql(&format!(
+            "CREATE OR REPLACE FUNCTION before_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does}; RETURN NULL; END $$"
+        ))
+    };
+    before_commit("NULL");
+    stack.sql(
+        "CREATE CONSTRAINT TRIGGER before_commit AFTER INSERT ON records DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW EXECUTE FUNCTION before_commit()",
+    );
+    for (does, status, code) in [
+        ("RAISE EXCEPTION 'no'", 500, "internal"),
+        ("RAISE EXCEPTION USING ERRCODE = 'disk_full'", 503, "database-unavailable"),
+        ("PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10)", 503, "database-unavailable"),
+    ] {
+        before_commit(does);
+
+        let answer = stack.report(r#"{"log": "127.0.0.1 GET / 200"}"#).await;
+
+        let told = (answer.status, answer.json()["code"].as_str().map(str::to_owned));
+        assert_eq!(told, (status, Some(code.to_owned())), "{does}: {}", answer.text());
+        assert_eq!(stack.sql("SELECT count(*) FROM records"), "0", "{does}");
+    }
+    before_commit("NULL");
+    stack.add_record("127.0.0.1 GET / 200").await;
 }

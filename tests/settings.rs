@@ -93,6 +93,22 @@ async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
 }
 
 #[tokio::test]
+async fn a_parameter_of_the_database_url_that_would_be_ignored_is_named() {
+    for parameter in ["foo", "connect_timeout", "sslcert", "channel_binding"] {
+        let folder = TempDir::new().unwrap();
+        let mut command = coatcheck(folder.path(), ["migrate"]);
+        command
+            .env("DATABASE_URL", format!("postgres://u:secret@h/d?application_name=x&{parameter}=require"));
+
+        let output = output(command).await;
+
+        refused(&output, "DATABASE_URL");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(parameter) && !told.contains("secret"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_told_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = TempDir::new().unwrap();

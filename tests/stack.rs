@@ -224,7 +224,7 @@ impl Stack {
         self.database_url().is_some()
     }
 
-    fn database_url(&self) -> Option<&str> {
+    pub fn database_url(&self) -> Option<&str> {
         self.settings.iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, url)| url.as_str())
     }
 

@@ -13,7 +13,8 @@ use crate::limits::{Limits, local::LocalLimits, redis::RedisLimits};
 use crate::notify::{Notify, local::LocalNotify, redis::RedisNotify};
 use crate::queue::{Queue, amqp::AmqpQueue, memory::MemoryQueue};
 use crate::settings::Settings;
-use crate::store::{Store, StoreError, postgres::PostgresStore, sqlite::SqliteStore};
+use crate::store::postgres::{PostgresStore, SharedSessions};
+use crate::store::{Store, StoreError, sqlite::SqliteStore};
 
 const SQLITE: &str = "sqlite:";
 const MEMORY: &str = "memory:";
@@ -161,7 +162,7 @@ pub async fn open_store(database_url: &str) -> Result<Arc<dyn Store>, OpenError>
         return Ok(Arc::new(open_sqlite(database_path(database_url)?)?));
     }
     let store = postgres(database_url)?;
-    store.migrate().await.map_err(|source| OpenError::Postgres { source })?;
+    store.migrate().await.map_err(refused)?;
     Ok(Arc::new(store))
 }
 
@@ -199,7 +200,7 @@ async fn open_postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
         match store.migrate().await {
             Ok(()) => break,
             Err(source @ (StoreError::Internal(_) | StoreError::Refused(_))) => {
-                return Err(OpenError::Postgres { source });
+                return Err(refused(source));
             }
             Err(error) if failures == 0 => warn!("waiting for the database: {}", cause_of(&error)),
             Err(_) => {}
@@ -211,6 +212,15 @@ async fn open_postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
 
 fn postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
     PostgresStore::new(database_url).map_err(|error| OpenError::setting("DATABASE_URL", error))
+}
+
+fn refused(source: StoreError) -> OpenError {
+    match &source {
+        StoreError::Internal(cause) if cause.is::<SharedSessions>() => {
+            OpenError::setting("DATABASE_URL", cause)
+        }
+        _ => OpenError::Postgres { source },
+    }
 }
 
 fn cause_of(error: &StoreError) -> String {

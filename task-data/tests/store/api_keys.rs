@@ -10,7 +10,7 @@ use crate::users::added;
 
 const MOST: i64 = 3;
 
-fn new_key(user: &User, key: &str) -> NewKey {
+pub fn new_key(user: &User, key: &str) -> NewKey {
     NewKey { id: KeyId::random(), user: user.id, name: "a name".parse().unwrap(), hash: KeyHash::of(key) }
 }
 

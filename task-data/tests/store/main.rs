@@ -33,12 +33,19 @@ macro_rules! on_each_store {
                 let fresh = crate::support::postgres().await;
                 keep(fresh.port.clone()).await;
             }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres_set_otherwise() {
+                let fresh = crate::support::postgres_set_otherwise().await;
+                keep(fresh.port.clone()).await;
+            }
         }
     };
 }
 
 mod api_keys;
 mod claims;
+mod commits;
 mod due;
 mod ends;
 mod keys;
@@ -47,10 +54,12 @@ mod list;
 mod outcomes;
 mod owned;
 mod paid_calls;
+mod pgbouncer;
 mod postgres;
 mod records;
 mod rows;
 mod samples;
+mod sql_states;
 mod sqlite;
 mod table_rows;
 mod users;

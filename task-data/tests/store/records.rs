@@ -14,7 +14,7 @@ fn new_record(line: &str) -> NewRecord {
     NewRecord { id: RecordId::random(), log: line.parse().unwrap() }
 }
 
-fn new_records(lines: &[&str]) -> Vec<NewRecord> {
+pub fn new_records(lines: &[&str]) -> Vec<NewRecord> {
     lines.iter().copied().map(new_record).collect()
 }
 

@@ -10,12 +10,12 @@ use crate::samples::{
 };
 
 /// A row with that answer.
-fn sent(number: i64, status: Option<u16>) -> SentRow {
+pub fn sent(number: i64, status: Option<u16>) -> SentRow {
     let row = Row { user_id: -number, title: format!("title {number}"), body: "é\n\"".to_owned() };
     SentRow { number, row, status, reply: json!({"id": 101, "number": number}) }
 }
 
-fn unkept(claim: &Claim, sent: SentRow) -> UnkeptRow {
+pub fn unkept(claim: &Claim, sent: SentRow) -> UnkeptRow {
     UnkeptRow { task: claim.id, attempt: claim.attempt, sent }
 }
 

@@ -7,7 +7,7 @@ use task_data::password::Passwords;
 use task_data::store::{NewUser, Store};
 use task_data::user::{Right, User, UserId, Username};
 
-async fn new_user(username: &str, rights: &[Right]) -> NewUser {
+pub async fn new_user(username: &str, rights: &[Right]) -> NewUser {
     let rights = rights.iter().copied().collect();
     let user = User { id: UserId::random(), username: username.parse().unwrap(), rights };
     let password = username.repeat(8).parse().unwrap();

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 #[path = "../../../tests/servers.rs"]
 mod servers;
-pub use servers::servers;
+pub use servers::{psql, servers};
 
 /// A port over an adapter that nobody has used yet. What it wrote is removed when this is dropped.
 pub struct Fresh<P: ?Sized> {
@@ -30,6 +30,40 @@ pub fn sqlite() -> Fresh<dyn Store> {
 
 pub async fn postgres() -> Fresh<dyn Store> {
     let store = PostgresStore::new(&servers().database()).unwrap();
+    store.migrate().await.unwrap();
+    Fresh { port: Arc::new(store), _folder: None }
+}
+
+/// What an operator may set for a database: its messages in German, the strictest isolation, and a time-out of each sort.
+const OTHERWISE: [&str; 6] = [
+    "lc_messages = 'de_DE.UTF-8'",
+    "default_transaction_isolation = serializable",
+    "statement_timeout = '15s'",
+    "lock_timeout = '15s'",
+    "idle_in_transaction_session_timeout = '15s'",
+    "idle_session_timeout = '15s'",
+];
+
+/// The URL of a new database for which an operator has set all that.
+pub fn database_set_otherwise() -> String {
+    let url = servers().database();
+    let has_transaction_timeout = psql(&url, "SHOW server_version_num").parse::<u32>().unwrap() >= 170_000;
+    for setting in
+        OTHERWISE.into_iter().chain(has_transaction_timeout.then_some("transaction_timeout = '15s'"))
+    {
+        set(&url, setting);
+    }
+    url
+}
+
+/// Sets that for the sessions of a database that begin from now on.
+pub fn set(url: &str, setting: &str) {
+    let (_, name) = url.rsplit_once('/').unwrap();
+    psql(url, &format!("ALTER DATABASE {name} SET {setting}"));
+}
+
+pub async fn postgres_set_otherwise() -> Fresh<dyn Store> {
+    let store = PostgresStore::new(&database_set_otherwise()).unwrap();
     store.migrate().await.unwrap();
     Fresh { port: Arc::new(store), _folder: None }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use diesel::dsl::insert_into;
 use diesel::result::QueryResult;
 use diesel::{QueryDsl, select};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::super::StoreError;
 use super::super::api_keys::{
@@ -16,6 +16,7 @@ use super::super::types::SqlTime;
 use super::super::users;
 use super::PostgresStore;
 use super::connection::answer;
+use super::session::Session;
 use crate::api_key::{ApiKey, KeyHash, KeyId};
 use crate::user::{User, UserId};
 
@@ -24,7 +25,7 @@ impl ApiKeys for PostgresStore {
     async fn add_key(&self, new: NewKey, most: i64) -> Result<Option<ApiKey>, StoreError> {
         let mut connection = self.connections.get().await?;
         let NewKey { id, user, name, .. } = new.clone();
-        let add = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+        let add = (*connection).transaction(async |connection: &mut Session| {
             // Who adds another at the same time waits here, and counts this one then.
             let _: String = users::username(user).for_no_key_update().get_result(connection).await?;
             if queries::count(user).get_result::<i64>(connection).await? >= most {

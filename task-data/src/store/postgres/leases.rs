@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use diesel::QueryDsl;
 use diesel::result::QueryResult;
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::super::leases;
 use super::super::rows::RunningRow;
@@ -14,6 +14,7 @@ use super::super::types::SqlUuid;
 use super::super::{Held, Leases, Rules, StoreError, tasks as queries};
 use super::connection::answer;
 use super::prepared::Prepared;
+use super::session::Session;
 use super::{PostgresStore, move_on};
 use crate::task::{Status, TaskError, TaskId, WorkerId};
 
@@ -47,7 +48,7 @@ impl Leases for PostgresStore {
 
     async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+        let moved = (*connection).transaction(async |connection: &mut Session| {
             let mut moved = Vec::new();
             Prepared(leases::end_lapsed()).execute(connection).await?;
             let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
@@ -63,7 +64,7 @@ impl Leases for PostgresStore {
 
     async fn begin_alone(&self) -> Result<(), StoreError> {
         let mut connection = self.connections.get().await?;
-        let begun = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+        let begun = (*connection).transaction(async |connection: &mut Session| {
             leases::end_all().execute(connection).await?;
             leases::all_due().execute(connection).await?;
             QueryResult::Ok(())

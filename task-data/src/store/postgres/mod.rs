@@ -6,12 +6,17 @@
 mod api_keys;
 mod connection;
 mod leases;
+mod migration;
 mod outcomes;
 mod paid_calls;
 mod prepared;
 mod records;
+mod session;
+mod sql_state;
 mod table_rows;
+mod target;
 mod users;
+mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,10 +28,11 @@ use diesel::pg::Pg;
 use diesel::result::QueryResult;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use self::connection::{Connections, answer};
 use self::prepared::Prepared;
+use self::session::Session;
 use super::rows::{
     ClaimRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed, into_tasks,
 };
@@ -42,7 +48,9 @@ use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 use crate::user::UserId;
 
-pub use self::connection::UrlError;
+pub use self::migration::SharedSessions;
+pub(super) use self::sql_state::ServerError;
+pub use self::target::UrlError;
 
 /// The tables in one PostgreSQL database.
 pub struct PostgresStore {
@@ -61,7 +69,8 @@ impl PostgresStore {
     /// Brings the schema up to date. Must run on a multi-thread runtime.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if a migration fails.
+    /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if a migration fails, or with
+    /// [`SharedSessions`] as its cause.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.connections.migrate().await
     }
@@ -243,7 +252,7 @@ impl Tasks for PostgresStore {
         rules: Rules,
     ) -> Result<Vec<(TaskId, Status)>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let moved = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+        let moved = (*connection).transaction(async |connection: &mut Session| {
             let mut moved = Vec::with_capacity(returns.len());
             for HandBack { id, attempt, after, charge } in returns {
                 let row: Option<RunningRow> =
@@ -260,7 +269,7 @@ impl Tasks for PostgresStore {
 
     async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError> {
         let mut connection = self.connections.get().await?;
-        let rows = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+        let rows = (*connection).transaction(async |connection: &mut Session| {
             let row: Option<TaskRow> =
                 queries::by_ids(&[id]).for_update().get_result(connection).await.optional()?;
             let Some(row) = row else { return QueryResult::Ok(None) };
@@ -288,7 +297,7 @@ impl Tasks for PostgresStore {
 
     async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let rows = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+        let rows = (*connection).transaction(async |connection: &mut Session| {
             let rows: Vec<TicketRow> =
                 queries::due(limit).for_update().skip_locked().load(connection).await?;
             let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
@@ -368,7 +377,7 @@ struct EndedRow {
 
 /// Moves a running row on in its transaction, and says where it stands now.
 async fn move_on(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Session,
     row: &RunningRow,
     next: Next,
     seconds: f64,

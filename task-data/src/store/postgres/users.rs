@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use diesel::dsl::insert_into;
 use diesel::result::QueryResult;
 use diesel::{OptionalExtension, select};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::super::StoreError;
 use super::super::schema::{user_rights, users};
@@ -13,6 +13,7 @@ use super::super::types::SqlTime;
 use super::super::users::{self as queries, LoginRow, NewUser, NewUserRow, RightRow, Users, into_login};
 use super::PostgresStore;
 use super::connection::answer;
+use super::session::Session;
 use crate::password::PasswordHash;
 use crate::user::{Right, User, UserId, Username};
 
@@ -77,7 +78,7 @@ impl Users for PostgresStore {
 /// A user's name and the names of his rights.
 type Found = Option<(String, Vec<String>)>;
 
-async fn find(connection: &mut AsyncPgConnection, id: UserId) -> QueryResult<Found> {
+async fn find(connection: &mut Session, id: UserId) -> QueryResult<Found> {
     let username: Option<String> = queries::username(id).get_result(connection).await.optional()?;
     match username {
         Some(username) => Ok(Some((username, queries::rights(id).load(connection).await?))),

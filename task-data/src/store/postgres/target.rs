@@ -1,0 +1,271 @@
+//! Where `DATABASE_URL` leads, and how: its parameters, TLS as `sslmode` says, and the settings of a session.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use diesel::ConnectionError;
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use futures::{StreamExt, stream};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio_postgres::config::{ChannelBinding, Config, Host, SslMode, SslNegotiation};
+use tokio_postgres::tls::{MakeTlsConnect, TlsStream};
+use tokio_postgres::{Client, Connection, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::{ANSWER, CONNECT};
+use super::session::Session;
+use super::wire::{LastError, Wire};
+
+/// What each session is set to, unless the URL's `options` say otherwise. `SET` rather than start-up options, which PgBouncer rejects.
+///
+/// Statements are bounded, and a process that sleeps in a transaction must not wake up in it: what it read is long out of date.
+/// They see what was committed before them, whatever a database's default is: each looks at a row again once it has the lock.
+///
+/// To plan a statement takes as long as to run it, so each is planned once. That plan must be right however many rows there will
+/// be, and so it finds each row that it needs by an index: no table is read through because it is small now. And no bitmap is
+/// made of an index: that leaves unnoted which entries lead to rows that are gone, and what is owed to the log would be looked for
+/// among all that was owed since the last vacuum. Where there is no index, as on the few rows of the workers, reading through is held
+/// for so dear then that the plan would be compiled to machine code each time, for a tenth of a second.
+const SET: &str = "SELECT set_config(name, value, false) FROM (VALUES \
+    ('statement_timeout', '5s'), ('idle_in_transaction_session_timeout', '5s'), \
+    ('default_transaction_isolation', 'read committed'), \
+    ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('jit', 'off') \
+    ) AS ours (name, value) JOIN pg_settings USING (name) WHERE source <> 'client'";
+
+/// The parameters that a URL may have.
+const PARAMETERS: [&str; 17] = [
+    "application_name",
+    "channel_binding",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "port",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+    "user",
+];
+
+/// How often two connections are asked for their sessions. Once is enough where nobody else has the pooler's.
+const ROUNDS: usize = 4;
+
+/// Moves a connection's bytes until it is dropped.
+pub type Driver = AbortOnDropHandle<()>;
+
+/// Why a URL can't be one of a PostgreSQL database.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UrlError(pub(super) String);
+
+/// Where and how to connect.
+pub struct Target {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Target {
+    /// Reads `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`.
+    ///
+    /// `sslmode` is `disable` (the default; `prefer` is the same, for it protects from nobody), or `require`, `verify-ca` or
+    /// `verify-full`: TLS, the server's certificate and name verified against the system's roots, or against those of
+    /// `sslrootcert`.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut ssl_mode, mut root_path, mut others) = ("disable", None, Vec::new());
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            // The values are not repeated: one may be a password.
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match name {
+                "sslmode" => ssl_mode = value,
+                "sslrootcert" => root_path = Some(value),
+                name if !PARAMETERS.contains(&name) => {
+                    let supported = PARAMETERS.join(", ");
+                    return Err(UrlError(format!(
+                        "parameter `{name}` is not supported; supported: {supported}"
+                    )));
+                }
+                _ if format!("postgres://h?{parameter}").parse::<Config>().is_err() => {
+                    return Err(UrlError(format!("parameter `{name}` has an invalid value")));
+                }
+                _ => others.push(parameter),
+            }
+        }
+        let url = format!("{base}?{}", others.join("&"));
+        // The parser's own words may repeat the password.
+        let mut config: Config = url
+            .parse()
+            .map_err(|_| UrlError("must be postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned()))?;
+        let tls = match ssl_mode {
+            "disable" | "allow" | "prefer" => None,
+            "require" | "verify-ca" | "verify-full" => Some(tls(root_path.map(Path::new))?),
+            other => return Err(UrlError(format!("sslmode can't be `{other}`"))),
+        };
+        if tls.is_none() && config.get_channel_binding() == ChannelBinding::Require {
+            return Err(UrlError("channel_binding=require needs sslmode=require or stricter".to_owned()));
+        }
+        // For what is named by its address alone, this is the name.
+        if config.get_hosts().is_empty() {
+            for address in config.get_hostaddrs().to_vec() {
+                config.host(address.to_string());
+            }
+        }
+        // Always "TLS", for our own stream; in the clear that asks the server for nothing.
+        config
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(if tls.is_some() { SslNegotiation::Postgres } else { SslNegotiation::Direct })
+            .connect_timeout(CONNECT)
+            .tcp_user_timeout(ANSWER);
+        Ok(Self { config, tls })
+    }
+
+    /// Connects, and begins a session.
+    pub async fn connect(&self) -> Result<Session, ConnectionError> {
+        let last_error = LastError::default();
+        let wire = Wire { tls: self.tls.clone(), last_error: last_error.clone() };
+        let (client, driver) = self.client(wire).await?;
+        let connection = AsyncPgConnection::try_from(client).await?;
+        let mut session = Session::new(connection, last_error, driver);
+        session.batch_execute(SET).await.map_err(ConnectionError::CouldntSetupConfiguration)?;
+        Ok(session)
+    }
+
+    /// Asks whether a pooler is in between that gives a session to each transaction anew. Two connections ask by turns: where each has
+    /// a session of its own, those differ and stay. Nothing is left in a session.
+    pub async fn shares_sessions(&self) -> Result<bool, ConnectionError> {
+        let wire = || Wire { tls: self.tls.clone(), last_error: LastError::default() };
+        let ((one, _driver), (other, _other_driver)) =
+            (self.client(wire()).await?, self.client(wire()).await?);
+        let mut before = None;
+        for _ in 0..ROUNDS {
+            let sessions = (session_of(&one).await?, session_of(&other).await?);
+            if sessions.0 == sessions.1 || before.is_some_and(|before| before != sessions) {
+                return Ok(true);
+            }
+            before = Some(sessions);
+        }
+        Ok(false)
+    }
+
+    async fn client(&self, mut wire: Wire<MakeRustlsConnect>) -> Result<(Client, Driver), ConnectionError> {
+        // `connect` does not let TLS have a Unix socket's stream.
+        if let [Host::Unix(folder)] = self.config.get_hosts() {
+            let port = self.config.get_ports().first().unwrap_or(&5432);
+            let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await;
+            let socket = socket.map_err(bad_connection)?;
+            let wire = MakeTlsConnect::<UnixStream>::make_tls_connect(&mut wire, "");
+            let made = self.config.connect_raw(socket, wire.map_err(bad_connection)?).await;
+            let (client, connection) = made.map_err(bad_connection)?;
+            return Ok((client, drive(connection)));
+        }
+        let (client, connection) = self.config.connect(wire).await.map_err(bad_connection)?;
+        Ok((client, drive(connection)))
+    }
+}
+
+fn drive<S, T>(mut connection: Connection<S, T>) -> Driver
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T: TlsStream + Send + Unpin + 'static,
+{
+    // Notices interest nobody; an error ends it, and so does its client.
+    let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
+    Driver::new(tokio::spawn(async move { while let Some(Ok(_)) = messages.next().await {} }))
+}
+
+async fn session_of(client: &Client) -> Result<Option<String>, ConnectionError> {
+    let answer = client.simple_query("SELECT pg_backend_pid()").await.map_err(bad_connection)?;
+    Ok(answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
+}
+
+fn tls(root_path: Option<&Path>) -> Result<MakeRustlsConnect, UrlError> {
+    let mut roots = RootCertStore::empty();
+    let certificates: Vec<CertificateDer<'static>> = match root_path {
+        Some(path) => CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| UrlError(format!("sslrootcert: {}: {error}", path.display())))?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    roots.add_parsable_certificates(certificates);
+    if roots.is_empty() {
+        return Err(UrlError("no certificate authorities are known: set sslrootcert".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| UrlError(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+pub fn bad_connection(error: impl std::error::Error) -> ConnectionError {
+    // Diesel takes a text only; the cause has what the server said.
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    ConnectionError::BadConnection(format!("{error}{cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        Target::parse(url).err().unwrap_or_else(|| panic!("{url} is taken")).to_string()
+    }
+
+    #[test]
+    fn a_url_says_how_to_connect() {
+        for clear in [
+            "postgres://u:p@h:1/d",
+            "postgres://u:p@h/d?sslmode=prefer&application_name=x&channel_binding=prefer",
+            "postgres:///d?host=/run/postgresql&port=5433&user=u&password=p&options=-c%20jit%3Don",
+            "postgres:///d?hostaddr=127.0.0.1&keepalives_idle=5&target_session_attrs=read-write",
+        ] {
+            let target = Target::parse(clear).unwrap();
+            assert!(target.tls.is_none() && !target.config.get_hosts().is_empty(), "{clear}");
+        }
+        assert!(refusal("postgres://u:p@h:port/d").contains("postgres://USER"));
+        assert!(refusal("postgres://h/d?sslmode=perhaps").contains("perhaps"));
+        let without_file = refusal("postgres://u:secret@h/d?sslmode=verify-full&sslrootcert=/nowhere");
+        assert!(without_file.contains("/nowhere") && !without_file.contains("secret"));
+    }
+
+    #[test]
+    fn a_parameter_that_would_be_ignored_is_named() {
+        for name in [
+            "foo",
+            "connect_timeout",
+            "tcp_user_timeout",
+            "sslcert",
+            "sslnegotiation",
+            "gssencmode",
+            "passfile",
+        ] {
+            let refusal = refusal(&format!("postgres://u:secret@h/d?application_name=x&{name}=1"));
+            assert!(refusal.contains(&format!("`{name}`")) && refusal.contains("sslrootcert"), "{refusal}");
+            assert!(!refusal.contains("secret") && !refusal.contains('\n'), "{refusal}");
+        }
+        for invalid in
+            ["port=secret", "target_session_attrs=secret", "channel_binding=secret", "keepalives_idle=x"]
+        {
+            let refusal = refusal(&format!("postgres://h/d?{invalid}"));
+            let name = invalid.split_once('=').unwrap().0;
+            assert!(refusal.contains(&format!("`{name}`")) && !refusal.contains("secret"), "{refusal}");
+        }
+        assert!(refusal("postgres://h/d?channel_binding=require").contains("channel_binding"));
+    }
+}
