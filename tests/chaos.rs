@@ -7,7 +7,9 @@
 mod account;
 mod faults;
 mod load;
+mod records;
 mod rig;
+mod tables;
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +35,7 @@ async fn every_promise_outlives_chaos_distributed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_promise_outlives_chaos_embedded() {
-    outlive(Rig::embedded()).await;
+    outlive(Rig::embedded().await).await;
 }
 
 async fn outlive(rig: Rig) {

@@ -91,8 +91,7 @@ on_both_stacks!(a_kill_while_an_upload_streams_in_leaves_no_task, |stack| async 
 
     stack.kill();
     assert!(upload.write_all(&noise(2, LARGE / 2)).await.is_err(), "nobody takes the rest");
-    let left = stack.blobs();
-    grow_old(&left);
+    assert!(!stack.blobs().is_empty(), "what is left of it");
     stack.start().await;
 
     assert_eq!(stack.tasks("").await, [] as [serde_json::Value; 0]);

@@ -69,6 +69,9 @@ on_both_stacks!(what_cannot_be_finished_in_time_is_handed_back, [("WORKERS", "1"
     stack.signal(Signal::SIGTERM);
     let status = timeout(END_WITHIN, stack.exit()).await.expect("it goes on and on");
     assert_eq!(status.code(), Some(0));
+    let parts: Vec<_> =
+        stack.blobs().into_iter().filter(|path| path.starts_with(stack.data("blobs/tmp"))).collect();
+    assert!(parts.is_empty(), "of the upload that was cut off: {parts:?}");
     held.restore();
     stack.start().await;
 

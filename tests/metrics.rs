@@ -3,8 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::program::eventually;
+use reqwest::Method;
+
+use crate::client::ask;
+use crate::content::noise;
+use crate::program::{eventually, stderr_of};
+use crate::stack::{Stack, on, own_host};
 
 on_both_stacks!(metrics_tell_what_happens_to_promises, |stack| async move {
     let id = stack.put("abc").await;
@@ -29,6 +35,107 @@ on_both_stacks!(metrics_tell_what_happens_to_promises, |stack| async move {
         assert!(told.contains(line), "{line} in {told}");
     }
 });
+
+/// How often each status has ended a task, as all processes together have counted it.
+async fn ended(stack: &Stack, worker: &str) -> [u64; 3] {
+    let mut counts = [0; 3];
+    let worker = format!("http://{worker}/metrics");
+    let processes = if stack.is_distributed() {
+        vec![stack.url("/metrics"), worker]
+    } else {
+        vec![stack.url("/metrics")]
+    };
+    for url in processes {
+        let told = ask(stack.http.get(url)).await.unwrap();
+        for (count, status) in counts.iter_mut().zip(ENDS) {
+            let begin = format!("coatcheck_tasks_ended_total{{kind=\"md5\",status=\"{status}\"}} ");
+            let number = told.text().lines().find_map(|line| line.strip_prefix(&begin));
+            *count += number.unwrap_or_else(|| panic!("no {begin}")).parse::<u64>().unwrap();
+        }
+        for kind in ["message", "table"] {
+            let line = format!("coatcheck_tasks_ended_total{{kind=\"{kind}\",status=\"failed\"}} 0");
+            assert!(told.text().contains(&line), "{line}");
+        }
+    }
+    counts
+}
+
+const ENDS: [&str; 3] = ["succeeded", "failed", "cancelled"];
+
+/// By what a result, a charged try, a wish and a lost worker make of tasks, each end is counted once, and the log says why a task
+/// has failed.
+async fn counts_each_end(stack: Arc<Stack>, worker: String) {
+    let are = async |expected: [u64; 3]| {
+        eventually("the count of ends", async || {
+            let counted = ended(&stack, &worker).await;
+            if counted == expected { Ok(()) } else { Err((counted, expected)) }
+        })
+        .await;
+    };
+    let count = async || {
+        let tasks = stack.tasks("limit=1000").await;
+        ENDS.map(|status| tasks.iter().filter(|task| task["status"] == status).count() as u64)
+    };
+    are([0; 3]).await;
+
+    // A pending one is cancelled at once; one whose upload is not there uses up its one try.
+    let held = stack.hold_worker().await;
+    let failing = stack.put(noise(7, 100_000)).await;
+    fs::remove_file(stack.blob(&failing).unwrap()).unwrap();
+    let unwanted = stack.put("unwanted").await;
+    assert_eq!(stack.ask(Method::DELETE, &format!("/api/v1/tasks/{unwanted}")).await.status, 200);
+    let succeeding = held.id.clone();
+    held.release();
+    stack.until(&succeeding, "succeeded").await;
+    assert_eq!(stack.until(&failing, "failed").await["error"]["code"], "blob-missing");
+    // A running one is cancelled when its worker hears of it.
+    let mut held = stack.hold_worker().await;
+    let running = held.id.clone();
+    assert_eq!(stack.ask(Method::DELETE, &format!("/api/v1/tasks/{running}")).await.status, 200);
+    eventually("the end of a cancelled task", async || {
+        held.drip();
+        let task = stack.task(&running).await;
+        if task["status"] == "cancelled" { Ok(()) } else { Err(task) }
+    })
+    .await;
+    drop(held);
+    let counts = count().await;
+    assert!(counts[1] >= 1 && counts[2] == 2, "{counts:?}");
+    are(counts).await;
+    says_once(&stack, &failing, "failed in attempt 1: blob-missing: ");
+
+    // One that has lost its worker; those that come after count from zero again.
+    let held = stack.hold_worker().await;
+    let before = count().await;
+    stack.kill();
+    let lost = held.abandon();
+    stack.start().await;
+    assert_eq!(stack.until(&lost, "failed").await["error"]["code"], "worker-lost");
+    let after = count().await;
+    are([0, 1, 2].map(|at| after[at] - before[at])).await;
+    says_once(&stack, &lost, "failed in attempt 1: worker-lost: ");
+}
+
+fn says_once(stack: &Stack, id: &str, words: &str) {
+    let told = |process| fs::read_to_string(stderr_of(&stack.process_folder(process))).unwrap();
+    let told: String = (0..stack.processes()).map(told).collect();
+    assert_eq!(told.matches(&format!("task {id} {words}")).count(), 1, "{words}: {told}");
+    assert!(!told.contains(&format!("task {id} is tried again")), "{told}");
+}
+
+const ONE_TRY: [(&str, &str); 2] = [("WORKERS", "1"), ("MAX_ATTEMPTS", "1")];
+
+#[tokio::test]
+async fn each_end_is_counted_and_told_once_embedded() {
+    on(Stack::embedded(&ONE_TRY), |stack| counts_each_end(stack, String::new())).await;
+}
+
+#[tokio::test]
+async fn each_end_is_counted_and_told_once_distributed() {
+    let worker = format!("{}:9100", own_host());
+    let settings = [&ONE_TRY[..], &[("METRICS_LISTEN", &*worker)]].concat();
+    on(Stack::distributed(&settings), |stack| counts_each_end(stack, worker.clone())).await;
+}
 
 #[test]
 fn operators_are_told_what_to_do_about_each_metric() {

@@ -64,6 +64,13 @@ impl Stack {
         Verdict::of(&output(self.command(&["verify"])).await)
     }
 
+    /// These sorts are found so often and nothing else, and that is told.
+    pub async fn verify_finds(&self, expected: &[(&str, u64)], words: &str) {
+        let verdict = self.verify().await;
+        verdict.has(expected);
+        verdict.says(words);
+    }
+
     /// Nothing is found.
     pub async fn verifies(&self) {
         self.verify().await.has(&[]);

@@ -68,6 +68,7 @@ pub enum Code {
     TooManyRequests,
     Internal,
     DatabaseUnavailable,
+    NewerKind,
     Overloaded,
     QueueFull,
     InsufficientStorage,
@@ -161,6 +162,11 @@ impl Code {
             Self::DatabaseUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "database-unavailable", "The database is not available. Try again.")
             }
+            Self::NewerKind => (
+                S::SERVICE_UNAVAILABLE,
+                "newer-kind",
+                "Only a newer version of the service can change this task, and this process is not of it. Try again.",
+            ),
             Self::Overloaded => {
                 (S::SERVICE_UNAVAILABLE, "overloaded", "The server has as much to do as it can. Try again.")
             }
@@ -176,7 +182,7 @@ impl Code {
     /// After how many seconds the same request may succeed, where that is the same in every case.
     const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::Overloaded | Self::DatabaseUnavailable => Some(1),
+            Self::Overloaded | Self::DatabaseUnavailable | Self::NewerKind => Some(1),
             Self::QueueFull => Some(10),
             _ => None,
         }

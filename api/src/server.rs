@@ -77,6 +77,7 @@ pub struct Server {
     server: dev::Server,
     addresses: Vec<SocketAddr>,
     draining: watch::Sender<bool>,
+    life: Arc<Life>,
 }
 
 impl Server {
@@ -98,7 +99,7 @@ impl Server {
         let throttle = Throttle::new(life.stack().limits.clone());
         let passwords = Passwords::default();
         let api = Data::new(Api {
-            life,
+            life: life.clone(),
             access_log,
             metrics,
             admission,
@@ -127,7 +128,7 @@ impl Server {
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .bind(listen)?;
-        let server = Self { addresses: server.addrs(), server: server.run(), draining };
+        let server = Self { addresses: server.addrs(), server: server.run(), draining, life };
         if access.auth == Auth::Off {
             server.warn_of_strangers();
         }
@@ -159,7 +160,7 @@ impl Server {
 
     /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 25 s.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { server, addresses, draining } = self;
+        let Self { server, addresses, draining, life } = self;
         let handle = server.handle();
         for address in addresses {
             info!("listening on http://{address}");
@@ -175,6 +176,8 @@ impl Server {
             },
             () = end => {}
         }
+        // Of uploads that were cut off: who received them may never get to run again.
+        life.stack().blobs.abandon().await;
     }
 }
 

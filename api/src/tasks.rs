@@ -10,7 +10,7 @@ use actix_web::web::{Data, Json, Query};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use task_data::kinds::Kind;
+use task_data::kinds::{Kind, RowKind};
 use task_data::life::Accepted;
 use task_data::store::{Cancel, Filter};
 use task_data::task::{Status, Task, TaskError, TaskId, Time};
@@ -36,7 +36,7 @@ pub struct TaskView {
     #[schema(value_type = uuid::Uuid)]
     id: TaskId,
     #[schema(schema_with = kinds)]
-    kind: Kind,
+    kind: RowKind,
     #[schema(schema_with = statuses)]
     status: Status,
     /// When it was accepted
@@ -296,6 +296,7 @@ pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<Tas
     match api.life.cancel(id).await? {
         Cancel::Accepted(task) => Ok(Json(task.into())),
         Cancel::Ended(task) => Err(Code::TaskEnded.because(format!("It is {}.", task.status.name()))),
+        Cancel::Newer(task) => Err(Code::NewerKind.because(format!("It is of kind `{}`.", task.kind))),
         Cancel::Unknown => Err(Code::TaskNotFound.into()),
     }
 }
@@ -332,8 +333,8 @@ struct CancelProblems;
 
 impl IntoResponses for CancelProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, InvalidId, TaskEnded, TaskNotFound};
-        problem::responses(&[InvalidId, TaskNotFound, TaskEnded, DatabaseUnavailable])
+        use Code::{DatabaseUnavailable, InvalidId, NewerKind, TaskEnded, TaskNotFound};
+        problem::responses(&[InvalidId, TaskNotFound, TaskEnded, DatabaseUnavailable, NewerKind])
     }
 }
 

@@ -11,6 +11,7 @@ pub mod api_key;
 pub mod backoff;
 pub mod batch;
 pub mod blobs;
+pub mod deployment;
 pub mod error;
 pub mod idempotency;
 mod intake;

@@ -6,21 +6,21 @@
 //!
 //! | a crash after | leaves | mended by |
 //! |---|---|---|
-//! | 1. bytes taken in | a part, or a blob without a row; no id was given out | the orphan sweep |
+//! | 1. bytes taken in | a part, or a blob without a row; no id was given out | the orphan sweep: a part at once, a blob by its age |
 //! | 2. row committed | `pending`, never published | the sweep, 2 s later |
 //! | 3. id published | `pending`, not marked: published again | the claim, which only one wins |
 //! | 4. answer sent | nothing | – |
 //! | 5. claim committed | `running`, its worker gone; the message comes again or not | the sweep, at the lease's end |
 //! | 6. work done | the same; the work is done again | the sweep, at the lease's end |
-//! | 7. end committed | an ended row without its line; a blob without a use | the log step of anyone; the orphan sweep |
+//! | 7. end committed | an ended row without its line; a blob without a use | the log step of anyone, which removes the blob first |
 //! | 8. line written | a line whose row is not marked | the next log step, which finds it |
 
 mod batches;
 mod sweep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,12 +29,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify as Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
-use self::batches::{delete_blobs, end_all, keep_all, mark_all, patiently, publish_all, record_all};
+use self::batches::{end_all, failed_so, keep_all, mark_all, patiently, publish_all, record_all, tell_end};
 use self::sweep::Flow;
 use crate::backoff::Backoff;
 use crate::batch::Batcher;
+use crate::blobs::delete_all;
 use crate::error::Refusal;
 use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::intake::Intake;
@@ -45,7 +46,8 @@ use crate::outcome::Rows;
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
-    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, NewTask, StoreError, Ticket, UnkeptRow, Upload,
+    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, StoreError, Ticket, UnkeptRow,
+    Upload,
 };
 use crate::task::{Status, Task, TaskError, TaskId, WorkerId};
 use crate::user::UserId;
@@ -83,6 +85,10 @@ pub struct Life {
     log_name: String,
     owed: Arc<Signal>,
     flows: Mutex<HashMap<Kind, Flow>>,
+    /// Kinds that only a newer version knows, and that were named.
+    newer_kinds: Mutex<HashSet<String>>,
+    /// Whether all uploads were looked at since this process began.
+    has_looked: AtomicBool,
 }
 
 /// Tasks that stand, on their way to the queue.
@@ -163,6 +169,8 @@ impl Life {
             log_name,
             owed,
             flows: Mutex::default(),
+            newer_kinds: Mutex::default(),
+            has_looked: AtomicBool::new(false),
         }))
     }
 
@@ -250,7 +258,7 @@ impl Life {
             other => {
                 // No row has it, and none will.
                 if is_blob {
-                    delete_blobs(&self.stack, &[id]).await;
+                    delete_all(&*self.stack.blobs, [id]).await;
                 }
                 return match other? {
                     Recorded::New(task) | Recorded::Before(task) => Ok(Accepted { task, is_replay: true }),
@@ -324,6 +332,25 @@ impl Life {
         self.stack.store.list(filter).await
     }
 
+    /// Counts the tasks of kinds that only a newer version knows, and names each such kind once.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn look_for_newer_kinds(&self) -> Result<(), StoreError> {
+        let kinds = self.stack.store.newer_kinds().await?;
+        metrics::newer_kinds(kinds.iter().map(|(_, count)| count).sum());
+        let mut told = self.newer_kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, count) in kinds {
+            if told.insert(kind.clone()) {
+                warn!(
+                    kind,
+                    "{count} tasks are of kind `{kind}`, which only a newer version knows; they are left to it"
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Brings the gauges up to what rows, queue and connections say now.
     pub async fn look_around(&self) {
         for kind in Kind::ALL {
@@ -332,6 +359,9 @@ impl Life {
                 Err(error) => debug!(%error, "the rows could not be counted"),
             }
             metrics::queue(kind, self.stack.queue.depth(kind).await.ok());
+        }
+        if let Err(error) = self.look_for_newer_kinds().await {
+            debug!(%error, "the tasks of newer kinds could not be counted");
         }
         metrics::connections(self.stack.store.pool_use());
     }
@@ -342,9 +372,9 @@ impl Life {
     /// The store's.
     pub async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
         let outcome = self.stack.store.cancel(id, self.settings.rules()).await?;
-        if let Cancel::Accepted(task) = &outcome {
-            debug!(task.id = %id, "task {id} is to be cancelled, it is {} now", task.status.name());
-            self.moved(&[(id, task.status)]).await;
+        if let Cancel::Accepted(Task { kind, attempt, status, error, .. }) = outcome.clone() {
+            debug!(task.id = %id, "task {id} is to be cancelled, it is {} now", status.name());
+            self.moved(&[Moved { id, kind, attempt, status, error }]).await;
         }
         Ok(outcome)
     }
@@ -427,23 +457,43 @@ impl Life {
     /// The store's: the next beat sees what is still held, and the lease's end brings the rest back.
     pub async fn hand_back(&self, returns: Vec<HandBack>) -> Result<(), StoreError> {
         metrics::retried(returns.iter().filter(|back| back.charge.is_some()).count());
-        let moved = self.stack.store.hand_back(returns, self.settings.rules()).await?;
-        for (id, status) in &moved {
+        let moved = match self.stack.store.hand_back(returns.clone(), self.settings.rules()).await {
+            Err(error @ StoreError::Unknown(_)) => {
+                // Without this, a task that failed for good would be one that nobody has told of.
+                self.moved(&failed_so(&self.stack, &returns).await).await;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
+        for Moved { id, status, .. } in &moved {
             debug!(task.id = %id, "task {id} was handed back, it is {} now", status.name());
+        }
+        let again = moved.iter().filter(|moved| moved.status == Status::Pending);
+        for Moved { id, attempt, .. } in again {
+            let back = returns.iter().find(|back| back.id == *id && back.attempt == *attempt);
+            if let Some(HandBack { after, charge: Some(error), .. }) = back {
+                info!(task.id = %id, error.code, "task {id} is tried again in {after:?}: {}", error.detail);
+            }
         }
         self.moved(&moved).await;
         Ok(())
     }
 
-    /// Follows a committed change of status: wakes those who wait; what has ended owes its line and needs no blob.
-    async fn moved(&self, moved: &[(TaskId, Status)]) {
-        let ended: Vec<TaskId> =
-            moved.iter().filter(|(_, status)| status.is_ended()).map(|(id, _)| *id).collect();
-        self.stack.notify.wake(moved.iter().map(|(id, _)| *id).collect()).await;
+    /// Follows a committed change of status: counts and logs each end, here alone for this commit; wakes those who wait; what
+    /// has ended owes its line and needs no blob.
+    async fn moved(&self, moved: &[Moved]) {
+        let mut ended = Vec::new();
+        for Moved { id, kind, attempt, status, error } in moved.iter().filter(|moved| moved.status.is_ended())
+        {
+            metrics::ended(kind.name(), *status);
+            tell_end(*id, *attempt, *status, error.as_ref());
+            ended.push(*id);
+        }
+        self.stack.notify.wake(moved.iter().map(|moved| moved.id).collect()).await;
         if !ended.is_empty() {
             self.owed.notify_one();
             if !self.settings.keep_uploads {
-                delete_blobs(&self.stack, &ended).await;
+                delete_all(&*self.stack.blobs, ended).await;
             }
         }
     }
@@ -464,8 +514,12 @@ impl Life {
     /// The log's and the store's; [`LogError::SyncFailed`] must end the process.
     pub async fn log_outcomes(&self) -> Result<Settled, SettleError<StoreError>> {
         let log = self.log.clone();
-        let mut rows =
-            Rows { store: self.stack.store.clone(), log: self.log_name.clone(), runtime: Handle::current() };
+        let mut rows = Rows {
+            store: self.stack.store.clone(),
+            blobs: (!self.settings.keep_uploads).then(|| self.stack.blobs.clone()),
+            log: self.log_name.clone(),
+            runtime: Handle::current(),
+        };
         spawn_blocking(move || log.settle(&mut rows))
             .await
             .unwrap_or_else(|error| Err(LogError::Io(std::io::Error::other(error)).into()))

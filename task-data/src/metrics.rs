@@ -26,6 +26,7 @@ const LOG_WAIT: &str = "coatcheck_log_wait_seconds";
 const ANSWER: &str = "coatcheck_answer_seconds";
 const RESULT: &str = "coatcheck_result_seconds";
 const TASKS: &str = "coatcheck_tasks";
+const NEWER: &str = "coatcheck_newer_kind_tasks";
 const UNPUBLISHED: &str = "coatcheck_unpublished_tasks";
 const OLDEST: &str = "coatcheck_oldest_pending_seconds";
 const CONNECTIONS: &str = "coatcheck_database_connections";
@@ -42,10 +43,23 @@ const RECORDS: &str = "coatcheck_records_appended_total";
 pub const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 
-/// Says what each name means, once a process.
+/// Says what each name means, once a process, and begins what alerts look at: a series that came to be with its first increment
+/// would not be seen to grow.
 pub(crate) fn describe() {
+    for kind in Kind::ALL {
+        counter!(ACCEPTED, "kind" => kind.name()).absolute(0);
+        for status in Status::ALL.into_iter().filter(|status| status.is_ended()) {
+            counter!(ENDED, "kind" => kind.name(), "status" => status.name()).absolute(0);
+        }
+    }
+    for status in [Status::Pending, Status::Failed, Status::Cancelled] {
+        counter!(LOST, "status" => status.name()).absolute(0);
+    }
+    for name in [PUBLISHED, RETRIED, STALE, LEASES_LOST, LOG_LINES, LOG_FOREIGN, LOG_BUSY] {
+        counter!(name).absolute(0);
+    }
     describe_counter!(ACCEPTED, "Tasks that were promised, by kind");
-    describe_counter!(ENDED, "Tasks that ended here, by kind and status");
+    describe_counter!(ENDED, "Tasks that this process has ended, by kind and status");
     describe_counter!(PUBLISHED, "Tasks that the queue has confirmed");
     describe_counter!(RETRIED, "Attempts that met a transient error, by kind");
     describe_counter!(LOST, "Tasks taken back from workers that were lost, by where they went");
@@ -60,6 +74,10 @@ pub(crate) fn describe() {
     describe_histogram!(ANSWER, Unit::Seconds, "From the end of an upload to its ticket");
     describe_histogram!(RESULT, Unit::Seconds, "From a task's row to its result");
     describe_gauge!(TASKS, "Tasks that have not ended, by kind and status");
+    describe_gauge!(
+        NEWER,
+        "Tasks of kinds that only a newer version knows, which have not ended or have no line"
+    );
     describe_gauge!(UNPUBLISHED, "Pending tasks whose ids are not on the queue, by kind");
     describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest pending task, by kind");
     describe_gauge!(CONNECTIONS, "Connections to the database, by state");
@@ -83,9 +101,14 @@ pub(crate) fn accepted(kind: Kind, answer: Duration) {
     histogram!(ANSWER).record(answer);
 }
 
-pub(crate) fn ended(kind: Kind, status: Status, result: Duration) {
-    counter!(ENDED, "kind" => kind.name(), "status" => status.name()).increment(1);
-    histogram!(RESULT).record(result);
+/// A task has ended, by a commit of this process.
+pub(crate) fn ended(kind: &str, status: Status) {
+    counter!(ENDED, "kind" => kind.to_owned(), "status" => status.name()).increment(1);
+}
+
+/// A task's work has come to its end so long after its row.
+pub(crate) fn result(age: Duration) {
+    histogram!(RESULT).record(age);
 }
 
 pub(crate) fn retried(count: usize) {
@@ -153,6 +176,11 @@ pub(crate) fn rows(stats: &KindStats) {
     gauge!(TASKS, "kind" => kind, "status" => Status::Running.name()).set(stats.running as f64);
     gauge!(UNPUBLISHED, "kind" => kind).set(stats.unpublished as f64);
     gauge!(OLDEST, "kind" => kind).set(stats.oldest_pending.as_secs_f64());
+}
+
+/// So many tasks are of kinds that only a newer version knows.
+pub(crate) fn newer_kinds(count: i64) {
+    gauge!(NEWER).set(count as f64);
 }
 
 pub(crate) fn connections(pool: PoolUse) {

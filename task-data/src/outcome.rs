@@ -10,18 +10,34 @@ use chrono::DateTime;
 use shared_log::{Entry, Head, Ledger};
 use tokio::runtime::Handle;
 
+use crate::blobs::{Blobs, delete_all};
 use crate::store::{Store, StoreError};
 use crate::task::{Status, Task, TaskId, Time};
 
-/// `{finished} {id} {kind} {status} {detail}` of an ended task, without the newline; `None` before its end.
+/// Returns `{finished} {id} {kind} {status} {detail}` of an ended task, without the newline; `None` before its end, and of a
+/// kind that only a newer version knows: it writes that line.
 pub fn line(task: &Task) -> Option<String> {
     let finished = task.finished.filter(|_| task.status.is_ended())?;
+    let kind = task.kind.known()?;
     let detail = match (task.status, &task.result, &task.error) {
-        (Status::Succeeded, Some(result), _) => task.kind.outcome_detail(result),
+        (Status::Succeeded, Some(result), _) => kind.outcome_detail(result),
         (Status::Failed, _, Some(error)) => error.code.clone(),
         _ => "-".to_owned(),
     };
-    Some(format!("{finished} {} {} {} {detail}", task.id, task.kind, task.status.name()))
+    Some(format!("{finished} {} {kind} {} {detail}", task.id, task.status.name()))
+}
+
+/// Whether a whole line, without its newline, is the task's. How the line of a kind ends that only a newer version knows, that
+/// version alone can tell; but passed over, the line would be written a second time.
+pub(crate) fn is_line_of(text: &[u8], task: &Task) -> bool {
+    match (line(task), task.finished) {
+        (Some(line), _) => line.as_bytes() == text,
+        (None, Some(finished)) if task.kind.known().is_none() => {
+            let beginning = format!("{finished} {} {} {} ", task.id, task.kind, task.status.name());
+            text.starts_with(beginning.as_bytes())
+        }
+        (None, _) => false,
+    }
 }
 
 /// The id that a line, or the beginning of one, names.
@@ -41,6 +57,8 @@ pub(crate) fn begins_like_ours(line: &[u8]) -> bool {
 /// The rows as `shared_log` sees them. Its calls block: it lives on a blocking thread.
 pub(crate) struct Rows {
     pub(crate) store: Arc<dyn Store>,
+    /// Where the uploads of ended tasks go; none, if they are kept.
+    pub(crate) blobs: Option<Arc<dyn Blobs>>,
     pub(crate) log: String,
     pub(crate) runtime: Handle,
 }
@@ -72,14 +90,21 @@ impl Ledger for Rows {
 
     fn recognize(&mut self, lines: &[&[u8]]) -> Result<Vec<Option<TaskId>>, StoreError> {
         let tasks = self.find(lines.iter().filter_map(|line| id_of(line)).collect())?;
-        let own: HashMap<String, TaskId> =
-            tasks.iter().filter_map(|task| Some((self::line(task)?, task.id))).collect();
-        Ok(lines.iter().map(|line| own.get(std::str::from_utf8(line).ok()?).copied()).collect())
+        let tasks: HashMap<TaskId, Task> = tasks.into_iter().map(|task| (task.id, task)).collect();
+        let own =
+            |line: &&[u8]| tasks.get(&id_of(line)?).filter(|task| is_line_of(line, task)).map(|task| task.id);
+        Ok(lines.iter().map(own).collect())
     }
 
+    /// Removes their uploads first: whoever ended a task does so too, but may have died before; and when its line is written, nobody
+    /// comes by again.
     fn owed(&mut self, limit: usize) -> Result<Vec<Entry<TaskId>>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let tasks = self.runtime.block_on(self.store.unlogged(limit))?;
+        if let Some(blobs) = &self.blobs {
+            let ids = tasks.iter().filter(|task| task.has_blob).map(|task| task.id);
+            self.runtime.block_on(delete_all(&**blobs, ids));
+        }
         Ok(tasks.iter().filter_map(entry).collect())
     }
 
@@ -106,7 +131,7 @@ mod tests {
         let time = Time(DateTime::from_timestamp_micros(1_700_000_000_000_001).unwrap());
         Task {
             id: "0198c0de-0000-7000-8000-000000000000".parse().unwrap(),
-            kind: Kind::Md5,
+            kind: Kind::Md5.into(),
             status,
             owner: None,
             created: time,

@@ -10,8 +10,9 @@ use tracing::warn;
 use crate::backoff::Backoff;
 use crate::blobs::{Blobs, folder::BlobFolder};
 use crate::limits::{Limits, local::LocalLimits, redis::RedisLimits};
-use crate::notify::{Notify, local::LocalNotify, redis::RedisNotify};
-use crate::queue::{Queue, amqp::AmqpQueue, memory::MemoryQueue};
+use crate::notify::redis::{RedisNotify, client};
+use crate::notify::{Notify, local::LocalNotify};
+use crate::queue::{Queue, amqp::Broker, memory::MemoryQueue};
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, SharedSessions};
 use crate::store::{Store, StoreError, sqlite::SqliteStore};
@@ -125,18 +126,18 @@ impl Stack {
         let Some(redis_url) = &settings.redis_url else {
             return Err(needs("REDIS_URL", "redis://…, which processes share,"));
         };
-        let queue =
-            AmqpQueue::new(&settings.amqp_url).map_err(|error| OpenError::setting("AMQP_URL", error))?;
-        let notify = RedisNotify::start(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
-        let limits = RedisLimits::new(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
+        let broker =
+            Broker::new(&settings.amqp_url).map_err(|error| OpenError::setting("AMQP_URL", error))?;
+        let redis = client(redis_url).map_err(|error| OpenError::setting("REDIS_URL", error))?;
         let blobs = open_blobs(settings)?;
         let store = open_postgres(&settings.database_url).await?;
+        let deployment = patiently(|| store.deployment()).await?;
         Ok(Self {
             store: Arc::new(store),
-            queue: Arc::new(queue),
+            queue: Arc::new(broker.queues_of(&deployment)),
             blobs,
-            notify: Arc::new(notify),
-            limits: Arc::new(limits),
+            notify: Arc::new(RedisNotify::start(redis.clone(), &deployment)),
+            limits: Arc::new(RedisLimits::new(redis, &deployment)),
         })
     }
 }
@@ -196,9 +197,19 @@ fn open_sqlite(path: PathBuf) -> Result<SqliteStore, OpenError> {
 
 async fn open_postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
     let store = postgres(database_url)?;
-    for failures in 0.. {
-        match store.migrate().await {
-            Ok(()) => break,
+    patiently(|| store.migrate()).await?;
+    Ok(store)
+}
+
+/// Repeats what the database is asked before all else, until it is there.
+async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, OpenError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut failures = 0;
+    loop {
+        match call().await {
+            Ok(answer) => return Ok(answer),
             Err(source @ (StoreError::Internal(_) | StoreError::Refused(_))) => {
                 return Err(refused(source));
             }
@@ -206,8 +217,8 @@ async fn open_postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
             Err(_) => {}
         }
         sleep(Backoff::SERVER.delay(failures)).await;
+        failures += 1;
     }
-    Ok(store)
 }
 
 fn postgres(database_url: &str) -> Result<PostgresStore, OpenError> {

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::kinds::Kind;
+use crate::kinds::RowKind;
 use crate::user::UserId;
 
 /// The promise id: a UUIDv7 (RFC 9562), ordered by the clock to the millisecond, with 74 random bits.
@@ -151,7 +151,7 @@ pub struct Task {
     /// The promise id.
     pub id: TaskId,
     /// What sort of work it is.
-    pub kind: Kind,
+    pub kind: RowKind,
     /// Where it stands.
     pub status: Status,
     /// Who has handed it in, if he was logged in.

@@ -79,15 +79,16 @@ impl Waiters {
                 ids.into_iter().filter(|id| watched.contains_key(id)).collect()
             };
             for ids in ids.chunks(ROWS) {
-                match self.store.find(ids.to_vec()).await {
-                    Ok(tasks) => self.tell(tasks),
-                    Err(error) => debug!(%error, "those who wait are told later"),
+                let found = find_all(self.store.clone(), ids.to_vec()).await;
+                if let Some(error) = found.iter().find_map(|found| found.as_ref().err()) {
+                    debug!(%error, "some who wait are told later");
                 }
+                self.tell(found.into_iter().filter_map(|found| found.ok().flatten()));
             }
         }
     }
 
-    fn tell(&self, tasks: Vec<Task>) {
+    fn tell(&self, tasks: impl Iterator<Item = Task>) {
         let watched = self.watched();
         for task in tasks {
             if let Some(sender) = watched.get(&task.id) {

@@ -216,16 +216,20 @@ on_each_blob_store!(a_young_blob_is_not_among_the_old, |blobs| async move {
     assert_eq!(blobs.kept_before(shard_of(id), in_hours(-1)).await.unwrap(), []);
 });
 
-on_each_blob_store!(only_old_parts_are_removed_and_no_blob_that_was_kept, |blobs| async move {
+on_each_blob_store!(what_is_being_written_stays_however_old_and_so_does_what_was_kept, |blobs| async move {
     let unfinished = TaskId::random();
     let writer = begun(&*blobs, unfinished, b"abc").await;
     let id = kept(&*blobs, b"abc").await;
+    until("the part is there", async || {
+        (blobs.unfinished_before(in_hours(1)).await.unwrap().len() == 1).then_some(())
+    })
+    .await;
 
-    let young = blobs.remove_unfinished(in_hours(-1)).await.unwrap();
+    let old = blobs.remove_unfinished(in_hours(1)).await.unwrap();
     writer.keep(in_hours(0)).await.unwrap();
     let none = blobs.remove_unfinished(in_hours(1)).await.unwrap();
 
-    assert_eq!((young, none), (0, 0));
+    assert_eq!((old, none), (0, 0));
     assert!(read(&*blobs, id).await.is_some() && read(&*blobs, unfinished).await.is_some());
 });
 
@@ -239,7 +243,7 @@ on_each_blob_store!(only_old_parts_are_told_and_they_stay, |blobs| async move {
         (!told.is_empty()).then_some(told)
     });
 
-    assert_eq!(told.await, [format!("tmp/{unfinished}.part")]);
+    assert_eq!(told.await, [format!("tmp/{unfinished}.upload")]);
     assert_eq!(blobs.unfinished_before(in_hours(-1)).await.unwrap(), [""; 0]);
     writer.keep(in_hours(0)).await.unwrap();
     assert_eq!(blobs.unfinished_before(in_hours(1)).await.unwrap(), [""; 0]);
@@ -249,7 +253,12 @@ on_each_blob_store!(a_blob_whose_part_was_removed_is_not_kept, |blobs| async mov
     let id = TaskId::random();
     let writer = begun(&*blobs, id, b"abc").await;
     until("the part is removed", async || {
-        (blobs.remove_unfinished(in_hours(1)).await.unwrap() == 1).then_some(())
+        let parts = async || blobs.unfinished_before(in_hours(1)).await.unwrap().len();
+        let was_there = parts().await == 1;
+        if was_there {
+            blobs.abandon().await;
+        }
+        (was_there && parts().await == 0).then_some(())
     })
     .await;
 
@@ -257,21 +266,6 @@ on_each_blob_store!(a_blob_whose_part_was_removed_is_not_kept, |blobs| async mov
 
     assert!(outcome.is_err(), "a promise must not be given for bytes that are gone");
     assert_eq!(read(&*blobs, id).await, None);
-});
-
-on_each_blob_store!(sweeps_at_once_remove_each_part_once, |blobs| async move {
-    for _ in 0..10 {
-        let writers = join_all((0..200).map(|_| begun(&*blobs, TaskId::random(), b"abc"))).await;
-        let mut removed = 0;
-        until("each part is removed", async || {
-            removed += join_all((0..8).map(|_| spawn_sweep(blobs.clone()))).await.iter().sum::<u64>();
-            (removed >= 200).then_some(())
-        })
-        .await;
-
-        assert_eq!(removed, 200);
-        drop(writers);
-    }
 });
 
 on_each_blob_store!(free_space_is_told_or_not_known, |blobs| async move {
@@ -330,6 +324,58 @@ mod folder {
         drop(writer);
 
         until("the part is gone", async || (parts() == 0).then_some(())).await;
+    }
+
+    /// As processes that were killed have left them: `upload` is locked while its writer lives, `part` never was.
+    fn left(folder: &TempDir, extension: &str) -> PathBuf {
+        let path = folder.path().join(format!("blobs/tmp/{}.{extension}", TaskId::random()));
+        fs::write(&path, b"abc").unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_part_goes_as_soon_as_its_writer_is_gone() {
+        let (blobs, folder) = fresh();
+        let (over, unknown) = (left(&folder, "upload"), left(&folder, "part"));
+
+        let of_young = blobs.remove_unfinished(in_hours(-1)).await.unwrap();
+        assert_eq!((of_young, over.exists(), unknown.exists()), (1, false, true));
+        let of_old = blobs.remove_unfinished(in_hours(1)).await.unwrap();
+
+        assert_eq!((of_old, unknown.exists()), (1, false));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sweeps_at_once_remove_each_part_once_and_none_that_is_written() {
+        let (blobs, folder) = fresh();
+        let blobs: Arc<dyn Blobs> = Arc::new(blobs);
+        for _ in 0..10 {
+            (0..200).for_each(|_| drop(left(&folder, "upload")));
+            let writing = async {
+                let mut ids = Vec::new();
+                for _ in 0..50 {
+                    ids.push(kept(&*blobs, b"abc").await);
+                }
+                ids
+            };
+            let (removed, ids) = tokio::join!(join_all((0..8).map(|_| spawn_sweep(blobs.clone()))), writing);
+
+            assert_eq!((removed.iter().sum::<u64>(), ids.len()), (200, 50));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_process_has_begun_goes_when_it_ends() {
+        let (blobs, folder) = fresh();
+        let _writer = begun(&blobs, TaskId::random(), b"abc").await;
+        let id = kept(&blobs, b"abc").await;
+        let parts = || fs::read_dir(folder.path().join("blobs/tmp")).unwrap().count();
+        until("the part is there", async || (parts() == 1).then_some(())).await;
+
+        blobs.abandon().await;
+
+        assert_eq!(parts(), 0);
+        assert!(read(&blobs, id).await.is_some());
     }
 
     #[tokio::test]

@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures::future::join_all;
+use task_data::deployment::Deployment;
 use task_data::limits::rate::{self, Turn};
 use task_data::limits::window::{Entry, Fate, Rule, Standing};
 use task_data::limits::{Kept, Limits, redis::RedisLimits};
+use task_data::notify::redis::client;
 use uuid::Uuid;
 
 use support::until;
@@ -177,7 +179,7 @@ on_all_limits!(slots_are_granted_up_to_the_rate, |limits| async move {
 async fn processes_share_a_window() {
     let url = support::redis_url();
     let processes: Vec<Arc<dyn Limits>> =
-        (0..4).map(|_| Arc::new(RedisLimits::new(&url).unwrap()) as Arc<dyn Limits>).collect();
+        (0..4).map(|_| Arc::new(support::redis_limits_at(&url)) as Arc<dyn Limits>).collect();
     let rule = Rule { requests: 50, block: MINUTE };
     // Where the provider stands is known from a refusal that is over at once.
     processes[0]
@@ -203,7 +205,19 @@ async fn processes_share_a_window() {
 
 #[tokio::test]
 async fn a_redis_that_is_away_is_an_error() {
-    let limits: Arc<dyn Limits> = Arc::new(RedisLimits::new("redis://127.0.0.1:9").unwrap());
+    let limits: Arc<dyn Limits> = Arc::new(support::redis_limits_at("redis://127.0.0.1:9"));
 
     limits.count("a", MINUTE).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn deployments_that_share_a_redis_count_apart() {
+    let client = client(&support::redis_url()).unwrap();
+    let [ours, theirs]: [Arc<dyn Limits>; 2] = ["000000000001", "000000000002"]
+        .map(|id| Arc::new(RedisLimits::new(client.clone(), &Deployment(id.into()))) as Arc<dyn Limits>);
+
+    ours.count("a", MINUTE).await.unwrap();
+
+    assert_eq!(theirs.counted("a").await.unwrap().count, 0);
+    assert_eq!(ours.counted("a").await.unwrap().count, 1);
 }

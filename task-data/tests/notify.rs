@@ -13,7 +13,9 @@ mod support;
 
 use std::sync::Arc;
 
+use task_data::deployment::Deployment;
 use task_data::notify::Notify;
+use task_data::notify::redis::{RedisNotify, client};
 use task_data::task::TaskId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
@@ -112,3 +114,23 @@ on_each_notify!(who_falls_behind_is_told_so, |notify| async move {
 
     until("it hears on", async || (slow.try_recv() == Ok(id)).then_some(())).await;
 });
+
+#[tokio::test]
+async fn deployments_that_share_a_redis_are_not_woken_by_each_other() {
+    let client = client(&support::servers().redis()).unwrap();
+    let [ours, theirs] =
+        ["000000000001", "000000000002"].map(|id| RedisNotify::start(client.clone(), &Deployment(id.into())));
+    let (mut listener, mut their_listener, mut all_of_theirs) =
+        (ours.wakes(), theirs.wakes(), theirs.wakes());
+    let (our_id, their_id) = (TaskId::random(), TaskId::random());
+
+    // Each listens by now; what comes from here on is heard in its order.
+    heard(&ours, &mut listener, TaskId::random()).await;
+    heard(&theirs, &mut their_listener, TaskId::random()).await;
+    heard(&ours, &mut listener, our_id).await;
+    heard(&theirs, &mut their_listener, their_id).await;
+
+    while let Ok(told) = all_of_theirs.try_recv() {
+        assert_ne!(told, our_id);
+    }
+}

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::join;
+use task_data::deployment::Deployment;
 use task_data::kinds::Kind;
+use task_data::queue::amqp::Broker;
 use task_data::queue::{Consumer, Delivery, Queue};
 use task_data::store::Ticket;
 use task_data::task::TaskId;
@@ -204,4 +206,19 @@ mod memory {
 
         assert_eq!((confirmed.len(), refused.len(), taken.len()), (1 << 20, 0, 1));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deployments_that_share_a_virtual_host_take_nothing_of_each_other() {
+    let vhost = support::servers().vhost();
+    let queue_of = |id: &str| Broker::new(&vhost).unwrap().queues_of(&Deployment(id.into()));
+    let (ours, theirs) = (queue_of("000000000001"), queue_of("000000000002"));
+    let mut their_consumer = theirs.consume(KIND, 10).await.unwrap();
+    let ids = published(&ours, 10).await;
+
+    let their_ids = published(&theirs, 10).await;
+
+    drain(&mut *their_consumer, their_ids).await;
+    assert!(ours.depth(KIND).await.unwrap() > 0);
+    drain(&mut *ours.consume(KIND, 10).await.unwrap(), ids).await;
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::load::{Promise, Promised};
 use super::rig::Rig;
+use super::{records, tables};
 use crate::outcomes::line;
 
 /// All that is under way has ended by then. A task that lost several workers rests for longer each time.
@@ -22,6 +23,11 @@ pub struct Account {
     cancelled: usize,
     /// Those that nobody was told of, for their answers were lost.
     untold: usize,
+    records: usize,
+    tables: usize,
+    rows: usize,
+    /// Rows that were sent once more, for an attempt that was lost.
+    again: usize,
     faults: BTreeMap<&'static str, u64>,
     lost: Vec<String>,
     doubled: Vec<String>,
@@ -41,9 +47,11 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults: Vec<String> = self.faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let Self { stack, promises, cancelled, untold, longest_stall, slowest, drained, .. } = self;
+        let Self { records, tables, rows, again, .. } = self;
         write!(
             f,
             "chaos, {stack}: {promises} promises ({cancelled} cancelled; {untold} tasks whose answer was lost), \
+             {records} records, {tables} tables of {rows} rows ({again} sent once more for a lost attempt), \
              {} faults ({}), lost {}, doubled {}, wrong {}; {longest_stall:.1?} without a promise at most, \
              {slowest:.1?} from a promise to its end at most, drained in {drained:.1?}",
             self.faults.values().sum::<u64>(),
@@ -67,6 +75,10 @@ pub async fn settle(rig: &Rig, promised: Promised) -> Account {
         promises: promised.promises.len(),
         cancelled: 0,
         untold: 0,
+        records: 0,
+        tables: promised.tables.len(),
+        rows: 0,
+        again: 0,
         faults: rig.faults(),
         lost: Vec::new(),
         doubled: Vec::new(),
@@ -79,6 +91,12 @@ pub async fn settle(rig: &Rig, promised: Promised) -> Account {
         account.wrong.push(format!("not all is done within {DRAINED:?}"));
     }
     account.compare_rows(&tasks, &promised.promises);
+    let records = records::compare(&rig.stack, &promised.records);
+    account.records = records.kept;
+    account.add(records.lost, records.doubled, records.wrong);
+    let tables = tables::compare(rig, &tasks, &promised.tables).await;
+    (account.rows, account.again) = (tables.rows, tables.again);
+    account.add(tables.lost, tables.doubled, tables.wrong);
     account.compare_lines(rig, &tasks);
     let verdict = rig.stack.verify().await;
     if !verdict.is_clean() {
@@ -100,7 +118,9 @@ async fn drain(rig: &Rig, until: Instant) -> bool {
 }
 
 fn slowest(tasks: &[Value]) -> Duration {
-    let Some(slowest) = tasks.iter().max_by_key(|task| age(task)) else { return Duration::ZERO };
+    let Some(slowest) = tasks.iter().filter(|task| task["kind"] == "md5").max_by_key(|task| age(task)) else {
+        return Duration::ZERO;
+    };
     println!("the slowest: {slowest}");
     age(slowest)
 }
@@ -112,9 +132,15 @@ fn age(task: &Value) -> Duration {
 }
 
 impl Account {
+    fn add(&mut self, lost: Vec<String>, doubled: Vec<String>, wrong: Vec<String>) {
+        self.lost.extend(lost);
+        self.doubled.extend(doubled);
+        self.wrong.extend(wrong);
+    }
+
     fn compare_rows(&mut self, tasks: &[Value], promises: &[Promise]) {
-        let by_id: HashMap<&str, &Value> =
-            tasks.iter().map(|task| (task["id"].as_str().unwrap(), task)).collect();
+        let tasks = || tasks.iter().filter(|task| task["kind"] == "md5");
+        let by_id: HashMap<&str, &Value> = tasks().map(|task| (task["id"].as_str().unwrap(), task)).collect();
         for promise in promises {
             let Some(task) = by_id.get(promise.id.as_str()) else {
                 self.lost.push(format!("{promise:?}"));
@@ -132,7 +158,7 @@ impl Account {
         }
         // A key may have been handed in twice, and two promises be one task.
         let promised: HashSet<&str> = promises.iter().map(|promise| promise.id.as_str()).collect();
-        for task in tasks.iter().filter(|task| !promised.contains(task["id"].as_str().unwrap())) {
+        for task in tasks().filter(|task| !promised.contains(task["id"].as_str().unwrap())) {
             self.untold += 1;
             if task["status"] != "succeeded" {
                 self.wrong.push(format!("of no promise came {task}"));

@@ -123,7 +123,7 @@ pub async fn of_servers(rig: &Rig, mut dice: Dice, until: Instant) {
     if rig.servers.is_none() {
         return;
     }
-    const QUEUE: &str = "t1 coatcheck.md5";
+    let queue = format!("t1 coatcheck.{}.md5", rig.stack.sql("SELECT id FROM deployment"));
     while goes_on(between(&mut dice, 1000, 5000), until).await {
         let away = between(&mut dice, 0, 3000);
         match dice.below(10) {
@@ -152,11 +152,11 @@ pub async fn of_servers(rig: &Rig, mut dice: Dice, until: Instant) {
             // The queue may be gone already, if it was deleted before.
             8 => {
                 rig.count("queue purged");
-                rig.try_order(format!("purge rabbit {QUEUE}")).await;
+                rig.try_order(format!("purge rabbit {queue}")).await;
             }
             _ => {
                 rig.count("queue deleted");
-                rig.try_order(format!("delete rabbit {QUEUE}")).await;
+                rig.try_order(format!("delete rabbit {queue}")).await;
             }
         }
     }

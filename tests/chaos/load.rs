@@ -1,6 +1,7 @@
-//! Clients that hand in uploads of all sizes, with and without keys, ask for results and cancel, whatever becomes of the servers;
-//! and remember all they were told.
+//! Clients that hand in uploads of all sizes, with and without keys, ask for results and cancel, and such as send records and
+//! tables, whatever becomes of the servers; and remember all they were told.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,12 +12,15 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::rig::Rig;
+use super::{records, tables};
 use crate::client::Answer;
 use crate::content::{Dice, Sample, noise};
 use crate::program::eventually;
 use crate::stack::Stack;
 
 const CLIENTS: u64 = 24;
+/// Those that send records.
+const REPORTERS: u64 = 3;
 /// A client gives up a request after this: the server may stand still.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// A time without a promise that is told when it ends.
@@ -42,15 +46,21 @@ pub struct Load {
 /// What all clients came to know.
 pub struct Promised {
     pub promises: Vec<Promise>,
+    /// The URIs of records that were sent, and whether each is known to be kept.
+    pub records: HashMap<String, bool>,
+    /// Tickets of tables, and how many rows each has.
+    pub tables: Vec<(String, usize)>,
     /// For how long no promise was given at most.
     pub longest_stall: Duration,
 }
 
-struct Shared {
-    stack: Arc<Stack>,
+pub struct Shared {
+    pub stack: Arc<Stack>,
     apis: Vec<String>,
     samples: Vec<Sample>,
     promises: Mutex<Vec<Promise>>,
+    pub records: Mutex<HashMap<String, bool>>,
+    pub tables: Mutex<Vec<(String, usize)>>,
     given_out: AtomicUsize,
     /// When the last promise was given, and the longest time without one.
     pace: Mutex<(Instant, Duration)>,
@@ -65,13 +75,22 @@ pub fn start(rig: &Rig, seed: u64) -> Load {
         apis: rig.apis().map(|api| api.address()).collect(),
         samples: samples(&mut Dice::new(seed)),
         promises: Mutex::default(),
+        records: Mutex::default(),
+        tables: Mutex::default(),
         given_out: AtomicUsize::new(0),
         pace: Mutex::new((Instant::now(), Duration::ZERO)),
         wrongs: rig.wrongs.clone(),
         is_over: AtomicBool::new(false),
     });
     let client = |number| tokio::spawn(Client::new(shared.clone(), seed, number).work());
-    Load { clients: (0..CLIENTS).map(client).collect(), shared }
+    let mut clients: Vec<JoinHandle<()>> = (0..CLIENTS).map(client).collect();
+    let dice = |number: u64| Dice::new(seed.wrapping_mul(64).wrapping_add(number));
+    clients.extend(
+        (CLIENTS..CLIENTS + REPORTERS)
+            .map(|number| tokio::spawn(records::send(shared.clone(), dice(number), number))),
+    );
+    clients.push(tokio::spawn(tables::hand_in(shared.clone(), dice(CLIENTS + REPORTERS))));
+    Load { clients, shared }
 }
 
 /// Mostly such as travel in the row, from none to the last byte that does; some larger ones; a few of several MiB.
@@ -101,8 +120,13 @@ impl Load {
         for client in self.clients {
             client.await.unwrap();
         }
-        let promises = std::mem::take(&mut *self.shared.promises.lock().unwrap());
-        Promised { promises, longest_stall: self.shared.pace.lock().unwrap().1 }
+        let Shared { promises, records, tables, pace, .. } = &*self.shared;
+        Promised {
+            promises: std::mem::take(&mut *promises.lock().unwrap()),
+            records: std::mem::take(&mut *records.lock().unwrap()),
+            tables: std::mem::take(&mut *tables.lock().unwrap()),
+            longest_stall: pace.lock().unwrap().1,
+        }
     }
 }
 
@@ -120,12 +144,8 @@ impl Client {
         Self { shared, dice, name: format!("client-{number}"), keys: 0 }
     }
 
-    fn is_over(&self) -> bool {
-        self.shared.is_over.load(Relaxed)
-    }
-
     async fn work(mut self) {
-        while !self.is_over() {
+        while !self.shared.is_over() {
             let sample = self.dice.below(self.shared.samples.len() as u64) as usize;
             let sample = self.shared.samples[sample].clone();
             let key = (self.dice.below(2) == 0).then(|| {
@@ -170,7 +190,7 @@ impl Client {
                 None => {}
             }
             sleep(Duration::from_millis(10 + self.dice.below(100))).await;
-            if key.is_none() || self.is_over() {
+            if key.is_none() || self.shared.is_over() {
                 return None;
             }
         }
@@ -205,16 +225,29 @@ impl Client {
     }
 
     fn url(&mut self, path: &str) -> String {
-        let api = self.dice.below(self.shared.apis.len() as u64) as usize;
-        format!("http://{}{path}", self.shared.apis[api])
+        self.shared.url(&mut self.dice, path)
     }
 
     fn wrong(&self, what: String) {
-        self.shared.wrongs.lock().unwrap().push(what);
+        self.shared.wrong(what);
     }
 }
 
 impl Shared {
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
+    /// The path at one of the APIs.
+    pub fn url(&self, dice: &mut Dice, path: &str) -> String {
+        let api = dice.below(self.apis.len() as u64) as usize;
+        format!("http://{}{path}", self.apis[api])
+    }
+
+    pub fn wrong(&self, what: String) {
+        self.wrongs.lock().unwrap().push(what);
+    }
+
     fn given_out(&self) {
         self.given_out.fetch_add(1, Relaxed);
         let mut pace = self.pace.lock().unwrap();
@@ -227,10 +260,10 @@ impl Shared {
 }
 
 /// The whole answer, if one came.
-async fn ask(request: reqwest::RequestBuilder) -> Option<Answer> {
+pub async fn ask(request: reqwest::RequestBuilder) -> Option<Answer> {
     tokio::time::timeout(PATIENCE, crate::client::ask(request)).await.ok()?.ok()
 }
 
-fn shown(answer: &Answer) -> String {
+pub fn shown(answer: &Answer) -> String {
     format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body))
 }

@@ -20,6 +20,7 @@ use crate::program::{Program, eventually, stderr_of};
 use crate::proxy::Proxy;
 use crate::servers::OwnServers;
 use crate::stack::{Stack, own_host};
+use crate::stand_ins::StandIns;
 
 /// How much of a process's log is shown when something is wrong.
 const LAST_WORDS: usize = 20_000;
@@ -30,6 +31,8 @@ pub struct Rig {
     pub log_disk: Option<Disk>,
     pub processes: Vec<Process>,
     pub servers: Option<Arc<OwnServers>>,
+    /// Where the rows of tables go; it never fails.
+    pub third_party: StandIns,
     pub stack: Arc<Stack>,
     faults: Mutex<BTreeMap<&'static str, u64>>,
     /// What no fault excuses.
@@ -39,13 +42,14 @@ pub struct Rig {
 /// The outcome log, in a folder that may be a disk of its own.
 const LOG: &str = "data/log/outcomes.log";
 
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("OUTCOME_LOG", LOG),
     ("MAX_ATTEMPTS", "1000"),
     ("LEASE_SECONDS", "2"),
     ("ORPHAN_SECONDS", "60"),
     ("WORKERS", "2"),
     ("MIN_FREE_DISK", "0"),
+    ("RATE", "25"),
 ];
 
 impl Rig {
@@ -58,7 +62,8 @@ impl Rig {
             ("REDIS_URL", own.servers.redis()),
         ];
         let direct = urls.iter().map(|(name, url)| (*name, url.as_str())).chain(SETTINGS);
-        let stack = Stack::bare(&direct.collect::<Vec<_>>());
+        let third_party = third_party().await;
+        let stack = Stack::bare(&crate::tables::settings(&third_party, &direct.collect::<Vec<_>>()));
         let mut processes = Vec::new();
         for (role, clock) in
             [("api", None), ("api", Some("-1d")), ("worker", None), ("worker", None), ("worker", Some("+1d"))]
@@ -74,21 +79,29 @@ impl Rig {
             }
             processes.push(process);
         }
-        Self::new(stack, processes, Some(Arc::new(own)))
+        Self::new(stack, processes, Some(Arc::new(own)), third_party)
     }
 
     /// The one program.
-    pub fn embedded() -> Self {
-        Self::new(Stack::bare(&SETTINGS), vec![Process::new(&[])], None)
+    pub async fn embedded() -> Self {
+        let third_party = third_party().await;
+        let stack = Stack::bare(&crate::tables::settings(&third_party, &SETTINGS));
+        Self::new(stack, vec![Process::new(&[])], None, third_party)
     }
 
-    fn new(stack: Stack, processes: Vec<Process>, servers: Option<Arc<OwnServers>>) -> Self {
+    fn new(
+        stack: Stack,
+        processes: Vec<Process>,
+        servers: Option<Arc<OwnServers>>,
+        third_party: StandIns,
+    ) -> Self {
         let disk = |path: &str, bytes| Disk::mount(stack.data(path), bytes);
         Self {
             blob_disk: disk("blobs", 256 << 20),
             log_disk: disk("log", 64 << 20),
             processes,
             servers,
+            third_party,
             stack: Arc::new(stack),
             faults: Mutex::default(),
             wrongs: Arc::default(),
@@ -152,6 +165,10 @@ impl Rig {
         }
         words
     }
+}
+
+async fn third_party() -> StandIns {
+    StandIns::start_as(&["providers", "third-party"], &[]).await
 }
 
 /// What gives a process a clock that is wrong by so much.

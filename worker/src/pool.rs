@@ -175,11 +175,7 @@ impl Hand {
         let (after, charge) = match outcome {
             Ok(output) => return self.complete(claim, Ok(output)).await,
             Err(WorkError::Never(error)) => return self.complete(claim, Err(error)).await,
-            Err(WorkError::Later(error)) => {
-                let after = Backoff::TASK.delay(claim.tries.cast_unsigned());
-                info!(task.id = %id, error.code, "task {id} is tried again in {after:?}: {}", error.detail);
-                (after, Some(error))
-            }
+            Err(WorkError::Later(error)) => (Backoff::TASK.delay(claim.tries.cast_unsigned()), Some(error)),
             Err(WorkError::NotYet(after)) => (after, None),
             Err(WorkError::Stopped) => (Default::default(), None),
         };

@@ -44,6 +44,9 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) {
             if let Err(error) = life.remove_orphans().await {
                 warn!(%error, cause = ?error, "the sweep could not look for orphaned uploads; the next one goes on");
             }
+            if let Err(error) = life.look_for_newer_kinds().await {
+                debug!(%error, "the tasks of newer kinds could not be counted");
+            }
             orphans_at = Instant::now() + orphans_every;
         }
     }

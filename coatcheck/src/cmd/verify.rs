@@ -102,6 +102,13 @@ fn told(report: &Report) -> String {
     if report.owed > 0 {
         let _ = writeln!(text, "{} lines are owed, and will be written", report.owed);
     }
+    if report.newer > 0 {
+        let _ = writeln!(
+            text,
+            "{} ended tasks are of kinds that only a newer version knows; their lines are for it to check",
+            report.newer
+        );
+    }
     let Report { ended, lines, files, .. } = report;
     let _ = writeln!(text, "{ended} tasks have ended; {lines} lines of tasks in {files} files");
     text

@@ -1,17 +1,25 @@
-//! Blobs as files of one folder: `tmp/{id}.part` while they are written, then `{last two hex digits}/{id}`.
+//! Blobs as files of one folder: `tmp/{id}.upload` while they are written, then `{last two hex digits}/{id}`.
+//!
+//! A part is locked for as long as its writer has it open, by an open file description lock as the outcome log's: so each process
+//! that shares the folder can tell those whose writer is gone, however it ended. Where a file system has no such locks, a part's
+//! age tells.
 //!
 //! What is seen under its id is durable: written, fsynced, renamed, and its folder fsynced, in this order.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, FcntlArg, RenameFlags, fcntl, renameat2};
+use nix::libc;
 use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -27,7 +35,21 @@ const SYNC_EVERY: u64 = 32 << 20;
 /// A folder of blobs; several processes may share it.
 pub struct BlobFolder {
     root: PathBuf,
+    /// The parts that this process writes.
+    parts: Arc<Parts>,
 }
+
+/// Paths of parts.
+type Parts = Mutex<HashSet<PathBuf>>;
+
+fn paths(parts: &Parts) -> MutexGuard<'_, HashSet<PathBuf>> {
+    parts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the names of parts end with.
+const UPLOAD: &str = "upload";
+/// What they end with before they are locked. Versions before locked none.
+const UNLOCKED: &str = "part";
 
 impl BlobFolder {
     /// Makes the folder and its shards where they are missing.
@@ -43,7 +65,7 @@ impl BlobFolder {
             builder.create(shard_path(&root, shard))?;
         }
         File::open(&root)?.sync_all()?;
-        Ok(Self { root })
+        Ok(Self { root, parts: Arc::default() })
     }
 
     /// A folder that [`open`](Self::open) has made, to look into beside those who use it. Makes nothing.
@@ -53,7 +75,7 @@ impl BlobFolder {
     pub fn existing(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         fs::read_dir(root.join("tmp"))?;
-        Ok(Self { root })
+        Ok(Self { root, parts: Arc::default() })
     }
 
     fn path(&self, id: TaskId) -> PathBuf {
@@ -62,7 +84,7 @@ impl BlobFolder {
     }
 
     fn part_path(&self, id: TaskId) -> PathBuf {
-        self.root.join("tmp").join(format!("{id}.part"))
+        self.root.join("tmp").join(format!("{id}.{UPLOAD}"))
     }
 }
 
@@ -79,7 +101,7 @@ async fn blocking<T: Send + 'static>(
 #[async_trait]
 impl Blobs for BlobFolder {
     async fn create(&self, id: TaskId) -> Result<Box<dyn BlobWriter>, BlobError> {
-        let part = Part { path: self.part_path(id), kept: false };
+        let part = Part::new(self.part_path(id), self.parts.clone());
         let target = self.path(id);
         let (chunks, incoming) = mpsc::channel(CHUNKS_IN_FLIGHT);
         let thread = spawn_blocking(move || write_part(part, &target, incoming));
@@ -127,17 +149,33 @@ impl Blobs for BlobFolder {
         let folder = self.root.join("tmp");
         blocking(move || {
             let mut removed = 0;
-            for path in files_before(&folder, before)? {
-                match fs::remove_file(path) {
-                    Ok(()) => removed += 1,
+            let old: HashSet<PathBuf> = files_before(&folder, before)?.into_iter().collect();
+            for file in fs::read_dir(&folder)? {
+                let path = file?.path();
+                let is_over = match is_abandoned(&path) {
+                    Ok(is_abandoned) => {
+                        is_abandoned.unwrap_or(old.contains(&path)).then(|| fs::remove_file(&path))
+                    }
+                    Err(error) => Some(Err(error)),
+                };
+                match is_over {
+                    None => {}
+                    Some(Ok(())) => removed += 1,
                     // Its writer, or another process's sweep, was first.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
+                    Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                    Some(Err(error)) => return Err(error),
                 }
             }
             Ok(removed)
         })
         .await
+    }
+
+    async fn abandon(&self) {
+        for path in paths(&self.parts).drain() {
+            // What can't be removed now is removed by the orphan sweep.
+            let _ = fs::remove_file(path);
+        }
     }
 
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError> {
@@ -226,11 +264,30 @@ impl BlobWriter for PartWriter {
 /// A file that goes unless it was kept.
 struct Part {
     path: PathBuf,
+    parts: Arc<Parts>,
     kept: bool,
+}
+
+impl Part {
+    fn new(path: PathBuf, parts: Arc<Parts>) -> Self {
+        paths(&parts).insert(path.clone());
+        Self { path, parts, kept: false }
+    }
+
+    /// Makes the file. It has its name only once it is locked: no sweep meets it before.
+    fn make(&self) -> io::Result<File> {
+        let unlocked = self.path.with_extension(UNLOCKED);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unlocked)?;
+        // Where there are no locks, its age tells.
+        let _ = lock(&file);
+        fs::rename(&unlocked, &self.path).inspect_err(|_| drop(fs::remove_file(&unlocked)))?;
+        Ok(file)
+    }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
+        paths(&self.parts).remove(&self.path);
         if !self.kept {
             // What can't be removed now is removed by the orphan sweep.
             let _ = fs::remove_file(&self.path);
@@ -238,9 +295,35 @@ impl Drop for Part {
     }
 }
 
+/// Whether the file is a part whose writer is gone; `None` if that can't be known.
+fn is_abandoned(path: &Path) -> io::Result<Option<bool>> {
+    if path.extension().is_none_or(|extension| extension != UPLOAD) {
+        return Ok(None);
+    }
+    // The lock goes again with the file.
+    let file = OpenOptions::new().write(true).open(path)?;
+    Ok(lock(&file))
+}
+
+/// Locks the whole file for this open file description: whether it could, as no other has; `None` where there are no such locks.
+fn lock(file: &File) -> Option<bool> {
+    let whole_file = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file)) {
+        Ok(_) => Some(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Some(false),
+        Err(_) => None,
+    }
+}
+
 /// Writes what comes in, until it is to be kept or its sender is gone.
 fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path)?;
+    let mut file = part.make()?;
     let (mut unsynced, mut sync) = (0, None);
     while let Some(step) = incoming.blocking_recv() {
         match step {

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tracing::warn;
 
 use crate::task::{TaskId, Time};
 
@@ -55,11 +56,24 @@ pub trait Blobs: Send + Sync {
     /// The names of what unfinished blobs have left that was last written to before that time.
     async fn unfinished_before(&self, time: Time) -> Result<Vec<String>, BlobError>;
 
-    /// Removes what unfinished blobs have left that were last written to before that time, and counts it.
+    /// Removes what unfinished blobs have left whose writers are gone, and counts it. Where that can't be known, what was last
+    /// written to before that time.
     async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError>;
+
+    /// Removes what this process has begun and not kept, when it is about to end: nothing more is written after.
+    async fn abandon(&self);
 
     /// Bytes that may still be written, if the store can tell.
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError>;
+}
+
+/// Deletes blobs that nobody needs any more. One that can't be deleted is left to the orphan sweep.
+pub(crate) async fn delete_all(blobs: &dyn Blobs, ids: impl IntoIterator<Item = TaskId>) {
+    for id in ids {
+        if let Err(error) = blobs.delete(id).await {
+            warn!(task.id = %id, %error, "the upload of task {id} could not be removed; the orphan sweep will");
+        }
+    }
 }
 
 /// A blob that is being read, from its beginning.

@@ -9,7 +9,7 @@ pub mod table;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// What sort of work a task is.
@@ -50,6 +50,63 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// The kind of a task as its row names it. A newer version may have written the row, and know more kinds than this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowKind {
+    /// This version knows what to do with the task.
+    Known(Kind),
+    /// Only a newer version does. This one shows the task as it stands and leaves it alone.
+    Newer(String),
+}
+
+impl RowKind {
+    /// Returns the kind, if this version knows it.
+    pub fn known(&self) -> Option<Kind> {
+        match self {
+            Self::Known(kind) => Some(*kind),
+            Self::Newer(_) => None,
+        }
+    }
+
+    /// Returns the word for it in the database, the API and the outcome log.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(kind) => kind.name(),
+            Self::Newer(name) => name,
+        }
+    }
+}
+
+impl From<Kind> for RowKind {
+    fn from(kind: Kind) -> Self {
+        Self::Known(kind)
+    }
+}
+
+impl From<String> for RowKind {
+    fn from(name: String) -> Self {
+        name.parse().map_or(Self::Newer(name), Self::Known)
+    }
+}
+
+impl PartialEq<Kind> for RowKind {
+    fn eq(&self, kind: &Kind) -> bool {
+        self.known() == Some(*kind)
+    }
+}
+
+impl fmt::Display for RowKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for RowKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -11,12 +11,13 @@ use tracing::{debug, error, info, warn};
 use super::{BATCH, End, GRACE, MARK_AFTER, Publishes, Recorded};
 use crate::backoff::Backoff;
 use crate::batch::{Asked, Batcher};
+use crate::blobs::delete_all;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
 use crate::metrics;
 use crate::stack::Stack;
-use crate::store::{Completion, Keyed, NewTask, Rules, StoreError, Ticket, UnkeptRow};
-use crate::task::{Status, Task, TaskId};
+use crate::store::{Completion, HandBack, Keyed, Moved, NewTask, Rules, StoreError, Ticket, UnkeptRow};
+use crate::task::{Status, Task, TaskError, TaskId};
 
 /// Inserts a batch, and hands what is new on to be published: the asker hears of it when both are done.
 pub(super) async fn record_all(
@@ -115,9 +116,13 @@ pub(super) async fn publish_all(
 ) -> Vec<Result<Recorded, StoreError>> {
     // One that was looked for may have been swept and claimed meanwhile. Published in that attempt, it would be marked so when
     // it is handed back, with its message long gone, and nobody would bring it on soon.
-    let tickets = tasks.iter().map(|task| Ticket { id: task.id, kind: task.kind, attempt: task.attempt });
-    let confirmed = publish(&stack, tickets.collect()).await;
-    let is_lacking = confirmed.len() < tasks.len();
+    let tickets: Vec<Ticket> = tasks
+        .iter()
+        .filter_map(|task| Some(Ticket { id: task.id, kind: task.kind.known()?, attempt: task.attempt }))
+        .collect();
+    let count = tickets.len();
+    let confirmed = publish(&stack, tickets).await;
+    let is_lacking = confirmed.len() < count;
     match (is_away.swap(is_lacking, Relaxed), is_lacking) {
         (false, true) => warn!("the queue does not confirm what is published; ids wait for the sweep"),
         (true, false) => info!("the queue confirms again what is published"),
@@ -170,8 +175,9 @@ pub(super) async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends:
         if mine {
             let Completion { id, attempt, outcome } = completion;
             let status = if outcome.is_ok() { Status::Succeeded } else { Status::Failed };
-            metrics::ended(*kind, status, *age);
-            debug!(task.id = %id, attempt, "task {id} {}, attempt {attempt}", status.name());
+            metrics::ended(kind.name(), status);
+            metrics::result(*age);
+            tell_end(*id, *attempt, status, outcome.as_ref().err());
         } else {
             metrics::stale_completion();
         }
@@ -182,7 +188,7 @@ pub(super) async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends:
     owed.notify_one();
     if !rules.keep_uploads {
         let blobs: Vec<TaskId> = mine().filter(|end| end.has_blob).map(|end| end.completion.id).collect();
-        tokio::spawn(async move { delete_blobs(&stack, &blobs).await });
+        tokio::spawn(async move { delete_all(&*stack.blobs, blobs).await });
     }
     is_mine
 }
@@ -203,6 +209,31 @@ async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules)
     }
 }
 
+/// Logs a committed end: a failure with its cause.
+pub(super) fn tell_end(id: TaskId, attempt: i64, status: Status, error: Option<&TaskError>) {
+    match (status, error) {
+        (Status::Failed, Some(TaskError { code, detail })) => {
+            warn!(task.id = %id, attempt, error.code = code, "task {id} failed in attempt {attempt}: {code}: {detail}");
+        }
+        _ => debug!(task.id = %id, attempt, "task {id} {}, attempt {attempt}", status.name()),
+    }
+}
+
+/// Those of the attempts whose tasks have failed by this very hand-back, whose commit's answer was lost. A cancelled one may
+/// as well have been cancelled later, by another who has told of it; so it is not given.
+pub(super) async fn failed_so(stack: &Stack, returns: &[HandBack]) -> Vec<Moved> {
+    let Ok(tasks) = stack.store.find(returns.iter().map(|back| back.id).collect()).await else {
+        return Vec::new();
+    };
+    let is_ours = |task: &Task| {
+        let back = returns.iter().find(|back| back.id == task.id && back.attempt == task.attempt);
+        task.status == Status::Failed
+            && back.is_some_and(|back| back.charge.is_some() && back.charge == task.error)
+    };
+    let moved = |Task { id, kind, attempt, status, error, .. }| Moved { id, kind, attempt, status, error };
+    tasks.into_iter().filter(is_ours).map(moved).collect()
+}
+
 /// Whether the row that did not change had ended by this very completion, whose commit's answer was lost.
 async fn has_ended_so(stack: &Stack, completion: &Completion) -> bool {
     match stack.store.find(vec![completion.id]).await.as_deref() {
@@ -211,14 +242,6 @@ async fn has_ended_so(stack: &Stack, completion: &Completion) -> bool {
             Err(error) => task.status == Status::Failed && task.error.as_ref() == Some(error),
         },
         _ => false,
-    }
-}
-
-pub(super) async fn delete_blobs(stack: &Stack, ids: &[TaskId]) {
-    for id in ids {
-        if let Err(error) = stack.blobs.delete(*id).await {
-            warn!(task.id = %id, %error, "the upload of task {id} could not be removed; the orphan sweep will");
-        }
     }
 }
 

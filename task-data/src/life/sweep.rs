@@ -1,6 +1,7 @@
 //! The sweep: the one place that brings on what a crash has left between two steps.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -12,7 +13,7 @@ use crate::blobs::SHARDS;
 use crate::error::Refusal;
 use crate::kinds::Kind;
 use crate::metrics;
-use crate::store::{Claim, StoreError};
+use crate::store::{Claim, Moved, StoreError};
 use crate::task::{TaskId, Time};
 
 /// How far a delivery may come after younger ones: another worker may have had it, and given it back.
@@ -63,7 +64,7 @@ impl Life {
     /// The store's: the next sweep goes on.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let returned = self.stack.store.return_lost(self.settings.rules()).await?;
-        for (id, status) in &returned {
+        for Moved { id, status, .. } in &returned {
             metrics::lost(*status);
             warn!(task.id = %id, "task {id} was held by a lost worker, it is {} now", status.name());
         }
@@ -135,28 +136,35 @@ impl Life {
         }
     }
 
-    /// One sweep over the bytes: what no task that lives needs, and is old enough, is removed.
+    /// One sweep over the bytes: what no task that lives needs is removed, once it is so old that no row can come for it. The
+    /// first one of a process also looks at younger blobs, for those whose tasks have ended: what a process that died in between
+    /// has left goes with the log step, but what could not be removed then, or came back with a power cut, is met by no other.
     ///
     /// # Errors
     /// The store's and the blobs': the next sweep goes on.
     pub async fn remove_orphans(&self) -> Result<(), Refusal> {
+        let is_first = !self.has_looked.load(Relaxed);
         let age = TimeDelta::from_std(self.settings.orphan_seconds).unwrap_or(TimeDelta::MAX);
         let now = self.stack.store.now().await?;
         let Some(before) = now.0.checked_sub_signed(age).map(Time) else { return Ok(()) };
         let mut removed = self.stack.blobs.remove_unfinished(before).await?;
         for shard in 0..SHARDS {
-            let kept = self.stack.blobs.kept_before(shard, before).await?;
+            let old = self.stack.blobs.kept_before(shard, before).await?;
+            let kept = if is_first { self.stack.blobs.kept_before(shard, now).await? } else { old.clone() };
             for ids in kept.chunks(SWEEP_ROWS as usize) {
                 let tasks = self.stack.store.find(ids.to_vec()).await?;
                 let keep_uploads = self.settings.keep_uploads;
-                let is_needed =
-                    |id: &TaskId| tasks.iter().any(|task| task.id == *id && task.needs_blob(keep_uploads));
+                let is_needed = |id: &TaskId| match tasks.iter().find(|task| task.id == *id) {
+                    Some(task) => task.needs_blob(keep_uploads),
+                    None => !old.contains(id),
+                };
                 for id in ids.iter().filter(|id| !is_needed(id)) {
                     self.stack.blobs.delete(*id).await?;
                     removed += 1;
                 }
             }
         }
+        self.has_looked.store(true, Relaxed);
         if removed > 0 {
             info!(removed, "{removed} orphaned uploads removed");
         }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use super::{Change, Kept, Limits, LimitsError, Moment};
+use crate::deployment::Deployment;
 
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -25,22 +26,21 @@ const WRITE: &str = "\
     redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
     return 1";
 
-/// Limits of all processes that use one Redis.
+/// Limits of all processes of a deployment.
 pub struct RedisLimits {
     client: Client,
+    /// What its keys begin with.
+    prefix: String,
     /// Held during a step, so that this process's own steps don't get between each other.
     connection: Mutex<Option<MultiplexedConnection>>,
     is_away: std::sync::atomic::AtomicBool,
 }
 
 impl RedisLimits {
-    /// For a `redis://` or `rediss://` URL; it is connected to when it is first needed.
-    ///
-    /// # Errors
-    /// One line for a person, if the URL can't be one of a Redis.
-    pub fn new(url: &str) -> Result<Self, String> {
-        let client = Client::open(url).map_err(|_| "must be redis://HOST:PORT".to_owned())?;
-        Ok(Self { client, connection: Mutex::new(None), is_away: false.into() })
+    /// Those of that deployment; the server is connected to when it is first needed.
+    pub fn new(client: Client, deployment: &Deployment) -> Self {
+        let prefix = format!("coatcheck:{deployment}:limits:");
+        Self { client, prefix, connection: Mutex::new(None), is_away: false.into() }
     }
 
     async fn attempt(&self, key: &str, change: &mut Change<'_>) -> RedisResult<()> {
@@ -79,7 +79,7 @@ impl RedisLimits {
 #[async_trait]
 impl Limits for RedisLimits {
     async fn change(&self, name: &str, change: &mut Change<'_>) -> Result<(), LimitsError> {
-        let key = format!("coatcheck:limits:{name}");
+        let key = format!("{}{name}", self.prefix);
         let outcome = match timeout_at(Instant::now() + ANSWER, self.attempt(&key, change)).await {
             Ok(outcome) => outcome.map_err(|error| error.to_string()),
             Err(_) => Err("Redis does not answer".to_owned()),

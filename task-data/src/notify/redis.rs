@@ -1,5 +1,8 @@
 //! The distributed adapter: wakes over Redis pub/sub. Redis away or wiped loses hints, never promises.
+//!
+//! A channel is one for all databases of a Redis, so it is named by the deployment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,9 +16,9 @@ use uuid::Uuid;
 
 use super::{BACKLOG, Notify};
 use crate::backoff::Backoff;
+use crate::deployment::Deployment;
 use crate::task::TaskId;
 
-const CHANNEL: &str = "coatcheck:changed";
 const ANSWER: Duration = Duration::from_secs(2);
 /// Ids in one message at most.
 const IDS: usize = 256;
@@ -26,19 +29,24 @@ pub struct RedisNotify {
     wakes: broadcast::Sender<TaskId>,
 }
 
+/// Opens a `redis://` or `rediss://` URL; nothing is asked of the server yet.
+///
+/// # Errors
+/// One line for a person, if the URL can't be one of a Redis.
+pub fn client(url: &str) -> Result<Client, String> {
+    // The parser's own words may repeat the password.
+    Client::open(url).map_err(|_| "must be redis://HOST:PORT".to_owned())
+}
+
 impl RedisNotify {
-    /// Begins to tell and to listen at that `redis://` or `rediss://` URL, on the current runtime; nothing is waited for.
-    ///
-    /// # Errors
-    /// One line for a person, if the URL can't be one of a Redis.
-    pub fn start(url: &str) -> Result<Self, String> {
-        // The parser's own words may repeat the password.
-        let client = Client::open(url).map_err(|_| "must be redis://HOST:PORT".to_owned())?;
+    /// Begins to tell and to listen to the processes of that deployment, on the current runtime; nothing is waited for.
+    pub fn start(client: Client, deployment: &Deployment) -> Self {
+        let channel: Arc<str> = format!("coatcheck:{deployment}:changed").into();
         let (outgoing, ids) = mpsc::channel(BACKLOG);
         let wakes = broadcast::Sender::new(BACKLOG);
-        tokio::spawn(tell(client.clone(), ids));
-        tokio::spawn(listen(client, wakes.clone()));
-        Ok(Self { outgoing, wakes })
+        tokio::spawn(tell(client.clone(), channel.clone(), ids));
+        tokio::spawn(listen(client, channel, wakes.clone()));
+        Self { outgoing, wakes }
     }
 }
 
@@ -56,7 +64,7 @@ impl Notify for RedisNotify {
     }
 }
 
-async fn tell(client: Client, mut ids: mpsc::Receiver<TaskId>) {
+async fn tell(client: Client, channel: Arc<str>, mut ids: mpsc::Receiver<TaskId>) {
     let mut connection: Option<MultiplexedConnection> = None;
     let mut batch = Vec::new();
     while ids.recv_many(&mut batch, IDS).await > 0 {
@@ -66,7 +74,7 @@ async fn tell(client: Client, mut ids: mpsc::Receiver<TaskId>) {
                 Some(open) => open,
                 None => client.get_multiplexed_async_connection().await?,
             };
-            let _: () = redis::cmd("PUBLISH").arg(CHANNEL).arg(message).query_async(&mut open).await?;
+            let _: () = redis::cmd("PUBLISH").arg(&*channel).arg(message).query_async(&mut open).await?;
             RedisResult::Ok(open)
         };
         match timeout(ANSWER, told).await {
@@ -77,10 +85,10 @@ async fn tell(client: Client, mut ids: mpsc::Receiver<TaskId>) {
     }
 }
 
-async fn listen(client: Client, wakes: broadcast::Sender<TaskId>) {
+async fn listen(client: Client, channel: Arc<str>, wakes: broadcast::Sender<TaskId>) {
     let mut failures = 0;
     loop {
-        match listen_once(&client, &wakes, &mut failures).await {
+        match listen_once(&client, &channel, &wakes, &mut failures).await {
             Ok(()) => {}
             Err(error) if failures == 0 => {
                 warn!(%error, "Redis is away; those who wait are told a little later")
@@ -94,11 +102,12 @@ async fn listen(client: Client, wakes: broadcast::Sender<TaskId>) {
 
 async fn listen_once(
     client: &Client,
+    channel: &str,
     wakes: &broadcast::Sender<TaskId>,
     failures: &mut u32,
 ) -> Result<(), RedisError> {
     let mut subscription = client.get_async_pubsub().await?;
-    subscription.subscribe(CHANNEL).await?;
+    subscription.subscribe(channel).await?;
     if std::mem::take(failures) > 0 {
         info!("Redis is back");
     }

@@ -1,5 +1,6 @@
 //! The distributed adapter: RabbitMQ, a quorum queue a kind behind one durable exchange. A message has one id or more, 16 bytes
-//! each: those that were published together.
+//! each: those that were published together. Exchange and queues are named by the deployment, so that several may share a virtual
+//! host: `coatcheck.{deployment}` and `coatcheck.{deployment}.{kind}`.
 //!
 //! Two connections, one that publishes and one that consumes: while the broker has a memory or disk alarm it stops reading a
 //! connection that publishes, and acknowledgements sent on it would stop too
@@ -30,11 +31,11 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::{Consumer, Delivery, Queue, QueueError, Receipt};
+use crate::deployment::Deployment;
 use crate::kinds::Kind;
 use crate::store::Ticket;
 use crate::task::TaskId;
 
-const EXCHANGE: &str = "coatcheck";
 /// Bound on everything that is asked of the broker, a batch of confirms included.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How often a silent consumer looks whether its channel still stands.
@@ -53,17 +54,15 @@ fn ids_a_message(kind: Kind) -> usize {
     }
 }
 
-/// A queue a kind at one broker.
-pub struct AmqpQueue {
+/// A broker, before it is known which queues of it are meant.
+pub struct Broker {
     publishing: Pool,
     consuming: Pool,
-    /// The channel that publishes, kept while it stands; its topology was declared.
-    channel: Mutex<Option<Channel>>,
     runtime: Handle,
 }
 
-impl AmqpQueue {
-    /// The queues at that `amqp://` or `amqps://` URL; nothing is asked of the broker yet.
+impl Broker {
+    /// The broker at that `amqp://` or `amqps://` URL; nothing is asked of it yet.
     ///
     /// # Errors
     /// One line for a person, if the URL can't be one of a broker.
@@ -86,14 +85,40 @@ impl AmqpQueue {
                 .build()
                 .map_err(|error| error.to_string())
         };
-        Ok(Self {
-            publishing: pool()?,
-            consuming: pool()?,
-            channel: Mutex::default(),
-            runtime: Handle::current(),
-        })
+        Ok(Self { publishing: pool()?, consuming: pool()?, runtime: Handle::current() })
     }
 
+    /// The queues of that deployment.
+    pub fn queues_of(self, deployment: &Deployment) -> AmqpQueue {
+        let Self { publishing, consuming, runtime } = self;
+        let names = Names { exchange: format!("coatcheck.{deployment}").into() };
+        AmqpQueue { publishing, consuming, names, channel: Mutex::default(), runtime }
+    }
+}
+
+/// How a deployment's exchange is called, and its queues after it.
+#[derive(Clone)]
+struct Names {
+    exchange: Arc<str>,
+}
+
+impl Names {
+    fn queue(&self, kind: Kind) -> String {
+        format!("{}.{kind}", self.exchange)
+    }
+}
+
+/// A queue a kind at one broker.
+pub struct AmqpQueue {
+    publishing: Pool,
+    consuming: Pool,
+    names: Names,
+    /// The channel that publishes, kept while it stands; its topology was declared.
+    channel: Mutex<Option<Channel>>,
+    runtime: Handle,
+}
+
+impl AmqpQueue {
     async fn publish_all(&self, tickets: &[Ticket]) -> Result<Vec<Ticket>, QueueError> {
         let mut kept = self.channel.lock().await;
         let connection = self.publishing.get().await.map_err(unavailable)?;
@@ -106,7 +131,7 @@ impl AmqpQueue {
             None => {
                 let channel = connection.create_channel().await.map_err(unavailable)?;
                 channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(unavailable)?;
-                declare(&channel).await?;
+                self.names.declare(&channel).await?;
                 channel
             }
         };
@@ -118,7 +143,7 @@ impl AmqpQueue {
             for some in of_kind.chunks(ids_a_message(kind)) {
                 let body: Vec<u8> = some.iter().flat_map(|ticket| *ticket.id.0.as_bytes()).collect();
                 let confirm = channel.basic_publish(
-                    EXCHANGE.into(),
+                    (&*self.names.exchange).into(),
                     kind.name().into(),
                     BasicPublishOptions { mandatory: true, ..Default::default() },
                     &body,
@@ -143,37 +168,35 @@ impl AmqpQueue {
     }
 }
 
-/// Declares what is missing: safe to repeat.
-async fn declare(channel: &Channel) -> Result<(), QueueError> {
-    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
-    let exchange =
-        channel.exchange_declare(EXCHANGE.into(), ExchangeKind::Direct, durable, FieldTable::default());
-    exchange.await.map_err(unavailable)?;
-    for kind in Kind::ALL {
-        declare_queue(channel, kind).await?;
-        let bind = channel.queue_bind(
-            queue_name(kind).as_str().into(),
-            EXCHANGE.into(),
-            kind.name().into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        );
-        bind.await.map_err(unavailable)?;
+impl Names {
+    /// Declares what is missing: safe to repeat.
+    async fn declare(&self, channel: &Channel) -> Result<(), QueueError> {
+        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        let name = (&*self.exchange).into();
+        let exchange = channel.exchange_declare(name, ExchangeKind::Direct, durable, FieldTable::default());
+        exchange.await.map_err(unavailable)?;
+        for kind in Kind::ALL {
+            self.declare_queue(channel, kind).await?;
+            let bind = channel.queue_bind(
+                self.queue(kind).as_str().into(),
+                (&*self.exchange).into(),
+                kind.name().into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            );
+            bind.await.map_err(unavailable)?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Declares a kind's queue where it is missing, and tells how many messages are ready in it.
-async fn declare_queue(channel: &Channel, kind: Kind) -> Result<u64, QueueError> {
-    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-    let queue = channel.queue_declare(queue_name(kind).as_str().into(), durable, arguments);
-    Ok(queue.await.map_err(unavailable)?.message_count().into())
-}
-
-fn queue_name(kind: Kind) -> String {
-    format!("{EXCHANGE}.{kind}")
+    /// Declares a kind's queue where it is missing, and tells how many messages are ready in it.
+    async fn declare_queue(&self, channel: &Channel, kind: Kind) -> Result<u64, QueueError> {
+        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        let queue = channel.queue_declare(self.queue(kind).as_str().into(), durable, arguments);
+        Ok(queue.await.map_err(unavailable)?.message_count().into())
+    }
 }
 
 fn unavailable(error: impl std::fmt::Display) -> QueueError {
@@ -200,10 +223,10 @@ impl Queue for AmqpQueue {
         let consume = async {
             let connection = self.consuming.get().await.map_err(unavailable)?;
             let channel = connection.create_channel().await.map_err(unavailable)?;
-            declare(&channel).await?;
+            self.names.declare(&channel).await?;
             channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(unavailable)?;
             let stream = channel.basic_consume(
-                queue_name(kind).as_str().into(),
+                self.names.queue(kind).as_str().into(),
                 "".into(),
                 BasicConsumeOptions::default(),
                 FieldTable::default(),
@@ -211,6 +234,7 @@ impl Queue for AmqpQueue {
             let stream = stream.await.map_err(unavailable)?;
             Ok(AmqpConsumer {
                 kind,
+                names: self.names.clone(),
                 channel,
                 stream,
                 runtime: self.runtime.clone(),
@@ -221,12 +245,12 @@ impl Queue for AmqpQueue {
     }
 
     async fn depth(&self, kind: Kind) -> Result<u64, QueueError> {
-        let pool = self.consuming.clone();
+        let (pool, names) = (self.consuming.clone(), self.names.clone());
         // A connection belongs to the runtime that has made it: it must be the one that lasts.
         let depth = self.runtime.spawn(in_time(async move {
             let channel =
                 pool.get().await.map_err(unavailable)?.create_channel().await.map_err(unavailable)?;
-            let depth = declare_queue(&channel, kind).await?;
+            let depth = names.declare_queue(&channel, kind).await?;
             let _ = channel.close(200, "".into()).await;
             Ok(depth)
         }));
@@ -236,6 +260,7 @@ impl Queue for AmqpQueue {
 
 struct AmqpConsumer {
     kind: Kind,
+    names: Names,
     channel: Channel,
     stream: lapin::Consumer,
     runtime: Handle,
@@ -260,7 +285,9 @@ impl Consumer for AmqpConsumer {
                         return None;
                     }
                     let is_deaf = silent_looks % LOOKS_IN_SILENCE == 0
-                        && in_time(declare_queue(&self.channel, self.kind)).await.map_or(true, |ready| ready > 0);
+                        && in_time(self.names.declare_queue(&self.channel, self.kind))
+                            .await
+                            .map_or(true, |ready| ready > 0);
                     if is_deaf {
                         return None;
                     }

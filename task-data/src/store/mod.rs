@@ -1,7 +1,8 @@
 //! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, what came of tables' rows,
 //! records of the access log, users and their API keys.
 //!
-//! The row is the truth. Each method is one transaction, and no method holds protocol: which to call when, and
+//! The row is the truth. A row of a kind that only a newer version knows is shown by its id, and else left alone: no list and no
+//! step of a promise meets it. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
 
 mod api_keys;
@@ -32,8 +33,8 @@ pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilt
 pub use self::table_rows::{RowFilter, TableProgress, TableRows, UnkeptRow};
 pub use self::users::{NewUser, Users};
 use crate::idempotency::{Idempotency, OwnedKey};
-use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
+use crate::kinds::{Kind, RowKind};
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 use crate::user::UserId;
 
@@ -98,7 +99,7 @@ impl NewTask {
     pub(crate) fn made(self, created: Time) -> Task {
         Task {
             id: self.id,
-            kind: self.kind,
+            kind: self.kind.into(),
             status: Status::Pending,
             owner: self.owner,
             created,
@@ -219,6 +220,21 @@ pub struct HandBack {
     pub charge: Option<TaskError>,
 }
 
+/// A task whose attempt is over, as it stands since.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    /// The promise id.
+    pub id: TaskId,
+    /// What sort of work it is.
+    pub kind: RowKind,
+    /// The attempt that is over.
+    pub attempt: i64,
+    /// Pending again, or an end.
+    pub status: Status,
+    /// Why it has ended, if it has.
+    pub error: Option<TaskError>,
+}
+
 /// A running task that its worker should look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
@@ -237,6 +253,8 @@ pub enum Cancel {
     Accepted(Task),
     /// The task had ended before.
     Ended(Task),
+    /// The task is of a kind that only a newer version knows; nothing was changed.
+    Newer(Task),
     /// There is no such task.
     Unknown,
 }
@@ -254,6 +272,8 @@ pub struct Filter {
     pub owner: Option<UserId>,
     /// Only those older than this one.
     pub after: Option<TaskId>,
+    /// Also those of kinds that only a newer version knows.
+    pub with_newer: bool,
     /// At most so many.
     pub limit: i64,
 }
@@ -321,12 +341,8 @@ pub trait Tasks: Send + Sync {
     async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError>;
 
     /// Gives running tasks back: to `pending`, or to `cancelled` if that was wished, or to `failed` with the
-    /// charged error at the bound of tries. Gives each with where it stands now, fenced ones left out.
-    async fn hand_back(
-        &self,
-        returns: Vec<HandBack>,
-        rules: Rules,
-    ) -> Result<Vec<(TaskId, Status)>, StoreError>;
+    /// charged error at the bound of tries. Gives each as it stands now, fenced ones left out.
+    async fn hand_back(&self, returns: Vec<HandBack>, rules: Rules) -> Result<Vec<Moved>, StoreError>;
 
     /// Cancels a pending task; notes the wish on a running one.
     async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError>;
@@ -363,6 +379,10 @@ pub trait Tasks: Send + Sync {
     /// What the rows of a kind say. Counts all that have not ended: not to be asked often.
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError>;
 
+    /// The names of kinds that only a newer version knows, each with how many of its tasks have not ended or have no line.
+    /// Looks at all that have not ended: not to be asked often.
+    async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError>;
+
     /// How the connections are used.
     fn pool_use(&self) -> PoolUse;
 }
@@ -382,8 +402,8 @@ pub trait Leases: Send + Sync {
 
     /// Deletes lapsed leases and returns running tasks without a lease: `pending` (due now the first time,
     /// later ones backed off), or `cancelled` if that was wished, or `failed` at the bound of tries. Gives
-    /// each with where it stands now.
-    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError>;
+    /// each as it stands now.
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError>;
 
     /// Ends every lease and makes every pending task due now: for the one process of an embedded stack, when it
     /// starts and its queue is empty.

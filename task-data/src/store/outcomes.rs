@@ -1,12 +1,14 @@
 //! Queries for the outcome log: what is owed, what was written, how far the file is known.
 
 use diesel::dsl::{auto_type, update};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use shared_log::Head;
 
 use super::rows::{TASK_COLUMNS, TaskColumns};
 use super::schema::{log_head, tasks};
-use super::tasks::now;
+use super::tasks::{is_known, now};
 use super::types::{SqlUuid, sql_ids};
 use crate::task::TaskId;
 
@@ -79,10 +81,12 @@ pub fn advance(new: HeadRow) -> _ {
 /// Ended tasks without a line, oldest end first.
 #[auto_type]
 pub fn unlogged(limit: i64) -> _ {
+    let is_known: SqlLiteral<Bool> = is_known();
     let columns: TaskColumns = TASK_COLUMNS;
     tasks::table
         .filter(tasks::finished.is_not_null())
         .filter(tasks::logged_at.is_null())
+        .filter(is_known)
         .order(tasks::finished)
         .limit(limit)
         .select(columns)

@@ -1,16 +1,16 @@
 //! Rows of tasks as queries give and take them, and what becomes of a row when its attempt is over.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
 use diesel::prelude::*;
 
 use super::schema::tasks;
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid};
-use super::{Claim, Held, Keyed, KindStats, NewTask, Rules, StoreError, Ticket, Upload};
+use super::{Claim, Held, Keyed, KindStats, Moved, NewTask, Rules, Ticket, Upload};
 use crate::backoff::Backoff;
 use crate::idempotency::{Idempotency, OwnedKey};
-use crate::kinds::{Kind, UnknownKind};
+use crate::kinds::{Kind, RowKind, UnknownKind};
 use crate::task::{Status, Task, TaskError, Time};
 use crate::user::UserId;
 
@@ -34,6 +34,10 @@ pub struct TaskRow {
 }
 
 impl TaskRow {
+    pub fn kind(&self) -> RowKind {
+        self.kind.clone().into()
+    }
+
     pub fn status(&self) -> Status {
         self.status.0
     }
@@ -44,17 +48,15 @@ impl TaskRow {
 }
 
 /// Rows as tasks.
-pub fn into_tasks(rows: Vec<TaskRow>) -> Result<Vec<Task>, StoreError> {
-    rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
+pub fn into_tasks(rows: Vec<TaskRow>) -> Vec<Task> {
+    rows.into_iter().map(Task::from).collect()
 }
 
-impl TryFrom<TaskRow> for Task {
-    type Error = UnknownKind;
-
-    fn try_from(row: TaskRow) -> Result<Self, UnknownKind> {
-        Ok(Self {
+impl From<TaskRow> for Task {
+    fn from(row: TaskRow) -> Self {
+        Self {
             id: row.id.into(),
-            kind: row.kind.parse()?,
+            kind: row.kind.into(),
             status: row.status.0,
             owner: row.owner.map(|owner| UserId(owner.0)),
             created: row.created.into(),
@@ -66,7 +68,7 @@ impl TryFrom<TaskRow> for Task {
             error: row.error_code.map(|code| TaskError::new(code, row.error_detail.unwrap_or_default())),
             has_blob: row.blob_check.is_some(),
             is_logged: row.logged_at.is_some(),
-        })
+        }
     }
 }
 
@@ -156,7 +158,7 @@ pub fn idempotency_columns(idempotency: Option<Idempotency>) -> (Option<String>,
 pub type KeyedRow = (Option<String>, Option<Vec<u8>>, TaskRow);
 
 /// Rows as what these keys stand for.
-pub fn into_keyed(rows: Vec<KeyedRow>, keys: &[OwnedKey]) -> Result<Vec<Keyed>, StoreError> {
+pub fn into_keyed(rows: Vec<KeyedRow>, keys: &[OwnedKey]) -> Vec<Keyed> {
     let keys: HashSet<&OwnedKey> = keys.iter().collect();
     let mut keyed = Vec::with_capacity(rows.len());
     for (key, sha256, row) in rows {
@@ -164,14 +166,13 @@ pub fn into_keyed(rows: Vec<KeyedRow>, keys: &[OwnedKey]) -> Result<Vec<Keyed>, 
         let sha256 = sha256.and_then(|sha256| sha256.try_into().ok());
         // Both are there wherever one is, by the insert; a row that lacks one stands for nothing.
         if let (Some(key), Some(content_sha256)) = (key, sha256) {
-            let keyed_task =
-                Keyed { idempotency: Idempotency { key, content_sha256 }, task: row.try_into()? };
+            let keyed_task = Keyed { idempotency: Idempotency { key, content_sha256 }, task: row.into() };
             if keys.contains(&keyed_task.owned_key()) {
                 keyed.push(keyed_task);
             }
         }
     }
-    Ok(keyed)
+    keyed
 }
 
 /// What a claim gives.
@@ -252,15 +253,16 @@ impl From<(SqlUuid, i64, bool)> for Held {
 #[derive(Debug, Clone, PartialEq, Queryable)]
 pub struct RunningRow {
     pub id: SqlUuid,
+    pub kind: String,
     pub attempt: i64,
     pub tries: i32,
     pub cancel_requested: bool,
 }
 
-pub type RunningColumns = (tasks::id, tasks::attempt, tasks::tries, tasks::cancel_requested);
+pub type RunningColumns = (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::cancel_requested);
 /// Its columns, in its order.
 pub const RUNNING_COLUMNS: RunningColumns =
-    (tasks::id, tasks::attempt, tasks::tries, tasks::cancel_requested);
+    (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::cancel_requested);
 
 /// Where a task goes whose attempt is over without an end.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,6 +284,15 @@ impl RunningRow {
             Some(error) if tries >= rules.max_attempts => Next::Ended { status: Status::Failed, error },
             _ => Next::Again { tries },
         }
+    }
+
+    /// Where the task stands once it went there.
+    pub fn moved(&self, next: Next) -> Moved {
+        let (status, error) = match next {
+            Next::Again { .. } => (Status::Pending, None),
+            Next::Ended { status, error } => (status, Some(error)),
+        };
+        Moved { id: self.id.into(), kind: self.kind.clone().into(), attempt: self.attempt, status, error }
     }
 
     /// How many seconds a task rests whose worker was lost: not at all the first time, then longer and longer,
@@ -310,4 +321,13 @@ impl KindStats {
             oldest_pending: age.unwrap_or_default(),
         }
     }
+}
+
+/// One sum for each name.
+pub fn summed(counts: Vec<(String, i64)>) -> Vec<(String, i64)> {
+    let mut sums = BTreeMap::new();
+    for (name, count) in counts {
+        *sums.entry(name).or_insert(0) += count;
+    }
+    sums.into_iter().collect()
 }

@@ -56,6 +56,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::{Bool, Text};
+
+    deployment (is_only) {
+        is_only -> Bool,
+        id -> Text,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::{BigInt, SmallInt, Text};
     use crate::store::types::{TimeType, UuidType};
 

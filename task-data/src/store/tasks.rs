@@ -74,12 +74,19 @@ pub(super) fn stands(status: Status) -> SqlLiteral<Bool> {
     sql(&format!("CAST(tasks.status AS text) = '{}'", status.name()))
 }
 
+/// That this version knows the task's kind. In each statement that acts on rows it has not got by their ids: one row of a newer
+/// version neither holds the others up nor is touched.
+pub(super) fn is_known() -> SqlLiteral<Bool> {
+    sql(&format!("tasks.kind IN ('{}')", Kind::ALL.map(Kind::name).join("', '")))
+}
+
 /// The pending ones of these tasks become the worker's, if its lease is live.
 #[auto_type]
 pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
     let worker: SqlUuid = SqlUuid(worker.0);
     let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
+    let is_known: SqlLiteral<Bool> = is_known();
     let running: SqlStatus = SqlStatus(Status::Running);
     let now: now = now();
     let lease: live_lease = live_lease(worker);
@@ -89,6 +96,7 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
     update(tasks::table)
         .filter(tasks::id.eq_any(ids))
         .filter(is_pending)
+        .filter(is_known)
         .filter(tasks::cancel_requested.eq(false))
         .filter(exists(lease))
         .set((
@@ -122,9 +130,11 @@ pub fn running(ids: &[TaskId]) -> _ {
 #[auto_type]
 pub fn lost() -> _ {
     let is_running: SqlLiteral<Bool> = in_status(Status::Running);
+    let is_known: SqlLiteral<Bool> = is_known();
     let columns: RunningColumns = RUNNING_COLUMNS;
     tasks::table
         .filter(is_running)
+        .filter(is_known)
         .filter(not(exists(workers::table.filter(workers::id.nullable().eq(tasks::worker)))))
         .select(columns)
 }
@@ -241,11 +251,13 @@ pub fn mark_published(attempt: i64) -> _ {
 #[auto_type]
 pub fn due(limit: i64) -> _ {
     let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
+    let is_known: SqlLiteral<Bool> = is_known();
     let now: now = now();
     // The clock in a subselect is read once, and so an index serves the comparison.
     let now_once: diesel::dsl::select<now> = select(now);
     tasks::table
         .filter(is_pending)
+        .filter(is_known)
         .filter(tasks::sweep_at.nullable().le(now_once.single_value()))
         .order(tasks::sweep_at)
         .limit(limit)
@@ -334,4 +346,28 @@ pub fn stats(kind: Kind, status: Status) -> _ {
     let stands_there: SqlLiteral<Bool> = in_status(status);
     let columns: StatsColumns = (count_star(), count(tasks::published_at), min(tasks::created));
     tasks::table.filter(stands_there).filter(tasks::kind.eq(kind)).select(columns)
+}
+
+type NewerColumns = (tasks::kind, CountStar);
+
+/// How many tasks stand there of each kind that only a newer version knows.
+#[auto_type]
+pub fn newer_kinds(status: Status) -> _ {
+    let stands_there: SqlLiteral<Bool> = in_status(status);
+    let is_known: SqlLiteral<Bool> = is_known();
+    let columns: NewerColumns = (tasks::kind, count_star());
+    tasks::table.filter(stands_there).filter(not(is_known)).group_by(tasks::kind).select(columns)
+}
+
+/// How many tasks have ended and have no line, of each kind that only a newer version knows.
+#[auto_type]
+pub fn newer_kinds_unlogged() -> _ {
+    let is_known: SqlLiteral<Bool> = is_known();
+    let columns: NewerColumns = (tasks::kind, count_star());
+    tasks::table
+        .filter(tasks::finished.is_not_null())
+        .filter(tasks::logged_at.is_null())
+        .filter(not(is_known))
+        .group_by(tasks::kind)
+        .select(columns)
 }

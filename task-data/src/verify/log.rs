@@ -16,7 +16,7 @@ use super::rows::{Ended, check_of};
 use super::{FEW, Found, PAGE, Progress, Report, VerifyError};
 use crate::outcome;
 use crate::store::Store;
-use crate::task::TaskId;
+use crate::task::{Task, TaskId};
 
 /// A writer is given so long to end a line that it has begun.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -128,12 +128,12 @@ impl Reading {
         }
         let ids = unknown.iter().filter_map(|(_, text)| outcome::id_of(text)).collect();
         let tasks = self.store.find(ids).await?;
-        let own: HashMap<Vec<u8>, TaskId> =
-            tasks.iter().filter_map(|task| Some((outcome::line(task)?.into_bytes(), task.id))).collect();
+        let tasks: HashMap<TaskId, Task> = tasks.into_iter().map(|task| (task.id, task)).collect();
         for (place, text) in unknown {
             let at = self.at(place);
-            if let Some(id) = own.get(&text) {
-                self.late.entry(*id).or_insert((check_of(&text), 0)).1 += 1;
+            let task = outcome::id_of(&text).and_then(|id| tasks.get(&id));
+            if let Some(task) = task.filter(|task| outcome::is_line_of(&text, task)) {
+                self.late.entry(task.id).or_insert((check_of(&text), 0)).1 += 1;
                 self.lines += 1;
             } else if outcome::begins_like_ours(&text) {
                 self.malformed.add(|| format!("{at}: {}", shown(&text)));

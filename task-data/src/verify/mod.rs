@@ -80,6 +80,8 @@ pub struct Report {
     pub orphans: Found,
     /// Ended tasks whose line is yet to be written: no finding.
     pub owed: u64,
+    /// Ended tasks of kinds that only a newer version knows, which can tell whether each has its line: no finding.
+    pub newer: u64,
     /// Tasks that have ended.
     pub ended: u64,
     /// Lines of theirs.
@@ -142,6 +144,7 @@ pub async fn verify(
     let rows = Rows::read(remains, settings, &progress).await?;
     let suspects = (rows.stuck.clone(), bytes::orphans(remains, settings).await?);
     rows.tell_missing_uploads(remains, &mut report).await?;
+    report.newer = rows.newer;
 
     Reading::read(remains.store.clone(), log, rows.ended, progress).await?.tell(log, &mut report).await?;
 

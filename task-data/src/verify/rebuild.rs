@@ -18,6 +18,11 @@ pub enum RebuildError {
     /// The rows can't be had.
     #[error("DATABASE_URL")]
     Store(#[from] StoreError),
+    /// Only a newer version knows what the lines of some tasks say.
+    #[error(
+        "there are ended tasks of kind `{0}`, which only a newer version of coatcheck knows: use that one"
+    )]
+    Newer(String),
     /// There is a file of that name, or it can't be made or written.
     #[error("{}", path.display())]
     File {
@@ -80,12 +85,15 @@ async fn write(
 }
 
 /// All that have ended, and when. No more of them than that fits into memory.
-async fn ended(store: &dyn Store, progress: &Progress) -> Result<Vec<(Time, TaskId)>, StoreError> {
+async fn ended(store: &dyn Store, progress: &Progress) -> Result<Vec<(Time, TaskId)>, RebuildError> {
     let (mut ended, mut after) = (Vec::new(), None);
     loop {
-        let page = store.list(Filter { after, limit: PAGE, ..Filter::default() }).await?;
+        let page = store.list(Filter { after, limit: PAGE, with_newer: true, ..Filter::default() }).await?;
         let Some(last) = page.last() else { return Ok(ended) };
         after = Some(last.id);
+        if let Some(newer) = page.iter().find(|task| task.status.is_ended() && task.kind.known().is_none()) {
+            return Err(RebuildError::Newer(newer.kind.to_string()));
+        }
         let of_page = page.iter().filter(|task| task.status.is_ended());
         ended.extend(of_page.filter_map(|task| Some((task.finished?, task.id))));
         progress.rows.fetch_add(page.len() as u64, Relaxed);

@@ -30,6 +30,8 @@ pub struct Ended {
 pub struct Rows {
     /// Newest first.
     pub ended: Vec<Ended>,
+    /// How many have ended of kinds that only a newer version knows.
+    pub newer: u64,
     /// Those that seem to be stuck.
     pub stuck: Vec<TaskId>,
     /// Those that have not ended, and whose blob seems to be missing.
@@ -47,10 +49,11 @@ impl Rows {
         settings: &Settings,
         progress: &Progress,
     ) -> Result<Self, VerifyError> {
-        let mut rows = Self { ended: Vec::new(), stuck: Vec::new(), without_blob: Vec::new() };
+        let mut rows = Self { ended: Vec::new(), newer: 0, stuck: Vec::new(), without_blob: Vec::new() };
         let mut after = None;
         loop {
-            let page = remains.store.list(Filter { after, limit: PAGE, ..Filter::default() }).await?;
+            let filter = Filter { after, limit: PAGE, with_newer: true, ..Filter::default() };
+            let page = remains.store.list(filter).await?;
             let Some(last) = page.last() else { return Ok(rows) };
             after = Some(last.id);
             let mut open = Vec::new();
@@ -62,6 +65,7 @@ impl Rows {
                         is_logged: task.is_logged,
                         lines: 0,
                     }),
+                    None if task.status.is_ended() => rows.newer += 1,
                     None => open.push(task.id),
                 }
             }

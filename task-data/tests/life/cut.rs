@@ -201,5 +201,11 @@ impl Wire {
 }
 
 /// Methods that the log's step calls.
-const THREADED: [&str; 5] =
-    ["store.find", "store.log_head", "store.begin_log", "store.unlogged", "store.commit_log"];
+const THREADED: [&str; 6] = [
+    "store.find",
+    "store.log_head",
+    "store.begin_log",
+    "store.unlogged",
+    "store.commit_log",
+    "blobs.delete",
+];

@@ -251,6 +251,56 @@ async fn each_end_owes_its_line_and_needs_no_blob() {
     assert_eq!((world.tasks().await.len(), world.count_blobs()), (4, 0));
 }
 
+/// A process that removes no blob: it is cut off before that, each time.
+const CUT_OFF: Cut = Cut {
+    call: Call { method: "blobs.delete", occurrence: 1, changes: true },
+    phase: Phase::Before,
+    then: Then::GoesOn,
+};
+
+#[tokio::test]
+async fn an_upload_whose_removal_was_cut_off_goes_with_its_line() {
+    let world = World::new();
+    let patient = Settings { orphan_seconds: Duration::from_secs(86_400), ..world.settings() };
+    for keep_uploads in [false, true] {
+        let settings = Settings { keep_uploads, ..patient.clone() };
+        let process = world.start_with(Wire::new(Some(CUT_OFF)), settings);
+        large(&process).await;
+        let claims = taken(&process).await;
+        assert!(process.life.complete(&claims[0], done()).await);
+        process.wire.quiet().await;
+        assert_eq!(world.count_blobs(), 1);
+
+        let _ = process.life.log_outcomes().await.unwrap();
+
+        assert_eq!(world.count_blobs(), usize::from(keep_uploads));
+    }
+}
+
+#[tokio::test]
+async fn what_was_left_of_ended_tasks_goes_when_a_process_starts() {
+    let world = World::new();
+    let patient = Settings { orphan_seconds: Duration::from_secs(86_400), ..world.settings() };
+    let kept = world.start_with(Wire::new(None), Settings { keep_uploads: true, ..patient.clone() });
+    large(&kept).await;
+    let claims = taken(&kept).await;
+    assert!(kept.life.complete(&claims[0], done()).await);
+    let waits = large(&kept).await;
+    let _ = kept.life.log_outcomes().await.unwrap();
+    // No row comes for it any more, but nobody knows.
+    let nobodys = kept.life.stack().blobs.create(TaskId::random()).await.unwrap();
+    nobodys.keep(kept.life.stack().store.now().await.unwrap()).await.unwrap();
+    assert_eq!(world.count_blobs(), 3);
+
+    kept.life.remove_orphans().await.unwrap();
+    assert_eq!(world.count_blobs(), 3);
+    let next = world.start_with(Wire::new(None), patient);
+    next.life.remove_orphans().await.unwrap();
+
+    assert_eq!(world.count_blobs(), 2);
+    assert!(next.life.stack().blobs.open(waits).await.is_ok());
+}
+
 #[tokio::test]
 async fn uploads_that_are_to_be_kept_stay() {
     let world = World::new();

@@ -231,7 +231,9 @@ impl Ledger {
         self.promise(id).cancelled = Answer::Open;
         self.promise(id).cancelled = match life.cancel(id).await {
             Ok(Cancel::Accepted(_)) => Answer::Yes,
-            Ok(Cancel::Ended(_) | Cancel::Unknown) | Err(StoreError::Unavailable(_)) => Answer::No,
+            Ok(Cancel::Ended(_) | Cancel::Newer(_) | Cancel::Unknown) | Err(StoreError::Unavailable(_)) => {
+                Answer::No
+            }
             Err(_) => Answer::Open,
         };
     }

@@ -2,7 +2,8 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use task_data::store::{Cancel, Completion, Rules};
+use task_data::kinds::Kind;
+use task_data::store::{Cancel, Completion, Moved, Rules};
 use task_data::task::{Status, TaskError, TaskId};
 
 use crate::samples::*;
@@ -105,7 +106,7 @@ on_each_store!(a_task_handed_back_is_pending_again_when_it_is_time, |store| asyn
 
     let moved = store.hand_back(returns, RULES).await.unwrap();
 
-    assert_eq!(moved, [(now.id, Status::Pending), (later.id, Status::Pending)]);
+    assert_eq!(went(&moved), [(now.id, Status::Pending), (later.id, Status::Pending)]);
     assert_eq!(stands(&*store, later.id).await.status, Status::Pending);
     assert_eq!(due_now(&*store).await, [now.id]);
 });
@@ -145,7 +146,10 @@ on_each_store!(the_last_try_fails_the_task_with_the_error_that_was_charged, |sto
 
     let twice = store.hand_back(vec![charged_return(&second, NOW)], rules).await.unwrap();
 
-    assert_eq!((once, twice), (vec![(id, Status::Pending)], vec![(id, Status::Failed)]));
+    assert_eq!((went(&once), went(&twice)), (vec![(id, Status::Pending)], vec![(id, Status::Failed)]));
+    let error = charged_return(&second, NOW).charge;
+    let moved = Moved { id, kind: Kind::Md5.into(), attempt: second.attempt, status: Status::Failed, error };
+    assert_eq!(twice, [moved]);
     let task = stands(&*store, id).await;
     assert_eq!((task.status, task.error), (Status::Failed, charged_return(&second, NOW).charge));
     assert!(task.finished.is_some());
@@ -177,7 +181,7 @@ on_each_store!(a_running_task_is_cancelled_when_it_is_handed_back, |store| async
         .await
         .unwrap();
 
-    assert_eq!(moved, [(free.id, Status::Cancelled), (charged.id, Status::Cancelled)]);
+    assert_eq!(went(&moved), [(free.id, Status::Cancelled), (charged.id, Status::Cancelled)]);
     for id in [free.id, charged.id] {
         let task = stands(&*store, id).await;
         assert_eq!((task.status, task.error), (Status::Cancelled, Some(TaskError::cancelled())));

@@ -51,6 +51,7 @@ mod ends;
 mod keys;
 mod leases;
 mod list;
+mod newer;
 mod outcomes;
 mod owned;
 mod paid_calls;

@@ -17,7 +17,7 @@ on_each_store!(a_task_is_found_as_it_was_inserted, |store| async move {
 
     let task = stands(&*store, new.id).await;
     assert_eq!(inserted, std::slice::from_ref(&task));
-    assert_eq!((task.id, task.kind, task.input), (new.id, Kind::Md5, new.input));
+    assert_eq!((task.id, task.kind, task.input), (new.id, Kind::Md5.into(), new.input));
     assert_eq!((task.status, task.attempt), (Status::Pending, 0));
     assert_eq!((task.started, task.finished, task.result, task.error), (None, None, None, None));
     assert!(!task.has_blob && !task.is_logged);

@@ -6,7 +6,9 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
-use task_data::store::{Claim, Completion, HandBack, NewTask, Rules, Store, StoreError, Ticket, Upload};
+use task_data::store::{
+    Claim, Completion, HandBack, Moved, NewTask, Rules, Store, StoreError, Ticket, Upload,
+};
 use task_data::task::{Status, Task, TaskError, TaskId, WorkerId};
 
 pub const RULES: Rules = Rules { max_attempts: 3, keep_uploads: false };
@@ -110,6 +112,11 @@ pub async fn one_of_each(store: &dyn Store) -> [TaskId; 5] {
         assert_eq!(stands(store, id).await.status, status);
     }
     ids
+}
+
+/// Which tasks were moved, and where to.
+pub fn went(moved: &[Moved]) -> Vec<(TaskId, Status)> {
+    moved.iter().map(|moved| (moved.id, moved.status)).collect()
 }
 
 /// The task as its row stands.

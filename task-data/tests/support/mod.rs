@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use task_data::blobs::{Blobs, folder::BlobFolder};
+use task_data::deployment::Deployment;
 use task_data::limits::{Limits, local::LocalLimits, redis::RedisLimits};
-use task_data::notify::{Notify, local::LocalNotify, redis::RedisNotify};
-use task_data::queue::{Queue, amqp::AmqpQueue, memory::MemoryQueue};
+use task_data::notify::redis::{RedisNotify, client};
+use task_data::notify::{Notify, local::LocalNotify};
+use task_data::queue::{Queue, amqp::Broker, memory::MemoryQueue};
 use task_data::store::{Store, postgres::PostgresStore, sqlite::SqliteStore};
 use tempfile::TempDir;
 
 #[path = "../../../tests/servers.rs"]
 mod servers;
+#[allow(unused_imports, reason = "each suite uses a part of it")]
 pub use servers::{psql, servers};
 
 /// A port over an adapter that nobody has used yet. What it wrote is removed when this is dropped.
@@ -79,11 +82,14 @@ pub fn memory_queue() -> Fresh<dyn Queue> {
 }
 
 pub fn rabbitmq() -> Fresh<dyn Queue> {
-    Fresh { port: Arc::new(AmqpQueue::new(&servers().vhost()).unwrap()), _folder: None }
+    Fresh { port: Arc::new(Broker::new(&servers().vhost()).unwrap().queues_of(&deployment())), _folder: None }
 }
 
 pub fn redis() -> Fresh<dyn Notify> {
-    Fresh { port: Arc::new(RedisNotify::start(&servers().redis()).unwrap()), _folder: None }
+    Fresh {
+        port: Arc::new(RedisNotify::start(client(&servers().redis()).unwrap(), &deployment())),
+        _folder: None,
+    }
 }
 
 pub fn local_notify() -> Fresh<dyn Notify> {
@@ -95,8 +101,17 @@ pub fn redis_url() -> String {
     servers().redis()
 }
 
+/// One of no database.
+pub fn deployment() -> Deployment {
+    Deployment("0123456789ab".into())
+}
+
+pub fn redis_limits_at(url: &str) -> RedisLimits {
+    RedisLimits::new(client(url).unwrap(), &deployment())
+}
+
 pub fn redis_limits() -> Fresh<dyn Limits> {
-    Fresh { port: Arc::new(RedisLimits::new(&redis_url()).unwrap()), _folder: None }
+    Fresh { port: Arc::new(redis_limits_at(&redis_url())), _folder: None }
 }
 
 pub fn local_limits() -> Fresh<dyn Limits> {

@@ -48,6 +48,8 @@ pub enum Violation {
     Lost,
     /// The row has not ended, and its blob is gone.
     BlobGone,
+    /// The row has its line, and its blob is still there.
+    BlobKept,
     /// A row that had ended is another.
     EndedChanged,
     /// All is at rest, and the row has not ended.
@@ -85,6 +87,9 @@ impl Promise {
         let has_blob = world.files().iter().any(|path| path.ends_with(task.id.to_string()));
         if self.form == Form::Blob && !task.status.is_ended() && !has_blob {
             self.violations.push(Violation::BlobGone);
+        }
+        if task.is_logged && has_blob {
+            self.violations.push(Violation::BlobKept);
         }
 
         if task.status.is_ended() && self.ended.is_none() {

@@ -11,12 +11,12 @@ use super::super::leases;
 use super::super::rows::RunningRow;
 use super::super::schema::workers;
 use super::super::types::SqlUuid;
-use super::super::{Held, Leases, Rules, StoreError, tasks as queries};
+use super::super::{Held, Leases, Moved, Rules, StoreError, tasks as queries};
 use super::connection::answer;
 use super::prepared::Prepared;
 use super::session::Session;
 use super::{PostgresStore, move_on};
-use crate::task::{Status, TaskError, TaskId, WorkerId};
+use crate::task::{TaskError, TaskId, WorkerId};
 
 #[async_trait]
 impl Leases for PostgresStore {
@@ -46,7 +46,7 @@ impl Leases for PostgresStore {
         Ok(())
     }
 
-    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
         let mut connection = self.connections.get().await?;
         let moved = (*connection).transaction(async |connection: &mut Session| {
             let mut moved = Vec::new();
@@ -54,8 +54,7 @@ impl Leases for PostgresStore {
             let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
             for row in &lost {
                 let next = row.next(Some(TaskError::worker_lost()), rules);
-                let status = move_on(connection, row, next, row.rest_after_loss(), rules).await?;
-                moved.push((row.id.into(), status));
+                moved.push(move_on(connection, row, next, row.rest_after_loss(), rules).await?);
             }
             QueryResult::Ok(moved)
         });

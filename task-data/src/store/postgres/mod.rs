@@ -34,15 +34,17 @@ use self::connection::{Connections, answer};
 use self::prepared::Prepared;
 use self::session::Session;
 use super::rows::{
-    ClaimRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed, into_tasks,
+    ClaimRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
+    into_tasks, summed,
 };
-use super::schema::tasks;
+use super::schema::{deployment, tasks};
 use super::tasks::End;
 use super::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, NewTask,
+    BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved, NewTask,
     PoolUse, Rules, StoreError, Tasks, Ticket, Upload, tasks as queries,
 };
+use crate::deployment::Deployment;
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
@@ -73,6 +75,16 @@ impl PostgresStore {
     /// [`SharedSessions`] as its cause.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.connections.migrate().await
+    }
+
+    /// Returns the deployment that the database is of.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if its schema is not up to date.
+    pub async fn deployment(&self) -> Result<Deployment, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let id: String = answer(deployment::table.select(deployment::id).get_result(&mut connection)).await?;
+        Ok(Deployment(id.into()))
     }
 }
 
@@ -142,7 +154,7 @@ impl Tasks for PostgresStore {
                 answer(queries::by_ids(&left_out).load(&mut connection))
                     .await
                     .map_err(|error| StoreError::Unknown(Arc::new(error)))?,
-            )?,
+            ),
         };
         let made_of = |task: NewTask| made.get(&task.id).map(|created| task.made(*created));
         standing.extend(new.into_iter().filter_map(made_of));
@@ -151,12 +163,12 @@ impl Tasks for PostgresStore {
 
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
         let mut connection = self.connections.get().await?;
-        into_tasks(answer(queries::by_ids(&ids).load(&mut connection)).await?)
+        Ok(into_tasks(answer(queries::by_ids(&ids).load(&mut connection)).await?))
     }
 
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
         let mut connection = self.connections.get().await?;
-        into_keyed(answer(queries::by_keys(&keys).load(&mut connection)).await?, &keys)
+        Ok(into_keyed(answer(queries::by_keys(&keys).load(&mut connection)).await?, &keys))
     }
 
     async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
@@ -177,8 +189,11 @@ impl Tasks for PostgresStore {
         if let Some(after) = filter.after {
             query = query.filter(tasks::id.lt(SqlUuid(after.0)));
         }
+        if !filter.with_newer {
+            query = query.filter(queries::is_known());
+        }
         let page = query.order(tasks::id.desc()).limit(filter.limit);
-        into_tasks(answer(page.load(&mut connection)).await?)
+        Ok(into_tasks(answer(page.load(&mut connection)).await?))
     }
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
@@ -246,11 +261,7 @@ impl Tasks for PostgresStore {
         Ok(ended.into_iter().map(|row| row.id.into()).collect())
     }
 
-    async fn hand_back(
-        &self,
-        returns: Vec<HandBack>,
-        rules: Rules,
-    ) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    async fn hand_back(&self, returns: Vec<HandBack>, rules: Rules) -> Result<Vec<Moved>, StoreError> {
         let mut connection = self.connections.get().await?;
         let moved = (*connection).transaction(async |connection: &mut Session| {
             let mut moved = Vec::with_capacity(returns.len());
@@ -259,7 +270,7 @@ impl Tasks for PostgresStore {
                     queries::running(&[id]).for_update().get_result(connection).await.optional()?;
                 if let Some(row) = row.filter(|row| row.attempt == attempt) {
                     let next = row.next(charge, rules);
-                    moved.push((id, move_on(connection, &row, next, after.as_secs_f64(), rules).await?));
+                    moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules).await?);
                 }
             }
             QueryResult::Ok(moved)
@@ -275,6 +286,10 @@ impl Tasks for PostgresStore {
             let Some(row) = row else { return QueryResult::Ok(None) };
             let (before, attempt) = (row.status(), row.attempt());
             match before {
+                Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Some((before, row))),
+                Status::Pending | Status::Running if row.kind().known().is_none() => {
+                    return Ok(Some((before, row)));
+                }
                 Status::Pending => {
                     let error = Some(TaskError::cancelled());
                     let end = End { from: Status::Pending, status: Status::Cancelled, result: None, error };
@@ -283,15 +298,15 @@ impl Tasks for PostgresStore {
                 Status::Running => {
                     queries::request_cancel(id).execute(connection).await?;
                 }
-                Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Some((before, row))),
             }
             let row: TaskRow = queries::by_ids(&[id]).get_result(connection).await?;
             Ok(Some((before, row)))
         });
         Ok(match answer(rows).await? {
             None => Cancel::Unknown,
-            Some((before, row)) if before.is_ended() => Cancel::Ended(row.try_into()?),
-            Some((_, row)) => Cancel::Accepted(row.try_into()?),
+            Some((before, row)) if before.is_ended() => Cancel::Ended(row.into()),
+            Some((_, row)) if row.kind().known().is_none() => Cancel::Newer(row.into()),
+            Some((_, row)) => Cancel::Accepted(row.into()),
         })
     }
 
@@ -356,6 +371,17 @@ impl Tasks for PostgresStore {
         Ok(KindStats::from_rows(kind, pending, running, now.into()))
     }
 
+    async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let mut kinds: Vec<(String, i64)> =
+            answer(queries::newer_kinds_unlogged().load(&mut connection)).await?;
+        for status in [Status::Pending, Status::Running] {
+            let of_status = queries::newer_kinds(status);
+            kinds.extend(answer(of_status.load::<(String, i64)>(&mut connection)).await?);
+        }
+        Ok(summed(kinds))
+    }
+
     fn pool_use(&self) -> PoolUse {
         self.connections.pool_use()
     }
@@ -375,24 +401,23 @@ struct EndedRow {
     id: SqlUuid,
 }
 
-/// Moves a running row on in its transaction, and says where it stands now.
+/// Moves a running row on in its transaction; gives the task as it stands now.
 async fn move_on(
     connection: &mut Session,
     row: &RunningRow,
     next: Next,
     seconds: f64,
     rules: Rules,
-) -> QueryResult<Status> {
+) -> QueryResult<Moved> {
     let id = row.id.into();
-    match next {
+    match next.clone() {
         Next::Again { tries } => {
             queries::release(id, row.attempt, tries, seconds).execute(connection).await?;
-            Ok(Status::Pending)
         }
         Next::Ended { status, error } => {
             let end = End { from: Status::Running, status, result: None, error: Some(error) };
             queries::end(id, row.attempt, end, rules).execute(connection).await?;
-            Ok(status)
         }
     }
+    Ok(row.moved(next))
 }

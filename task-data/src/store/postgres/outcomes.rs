@@ -40,7 +40,7 @@ impl Outcomes for PostgresStore {
 
     async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
         let mut connection = self.connections.get().await?;
-        into_tasks(answer(outcomes::unlogged(limit).load(&mut connection)).await?)
+        Ok(into_tasks(answer(outcomes::unlogged(limit).load(&mut connection)).await?))
     }
 
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {

@@ -19,14 +19,15 @@ use shared_log::Head;
 
 use self::connection::Connections;
 use super::rows::{
-    ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks,
+    ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
 };
 use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
 use super::types::{SqlTime, SqlUuid, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes, tasks as queries,
+    Moved, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
+    tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -76,18 +77,18 @@ impl Tasks for SqliteStore {
                         .on_conflict_do_nothing()
                         .execute(connection)?;
                 }
-                into_tasks(queries::by_ids(&ids).load(connection)?)
+                Ok(into_tasks(queries::by_ids(&ids).load(connection)?))
             })
             .await
     }
 
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
-        self.connections.read(move |connection| into_tasks(queries::by_ids(&ids).load(connection)?)).await
+        self.connections.read(move |connection| Ok(into_tasks(queries::by_ids(&ids).load(connection)?))).await
     }
 
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
         self.connections
-            .read(move |connection| into_keyed(queries::by_keys(&keys).load(connection)?, &keys))
+            .read(move |connection| Ok(into_keyed(queries::by_keys(&keys).load(connection)?, &keys)))
             .await
     }
 
@@ -110,7 +111,10 @@ impl Tasks for SqliteStore {
                 if let Some(after) = filter.after {
                     query = query.filter(tasks::id.lt(SqlUuid(after.0)));
                 }
-                into_tasks(query.order(tasks::id.desc()).limit(filter.limit).load(connection)?)
+                if !filter.with_newer {
+                    query = query.filter(queries::is_known());
+                }
+                Ok(into_tasks(query.order(tasks::id.desc()).limit(filter.limit).load(connection)?))
             })
             .await
     }
@@ -163,11 +167,7 @@ impl Tasks for SqliteStore {
             .await
     }
 
-    async fn hand_back(
-        &self,
-        returns: Vec<HandBack>,
-        rules: Rules,
-    ) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    async fn hand_back(&self, returns: Vec<HandBack>, rules: Rules) -> Result<Vec<Moved>, StoreError> {
         self.connections
             .write(move |connection| {
                 let mut moved = Vec::with_capacity(returns.len());
@@ -176,7 +176,7 @@ impl Tasks for SqliteStore {
                         queries::running(&[id]).get_result(connection).optional()?;
                     if let Some(row) = row.filter(|row| row.attempt == attempt) {
                         let next = row.next(charge, rules);
-                        moved.push((id, move_on(connection, &row, next, after.as_secs_f64(), rules)?));
+                        moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules)?);
                     }
                 }
                 Ok(moved)
@@ -189,8 +189,12 @@ impl Tasks for SqliteStore {
             .write(move |connection| {
                 let row: Option<TaskRow> = queries::by_ids(&[id]).get_result(connection).optional()?;
                 let Some(row) = row else { return Ok(Cancel::Unknown) };
-                let task = Task::try_from(row)?;
+                let task = Task::from(row);
                 match task.status {
+                    Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Cancel::Ended(task)),
+                    Status::Pending | Status::Running if task.kind.known().is_none() => {
+                        return Ok(Cancel::Newer(task));
+                    }
                     Status::Pending => {
                         let error = Some(TaskError::cancelled());
                         let end =
@@ -200,10 +204,9 @@ impl Tasks for SqliteStore {
                     Status::Running => {
                         queries::request_cancel(id).execute(connection)?;
                     }
-                    Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Cancel::Ended(task)),
                 }
                 let row: TaskRow = queries::by_ids(&[id]).get_result(connection)?;
-                Ok(Cancel::Accepted(row.try_into()?))
+                Ok(Cancel::Accepted(row.into()))
             })
             .await
     }
@@ -281,6 +284,18 @@ impl Tasks for SqliteStore {
             .await
     }
 
+    async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        self.connections
+            .read(|connection| {
+                let mut kinds: Vec<(String, i64)> = queries::newer_kinds_unlogged().load(connection)?;
+                for status in [Status::Pending, Status::Running] {
+                    kinds.extend(queries::newer_kinds(status).load::<(String, i64)>(connection)?);
+                }
+                Ok(summed(kinds))
+            })
+            .await
+    }
+
     fn pool_use(&self) -> PoolUse {
         self.connections.pool_use()
     }
@@ -322,7 +337,7 @@ impl Leases for SqliteStore {
             .await
     }
 
-    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
         self.connections
             .write(move |connection| {
                 leases::end_lapsed().execute(connection)?;
@@ -330,8 +345,7 @@ impl Leases for SqliteStore {
                 lost.iter()
                     .map(|row| {
                         let next = row.next(Some(TaskError::worker_lost()), rules);
-                        let status = move_on(connection, row, next, row.rest_after_loss(), rules)?;
-                        Ok((row.id.into(), status))
+                        move_on(connection, row, next, row.rest_after_loss(), rules)
                     })
                     .collect()
             })
@@ -368,26 +382,25 @@ impl Leases for SqliteStore {
     }
 }
 
-/// Moves a running row on in its transaction, and says where it stands now.
+/// Moves a running row on in its transaction; gives the task as it stands now.
 fn move_on(
     connection: &mut SqliteConnection,
     row: &RunningRow,
     next: Next,
     seconds: f64,
     rules: Rules,
-) -> Result<Status, StoreError> {
+) -> Result<Moved, StoreError> {
     let id = row.id.into();
-    match next {
+    match next.clone() {
         Next::Again { tries } => {
             queries::release(id, row.attempt, tries, seconds).execute(connection)?;
-            Ok(Status::Pending)
         }
         Next::Ended { status, error } => {
             let end = End { from: Status::Running, status, result: None, error: Some(error) };
             queries::end(id, row.attempt, end, rules).execute(connection)?;
-            Ok(status)
         }
     }
+    Ok(row.moved(next))
 }
 
 #[async_trait]
@@ -420,7 +433,9 @@ impl Outcomes for SqliteStore {
     }
 
     async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
-        self.connections.read(move |connection| into_tasks(outcomes::unlogged(limit).load(connection)?)).await
+        self.connections
+            .read(move |connection| Ok(into_tasks(outcomes::unlogged(limit).load(connection)?)))
+            .await
     }
 
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {

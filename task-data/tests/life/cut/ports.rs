@@ -18,12 +18,12 @@ use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, NewKey,
-    NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter,
-    Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow, Upload,
-    Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Moved,
+    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
+    RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket,
+    UnkeptRow, Upload, Users,
 };
-use task_data::task::{Status, Task, TaskId, Time, WorkerId};
+use task_data::task::{Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
 use tokio::sync::broadcast;
 
@@ -100,11 +100,7 @@ impl Tasks for CutStore {
         through!(self, complete(completions, rules), changes)
     }
 
-    async fn hand_back(
-        &self,
-        returns: Vec<HandBack>,
-        rules: Rules,
-    ) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    async fn hand_back(&self, returns: Vec<HandBack>, rules: Rules) -> Result<Vec<Moved>, StoreError> {
         through!(self, hand_back(returns, rules), changes)
     }
 
@@ -150,6 +146,10 @@ impl Tasks for CutStore {
         through!(self, stats(kind), reads)
     }
 
+    async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        through!(self, newer_kinds(), reads)
+    }
+
     fn pool_use(&self) -> PoolUse {
         self.inner.store.pool_use()
     }
@@ -169,7 +169,7 @@ impl Leases for CutStore {
         through!(self, retire(worker), changes)
     }
 
-    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
         through!(self, return_lost(rules), changes)
     }
 
@@ -409,6 +409,10 @@ impl Blobs for CutBlobs {
         self.wire
             .call("blobs.remove_unfinished", true, self.inner.remove_unfinished(before), blob_error)
             .await
+    }
+
+    async fn abandon(&self) {
+        self.inner.abandon().await;
     }
 
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError> {

@@ -27,7 +27,7 @@ fn blob_error<T>() -> Result<T, BlobError> {
 #[async_trait]
 impl Blobs for CutBlobs {
     async fn create(&self, id: TaskId) -> Result<Box<dyn BlobWriter>, BlobError> {
-        let part = self.line.world.blobs().join("tmp").join(format!("{id}.part"));
+        let part = self.line.world.blobs().join("tmp").join(format!("{id}.upload"));
         let (inner, made) = (self.inner.clone(), part.clone());
         let act = async move {
             let writer = inner.create(id).await?;
@@ -70,6 +70,10 @@ impl Blobs for CutBlobs {
         let inner = self.inner.clone();
         let act = async move { inner.remove_unfinished(before).await };
         self.line.call("blobs.remove_unfinished", Effect::Here, act, blob_error).await
+    }
+
+    async fn abandon(&self) {
+        self.inner.abandon().await;
     }
 
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError> {

@@ -15,12 +15,12 @@ use task_data::password::PasswordHash;
 use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, NewKey,
-    NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts, RecordFilter,
-    Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks, Ticket, UnkeptRow,
-    Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Moved,
+    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
+    RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks,
+    Ticket, UnkeptRow, Upload, Users,
 };
-use task_data::task::{Status, Task, TaskId, Time, WorkerId};
+use task_data::task::{Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
 
 use super::Line;
@@ -102,6 +102,7 @@ port! {
         Afar fn due_again(ids: Vec<TaskId>) -> ();
         Nothing fn published_before(kind: Kind, ago: Duration, limit: i64) -> Vec<Ticket>;
         Nothing fn stats(kind: Kind) -> KindStats;
+        Nothing fn newer_kinds() -> Vec<(String, i64)>;
     }
 
     async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
@@ -159,7 +160,7 @@ port! {
         &self,
         returns: Vec<HandBack>,
         rules: Rules,
-    ) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    ) -> Result<Vec<Moved>, StoreError> {
         self.line.wire.end_work(returns.len());
         let act = move |store: Arc<dyn Store>, _| async move { store.hand_back(returns, rules).await };
         self.call("store.hand_back", Effect::Afar, act).await
@@ -185,7 +186,7 @@ port! {
         self.call("store.register", Effect::Afar, act).await
     }
 
-    async fn return_lost(&self, rules: Rules) -> Result<Vec<(TaskId, Status)>, StoreError> {
+    async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
         let are_kept = self.line.world.keeps_the_dead();
         let act = move |store: Arc<dyn Store>, _| async move {
             if are_kept { Ok(Vec::new()) } else { store.return_lost(rules).await }
