@@ -12,7 +12,7 @@ export class Refusal extends Error {
     /** What is wrong with a table, the first of them, and how many there are. */
     this.errors = problem?.errors ?? [];
     this.total = problem?.total ?? 0;
-    this.seconds = Number(retryAfter) || null;
+    this.seconds = seconds(retryAfter);
   }
 
   /** Whether the same request may do better later. */
@@ -23,8 +23,19 @@ export class Refusal extends Error {
 
 export const pause = seconds => new Promise(done => setTimeout(done, seconds * 1000));
 
+/** `Retry-After` in seconds, at most an hour: it may be a date (RFC 9110, 10.2.3), and a timer can't count for ever. */
+function seconds(retryAfter) {
+  if (!retryAfter) return null;
+  const told = Number.isNaN(Number(retryAfter)) ? (Date.parse(retryAfter) - Date.now()) / 1000 : Number(retryAfter);
+  return told > 0 ? Math.min(told, 3600) : null;
+}
+
+/** An integer that JavaScript can't hold is kept as it is written, where the browser can. */
+const exactly = (_, value, { source } = {}) =>
+  Number.isInteger(value) && !Number.isSafeInteger(value) && source && JSON.rawJSON ? JSON.rawJSON(source) : value;
+
 function parsed(text) {
-  try { return JSON.parse(text); } catch { return null; }
+  try { return JSON.parse(text, exactly); } catch { return null; }
 }
 
 let enter = null;
@@ -82,6 +93,9 @@ export const findFile = id => ask(`${API}/md5/${id}`);
 /** The task, if it is a table's, and its progress. */
 export const findTable = id => ask(`${API}/tables/${id}`);
 
+/** The task that sends those rows of a table again that have failed. */
+export const retryTable = (id, key) => ask(`${API}/tables/${id}/retry`, { method: 'POST', headers: { 'Idempotency-Key': key } });
+
 /** Where the rows of a table are, with what came of them; `query` is an object of the API's parameters. */
 export const rowsOf = (id, query) => `${API}/tables/${id}/rows?${new URLSearchParams(query)}`;
 
@@ -101,7 +115,7 @@ async function readRowsAsIs(id, query, { after, count }, signal) {
     rest = lines.pop();
     for (const line of lines) {
       number += 1;
-      if (number > after) rows.push(JSON.parse(line));
+      if (number > after) rows.push(JSON.parse(line, exactly));
       if (rows.length < count) continue;
       await reader.cancel();
       return rows;

@@ -10,6 +10,8 @@ const box = $('#free');
 
 let state = null;
 let remaining = 0;
+/** Whether there may be fewer. */
+let isAtMost = false;
 /** When it opens, by the page's own clock, in milliseconds. */
 let opensAt = 0;
 
@@ -37,6 +39,7 @@ function take(free, changed) {
   const before = state;
   state = free.state;
   remaining = free.remaining;
+  isAtMost = free.is_at_most;
   opensAt = performance.now() + 1000 * (free.opens_in ?? 0);
   show();
   if (state === before) return;
@@ -56,5 +59,5 @@ function show() {
 function sentence() {
   if (state === 'unknown') return 'Where the free provider stands is found out with the next message.';
   if (state === 'blocked') return `The free provider is blocked. It opens in ${count(Math.ceil(secondsLeft()))} s.`;
-  return `The free provider is open: ${count(remaining)} ${remaining === 1 ? 'message' : 'messages'} until it blocks.`;
+  return `The free provider is open: ${isAtMost ? 'up to ' : ''}${count(remaining)} ${remaining === 1 ? 'message' : 'messages'} until it blocks.`;
 }

@@ -15,6 +15,8 @@ const STATES = {
   refused: ['failed', 'Not taken'],
   cancelled: ['cancelled', 'Cancelled'],
 };
+const HELD_UP = ['waiting', 'Waiting'];
+const PARTLY = ['partly', 'Done, but some rows failed'];
 
 /** Seconds between two looks at the progress, which no event tells. */
 const PERIOD = 1;
@@ -33,12 +35,13 @@ export class Table extends Upload {
   /** How far it was when: `{at, done}`, in seconds. */
   seen = [];
 
-  /** `onChange(table)` is called after each change, `onOpen(table)` when its rows are asked for. */
-  constructor(fields, { onChange, onOpen }) {
+  /** `onChange(table)` is called after each change, `onOpen(table)` when its rows are asked for, `onAgain(table)` when those are to be
+      sent again that failed. */
+  constructor(fields, { onChange, onOpen, onAgain }) {
     super();
     Object.assign(this, fields);
     this.onChange = onChange;
-    this.view = new TableView(this, onOpen);
+    this.view = new TableView(this, { onOpen, onAgain });
   }
 
   changed() {
@@ -90,33 +93,41 @@ export class Table extends Upload {
 }
 
 class TableView extends View {
-  constructor(table, onOpen) {
+  constructor(table, { onOpen, onAgain }) {
     super(table, '#table');
     this.part('.open').onclick = () => onOpen(table);
+    this.part('.again').onclick = () => onAgain(table);
     this.part('.retry').onclick = () => table.retry();
   }
 
   update() {
     const { ticket } = this;
-    const { id, name, size, status, sent, rows, done, error, errors, note } = ticket;
-    const [kind, words] = STATES[status];
+    const { id, name, size, status, sent, rows, done, failedRows, error, errors, note, isHeldUp } = ticket;
+    const [kind, words] = isHeldUp ? HELD_UP : status === 'succeeded' && failedRows ? PARTLY : STATES[status];
     this.element.dataset.state = kind;
     this.set('.state', status === 'sending' ? `${words}, ${Math.floor(100 * sent)} %` : words);
     this.set('.name bdi', name);
-    this.set('.size', bytes(size));
+    this.set('.size', size ? bytes(size) : ''); // One that sends rows of another has no file.
     this.set('.id code', id ?? '');
     this.set('.count span', rows === null ? '' : progress(ticket));
     this.set('.note', note);
     this.set('p.error', error);
     this.part('progress').ariaLabel = `Progress of ${name}`;
     this.part('progress').value = id ? done / (rows || 1) : sent;
-    this.name({ '.copy': 'Copy the id of', '.open': 'Show rows of', '.cancel': 'Cancel:', '.retry': 'Try again:' }, name);
+    this.name({
+      '.copy': 'Copy the id of',
+      '.open': 'Show rows of',
+      '.again': 'Send the failed rows again of',
+      '.cancel': 'Cancel:',
+      '.retry': 'Try again:',
+    }, name);
     if (this.shown !== errors) this.showErrors(ticket);
     this.show({
       '.id': id,
       '.count': rows !== null,
       '.errors': errors.length,
       '.open': id,
+      '.again': id && ticket.hasEnded && failedRows,
       '.cancel': !ticket.hasEnded,
       '.retry': ticket.canRetry,
     });

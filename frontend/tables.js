@@ -1,6 +1,6 @@
 // The page for tables: what a person can do on it. Which table's rows are shown is in its address.
 
-import { Refusal, findTable } from './api.js';
+import { Refusal, findTable, newKey, retryTable, words } from './api.js';
 import { $, set } from './dom.js';
 import './gate.js';
 import { History } from './history.js';
@@ -18,7 +18,7 @@ const list = $('#list');
 /** Newest first. */
 let tables = [];
 
-const newTable = fields => new Table(fields, { onChange: changed, onOpen: show });
+const newTable = fields => new Table(fields, { onChange: changed, onOpen: show, onAgain: again });
 
 function choose({ target }) {
   const chosen = [...target.files].map(file => newTable({ file, name: file.name, size: file.size }));
@@ -49,6 +49,29 @@ function show(table) {
   history.replaceState(null, '', `/tables?id=${table.id}`);
   open(table);
   $('#rows-title').focus();
+}
+
+/** Sends those rows again that failed. Asked twice, it is the same task. */
+async function again(table) {
+  table.againKey ??= newKey();
+  try {
+    const task = await retryTable(table.id, table.againKey);
+    const { view } = tables.find(({ id }) => id === task.id) ?? add(task);
+    $('h3', view.element).focus();
+    tell(`The rows of ${table.name} that failed are sent again. Their ticket is on top of the list.`);
+  } catch (error) {
+    table.set({ note: `The rows can’t be sent again now: ${words(error)}` });
+  }
+}
+
+/** Puts a table on top of the list, given as its task, and follows it. */
+function add(task) {
+  const table = newTable({ sent: 1, reported: task.finished ? task.status : null });
+  tables.unshift(table);
+  table.update(task);
+  list.prepend(table.view.element);
+  table.follow();
+  return table;
 }
 
 function clear() {
@@ -82,13 +105,7 @@ async function look() {
   const known = tables.find(table => table.id === id);
   if (known) return open(known);
   try {
-    const task = await findTable(encodeURIComponent(id));
-    const table = newTable({ sent: 1, reported: task.status });
-    tables.unshift(table);
-    table.update(task);
-    list.prepend(table.view.element);
-    table.follow();
-    open(table);
+    open(add(await findTable(encodeURIComponent(id))));
   } catch (error) {
     set($('#trouble'), error instanceof Refusal ? error.message : 'The server can’t be reached. Check the connection and try again.');
   }

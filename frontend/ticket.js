@@ -31,6 +31,8 @@ export class Ticket {
   id = null;
   error = '';
   note = '';
+  /** Whether it waits for another try. */
+  isHeldUp = false;
   /** What is said of a failed task that has no words for it. */
   failure = 'The task failed.';
 
@@ -44,9 +46,11 @@ export class Ticket {
   /** Takes over what the server says of the task. */
   update(task) {
     if (this.hasEnded) return;
-    const { id, status, created, error } = task;
+    const { id, status, created, error, next_attempt: next } = task;
     const fallback = { failed: this.failure, cancelled: '' }[status];
-    const told = { id, status, created, error: error?.detail || fallback || '', note: '', ...this.read(task) };
+    // What it waits for is no failure of it.
+    const [why, note] = next ? ['', `${error.detail} Next try at ${new Date(next).toLocaleTimeString()}.`] : [error?.detail, ''];
+    const told = { id, status, created, error: why || fallback || '', note, isHeldUp: !!next, ...this.read(task) };
     if (Object.keys(told).some(field => told[field] !== this[field])) this.set(told);
   }
 

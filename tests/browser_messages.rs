@@ -145,6 +145,25 @@ async fn a_message_is_answered_and_it_is_seen_by_whom() {
 }
 
 #[tokio::test]
+async fn where_the_free_provider_stands_is_shown_from_what_was_counted() {
+    beside_providers(&[], |stack, _providers| async move {
+        let browser = page_of(&stack, "ada", false).await;
+        send(&browser, "one").await;
+        browser.until(&answered(1)).await;
+        send(&browser, "two").await;
+        browser.until(&answered(2)).await;
+
+        browser
+            .until(&says("#free-words", "The free provider is open: up to 98 messages until it blocks."))
+            .await;
+
+        assert_eq!(browser.value("document.querySelector('#free').dataset.state").await, "open");
+        browser.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_may_not_pay_is_told_so_and_waits() {
     let limits = [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")];
     beside_providers(&limits, |stack, providers| async move {

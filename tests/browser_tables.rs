@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::chromium::Browser;
+use crate::scripted::{Scripted, answer, done};
 use crate::stack::{Stack, on};
 use crate::stand_ins::StandIns;
 use crate::tables::{settings, table};
@@ -154,26 +155,55 @@ async fn a_table_tells_how_long_it_takes_and_is_cancelled() {
 }
 
 #[tokio::test]
-async fn rows_that_failed_are_found_among_the_others() {
-    beside_third_party(&[("RATE", "50")], |stack, third_party| async move {
-        third_party.control("third-party", &json!({"failure_rate": 1})).await;
+async fn rows_that_failed_are_found_among_the_others_and_sent_again() {
+    let third_party = Scripted::start(|call| match call.body["title"] == "title 2" && call.before == 0 {
+        true => answer("422 Unprocessable", "{}"),
+        false => done(),
+    });
+    let third_party = third_party.await;
+    on(Stack::embedded(&[("THIRD_PARTY_URL", &third_party.url), ("RATE", "50")]), |stack| async move {
         let browser = page_with(&stack, "posts.csv", &table(3)).await;
-        browser.until(&is("done")).await;
-        third_party.control("third-party", &json!({"failure_rate": 0})).await;
-        assert_eq!(browser.text("#list .count span").await, "3 sent · 3 failed");
+        browser.until(&is("partly")).await;
+        assert_eq!(browser.text("#list .state").await, "Done, but some rows failed");
+        assert_eq!(browser.text("#list .count span").await, "3 sent · 1 failed");
+        browser.assert_accessible("with rows that failed").await;
 
         open_rows(&browser).await;
         browser.click("#only-failed").await;
+        browser.until(&says("#place", "Rows 1 to 1 of those that failed")).await;
+        assert_eq!(browser.texts("#page .status").await, ["422"]);
+        browser.click("#list .again").await;
 
-        browser.until(&says("#place", "Rows 1 to 3 of those that failed")).await;
-        assert_eq!(browser.texts("#page .status").await, ["500"; 3]);
-        browser.choose("#files", &[("others.csv", table(2).as_bytes())]).await;
-        browser.until(&says("#list h3", "others.csv")).await;
+        browser.until("document.querySelectorAll('#list > li').length === 2").await;
         browser.until(&is("done")).await;
+        assert_eq!(browser.text("#list .count span").await, "1 sent");
         open_rows(&browser).await;
-        browser.until(&says("#place", "Rows 1 to 2 of 2")).await;
+        browser.until(&says("#place", "Rows 1 to 1 of 1")).await;
+        assert_eq!(browser.texts("#page .number").await, ["2"]);
         browser.click("#only-failed").await;
         browser.until(&says("#empty", "No row has failed.")).await;
+        // Asked once more, it is the same task.
+        browser.value("document.querySelectorAll('#list .again')[1].click()").await;
+        browser.until("document.activeElement === document.querySelector('#list li h3')").await;
+        assert_eq!(browser.texts("#list h3").await, ["posts.csv"; 2]);
+        browser.close().await;
+    })
+    .await;
+    assert_eq!(third_party.calls().len(), 4);
+}
+
+#[tokio::test]
+async fn a_table_that_waits_for_the_third_party_says_so() {
+    on(Stack::embedded(&[("THIRD_PARTY_URL", "http://127.0.0.1:9")]), |stack| async move {
+        let browser = page_with(&stack, "posts.csv", &table(3)).await;
+
+        let words = r"/^The third party takes no rows: it can't be reached\. Next try at .+\.$/";
+        browser.until(&format!("{words}.test(document.querySelector('#list .note').textContent)")).await;
+
+        browser.until(&says("#list .state", "Waiting")).await;
+        assert_eq!(browser.value("document.querySelector('#list p.error').textContent").await, "");
+        browser.click("#list .cancel").await;
+        browser.until(&is("cancelled")).await;
         browser.close().await;
     })
     .await;
@@ -253,7 +283,6 @@ async fn everyone_can_use_the_page_for_tables() {
         let browser = Browser::open(&stack, PAGE).await;
         browser.assert_accessible("empty").await;
 
-        third_party.control("third-party", &json!({"failure_rate": 0.3})).await;
         let long = format!("{}3,{},{}\n", table(2), "long ".repeat(500), "x".repeat(500));
         browser.choose("#files", &[("posts.csv", long.as_bytes())]).await;
         browser.until(&is("done")).await;
@@ -262,7 +291,7 @@ async fn everyone_can_use_the_page_for_tables() {
         browser.until(&is("failed")).await;
         browser.assert_accessible("with rows and errors").await;
 
-        third_party.control("third-party", &json!({"failure_rate": 0, "latency": 30})).await;
+        third_party.control("third-party", &json!({"latency": 30})).await;
         browser.choose("#files", &[("waits.csv", table(100).as_bytes())]).await;
         browser.until(&is("active")).await;
         browser.click("#list .open").await;

@@ -1,7 +1,7 @@
 //! Black-box tests: the real program as real processes, over HTTP and its command line alone.
 //!
 //! How programs are started, asked and watched: `stack`, `program`, `client`, `people`, `chromium`, `outcomes`,
-//! `content`, `held`, `load`, `stand_ins`. What is promised: one file a subject.
+//! `content`, `held`, `load`, `stand_ins`, `scripted`. What is promised: one file a subject.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,6 +20,7 @@ mod outcomes;
 mod people;
 mod program;
 mod proxy;
+mod scripted;
 mod servers;
 mod stand_ins;
 
@@ -67,6 +68,7 @@ mod records_read;
 mod refusals;
 mod repeats;
 mod servers_away;
+mod services;
 mod sessions;
 mod settings;
 mod shared;

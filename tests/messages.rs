@@ -133,6 +133,23 @@ beside_providers!(a_message_is_answered_by_the_free_provider, [], |stack, provid
 });
 
 beside_providers!(
+    where_the_free_provider_stands_is_told_from_what_was_counted,
+    [],
+    |stack, _providers| async move {
+        let free = async || stack.get("/api/v1/providers/free").await.json();
+        let unknown = json!({"state": "unknown", "remaining": null, "is_at_most": false, "opens_in": null});
+        assert_eq!(free().await, unknown);
+        let token = stack.sender("ada", false).await;
+
+        assert_eq!(count(&stack.answered_by(&token, 11).await, "free"), 11);
+
+        // It may have had others before.
+        let counted = json!({"state": "open", "remaining": 89, "is_at_most": true, "opens_in": null});
+        assert_eq!(free().await, counted);
+    }
+);
+
+beside_providers!(
     the_paid_provider_is_asked_while_the_free_one_is_blocked,
     [("REQUESTS", "5"), ("BLOCK_SECONDS", "600")],
     |stack, providers| async move {

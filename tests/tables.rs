@@ -250,25 +250,6 @@ beside_third_party!(the_other_address_leads_to_tables, [], |stack, third_party| 
     assert_eq!(third_party.stats("third-party").await["accepted"], 0);
 });
 
-beside_third_party!(
-    a_row_that_fails_for_good_holds_no_other_up,
-    [("RATE", "50")],
-    |stack, third_party| async move {
-        third_party.control("third-party", &json!({"failure_rate": 1})).await;
-        let id = stack.table(table(3)).await;
-
-        let task = stack.until(&id, "succeeded").await;
-
-        assert_eq!(task["result"], json!({"rows": 3, "failed": 3}));
-        assert_eq!(stack.progress(&id).await, json!({"rows": 3, "sent": 3, "failed": 3}));
-        let failed = stack.rows(&id, "?status=failed").await;
-        assert_eq!(failed.iter().map(|row| row["status"].as_u64().unwrap()).collect::<Vec<_>>(), [500; 3]);
-        assert!(keys(&third_party).await.values().all(|tries| *tries == 5));
-        let lines = stack.log_lines(&id).await;
-        assert!(lines[0].ends_with(" table succeeded rows=3 failed=3"), "{lines:?}");
-    }
-);
-
 beside_third_party!(what_may_pass_is_tried_again, [("RATE", "50")], |stack, third_party| async move {
     third_party.control("third-party", &json!({"failure_rate": 0.3, "drop_rate": 0.2})).await;
     let id = stack.table(table(20)).await;

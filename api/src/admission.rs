@@ -85,8 +85,8 @@ impl Admission {
     ///
     /// # Errors
     /// 429 or 503.
-    pub async fn admit_input(&self, owner: UserId) -> Result<Reserved<'_>, Problem> {
-        let reserved = self.quotas.reserve(Some(owner), 0).await?;
+    pub async fn admit_input(&self, owner: Option<UserId>) -> Result<Reserved<'_>, Problem> {
+        let reserved = self.quotas.reserve(owner, 0).await?;
         self.check_pending().await?;
         Ok(reserved)
     }

@@ -27,7 +27,8 @@ pub const PATH: &str = "/openapi.json";
     paths(
         kinds::md5::post, kinds::md5::put, kinds::md5::get, kinds::md5::find,
         kinds::message::post, kinds::message::get, kinds::message::free,
-        kinds::table::post, kinds::table::get, kinds::table::rows::get, kinds::table::page, kinds::table::elsewhere,
+        kinds::table::post, kinds::table::get, kinds::table::rows::get, kinds::table::retry::post,
+        kinds::table::page, kinds::table::elsewhere,
         tasks::list, tasks::get, events::events, tasks::cancel,
         api_keys::list, api_keys::post, api_keys::delete,
         users::post, users::me, users::grant, users::revoke, session::post, session::delete,

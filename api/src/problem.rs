@@ -53,6 +53,8 @@ pub enum Code {
     MethodNotAllowed,
     SlowUpload,
     TaskEnded,
+    TaskNotEnded,
+    NothingFailed,
     TooManyKeys,
     UsernameTaken,
     BodyTooLarge,
@@ -117,6 +119,8 @@ impl Code {
                 (S::REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.")
             }
             Self::TaskEnded => (S::CONFLICT, "task-ended", "The task has ended already."),
+            Self::TaskNotEnded => (S::CONFLICT, "task-not-ended", "The task has not ended yet."),
+            Self::NothingFailed => (S::CONFLICT, "nothing-failed", "No row of this table has failed."),
             Self::TooManyKeys => {
                 (S::CONFLICT, "too-many-keys", "You have as many API keys as a user may have.")
             }

@@ -197,6 +197,7 @@ fn routes(config: &mut ServiceConfig) {
         .service(resource("/api/v1/tables", [(M::POST, web::to(table::post))]))
         .service(resource("/api/v1/tables/{id}", [(M::GET, web::to(table::get))]))
         .service(resource("/api/v1/tables/{id}/rows", [(M::GET, web::to(table::rows::get))]))
+        .service(resource("/api/v1/tables/{id}/retry", [(M::POST, web::to(table::retry::post))]))
         .service(resource(
             "/api/v1/file",
             [(M::GET, web::to(table::page)), (M::POST, web::to(table::elsewhere))],

@@ -56,15 +56,35 @@ pub struct TaskView {
     /// What came of it; null until it has succeeded
     #[schema(value_type = Option<TaskOutput>, required)]
     result: Option<Value>,
-    /// Why it failed or was cancelled
+    /// Why it failed or was cancelled; while it waits for another try, or for a service that is away, what went wrong last
     #[schema(value_type = Option<FailureView>, required)]
     error: Option<TaskError>,
+    /// When it is tried again, while it waits for that
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    next_attempt: Option<Time>,
+    /// The ended task that it takes up again
+    #[schema(value_type = Option<uuid::Uuid>, required)]
+    retried_from: Option<TaskId>,
 }
 
 impl From<Task> for TaskView {
     fn from(task: Task) -> Self {
-        let Task { id, kind, status, created, started, finished, attempt, input, result, error, .. } = task;
-        Self { id, kind, status, created, started, finished, attempt, input, result, error }
+        let Task { id, kind, status, created, started, finished, attempt, .. } = task;
+        let Task { input, result, error, next_attempt, retried_from, .. } = task;
+        Self {
+            id,
+            kind,
+            status,
+            created,
+            started,
+            finished,
+            attempt,
+            input,
+            result,
+            error,
+            next_attempt,
+            retried_from,
+        }
     }
 }
 
@@ -89,7 +109,7 @@ pub enum TaskOutput {
     Table(table::Output),
 }
 
-/// Why a task ended without a result
+/// Why a task ended without a result, or waits
 #[derive(ToSchema)]
 #[schema(as = TaskError)]
 #[expect(dead_code, reason = "describes the JSON of a TaskError, which knows nothing of OpenAPI")]
@@ -361,7 +381,7 @@ pub fn example() -> Value {
         "created": "2026-01-02T03:04:05.678901Z", "started": "2026-01-02T03:04:05.680002Z",
         "finished": "2026-01-02T03:04:05.681003Z", "attempt": 1,
         "input": {"filename": "a.txt", "size": 3, "content_type": "text/plain"},
-        "result": {"md5": "900150983cd24fb0d6963f7d28e17f72"}, "error": null,
+        "result": {"md5": "900150983cd24fb0d6963f7d28e17f72"}, "error": null, "next_attempt": null, "retried_from": null,
     })
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -367,10 +367,8 @@ fn is_md5(digest: &str) -> bool {
     digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// `Retry-After` in seconds; its other form, a date, is left to the back-off.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u32 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.into()))
+    task_data::retry_after::read(|name| response.headers().get(name)?.to_str().ok())
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub mod password;
 pub mod queue;
 mod reach;
 pub mod record;
+pub mod retry_after;
 pub mod settings;
 pub mod stack;
 pub mod store;

@@ -220,7 +220,8 @@ impl Life {
         let begun = Instant::now();
         let id = intake.id();
         let (upload, idempotency) = intake.keep(&*self.stack.store).await?;
-        self.promise(begun, NewTask { id, kind, owner, input, upload, idempotency }).await
+        let new = NewTask { id, kind, owner, input, upload, idempotency, retried_from: None };
+        self.promise(begun, new).await
     }
 
     /// Makes an input a task as [`accept`](Self::accept) does, where no upload belongs to it.
@@ -237,7 +238,35 @@ impl Life {
         owner: Option<UserId>,
         input: Value,
     ) -> Result<Accepted, Refusal> {
-        let new = NewTask { id: TaskId::random(), kind, owner, input, upload: Upload::None, idempotency };
+        self.accept_without_upload(idempotency, kind, owner, input, None).await
+    }
+
+    /// Makes an input a task of the same kind and owner as an ended one, which it takes up again.
+    ///
+    /// # Errors
+    /// As above.
+    ///
+    /// # Cancel safety
+    /// As above.
+    pub async fn accept_again(
+        &self,
+        idempotency: Option<Idempotency>,
+        ended: &Task,
+        input: Value,
+    ) -> Result<Accepted, Refusal> {
+        self.accept_without_upload(idempotency, ended.kind, ended.owner, input, Some(ended.id)).await
+    }
+
+    async fn accept_without_upload(
+        &self,
+        idempotency: Option<Idempotency>,
+        kind: Kind,
+        owner: Option<UserId>,
+        input: Value,
+        retried_from: Option<TaskId>,
+    ) -> Result<Accepted, Refusal> {
+        let (id, upload) = (TaskId::random(), Upload::None);
+        let new = NewTask { id, kind, owner, input, upload, idempotency, retried_from };
         self.promise(Instant::now(), new).await
     }
 

@@ -141,6 +141,8 @@ mod tests {
             input: json!({}),
             result: (status == Status::Succeeded).then(|| json!({"md5": "900150983cd24fb0d6963f7d28e17f72"})),
             error: (status == Status::Failed).then(TaskError::worker_lost),
+            next_attempt: None,
+            retried_from: None,
             has_blob: false,
             is_logged: false,
         }

@@ -1,6 +1,7 @@
 //! A table as it stands: each row in the order of the file, sent or not, a chunk at a time.
 //!
-//! What has its answer comes from the database, with what was sent; what has none yet, from the file, as long as that is there.
+//! What has its answer comes from the database, with what was sent; what has none yet, from the file, as long as that is there, or from
+//! the rows of the table in which it had failed.
 
 mod file;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 pub use self::file::{RowFile, RowFileError};
 use crate::blobs::Blobs;
-use crate::kinds::table::{Row, SentRow};
+use crate::kinds::table::{Input, Row, SentRow};
 use crate::reach::Reach;
 use crate::stack::Stack;
 use crate::store::{RowFilter, Store, StoreError};
@@ -45,13 +46,15 @@ pub struct TableReader {
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
     id: TaskId,
-    /// How many rows there are.
-    rows: i64,
+    /// The highest number that a row may have.
+    last: i64,
     /// The row that was given last.
     after: i64,
     filter: RowFilter,
     reach: Reach,
     file: File,
+    /// Gives all rows, where those have failed in another table.
+    source: Option<Box<TableReader>>,
 }
 
 /// Where rows come from that were not sent yet.
@@ -63,10 +66,25 @@ enum File {
 }
 
 impl TableReader {
-    /// From the first row on.
-    pub fn new(stack: &Stack, id: TaskId, rows: i64, filter: RowFilter) -> Self {
+    /// From the first row of a table on, given with what was handed in.
+    pub fn new(stack: &Stack, id: TaskId, input: &Input, filter: RowFilter) -> Self {
+        let source = match filter {
+            RowFilter::All => Self::of_source(stack, input).map(Box::new),
+            RowFilter::Status(_) | RowFilter::Failed => None,
+        };
+        Self { source, ..Self::along(stack, id, input.last_row(), filter) }
+    }
+
+    /// Reads the rows that had failed in another table, if those are what this one sends.
+    pub fn of_source(stack: &Stack, input: &Input) -> Option<Self> {
+        let source = input.source?;
+        Some(Self::along(stack, TaskId(source.table), source.first_rows, RowFilter::Failed))
+    }
+
+    fn along(stack: &Stack, id: TaskId, last: i64, filter: RowFilter) -> Self {
         let (store, blobs) = (stack.store.clone(), stack.blobs.clone());
-        Self { store, blobs, id, rows, after: 0, filter, reach: Reach::new(CHUNK), file: File::NotOpened }
+        let (reach, file) = (Reach::new(CHUNK), File::NotOpened);
+        Self { store, blobs, id, last, after: 0, filter, reach, file, source: None }
     }
 
     /// The next rows, never an empty chunk; `None` at the end.
@@ -74,12 +92,28 @@ impl TableReader {
     /// # Errors
     /// The store's; the same chunk may be asked for again.
     pub async fn chunk(&mut self) -> Result<Option<Vec<TableRow>>, StoreError> {
-        while self.after < self.rows {
+        let Some(source) = &mut self.source else { return self.next_chunk().await };
+        let before = source.after;
+        let Some(unsent) = source.next_chunk().await? else { return Ok(None) };
+        let number = |row: Option<&TableRow>| row.map_or(0, |row| row.row);
+        let (first, last) = (number(unsent.first()), number(unsent.last()));
+        let sent = self.store.kept_rows(self.id, first - 1, last, RowFilter::All, CHUNK).await;
+        let sent = sent.inspect_err(|_| source.after = before)?;
+        let mut sent = sent.into_iter().peekable();
+        let row = |unsent: TableRow| match sent.next_if(|sent| sent.number == unsent.row) {
+            Some(sent) => sent.into(),
+            None => TableRow { status: None, reply: None, ..unsent },
+        };
+        Ok(Some(unsent.into_iter().map(row).collect()))
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Vec<TableRow>>, StoreError> {
+        while self.after < self.last {
             let until = match self.filter {
                 RowFilter::All => self.after + CHUNK,
                 RowFilter::Status(_) | RowFilter::Failed => self.after + self.reach.rows(),
             };
-            let until = until.min(self.rows);
+            let until = until.min(self.last);
             let sent = self.store.kept_rows(self.id, self.after, until, self.filter, CHUNK).await?;
             self.reach.found(sent.len() as i64);
             let chunk = match self.filter {

@@ -168,8 +168,12 @@ pub struct Task {
     pub input: Value,
     /// What came of it, as its kind's `Output` in JSON.
     pub result: Option<Value>,
-    /// Why it failed or was cancelled.
+    /// Why it failed or was cancelled; while it waits for another try, what went wrong last.
     pub error: Option<TaskError>,
+    /// When it is tried again, while it waits for that.
+    pub next_attempt: Option<Time>,
+    /// The ended task that it takes up again.
+    pub retried_from: Option<TaskId>,
     /// Whether its upload lies in the blob store rather than in the row.
     pub has_blob: bool,
     /// Whether its line is in the outcome log.
@@ -194,7 +198,7 @@ impl Task {
     }
 }
 
-/// Why a task ended without a result.
+/// Why a task ended without a result, or waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskError {
     /// A stable word for programs, such as `worker-lost`.

@@ -159,6 +159,7 @@ impl Lease {
                     attempt: row.attempt,
                     after: Duration::ZERO,
                     charge: None,
+                    waits_for: None,
                 }),
             }
         }

@@ -1,27 +1,52 @@
 //! Requests to outside services: bounded in time and size, to addresses that the settings name, and told by what is
 //! known of them afterwards.
 
+mod body;
+mod status;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::ACCEPT_ENCODING;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
-use serde_json::Value;
-use task_data::metrics;
+use serde_json::{Number, Value};
+use task_data::{metrics, retry_after};
 use tokio::time::Instant;
+use tracing::{info, warn};
+
+pub use self::status::Meaning;
+use self::status::meaning;
 
 /// Bound on a request, from its first byte to the last of its reply.
 pub const CALL: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(2);
-/// Bytes of a reply at most.
+/// Bytes of a reply at most, as they come and as they are once unpacked.
 const MAX_REPLY: usize = 1 << 20;
 /// Levels of JSON in a reply at most: it is kept, and must be readable again.
 const MAX_DEPTH: usize = 100;
+/// Characters of a number in a reply at most, and its largest exponent. PostgreSQL takes over a hundred thousand digits, not more.
+const MAX_DIGITS: usize = 1000;
+const MAX_EXPONENT: i32 = 308;
 
 /// Sends requests. A clone has the same connections.
 #[derive(Clone)]
 pub struct Outbound {
     client: Client,
+    /// The services that can't be used now, so that it is said once.
+    away: Arc<Mutex<HashSet<&'static str>>>,
+}
+
+/// A request to a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Tells the service when it gets the same thing again.
+    pub key: &'a str,
+    /// Whether the service may have had it before.
+    pub is_repeat: bool,
+    /// What is sent.
+    pub body: &'a Value,
 }
 
 /// What came of a request.
@@ -38,8 +63,13 @@ pub enum Reply {
     Never(StatusCode),
     /// It never reached the service.
     Unsent,
-    /// It may have been done: it broke off, or failed there, or the reply can't be read. For people, which.
-    Unknown(String),
+    /// It may have been done: it broke off, or failed there, or the reply can't be read.
+    Unknown {
+        /// For people, which.
+        why: String,
+        /// For how long the service wants to be left alone.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl Reply {
@@ -49,7 +79,7 @@ impl Reply {
             Self::NotNow { .. } => "refused",
             Self::Never(_) => "rejected",
             Self::Unsent => "unsent",
-            Self::Unknown(_) => "unknown",
+            Self::Unknown { .. } => "unknown",
         }
     }
 }
@@ -65,29 +95,58 @@ impl Outbound {
             .timeout(CALL)
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client })
+        Ok(Self { client, away: Arc::default() })
     }
 
-    /// Posts JSON; `key` tells the service when it gets the same thing again.
-    pub async fn post(&self, service: &'static str, url: &Url, key: &str, body: &Value) -> Reply {
+    /// Posts JSON, and says what came of it.
+    pub async fn post(&self, service: &'static str, url: &Url, request: Request<'_>) -> Reply {
         let begun = Instant::now();
-        let reply = match self.ask(url, key, body).await {
-            Ok(answer) => answer.into(),
-            Err(NoAnswer::Unsent) => Reply::Unsent,
-            Err(NoAnswer::Broken(why)) => Reply::Unknown(why.to_owned()),
+        let reply = match self.ask(url, request).await {
+            Ok(answer) => {
+                self.is_back(service);
+                answer.into()
+            }
+            Err(NoAnswer::Unsent) => {
+                self.is_away(service, "it can't be reached");
+                Reply::Unsent
+            }
+            Err(NoAnswer::Broken(why)) => Reply::Unknown { why: why.to_owned(), retry_after: None },
         };
         metrics::provider_called(service, reply.name(), begun.elapsed());
         reply
     }
 
     /// Posts JSON as [`post`](Self::post) does, for the answer as it is.
-    pub async fn ask(&self, url: &Url, key: &str, body: &Value) -> Result<Answer, NoAnswer> {
+    pub async fn ask(&self, url: &Url, request: Request<'_>) -> Result<Answer, NoAnswer> {
+        let Request { key, is_repeat, body } = request;
         let request = self.client.post(url.clone()).header("Idempotency-Key", key).json(body);
-        let response = request.send().await.map_err(|error| match error.is_connect() {
-            true => NoAnswer::Unsent,
-            false => NoAnswer::Broken(why(&error)),
-        })?;
-        read(response).await.map_err(|error| NoAnswer::Broken(why(&error)))
+        // Without a word, any coding would be as good.
+        let response =
+            request.header(ACCEPT_ENCODING, "identity").send().await.map_err(|error| {
+                match error.is_connect() {
+                    true => NoAnswer::Unsent,
+                    false => NoAnswer::Broken(why(&error)),
+                }
+            })?;
+        read(response, is_repeat).await.map_err(|error| NoAnswer::Broken(why(&error)))
+    }
+
+    /// Says that a service can't be used, once until it [is back](Self::is_back).
+    pub fn is_away(&self, service: &'static str, why: &str) {
+        if self.away().insert(service) {
+            warn!(service, "{service} is away: {why}; tasks that need it wait");
+        }
+    }
+
+    /// Says that a service can be used again, if it was away.
+    pub fn is_back(&self, service: &'static str) {
+        if self.away().remove(service) {
+            info!(service, "{service} is back");
+        }
+    }
+
+    fn away(&self) -> std::sync::MutexGuard<'_, HashSet<&'static str>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,9 +155,12 @@ impl Outbound {
 pub struct Answer {
     /// Of HTTP.
     pub status: StatusCode,
+    /// What that says of the request.
+    pub meaning: Meaning,
     /// For how long it wants to be left alone.
     pub retry_after: Option<Duration>,
-    /// `None` if it is larger than what is read, or that of a refusal broke off.
+    /// In UTF-8, if it is what it says it is. `None` if it is larger than what is read, packed in a way that is not known, or that of a
+    /// refusal broke off.
     pub body: Option<Vec<u8>>,
 }
 
@@ -111,20 +173,30 @@ pub enum NoAnswer {
     Broken(&'static str),
 }
 
-async fn read(mut response: Response) -> reqwest::Result<Answer> {
+async fn read(mut response: Response, is_repeat: bool) -> reqwest::Result<Answer> {
     let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-    let retry_after = retry_after.map(Duration::from_secs);
+    let meaning = meaning(status, is_repeat);
+    let headers = std::mem::take(response.headers_mut());
+    let retry_after = retry_after::read(|name| headers.get(name)?.to_str().ok());
+    let body = match bytes(response).await {
+        Ok(bytes) => bytes.and_then(|bytes| body::decoded(bytes, &headers, MAX_REPLY)),
+        Err(error) if meaning == Meaning::Done => return Err(error),
+        // What a refusal is does not depend on its text.
+        Err(_) => None,
+    };
+    Ok(Answer { status, meaning, retry_after, body })
+}
+
+/// The body as it comes, unless it is too large.
+async fn bytes(mut response: Response) -> reqwest::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() <= MAX_REPLY => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(Answer { status, retry_after, body: Some(bytes) }),
-            // What a refusal is does not depend on its text.
-            Err(error) if status.is_success() => return Err(error),
-            Ok(Some(_)) | Err(_) => return Ok(Answer { status, retry_after, body: None }),
+    while let Some(chunk) = response.chunk().await? {
+        if bytes.len() + chunk.len() > MAX_REPLY {
+            return Ok(None);
         }
+        bytes.extend_from_slice(&chunk);
     }
+    Ok(Some(bytes))
 }
 
 impl Answer {
@@ -137,17 +209,26 @@ impl Answer {
 
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
-        match answer.status {
-            StatusCode::TOO_MANY_REQUESTS => Self::NotNow { retry_after: answer.retry_after },
-            status if status.is_success() => match answer.json() {
+        let Answer { status, meaning, retry_after, .. } = answer;
+        match meaning {
+            Meaning::Done => match answer.json() {
                 Some(reply) => Self::Done(reply),
-                None if answer.body.is_none() => Self::Unknown("its reply is too large".to_owned()),
-                None => Self::Unknown("its reply is no JSON that can be kept".to_owned()),
+                None => {
+                    let why = match answer.body {
+                        Some(_) => "its reply is no JSON that can be kept",
+                        None => "its reply is too large, or can't be unpacked",
+                    };
+                    Self::Unknown { why: why.to_owned(), retry_after }
+                }
             },
-            status if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT => {
-                Self::Never(status)
+            Meaning::MayPass(_) if status == StatusCode::TOO_MANY_REQUESTS => Self::NotNow { retry_after },
+            Meaning::MayPass(why) => {
+                // What is under way there is given as long as a call may take.
+                let is_under_way = matches!(status, StatusCode::CONFLICT | StatusCode::LOCKED);
+                let retry_after = retry_after.or(is_under_way.then_some(CALL));
+                Self::Unknown { why: format!("{why} (status {})", status.as_u16()), retry_after }
             }
-            status => Self::Unknown(format!("it answered with {}", status.as_u16())),
+            Meaning::Never(_) => Self::Never(status),
         }
     }
 }
@@ -166,8 +247,16 @@ fn can_be_kept(value: &Value, levels: usize) -> bool {
             levels > 0
                 && fields.iter().all(|(name, field)| !name.contains('\0') && can_be_kept(field, levels - 1))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+        Value::Number(number) => is_within_bounds(number),
+        Value::Null | Value::Bool(_) => true,
     }
+}
+
+/// Numbers are kept as they were written, and databases take those of any use.
+fn is_within_bounds(number: &Number) -> bool {
+    let text = number.as_str();
+    let exponent = text.split_once(['e', 'E']).map_or(Some(0), |(_, exponent)| exponent.parse::<i32>().ok());
+    text.len() <= MAX_DIGITS && exponent.is_some_and(|exponent| exponent.abs() <= MAX_EXPONENT)
 }
 
 #[cfg(test)]
@@ -186,6 +275,18 @@ mod tests {
         );
         for with_nul in [json!("\0"), json!({"a": ["\0"]}), json!({"\0": 1})] {
             assert!(!can_be_kept(&with_nul, MAX_DEPTH), "{with_nul}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_kept_as_they_are_written_within_bounds() {
+        for number in ["123456789012345678901234567890", "-0.10", "1.50e3", &"9".repeat(MAX_DIGITS)] {
+            let value: Value = serde_json::from_str(number).unwrap();
+            assert!(can_be_kept(&value, MAX_DEPTH) && value.to_string() == number, "{number} is {value}");
+        }
+        for number in [&"9".repeat(MAX_DIGITS + 1), "1e309", "1e-309", "1e99999999999999999999"] {
+            let value: Value = serde_json::from_str(number).unwrap();
+            assert!(!can_be_kept(&value, MAX_DEPTH), "{number}");
         }
     }
 }

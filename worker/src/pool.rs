@@ -172,14 +172,16 @@ impl Hand {
     /// Says what came of it.
     async fn settle(&self, claim: &Claim, outcome: Result<kinds::Output, WorkError>) {
         let id = claim.id;
-        let (after, charge) = match outcome {
+        let (after, charge, waits_for) = match outcome {
             Ok(output) => return self.complete(claim, Ok(output)).await,
             Err(WorkError::Never(error)) => return self.complete(claim, Err(error)).await,
-            Err(WorkError::Later(error)) => (Backoff::TASK.delay(claim.tries.cast_unsigned()), Some(error)),
-            Err(WorkError::NotYet(after)) => (after, None),
-            Err(WorkError::Stopped) => (Default::default(), None),
+            Err(WorkError::Later(error)) => {
+                (Backoff::TASK.delay(claim.tries.cast_unsigned()), Some(error), None)
+            }
+            Err(WorkError::NotYet(after, why)) => (after, None, Some(why)),
+            Err(WorkError::Stopped) => (Default::default(), None, None),
         };
-        let back = HandBack { id, attempt: claim.attempt, after, charge };
+        let back = HandBack { id, attempt: claim.attempt, after, charge, waits_for };
         if let Err(error) = self.life.hand_back(vec![back]).await {
             warn!(task.id = %id, %error, "task {id} could not be handed back now; the next beat sees it");
         }

@@ -107,7 +107,7 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
     let session = Session::of(request).await?;
     let key = idempotency::key(request.headers())?;
-    let _reserved = api.admission.admit_input(session.user).await?;
+    let _reserved = api.admission.admit_input(Some(session.user)).await?;
     let NewMessage { text, provider } = json_body::read(request, body, Code::InvalidMessage, FORM).await?;
     let text: Text =
         text.try_into().map_err(|error| Code::InvalidMessage.because(format!("`text`: {error}.")))?;
@@ -143,18 +143,20 @@ pub async fn get(
 
 /// Where the free provider stands, as far as it has been counted
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-#[schema(example = json!({"state": "blocked", "remaining": 0, "opens_in": 12.5}))]
+#[schema(example = json!({"state": "blocked", "remaining": 0, "is_at_most": false, "opens_in": 12.5}))]
 pub struct FreeProvider {
     state: FreeState,
     /// Requests that it takes before it blocks
     #[schema(required)]
     remaining: Option<u32>,
+    /// Whether `remaining` is the most that it can be: the provider may have had others before these were counted
+    is_at_most: bool,
     /// Seconds until it takes requests again, at least; only while it is blocked
     #[schema(required)]
     opens_in: Option<f64>,
 }
 
-/// `unknown`: nothing was sent yet, or the count was lost; the next messages find out
+/// `unknown`: nothing was sent yet, or the count was lost; the next message finds out
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FreeState {
@@ -165,15 +167,15 @@ pub enum FreeState {
 
 impl From<Standing> for FreeProvider {
     fn from(standing: Standing) -> Self {
-        match standing {
-            Standing::Open { remaining } => {
-                Self { state: FreeState::Open, remaining: Some(remaining), opens_in: None }
+        let is_at_most = matches!(standing, Standing::Taking { .. });
+        let (state, remaining, opens_in) = match standing {
+            Standing::Open { remaining } | Standing::Taking { at_most: remaining } => {
+                (FreeState::Open, Some(remaining), None)
             }
-            Standing::Blocked { opens_in } => {
-                Self { state: FreeState::Blocked, remaining: Some(0), opens_in: Some(opens_in.as_secs_f64()) }
-            }
-            Standing::Unknown => Self { state: FreeState::Unknown, remaining: None, opens_in: None },
-        }
+            Standing::Blocked { opens_in } => (FreeState::Blocked, Some(0), Some(opens_in.as_secs_f64())),
+            Standing::Unknown => (FreeState::Unknown, None, None),
+        };
+        Self { state, remaining, is_at_most, opens_in }
     }
 }
 

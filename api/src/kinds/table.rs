@@ -1,5 +1,6 @@
 //! `/api/v1/tables`: tables in, tickets out, and the rows with what came of them.
 
+pub mod retry;
 pub mod rows;
 
 use std::collections::BTreeMap;
@@ -38,15 +39,31 @@ pub struct Input {
     /// The last segment of the name that was sent
     #[schema(example = "posts.csv", required)]
     filename: Option<String>,
-    /// Length in bytes
+    /// Length in bytes; 0 where rows of another table are sent again
     #[schema(example = 63)]
     size: u64,
-    /// Rows below the header
+    /// Rows below the header; of a table that is sent again, those that had failed
     #[schema(example = 2)]
     rows: u64,
     /// The media type that was sent
     #[schema(example = "text/csv", required)]
     content_type: Option<String>,
+    /// Where its rows come from, if they have failed in another table
+    #[schema(nullable = false)]
+    source: Option<Source>,
+}
+
+/// Rows that have failed in another table
+#[derive(ToSchema)]
+#[schema(as = TableSource)]
+#[expect(dead_code, reason = "describes the JSON of kinds::table::Source, which knows nothing of OpenAPI")]
+pub struct Source {
+    /// The table in which they have failed
+    table: uuid::Uuid,
+    /// The table that they were handed in with, whose id stays in their `Idempotency-Key`s
+    first: uuid::Uuid,
+    /// How many rows that one has
+    first_rows: u64,
 }
 
 /// What came of the rows
@@ -126,7 +143,8 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     let rows = check.finish().map_err(|_| Code::NotATable)?.map_err(Problem::invalid_table)?;
 
     let Upload { intake, filename, content_type, .. } = upload;
-    let input = TableInput { filename, size: intake.size(), rows: rows.cast_signed(), content_type };
+    let input =
+        TableInput { filename, size: intake.size(), rows: rows.cast_signed(), content_type, source: None };
     let accepted = api.life.accept(intake, Kind::Table, owner, json!(input)).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
@@ -146,7 +164,7 @@ pub async fn get(
     patience: Patience,
 ) -> Result<Json<TableTask>, Problem> {
     let task = tasks::redeemed(&api, scope, id, patience, Some(Kind::Table)).await?;
-    let rows = rows_of(&task)?;
+    let rows = input_of(&task)?.rows;
     // What has succeeded needs no counting.
     let output = task.result.clone().and_then(|result| serde_json::from_value(result).ok());
     let TableProgress { sent, failed } = match output {
@@ -156,11 +174,9 @@ pub async fn get(
     Ok(Json(TableTask { task: task.into(), progress: Progress { rows, sent, failed } }))
 }
 
-/// How many rows a table has.
-fn rows_of(task: &Task) -> Result<i64, Problem> {
-    let input: TableInput =
-        serde_json::from_value(task.input.clone()).map_err(|error| Problem::internal(&error))?;
-    Ok(input.rows)
+/// What was handed in as a table.
+fn input_of(task: &Task) -> Result<TableInput, Problem> {
+    serde_json::from_value(task.input.clone()).map_err(|error| Problem::internal(&error))
 }
 
 /// The page for tables, at another address

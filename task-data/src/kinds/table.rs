@@ -8,8 +8,10 @@ mod csv;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use self::csv::{Record, Records};
+use crate::task::TaskId;
 
 /// The columns' names, which the header has exactly so.
 pub const COLUMNS: [&str; 3] = ["userId", "title", "body"];
@@ -51,12 +53,41 @@ impl SentRow {
 pub struct Input {
     /// The last segment of the name that was sent, control and bidi characters replaced.
     pub filename: Option<String>,
-    /// Length in bytes.
+    /// Length of its file in bytes.
     pub size: u64,
-    /// Rows below the header.
+    /// How many rows it has.
     pub rows: i64,
     /// The media type that was sent.
     pub content_type: Option<String>,
+    /// Where the rows come from, if it has no file of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// The rows of a table that had failed, and are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The table in which they had failed.
+    pub table: Uuid,
+    /// The table that they were handed in with. Its id stays in their `Idempotency-Key`s.
+    pub first: Uuid,
+    /// How many rows that one has; no row has a higher number.
+    pub first_rows: i64,
+}
+
+impl Input {
+    /// The input of a table that sends the rows again which have failed of the table `id` with this input. `failed` of them have.
+    pub fn again(&self, id: TaskId, failed: i64) -> Self {
+        let (first, first_rows) =
+            self.source.map_or((id.0, self.rows), |source| (source.first, source.first_rows));
+        let source = Some(Source { table: id.0, first, first_rows });
+        Self { size: 0, rows: failed, source, ..self.clone() }
+    }
+
+    /// The highest number that a row may have.
+    pub fn last_row(&self) -> i64 {
+        self.source.map_or(self.rows, |source| source.first_rows)
+    }
 }
 
 /// What came of the rows.

@@ -69,6 +69,11 @@ pub enum Standing {
         /// At least this long, as far as is known.
         opens_in: Duration,
     },
+    /// It has taken the last ones, and takes so many more at most: it may have had others before they were counted.
+    Taking {
+        /// No more than so many.
+        at_most: u32,
+    },
     /// Nothing is known yet, or no longer; it is found out with the next requests.
     Unknown,
 }
@@ -131,8 +136,8 @@ impl Window {
         self.lapse(now);
         let is_probe = match self.standing(now) {
             Standing::Blocked { opens_in } => return Entry::Blocked { opens_in },
-            Standing::Unknown if !self.under_way.is_empty() => return Entry::Busy,
-            Standing::Unknown => true,
+            Standing::Taking { .. } | Standing::Unknown if !self.under_way.is_empty() => return Entry::Busy,
+            Standing::Taking { .. } | Standing::Unknown => true,
             Standing::Open { remaining } => {
                 // Also where a block is over, and the count begins anew.
                 self.sent = rule.requests - remaining + 1;
@@ -158,8 +163,13 @@ impl Window {
             Standing::Blocked { opens_in: self.refused_until.since(now) }
         } else if self.sent < rule.requests {
             Standing::Open { remaining: rule.requests - self.sent }
-        } else if self.is_unsure {
+        } else if self.is_unsure && self.probes == 0 {
             Standing::Unknown
+        } else if self.is_unsure {
+            // The last may have filled its window: when such a block would be over, that is empty.
+            let may_be_empty = now.since(self.probed) >= rule.block;
+            let taken = if may_be_empty { 0 } else { self.probes };
+            Standing::Taking { at_most: rule.requests.saturating_sub(taken) }
         } else if !self.under_way.is_empty() {
             // All are sent and not all are answered: it will have blocked from some moment on that is not yet known.
             Standing::Blocked { opens_in: rule.block }

@@ -86,6 +86,8 @@ pub struct NewTask {
     pub upload: Upload,
     /// What makes a repetition of it the same task, if its client has said so.
     pub idempotency: Option<Idempotency>,
+    /// The ended task that it takes up again.
+    pub retried_from: Option<TaskId>,
 }
 
 impl NewTask {
@@ -110,6 +112,8 @@ impl NewTask {
             result: None,
             error: None,
             has_blob: matches!(self.upload, Upload::Blob { .. }),
+            next_attempt: None,
+            retried_from: self.retried_from,
             is_logged: false,
         }
     }
@@ -218,6 +222,8 @@ pub struct HandBack {
     pub after: Duration,
     /// The transient error that is charged as a try; `None` costs nothing (a stop, a wait).
     pub charge: Option<TaskError>,
+    /// Tells people what the task waits for, where nothing is charged.
+    pub waits_for: Option<TaskError>,
 }
 
 /// A task whose attempt is over, as it stands since.

@@ -11,7 +11,7 @@ use super::{Claim, Held, Keyed, KindStats, Moved, NewTask, Rules, Ticket, Upload
 use crate::backoff::Backoff;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::{Kind, RowKind, UnknownKind};
-use crate::task::{Status, Task, TaskError, Time};
+use crate::task::{Status, Task, TaskError, TaskId, Time};
 use crate::user::UserId;
 
 /// A task's row without its upload.
@@ -31,6 +31,8 @@ pub struct TaskRow {
     error_detail: Option<String>,
     blob_check: Option<i64>,
     logged_at: Option<SqlTime>,
+    next_attempt: Option<SqlTime>,
+    retried_from: Option<SqlUuid>,
 }
 
 impl TaskRow {
@@ -54,6 +56,8 @@ pub fn into_tasks(rows: Vec<TaskRow>) -> Vec<Task> {
 
 impl From<TaskRow> for Task {
     fn from(row: TaskRow) -> Self {
+        // One that a version before this has moved on may still have its time.
+        let waits = row.status.0 == Status::Pending && row.error_code.is_some();
         Self {
             id: row.id.into(),
             kind: row.kind.into(),
@@ -67,6 +71,8 @@ impl From<TaskRow> for Task {
             result: row.result.map(|json| json.0),
             error: row.error_code.map(|code| TaskError::new(code, row.error_detail.unwrap_or_default())),
             has_blob: row.blob_check.is_some(),
+            next_attempt: row.next_attempt.filter(|_| waits).map(Time::from),
+            retried_from: row.retried_from.map(TaskId::from),
             is_logged: row.logged_at.is_some(),
         }
     }
@@ -87,6 +93,8 @@ pub type TaskColumns = (
     tasks::error_detail,
     tasks::blob_check,
     tasks::logged_at,
+    tasks::next_attempt,
+    tasks::retried_from,
 );
 
 /// The columns of a [`TaskRow`], in its order.
@@ -105,6 +113,8 @@ pub const TASK_COLUMNS: TaskColumns = (
     tasks::error_detail,
     tasks::blob_check,
     tasks::logged_at,
+    tasks::next_attempt,
+    tasks::retried_from,
 );
 
 /// A row to insert.
@@ -122,6 +132,7 @@ pub struct NewRow {
     content: Option<Vec<u8>>,
     blob_check: Option<i64>,
     sweep_at: SqlTime,
+    retried_from: Option<SqlUuid>,
 }
 
 impl NewRow {
@@ -145,6 +156,7 @@ impl NewRow {
             content,
             blob_check,
             sweep_at: SqlTime(sweep_at.0),
+            retried_from: new.retried_from.map(SqlUuid::from),
         }
     }
 }
@@ -267,22 +279,22 @@ pub const RUNNING_COLUMNS: RunningColumns =
 /// Where a task goes whose attempt is over without an end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// Back to `pending`, with so many tries.
-    Again { tries: i32 },
+    /// Back to `pending`, with so many tries, and what it waits for.
+    Again { tries: i32, error: Option<TaskError> },
     /// It has ended like that.
     Ended { status: Status, error: TaskError },
 }
 
 impl RunningRow {
     /// A wish to cancel goes first; then the bound on tries.
-    pub fn next(&self, charge: Option<TaskError>, rules: Rules) -> Next {
+    pub fn next(&self, charge: Option<TaskError>, waits_for: Option<TaskError>, rules: Rules) -> Next {
         let tries = self.tries + i32::from(charge.is_some());
         match charge {
             _ if self.cancel_requested => {
                 Next::Ended { status: Status::Cancelled, error: TaskError::cancelled() }
             }
             Some(error) if tries >= rules.max_attempts => Next::Ended { status: Status::Failed, error },
-            _ => Next::Again { tries },
+            charge => Next::Again { tries, error: charge.or(waits_for) },
         }
     }
 

@@ -27,6 +27,8 @@ diesel::table! {
         error_code -> Nullable<Text>,
         error_detail -> Nullable<Text>,
         logged_at -> Nullable<TimeType>,
+        next_attempt -> Nullable<TimeType>,
+        retried_from -> Nullable<UuidType>,
     }
 }
 

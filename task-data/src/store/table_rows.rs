@@ -66,6 +66,9 @@ pub trait TableRows: Send + Sync {
     /// Counts the rows of a table that are kept.
     async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError>;
 
+    /// The attempt that has kept the last row, by its number, of those that are kept; 0 if none is.
+    async fn last_attempt(&self, id: TaskId) -> Result<i64, StoreError>;
+
     /// The numbers of the rows that are kept from the one after `after` on, in order, at most so many.
     async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError>;
 
@@ -128,6 +131,14 @@ pub(super) fn sent(id: TaskId) -> _ {
 pub(super) fn failed(id: TaskId) -> _ {
     let rows: of = of(id);
     rows.filter(table_rows::failed).select(count_star())
+}
+
+/// The attempt that has kept the last one, by number.
+#[auto_type]
+pub(super) fn last_attempt(id: TaskId) -> _ {
+    let rows: of = of(id);
+    let one: i64 = 1;
+    rows.order(table_rows::number.desc()).limit(one).select(table_rows::attempt)
 }
 
 #[auto_type]

@@ -90,6 +90,8 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
     let running: SqlStatus = SqlStatus(Status::Running);
     let now: now = now();
     let lease: live_lease = live_lease(worker);
+    let (no_code, no_detail): (Option<String>, Option<String>) = (None, None);
+    let never: Option<SqlTime> = None;
     let published_at: first_time<tasks::published_at, helper_types::Nullable<now>> =
         first_time(tasks::published_at, now.nullable());
     let columns: ClaimColumns = CLAIM_COLUMNS;
@@ -106,6 +108,10 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
             tasks::started.eq(now.nullable()),
             // The mark of what is claimed soon is never made: that it came here tells as much.
             tasks::published_at.eq(published_at),
+            // It goes on: what it waited for is over.
+            tasks::error_code.eq(no_code),
+            tasks::error_detail.eq(no_detail),
+            tasks::next_attempt.eq(never),
         ))
         .returning(columns)
 }
@@ -156,20 +162,25 @@ pub fn held(worker: WorkerId, seconds: f64) -> _ {
         .select((tasks::id, tasks::attempt, tasks::cancel_requested))
 }
 
-/// Running, in that attempt: to `pending`, due in so many seconds.
+/// Running, in that attempt: to `pending`, due in so many seconds, and what it waits for.
 #[auto_type]
-pub fn release(id: TaskId, attempt: i64, tries: i32, seconds: f64) -> _ {
+pub fn release(id: TaskId, attempt: i64, tries: i32, error: Option<TaskError>, seconds: f64) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     let is_running: SqlLiteral<Bool> = stands(Status::Running);
     let pending: SqlStatus = SqlStatus(Status::Pending);
     let nobody: Option<SqlUuid> = None;
     let never: Option<SqlTime> = None;
+    let code: Option<String> = error.as_ref().map(|error| error.code.clone());
+    let detail: Option<String> = error.map(|error| error.detail);
     update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(is_running).set((
         tasks::status.eq(pending),
         tasks::tries.eq(tries),
         tasks::worker.eq(nobody),
         tasks::published_at.eq(never),
         tasks::sweep_at.eq(now_plus(seconds)),
+        tasks::error_code.eq(code),
+        tasks::error_detail.eq(detail),
+        tasks::next_attempt.eq(now_plus(seconds).nullable()),
     ))
 }
 
@@ -195,6 +206,7 @@ pub fn end(id: TaskId, attempt: i64, end: End, rules: Rules) -> _ {
     let code: Option<String> = end.error.as_ref().map(|error| error.code.clone());
     let detail: Option<String> = end.error.map(|error| error.detail);
     let nobody: Option<SqlUuid> = None;
+    let never: Option<SqlTime> = None;
     let content: ContentGoes = content_goes(rules);
     let now: now = now();
     update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(stands_there).set(
@@ -205,6 +217,7 @@ pub fn end(id: TaskId, attempt: i64, end: End, rules: Rules) -> _ {
             tasks::error_detail.eq(detail),
             tasks::finished.eq(now.nullable()),
             tasks::worker.eq(nobody),
+            tasks::next_attempt.eq(never),
             content,
         ),
     )

@@ -135,7 +135,7 @@ async fn more_lines(life: &Life) -> Result<bool, String> {
 }
 
 pub fn back(claim: &Claim, charge: Option<TaskError>) -> HandBack {
-    HandBack { id: claim.id, attempt: claim.attempt, after: Duration::ZERO, charge }
+    HandBack { id: claim.id, attempt: claim.attempt, after: Duration::ZERO, charge, waits_for: None }
 }
 
 /// A worker in small: one thing after the other.

@@ -1,9 +1,10 @@
 //! How attempts end: completed, handed back or cancelled, and fenced if they come too late.
 
+use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;
 use task_data::kinds::Kind;
-use task_data::store::{Cancel, Completion, Moved, Rules};
+use task_data::store::{Cancel, Completion, HandBack, Moved, Rules};
 use task_data::task::{Status, TaskError, TaskId};
 
 use crate::samples::*;
@@ -109,6 +110,41 @@ on_each_store!(a_task_handed_back_is_pending_again_when_it_is_time, |store| asyn
     assert_eq!(went(&moved), [(now.id, Status::Pending), (later.id, Status::Pending)]);
     assert_eq!(stands(&*store, later.id).await.status, Status::Pending);
     assert_eq!(due_now(&*store).await, [now.id]);
+});
+
+on_each_store!(a_task_that_waits_says_for_what_and_until_when, |store| async move {
+    let worker = worker(&*store).await;
+    let (charged, waits, stopped) = (running(&*store).await, running(&*store).await, running(&*store).await);
+    let away = TaskError::new("provider-unavailable", "It is away.");
+    let waiting = HandBack { waits_for: Some(away.clone()), ..free_return(&waits, LATER) };
+    let before = store.now().await.unwrap();
+
+    store
+        .hand_back(vec![charged_return(&charged, LATER), waiting, free_return(&stopped, NOW)], RULES)
+        .await
+        .unwrap();
+
+    let error = charged_return(&charged, LATER).charge;
+    for (claim, error) in [(&charged, error), (&waits, Some(away))] {
+        let task = stands(&*store, claim.id).await;
+        assert_eq!((task.status, &task.error), (Status::Pending, &error));
+        let left = task.next_attempt.unwrap().0 - before.0;
+        assert!(left >= TimeDelta::from_std(LATER).unwrap(), "{left}");
+        // What the sweep does with it changes nothing of that.
+        store.mark_published(vec![ticket(claim.id, claim.attempt)]).await.unwrap();
+        assert_eq!(stands(&*store, claim.id).await, task);
+    }
+    let task = stands(&*store, stopped.id).await;
+    assert_eq!((task.error, task.next_attempt), (None, None));
+    for claimed in [&charged, &waits] {
+        let again = claim(&*store, claimed.id, worker).await;
+        let task = stands(&*store, claimed.id).await;
+        assert_eq!((task.status, task.error, task.next_attempt), (Status::Running, None, None));
+        store.hand_back(vec![charged_return(&again, LATER)], RULES).await.unwrap();
+        store.cancel(claimed.id, RULES).await.unwrap();
+        let task = stands(&*store, claimed.id).await;
+        assert_eq!((task.error, task.next_attempt), (Some(TaskError::cancelled()), None));
+    }
 });
 
 on_each_store!(a_task_handed_back_keeps_its_upload, |store| async move {

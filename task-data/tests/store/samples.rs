@@ -32,6 +32,7 @@ pub fn new_task() -> NewTask {
         input: json!({"filename": "abc.txt", "size": 3}),
         upload: Upload::Inline(b"abc".to_vec()),
         idempotency: None,
+        retried_from: None,
     }
 }
 
@@ -58,7 +59,7 @@ pub fn failure(claim: &Claim) -> Completion {
 
 /// Costs no try.
 pub fn free_return(claim: &Claim, after: Duration) -> HandBack {
-    HandBack { id: claim.id, attempt: claim.attempt, after, charge: None }
+    HandBack { id: claim.id, attempt: claim.attempt, after, charge: None, waits_for: None }
 }
 
 /// Costs a try.

@@ -46,6 +46,8 @@ on_each_store!(rows_are_kept_and_found_in_their_order, |store| async move {
     assert_eq!(store.kept_numbers(first.id, 1, 2).await.unwrap(), [2, 3]);
     let progress = store.table_progress(first.id).await.unwrap();
     assert_eq!(progress, TableProgress { sent: 4, failed: 2 });
+    assert_eq!(store.last_attempt(first.id).await.unwrap(), 1);
+    assert_eq!(store.last_attempt(TaskId::random()).await.unwrap(), 0);
     let none = store.table_progress(TaskId::random()).await.unwrap();
     assert_eq!(none, TableProgress { sent: 0, failed: 0 });
 });

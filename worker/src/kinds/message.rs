@@ -19,11 +19,11 @@ use task_data::task::TaskError;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::{Output, WorkError};
-use crate::outbound::{CALL, Outbound, Reply};
+use crate::outbound::{CALL, Outbound, Reply, Request};
 use crate::settings::ProviderSettings;
 
 /// Messages worked on at once in a process: they mostly wait for a reply.
@@ -38,6 +38,8 @@ const BELIEVE: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// While another request finds out where the free provider stands.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
+/// How many attempts a provider that asks to be left alone costs no try: over an hour, as they come every five minutes.
+const PATIENT_ATTEMPTS: i64 = 20;
 
 /// Sends messages.
 pub struct Messages {
@@ -165,7 +167,7 @@ impl Messages {
             Reply::Done(_) => Fate::Taken,
             Reply::NotNow { retry_after } => Fate::Refused { retry_after: *retry_after },
             Reply::Unsent => Fate::Unsent,
-            Reply::Never(_) | Reply::Unknown(_) => Fate::Unknown,
+            Reply::Never(_) | Reply::Unknown { .. } => Fate::Unknown,
         };
         self.leave(request, fate).await;
         match reply {
@@ -191,7 +193,8 @@ impl Messages {
             Ok(false) => return Err(WorkError::Stopped),
             Err(error) => {
                 debug!(task.id = %claim.id, %error, "a paid call could not be written down, and is not made");
-                return Err(WorkError::NotYet(backoff(claim)));
+                let why = "What is paid for could not be written down.";
+                return Err(WorkError::NotYet(backoff(claim), TaskError::new("database-unavailable", why)));
             }
         }
         if free_opens.is_some_and(|opens| left(opens).is_zero()) {
@@ -203,9 +206,6 @@ impl Messages {
         let (reply, ()) = tokio::join!(self.send(provider, claim, input), self.audit(free_opens));
         match reply {
             Reply::Done(reply) => Ok(Some(MessageOutput { provider, reply })),
-            Reply::NotNow { retry_after } => {
-                Err(WorkError::NotYet(retry_after.unwrap_or_default().max(backoff(claim))))
-            }
             other => Err(failed(provider, claim, other)),
         }
     }
@@ -233,7 +233,9 @@ impl Messages {
             // Those that wait for long come back more rarely, or all would be taken up and put down at each opening.
             let spread =
                 fastrand::f64() * f64::from(u32::try_from(claim.attempt).unwrap_or(u32::MAX).min(10));
-            return Err(WorkError::NotYet(left(opens) + self.settings.block_seconds.mul_f64(spread)));
+            let why = "The free provider is blocked; the message waits until it opens.";
+            let pause = left(opens) + self.settings.block_seconds.mul_f64(spread);
+            return Err(WorkError::NotYet(pause, TaskError::new("provider-blocked", why)));
         }
         self.unless_draining(sleep(left(opens).min(LOOK_AGAIN))).await
     }
@@ -243,8 +245,9 @@ impl Messages {
             Provider::Free => &self.free,
             Provider::Paid => &self.paid,
         };
-        let body = json!({"text": input.text});
-        self.outbound.post(provider.name(), url, &claim.id.to_string(), &body).await
+        let (key, body) = (claim.id.to_string(), json!({"text": input.text}));
+        let request = Request { key: &key, is_repeat: claim.attempt > 1, body: &body };
+        self.outbound.post(provider.name(), url, request).await
     }
 
     async fn leave(&self, request: Uuid, fate: Fate) {
@@ -279,14 +282,25 @@ fn failed(provider: Provider, claim: &Claim, reply: Reply) -> WorkError {
             );
             WorkError::Never(TaskError::new("provider-rejected", detail))
         }
-        Reply::Unknown(why) => {
+        Reply::Unknown { why, retry_after } => {
             let detail = format!("The {name} provider did not reply as it should: {why}.");
-            WorkError::Later(TaskError::new("provider-unavailable", detail))
+            let error = TaskError::new("provider-unavailable", detail);
+            match retry_after {
+                Some(pause) if claim.attempt < PATIENT_ATTEMPTS => {
+                    WorkError::NotYet(pause.max(backoff(claim)), error)
+                }
+                _ => WorkError::Later(error),
+            }
+        }
+        Reply::NotNow { retry_after } => {
+            let detail = format!("The {name} provider takes no more requests for the moment.");
+            let pause = retry_after.unwrap_or_default().max(backoff(claim));
+            WorkError::NotYet(pause, TaskError::new("provider-unavailable", detail))
         }
         // It is away: that is nothing that the message could be tried out for.
-        Reply::Unsent | Reply::NotNow { .. } | Reply::Done(_) => {
-            info!(task.id = %claim.id, "the {name} provider can't be reached; task {} waits", claim.id);
-            WorkError::NotYet(backoff(claim))
+        Reply::Unsent | Reply::Done(_) => {
+            let detail = format!("The {name} provider can't be reached.");
+            WorkError::NotYet(backoff(claim), TaskError::new("provider-unavailable", detail))
         }
     }
 }

@@ -33,8 +33,8 @@ pub enum WorkError {
     Later(TaskError),
     /// Never: the input is at fault.
     Never(TaskError),
-    /// Not now, and no fault of anyone's: what it needs may be there after so long. Costs no try.
-    NotYet(Duration),
+    /// Not now, and no fault of the task's: what it waits for may be there after so long. Costs no try.
+    NotYet(Duration, TaskError),
     /// The worker was told to stop; it says nothing of the task.
     Stopped,
 }

@@ -1,16 +1,18 @@
 //! Tables: each row to the third party, in the order of the file, and its answer kept.
 //!
 //! How often the third party is asked is bounded for all processes by the port `Limits` ([`task_data::limits::rate`]). A row that has its
-//! answer is never sent again; one whose answer was not kept is, under the same key.
+//! answer is never sent again; one whose answer was not kept is, under the same key. While the third party is away the table waits in its
+//! row, which says so, and no row is charged.
 
+mod outage;
 mod unsent;
 
-use std::sync::{Arc, Mutex as BriefMutex, PoisonError};
+use std::sync::{Arc, Mutex as BriefMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use reqwest::{StatusCode, Url};
+use reqwest::Url;
 use serde_json::{Value, json};
 use task_data::backoff::Backoff;
 use task_data::blobs::BlobError;
@@ -20,7 +22,7 @@ use task_data::limits::USE_WITHIN;
 use task_data::limits::rate::{Rule, Turn};
 use task_data::metrics;
 use task_data::store::{Claim, StoreError};
-use task_data::task::TaskError;
+use task_data::task::{TaskError, TaskId};
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -28,20 +30,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
+use self::outage::{Failures, Outage, ROWS};
 use self::unsent::Unsent;
 use super::upload::{Upload, blocking, corrupt, read_through};
 use super::{Output, WorkError};
-use crate::outbound::{Answer, NoAnswer, Outbound};
+use crate::outbound::{Answer, Meaning, NoAnswer, Outbound, Request};
 use crate::settings::ThirdPartySettings;
 
 /// Tables worked on at once in a process: they mostly wait for their turn.
 pub const SLOTS: usize = 16;
 /// The receiver's name, in the limits and in what is counted.
 const RECEIVER: &str = "third-party";
-/// How often a row is sent that meets errors which may pass.
-const TRIES: u32 = 5;
-/// What the third party may ask for at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// How often a row is sent that meets errors which may pass, and others don't: over one to two minutes.
+const TRIES: u32 = 8;
+/// How often the third party is not reached for a row, until the table waits for it: over a second or two.
+const ABSENCES: u32 = 4;
+/// The longest pause that a table waits out without saying that it waits.
+const SILENT_PAUSE: Duration = Duration::from_secs(3);
+/// How many attempts in which no row was answered a third party that can be reached is taken to be away: for a day, as they come every
+/// five minutes. Then its rows are to blame.
+const VAIN_ATTEMPTS: i64 = 300;
 
 /// Sends tables.
 pub struct Tables {
@@ -70,14 +78,22 @@ impl Tables {
         stop: &CancellationToken,
     ) -> Result<Output, WorkError> {
         let input: Input = serde_json::from_value(claim.input.clone()).map_err(|_| corrupt())?;
-        self.verify(claim, input.size, stop).await?;
-        let rows = Unsent::open(self.life.clone(), claim.id).await?;
+        if input.source.is_none() {
+            self.verify(claim, input.size, stop).await?;
+        }
+        let store = &self.life.stack().store;
+        let last_attempt = store.last_attempt(claim.id).await.map_err(not_now)?;
+        let rows = Unsent::open(self.life.clone(), claim.id, &input).await?;
         let table = Arc::new(Table {
             tables: self.clone(),
             claim: claim.clone(),
+            first: input.source.map_or(claim.id, |source| TaskId(source.first)),
+            may_have_been_sent: claim.attempt > 1 || input.source.is_some(),
+            in_vain: (claim.attempt - last_attempt - 1).max(0),
             stop: stop.child_token(),
             door: Mutex::default(),
             quiet_until: BriefMutex::new(Instant::now()),
+            outage: BriefMutex::default(),
         });
         table.send_all(rows).await?;
 
@@ -102,12 +118,19 @@ impl Tables {
 struct Table {
     tables: Arc<Tables>,
     claim: Claim,
+    /// The table that its rows were handed in with, for their keys.
+    first: TaskId,
+    /// Whether rows without an answer may have been sent before.
+    may_have_been_sent: bool,
+    /// How many attempts before this one have come and gone since a row was last answered.
+    in_vain: i64,
     /// Ends with this attempt.
     stop: CancellationToken,
     /// One row at a time asks for a slot, in the order in which they came.
     door: Mutex<()>,
     /// Until when the third party wants to be left alone.
     quiet_until: BriefMutex<Instant>,
+    outage: BriefMutex<Outage>,
 }
 
 /// A slot that was granted.
@@ -131,9 +154,11 @@ impl Table {
     async fn send_all(self: &Arc<Self>, mut rows: Unsent) -> Result<(), WorkError> {
         // Each on its own: one that is under way when the table is cancelled still gives its slot back.
         let mut under_way = FuturesUnordered::<JoinHandle<Result<(), WorkError>>>::new();
-        let most = self.tables.rule.rate as usize + 1;
         let mut outcome = Ok(());
         while outcome.is_ok() {
+            let most = self.tables.rule.rate as usize + 1;
+            // Whether the third party is there at all is found out with a few.
+            let most = if self.outage().has_answers() { most } else { most.min(ROWS) };
             if under_way.len() >= most {
                 outcome = settled(under_way.next().await);
                 continue;
@@ -154,48 +179,22 @@ impl Table {
             self.stop.cancel();
         }
         while let Some(row) = under_way.next().await {
-            outcome = outcome.and(settled(Some(row)));
+            outcome = match (outcome, settled(Some(row))) {
+                // Why it stops says more than that it does.
+                (Ok(()) | Err(WorkError::Stopped), Err(error)) => Err(error),
+                (outcome, _) => outcome,
+            };
         }
         outcome
     }
 
     /// Sends a row until it has its answer, and keeps that.
     async fn send(self: Arc<Self>, number: i64, row: Row, grant: Grant) -> Result<(), WorkError> {
-        let (key, body) = (format!("{}:{number}", self.claim.id), json!(row));
-        let (mut grant, mut failures, mut absences) = (Some(grant), 0, 0);
-        let (mut status, mut reply) = (None, Value::Null);
-        loop {
-            let now = match grant.take() {
-                Some(grant) => grant,
-                None => self.slot().await?,
-            };
-            let Some(sent) = self.post(now, &key, &body).await else { continue };
-            let pause = match sent {
-                Sent::Final(answer) => {
-                    (status, reply) = (Some(answer.status.as_u16()), kept(&answer));
-                    break;
-                }
-                Sent::Again(answer, why) => {
-                    let pause = answer.as_ref().and_then(|answer| answer.retry_after).unwrap_or_default();
-                    match &answer {
-                        Some(answer) => (status, reply) = (Some(answer.status.as_u16()), kept(answer)),
-                        None if status.is_none() => reply = json!({"error": why}),
-                        None => {}
-                    }
-                    failures += 1;
-                    if failures == TRIES {
-                        break;
-                    }
-                    pause.max(Backoff::SERVER.delay(failures - 1))
-                }
-                // It is away: that is nothing that the row could be tried out for.
-                Sent::Unsent => {
-                    absences += 1;
-                    Backoff::SERVER.delay(absences - 1)
-                }
-            };
-            self.unless_stopped(sleep(pause)).await?;
-        }
+        self.outage().begin();
+        let mut failures = Failures::default();
+        let answer = self.answer(number, &row, grant, &mut failures).await;
+        self.outage().end(&failures);
+        let (status, reply) = answer?;
         let sent = SentRow { number, row, status, reply };
         let has_failed = sent.has_failed();
         if !self.tables.life.keep_row(&self.claim, sent).await {
@@ -206,14 +205,78 @@ impl Table {
         Ok(())
     }
 
+    /// The row's last answer, as it is kept.
+    async fn answer(
+        &self,
+        number: i64,
+        row: &Row,
+        grant: Grant,
+        failures: &mut Failures,
+    ) -> Result<(Option<u16>, Value), WorkError> {
+        let (key, body) = (format!("{}:{number}", self.first), json!(row));
+        let (mut grant, mut absences, mut is_repeat) = (Some(grant), 0, self.may_have_been_sent);
+        let (mut status, mut reply) = (None, Value::Null);
+        loop {
+            let now = match grant.take() {
+                Some(grant) => grant,
+                None => self.slot().await?,
+            };
+            let Some(sent) = self.post(now, Request { key: &key, is_repeat, body: &body }).await else {
+                continue;
+            };
+            let pause = match sent {
+                Sent::Final(answer) => {
+                    self.outage().answered();
+                    self.tables.outbound.is_back(RECEIVER);
+                    return Ok((Some(answer.status.as_u16()), kept(&answer)));
+                }
+                Sent::Again(answer, why) => {
+                    is_repeat = true;
+                    let pause = answer.as_ref().and_then(|answer| answer.retry_after).unwrap_or_default();
+                    match &answer {
+                        Some(answer) => (status, reply) = (Some(answer.status.as_u16()), kept(answer)),
+                        None if status.is_none() => reply = json!({"error": why}),
+                        None => {}
+                    }
+                    let is_outage = self.outage().failed(number, failures) || pause > SILENT_PAUSE;
+                    if is_outage && self.in_vain < VAIN_ATTEMPTS {
+                        return Err(self.away(why, pause));
+                    }
+                    if failures.count >= TRIES {
+                        return Ok((status, reply));
+                    }
+                    pause.max(Backoff::TASK.delay(failures.count - 1))
+                }
+                // That is nothing that the row could be tried out for.
+                Sent::Unsent => {
+                    absences += 1;
+                    if absences == ABSENCES {
+                        return Err(self.away("it can't be reached", Duration::ZERO));
+                    }
+                    Backoff::SERVER.delay(absences - 1)
+                }
+            };
+            self.unless_stopped(sleep(pause)).await?;
+        }
+    }
+
+    /// Ends the attempt, for the third party takes nothing: why, and for how long it has asked to be left alone.
+    fn away(&self, why: &str, pause: Duration) -> WorkError {
+        self.tables.outbound.is_away(RECEIVER, why);
+        self.stop.cancel();
+        let pause = pause.max(Backoff::TASK.delay(u32::try_from(self.in_vain).unwrap_or(u32::MAX)));
+        let detail = format!("The third party takes no rows: {why}.");
+        WorkError::NotYet(pause, TaskError::new("third-party-unavailable", detail))
+    }
+
     /// Sends one request; `None` if its grant is too old by now.
-    async fn post(&self, Grant { request, asked }: Grant, key: &str, body: &Value) -> Option<Sent> {
+    async fn post(&self, Grant { request, asked }: Grant, row: Request<'_>) -> Option<Sent> {
         let Tables { life, outbound, posts, .. } = &*self.tables;
         let limits = &life.stack().limits;
         let begun = Instant::now();
         let answer = match begun - asked > USE_WITHIN {
             true => None,
-            false => Some(outbound.ask(posts, key, body).await),
+            false => Some(outbound.ask(posts, row).await),
         };
         let over = match answer {
             None | Some(Err(NoAnswer::Unsent)) => limits.give_back(RECEIVER, request).await,
@@ -223,12 +286,14 @@ impl Table {
             debug!(%error, "the end of a request could not be said; its slot lapses");
         }
         let (sent, outcome) = match answer? {
-            Ok(answer) if may_pass(answer.status) => {
-                self.be_quiet_for(answer.retry_after.unwrap_or_default());
-                (Sent::Again(Some(answer), "it refused"), "refused")
-            }
-            Ok(answer) if answer.status.is_success() => (Sent::Final(answer), "done"),
-            Ok(answer) => (Sent::Final(answer), "rejected"),
+            Ok(answer) => match answer.meaning {
+                Meaning::Done => (Sent::Final(answer), "done"),
+                Meaning::Never(_) => (Sent::Final(answer), "rejected"),
+                Meaning::MayPass(why) => {
+                    self.be_quiet_for(answer.retry_after.unwrap_or_default());
+                    (Sent::Again(Some(answer), why), "refused")
+                }
+            },
             Err(NoAnswer::Broken(why)) => (Sent::Again(None, why), "unknown"),
             Err(NoAnswer::Unsent) => (Sent::Unsent, "unsent"),
         };
@@ -262,24 +327,23 @@ impl Table {
     }
 
     fn be_quiet_for(&self, pause: Duration) {
-        let until = Instant::now() + pause.min(LONGEST_PAUSE);
+        let until = Instant::now() + pause;
         let mut quiet_until = self.quiet_until();
         *quiet_until = quiet_until.max(until);
     }
 
-    fn quiet_until(&self) -> std::sync::MutexGuard<'_, Instant> {
+    fn quiet_until(&self) -> MutexGuard<'_, Instant> {
         self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, WorkError> {
         let wait = self.tables.draining.run_until_cancelled(wait);
         self.stop.run_until_cancelled(wait).await.flatten().ok_or(WorkError::Stopped)
     }
-}
-
-/// Whether the same request may be answered otherwise later.
-fn may_pass(status: StatusCode) -> bool {
-    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) || status.is_server_error()
 }
 
 /// An answer as it is kept: its JSON, or its text in a JSON string; nothing, if it was too large to be read.
@@ -296,5 +360,6 @@ fn settled(row: Option<Result<Result<(), WorkError>, JoinError>>) -> Result<(), 
 /// The database is to blame, and not the task.
 fn not_now(error: StoreError) -> WorkError {
     debug!(%error, "what is known of a table's rows could not be read");
-    WorkError::NotYet(Backoff::SERVER.delay(0))
+    let why = TaskError::new("database-unavailable", "What is known of the table's rows could not be read.");
+    WorkError::NotYet(Backoff::SERVER.delay(0), why)
 }

@@ -12,7 +12,7 @@ use task_data::tables::{TableReader, TableRow};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::rows_of;
+use super::input_of;
 use crate::access::Scope;
 use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
@@ -118,7 +118,7 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let (filter, form) = (parameters.filter()?, parameters.form(&request)?);
     let task = tasks::redeemed(&api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
-    let reader = TableReader::new(api.life.stack(), task.id, rows_of(&task)?, filter);
+    let reader = TableReader::new(api.life.stack(), task.id, &input_of(&task)?, filter);
     streamed::answer(&request, form.media_type(), form, reader).await
 }
 

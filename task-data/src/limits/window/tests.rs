@@ -88,6 +88,26 @@ fn where_nothing_is_known_requests_go_one_at_a_time() {
 }
 
 #[test]
+fn what_is_counted_is_told_before_it_is_sure() {
+    let rule = rule(100, 60);
+    let mut window = Window::missing();
+    assert_eq!(window.standing(at(0.0)), Standing::Unknown);
+    for number in 1..=11 {
+        let now = at(number as f64);
+        assert_eq!(window.enter(now, rule, id(number), LAPSE), Entry::Open);
+        window.leave(now, id(number), Fate::Taken);
+        assert_eq!(window.standing(now), Standing::Taking { at_most: 100 - number as u32 });
+    }
+
+    // The eleventh may have begun a block, which is over then.
+    assert_eq!(window.standing(at(70.0)), Standing::Taking { at_most: 89 });
+    assert_eq!(window.standing(at(71.0)), Standing::Taking { at_most: 100 });
+    assert_eq!(window.enter(at(72.0), rule, id(12), LAPSE), Entry::Open);
+    window.leave(at(72.0), id(12), Fate::Unknown);
+    assert_eq!(window.standing(at(72.0)), Standing::Unknown);
+}
+
+#[test]
 fn a_block_that_may_have_passed_unseen_begins_the_search_anew() {
     let rule = rule(2, 60);
     let mut window = Window::missing();
@@ -96,7 +116,7 @@ fn a_block_that_may_have_passed_unseen_begins_the_search_anew() {
         window.leave(now, id(number), Fate::Taken);
     }
 
-    assert_eq!(window.standing(at(63.0)), Standing::Unknown);
+    assert_eq!(window.standing(at(63.0)), Standing::Taking { at_most: 1 });
     assert_eq!(window.enter(at(63.0), rule, id(3), LAPSE), Entry::Open);
     window.leave(at(63.0), id(3), Fate::Taken);
     assert_eq!(window.enter(at(64.0), rule, id(4), LAPSE), blocked(59.0));

@@ -53,7 +53,7 @@ impl Leases for PostgresStore {
             Prepared(leases::end_lapsed()).execute(connection).await?;
             let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
             for row in &lost {
-                let next = row.next(Some(TaskError::worker_lost()), rules);
+                let next = row.next(Some(TaskError::worker_lost()), None, rules);
                 moved.push(move_on(connection, row, next, row.rest_after_loss(), rules).await?);
             }
             QueryResult::Ok(moved)

@@ -103,7 +103,8 @@ impl Tasks for PostgresStore {
         let (mut ids, mut kinds, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         let (mut contents, mut checks, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
         let (mut owners, mut keys, mut sums) = (Vec::new(), Vec::new(), Vec::new());
-        for NewTask { id, kind, owner, input, upload, idempotency } in &new {
+        let mut retried = Vec::new();
+        for NewTask { id, kind, owner, input, upload, idempotency, retried_from } in &new {
             let (content, check, since) = match upload {
                 Upload::None => (None, None, None),
                 Upload::Inline(bytes) => (Some(bytes.as_slice()), None, None),
@@ -119,14 +120,15 @@ impl Tasks for PostgresStore {
             let (key, sum) = idempotency_columns(idempotency.clone());
             keys.push(key);
             sums.push(sum);
+            retried.push(retried_from.map(SqlUuid::from));
         }
         // The statement itself looks at the clock: a process that slept before it must not promise an old blob's bytes.
         let insert = sql_query(
             "INSERT INTO tasks (id, kind, status, owner, created, input, content, blob_check, idempotency_key, content_sha256, \
-                                sweep_at) \
-             SELECT id, kind, 'pending', owner, now_plus(0), input, content, blob_check, key, sum, now_plus($11) \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                 AS new (id, kind, owner, input, content, blob_check, key, sum, since) \
+                                sweep_at, retried_from) \
+             SELECT id, kind, 'pending', owner, now_plus(0), input, content, blob_check, key, sum, now_plus($11), retried_from \
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $12) \
+                 AS new (id, kind, owner, input, content, blob_check, key, sum, since, retried_from) \
              WHERE since IS NULL OR clock_timestamp() < since + make_interval(secs => $10) \
              ON CONFLICT DO NOTHING \
              RETURNING id, created",
@@ -141,7 +143,8 @@ impl Tasks for PostgresStore {
         .bind::<Array<Nullable<Binary>>, _>(sums)
         .bind::<Array<Nullable<TimeType>>, _>(sinces)
         .bind::<Double, _>(BLOB_IS_FRESH.as_secs_f64())
-        .bind::<Double, _>(grace.as_secs_f64());
+        .bind::<Double, _>(grace.as_secs_f64())
+        .bind::<Array<Nullable<UuidType>>, _>(retried);
         let made: Vec<MadeRow> = answer(Prepared(insert).load(&mut connection)).await?;
         let made: HashMap<TaskId, Time> =
             made.into_iter().map(|row| (row.id.into(), row.created.into())).collect();
@@ -265,11 +268,11 @@ impl Tasks for PostgresStore {
         let mut connection = self.connections.get().await?;
         let moved = (*connection).transaction(async |connection: &mut Session| {
             let mut moved = Vec::with_capacity(returns.len());
-            for HandBack { id, attempt, after, charge } in returns {
+            for HandBack { id, attempt, after, charge, waits_for } in returns {
                 let row: Option<RunningRow> =
                     queries::running(&[id]).for_update().get_result(connection).await.optional()?;
                 if let Some(row) = row.filter(|row| row.attempt == attempt) {
-                    let next = row.next(charge, rules);
+                    let next = row.next(charge, waits_for, rules);
                     moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules).await?);
                 }
             }
@@ -411,8 +414,8 @@ async fn move_on(
 ) -> QueryResult<Moved> {
     let id = row.id.into();
     match next.clone() {
-        Next::Again { tries } => {
-            queries::release(id, row.attempt, tries, seconds).execute(connection).await?;
+        Next::Again { tries, error } => {
+            queries::release(id, row.attempt, tries, error, seconds).execute(connection).await?;
         }
         Next::Ended { status, error } => {
             let end = End { from: Status::Running, status, result: None, error: Some(error) };

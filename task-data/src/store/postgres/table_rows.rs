@@ -67,6 +67,12 @@ impl TableRows for PostgresStore {
         Ok(TableProgress { sent: answer(queries::sent(id).get_result(&mut connection)).await?, failed })
     }
 
+    async fn last_attempt(&self, id: TaskId) -> Result<i64, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let attempts: Vec<i64> = answer(queries::last_attempt(id).load(&mut connection)).await?;
+        Ok(attempts.into_iter().next().unwrap_or_default())
+    }
+
     async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError> {
         let mut connection = self.connections.get().await?;
         answer(queries::numbers(id, after, limit).load(&mut connection)).await

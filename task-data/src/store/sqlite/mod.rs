@@ -171,11 +171,11 @@ impl Tasks for SqliteStore {
         self.connections
             .write(move |connection| {
                 let mut moved = Vec::with_capacity(returns.len());
-                for HandBack { id, attempt, after, charge } in returns {
+                for HandBack { id, attempt, after, charge, waits_for } in returns {
                     let row: Option<RunningRow> =
                         queries::running(&[id]).get_result(connection).optional()?;
                     if let Some(row) = row.filter(|row| row.attempt == attempt) {
-                        let next = row.next(charge, rules);
+                        let next = row.next(charge, waits_for, rules);
                         moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules)?);
                     }
                 }
@@ -344,7 +344,7 @@ impl Leases for SqliteStore {
                 let lost: Vec<RunningRow> = queries::lost().load(connection)?;
                 lost.iter()
                     .map(|row| {
-                        let next = row.next(Some(TaskError::worker_lost()), rules);
+                        let next = row.next(Some(TaskError::worker_lost()), None, rules);
                         move_on(connection, row, next, row.rest_after_loss(), rules)
                     })
                     .collect()
@@ -392,8 +392,8 @@ fn move_on(
 ) -> Result<Moved, StoreError> {
     let id = row.id.into();
     match next.clone() {
-        Next::Again { tries } => {
-            queries::release(id, row.attempt, tries, seconds).execute(connection)?;
+        Next::Again { tries, error } => {
+            queries::release(id, row.attempt, tries, error, seconds).execute(connection)?;
         }
         Next::Ended { status, error } => {
             let end = End { from: Status::Running, status, result: None, error: Some(error) };

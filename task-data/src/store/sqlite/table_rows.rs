@@ -58,6 +58,15 @@ impl TableRows for SqliteStore {
             .await
     }
 
+    async fn last_attempt(&self, id: TaskId) -> Result<i64, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let attempt = queries::last_attempt(id).get_result(connection).optional()?;
+                Ok(attempt.unwrap_or_default())
+            })
+            .await
+    }
+
     async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError> {
         self.connections
             .read(move |connection| Ok(queries::numbers(id, after, limit).load(connection)?))

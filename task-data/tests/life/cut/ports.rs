@@ -307,6 +307,10 @@ impl TableRows for CutStore {
         through!(self, table_progress(id), reads)
     }
 
+    async fn last_attempt(&self, id: TaskId) -> Result<i64, StoreError> {
+        through!(self, last_attempt(id), reads)
+    }
+
     async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError> {
         through!(self, kept_numbers(id, after, limit), reads)
     }

@@ -4,9 +4,9 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::vec;
 
-use task_data::kinds::table::Row;
+use task_data::kinds::table::{Input, Row};
 use task_data::life::Life;
-use task_data::tables::{RowFile, RowFileError};
+use task_data::tables::{RowFile, RowFileError, TableReader, TableRow};
 use task_data::task::TaskId;
 
 use super::super::WorkError;
@@ -16,31 +16,39 @@ use super::not_now;
 /// Numbers of rows that are looked up at a time.
 const NUMBERS: i64 = 10_000;
 
-/// A walk along the file, beside the rows that were kept.
+/// A walk along the table, beside the rows that were kept.
 pub struct Unsent {
     life: Arc<Life>,
     id: TaskId,
-    file: RowFile,
+    rows: Rows,
     kept: Peekable<vec::IntoIter<i64>>,
     /// The last number that was looked up, unless there are no more.
     looked_up: Option<i64>,
 }
 
+/// Where the rows come from.
+enum Rows {
+    File(RowFile),
+    /// Another table, of which they have failed: its reader, and what it has read.
+    Table(Box<TableReader>, vec::IntoIter<TableRow>),
+}
+
 impl Unsent {
-    pub async fn open(life: Arc<Life>, id: TaskId) -> Result<Self, WorkError> {
-        let file = RowFile::new(life.stack().blobs.open(id).await?);
-        Ok(Self { life, id, file, kept: Vec::new().into_iter().peekable(), looked_up: Some(0) })
+    pub async fn open(life: Arc<Life>, id: TaskId, input: &Input) -> Result<Self, WorkError> {
+        let rows = match TableReader::of_source(life.stack(), input) {
+            Some(reader) => Rows::Table(Box::new(reader), Vec::new().into_iter()),
+            None => Rows::File(RowFile::new(life.stack().blobs.open(id).await?)),
+        };
+        Ok(Self { life, id, rows, kept: Vec::new().into_iter().peekable(), looked_up: Some(0) })
     }
 
     /// The next row, with its number.
     pub async fn next(&mut self) -> Result<Option<(i64, Row)>, WorkError> {
         loop {
-            match self.file.next().await {
-                Ok(Some((number, row))) if !self.is_kept(number).await? => return Ok(Some((number, row))),
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(None),
-                Err(RowFileError::Damaged(_)) => return Err(corrupt()),
-                Err(RowFileError::Blob(error)) => return Err(error.into()),
+            match self.rows.next().await? {
+                Some((number, row)) if !self.is_kept(number).await? => return Ok(Some((number, row))),
+                Some(_) => {}
+                None => return Ok(None),
             }
         }
     }
@@ -59,6 +67,29 @@ impl Unsent {
                 self.life.stack().store.kept_numbers(self.id, after, NUMBERS).await.map_err(not_now)?;
             self.looked_up = kept.last().copied().filter(|_| kept.len() as i64 == NUMBERS);
             self.kept = kept.into_iter().peekable();
+        }
+    }
+}
+
+impl Rows {
+    async fn next(&mut self) -> Result<Option<(i64, Row)>, WorkError> {
+        match self {
+            Self::File(file) => match file.next().await {
+                Ok(next) => Ok(next),
+                Err(RowFileError::Damaged(_)) => Err(corrupt()),
+                Err(RowFileError::Blob(error)) => Err(error.into()),
+            },
+            Self::Table(reader, read) => loop {
+                match read.next() {
+                    Some(TableRow { row, input: Some(input), .. }) => return Ok(Some((row, input))),
+                    // None is without: what was kept of a row has what was sent.
+                    Some(_) => {}
+                    None => match reader.chunk().await.map_err(not_now)? {
+                        Some(rows) => *read = rows.into_iter(),
+                        None => return Ok(None),
+                    },
+                }
+            },
         }
     }
 }

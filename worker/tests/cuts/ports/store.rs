@@ -288,6 +288,7 @@ port! {
     TableRows {
         Here fn keep_rows(rows: Vec<UnkeptRow>) -> Vec<(TaskId, i64)>;
         Nothing fn table_progress(id: TaskId) -> TableProgress;
+        Nothing fn last_attempt(id: TaskId) -> i64;
         Nothing fn kept_numbers(id: TaskId, after: i64, limit: i64) -> Vec<i64>;
         Nothing fn kept_rows(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> Vec<SentRow>;
     }
