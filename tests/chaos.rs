@@ -8,7 +8,7 @@ mod account;
 mod faults;
 mod load;
 mod records;
-mod rig;
+pub mod rig;
 mod tables;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT: the program ends by itself, and what it has promised is kept.
 
+use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -10,7 +11,8 @@ use tokio::time::timeout;
 use crate::client::{accepted, read_answer};
 use crate::content::{md5sum, noise};
 use crate::load::Load;
-use crate::program::eventually;
+use crate::program::{eventually, output};
+use crate::stack::Stack;
 
 /// What every command may take to end.
 const END_WITHIN: Duration = Duration::from_secs(30);
@@ -96,3 +98,34 @@ on_both_stacks!(a_second_signal_ends_it_there_and_then, [("WORKERS", "1")], |sta
     stack.until(&id, "succeeded").await;
     stack.each_task_has_one_line(&[]).await;
 });
+
+on_embedded!(after_a_clean_stop_the_one_file_has_all_rows, [], |stack| async move {
+    for content in [noise(1, 3), noise(2, 100_000)] {
+        stack.until(&stack.put(content).await, "succeeded").await;
+    }
+    stack.each_task_has_one_line(&[]).await;
+    stack.register("ada").await;
+
+    stack.signal(Signal::SIGTERM);
+    assert_eq!(stack.exit().await.code(), Some(0));
+    the_one_file_has(&stack, "SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM users)", "3|1");
+
+    // The same after each command that opens it.
+    let commands: [&[&str]; 4] =
+        [&["user", "grant", "ada", "paid"], &["migrate"], &["verify"], &["verify", "--rebuild", "rebuilt"]];
+    for arguments in commands {
+        assert!(output(stack.command(arguments)).await.status.success(), "{arguments:?}");
+        the_one_file_has(&stack, "SELECT count(*) FROM user_rights", "1");
+    }
+});
+
+/// A copy of the database's own file alone has that, and nothing lies beside it.
+#[track_caller]
+fn the_one_file_has(stack: &Stack, query: &str, rows: &str) {
+    let copy = Stack::bare(&[]);
+    fs::create_dir(copy.data("")).unwrap();
+    fs::copy(stack.data("coatcheck.db"), copy.data("coatcheck.db")).unwrap();
+    assert_eq!(copy.sql(query), rows);
+    let wal = fs::metadata(stack.data("coatcheck.db-wal")).map_or(0, |wal| wal.len());
+    assert_eq!(wal, 0, "rows in the WAL");
+}

@@ -66,7 +66,7 @@ on_both_stacks!(it_tells_that_it_is_alive_and_ready, |stack| async move {
 
     assert_eq!((alive.status, ready.status), (200, 200));
     alive.json();
-    let parts = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok"});
+    let parts = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok"});
     assert_eq!(ready.json(), parts);
 });
 

@@ -57,6 +57,11 @@ impl Load {
         .await;
     }
 
+    /// What was promised until now.
+    pub fn so_far(&self) -> Vec<Promise> {
+        self.shared.promises.lock().unwrap().clone()
+    }
+
     /// Ends all uploads, and gives all that was promised.
     pub async fn end(self) -> Vec<Promise> {
         self.shared.is_over.store(true, Relaxed);

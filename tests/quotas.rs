@@ -137,6 +137,24 @@ on_both_stacks!(
 );
 
 on_both_stacks!(
+    the_texts_of_messages_count_as_bytes,
+    [&WAITING[..], &[("MAX_BYTES_PER_OWNER", "100")]].concat(),
+    |stack| async move {
+        let ada = user(&stack, "ada").await;
+        let send = async |bytes: usize| {
+            let request = as_bearer(stack.request(Method::POST, "/api/v1/messages"), &ada);
+            ask(request.body(json!({"text": "é".repeat(bytes / 2)}).to_string())).await.unwrap()
+        };
+
+        send(102).await.problem(413, "upload-too-large");
+        accepted(&send(60).await);
+        refused(&send(60).await);
+        accepted(&send(40).await);
+        refused(&send(2).await);
+    }
+);
+
+on_both_stacks!(
     uploads_that_come_in_side_by_side_are_no_more_than_one_after_the_other,
     [("MAX_BYTES_PER_OWNER", "100000"), ("WORKERS", "1")],
     |stack| async move {

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use task_data::life::Life;
+use task_data::metrics;
 use task_data::user::UserId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tracing::warn;
 
+use crate::look::Look;
 use crate::problem::{Code, Problem};
 use crate::quota::{Quotas, Reserved};
 use crate::settings::ApiSettings;
@@ -21,8 +24,8 @@ const WAIT_FOR_SLOT: Duration = Duration::from_secs(2);
 const COUNT_AGE: Duration = Duration::from_secs(10);
 /// How old it may be when it says that there are too many.
 const FULL_COUNT_AGE: Duration = Duration::from_secs(1);
-/// How old the figure of free space may be.
-const DISK_AGE: Duration = Duration::from_secs(1);
+/// How old the figure of free space may be: what comes in meanwhile may go beyond the bound.
+const DISK_AGE: Duration = Duration::from_millis(100);
 /// How often a growing upload looks at the disk.
 const DISK_EVERY: u64 = 64 << 20;
 
@@ -34,7 +37,7 @@ pub struct Admission {
     pending: Figure,
     /// Tasks made here since they were counted.
     made: AtomicU64,
-    free_disk: Figure,
+    free_disk: Look<Option<u64>>,
     quotas: Quotas,
 }
 
@@ -52,12 +55,15 @@ impl Admission {
     pub fn new(life: Arc<Life>, settings: ApiSettings) -> Self {
         Self {
             quotas: Quotas::new(life.clone(), settings.quotas),
+            free_disk: Look::new(DISK_AGE, {
+                let life = life.clone();
+                move || measure_disks(life.clone())
+            }),
             life,
             settings,
             slots: Arc::new(Semaphore::new(SLOTS)),
-            pending: Figure::new(0),
+            pending: Figure::new(),
             made: AtomicU64::new(0),
-            free_disk: Figure::new(u64::MAX),
         }
     }
 
@@ -75,19 +81,20 @@ impl Admission {
         self.check_size(known)?;
         let reserved = self.quotas.reserve(owner, known).await?;
         self.check_pending().await?;
-        self.check_disk(known).await?;
+        self.need_disk(known).await?;
         let mut admitted = Admitted { admission: self, slot: None, reserved, size: 0, disk_seen_at: 0 };
         admitted.take_slot_for(known).await?;
         Ok(admitted)
     }
 
-    /// Lets in what has no upload. Its place is held until it has become a task.
+    /// Lets in an input that has no upload. Its place is held until it has become a task; it grows to the input's size.
     ///
     /// # Errors
-    /// 429 or 503.
+    /// 429, 503 or 507.
     pub async fn admit_input(&self, owner: Option<UserId>) -> Result<Reserved<'_>, Problem> {
         let reserved = self.quotas.reserve(owner, 0).await?;
         self.check_pending().await?;
+        self.need_disk(0).await?;
         Ok(reserved)
     }
 
@@ -120,17 +127,43 @@ impl Admission {
         Ok(self.life.stack().store.pending().await?.cast_unsigned())
     }
 
-    async fn check_disk(&self, bytes: u64) -> Result<(), Problem> {
-        let free = self.free_disk.read(DISK_AGE, async || self.measure_disk().await).await?;
+    /// Refuses what would leave less than `MIN_FREE_DISK` on the disk of the uploads, or of an embedded database. Whatever adds
+    /// to either asks this first.
+    ///
+    /// # Errors
+    /// 507, or 503 if a disk does not answer.
+    pub async fn need_disk(&self, bytes: u64) -> Result<(), Problem> {
+        let free = self.free_disk.outcome().await.flatten().ok_or(Code::Overloaded)?;
         if free < self.settings.min_free_disk.saturating_add(bytes) {
             return Err(Code::InsufficientStorage.into());
         }
         Ok(())
     }
 
-    async fn measure_disk(&self) -> Result<u64, Problem> {
-        Ok(self.life.stack().blobs.free_bytes().await?.unwrap_or(u64::MAX))
+    /// Returns whether less than `MIN_FREE_DISK` is free, so that uploads are refused.
+    pub async fn is_disk_low(&self) -> bool {
+        matches!(self.free_disk.outcome().await.flatten(), Some(free) if free < self.settings.min_free_disk)
     }
+
+    /// Logs a warning if uploads are refused from the start on.
+    pub async fn warn_of_low_disk(&self) {
+        let free = self.free_disk.outcome().await.flatten();
+        let least = self.settings.min_free_disk;
+        if let Some(free) = free.filter(|free| *free < least) {
+            warn!(
+                "uploads are refused: MIN_FREE_DISK is {least} bytes, and {free} are free; make room, or set a smaller MIN_FREE_DISK"
+            );
+        }
+    }
+}
+
+/// Returns what the disk with the least room has, of that of the uploads and that of the database; `None` if one does not answer.
+async fn measure_disks(life: Arc<Life>) -> Option<u64> {
+    let uploads = life.stack().blobs.free_bytes().await.ok()?;
+    let database = life.stack().store.free_bytes().await.ok()?;
+    metrics::disk_free("uploads", uploads);
+    metrics::disk_free("database", database);
+    Some(uploads.into_iter().chain(database).min().unwrap_or(u64::MAX))
 }
 
 impl Admitted<'_> {
@@ -145,7 +178,7 @@ impl Admitted<'_> {
         self.take_slot_for(self.size).await?;
         if self.size - self.disk_seen_at >= DISK_EVERY {
             self.disk_seen_at = self.size;
-            self.admission.check_disk(0).await?;
+            self.admission.need_disk(0).await?;
         }
         Ok(())
     }
@@ -171,9 +204,8 @@ impl Admitted<'_> {
 struct Figure(Mutex<(u64, Option<Instant>)>);
 
 impl Figure {
-    /// Until it was first read it is `assumed`.
-    fn new(assumed: u64) -> Self {
-        Self(Mutex::new((assumed, None)))
+    fn new() -> Self {
+        Self(Mutex::new((0, None)))
     }
 
     /// The number as it was at most `age` ago. While one reads it anew the others go on with the last one.

@@ -132,6 +132,7 @@ async fn make(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpR
     let NewApiKey { name } = json_body::read(request, body, Code::InvalidKey, FORM).await?;
     let name: KeyName =
         name.parse().map_err(|error| Code::InvalidKey.because(format!("`name`: {error}.")))?;
+    api.admission.need_disk(0).await?;
     let store = &api.life.stack().store;
     // A token may outlive its user.
     store.user(session.user).await?.ok_or(Code::Unauthenticated)?;
@@ -191,6 +192,8 @@ impl IntoResponses for MakeProblems {
             Code::BodyTooLarge,
             Code::InvalidKey,
             Code::DatabaseUnavailable,
+            Code::Overloaded,
+            Code::InsufficientStorage,
         ])
     }
 }

@@ -25,6 +25,7 @@ mod idempotency;
 mod json;
 mod kept;
 mod kinds;
+mod look;
 mod multipart;
 mod openapi;
 mod origin;
@@ -49,5 +50,6 @@ mod upload;
 mod users;
 
 pub use process::{ApiArgs, run};
+pub use secret::PATH as KEPT_SECRET;
 pub use server::{BindError, Server};
 pub use settings::ApiSettings;

@@ -178,7 +178,7 @@ impl Code {
                 (S::SERVICE_UNAVAILABLE, "queue-full", "Too many tasks are waiting already. Try again later.")
             }
             Self::InsufficientStorage => {
-                (S::INSUFFICIENT_STORAGE, "insufficient-storage", "The server has no space for the upload.")
+                (S::INSUFFICIENT_STORAGE, "insufficient-storage", "The server is short of disk space.")
             }
         }
     }
@@ -270,6 +270,7 @@ impl From<BlobError> for Problem {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Full(_) => Self::passing(Code::InsufficientStorage, &error),
+            BlobError::Busy(_) => Self::passing(Code::Overloaded, &error),
             BlobError::Missing | BlobError::Io(_) => Self::internal(&error),
         }
     }

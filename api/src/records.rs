@@ -75,6 +75,7 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 async fn add(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
     let line =
         parse(&body.whole(request.headers()).await?).map_err(|reason| Code::InvalidLog.because(reason))?;
+    api.admission.need_disk(0).await?;
     let record = api.access_log.append(line).await?;
     Ok(HttpResponse::Created().json(record))
 }
@@ -108,8 +109,15 @@ struct AddProblems;
 
 impl IntoResponses for AddProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{BodyTooLarge, DatabaseUnavailable, IncompleteUpload, InvalidLog, SlowUpload};
-        problem::responses(&[IncompleteUpload, SlowUpload, BodyTooLarge, InvalidLog, DatabaseUnavailable])
+        problem::responses(&[
+            Code::IncompleteUpload,
+            Code::SlowUpload,
+            Code::BodyTooLarge,
+            Code::InvalidLog,
+            Code::DatabaseUnavailable,
+            Code::Overloaded,
+            Code::InsufficientStorage,
+        ])
     }
 }
 

@@ -1,17 +1,18 @@
 //! The secret that tokens are signed with: the setting's, or one that was made once and is kept beside the data.
 
-use std::fs::{self, File, OpenOptions, create_dir_all, hard_link, remove_file};
+use std::fs::{self, File, OpenOptions, hard_link, remove_file};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use program::private;
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::token::{Keys, MIN_SECRET, ShortSecret};
 
-/// Where a secret is kept that nobody has set, under the working directory.
-const PATH: &str = "data/jwt-secret";
+/// Where a generated secret is kept, under the working directory.
+pub const PATH: &str = "data/jwt-secret";
 
 /// The keys that the setting says; without it, those of the kept secret, which is made where it is missing.
 ///
@@ -36,10 +37,14 @@ pub fn keys(setting: Option<&str>) -> Result<Keys, String> {
 fn kept(path: &Path) -> io::Result<String> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        read => return Ok(read?.trim().to_owned()),
+        read => {
+            let secret = read?.trim().to_owned();
+            private::close(path)?;
+            return Ok(secret);
+        }
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    create_dir_all(folder)?;
+    private::make_folder(folder)?;
     let part = folder.join(format!("jwt-secret.{}", Uuid::new_v4()));
     let made = make(&part).and_then(|()| {
         // Whole or not at all, and never over another's: link(2) refuses a name that is taken.

@@ -3,7 +3,9 @@
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix_web::dev::HttpServiceFactory;
@@ -11,6 +13,7 @@ use actix_web::http::Method;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, QueryConfig, ServiceConfig};
 use actix_web::{App, HttpServer, Route, dev, guard};
+use nix::sys::resource::{Resource, getrlimit};
 use program::PrometheusHandle;
 use task_data::access_log::AccessLog;
 use task_data::life::Life;
@@ -19,6 +22,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::admission::Admission;
+use crate::health::TriedWrites;
 use crate::kinds::{md5, message, table};
 use crate::openapi;
 use crate::problem::{Code, Problem};
@@ -33,6 +37,11 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(5);
 /// How long requests that are under way may take when the server stops.
 const DRAIN_SECONDS: u64 = 25;
+/// Descriptors that are kept from connections, where the process may have twice as many: two for each upload that streams in, those of the
+/// database and the log, and of the uploads that a worker in this process reads.
+const KEPT_DESCRIPTORS: u64 = 512;
+/// Connections of a thread, where descriptors are no bound.
+const MOST_CONNECTIONS: usize = 25_000;
 
 /// What every handler is given.
 pub struct Api {
@@ -40,6 +49,7 @@ pub struct Api {
     pub access_log: AccessLog,
     pub metrics: PrometheusHandle,
     pub admission: Admission,
+    pub writes: TriedWrites,
     pub keys: Keys,
     pub passwords: Passwords,
     pub throttle: Throttle,
@@ -76,8 +86,8 @@ pub enum BindError {
 pub struct Server {
     server: dev::Server,
     addresses: Vec<SocketAddr>,
+    api: Data<Api>,
     draining: watch::Sender<bool>,
-    life: Arc<Life>,
 }
 
 impl Server {
@@ -95,6 +105,7 @@ impl Server {
         let keys = secret::keys(settings.jwt_secret.as_deref()).map_err(BindError::JwtSecret)?;
         let (draining, is_draining) = watch::channel(false);
         let admission = Admission::new(life.clone(), settings);
+        let writes = TriedWrites::new(&life);
         let access_log = AccessLog::start(life.stack());
         let throttle = Throttle::new(life.stack().limits.clone());
         let passwords = Passwords::default();
@@ -103,6 +114,7 @@ impl Server {
             access_log,
             metrics,
             admission,
+            writes,
             keys,
             passwords,
             throttle,
@@ -112,9 +124,10 @@ impl Server {
         let description = Data::new(openapi::Description::build(&access).map_err(io::Error::other)?);
         let docs = Data::new(page::docs_config());
 
+        let (handed_out, workers) = (api.clone(), available_parallelism().map_or(1, NonZero::get));
         let server = HttpServer::new(move || {
             App::new()
-                .app_data(api.clone())
+                .app_data(handed_out.clone())
                 .app_data(description.clone())
                 .app_data(docs.clone())
                 .app_data(QueryConfig::default().error_handler(|error, _| tasks::unreadable(error).into()))
@@ -123,12 +136,14 @@ impl Server {
                 .wrap(from_fn(request::answer))
         })
         .on_connect(request::Connection::begin)
+        .workers(workers)
+        .max_connections(most_connections(workers))
         .client_request_timeout(HEADERS_WITHIN)
         .client_disconnect_timeout(LINGER)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .bind(listen)?;
-        let server = Self { addresses: server.addrs(), server: server.run(), draining, life };
+        let server = Self { addresses: server.addrs(), server: server.run(), api, draining };
         if access.auth == Auth::Off {
             server.warn_of_strangers();
         }
@@ -160,11 +175,13 @@ impl Server {
 
     /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 25 s.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Self { server, addresses, draining, life } = self;
+        let Self { server, addresses, api, draining } = self;
         let handle = server.handle();
         for address in addresses {
             info!("listening on http://{address}");
         }
+        let life = api.life.clone();
+        tokio::spawn(async move { api.admission.warn_of_low_disk().await });
         let end = async {
             stop.await;
             draining.send_replace(true);
@@ -179,6 +196,15 @@ impl Server {
         // Of uploads that were cut off: who received them may never get to run again.
         life.stack().blobs.abandon().await;
     }
+}
+
+/// Returns how many connections each of the threads may have. Beyond that clients wait to be accepted, so that connections never take the
+/// descriptors that uploads, the database and the log need.
+fn most_connections(threads: usize) -> usize {
+    let open = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let kept = (open / 2).min(KEPT_DESCRIPTORS);
+    let each = usize::try_from(open - kept).unwrap_or(usize::MAX) / threads;
+    each.clamp(1, MOST_CONNECTIONS)
 }
 
 /// Every address, with the methods that it takes.

@@ -20,7 +20,7 @@ pub struct ApiSettings {
     /// The largest upload that is taken; none: any size
     #[arg(long, env, value_name = "MAX_UPLOAD", value_parser = size)]
     pub max_upload: Option<u64>,
-    /// Uploads are refused when they would leave less space than this
+    /// Free space below which nothing more is taken in, on the disk of the uploads or of an embedded database
     #[arg(long, env, value_name = "MIN_FREE_DISK", default_value = "1GiB", value_parser = size)]
     pub min_free_disk: u64,
     /// Pending tasks beyond which uploads are refused
@@ -71,7 +71,7 @@ pub struct QuotaSettings {
     /// Pending tasks that a user may have; none: any number
     #[arg(long, env, value_name = "MAX_PENDING_PER_OWNER", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_pending_per_owner: Option<u64>,
-    /// Bytes of uploads that a user may have in tasks that have not ended; none: any number
+    /// Bytes of uploads and messages that a user may have in tasks that have not ended; none: any number
     #[arg(long, env, value_name = "MAX_BYTES_PER_OWNER", value_parser = size)]
     pub max_bytes_per_owner: Option<u64>,
 }

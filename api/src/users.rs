@@ -90,6 +90,7 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
         |name: &str, why: &dyn ToString| Code::InvalidUser.because(format!("`{name}`: {}.", why.to_string()));
     let username: Username = username.parse().map_err(|error| wrong("username", &error))?;
     let password: Password = password.parse().map_err(|error| wrong("password", &error))?;
+    api.admission.need_disk(0).await?;
     let password_hash = api.passwords.hash(password).await?;
     let user = User { id: UserId::random(), username, rights: BTreeSet::new() };
     match api.life.stack().store.add_user(NewUser { user: user.clone(), password_hash }).await? {
@@ -174,6 +175,7 @@ impl IntoResponses for RegisterProblems {
             Code::InvalidUser,
             Code::DatabaseUnavailable,
             Code::Overloaded,
+            Code::InsufficientStorage,
         ])
     }
 }

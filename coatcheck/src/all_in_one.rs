@@ -53,6 +53,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     };
     server.announce();
 
+    let store = life.stack().store.clone();
     let work = async {
         let outcome = worker::work(life, args.worker, stop.clone()).await;
         // Whatever ended it: without its worker the program is of no use.
@@ -60,6 +61,8 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
         outcome
     };
     let (outcome, ()) = tokio::join!(work, server.run(stop.cancelled()));
+    // Nothing is under way any more. What can't be closed is as safe as after `kill -9`.
+    let _ = store.close().await;
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

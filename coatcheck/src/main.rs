@@ -49,6 +49,7 @@ enum Command {
     User(cmd::user::UserArgs),
     Migrate(cmd::migrate::MigrateArgs),
     Verify(cmd::verify::VerifyArgs),
+    Backup(cmd::backup::BackupArgs),
     Api(api::ApiArgs),
     // It has the most settings.
     Worker(Box<worker::WorkerArgs>),
@@ -75,6 +76,7 @@ async fn run(cli: Cli) -> ExitCode {
         Some(Command::Export(args)) => cmd::export::run(args).await,
         Some(Command::User(args)) => cmd::user::run(args).await,
         Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
+        Some(Command::Backup(args)) => cmd::backup::run(args).await,
         Some(Command::Verify(args)) => cmd::verify::run(args).await,
         Some(Command::Api(args)) => api::run(args).await,
         Some(Command::Worker(args)) => worker::run(*args).await,

@@ -4,6 +4,7 @@
 
 mod log;
 mod metrics;
+pub mod private;
 mod runtime;
 mod settings;
 mod signals;

@@ -107,7 +107,7 @@ mod rotation;
 mod settle;
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{self, Path, PathBuf};
 
 pub use error::{LogError, SettleError};
@@ -143,7 +143,12 @@ impl SharedLog {
         let folder = path.parent().unwrap_or(&path).to_owned();
         let lock_path = lock::path_for(&path);
 
-        fs::create_dir_all(&folder).map_err(|error| LogError::opening(&folder, error))?;
+        // The log is made to be shared, within a group: others have no part in it, and no umask gives them one.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(&folder)
+            .map_err(|error| LogError::opening(&folder, error))?;
         if let Some(file_system) = lock::network_file_system(&folder).map_err(LogError::Io)? {
             return Err(LogError::Network { path: folder, file_system });
         }

@@ -3,15 +3,26 @@
 //! Nothing is locked, made or changed here, and no line is trusted: one that is too long isn't kept in memory.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::libc;
 
 use crate::error::LogError;
+use crate::ledger::Head;
 use crate::read::{self, FromOffset, MAX_LINE_BYTES};
-use crate::rotation::{LIST_TRIES, siblings};
+use crate::rotation::{LIST_TRIES, is_file_of, siblings};
+
+/// Which siblings of a log are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Siblings {
+    /// Those whose lines can be read; others are an error.
+    Readable,
+    /// All.
+    All,
+}
 
 /// A file with lines of a log: the log itself, or what it was renamed to. Opened for reading; a rename from then on changes
 /// nothing.
@@ -29,8 +40,20 @@ impl LogFile {
     /// [`LogError::Unwritable`] if one can't be opened, [`LogError::Compressed`] if one is compressed, so that its lines can't be
     /// read, else [`LogError::Io`].
     pub fn all_of(path: &Path) -> Result<Vec<Self>, LogError> {
+        Self::list(path, Siblings::Readable)
+    }
+
+    /// As [`all_of`](Self::all_of), with those that are compressed: for a program that copies them.
+    ///
+    /// # Errors
+    /// As there, but for [`LogError::Compressed`].
+    pub fn all_of_any_form(path: &Path) -> Result<Vec<Self>, LogError> {
+        Self::list(path, Siblings::All)
+    }
+
+    fn list(path: &Path, which: Siblings) -> Result<Vec<Self>, LogError> {
         for _ in 0..LIST_TRIES {
-            if let Some(files) = Self::try_all_of(path)? {
+            if let Some(files) = Self::try_list(path, which)? {
                 return Ok(files);
             }
         }
@@ -38,7 +61,7 @@ impl LogFile {
     }
 
     /// `None` if one went while they were being opened.
-    fn try_all_of(path: &Path) -> Result<Option<Vec<Self>>, LogError> {
+    fn try_list(path: &Path, which: Siblings) -> Result<Option<Vec<Self>>, LogError> {
         let log = Self::open(path)?;
         let siblings = siblings(path, log.as_ref().map(|log| &log.file))?;
         let mut files = Vec::from_iter(log);
@@ -47,7 +70,9 @@ impl LogFile {
             if !sibling.is(&opened.file).map_err(LogError::Io)? {
                 return Ok(None);
             }
-            sibling.refuse_compressed(&opened.file)?;
+            if which == Siblings::Readable {
+                sibling.refuse_compressed(&opened.file)?;
+            }
             files.push(opened);
         }
         Ok(Some(files))
@@ -79,6 +104,27 @@ impl LogFile {
     /// If the system can't tell.
     pub fn bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.size())
+    }
+
+    /// When it was last written to.
+    ///
+    /// # Errors
+    /// If the system can't tell.
+    pub fn modified(&self) -> io::Result<SystemTime> {
+        self.file.metadata()?.modified()
+    }
+
+    /// Whether `head` speaks of this file.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn is_of(&self, head: &Head) -> io::Result<bool> {
+        is_file_of(head, &self.file)
+    }
+
+    /// All its bytes.
+    pub fn from_beginning(&self) -> impl Read {
+        FromOffset { file: &self.file, offset: 0 }
     }
 
     /// Its lines from the offset `from` on, which is a line's beginning, to where it ends when that is reached.

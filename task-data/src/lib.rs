@@ -9,6 +9,7 @@
 pub mod access_log;
 pub mod api_key;
 pub mod backoff;
+pub mod backup;
 pub mod batch;
 pub mod blobs;
 pub mod deployment;

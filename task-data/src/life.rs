@@ -42,7 +42,7 @@ use crate::intake::Intake;
 use crate::kinds::Kind;
 use crate::kinds::table::SentRow;
 use crate::metrics;
-use crate::outcome::Rows;
+use crate::outcome::{Rows, log_name};
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
@@ -133,8 +133,7 @@ impl Life {
     pub fn start(stack: Stack, settings: Settings) -> Result<Arc<Self>, LogError> {
         metrics::describe();
         let log = SharedLog::new(&settings.outcome_log)?;
-        let log_name =
-            std::path::absolute(&settings.outcome_log).map_err(LogError::Io)?.to_string_lossy().into_owned();
+        let log_name = log_name(&settings).map_err(LogError::Io)?;
         let owed = Arc::new(Signal::new());
         let marks = Arc::new(Batcher::start(MARKS, {
             let stack = stack.clone();

@@ -33,6 +33,7 @@ const CONNECTIONS: &str = "coatcheck_database_connections";
 const WAITERS: &str = "coatcheck_waiters";
 const QUEUE_UP: &str = "coatcheck_queue_up";
 const QUEUE_DEPTH: &str = "coatcheck_queue_messages";
+const DISK_FREE: &str = "coatcheck_disk_free_bytes";
 const CALLS: &str = "coatcheck_provider_calls_total";
 const CALL_SECONDS: &str = "coatcheck_provider_call_seconds";
 const AVOIDABLE: &str = "coatcheck_paid_calls_avoidable_total";
@@ -84,6 +85,11 @@ pub(crate) fn describe() {
     describe_gauge!(WAITERS, "Clients that wait for a task here");
     describe_gauge!(QUEUE_UP, "Whether the queue answers");
     describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind; one may have several tasks");
+    describe_gauge!(
+        DISK_FREE,
+        Unit::Bytes,
+        "Free space on the disk of the uploads, and on that of an embedded database"
+    );
     describe_counter!(CALLS, "Requests sent to providers, by provider and what came of them");
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "From a request to a provider to its reply");
     describe_counter!(AVOIDABLE, "Requests to the paid provider that the free one would have taken");
@@ -194,6 +200,13 @@ pub(crate) fn waiter_came() {
 
 pub(crate) fn waiter_left() {
     gauge!(WAITERS).decrement(1.0);
+}
+
+/// The free space of the disk that has the uploads, or the database; `None`: not known.
+pub fn disk_free(of: &'static str, bytes: Option<u64>) {
+    if let Some(bytes) = bytes {
+        gauge!(DISK_FREE, "of" => of).set(bytes as f64);
+    }
 }
 
 /// `None`: the queue doesn't answer.

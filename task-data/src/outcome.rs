@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::{io, path};
 
 use chrono::DateTime;
 use shared_log::{Entry, Head, Ledger};
 use tokio::runtime::Handle;
 
 use crate::blobs::{Blobs, delete_all};
+use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::task::{Status, Task, TaskId, Time};
 
@@ -38,6 +40,11 @@ pub(crate) fn is_line_of(text: &[u8], task: &Task) -> bool {
         }
         (None, _) => false,
     }
+}
+
+/// What the log is called among all logs: its absolute path.
+pub(crate) fn log_name(settings: &Settings) -> io::Result<String> {
+    Ok(path::absolute(&settings.outcome_log)?.to_string_lossy().into_owned())
 }
 
 /// The id that a line, or the beginning of one, names.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use program::private;
 use shared_log::FileLock;
 use tokio::time::sleep;
 use tracing::warn;
@@ -181,14 +182,34 @@ pub struct Remains {
 /// As [`open_store`], and if there is no such database or folder.
 pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
     if settings.database_url.starts_with(SQLITE) {
-        let path = path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
-        path.metadata()
-            .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", path.display())))?;
+        existing_database(settings)?;
     }
     let root = path_after("BLOB_URL", &settings.blob_url, "file:")?;
     let blobs = BlobFolder::existing(&root)
         .map_err(|error| OpenError::setting("BLOB_URL", format!("{}: {error}", root.display())))?;
     Ok(Remains { store: open_store(&settings.database_url).await?, blobs: Arc::new(blobs) })
+}
+
+/// The paths of the database and of the uploads' folder in the embedded form, of which there must be a database.
+///
+/// # Errors
+/// If a setting is wrong, or names another form.
+pub(crate) fn embedded_paths(settings: &Settings) -> Result<(PathBuf, PathBuf), OpenError> {
+    if !settings.database_url.starts_with(SQLITE) {
+        let reason =
+            "must be sqlite:PATH, for this copies the embedded form; copy PostgreSQL with deployment/backup";
+        return Err(OpenError::setting("DATABASE_URL", reason));
+    }
+    let database = existing_database(settings)?;
+    Ok((database, path_after("BLOB_URL", &settings.blob_url, "file:")?))
+}
+
+fn existing_database(settings: &Settings) -> Result<PathBuf, OpenError> {
+    let path = path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
+    match path.metadata() {
+        Ok(_) => Ok(path),
+        Err(error) => Err(OpenError::setting("DATABASE_URL", format!("{}: {error}", path.display()))),
+    }
 }
 
 fn open_sqlite(path: PathBuf) -> Result<SqliteStore, OpenError> {
@@ -245,11 +266,11 @@ fn open_blobs(settings: &Settings) -> Result<Arc<dyn Blobs>, OpenError> {
     Ok(Arc::new(blobs))
 }
 
-/// The database's path, its folder made.
+/// The database's path, its folder made, which is nobody else's to read.
 fn database_path(database_url: &str) -> Result<PathBuf, OpenError> {
     let path = path_after("DATABASE_URL", database_url, SQLITE)?;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
+        private::make_folder(folder)
             .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", folder.display())))?;
     }
     Ok(path)
@@ -266,6 +287,7 @@ fn hold(path: &Path) -> Result<Hold, OpenError> {
         let pid = FileLock::read_note(&lock_path).map_err(failed)?;
         return Err(OpenError::Held { path: path.to_owned(), pid: pid.trim().to_owned() });
     };
+    private::close(&lock_path).map_err(failed)?;
     lock.write_note(&std::process::id().to_string()).map_err(failed)?;
     Ok(Hold(lock))
 }

@@ -283,7 +283,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    fn mount(path: PathBuf, bytes: u64) -> Option<Self> {
+    pub fn mount(path: PathBuf, bytes: u64) -> Option<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "coatcheck-chaos"]).arg(&path);

@@ -107,8 +107,10 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
     let session = Session::of(request).await?;
     let key = idempotency::key(request.headers())?;
-    let _reserved = api.admission.admit_input(Some(session.user)).await?;
+    let mut reserved = api.admission.admit_input(Some(session.user)).await?;
     let NewMessage { text, provider } = json_body::read(request, body, Code::InvalidMessage, FORM).await?;
+    reserved.grow_to(text.len() as u64).await?;
+    reserved.settle().await?;
     let text: Text =
         text.try_into().map_err(|error| Code::InvalidMessage.because(format!("`text`: {error}.")))?;
     let may_pay = session.has(Right::Paid);
@@ -201,11 +203,14 @@ impl IntoResponses for MessageProblems {
             Code::PaidNotAllowed,
             Code::SlowUpload,
             Code::BodyTooLarge,
+            Code::UploadTooLarge,
+            Code::Overloaded,
             Code::IdempotencyMismatch,
             Code::InvalidMessage,
             Code::TooManyRequests,
             Code::DatabaseUnavailable,
             Code::QueueFull,
+            Code::InsufficientStorage,
         ])
     }
 }

@@ -71,7 +71,7 @@ impl BulkReport {
 /// Add many records
 ///
 /// A line is a log line as it stands, or a JSON object as for one record. Lines end with LF or CRLF; empty ones are skipped.
-/// If the database goes away, or the body is cut short, the refusal tells how many lines were dealt with: those before are
+/// If the database goes away, the disk gets full, or the body is cut short, the refusal tells how many lines were dealt with: those before are
 /// kept, the others are not, but for a batch whose commit was not answered.
 #[utoipa::path(
     post, path = "/api/data/bulk", tag = "access log", operation_id = "addRecords",
@@ -111,6 +111,7 @@ async fn keep(api: &Api, body: &mut Body, intake: &mut Intake) -> Result<(), Pro
     let mut under_way = (0, 0);
     loop {
         if append.is_terminated() && !intake.batch.is_empty() {
+            api.admission.need_disk(intake.batch_bytes as u64).await?;
             let batch = intake.take_batch();
             under_way = (batch.len() as u64, intake.number);
             append.set(api.access_log.append_lines(batch).fuse());
@@ -281,13 +282,13 @@ struct BulkProblems;
 
 impl IntoResponses for BulkProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, IncompleteUpload, Overloaded, SlowUpload, UnsupportedMediaType};
         problem::responses(&[
-            IncompleteUpload,
-            SlowUpload,
-            UnsupportedMediaType,
-            DatabaseUnavailable,
-            Overloaded,
+            Code::IncompleteUpload,
+            Code::SlowUpload,
+            Code::UnsupportedMediaType,
+            Code::DatabaseUnavailable,
+            Code::Overloaded,
+            Code::InsufficientStorage,
         ])
     }
 }

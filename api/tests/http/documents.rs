@@ -102,7 +102,7 @@ async fn health_is_told_part_by_part() {
     assert_eq!(ready.status(), 200);
     assert_eq!(
         json(ready).await,
-        serde_json::json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok"})
+        serde_json::json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok"})
     );
     assert_eq!(desk.get("/healthz").send().await.unwrap().status(), 200);
 }

@@ -20,7 +20,7 @@ const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
 /// It looks at the process that the same settings would start: with METRICS_LISTEN, as workers have it, at that worker;
 /// without, at the API at LISTEN; with COATCHECK_URL, at the API or the stand-in for a provider there.
 ///
-/// An API is healthy if its /readyz says that it is ready: its database answers, and it is not stopping. A worker is healthy
+/// An API is healthy if its /readyz says that it is ready: its database and its disk take writes, and it is not stopping. A worker is healthy
 /// if the database has confirmed its lease within LEASE_SECONDS: after that its tasks are given to others. A queue that is
 /// away makes neither unhealthy, for both do without it.
 #[derive(Debug, clap::Args)]
@@ -84,11 +84,11 @@ fn api_trouble((status, text): (StatusCode, String)) -> Option<String> {
         return None;
     }
     let said: Value = serde_json::from_str(&text).unwrap_or_default();
-    let away = ["database", "queue", "blobs"].iter().filter(|part| said[**part] == "unavailable");
-    let away: Vec<&str> = away.copied().collect();
+    let parts = ["database", "queue", "blobs", "disk"].iter();
+    let away: Vec<&str> = parts.copied().filter(|part| said[*part] == "unavailable").collect();
     Some(match said["status"].as_str() {
         Some("draining") => "the API is stopping".to_owned(),
-        Some(_) if !away.is_empty() => format!("the API is not ready: {} away", away.join(", ")),
+        Some(_) if !away.is_empty() => format!("the API is not ready: {} unavailable", away.join(", ")),
         _ => format!("/readyz answers {status}"),
     })
 }

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod backup;
 pub mod export;
 pub mod get;
 pub mod healthcheck;

@@ -31,6 +31,8 @@ use crate::task::{TaskId, Time};
 const CHUNKS_IN_FLIGHT: usize = 8;
 /// How much is written before it is synced beside what comes next, so that the disk works meanwhile and the last sync is short.
 const SYNC_EVERY: u64 = 32 << 20;
+/// How much is written to find out whether the disk takes writes: more than fits into a row by default.
+const TRIED_BYTES: usize = 32 << 10;
 
 /// A folder of blobs; several processes may share it.
 pub struct BlobFolder {
@@ -76,6 +78,51 @@ impl BlobFolder {
         let root = root.into();
         fs::read_dir(root.join("tmp"))?;
         Ok(Self { root, parts: Arc::default() })
+    }
+
+    /// Where it is.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The blobs of one shard.
+    pub(crate) fn ids(&self, shard: u16) -> io::Result<Vec<TaskId>> {
+        let names = fs::read_dir(shard_path(&self.root, shard))?.map(|file| Ok(file?.file_name()));
+        let names: Vec<_> = names.collect::<io::Result<_>>()?;
+        Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
+    }
+
+    /// Brings a blob in that another folder has: by a link, for a blob never changes, or else as a copy. `false` if that has it no
+    /// longer. Nothing is durable before [`sync`](Self::sync).
+    pub(crate) fn bring(&self, from: &Self, id: TaskId) -> io::Result<bool> {
+        let (source, target) = (from.path(id), self.path(id));
+        // Looked for first: of a source that is gone, link(2) says that and not that the target is there.
+        if target.try_exists()? {
+            return Ok(true);
+        }
+        match fs::hard_link(&source, &target) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            // Another file system, or one without links.
+            Err(_) => {}
+        }
+        let mut source = match File::open(source) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        let mut copy = create_part(&target)?;
+        io::copy(&mut source, &mut copy)?;
+        copy.set_modified(source.metadata()?.modified()?)?;
+        copy.sync_all()?;
+        Ok(true)
+    }
+
+    /// Makes durable which blobs there are.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        for shard in 0..SHARDS {
+            File::open(shard_path(&self.root, shard))?.sync_all()?;
+        }
+        File::open(&self.root)?.sync_all()
     }
 
     fn path(&self, id: TaskId) -> PathBuf {
@@ -178,6 +225,17 @@ impl Blobs for BlobFolder {
         }
     }
 
+    async fn try_write(&self) -> Result<(), BlobError> {
+        let part = Part::new(self.part_path(TaskId::random()), self.parts.clone());
+        blocking(move || {
+            let mut file = part.make()?;
+            file.write_all(&[0; TRIED_BYTES])?;
+            file.sync_all()
+            // Dropped, `part` removes it.
+        })
+        .await
+    }
+
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError> {
         let root = self.root.clone();
         blocking(move || {
@@ -277,7 +335,7 @@ impl Part {
     /// Makes the file. It has its name only once it is locked: no sweep meets it before.
     fn make(&self) -> io::Result<File> {
         let unlocked = self.path.with_extension(UNLOCKED);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unlocked)?;
+        let file = create_part(&unlocked)?;
         // Where there are no locks, its age tells.
         let _ = lock(&file);
         fs::rename(&unlocked, &self.path).inspect_err(|_| drop(fs::remove_file(&unlocked)))?;
@@ -319,6 +377,10 @@ fn lock(file: &File) -> Option<bool> {
         Err(Errno::EAGAIN | Errno::EACCES) => Some(false),
         Err(_) => None,
     }
+}
+
+fn create_part(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Writes what comes in, until it is to be kept or its sender is gone.

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use nix::libc;
 use tracing::warn;
 
 use crate::task::{TaskId, Time};
@@ -19,6 +20,9 @@ pub enum BlobError {
     /// There is no room for it; nothing of it was kept.
     #[error("there is no space for the blob")]
     Full(#[source] io::Error),
+    /// The process or the machine has as many files open as it may; nothing was kept. It may pass soon.
+    #[error("too many files are open")]
+    Busy(#[source] io::Error),
     /// Anything else; nothing of an unfinished blob was kept.
     #[error("the blob could not be read or written")]
     Io(#[source] io::Error),
@@ -28,6 +32,7 @@ impl From<io::Error> for BlobError {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind::{FileTooLarge, NotFound, QuotaExceeded, StorageFull};
         match error.kind() {
+            _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Self::Busy(error),
             NotFound => Self::Missing,
             StorageFull | QuotaExceeded | FileTooLarge => Self::Full(error),
             _ => Self::Io(error),
@@ -63,6 +68,9 @@ pub trait Blobs: Send + Sync {
     /// Removes what this process has begun and not kept, when it is about to end: nothing more is written after.
     async fn abandon(&self);
 
+    /// Writes, syncs and removes something as large as an upload that does not fit into a row. Fails where that would.
+    async fn try_write(&self) -> Result<(), BlobError>;
+
     /// Bytes that may still be written, if the store can tell.
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError>;
 }
@@ -90,4 +98,18 @@ pub trait BlobWriter: Send {
 
     /// Makes the blob durable and seen under its id, as of the time `now` of the database.
     async fn keep(self: Box<Self>, now: Time) -> Result<(), BlobError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_no_fault_of_a_blobs() {
+        for number in [libc::EMFILE, libc::ENFILE] {
+            let error = BlobError::from(io::Error::from_raw_os_error(number));
+
+            assert!(matches!(error, BlobError::Busy(_)), "{error:?}");
+        }
+    }
 }

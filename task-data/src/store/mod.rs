@@ -18,6 +18,7 @@ pub mod sqlite;
 mod table_rows;
 mod tasks;
 mod types;
+mod upkeep;
 mod users;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use self::api_keys::{ApiKeys, NewKey};
 pub use self::paid_calls::PaidCalls;
 pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
 pub use self::table_rows::{RowFilter, TableProgress, TableRows, UnkeptRow};
+pub use self::upkeep::Upkeep;
 pub use self::users::{NewUser, Users};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::md5::Md5Digest;
@@ -48,8 +50,11 @@ pub struct Rules {
 }
 
 /// All of the database's subjects.
-pub trait Store: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys {}
-impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys> Store for T {}
+pub trait Store:
+    Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys + Upkeep
+{
+}
+impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys + Upkeep> Store for T {}
 
 /// What the database could not do, by what a caller then does.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -289,7 +294,7 @@ pub struct Filter {
 pub struct Holdings {
     /// How many are pending.
     pub pending: i64,
-    /// Bytes of their uploads, of those that are running too.
+    /// Bytes of their uploads and texts, of those that are running too.
     pub bytes: i64,
 }
 

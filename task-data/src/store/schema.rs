@@ -144,5 +144,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::Integer;
+    use crate::store::types::TimeType;
+
+    readiness (id) {
+        id -> Integer,
+        at -> TimeType,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(tasks, workers);
 diesel::allow_tables_to_appear_in_same_query!(api_keys, user_rights, users);

@@ -325,7 +325,10 @@ pub fn holdings(owner: UserId) -> _ {
 
 fn holdings_columns() -> HoldingsColumns {
     let pending = sql("count(CASE WHEN status = 'pending' THEN 1 END)");
-    let bytes = sql("CAST(coalesce(sum(CAST(input ->> 'size' AS bigint)), 0) AS bigint)");
+    // What has no upload is its text.
+    let bytes = sql(
+        "CAST(coalesce(sum(coalesce(CAST(input ->> 'size' AS bigint), octet_length(input ->> 'text'))), 0) AS bigint)",
+    );
     (pending, bytes)
 }
 

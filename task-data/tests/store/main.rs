@@ -63,4 +63,5 @@ mod samples;
 mod sql_states;
 mod sqlite;
 mod table_rows;
+mod upkeep;
 mod users;

@@ -55,7 +55,7 @@ on_each_store!(what_an_owner_has_waiting_is_told, |store| async move {
         ..new_task()
     };
     store.insert(vec![message], NOW).await.unwrap();
-    assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 5, bytes: 12 });
+    assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 5, bytes: 15 });
 
     let worker = worker(&*store).await;
     let running = claim(&*store, ids[0], worker).await;
@@ -63,7 +63,7 @@ on_each_store!(what_an_owner_has_waiting_is_told, |store| async move {
     store.complete(vec![success(&running)], RULES).await.unwrap();
     store.cancel(ids[2], RULES).await.unwrap();
 
-    // One is running, two are pending, and one of those has no upload.
-    assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 2, bytes: 6 });
+    // One is running, two are pending, and one of those has no upload but a text.
+    assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 2, bytes: 9 });
     assert_eq!(store.holdings(bob).await.unwrap(), Holdings { pending: 1, bytes: 3 });
 });

@@ -57,6 +57,8 @@ impl From<BlobError> for WorkError {
     fn from(error: BlobError) -> Self {
         match error {
             BlobError::Missing => Self::Later(TaskError::new("blob-missing", "The upload is missing.")),
+            // No fault of the task's.
+            BlobError::Busy(_) => Self::NotYet(UNTIL_FILES_CLOSE),
             BlobError::Full(_) | BlobError::Io(_) => {
                 Self::Later(TaskError::new("io", "The upload could not be read."))
             }
@@ -64,6 +66,8 @@ impl From<BlobError> for WorkError {
     }
 }
 
+/// How long work rests that could not open a file, because too many were open.
+const UNTIL_FILES_CLOSE: Duration = Duration::from_secs(1);
 /// How long work that was told to stop may take to look up.
 const LOOK_UP: Duration = Duration::from_secs(1);
 

@@ -205,8 +205,8 @@ struct RowProblems;
 
 impl IntoResponses for RowProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, TaskNotFound};
-        problem::responses(&[InvalidId, InvalidParameter, TaskNotFound, DatabaseUnavailable])
+        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, Overloaded, TaskNotFound};
+        problem::responses(&[InvalidId, InvalidParameter, TaskNotFound, DatabaseUnavailable, Overloaded])
     }
 }
 

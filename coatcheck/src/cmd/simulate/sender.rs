@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,7 +49,7 @@ impl Sender {
         let mut tries = 0;
         loop {
             let path = folder.join(format!("{}.log", short_id()));
-            match OpenOptions::new().append(true).create_new(true).open(&path) {
+            match OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path) {
                 Ok(log) => return Ok(Self { path, log }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < NAME_TRIES => {
                     tries += 1

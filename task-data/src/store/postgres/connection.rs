@@ -74,6 +74,11 @@ impl Connections {
         Ok(Self { pool, target })
     }
 
+    /// Ends the connections: those in use as soon as they come back.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
     /// How the connections are used.
     pub fn pool_use(&self) -> PoolUse {
         let status = self.pool.status();

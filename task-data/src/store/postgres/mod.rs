@@ -15,6 +15,7 @@ mod session;
 mod sql_state;
 mod table_rows;
 mod target;
+mod upkeep;
 mod users;
 mod wire;
 

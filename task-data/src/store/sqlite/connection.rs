@@ -3,8 +3,13 @@
 //! All writes that have gathered while one commit was under way share the next: a `BEGIN IMMEDIATE … COMMIT` with a savepoint
 //! each, so one that fails takes no neighbour with it, and one fsync serves them all.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use chrono::Utc;
 use diesel::connection::SimpleConnection;
@@ -12,7 +17,11 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use program::private;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::warn;
 
 use super::super::{PoolUse, StoreError};
 
@@ -27,11 +36,21 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Writes that share a commit at most.
 const GROUP: usize = 256;
 const READERS: usize = 4;
+/// How long reads that are under way may take when the database is closed.
+const READS_END: Duration = Duration::from_secs(2);
+/// The files beside the database that are made and removed with it: the WAL and its index.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 /// A writer's thread and the readers' connections.
 pub struct Connections {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    path: PathBuf,
+    writer: Mutex<Option<Writer>>,
     readers: Arc<Readers>,
+}
+
+struct Writer {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    thread: JoinHandle<()>,
 }
 
 struct Readers {
@@ -42,6 +61,7 @@ struct Readers {
 impl Connections {
     /// Opens or makes the database and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let mut writer = connect(path)?;
         // A row of the access log changes a page of an index at random. Most of these pages are kept at hand (KiB), and many
         // changes of a page are written back as one, but before the WAL is larger than `journal_size_limit` lets it stay:
@@ -50,13 +70,38 @@ impl Connections {
         writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
         let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || write_all(writer, queue))
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let readers =
             Readers { free: Arc::new(Semaphore::new(READERS)), connections: Mutex::new(connections) };
-        Ok(Self { jobs, readers: Arc::new(readers) })
+        let writer = Mutex::new(Some(Writer { jobs, thread }));
+        Ok(Self { path: path.to_owned(), writer, readers: Arc::new(readers) })
+    }
+
+    /// The path of the database.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Commits what was sent, moves all rows from the WAL into the database's own file, and closes the connections. From then
+    /// on nothing is read or written.
+    pub async fn close(&self) {
+        // A read that is under way would keep its rows in the WAL.
+        let _ = timeout(READS_END, self.readers.free.acquire_many(READERS as u32)).await;
+        if let Some(thread) = self.end_writer() {
+            // The thread ends by itself; if it has panicked, it has committed nothing more.
+            let _ = spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// Lets the connections go, the writer's last.
+    fn end_writer(&self) -> Option<JoinHandle<()>> {
+        self.readers.free.close();
+        self.readers.lock().clear();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        writer.map(|writer| writer.thread)
     }
 
     /// Runs `work` in a transaction of the writer, and answers when it has been committed.
@@ -70,8 +115,13 @@ impl Connections {
     {
         let (answer, outcome) = oneshot::channel();
         let job = Write { work: Some(work), outcome: None, answer };
-        self.jobs.send(Box::new(job)).map_err(|_| stopped())?;
+        self.send(Box::new(job))?;
         outcome.await.map_err(|_| stopped())?
+    }
+
+    fn send(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref().ok_or_else(stopped)?.jobs.send(job).map_err(|_| stopped())
     }
 
     /// How the readers are used.
@@ -89,16 +139,28 @@ impl Connections {
         let readers = self.readers.clone();
         let turn = readers.free.clone().acquire_owned().await.map_err(|_| stopped())?;
         // The connection and the turn go back on the blocking thread: a caller that leaves takes neither from others.
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = spawn_blocking(move || {
             let _turn = turn;
             let Some(mut connection) = readers.lock().pop() else {
                 return Err(stopped());
             };
             let outcome = work(&mut connection);
-            readers.lock().push(connection);
+            let mut connections = readers.lock();
+            if !readers.free.is_closed() {
+                connections.push(connection);
+            }
             outcome
         });
         reading.await.map_err(|error| StoreError::Internal(Arc::new(error)))?
+    }
+}
+
+impl Drop for Connections {
+    /// As [`close`](Connections::close), for commands that end with their last use of the database.
+    fn drop(&mut self) {
+        if let Some(thread) = self.end_writer() {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -108,7 +170,27 @@ impl Readers {
     }
 }
 
-fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+/// Makes the database's file, if it is missing, and takes it and those beside it from other users. SQLite gives the WAL and its
+/// index the mode that the database has.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let beside = BESIDE.map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    for path in std::iter::once(path).chain(beside.iter().map(PathBuf::as_path)) {
+        if let Err(error) = private::close(path) {
+            warn!("{}: other users may read it: {error}", path.display());
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
     let path = path.to_str().ok_or_else(|| {
         unavailable(ConnectionError::InvalidConnectionUrl("the path of the database is not UTF-8".to_owned()))
@@ -173,6 +255,12 @@ fn write_all(mut connection: SqliteConnection, queue: mpsc::Receiver<Box<dyn Job
         for job in group {
             job.answer(committed.clone());
         }
+    }
+    // So that a copy of the database's file alone has all rows. Where another program has the database open, that may have to wait
+    // for its end; nothing is lost by that.
+    let into_file = "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);";
+    if let Err(error) = connection.batch_execute(into_file) {
+        warn!("rows stay in the database's WAL: {error}");
     }
 }
 

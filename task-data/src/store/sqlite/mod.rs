@@ -2,9 +2,11 @@
 
 mod api_keys;
 mod connection;
+mod copy;
 mod paid_calls;
 mod records;
 mod table_rows;
+mod upkeep;
 mod users;
 
 use std::path::Path;
@@ -18,6 +20,7 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use shared_log::Head;
 
 use self::connection::Connections;
+pub(crate) use self::copy::Original;
 use super::rows::{
     ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
 };

@@ -21,7 +21,7 @@ use task_data::store::{
     ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Moved,
     NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
     RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket,
-    UnkeptRow, Upload, Users,
+    UnkeptRow, Upkeep, Upload, Users,
 };
 use task_data::task::{Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
@@ -263,6 +263,21 @@ impl ApiKeys for CutStore {
 }
 
 #[async_trait]
+impl Upkeep for CutStore {
+    async fn try_write(&self) -> Result<(), StoreError> {
+        through!(self, try_write(), changes)
+    }
+
+    async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        through!(self, free_bytes(), reads)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        through!(self, close(), reads)
+    }
+}
+
+#[async_trait]
 impl Outcomes for CutStore {
     async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
         through!(self, log_head(log), reads)
@@ -395,6 +410,10 @@ impl Blobs for CutBlobs {
 
     async fn open(&self, id: TaskId) -> Result<Box<dyn BlobReader>, BlobError> {
         self.wire.call("blobs.open", false, self.inner.open(id), blob_error).await
+    }
+
+    async fn try_write(&self) -> Result<(), BlobError> {
+        self.wire.call("blobs.try_write", true, self.inner.try_write(), blob_error).await
     }
 
     async fn delete(&self, id: TaskId) -> Result<(), BlobError> {

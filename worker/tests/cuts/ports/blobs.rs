@@ -76,6 +76,10 @@ impl Blobs for CutBlobs {
         self.inner.abandon().await;
     }
 
+    async fn try_write(&self) -> Result<(), BlobError> {
+        self.inner.try_write().await
+    }
+
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError> {
         let inner = self.inner.clone();
         self.line

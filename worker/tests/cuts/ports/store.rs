@@ -18,7 +18,7 @@ use task_data::store::{
     ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Moved,
     NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
     RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks,
-    Ticket, UnkeptRow, Upload, Users,
+    Ticket, UnkeptRow, Upkeep, Upload, Users,
 };
 use task_data::task::{Task, TaskId, Time, WorkerId};
 use task_data::user::{Right, User, UserId, Username};
@@ -265,6 +265,14 @@ port! {
         Nothing fn login(username: Username) -> Option<(UserId, PasswordHash)>;
         Here fn grant(id: UserId, right: Right) -> Option<User>;
         Here fn revoke(id: UserId, right: Right) -> Option<User>;
+    }
+}
+
+port! {
+    Upkeep {
+        Here fn try_write() -> ();
+        Nothing fn free_bytes() -> Option<u64>;
+        Nothing fn close() -> ();
     }
 }
 

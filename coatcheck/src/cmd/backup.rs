@@ -1,0 +1,85 @@
+//! `coatcheck backup`: a copy of the embedded form that starts as it is.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use program::{in_one_line, raise_file_limit, refuse};
+use task_data::backup::{BackupError, Copied, Progress, backup};
+use task_data::settings::Settings;
+
+/// Copy the embedded form's data to a new folder, beside the running service or without it
+///
+/// DIR gets a folder `data` with the database, the uploads that are still needed, the outcome log with its siblings, and the generated
+/// signing key: `cd DIR && coatcheck` starts the copy. All that was answered before this command began is in it. The service takes and
+/// does tasks meanwhile.
+///
+/// Where DIR is on the same file system, uploads are linked and take no space; copy DIR elsewhere to be safe from a lost disk. A copy
+/// that is started beside the original does what was pending in both: messages and rows of tables are then sent twice, under the same
+/// Idempotency-Key.
+///
+/// With PostgreSQL use `deployment/backup`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 the copy is whole and synced; 1 it could not be made, and nothing of it is left; 2 wrong usage or settings.
+
+Examples:
+  coatcheck backup /backups/2026-11-28
+  cd /backups/2026-11-28 && coatcheck verify")]
+pub struct BackupArgs {
+    /// The folder to make; one that exists must be empty
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    promises: Settings,
+}
+
+/// Runs the command; its exit status.
+pub async fn run(args: BackupArgs) -> ExitCode {
+    // Each file that the log was renamed to is open meanwhile.
+    raise_file_limit();
+    let progress = Arc::new(Progress::default());
+    let more = [Path::new(api::KEPT_SECRET)];
+    let made = with_bar(&progress, backup(&args.promises, &args.folder, &more, progress.clone())).await;
+    match made {
+        Ok(Copied { database_bytes, uploads, log_files }) => {
+            let folder = args.folder.display();
+            println!(
+                "{folder}: {database_bytes} bytes of rows, {uploads} uploads, {log_files} files of the outcome log"
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error @ (BackupError::Open(_) | BackupError::NotEmpty(_))) => refuse(&in_one_line(&error)),
+        Err(error) => {
+            eprintln!("coatcheck: {}", in_one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Shows on a terminal how far the work has come.
+async fn with_bar<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
+    if !io::stderr().is_terminal() {
+        return work.await;
+    }
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {elapsed} · {pos} uploads") {
+        bar.set_style(style);
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let mut work = std::pin::pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = tick.tick() => {
+                bar.set_position(progress.uploads());
+                bar.tick();
+            }
+        }
+    };
+    bar.finish_and_clear();
+    done
+}

@@ -1,0 +1,406 @@
+//! A copy of the embedded form, taken beside the program that runs on it: rows, uploads and the outcome log, in a folder in which
+//! `coatcheck` starts with its default settings.
+//!
+//! Everything changes while it is copied, so the order decides:
+//! 1. Each upload is linked or copied. It was there before its row, and goes after its row's end; so of the rows in step 3 each that
+//!    had not ended at this step's beginning has its upload in the copy.
+//! 2. The files of the log are listed and opened, with their sizes.
+//! 3. The rows are copied as they are at one moment. A row says whether its line is written, and the log's head how far: so of the
+//!    log's current file what is before the head in the copied rows is copied, and of its older files all. If the log was begun anew
+//!    between 2 and 3, both are done again.
+//! 4. Uploads of rows that came between 1 and 3 are linked or copied. A row whose upload is gone by now has ended since, and was
+//!    promised after the backup began: it is taken out of the copy.
+//! 5. What ran is pending in the copy, at no charge, and no line's place is known: the copied log is another file.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use program::private;
+use shared_log::{Head, LogError, LogFile};
+use tokio::task::spawn_blocking;
+
+use crate::blobs::folder::BlobFolder;
+use crate::blobs::{Blobs, SHARDS};
+use crate::outcome::log_name;
+use crate::settings::Settings;
+use crate::stack::{OpenError, embedded_paths};
+use crate::store::sqlite::{Original, SqliteStore};
+use crate::store::{Filter, HandBack, StoreError, Tasks, Ticket, Upkeep};
+use crate::task::{Status, Task, TaskId};
+
+/// Rows that are looked at together.
+const PAGE: usize = 500;
+/// How often rows and list of the log's files are taken anew, if the log is begun anew in between each time.
+const TRIES: usize = 5;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A setting is wrong, or names what can't be copied.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Something is in the folder.
+    #[error("{} is not empty: choose a folder that is, or that does not exist", .0.display())]
+    NotEmpty(PathBuf),
+    /// The rows can't be copied.
+    #[error("the rows can't be copied")]
+    Store(#[from] StoreError),
+    /// The outcome log can't be read.
+    #[error("the outcome log can't be copied")]
+    Log(#[from] LogError),
+    /// A file can't be read or written.
+    #[error("{}", path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The log is renamed faster than it can be listed.
+    #[error("the outcome log was renamed again and again: try again")]
+    Restless,
+}
+
+/// How far a backup has come; may be asked from elsewhere meanwhile.
+#[derive(Debug, Default)]
+pub struct Progress {
+    uploads: AtomicU64,
+}
+
+impl Progress {
+    /// How many uploads were linked or copied.
+    pub fn uploads(&self) -> u64 {
+        self.uploads.load(Relaxed)
+    }
+}
+
+/// What a backup has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes of the database.
+    pub database_bytes: u64,
+    /// Uploads.
+    pub uploads: u64,
+    /// Files of the outcome log.
+    pub log_files: usize,
+}
+
+/// Copies what the settings name, and the files `more`, to `data/` in a folder that is empty or missing. When this returns, all is
+/// synced; if it fails, nothing of the copy remains.
+///
+/// # Errors
+/// See [`BackupError`].
+pub async fn backup(
+    settings: &Settings,
+    folder: &Path,
+    more: &[&Path],
+    progress: Arc<Progress>,
+) -> Result<Copied, BackupError> {
+    let (database, blobs) = embedded_paths(settings)?;
+    let source = BlobFolder::existing(&blobs).map_err(at(&blobs))?;
+    let is_made = make_empty(folder)?;
+    let place = Place::new(folder);
+    let copied = copy_all(settings, &database, source, &place, more, progress).await;
+    if copied.is_err() {
+        // Half a copy must not be taken for a whole one.
+        let _ = fs::remove_dir_all(&place.data);
+        if is_made {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+    copied
+}
+
+/// Makes the folder, or sees that it is empty. Returns whether it was made.
+fn make_empty(folder: &Path) -> Result<bool, BackupError> {
+    match fs::read_dir(folder).map(|mut files| files.next().is_none()) {
+        Ok(true) => {
+            private::close(folder).map_err(at(folder))?;
+            Ok(false)
+        }
+        Ok(false) => Err(BackupError::NotEmpty(folder.to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            private::make_folder(folder).map_err(at(folder))?;
+            Ok(true)
+        }
+        Err(error) => Err(at(folder)(error)),
+    }
+}
+
+/// Where the parts of a copy are.
+#[derive(Clone)]
+struct Place {
+    folder: PathBuf,
+    data: PathBuf,
+    blobs: PathBuf,
+    log: PathBuf,
+    /// The database gets its name last.
+    unfinished: PathBuf,
+    database: PathBuf,
+}
+
+impl Place {
+    fn new(folder: &Path) -> Self {
+        let data = folder.join(private::DATA);
+        Self {
+            folder: folder.to_owned(),
+            blobs: data.join("blobs"),
+            log: data.join("outcomes.log"),
+            unfinished: data.join("coatcheck.db.part"),
+            database: data.join("coatcheck.db"),
+            data,
+        }
+    }
+}
+
+async fn copy_all(
+    settings: &Settings,
+    database: &Path,
+    source: BlobFolder,
+    place: &Place,
+    more: &[&Path],
+    progress: Arc<Progress>,
+) -> Result<Copied, BackupError> {
+    DirBuilder::new().mode(0o700).create(&place.data).map_err(at(&place.data))?;
+    let uploads = Uploads {
+        copies: Arc::new(BlobFolder::open(&place.blobs).map_err(at(&place.blobs))?),
+        source: Arc::new(source),
+        progress,
+    };
+    uploads.bring_all().await?;
+
+    let log_files = blocking({
+        let (settings, database, place) = (settings.clone(), database.to_owned(), place.clone());
+        move || copy_rows_and_log(&settings, &database, &place)
+    })
+    .await?;
+
+    let store = SqliteStore::open(&place.unfinished)?;
+    rest(&store, settings).await?;
+    bring_rest(&store, &uploads).await?;
+    let kept = drop_needless(&store, settings, &uploads).await?;
+    store.close().await?;
+
+    let (place, more) = (place.clone(), more.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
+    blocking(move || {
+        uploads.copies.sync().map_err(at(&place.blobs))?;
+        let database_bytes = finish(&place, &more)?;
+        Ok(Copied { database_bytes, uploads: kept, log_files })
+    })
+    .await
+}
+
+/// The uploads here and there.
+struct Uploads {
+    source: Arc<BlobFolder>,
+    copies: Arc<BlobFolder>,
+    progress: Arc<Progress>,
+}
+
+impl Uploads {
+    /// Step 1.
+    async fn bring_all(&self) -> Result<(), BackupError> {
+        for shard in 0..SHARDS {
+            let ids = in_folder(self.source.clone(), move |folder| folder.ids(shard)).await?;
+            for id in ids {
+                self.bring(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Links or copies an upload; `false` if it is gone.
+    async fn bring(&self, id: TaskId) -> Result<bool, BackupError> {
+        let source = self.source.clone();
+        let is_there = in_folder(self.copies.clone(), move |copies| copies.bring(&source, id)).await?;
+        self.progress.uploads.fetch_add(u64::from(is_there), Relaxed);
+        Ok(is_there)
+    }
+}
+
+async fn in_folder<T: Send + 'static>(
+    folder: Arc<BlobFolder>,
+    work: impl FnOnce(&BlobFolder) -> io::Result<T> + Send + 'static,
+) -> Result<T, BackupError> {
+    blocking(move || work(&folder).map_err(at(folder.root()))).await
+}
+
+/// Steps 2 and 3; how many files of the log were copied.
+fn copy_rows_and_log(settings: &Settings, database: &Path, place: &Place) -> Result<usize, BackupError> {
+    let log = Path::new(&settings.outcome_log);
+    let name = log_name(settings).map_err(at(log))?;
+    let mut original = Original::open(database)?;
+    for _ in 0..TRIES {
+        let begun = original.log_head(&name)?;
+        let files = LogFile::all_of_any_form(log)?;
+        let sizes: io::Result<Vec<u64>> = files.iter().map(LogFile::bytes).collect();
+        let sizes = sizes.map_err(at(log))?;
+
+        create(&place.unfinished)?;
+        original.copy_into(&place.unfinished)?;
+        let head = Original::open(&place.unfinished)?.log_head(&name)?;
+        if begun.map(|head| head.generation) == head.map(|head| head.generation) {
+            for (file, size) in files.iter().zip(sizes) {
+                copy_log_file(file, size, head.as_ref(), log, place)?;
+            }
+            return Ok(files.len());
+        }
+        fs::remove_file(&place.unfinished).map_err(at(&place.unfinished))?;
+    }
+    Err(BackupError::Restless)
+}
+
+/// Copies a file of the log, up to the lines that the copied rows know of.
+fn copy_log_file(
+    file: &LogFile,
+    size: u64,
+    head: Option<&Head>,
+    log: &Path,
+    place: &Place,
+) -> Result<(), BackupError> {
+    let path = file.path();
+    let is_current = head.filter(|head| file.is_of(head).unwrap_or(false));
+    let length = is_current.map_or(size, |head| head.committed);
+    // Its name goes on as before, from the name that the log has by default.
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut copy_path = place.log.clone().into_os_string();
+    copy_path.push(name(path).strip_prefix(&*name(log)).unwrap_or_default());
+    let copy_path = PathBuf::from(copy_path);
+
+    let mut options = OpenOptions::new();
+    let mut copy =
+        options.write(true).create_new(true).mode(0o640).open(&copy_path).map_err(at(&copy_path))?;
+    io::copy(&mut file.from_beginning().take(length), &mut copy).map_err(at(path))?;
+    // The files are told apart by when they were last written to.
+    copy.set_modified(file.modified().map_err(at(path))?).map_err(at(&copy_path))?;
+    copy.sync_all().map_err(at(&copy_path))
+}
+
+/// Step 5. In the copy nobody works, so what ran goes back; nothing is due, so that `verify` finds nothing in a copy that lies for long.
+/// A program that starts has it all due anew.
+async fn rest(store: &SqliteStore, settings: &Settings) -> Result<(), BackupError> {
+    store.forget_logs().await?;
+    loop {
+        let running = page(store, Status::Running, None).await?;
+        if running.is_empty() {
+            break;
+        }
+        let back = |task: &Task| HandBack {
+            id: task.id,
+            attempt: task.attempt,
+            after: Duration::ZERO,
+            charge: None,
+        };
+        store.hand_back(running.iter().map(back).collect(), settings.rules()).await?;
+    }
+    let mut after = None;
+    loop {
+        let pending = page(store, Status::Pending, after).await?;
+        let Some(last) = pending.last() else { return Ok(()) };
+        after = Some(last.id);
+        let ticket = |task: &Task| Ticket { id: task.id, kind: task.kind, attempt: task.attempt };
+        store.mark_published(pending.iter().map(ticket).collect()).await?;
+    }
+}
+
+/// Step 4.
+async fn bring_rest(store: &SqliteStore, uploads: &Uploads) -> Result<(), BackupError> {
+    let mut after = None;
+    loop {
+        let pending = page(store, Status::Pending, after).await?;
+        let Some(last) = pending.last() else { return Ok(()) };
+        after = Some(last.id);
+        let mut gone = Vec::new();
+        for task in pending.iter().filter(|task| task.has_blob) {
+            if !uploads.bring(task.id).await? {
+                gone.push(task.id);
+            }
+        }
+        if !gone.is_empty() {
+            store.forget(gone).await?;
+        }
+    }
+}
+
+/// Removes the uploads that no copied row needs; how many are left.
+async fn drop_needless(
+    store: &SqliteStore,
+    settings: &Settings,
+    uploads: &Uploads,
+) -> Result<u64, BackupError> {
+    let mut kept = 0;
+    for shard in 0..SHARDS {
+        let ids = in_folder(uploads.copies.clone(), move |copies| copies.ids(shard)).await?;
+        for ids in ids.chunks(PAGE) {
+            let tasks = store.find(ids.to_vec()).await?;
+            let is_needed = |id: &TaskId| {
+                tasks.iter().any(|task| task.id == *id && task.needs_blob(settings.keep_uploads))
+            };
+            for id in ids {
+                if is_needed(id) {
+                    kept += 1;
+                } else {
+                    uploads
+                        .copies
+                        .delete(*id)
+                        .await
+                        .map_err(io::Error::other)
+                        .map_err(at(uploads.copies.root()))?;
+                }
+            }
+        }
+    }
+    Ok(kept)
+}
+
+async fn page(store: &SqliteStore, status: Status, after: Option<TaskId>) -> Result<Vec<Task>, StoreError> {
+    let limit = PAGE as i64;
+    store.list(Filter { status: Some(status), after, limit, ..Filter::default() }).await
+}
+
+/// Copies the other files, syncs all and gives the database its name; how many bytes it has.
+fn finish(place: &Place, more: &[PathBuf]) -> Result<u64, BackupError> {
+    for path in more {
+        let Some(name) = path.file_name() else { continue };
+        let copy_path = place.data.join(name);
+        match fs::read(path) {
+            Ok(content) => {
+                let mut copy = create(&copy_path)?;
+                copy.write_all(&content).and_then(|()| copy.sync_all()).map_err(at(&copy_path))?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(at(path)(error)),
+        }
+    }
+    let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all()).map_err(at(path));
+    sync(&place.unfinished)?;
+    fs::rename(&place.unfinished, &place.database).map_err(at(&place.database))?;
+    sync(&place.data)?;
+    sync(&place.folder)?;
+    let parent = place.folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync(parent.unwrap_or(Path::new(".")))?;
+    Ok(fs::metadata(&place.database).map_err(at(&place.database))?.len())
+}
+
+fn create(path: &Path) -> Result<File, BackupError> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(at(path))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(BackupError::Io { path: PathBuf::new(), source: io::Error::other(error) })
+    })
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+    let path = path.to_owned();
+    |source| BackupError::Io { path, source }
+}

@@ -1,0 +1,40 @@
+//! Upkeep of connections to PostgreSQL.
+
+use async_trait::async_trait;
+use diesel::dsl::insert_into;
+use diesel::{QueryResult, select};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+
+use super::super::StoreError;
+use super::super::schema::readiness;
+use super::super::tasks::now;
+use super::super::types::SqlTime;
+use super::super::upkeep::{ReadinessRow, Upkeep};
+use super::PostgresStore;
+use super::connection::answer;
+
+#[async_trait]
+impl Upkeep for PostgresStore {
+    async fn try_write(&self) -> Result<(), StoreError> {
+        let mut connection = self.connections.get().await?;
+        // Within a transaction, so that the commit has an answer of its own.
+        let write = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+            let now: SqlTime = select(now()).get_result(connection).await?;
+            let row = ReadinessRow::new(now);
+            let insert = insert_into(readiness::table).values(row);
+            let written = insert.on_conflict(readiness::id).do_update().set(row).execute(connection).await?;
+            QueryResult::Ok(written)
+        });
+        answer(write).await?;
+        Ok(())
+    }
+
+    async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.connections.close();
+        Ok(())
+    }
+}
