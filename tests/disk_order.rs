@@ -53,7 +53,7 @@ async fn bytes_before_their_row_the_row_before_its_ticket_and_the_line_before_it
 }
 
 /// Whether strace is there and may trace.
-fn can_trace() -> bool {
+pub fn can_trace() -> bool {
     let traced = Command::new("strace").args(["-D", "-qq", "-o", "/dev/null", "true"]).output();
     traced.is_ok_and(|traced| traced.status.success())
 }

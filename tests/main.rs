@@ -48,6 +48,7 @@ mod ending;
 mod events;
 mod export;
 mod exporters;
+mod failing_disk;
 mod headers;
 mod healthcheck;
 mod http;

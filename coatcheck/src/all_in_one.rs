@@ -32,7 +32,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     };
 
     // Held to the end: a second program on the same data would take this one's tasks for lost.
-    let (stack, _hold) = match Stack::open_alone(&args.promises) {
+    let (stack, hold) = match Stack::open_alone(&args.promises) {
         Ok(opened) => opened,
         Err(error) => return refuse(&in_one_line(&error)),
     };
@@ -55,7 +55,10 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
 
     let store = life.stack().store.clone();
     let work = async {
-        let outcome = worker::work(life, args.worker, stop.clone()).await;
+        let outcome = tokio::select! {
+            outcome = worker::work(life, args.worker, stop.clone()) => outcome.map_err(|error| in_one_line(&error)),
+            error = hold.failed() => Err(format!("DATABASE_URL: {}", in_one_line(&error))),
+        };
         // Whatever ended it: without its worker the program is of no use.
         stop.cancel();
         outcome
@@ -66,7 +69,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("the program ends: {}", in_one_line(&error));
+            error!("the program ends: {error}");
             ExitCode::FAILURE
         }
     }

@@ -64,7 +64,7 @@ pub trait Ledger {
 pub struct Head {
     /// 1 for the first file; one more for each file after it.
     pub generation: u32,
-    /// The file's device number.
+    /// The file's device number when it was begun. It may be another after the next mount, so nothing is compared with it.
     pub dev: u64,
     /// The file's inode number, which a later file may get again: see `tail_check`.
     pub ino: u64,

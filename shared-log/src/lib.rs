@@ -10,10 +10,13 @@
 //! # What is promised
 //! - Each entry has exactly one whole line in the file or in one of its rotated siblings, after `kill -9` at any
 //!   instant, with any number of processes. An entry is marked as logged only when its line was read back from the file
-//!   and flushed to the device.
+//!   and flushed to the device; what another process wrote is read from the device, not from the page cache, which goes on
+//!   telling what a failed flush has lost.
 //! - What others write in the file is never removed or changed. A half line of theirs is closed by a newline before
-//!   the next line of ours, and counted.
-//! - The file may be renamed within its folder at any time (`mv log log.1`); no signal is needed.
+//!   the next line of ours, and counted. Only what a power cut leaves unwritten, NULs up to the end of a sector or of the file,
+//!   is cut off after the last settled line, with what stands after it: nobody had flushed that.
+//! - The file may be renamed within its folder at any time (`mv log log.1`); no signal is needed. Neither the device number nor
+//!   the path tells which file it is: both change when a disk is mounted anew or elsewhere.
 //! - Other programs that lock with `lockf` (or `fcntl`) are respected and respect us. `flock` is another lock: it
 //!   excludes neither.
 //! - Nobody waits for a lock, and memory doesn't depend on what is in the file.
@@ -97,6 +100,7 @@
 
 mod append;
 mod backwards;
+mod device;
 mod error;
 mod ledger;
 mod lines;
@@ -105,11 +109,13 @@ mod read;
 mod resume;
 mod rotation;
 mod settle;
+mod unmarked;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{self, Path, PathBuf};
 
+pub use device::read_from_device;
 pub use error::{LogError, SettleError};
 pub use ledger::{Entry, Head, Ledger};
 pub use lines::{Line, Lines, LogFile};

@@ -13,6 +13,7 @@ use std::io;
 
 use crate::append::{append, sync};
 use crate::backwards::{End, end_of};
+use crate::device::{nuls_at_end, read_from_device};
 use crate::error::LogError;
 use crate::lock;
 use crate::read::Rest;
@@ -53,12 +54,22 @@ impl SharedLog {
     /// A file that has none asks those that it was renamed to, the one that was changed last first: files beside it with its
     /// name and then `.` or `-` and more. What has a `.lock` of its own is another log. The newest must not be compressed.
     ///
+    /// What others wrote is flushed first, and read from the device. NULs at the end of a file with known lines are what a power cut has
+    /// left unwritten, and cut off.
+    ///
     /// # Errors
-    /// Those of [`try_lock`](Self::try_lock), [`LogError::Unwritable`] and [`LogError::Compressed`] for a rotated file, and
-    /// [`LogError::Io`].
+    /// Those of [`try_lock`](Self::try_lock), [`LogError::Unwritable`] and [`LogError::Compressed`] for a rotated file,
+    /// [`LogError::SyncFailed`] and [`LogError::Io`].
     pub fn resume<T>(&self, recognize: impl Fn(&[u8]) -> Option<T>) -> Result<Option<Resumed<T>>, LogError> {
         let Some(guard) = self.try_lock()? else { return Ok(None) };
-        let End { last, rest } = end_of(guard.file(), &recognize).map_err(LogError::Io)?;
+        read_from_device(guard.file()).map_err(LogError::SyncFailed)?;
+        let mut end = end_of(guard.file(), &recognize).map_err(LogError::Io)?;
+        let unwritten = nuls_at_end(guard.file()).map_err(LogError::Io)?;
+        if let Some(unwritten) = unwritten.filter(|from| end.last.is_some() || *from == 0) {
+            guard.file().set_len(unwritten).map_err(LogError::writing)?;
+            end = end_of(guard.file(), &recognize).map_err(LogError::Io)?;
+        }
+        let End { last, rest } = end;
         let (last, torn) = match last {
             Some(last) => (Some(last), Vec::new()),
             None => self.last_of_rotated(Some(guard.file()), &recognize)?,
@@ -98,6 +109,7 @@ impl SharedLog {
             for sibling in rotation::siblings(&self.path, current)? {
                 let Some(file) = sibling.open()? else { continue 'listed };
                 sibling.refuse_compressed(&file)?;
+                read_from_device(&file).map_err(LogError::SyncFailed)?;
                 let End { last, rest } = end_of(&file, &recognize).map_err(LogError::Io)?;
                 if let Rest::Torn(half) = rest {
                     torn.push((file, half));

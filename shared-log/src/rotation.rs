@@ -17,19 +17,20 @@ use crate::read::check_before;
 
 /// Whether it is the file that `head` was stored for, and still has all that was settled.
 ///
-/// The inode number isn't enough: ext4 gives a deleted file's number to the next one.
+/// The inode number isn't enough: ext4 gives a deleted file's number to the next one. The device number would tell nothing: btrfs
+/// has another at each mount, other disks by the order in which they are found.
 pub(crate) fn is_file_of(head: &Head, file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
-    Ok((metadata.dev(), metadata.ino()) == (head.dev, head.ino)
+    Ok(metadata.ino() == head.ino
         && metadata.len() >= head.committed
         && check_before(file, head.committed)? == head.tail_check)
 }
 
-/// The first head of `file`, which no head was stored for.
-pub(crate) fn first_head(generation: u32, file: &File) -> io::Result<Head> {
+/// The first head of `file`, which no head was stored for: what stands before `settled` is passed over.
+pub(crate) fn first_head(generation: u32, file: &File, settled: u64) -> io::Result<Head> {
     let metadata = file.metadata()?;
-    let tail_check = check_before(file, 0)?;
-    Ok(Head { generation, dev: metadata.dev(), ino: metadata.ino(), committed: 0, tail_check })
+    let tail_check = check_before(file, settled)?;
+    Ok(Head { generation, dev: metadata.dev(), ino: metadata.ino(), committed: settled, tail_check })
 }
 
 /// The file of `head` among those in `folder`, open for reading and appending.

@@ -7,10 +7,12 @@ use std::collections::HashSet;
 use std::fs::File;
 
 use crate::append::{self, Tail, Text};
+use crate::device::{nuls_at_end, read_from_device, unwritten_between};
 use crate::error::{LogError, SettleError};
 use crate::ledger::{Entry, Head, Ledger};
 use crate::read::{Batch, Rest, check_before, lines_after};
 use crate::rotation::{find_file_of, first_head, is_file_of};
+use crate::unmarked;
 use crate::{Guard, SharedLog};
 
 /// How many entries are written at once.
@@ -39,6 +41,8 @@ pub struct Done {
     pub completed: usize,
     /// Half lines of others that were closed by a newline.
     pub closed: usize,
+    /// Bytes that were cut off: what a power cut has left unwritten, and what stood after it.
+    pub cut: u64,
     /// Another file was begun.
     pub begun: Option<Begun>,
     /// There is more to do now: call again.
@@ -54,6 +58,9 @@ pub enum Begun {
     AfterRotation,
     /// The one before is gone, or its settled content is: deleted, emptied, replaced or moved elsewhere.
     AfterLoss,
+    /// It is one that the log was renamed to, with lines at its end that are owed: they were written under another path of the log, or
+    /// the files were copied since.
+    Unmarked,
 }
 
 impl SharedLog {
@@ -102,27 +109,37 @@ impl<L: Ledger> Step<'_, L> {
         guard: &Guard,
     ) -> Result<Option<Head>, SettleError<L::Error>> {
         let stored = self.ledger.head().map_err(SettleError::Ledger)?;
-        let begun = match &stored {
-            None => Begun::First,
+        let (begun, ended) = match &stored {
+            None => (Begun::First, None),
             Some(head) if is_file_of(head, guard.file()).map_err(LogError::Io)? => return Ok(stored),
             Some(old) => match find_file_of(old, &log.folder)? {
-                None => Begun::AfterLoss,
+                None => (Begun::AfterLoss, None),
                 Some(rotated) => {
                     // All its lines must be marked before the head leaves it: nobody looks there again.
                     if !self.bring_up_to_date(&rotated, old, Scope::Tail)? {
                         return Ok(None);
                     }
-                    Begun::AfterRotation
+                    (Begun::AfterRotation, Some(rotated))
                 }
             },
         };
         // The file's name must be as durable as what will be marked as written in it.
         append::sync(&File::open(&log.folder).map_err(LogError::Io)?)?;
 
+        let seen = stored.map(|head| head.generation);
+        let generation = seen.unwrap_or(0) + 1;
+        // Lines may be where no head leads: written under another path of the log, or in files that were copied since.
+        if let Some((file, from)) = unmarked::find(self.ledger, log, guard.file(), ended.as_ref())? {
+            let new = first_head(generation, &file, from).map_err(LogError::Io)?;
+            if self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
+                self.done.begun = Some(Begun::Unmarked);
+                self.bring_up_to_date(&file, &new, Scope::Tail)?;
+            }
+            return Ok(None);
+        }
         // Before the first byte is written: should the file be rotated and its writer die right after that byte, the
         // head leads to it.
-        let seen = stored.map(|head| head.generation);
-        let new = first_head(seen.unwrap_or(0) + 1, guard.file()).map_err(LogError::Io)?;
+        let new = first_head(generation, guard.file(), 0).map_err(LogError::Io)?;
         if !self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
             // A dead process's begin has come in late. The next step sees what it stored.
             return Ok(None);
@@ -138,7 +155,7 @@ impl<L: Ledger> Step<'_, L> {
         head: &Head,
         scope: Scope,
     ) -> Result<bool, SettleError<L::Error>> {
-        let scanned = lines_after(file, head.committed).map_err(LogError::Io)?;
+        let scanned = self.scan(file, head, scope)?;
         let found = self.recognize(&scanned)?;
 
         let mut ids: Vec<L::Id> = found.iter().cloned().collect();
@@ -173,14 +190,34 @@ impl<L: Ledger> Step<'_, L> {
         Ok(is_all && moved)
     }
 
+    /// What stands after the head, on the device; without what was never written there.
+    fn scan(&mut self, file: &File, head: &Head, scope: Scope) -> Result<Batch, SettleError<L::Error>> {
+        let bytes = file.metadata().map_err(LogError::Io)?.len();
+        if bytes > head.committed {
+            read_from_device(file).map_err(LogError::SyncFailed)?;
+        }
+        let scanned = lines_after(file, head.committed).map_err(LogError::Io)?;
+        let to = if scanned.rest == Rest::Unread { scanned.end } else { bytes };
+        let Some(unwritten) = unwritten_between(file, head.committed, to).map_err(LogError::Io)? else {
+            return Ok(scanned);
+        };
+        // A file in which nothing was settled may be anything: it is ours if a line in it is, or if it is the log and nothing is in it.
+        let is_ours = head.committed > 0
+            || scope == Scope::Everything && nuls_at_end(file).map_err(LogError::Io)? == Some(0)
+            || unmarked::ours(self.ledger, &scanned.lines)?.any(|id| id.is_some());
+        if !is_ours {
+            return Ok(scanned);
+        }
+        // Nobody had flushed what stands after it either: lines of ours there are still owed.
+        file.set_len(unwritten).map_err(LogError::writing)?;
+        self.done.cut += bytes - unwritten;
+        Ok(lines_after(file, head.committed).map_err(LogError::Io)?)
+    }
+
     /// The entries whose lines are among these.
     fn recognize(&mut self, scanned: &Batch) -> Result<HashSet<L::Id>, SettleError<L::Error>> {
         self.done.foreign += scanned.too_long;
-        if scanned.lines.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let lines: Vec<&[u8]> = scanned.lines.iter().map(Vec::as_slice).collect();
-        let recognized = self.ledger.recognize(&lines).map_err(SettleError::Ledger)?;
+        let recognized: Vec<_> = unmarked::ours(self.ledger, &scanned.lines)?.collect();
         self.done.foreign += recognized.iter().filter(|id| id.is_none()).count();
         let found: HashSet<L::Id> = recognized.into_iter().flatten().collect();
         self.done.found += found.len();

@@ -13,7 +13,7 @@
 //! | 5. claim committed | `running`, its worker gone; the message comes again or not | the sweep, at the lease's end |
 //! | 6. work done | the same; the work is done again | the sweep, at the lease's end |
 //! | 7. end committed | an ended row without its line; a blob without a use | the log step of anyone, which removes the blob first |
-//! | 8. line written | a line whose row is not marked | the next log step, which finds it |
+//! | 8. line written | a line whose row is not marked | the next log step, which finds it on the device |
 
 mod batches;
 mod sweep;

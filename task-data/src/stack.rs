@@ -16,7 +16,8 @@ use crate::notify::{Notify, local::LocalNotify};
 use crate::queue::{Queue, amqp::Broker, memory::MemoryQueue};
 use crate::settings::Settings;
 use crate::store::postgres::{PostgresStore, SharedSessions};
-use crate::store::{Store, StoreError, sqlite::SqliteStore};
+use crate::store::sqlite::{self, SqliteStore};
+use crate::store::{Store, StoreError};
 
 const SQLITE: &str = "sqlite:";
 const MEMORY: &str = "memory:";
@@ -81,7 +82,23 @@ impl OpenError {
 
 /// Holds an embedded stack's database for one program; another can have it when this is dropped.
 #[derive(Debug)]
-pub struct Hold(#[expect(dead_code, reason = "held, not read")] FileLock);
+pub struct Hold {
+    _lock: FileLock,
+    failure: sqlite::Failure,
+}
+
+impl Hold {
+    /// Returns when the database's files could not be written or flushed: nothing is accepted from then on. The program must end; the
+    /// next one reads them from the device.
+    pub async fn failed(&self) -> StoreError {
+        let mut failure = self.failure.clone();
+        match failure.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
+            Ok(Some(error)) => error,
+            // The database was closed before that.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
 
 impl Stack {
     /// The embedded stack. Takes the database for this program alone.
@@ -96,9 +113,13 @@ impl Stack {
         if settings.redis_url.is_some() {
             return Err(OpenError::setting("REDIS_URL", "must be unset with a sqlite: database"));
         }
-        let hold = hold(&path)?;
+        let lock = hold(&path)?;
+        sqlite::read_files_from_device(&path)
+            .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", path.display())))?;
+        let store = open_sqlite(path)?;
+        let hold = Hold { _lock: lock, failure: store.failure() };
         let stack = Self {
-            store: Arc::new(open_sqlite(path)?),
+            store: Arc::new(store),
             queue: Arc::new(MemoryQueue::new()),
             blobs: open_blobs(settings)?,
             notify: Arc::new(LocalNotify::new()),
@@ -276,7 +297,7 @@ fn database_path(database_url: &str) -> Result<PathBuf, OpenError> {
     Ok(path)
 }
 
-fn hold(path: &Path) -> Result<Hold, OpenError> {
+fn hold(path: &Path) -> Result<FileLock, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
@@ -289,7 +310,7 @@ fn hold(path: &Path) -> Result<Hold, OpenError> {
     };
     private::close(&lock_path).map_err(failed)?;
     lock.write_note(&std::process::id().to_string()).map_err(failed)?;
-    Ok(Hold(lock))
+    Ok(lock)
 }
 
 fn path_after(name: &'static str, url: &str, scheme: &str) -> Result<PathBuf, OpenError> {

@@ -17,7 +17,7 @@ pub struct FileLedger {
 pub struct State {
     pub due: usize,
     pub head: Option<Head>,
-    logged: Vec<bool>,
+    pub logged: Vec<bool>,
 }
 
 impl State {

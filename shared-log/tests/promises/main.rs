@@ -16,6 +16,7 @@ mod late;
 mod lock;
 mod loss;
 mod place;
+mod power;
 mod resumed;
 mod rotated;
 mod torn;

@@ -192,3 +192,31 @@ fn older(path: &Path) {
     let modified = file.metadata().unwrap().modified().unwrap();
     file.set_modified(modified - std::time::Duration::from_secs(86_400)).unwrap();
 }
+
+#[test]
+fn what_a_power_cut_left_unwritten_is_cut_off() {
+    for half in ["", "num", "number 3."] {
+        for nuls in [1, 5000, 200_000] {
+            let numbers = Numbers::new();
+            numbers.count_on(2);
+            numbers.scribble("log", &format!("{half}{}", "\0".repeat(nuls)));
+
+            numbers.count_on(2);
+
+            assert_eq!(
+                numbers.text("log").lines().collect::<Vec<_>>(),
+                ["number 1.", "number 2.", "number 3.", "number 4."]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_strangers_file_that_ends_with_nuls_is_left_as_it_is() {
+    let numbers = Numbers::new();
+    numbers.scribble("log", "a stranger's\0\0");
+
+    numbers.count_on(1);
+
+    assert_eq!(numbers.text("log"), "a stranger's\0\0\nnumber 1.\n");
+}

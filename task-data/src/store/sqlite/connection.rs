@@ -2,9 +2,13 @@
 //!
 //! All writes that have gathered while one commit was under way share the next: a `BEGIN IMMEDIATE … COMMIT` with a savepoint
 //! each, so one that fails takes no neighbour with it, and one fsync serves them all.
+//!
+//! A write or flush of the files that fails is the last: the kernel may have dropped what it could not write, and would say "success"
+//! next time. Nothing is written from then on, and the program ends; the next one reads the files from the device. The
+//! readers neither write nor flush, and never see what was not flushed: a commit enters the index of the WAL after its flush.
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -18,12 +22,13 @@ use diesel::result::Error as DieselError;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use program::private;
-use tokio::sync::{Semaphore, oneshot};
+use shared_log::read_from_device;
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{error, warn};
 
-use super::super::{PoolUse, StoreError};
+use super::super::{Cause, PoolUse, StoreError};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -40,18 +45,28 @@ const READERS: usize = 4;
 const READS_END: Duration = Duration::from_secs(2);
 /// The files beside the database that are made and removed with it: the WAL and its index.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
+/// Pages in the WAL from which on they are copied to the database.
+const CHECKPOINT_PAGES: i32 = 8192;
+/// What SQLite says when a file could not be written, flushed or read, or is not what was written. It has these texts compiled in
+/// (`sqlite3ErrStr`); the codes don't come through diesel. Not among them: `database or disk is full`, and a lock, which leave all
+/// as it was.
+const BROKEN: [&str; 3] = ["disk I/O error", "disk image is malformed", "file is not a database"];
 
 /// A writer's thread and the readers' connections.
 pub struct Connections {
     path: PathBuf,
     writer: Mutex<Option<Writer>>,
     readers: Arc<Readers>,
+    failure: Failure,
 }
 
 struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
     thread: JoinHandle<()>,
 }
+
+/// Why nothing can be written any more, once that is so.
+pub type Failure = watch::Receiver<Option<StoreError>>;
 
 struct Readers {
     free: Arc<Semaphore>,
@@ -65,19 +80,20 @@ impl Connections {
         let mut writer = connect(path)?;
         // A row of the access log changes a page of an index at random. Most of these pages are kept at hand (KiB), and many
         // changes of a page are written back as one, but before the WAL is larger than `journal_size_limit` lets it stay:
-        // it would be cut and grow anew each time.
-        writer.batch_execute("PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 8192;")?;
+        // it would be cut and grow anew each time. By the writer itself: an automatic checkpoint keeps to itself that it failed.
+        writer.batch_execute("PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 0;")?;
         writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
         let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::channel();
+        let (tell, failure) = watch::channel(None);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_all(writer, queue))
+            .spawn(move || write_all(writer, queue, &tell))
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let readers =
             Readers { free: Arc::new(Semaphore::new(READERS)), connections: Mutex::new(connections) };
         let writer = Mutex::new(Some(Writer { jobs, thread }));
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::new(readers) })
+        Ok(Self { path: path.to_owned(), writer, readers: Arc::new(readers), failure })
     }
 
     /// The path of the database.
@@ -102,6 +118,11 @@ impl Connections {
         self.readers.lock().clear();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         writer.map(|writer| writer.thread)
+    }
+
+    /// Tells when nothing can be written any more.
+    pub fn failure(&self) -> Failure {
+        self.failure.clone()
     }
 
     /// Runs `work` in a transaction of the writer, and answers when it has been committed.
@@ -172,7 +193,7 @@ impl Readers {
 
 /// Makes the database's file, if it is missing, and takes it and those beside it from other users. SQLite gives the WAL and its
 /// index the mode that the database has.
-fn make_private(path: &Path) -> std::io::Result<()> {
+fn make_private(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -185,6 +206,24 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     for path in std::iter::once(path).chain(beside.iter().map(PathBuf::as_path)) {
         if let Err(error) = private::close(path) {
             warn!("{}: other users may read it: {error}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Flushes the database's files and drops them from the page cache, so that what they hold is read from the device. Before they are
+/// opened: a process before this one may have ended because they could not be flushed.
+///
+/// # Errors
+/// If what is in memory can't be flushed. It may be gone by the next time.
+pub fn read_files_from_device(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match File::open(name) {
+            Ok(file) => read_from_device(&file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -210,7 +249,11 @@ pub(super) fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
 
 /// A write that waits for its turn.
 trait Job: Send {
-    fn run(&mut self, connection: &mut SqliteConnection);
+    /// Does it, within the group's transaction.
+    ///
+    /// # Errors
+    /// If the files are broken. That a write alone has failed is its own caller's.
+    fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -225,10 +268,19 @@ where
     T: Send,
     F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send,
 {
-    fn run(&mut self, connection: &mut SqliteConnection) {
-        if let Some(work) = self.work.take() {
-            self.outcome = Some(connection.transaction(work));
-        }
+    fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let mut broken = Ok(());
+        // Seen within: what comes out may be that the savepoint is gone, for SQLite has rolled all back.
+        self.outcome = self.work.take().map(|work| {
+            connection.transaction(|connection| {
+                work(connection).inspect_err(|error| {
+                    if is_broken(error) {
+                        broken = Err(error.clone());
+                    }
+                })
+            })
+        });
+        broken
     }
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -238,30 +290,91 @@ where
     }
 }
 
-fn write_all(mut connection: SqliteConnection, queue: mpsc::Receiver<Box<dyn Job>>) {
+fn write_all(
+    mut connection: SqliteConnection,
+    queue: mpsc::Receiver<Box<dyn Job>>,
+    tell: &watch::Sender<Option<StoreError>>,
+) {
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
         group.extend(queue.try_iter().take(GROUP - 1));
-        let mut begun = false;
+        let (mut begun, mut failure) = (false, None);
         let committed = connection.immediate_transaction(|connection| {
             begun = true;
-            group.iter_mut().for_each(|job| job.run(connection));
-            Ok(())
+            let ran = group.iter_mut().try_for_each(|job| job.run(connection));
+            failure = ran.clone().err();
+            ran
         });
-        let committed = committed.map_err(|error: DieselError| match begun {
-            false => StoreError::Unavailable(Arc::new(error)),
-            true => StoreError::Unknown(Arc::new(error)),
+        let committed = committed.map_err(|error: StoreError| {
+            if failure.is_none() && is_broken(&error) {
+                failure = Some(error.clone());
+            }
+            match begun {
+                false => StoreError::Unavailable(cause_of(&error).clone()),
+                true => StoreError::Unknown(cause_of(&error).clone()),
+            }
         });
+        let is_committed = committed.is_ok();
         for job in group {
             job.answer(committed.clone());
+        }
+        if is_committed {
+            let checkpointed = checkpoint(&mut connection).map_err(StoreError::from);
+            failure = checkpointed.err().filter(is_broken);
+        }
+        if let Some(failure) = failure {
+            error!(cause = ?failure, "the database's files could not be written; the process ends");
+            // Not closed: with the last connection SQLite would copy the WAL to the database, trust a flush of it, and remove the WAL.
+            std::mem::forget(connection);
+            tell.send_replace(Some(failure));
+            // The queue goes, and with it the answers to all that waits in it and all that is yet to come.
+            return;
         }
     }
     // So that a copy of the database's file alone has all rows. Where another program has the database open, that may have to wait
     // for its end; nothing is lost by that.
     let into_file = "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);";
-    if let Err(error) = connection.batch_execute(into_file) {
-        warn!("rows stay in the database's WAL: {error}");
+    if let Err(error) = connection.batch_execute(into_file).map_err(StoreError::from) {
+        warn!(cause = ?error, "rows stay in the database's WAL");
+        if is_broken(&error) {
+            // As above.
+            std::mem::forget(connection);
+        }
     }
+}
+
+#[derive(QueryableByName)]
+struct Wal {
+    /// Pages in it; -1 while there is none.
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    log: i32,
+}
+
+/// Copies the WAL's pages to the database once there are enough of them, as far as no reader needs them.
+fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
+    let Wal { log } = diesel::sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)?;
+    if log >= CHECKPOINT_PAGES {
+        connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
+    }
+    Ok(())
+}
+
+/// Whether nothing may be written, and nothing that was be believed, before the files were read from the device.
+fn is_broken(error: &StoreError) -> bool {
+    match cause_of(error).downcast_ref() {
+        Some(DieselError::DatabaseError(_, info)) => BROKEN.iter().any(|text| info.message().contains(text)),
+        // SQLite is within a transaction that it can't leave.
+        Some(DieselError::RollbackErrorOnCommit { .. } | DieselError::BrokenTransactionManager) => true,
+        _ => false,
+    }
+}
+
+fn cause_of(error: &StoreError) -> &Cause {
+    let (StoreError::Unavailable(cause)
+    | StoreError::Unknown(cause)
+    | StoreError::Refused(cause)
+    | StoreError::Internal(cause)) = error;
+    cause
 }
 
 fn stopped() -> StoreError {

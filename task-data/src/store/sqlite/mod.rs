@@ -21,6 +21,7 @@ use shared_log::Head;
 
 use self::connection::Connections;
 pub(crate) use self::copy::Original;
+pub use self::connection::{Failure, read_files_from_device};
 use super::rows::{
     ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
 };
@@ -49,6 +50,11 @@ impl SqliteStore {
     /// [`StoreError::Unavailable`] if the file can't be opened, [`StoreError::Internal`] if a migration fails.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { connections: Connections::open(path)? })
+    }
+
+    /// Tells when nothing can be written any more: the process must end, and the next one read the file anew.
+    pub fn failure(&self) -> Failure {
+        self.connections.failure()
     }
 }
 
