@@ -286,16 +286,17 @@ fn copy_log_file(
 /// A program that starts has it all due anew.
 async fn rest(store: &SqliteStore, settings: &Settings) -> Result<(), BackupError> {
     store.forget_logs().await?;
+    let mut after = None;
     loop {
-        let running = page(store, Status::Running, None).await?;
-        if running.is_empty() {
-            break;
-        }
+        let running = page(store, Status::Running, after).await?;
+        let Some(last) = running.last() else { break };
+        after = Some(last.id);
         let back = |task: &Task| HandBack {
             id: task.id,
             attempt: task.attempt,
             after: Duration::ZERO,
             charge: None,
+            waits_for: None,
         };
         store.hand_back(running.iter().map(back).collect(), settings.rules()).await?;
     }
@@ -304,8 +305,11 @@ async fn rest(store: &SqliteStore, settings: &Settings) -> Result<(), BackupErro
         let pending = page(store, Status::Pending, after).await?;
         let Some(last) = pending.last() else { return Ok(()) };
         after = Some(last.id);
-        let ticket = |task: &Task| Ticket { id: task.id, kind: task.kind, attempt: task.attempt };
-        store.mark_published(pending.iter().map(ticket).collect()).await?;
+        let ticket = |task: &Task| {
+            let kind = task.kind.known()?;
+            Some(Ticket { id: task.id, kind, attempt: task.attempt })
+        };
+        store.mark_published(pending.iter().filter_map(ticket).collect()).await?;
     }
 }
 

@@ -240,7 +240,7 @@ impl Life {
         self.accept_without_upload(idempotency, kind, owner, input, None).await
     }
 
-    /// Makes an input a task of the same kind and owner as an ended one, which it takes up again.
+    /// Makes an input a task of the same owner as an ended one of its kind, which it takes up again.
     ///
     /// # Errors
     /// As above.
@@ -250,10 +250,11 @@ impl Life {
     pub async fn accept_again(
         &self,
         idempotency: Option<Idempotency>,
+        kind: Kind,
         ended: &Task,
         input: Value,
     ) -> Result<Accepted, Refusal> {
-        self.accept_without_upload(idempotency, ended.kind, ended.owner, input, Some(ended.id)).await
+        self.accept_without_upload(idempotency, kind, ended.owner, input, Some(ended.id)).await
     }
 
     async fn accept_without_upload(

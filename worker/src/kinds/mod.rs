@@ -58,7 +58,10 @@ impl From<BlobError> for WorkError {
         match error {
             BlobError::Missing => Self::Later(TaskError::new("blob-missing", "The upload is missing.")),
             // No fault of the task's.
-            BlobError::Busy(_) => Self::NotYet(UNTIL_FILES_CLOSE),
+            BlobError::Busy(_) => {
+                let error = TaskError::new("overloaded", "The worker has as many files open as it may.");
+                Self::NotYet(UNTIL_FILES_CLOSE, error)
+            }
             BlobError::Full(_) | BlobError::Io(_) => {
                 Self::Later(TaskError::new("io", "The upload could not be read."))
             }

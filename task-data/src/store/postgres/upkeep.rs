@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use diesel::dsl::insert_into;
 use diesel::{QueryResult, select};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::super::StoreError;
 use super::super::schema::readiness;
@@ -12,13 +12,14 @@ use super::super::types::SqlTime;
 use super::super::upkeep::{ReadinessRow, Upkeep};
 use super::PostgresStore;
 use super::connection::answer;
+use super::session::Session;
 
 #[async_trait]
 impl Upkeep for PostgresStore {
     async fn try_write(&self) -> Result<(), StoreError> {
         let mut connection = self.connections.get().await?;
         // Within a transaction, so that the commit has an answer of its own.
-        let write = (*connection).transaction(async |connection: &mut AsyncPgConnection| {
+        let write = (*connection).transaction(async |connection: &mut Session| {
             let now: SqlTime = select(now()).get_result(connection).await?;
             let row = ReadinessRow::new(now);
             let insert = insert_into(readiness::table).values(row);
