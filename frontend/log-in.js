@@ -9,10 +9,10 @@ export function offerLogIn(form, enter) {
   const [name, password] = [$('#username', form), $('#password', form)];
   let isBusy = false;
 
-  const complain = error => {
+  const complain = (error, isNew) => {
     const blame = error instanceof Refusal ? blamed(error.message) : {};
     for (const field of [name, password]) field.ariaInvalid = String(field.id === blame.name);
-    set($('#log-in-error', form), error ? sentence(error, blame) : '');
+    set($('#log-in-error', form), error ? sentence(error, blame, isNew) : '');
   };
 
   form.addEventListener('submit', async event => {
@@ -29,14 +29,15 @@ export function offerLogIn(form, enter) {
       enter(user);
       tell(isNew ? 'You are registered and logged in.' : 'You are logged in.');
     } catch (error) {
-      complain(error);
+      complain(error, isNew);
     }
     isBusy = false;
   });
 }
 
-function sentence(error, blame) {
+function sentence(error, blame, isNew) {
   if (error.code !== 'too-many-requests') return blame.words ?? `Not now: ${words(error)}`;
   const minutes = Math.ceil((error.seconds ?? 60) / 60);
-  return `There were too many wrong passwords. Try again in ${minutes === 1 ? 'a minute' : `${minutes} minutes`}.`;
+  const what = isNew ? 'users registered from your address' : 'wrong passwords';
+  return `There were too many ${what}. Try again in ${minutes === 1 ? 'a minute' : `${minutes} minutes`}.`;
 }

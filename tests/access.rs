@@ -90,7 +90,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
     let delete =
         |path, url: String, is_for, status| route(Method::DELETE, path, url, Sent::Nothing, is_for, status);
     let json = |value: Value| Sent::Text("application/json", value.to_string());
-    let right = "/api/v1/users/{id}/rights/{right}";
+    let (right, disabled) = ("/api/v1/users/{id}/rights/{right}", "/api/v1/users/{id}/disabled");
     vec![
         at("/healthz", Anyone),
         at("/readyz", Anyone),
@@ -102,6 +102,19 @@ fn routes(hers: &Hers) -> Vec<Route> {
         at("/metrics", Admins),
         at("/openapi.json", Admins),
         at("/api/v1/users/me", Users),
+        at("/api/v1/users", Admins),
+        route(
+            Method::PUT,
+            "/api/v1/users/me/password",
+            "/api/v1/users/me/password".to_owned(),
+            json(json!({})),
+            LoggedIn,
+            422,
+        ),
+        delete("/api/v1/users/{id}", format!("/api/v1/users/{NOBODY}"), Admins, 404),
+        route(Method::PUT, disabled, format!("/api/v1/users/{NOBODY}/disabled"), Sent::Nothing, Admins, 404),
+        delete(disabled, format!("/api/v1/users/{NOBODY}/disabled"), Admins, 404),
+        delete("/api/v1/users/{id}/sessions", format!("/api/v1/users/{NOBODY}/sessions"), Admins, 404),
         route(Method::PUT, right, format!("/api/v1/users/{user}/rights/paid"), Sent::Nothing, Admins, 200),
         delete(right, format!("/api/v1/users/{user}/rights/paid"), Admins, 200),
         at("/api/v1/keys", LoggedIn),
@@ -147,7 +160,8 @@ fn routes(hers: &Hers) -> Vec<Route> {
 struct Comer {
     name: &'static str,
     credential: Option<String>,
-    is_cookie: bool,
+    /// The cookie's name, where it comes in one.
+    cookie: Option<String>,
 }
 
 impl Comer {
@@ -170,8 +184,10 @@ impl Comer {
     fn bring(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.credential {
             None => request,
-            Some(token) if self.is_cookie => with_cookie(request, token),
-            Some(token) => as_bearer(request, token),
+            Some(token) => match &self.cookie {
+                Some(name) => with_cookie(name, request, token),
+                None => as_bearer(request, token),
+            },
         }
     }
 }
@@ -227,9 +243,10 @@ async fn comers(stack: &Arc<Stack>) -> (Vec<Comer>, Hers) {
     let message = accepted(&stack.message_as(&ada, "abc").await);
     let table = accepted(&stack.table_as(&ada).await);
     let comer =
-        |name, credential: &str| Comer { name, credential: Some(credential.to_owned()), is_cookie: false };
+        |name, credential: &str| Comer { name, credential: Some(credential.to_owned()), cookie: None };
+    let cookie = Some(stack.cookie().await);
     let comers = vec![
-        Comer { name: "nobody", credential: None, is_cookie: false },
+        Comer { name: "nobody", credential: None, cookie: None },
         comer("expired", &expired),
         comer("tampered", &tampered),
         comer("revoked key", &revoked),
@@ -239,9 +256,9 @@ async fn comers(stack: &Arc<Stack>) -> (Vec<Comer>, Hers) {
         comer("owner's key", &key),
         comer("admin", &root),
         comer("admin's key", &admin_key),
-        Comer { is_cookie: true, ..comer("owner by cookie", &ada) },
-        Comer { is_cookie: true, ..comer("other by cookie", &bob) },
-        Comer { is_cookie: true, ..comer("key as a cookie", &key) },
+        Comer { cookie: cookie.clone(), ..comer("owner by cookie", &ada) },
+        Comer { cookie: cookie.clone(), ..comer("other by cookie", &bob) },
+        Comer { cookie: cookie.clone(), ..comer("key as a cookie", &key) },
     ];
     (comers, Hers { file, message, table, user })
 }

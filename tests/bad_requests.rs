@@ -116,6 +116,7 @@ impl Desk {
         let record = stack.post_json("/api/data", &log).await.json()["id"].as_str().unwrap().to_owned();
         words.insert("task".to_owned(), task.clone());
         words.insert("record".to_owned(), record.clone());
+        words.insert("cookie".to_owned(), stack.cookie().await);
         Self { stack, http, words, newest_task: task, newest_record: record, rows: 2 }
     }
 

@@ -243,7 +243,7 @@ async fn who_stays_longer_than_his_log_in_loses_nothing() {
         let expired = changed(claims(&stack.register("eve").await, &[]), json!({"exp": seconds(-5)}));
         let token = signed(&header(SECRET), &expired, SECRET);
         let cookie =
-            json!({"url": stack.url("/"), "name": "coatcheck_session", "value": token, "httpOnly": true});
+            json!({"url": stack.url("/"), "name": stack.cookie().await, "value": token, "httpOnly": true});
         browser.cdp("Network.setCookie", cookie).await;
 
         send(&browser, "two").await;

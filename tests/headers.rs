@@ -53,7 +53,7 @@ on_both_stacks!(each_answer_is_dressed_for_a_browser, |stack| async move {
     }
 });
 
-on_embedded!(who_came_by_tls_comes_by_tls_again, [], |stack| async move {
+on_embedded!(who_came_by_tls_comes_by_tls_again, [("TRUSTED_PROXIES", "127.0.0.0/8")], |stack| async move {
     for path in ["/", "/nothing"] {
         let request = stack.request(Method::GET, path).header("x-forwarded-proto", "https");
 

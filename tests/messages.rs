@@ -60,8 +60,12 @@ impl Stack {
 
     /// Lets a user use the paid provider, from his next log-in on.
     async fn let_pay(&self, username: &str) {
-        let granted = output(self.user_command(&["grant", username, "paid"])).await;
-        assert!(granted.status.success(), "{}", String::from_utf8_lossy(&granted.stderr));
+        self.change_user(&["grant", username, "paid"]).await;
+    }
+
+    async fn change_user(&self, arguments: &[&str]) {
+        let done = output(self.user_command(arguments)).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 
     pub async fn send(&self, token: &str, message: &Value) -> Answer {
@@ -214,6 +218,36 @@ beside_providers!(
         let refused = stack.send(&poor, &json!({"text": "a", "provider": "paid"})).await;
         refused.problem(403, "paid-not-allowed");
         assert_eq!(providers.stats("paid").await["accepted"], 1);
+    }
+);
+
+beside_providers!(
+    nothing_is_paid_for_whose_sender_may_pay_no_more,
+    [("REQUESTS", "1"), ("BLOCK_SECONDS", "2"), ("MAX_ATTEMPTS", "1000000")],
+    |stack, providers| async move {
+        let (ada, bob) = (stack.sender("ada", true).await, stack.sender("bob", true).await);
+        providers.control("paid", &json!({"failure_rate": 1})).await;
+        stack.answered(&ada, 0).await;
+        let paid = [stack.message_to(&ada, "a", "paid").await, stack.message_to(&bob, "b", "paid").await];
+        eventually("messages that wait for the paid provider", async || {
+            let stats = providers.stats("paid").await;
+            if stats["failed"].as_u64().unwrap() >= 2 { Ok(()) } else { Err(stats) }
+        })
+        .await;
+
+        stack.change_user(&["revoke", "ada", "paid"]).await;
+        stack.change_user(&["disable", "bob"]).await;
+        let auto = stack.message(&ada, "c").await;
+        providers.control("paid", &json!({"failure_rate": 0})).await;
+
+        for id in &paid {
+            assert_eq!(stack.until(id, "failed").await["error"]["code"], "paid-not-allowed");
+        }
+        assert_eq!(stack.until(&auto, "succeeded").await["result"]["provider"], "free");
+        assert_eq!(providers.stats("paid").await["accepted"], 0);
+        // Her token still says that she may.
+        let refused = stack.send(&ada, &json!({"text": "a", "provider": "paid"})).await;
+        refused.problem(403, "paid-not-allowed");
     }
 );
 

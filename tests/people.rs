@@ -50,6 +50,11 @@ impl Stack {
         answer.json()["token"].as_str().unwrap().to_owned()
     }
 
+    /// The name of the cookie that has this deployment's tokens, without TLS.
+    pub async fn cookie(&self) -> String {
+        cookie_of(&self.ask(Method::DELETE, "/api/v1/session").await)
+    }
+
     /// Makes a user who may grant rights, and logs him in.
     pub async fn admin(&self, username: &str) -> String {
         let done = output(self.user_command(&["create", username, "--admin"])).await;
@@ -95,8 +100,14 @@ pub fn as_bearer(request: RequestBuilder, token: &str) -> RequestBuilder {
     request.header(AUTHORIZATION, format!("Bearer {token}"))
 }
 
-pub fn with_cookie(request: RequestBuilder, token: &str) -> RequestBuilder {
-    request.header(COOKIE, format!("coatcheck_session={token}"))
+/// The request with this token in the cookie of that name ([`Stack::cookie`]).
+pub fn with_cookie(name: &str, request: RequestBuilder, token: &str) -> RequestBuilder {
+    request.header(COOKIE, format!("{name}={token}"))
+}
+
+/// The name of the cookie that an answer sets first.
+pub fn cookie_of(answer: &Answer) -> String {
+    answer.header("set-cookie").split_once('=').expect("a cookie").0.to_owned()
 }
 
 /// The header of a token that is signed with this secret.

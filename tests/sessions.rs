@@ -1,19 +1,25 @@
 //! Log-ins: who is let in, what a token is worth, and what is none.
 
 use futures::future::join_all;
-use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use reqwest::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::client::{Answer, ask};
+use crate::client::{Answer, accepted, ask};
 use crate::people::{
-    PASSWORD, SECRET, as_bearer, changed, claims, credentials, encoded, header, seconds, signed, with_cookie,
+    PASSWORD, SECRET, as_bearer, changed, claims, cookie_of, credentials, encoded, header, seconds, signed,
+    with_cookie,
 };
-use crate::program::output;
+use crate::program::{DEADLINE, Program, output};
 use crate::settings::refused;
 use crate::stack::Stack;
 
 const ME: &str = "/api/v1/users/me";
+/// The tests' own address is a proxy's.
+const PROXIED: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.0/8");
 const SESSION: &str = "/api/v1/session";
 
 on_both_stacks!(a_log_in_gives_a_token_and_a_cookie_that_both_hold, |stack| async move {
@@ -21,34 +27,95 @@ on_both_stacks!(a_log_in_gives_a_token_and_a_cookie_that_both_hold, |stack| asyn
 
     let answer = stack.log_in_with("ada", PASSWORD).await;
 
+    let name = cookie_of(&answer);
     let cookies: Vec<&str> =
         answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect();
     let (token, expires) = (answer.json()["token"].clone(), answer.json()["expires"].clone());
     let (token, expires) = (token.as_str().unwrap(), expires.as_str().unwrap());
     assert_eq!(answer.status, 200);
-    assert_eq!(
-        cookies,
-        [format!("coatcheck_session={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=3600")]
-    );
+    assert!(name.starts_with("coatcheck_") && name == stack.cookie().await, "{name}");
+    assert_eq!(cookies, [format!("{name}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=3600")]);
     let expires = chrono::DateTime::parse_from_rfc3339(expires).unwrap().timestamp();
     assert!((seconds(3500)..=seconds(3600)).contains(&expires));
-    for request in
-        [as_bearer(stack.request(Method::GET, ME), token), with_cookie(stack.request(Method::GET, ME), token)]
-    {
+    let me = || stack.request(Method::GET, ME);
+    for request in [as_bearer(me(), token), with_cookie(&name, me(), token)] {
         assert_eq!(ask(request).await.unwrap().json()["id"], user);
     }
 
-    let over_tls = stack.request(Method::POST, SESSION).header("X-Forwarded-Proto", "https");
-    let over_tls = ask(over_tls.body(credentials("ada", PASSWORD).to_string())).await.unwrap();
-    assert!(over_tls.header("set-cookie").contains("; Secure"), "{}", over_tls.header("set-cookie"));
-
-    let out = ask(with_cookie(stack.request(Method::DELETE, SESSION), token)).await.unwrap();
+    let out = ask(with_cookie(&name, stack.request(Method::DELETE, SESSION), token)).await.unwrap();
     assert_eq!((out.status, out.body.len()), (204, 0));
-    assert_eq!(out.header("set-cookie"), "coatcheck_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+    assert_eq!(out.header("set-cookie"), format!("{name}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"));
     // Whatever is in it.
     for cookie in ["", "nonsense"] {
-        let out = ask(with_cookie(stack.request(Method::DELETE, SESSION), cookie)).await.unwrap();
+        let out = ask(with_cookie(&name, stack.request(Method::DELETE, SESSION), cookie)).await.unwrap();
         assert_eq!(out.status, 204);
+    }
+});
+
+on_both_stacks!(over_tls_the_cookie_is_one_that_no_sibling_domain_can_set, [PROXIED], |stack| async move {
+    stack.register("ada").await;
+    let over_tls = |request: RequestBuilder| request.header("X-Forwarded-Proto", "https");
+    let log_in =
+        over_tls(stack.request(Method::POST, SESSION)).body(credentials("ada", PASSWORD).to_string());
+
+    let answer = ask(log_in).await.unwrap();
+
+    let (plain, name) = (stack.cookie().await, cookie_of(&answer));
+    let token = answer.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(name, format!("__Host-{plain}"));
+    let attributes = "HttpOnly; SameSite=Strict; Secure; Path=/; Max-Age=3600";
+    assert_eq!(answer.header("set-cookie"), format!("{name}={token}; {attributes}"));
+    // A sibling domain can set the one without the prefix.
+    let me = || over_tls(stack.request(Method::GET, ME));
+    assert_eq!(ask(with_cookie(&name, me(), &token)).await.unwrap().status, 200);
+    ask(with_cookie(&plain, me(), &token)).await.unwrap().problem(401, "unauthenticated");
+    let out = ask(over_tls(stack.request(Method::DELETE, SESSION))).await.unwrap();
+    assert_eq!(cookie_of(&out), name);
+});
+
+on_both_stacks!(only_a_trusted_proxy_says_that_there_was_tls, |stack| async move {
+    stack.register("ada").await;
+    let log_in = stack.request(Method::POST, SESSION).header("X-Forwarded-Proto", "https");
+
+    let answer = ask(log_in.body(credentials("ada", PASSWORD).to_string())).await.unwrap();
+
+    assert!(!answer.header("set-cookie").contains("Secure"), "{}", answer.header("set-cookie"));
+    assert_eq!(answer.header("strict-transport-security"), "");
+});
+
+on_both_stacks!(each_deployment_has_a_cookie_of_its_own_and_judges_no_other, |stack| async move {
+    stack.register("ada").await;
+    let answer = stack.log_in_with("ada", PASSWORD).await;
+    let (name, token) = (cookie_of(&answer), answer.json()["token"].as_str().unwrap().to_owned());
+    let other = Stack::embedded(&[]);
+    other.start().await;
+    let other_name = other.cookie().await;
+    assert_ne!(name, other_name);
+    if stack.is_distributed() {
+        let mut second = stack.extra(&["api"], &[]);
+        let out = format!("{}{SESSION}", second.address().await);
+        assert_eq!(cookie_of(&ask(stack.request(Method::DELETE, &out)).await.unwrap()), name);
+    }
+
+    let me = || stack.request(Method::GET, ME);
+    let latin_1 = HeaderValue::from_bytes(b"theme=caf\xe9; x").unwrap();
+    for beside in [
+        me().header(COOKIE, latin_1),
+        me().header(COOKIE, format!("{other_name}=nonsense; __Host-{name}=nonsense; coatcheck_session=x")),
+        me().header(COOKIE, format!("{name}x=nonsense; x{name}=nonsense; {name}; =; ;")),
+        me().header(AUTHORIZATION, "Basic YWRhOmNvcnJlY3QgaG9yc2U="),
+    ] {
+        let beside = beside.build().unwrap();
+        for token in [&*token, "nonsense"] {
+            let mut request = beside.try_clone().unwrap();
+            request.headers_mut().append(COOKIE, format!("{name}={token}").parse().unwrap());
+            let status = stack.http.execute(request).await.unwrap().status();
+            assert_eq!(status, if token == "nonsense" { 401 } else { 200 });
+        }
+        // What is not ours is nobody's, where nobody may come in.
+        let mut upload = stack.put_request("file", "abc").build().unwrap();
+        upload.headers_mut().extend(beside.headers().clone());
+        assert_eq!(stack.http.execute(upload).await.unwrap().status(), 202);
     }
 });
 
@@ -126,8 +193,10 @@ on_both_stacks!(
                 ("sub of nonsense", with_body(json!({"sub": "' OR 1=1--"}))),
                 ("10 kB", with_body(json!({"more": "x".repeat(10_000)}))),
             ];
+            let name = stack.cookie().await;
+            let by_cookie = |request, token: &str| with_cookie(&name, request, token);
             for (what, token) in &tokens {
-                for bring in [as_bearer, with_cookie] {
+                for bring in [&as_bearer as &dyn Fn(RequestBuilder, &str) -> RequestBuilder, &by_cookie] {
                     for request in [
                         stack.request(Method::GET, ME),
                         stack.put_request("file", "abc"),
@@ -151,7 +220,8 @@ on_both_stacks!(one_token_is_brought_and_brought_well, |stack| async move {
     stack.register("ada").await;
     let token = stack.log_in("ada").await;
     let me = || stack.request(Method::GET, ME);
-    let named = format!("coatcheck_session={token}");
+    let name = stack.cookie().await;
+    let named = format!("{name}={token}");
     let basic = "Basic YWRhOmNvcnJlY3QgaG9yc2U=";
 
     for refused in [
@@ -162,15 +232,15 @@ on_both_stacks!(one_token_is_brought_and_brought_well, |stack| async move {
         as_bearer(as_bearer(me(), &token), &token),
         me().header(AUTHORIZATION, &token),
         me().header(AUTHORIZATION, basic),
-        with_cookie(me().header(AUTHORIZATION, basic), &token),
-        with_cookie(as_bearer(me(), "nonsense"), &token),
+        with_cookie(&name, as_bearer(me(), "nonsense"), &token),
     ] {
         ask(refused).await.unwrap().problem(401, "unauthenticated");
     }
     for taken in [
         me().header(AUTHORIZATION, format!("bearer {token}")),
         me().header(COOKIE, format!("a=b; {named}; c=d")),
-        with_cookie(as_bearer(me(), &token), "nonsense"),
+        with_cookie(&name, as_bearer(me(), &token), "nonsense"),
+        with_cookie(&name, me().header(AUTHORIZATION, basic), &token),
     ] {
         assert_eq!(ask(taken).await.unwrap().status, 200);
     }
@@ -182,31 +252,76 @@ on_both_stacks!(one_token_is_brought_and_brought_well, |stack| async move {
 on_both_stacks!(another_site_can_not_use_a_browsers_cookie, |stack| async move {
     stack.register("ada").await;
     let token = stack.log_in("ada").await;
+    let name = stack.cookie().await;
     let own = format!("http://{}", stack.address());
     let foreign = [(ORIGIN, "http://evil.example"), (ORIGIN, "null"), (ORIGIN, "http://127.0.0.1:1")];
     let site = |value| ("sec-fetch-site".parse().unwrap(), value);
-    for (name, value) in foreign.into_iter().chain([site("cross-site")]) {
+    let right = format!("/api/v1/users/{token}/rights/paid");
+    for (header, value) in foreign.into_iter().chain([site("cross-site"), site("same-site")]) {
         for request in [
-            with_cookie(stack.put_request("file", "abc"), &token),
-            with_cookie(stack.post_request("file", "abc"), &token),
-            with_cookie(stack.request(Method::PUT, &format!("/api/v1/users/{token}/rights/paid")), &token),
+            with_cookie(&name, stack.put_request("file", "abc"), &token),
+            with_cookie(&name, stack.post_request("file", "abc"), &token),
+            with_cookie(&name, stack.request(Method::PUT, &right), &token),
             stack.request(Method::POST, SESSION).body(credentials("ada", PASSWORD).to_string()),
-            with_cookie(stack.request(Method::DELETE, SESSION), &token),
+            with_cookie(&name, stack.request(Method::DELETE, SESSION), &token),
+            // Nobody has to be logged in here: the browser is the way in.
+            stack.put_request("file", "abc"),
+            stack.post_request("file", "abc"),
+            stack.request(Method::POST, "/api/data").body(r#"{"log": "127.0.0.1 GET / 200"}"#),
+            stack.request(Method::POST, "/api/data/bulk").header("content-type", "text/plain").body("x"),
+            stack.request(Method::DELETE, "/api/v1/tasks/0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d"),
+            stack.request(Method::POST, "/api/v1/users").body(credentials("eve", PASSWORD).to_string()),
         ] {
-            ask(request.header(name.clone(), value)).await.unwrap().problem(403, "forbidden");
+            ask(request.header(header.clone(), value)).await.unwrap().problem(403, "forbidden");
         }
         // A token that a script has brought itself is no browser's doing; and reading changes nothing.
         for request in [
             as_bearer(stack.put_request("file", "abc"), &token),
-            with_cookie(stack.request(Method::GET, ME), &token),
+            with_cookie(&name, stack.request(Method::GET, ME), &token),
         ] {
-            assert!(ask(request.header(name.clone(), value)).await.unwrap().status < 300);
+            assert!(ask(request.header(header.clone(), value)).await.unwrap().status < 300);
         }
     }
-    for (name, value) in [(ORIGIN, &*own), site("same-origin"), site("none"), (HOST, &stack.address())] {
-        let request = with_cookie(stack.put_request("file", "abc"), &token);
-        assert_eq!(ask(request.header(name, value)).await.unwrap().status, 202, "{value}");
+    for (header, value) in [(ORIGIN, &*own), site("same-origin"), site("none"), (HOST, &stack.address())] {
+        let request = with_cookie(&name, stack.put_request("file", "abc"), &token);
+        assert_eq!(ask(request.header(header, value)).await.unwrap().status, 202, "{value}");
     }
+});
+
+on_both_stacks!(
+    without_auth_only_known_hosts_are_answered,
+    [("ALLOWED_HOSTS", "files.example")],
+    |stack| async move {
+        let port = stack.address().split_once(':').unwrap().1.to_owned();
+        let of = |method: Method, path: &str, host: &str| stack.request(method, path).header(HOST, host);
+        for host in ["evil.example".to_owned(), format!("evil.example:{port}"), "a.files.example".to_owned()]
+        {
+            for request in [
+                of(Method::GET, "/", &host),
+                of(Method::GET, "/api/v1/tasks", &host),
+                of(Method::GET, "/api/data", &host),
+                of(Method::GET, "/metrics", &host),
+                of(Method::GET, "/openapi.json", &host),
+                of(Method::PUT, "/api/v1/md5/a", &host).body("abc"),
+            ] {
+                let problem = ask(request).await.unwrap().problem(403, "forbidden");
+                assert!(problem["detail"].as_str().unwrap().contains("ALLOWED_HOSTS"), "{problem}");
+            }
+            // Whoever looks after it may call it what they like.
+            assert_eq!(ask(of(Method::GET, "/healthz", &host)).await.unwrap().status, 200);
+        }
+        for host in
+            ["localhost".to_owned(), format!("localhost:{port}"), "files.example".to_owned(), stack.address()]
+        {
+            assert_eq!(ask(of(Method::GET, "/api/v1/tasks", &host)).await.unwrap().status, 200, "{host}");
+        }
+        assert_eq!(stack.tasks("").await.len(), 0);
+    }
+);
+
+on_both_stacks!(with_auth_a_host_may_have_any_name, [("AUTH", "required")], |stack| async move {
+    let request = stack.request(Method::GET, "/").header(HOST, "files.example");
+    assert_eq!(ask(request).await.unwrap().status, 200);
 });
 
 /// Tries a wrong password, at an address of the stack's, from an address of the client's.
@@ -221,25 +336,36 @@ async fn guesses_are_few(stack: &Stack, addresses: &[String]) {
         stack.register(name).await;
     }
     let at = |attempt: usize| &*addresses[attempt % addresses.len()];
+    let log_in = async |name: &str, from: &str| {
+        let request = stack.request(Method::POST, SESSION).header("X-Forwarded-For", from);
+        ask(request.body(credentials(name, PASSWORD).to_string())).await.unwrap()
+    };
     for name in ["ada", "nobody"] {
         for attempt in 0..20 {
-            guess(stack, at(attempt), name, "203.0.113.1").await.problem(401, "invalid-credentials");
+            // However it is typed, and from whichever address of a client's network.
+            let (typed, from) = [(name.to_owned(), "2001:db8::1"), (name.to_uppercase(), "2001:db8::2:3")]
+                [attempt % 2]
+                .clone();
+            guess(stack, at(attempt), &typed, from).await.problem(401, "invalid-credentials");
         }
         for attempt in 0..2 {
-            let answer = guess(stack, at(attempt), name, "203.0.113.2").await;
+            let answer = guess(stack, at(attempt), name, "2001:db8::1").await;
             answer.problem(429, "too-many-requests");
             let pause: u32 = answer.header("retry-after").parse().unwrap();
             assert!((1..=301).contains(&pause), "{pause}");
         }
         // The right one, too: or guessing would go on.
-        stack.log_in_with(name, PASSWORD).await.problem(429, "too-many-requests");
+        log_in(name, "2001:db8::ffff").await.problem(429, "too-many-requests");
+        // Nobody else is locked out by it.
+        guess(stack, at(0), name, "2001:db8:0:1::1").await.problem(401, "invalid-credentials");
     }
+    assert_eq!(log_in("ada", "203.0.113.2").await.status, 200);
     // Who logs in begins anew; others are not held up.
     for round in 0..2 {
         for attempt in 0..15 {
             guess(stack, at(attempt), "bob", "203.0.113.3").await.problem(401, "invalid-credentials");
         }
-        assert_eq!(stack.log_in_with("bob", PASSWORD).await.status, 200, "{round}");
+        assert_eq!(log_in("bob", "203.0.113.3").await.status, 200, "{round}");
     }
     // One address may not try all names.
     for name in 0..5 {
@@ -257,14 +383,50 @@ async fn guesses_are_few(stack: &Stack, addresses: &[String]) {
     guess(stack, at(1), "one more", "203.0.113.5").await.problem(401, "invalid-credentials");
 }
 
-on_both_stacks!(who_guesses_passwords_is_told_to_wait, |stack| async move {
+on_both_stacks!(who_guesses_passwords_is_told_to_wait, [PROXIED], |stack| async move {
     guesses_are_few(&stack, &[stack.address()]).await;
 });
 
-on_distributed!(guesses_at_two_apis_are_counted_together, [], |stack| async move {
+on_distributed!(guesses_at_two_apis_are_counted_together, [PROXIED], |stack| async move {
     let mut second_api = stack.extra(&["api"], &[]);
     let addresses = [stack.address(), second_api.address().await];
     guesses_are_few(&stack, &addresses).await;
+});
+
+on_both_stacks!(no_address_hides_behind_what_it_says_of_itself, |stack| async move {
+    stack.register("ada").await;
+    for attempt in 0..20 {
+        let from = format!("203.0.113.{attempt}");
+        guess(&stack, &stack.address(), "ada", &from).await.problem(401, "invalid-credentials");
+    }
+    guess(&stack, &stack.address(), "ada", "203.0.113.99").await.problem(429, "too-many-requests");
+});
+
+on_both_stacks!(registrations_from_an_address_are_counted_taken_names_too, [PROXIED], |stack| async move {
+    let register = async |name: &str, from: &str| {
+        let request = stack.request(Method::POST, "/api/v1/users").header("X-Forwarded-For", from);
+        ask(request.body(credentials(name, PASSWORD).to_string())).await.unwrap()
+    };
+    assert_eq!(register("ada", "203.0.113.1").await.status, 201);
+    for _ in 0..99 {
+        register("ADA", "203.0.113.1").await.problem(409, "username-taken");
+    }
+    for name in ["ada", "bob"] {
+        register(name, "203.0.113.1").await.problem(429, "too-many-requests");
+    }
+    assert_eq!(register("bob", "203.0.113.2").await.status, 201);
+});
+
+on_distributed!(no_failing_name_is_kept_as_it_was_typed, [], |stack| async move {
+    let typed = "mypasswordinthewrongfield";
+    stack.log_in_with(typed, "x").await.problem(401, "invalid-credentials");
+
+    let (server, number) = stack.setting("REDIS_URL").unwrap()["redis://".len()..].rsplit_once('/').unwrap();
+    let mut connection = TcpStream::connect(server).await.unwrap();
+    connection.write_all(format!("SELECT {number}\r\nKEYS *\r\nQUIT\r\n").as_bytes()).await.unwrap();
+    let mut keys = String::new();
+    connection.read_to_string(&mut keys).await.unwrap();
+    assert!(keys.contains("login:name:") && !keys.contains(typed), "{keys}");
 });
 
 on_both_stacks!(guesses_that_come_all_at_once_are_no_more, |stack| async move {
@@ -329,6 +491,126 @@ on_both_stacks!(a_secret_that_nobody_has_set_is_made_once_and_kept, |stack| asyn
     let kept = std::fs::metadata(stack.data("jwt-secret")).unwrap();
     assert_eq!(kept.permissions().mode() & 0o777, 0o600);
 });
+
+on_both_stacks!(sessions_end_with_a_changed_password_and_where_they_are_ended, |stack| async move {
+    const NEXT: &str = "battery staple";
+    let ada = stack.register("ada").await;
+    let (one, other) = (stack.log_in("ada").await, stack.log_in("ada").await);
+    let root = stack.admin("root").await;
+    let (_, key) = stack.key(&one, "a key").await;
+    let change = async |token: &str, current: &str, new: &str| {
+        let request = as_bearer(stack.request(Method::PUT, "/api/v1/users/me/password"), token);
+        ask(request.body(json!({"current": current, "new": new}).to_string())).await.unwrap()
+    };
+
+    change(&one, "a wrong password", NEXT).await.problem(401, "invalid-credentials");
+    change(&one, PASSWORD, "short").await.problem(422, "invalid-user");
+    change(&key, PASSWORD, NEXT).await.problem(403, "forbidden");
+    let changed = change(&one, PASSWORD, NEXT).await;
+
+    assert_eq!((changed.status, cookie_of(&changed)), (200, stack.cookie().await));
+    let next = changed.json()["token"].as_str().unwrap().to_owned();
+    for token in [&one, &other] {
+        stack.me(token).await.problem(401, "unauthenticated");
+    }
+    assert_eq!((stack.me(&next).await.status, stack.me(&key).await.status), (200, 200));
+    stack.log_in_with("ada", PASSWORD).await.problem(401, "invalid-credentials");
+    let again = stack.log_in_with("ada", NEXT).await.json()["token"].as_str().unwrap().to_owned();
+
+    // By everyone for himself, by admins for all, and by the command.
+    let end = async |token: &str, of: &str| {
+        stack.ask_as(token, Method::DELETE, &format!("/api/v1/users/{of}/sessions")).await
+    };
+    end(&root, "nonsense").await.problem(400, "invalid-id");
+    end(&next, &ada).await.problem(403, "forbidden");
+    assert_eq!(end(&next, "me").await.status, 204);
+    for token in [&next, &again] {
+        stack.me(token).await.problem(401, "unauthenticated");
+    }
+    for by_command in [false, true] {
+        let token = stack.log_in_with("ada", NEXT).await.json()["token"].as_str().unwrap().to_owned();
+        match by_command {
+            true => assert!(output(stack.user_command(&["logout", "ada"])).await.status.success()),
+            false => assert_eq!(end(&root, &ada).await.status, 204),
+        }
+        stack.me(&token).await.problem(401, "unauthenticated");
+    }
+    assert_eq!((stack.me(&key).await.status, stack.me(&root).await.status), (200, 200));
+    let mut command = stack.user_command(&["password", "Ada"]);
+    command.env("COATCHECK_PASSWORD", PASSWORD);
+    assert!(output(command).await.status.success());
+    stack.log_in("ada").await;
+});
+
+on_both_stacks!(
+    a_stream_ends_with_the_session_that_it_was_opened_by,
+    [
+        ("AUTH", "required"),
+        ("JWT_SECRET", SECRET),
+        ("FREE_URL", "http://127.0.0.1:9"),
+        ("MAX_ATTEMPTS", "1000000")
+    ],
+    |stack| async move {
+        let ada = stack.register("ada").await;
+        let (root, other) = (stack.admin("root").await, stack.admin("other").await);
+        let root_id = stack.me(&root).await.json()["id"].as_str().unwrap().to_owned();
+        let message = async |token: &str| {
+            let request = as_bearer(stack.request(Method::POST, "/api/v1/messages"), token);
+            accepted(&ask(request.body(json!({"text": "abc"}).to_string())).await.unwrap())
+        };
+        let token = stack.log_in("ada").await;
+        let id = message(&token).await;
+        let path = format!("/api/v1/tasks/{id}/events");
+        let open = async |token: &str| {
+            let stream = as_bearer(stack.request(Method::GET, &path), token).send().await.unwrap();
+            assert_eq!(stream.status(), 200);
+            stream
+        };
+        let rest = async |stream: Response| {
+            timeout(DEADLINE, stream.bytes()).await.expect("the stream goes on").unwrap()
+        };
+        let expiring = changed(claims(&ada, &[]), json!({"exp": seconds(8)}));
+        let (_, key) = stack.key(&token, "a key").await;
+        let end = async |method: Method, path: &str| {
+            let answer = stack.ask_as(&other, method, &format!("/api/v1/users/{path}")).await;
+            assert!(answer.status < 300, "{}", answer.text());
+        };
+
+        let expires = open(&signed(&header(SECRET), &expiring, SECRET)).await;
+        let [ended, revoked, disabled] = [open(&token).await, open(&root).await, open(&key).await];
+        let expires = rest(expires).await;
+        end(Method::DELETE, &format!("{ada}/sessions")).await;
+        let ended = rest(ended).await;
+        end(Method::DELETE, &format!("{root_id}/rights/admin")).await;
+        let revoked = rest(revoked).await;
+        end(Method::PUT, &format!("{ada}/disabled")).await;
+        let disabled = rest(disabled).await;
+
+        for told in [expires, ended, revoked, disabled] {
+            assert!(String::from_utf8_lossy(&told).contains(&id), "{told:?}");
+        }
+    }
+);
+
+#[tokio::test]
+async fn a_published_secret_is_refused_where_users_log_in() {
+    let published = "development-development-development";
+    for (secrets, auth, is_refused) in [
+        (published.to_owned(), "required", true),
+        (format!("{SECRET}, {published}"), "required", true),
+        (published.to_owned(), "off", false),
+    ] {
+        let folder = tempfile::TempDir::new().unwrap();
+        let mut command = crate::program::coatcheck(folder.path(), [""; 0]);
+        command.env("LISTEN", "127.0.0.1:0").env("JWT_SECRET", &secrets).env("AUTH", auth);
+        match is_refused {
+            true => refused(&output(command).await, "JWT_SECRET"),
+            false => drop(Program::start(command, folder.path()).address(folder.path()).await),
+        }
+    }
+    let files = concat!(include_str!("../deployment/env/api.env"), include_str!("../README.md"));
+    assert!(files.contains(&format!("JWT_SECRET={published}")), "it is no longer what is published");
+}
 
 #[tokio::test]
 async fn a_secret_that_is_too_short_is_refused() {

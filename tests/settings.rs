@@ -3,18 +3,20 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
 use tempfile::TempDir;
 
-use crate::program::{Program, coatcheck, output};
+use crate::program::{Program, coatcheck, output, stderr_of};
 
 /// Every setting of the whole program that has a default in words or figures.
-const DEFAULTS: [(&str, &str); 24] = [
+const DEFAULTS: [(&str, &str); 25] = [
     ("LISTEN", "127.0.0.1:9000"),
     ("MAX_PENDING", "10000000"),
     ("MIN_FREE_DISK", "1GiB"),
     ("AUTH", "off"),
+    ("REGISTRATION", "open"),
     ("DOCS", "open"),
     ("METRICS", "open"),
     ("DATABASE_URL", "sqlite:data/coatcheck.db"),
@@ -69,6 +71,9 @@ async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
         ("KEEP_UPLOADS", "perhaps"),
         ("AUTH", "on"),
         ("AUTH", ""),
+        ("REGISTRATION", "off"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("ALLOWED_HOSTS", "http://example.com"),
         ("DOCS", "off"),
         ("METRICS", "admins"),
         ("UPLOADS_PER_MINUTE", "0"),
@@ -143,7 +148,9 @@ async fn help_shows_each_setting_with_its_default() {
     for name in [
         "MAX_UPLOAD",
         "KEEP_UPLOADS",
-        "JWT_SECRET",
+        "JWT_SECRET_FILE",
+        "ALLOWED_HOSTS",
+        "TRUSTED_PROXIES",
         "UPLOADS_PER_MINUTE",
         "MAX_PENDING_PER_OWNER",
         "MAX_BYTES_PER_OWNER",
@@ -180,6 +187,47 @@ async fn a_secret_may_be_read_from_a_file() {
 
     assert!(is_database(&elsewhere));
     assert!(!folder.path().join("data/coatcheck.db").exists());
+}
+
+#[tokio::test]
+async fn a_secret_has_no_flag_but_its_file_has() {
+    let folder = TempDir::new().unwrap();
+    let secret = "a secret of 32 bytes or somewhat more";
+    fs::write(folder.path().join("secret"), secret).unwrap();
+    refused(&output(coatcheck(folder.path(), ["--jwt-secret", secret])).await, "--jwt-secret");
+
+    // The flag goes before the variable.
+    let mut command = coatcheck(folder.path(), ["--jwt-secret-file", "secret"]);
+    command.env("LISTEN", "127.0.0.1:0").env("JWT_SECRET", "short");
+    Program::start(command, folder.path()).address(folder.path()).await;
+    // And the variable before that of the file.
+    let mut command = coatcheck(folder.path(), [""; 0]);
+    command.env("LISTEN", "127.0.0.1:0").env("JWT_SECRET", "short").env("JWT_SECRET_FILE", "secret");
+    refused(&output(command).await, "JWT_SECRET");
+}
+
+#[tokio::test]
+async fn a_secrets_file_that_others_can_read_is_told_in_one_line() {
+    for (name, content) in [
+        ("JWT_SECRET", "a secret of 32 bytes or somewhat more"),
+        ("DATABASE_URL", "sqlite:data/coatcheck.db"),
+    ] {
+        for (mode, is_told) in [(0o644, true), (0o640, true), (0o600, false), (0o400, false)] {
+            let folder = TempDir::new().unwrap();
+            let path = folder.path().join("secret");
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let mut command = coatcheck(folder.path(), [""; 0]);
+            command.env("LISTEN", "127.0.0.1:0").env(format!("{name}_FILE"), "secret");
+            Program::start(command, folder.path()).address(folder.path()).await;
+
+            let told = fs::read_to_string(stderr_of(folder.path())).unwrap();
+            let lines: Vec<&str> =
+                told.lines().filter(|line| line.contains(&format!("{name}_FILE"))).collect();
+            assert_eq!(lines.len(), usize::from(is_told), "{mode:o}: {told}");
+            assert!(lines.iter().all(|line| line.contains("WARN") && !line.contains(content)), "{told}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -63,6 +63,9 @@ macro_rules! on_stacks {
 /// A connection that was idle for longer is not used again: far less than what a server keeps one open.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// What requests that tests write by hand call a stack, unless its settings say otherwise.
+const HOSTS: &str = "a,coatcheck";
+
 /// One service. Its processes can be killed and started again; its folder is there until the test is over.
 pub struct Stack {
     folder: TempDir,
@@ -131,8 +134,9 @@ impl Stack {
     fn new(roles: &'static [&'static [&'static str]], settings: &[(&str, &str)]) -> Self {
         Self {
             folder: TempDir::with_prefix("coatcheck-test-").unwrap(),
-            settings: settings
+            settings: [("ALLOWED_HOSTS", HOSTS)]
                 .iter()
+                .chain(settings)
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             roles,
@@ -225,7 +229,12 @@ impl Stack {
     }
 
     pub fn database_url(&self) -> Option<&str> {
-        self.settings.iter().find(|(name, _)| name == "DATABASE_URL").map(|(_, url)| url.as_str())
+        self.setting("DATABASE_URL")
+    }
+
+    /// What its processes are told, where it was set.
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
     }
 
     /// In the form in which `psql` tells it.

@@ -18,14 +18,23 @@ impl Stack {
 }
 
 on_both_stacks!(who_registers_can_log_in_and_is_himself, |stack| async move {
-    let registered = stack.post_json("/api/v1/users", &credentials("Ada 🧥", PASSWORD)).await;
+    let registered =
+        stack.post_json("/api/v1/users", &credentials("Ren\u{e9} Å.", "caf\u{e9} cr\u{e8}me")).await;
 
     let user = registered.json();
     assert_eq!(registered.status, 201);
-    assert_eq!(user, json!({"id": user["id"], "username": "Ada 🧥", "rights": []}));
-    let token = stack.log_in("Ada 🧥").await;
-    assert_eq!((stack.me(&token).await.status, stack.me(&token).await.json()), (200, user));
-    stack.log_in_with("ada 🧥", PASSWORD).await.problem(401, "invalid-credentials");
+    assert_eq!(user, json!({"id": user["id"], "username": "rené å.", "rights": []}));
+    // However it is typed.
+    for (name, password) in [
+        ("rene\u{301} a\u{30a}.", "cafe\u{301} cre\u{300}me"),
+        ("REN\u{c9} \u{c5}.", "caf\u{e9}\u{a0}cr\u{e8}me"),
+    ] {
+        let session = stack.log_in_with(name, password).await.json();
+        let token = session["token"].as_str().unwrap_or_else(|| panic!("{name}: {session}"));
+        assert_eq!((stack.me(token).await.status, stack.me(token).await.json()), (200, user.clone()));
+        stack.post_json("/api/v1/users", &credentials(name, PASSWORD)).await.problem(409, "username-taken");
+    }
+    stack.log_in_with("rene a.", "caf\u{e9} cr\u{e8}me").await.problem(401, "invalid-credentials");
     let password = stack.sql("SELECT password_hash FROM users");
     assert!(password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !password.contains(PASSWORD));
 });
@@ -36,11 +45,24 @@ on_both_stacks!(a_registration_that_can_not_be_is_refused, |stack| async move {
     again.problem(409, "username-taken");
 
     let long = "x".repeat(65);
-    for name in ["", " ", " bob", "bob ", "b\nb", "b\u{202e}b", "b\u{200b}b", "b\0b", &long] {
+    for name in [
+        "",
+        " ",
+        " bob",
+        "bob ",
+        "b\nb",
+        "b\u{202e}b",
+        "b\u{200b}b",
+        "b\0b",
+        "\u{fb01}ona",
+        "b\u{2160}b",
+        "b 🧥",
+        &long,
+    ] {
         let answer = stack.post_json("/api/v1/users", &credentials(name, PASSWORD)).await;
         answer.problem(422, "invalid-user");
     }
-    for password in ["", "1234567", &"x".repeat(1025)] {
+    for password in ["", "1234567", "12345678\0", &"x".repeat(1025)] {
         let answer = stack.post_json("/api/v1/users", &credentials("bob", password)).await;
         let problem = answer.problem(422, "invalid-user");
         assert!(password.is_empty() || !problem.to_string().contains(password));
@@ -67,7 +89,7 @@ on_both_stacks!(a_registration_that_can_not_be_is_refused, |stack| async move {
         }
         let large = credentials("bob", &"x".repeat(64 << 10));
         stack.post_json(path, &large).await.problem(413, "body-too-large");
-        let answer = stack.get(path).await;
+        let answer = stack.ask(Method::PATCH, path).await;
         answer.problem(405, "method-not-allowed");
     }
     assert_eq!(stack.sql("SELECT count(*) FROM users").trim(), "1");
@@ -107,6 +129,138 @@ on_both_stacks!(only_admins_grant_rights_which_show_at_the_next_log_in, |stack| 
     }
 });
 
+on_both_stacks!(
+    a_revoked_admin_is_none_whatever_his_token_says,
+    [("METRICS", "closed")],
+    |stack| async move {
+        let (root, eve) = (stack.admin("root").await, stack.admin("eve").await);
+        let id = async |token: &str| stack.me(token).await.json()["id"].as_str().unwrap().to_owned();
+        let (root_id, eve_id) = (id(&root).await, id(&eve).await);
+        let (_, key) = stack.key(&eve, "a key").await;
+
+        assert_eq!(stack.change_right(&root, Method::DELETE, &eve_id, "admin").await.status, 200);
+
+        for credential in [&eve, &key] {
+            stack.change_right(credential, Method::PUT, &eve_id, "admin").await.problem(403, "forbidden");
+            stack.change_right(credential, Method::DELETE, &root_id, "admin").await.problem(403, "forbidden");
+            for (method, path) in [
+                (Method::GET, "/api/v1/users".to_owned()),
+                (Method::GET, "/metrics".to_owned()),
+                (Method::DELETE, format!("/api/v1/users/{root_id}")),
+                (Method::PUT, format!("/api/v1/users/{root_id}/disabled")),
+                (Method::DELETE, format!("/api/v1/users/{root_id}/sessions")),
+            ] {
+                stack.ask_as(credential, method, &path).await.problem(403, "forbidden");
+            }
+        }
+        assert_eq!(stack.me(&root).await.json()["rights"], json!(["admin"]));
+    }
+);
+
+on_both_stacks!(users_are_listed_disabled_and_deleted, [("AUTH", "required")], |stack| async move {
+    let root = stack.admin("root").await;
+    let (ada, bob) = (stack.register("ada").await, stack.register("bob").await);
+    let token = stack.log_in("ada").await;
+    let (_, key) = stack.key(&token, "a key").await;
+    let put = async |token: &str| ask(as_bearer(stack.put_request("file", "abc"), token)).await.unwrap();
+    let task = accepted(&put(&token).await);
+    let users = async |query: &str| stack.ask_as(&root, Method::GET, &format!("/api/v1/users{query}")).await;
+    let change = async |method: Method, path: &str| {
+        stack.ask_as(&root, method, &format!("/api/v1/users/{path}")).await
+    };
+
+    let page = users("?limit=2").await.json();
+    let next = page["next"].as_str().unwrap().to_owned();
+    let names = |page: &Value| -> Vec<String> {
+        page["users"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|user| user["username"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&page), ["root", "ada"]);
+    assert_eq!(page["users"][0]["rights"], json!(["admin"]));
+    assert!(page["users"][1]["created"].is_string() && page["users"][1]["disabled"].is_null(), "{page}");
+    let last = users(&format!("?after={next}")).await.json();
+    assert_eq!((names(&last), last["next"].clone()), (vec!["bob".to_owned()], Value::Null));
+    for query in ["?limit=0", "?after=x"] {
+        users(query).await.problem(400, "invalid-parameter");
+    }
+
+    let disabled = change(Method::PUT, &format!("{ada}/disabled")).await;
+    assert!(disabled.status == 200 && disabled.json()["disabled"].is_string(), "{}", disabled.text());
+    for credential in [&token, &key] {
+        stack.me(credential).await.problem(401, "unauthenticated");
+        put(credential).await.problem(401, "unauthenticated");
+    }
+    stack.log_in_with("ada", PASSWORD).await.problem(401, "invalid-credentials");
+    assert_eq!(change(Method::DELETE, &format!("{ada}/disabled")).await.status, 200);
+    stack.me(&token).await.problem(401, "unauthenticated");
+    assert_eq!(stack.me(&key).await.status, 200);
+    let token = stack.log_in("ada").await;
+
+    assert_eq!(change(Method::DELETE, &ada).await.status, 204);
+    for credential in [&token, &key] {
+        stack.me(credential).await.problem(401, "unauthenticated");
+    }
+    change(Method::DELETE, &ada).await.problem(404, "not-found");
+    // Her name is free, her tasks are not the next one's.
+    stack.register("ada").await;
+    let path = format!("/api/v1/tasks/{task}");
+    stack.ask_as(&stack.log_in("ada").await, Method::GET, &path).await.problem(404, "task-not-found");
+    assert_eq!(stack.ask_as(&root, Method::GET, &path).await.status, 200);
+
+    // The same by command.
+    let told = async |arguments: &[&str]| {
+        let done = output(stack.user_command(arguments)).await;
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert!(told(&["disable", "bob"]).await.contains("disabled"));
+    stack.log_in_with("bob", PASSWORD).await.problem(401, "invalid-credentials");
+    let list = told(&["list"]).await;
+    assert_eq!(list.lines().count(), 3, "{list}");
+    assert!(list.lines().any(|line| line.contains(&bob) && line.ends_with("disabled")), "{list}");
+    told(&["enable", "bob"]).await;
+    stack.log_in("bob").await;
+    told(&["delete", "bob"]).await;
+    assert_eq!(told(&["list"]).await.lines().count(), 2);
+});
+
+on_both_stacks!(
+    where_registration_is_closed_admins_make_users,
+    [("REGISTRATION", "closed")],
+    |stack| async move {
+        let root = stack.admin("root").await;
+        let register = async |token: Option<&str>, name: &str| {
+            let request =
+                stack.request(Method::POST, "/api/v1/users").body(credentials(name, PASSWORD).to_string());
+            ask(token.into_iter().fold(request, as_bearer)).await.unwrap()
+        };
+
+        register(None, "ada").await.problem(403, "forbidden");
+        register(Some("nonsense"), "ada").await.problem(401, "unauthenticated");
+        assert_eq!(register(Some(&root), "ada").await.status, 201);
+        register(Some(&stack.log_in("ada").await), "bob").await.problem(403, "forbidden");
+        // Whether a name is taken is no stranger's to know.
+        register(None, "ada").await.problem(403, "forbidden");
+    }
+);
+
+on_both_stacks!(users_from_before_names_were_mapped_log_in_as_they_did, |stack| async move {
+    for (now, before) in [("ada", "Ada 🧥"), ("bob", "Bob")] {
+        stack.register(now).await;
+        stack.sql(&format!("UPDATE users SET username = '{before}' WHERE username = '{now}'"));
+        let token = stack.log_in(before).await;
+        assert_eq!(stack.me(&token).await.json()["username"], before);
+        stack.log_in_with(now, PASSWORD).await.problem(401, "invalid-credentials");
+    }
+    // Nobody takes the name that he types.
+    stack.post_json("/api/v1/users", &credentials("Bob", PASSWORD)).await.problem(409, "username-taken");
+    assert!(output(stack.user_command(&["grant", "Ada 🧥", "paid"])).await.status.success());
+});
+
 on_both_stacks!(users_are_made_and_granted_rights_beside_a_running_server, |stack| async move {
     let told = async |arguments: &[&str]| {
         let done = output(stack.user_command(arguments)).await;
@@ -141,6 +295,10 @@ on_both_stacks!(a_user_command_that_can_not_be_says_why_in_a_line, |stack| async
         (&["grant", "ada", "root"], "right"),
         (&["grant", "ada"], "RIGHT"),
         (&["remove", "ada"], "remove"),
+        (&["disable", "bob"], "bob"),
+        (&["delete", "bob"], "bob"),
+        (&["logout", "bob"], "bob"),
+        (&["password", "bob"], "bob"),
     ] {
         refused(&output(stack.user_command(arguments)).await, word);
     }

@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::problem::{Code, Problem};
 use crate::server::Api;
 use crate::settings::{AccessSettings, Auth, Door};
-use crate::{openapi, page};
+use crate::{openapi, origin, page};
 
 /// Whom an address is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,8 @@ impl Access {
         match path {
             "/healthz" | "/readyz" => Self::Open,
             // Who has no log-in gets one here.
-            "/api/v1/users" | "/api/v1/session" => Self::Open,
+            "/api/v1/session" => Self::Open,
+            "/api/v1/users" if *method == Method::POST => Self::Open,
             // It leads to a page.
             "/api/v1/file" if method.is_safe() => Self::Open,
             path if page::FILES.iter().any(|(file, _)| *file == path) => Self::Open,
@@ -60,6 +61,16 @@ impl Access {
     }
 }
 
+/// Asserts that a request may come in: no other site is behind it, and it is for whom it comes from.
+async fn check(api: &Api, access: Access, path: &str, request: &HttpRequest) -> Result<(), Problem> {
+    // Who looks whether the server lives knows it by a name of its own, and learns nothing else.
+    if api.access.auth == Auth::Off && !matches!(path, "/healthz" | "/readyz") {
+        origin::check_host(request, &api.addresses.allowed_hosts)?;
+    }
+    origin::check(request)?;
+    access.check(request).await
+}
+
 /// The middleware around each address: lets in whom it is for, before a body is read.
 ///
 /// # Errors
@@ -71,7 +82,7 @@ pub async fn guard(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(api) = request.app_data::<Data<Api>>() else { return Err(Problem::from(Code::Internal).into()) };
     let access = Access::of(&api.access, request.method(), path);
-    let Err(problem) = access.check(request.request()).await else {
+    let Err(problem) = check(api, access, path, request.request()).await else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let (request, payload) = request.into_parts();
@@ -131,14 +142,25 @@ impl FromRequest for Scope {
 mod tests {
     use super::*;
 
-    const REQUIRED: AccessSettings =
-        AccessSettings { auth: Auth::Required, docs: Door::Closed, metrics: Door::Open };
+    const REQUIRED: AccessSettings = AccessSettings {
+        auth: Auth::Required,
+        registration: Door::Open,
+        docs: Door::Closed,
+        metrics: Door::Open,
+    };
 
     #[test]
     fn an_address_that_nobody_has_thought_of_is_closed() {
-        for path in
-            ["/api/v2/anything", "/docs/x", "/healthz/", "/HEALTHZ", "", "/api/v1/users/{id}", "/page.html"]
-        {
+        for path in [
+            "/api/v2/anything",
+            "/docs/x",
+            "/healthz/",
+            "/HEALTHZ",
+            "",
+            "/api/v1/users",
+            "/api/v1/users/{id}",
+            "/page.html",
+        ] {
             assert_eq!(Access::of(&REQUIRED, &Method::GET, path), Access::User, "{path}");
         }
         assert_eq!(Access::of(&REQUIRED, &Method::GET, "/openapi.json"), Access::Admin);

@@ -1,7 +1,6 @@
 //! `/api/v1/keys`: what stands for a user without a log-in, for programs that run on.
 //!
-//! A key is looked up in the rows at each request, and nothing of it is remembered: one that was revoked is none at once, at every
-//! process, and its user's rights are those that he has now. Keys are made, listed and revoked by who has logged in, never by a
+//! A key is looked up in the rows at each request, as a token is, and its user's rights are those that he has now. Keys are made, listed and revoked by who has logged in, never by a
 //! key, so one that got lost makes no others.
 
 use std::collections::BTreeMap;
@@ -16,7 +15,6 @@ use serde_json::{Value, json};
 use task_data::api_key::{ApiKey, KeyHash, KeyId, KeyName};
 use task_data::store::NewKey;
 use task_data::task::Time;
-use task_data::user::User;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -49,23 +47,17 @@ impl Secret {
     pub fn read(text: &str) -> Option<Self> {
         text.starts_with(PREFIX).then(|| Self(text.to_owned()))
     }
+
+    /// What it is looked up by.
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(&self.0)
+    }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
-}
-
-/// Whom a key stands for.
-///
-/// # Errors
-/// 401 if there is no such key, or no longer; 503.
-pub async fn holder(api: &Api, Secret(key): &Secret) -> Result<Session, Problem> {
-    let user = api.life.stack().store.user_of_key(KeyHash::of(key)).await?;
-    let invalid = || Code::Unauthenticated.because("There is no such API key, or it was revoked.");
-    let User { id, username, rights } = user.ok_or_else(invalid)?;
-    Ok(Session { user: id, username, rights, is_key: true })
 }
 
 /// A key to be
@@ -133,15 +125,13 @@ async fn make(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpR
     let name: KeyName =
         name.parse().map_err(|error| Code::InvalidKey.because(format!("`name`: {error}.")))?;
     api.admission.need_disk(0).await?;
-    let store = &api.life.stack().store;
-    // A token may outlive its user.
-    store.user(session.user).await?.ok_or(Code::Unauthenticated)?;
 
     let secret = Secret::random().map_err(|error| Problem::internal(&error))?;
-    let new = NewKey { id: KeyId::random(), user: session.user, name, hash: KeyHash::of(&secret.0) };
+    let new = NewKey { id: KeyId::random(), user: session.user, name, hash: secret.hash() };
     let too_many =
         || Code::TooManyKeys.because(format!("A user has at most {MOST}. Revoke one that is not used."));
-    let ApiKey { id, name, created } = store.add_key(new, MOST).await?.ok_or_else(too_many)?;
+    let ApiKey { id, name, created } =
+        api.life.stack().store.add_key(new, MOST).await?.ok_or_else(too_many)?;
     Ok(HttpResponse::Created().json(MadeView { id, name, created, key: secret.0 }))
 }
 

@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName};
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::future::{LocalBoxFuture, pending};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use task_data::Watch;
 use tokio::time::sleep;
 
 use crate::access::Scope;
+use crate::auth::MaybeSession;
 use crate::problem::{Code, Problem};
 use crate::server::Api;
 use crate::tasks::{FindProblems, Id, TaskView};
@@ -28,7 +30,7 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// Follow a task
 ///
 /// Each event's data is the whole task: one at once, one at each change. The stream ends after the final one; a server
-/// that stops ends it too.
+/// that stops ends it too, and so does the end of your session.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/events", tag = "tasks", operation_id = "followTask",
     params(("id" = uuid::Uuid, Path, description = "The ticket")),
@@ -38,7 +40,12 @@ const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
         FindProblems,
     ),
 )]
-pub async fn events(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<HttpResponse, Problem> {
+pub async fn events(
+    api: Data<Api>,
+    scope: Scope,
+    Id(id): Id,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     // Subscribed before the row is read, so that no change falls between.
     let mut watch = api.life.watch(id);
     let task = watch.now().await?.filter(|task| scope.has(task)).ok_or(Code::TaskNotFound)?;
@@ -47,7 +54,13 @@ pub async fn events(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<HttpResp
     let then = (!is_final).then_some(watch);
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((BUFFERING, "no"));
-    Ok(response.streaming(changes(api, first, then)))
+    // As the scope was told: where nobody has to say who asks, nobody's session matters.
+    let session = MaybeSession::found(&request).and_then(|found| found.0);
+    let ended: LocalBoxFuture<'static, ()> = match session {
+        Some(session) => session.ended(api.clone()).boxed_local(),
+        None => pending().boxed_local(),
+    };
+    Ok(response.streaming(changes(api, first, then).take_until(ended)))
 }
 
 /// The first event, and those that follow while there is a watch.

@@ -8,6 +8,7 @@
 //! Every refusal is a [`problem::Problem`], the only way to answer with an error.
 
 mod access;
+mod accounts;
 mod admission;
 mod api_keys;
 mod auth;
@@ -21,6 +22,7 @@ mod filename;
 #[path = "../../tests/fuzzing.rs"]
 mod fuzzing;
 mod health;
+mod hops;
 mod idempotency;
 mod json;
 mod kept;

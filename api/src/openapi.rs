@@ -9,10 +9,11 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::SecurityRequirement;
 
 use crate::access::Access;
-use crate::auth::Schemes;
+use crate::auth;
 use crate::problem::{self, Code, ProblemView};
-use crate::settings::AccessSettings;
-use crate::{api_keys, events, health, kinds, records, session, tasks, users};
+use crate::settings::{AccessSettings, Auth};
+use crate::token::Keys;
+use crate::{accounts, api_keys, events, health, kinds, records, session, tasks, users};
 
 /// Where the description is found.
 pub const PATH: &str = "/openapi.json";
@@ -31,12 +32,12 @@ pub const PATH: &str = "/openapi.json";
         kinds::table::page, kinds::table::elsewhere,
         tasks::list, tasks::get, events::events, tasks::cancel,
         api_keys::list, api_keys::post, api_keys::delete,
-        users::post, users::me, users::grant, users::revoke, session::post, session::delete,
+        users::post, users::me, users::password, users::grant, users::revoke,
+        accounts::list, accounts::disable, accounts::enable, accounts::remove, accounts::end_sessions, session::post, session::delete,
         records::post, records::bulk::post, records::query::get, records::stats::get,
         health::alive, health::ready, health::metrics, document,
     ),
     components(schemas(Code, ProblemView)),
-    modifiers(&Schemes),
     tags(
         (name = "md5", description = "Digests of files"),
         (name = "messages", description = "Messages to a free and a paid provider"),
@@ -57,8 +58,9 @@ impl Description {
     ///
     /// # Errors
     /// If it can't be put as JSON, which is a bug.
-    pub fn build(settings: &AccessSettings) -> serde_json::Result<Self> {
+    pub fn build(settings: &AccessSettings, keys: &Keys) -> serde_json::Result<Self> {
         let mut document = Document::openapi();
+        auth::describe(keys, &mut document);
         for (path, item) in &mut document.paths.paths {
             let methods = [
                 (Method::GET, &mut item.get),
@@ -68,7 +70,7 @@ impl Description {
             ];
             for (method, operation) in methods {
                 if let Some(operation) = operation {
-                    tell_access(operation, &method, Access::of(settings, &method, path));
+                    tell_access(settings, operation, &method, Access::of(settings, &method, path));
                 }
             }
         }
@@ -77,16 +79,17 @@ impl Description {
 }
 
 /// What an operation asks of who comes, and how it refuses the others. What is open may ask for itself.
-fn tell_access(operation: &mut Operation, method: &Method, access: Access) {
+fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Method, access: Access) {
+    let mut codes = Vec::new();
     if access == Access::Open {
         operation.security.get_or_insert_default();
-        return;
+    } else {
+        let by = |scheme| SecurityRequirement::new(scheme, [""; 0]);
+        operation.security = Some(vec![by("bearer"), by("cookie")]);
+        codes.extend([Code::Unauthenticated, Code::DatabaseUnavailable]);
     }
-    let by = |scheme| SecurityRequirement::new(scheme, [""; 0]);
-    operation.security = Some(vec![by("bearer"), by("cookie")]);
-    let mut codes = vec![Code::Unauthenticated, Code::DatabaseUnavailable];
-    // Another site may be behind what changes something.
-    if access == Access::Admin || !method.is_safe() {
+    // Another site may be behind what changes something, and behind any request where nobody has to say who asks.
+    if access == Access::Admin || !method.is_safe() || settings.auth == Auth::Off {
         codes.push(Code::Forbidden);
     }
     for (status, response) in problem::responses(&codes) {

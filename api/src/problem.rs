@@ -105,7 +105,7 @@ impl Code {
             Self::PaidNotAllowed => (
                 S::FORBIDDEN,
                 "paid-not-allowed",
-                "The paid provider needs the right `paid`, in a token of a later log-in.",
+                "The paid provider requires the right `paid`; log in again after it has been granted.",
             ),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "You may not do this."),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this address."),

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,14 +12,14 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpResponse};
 use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
 use uuid::Uuid;
 
 use crate::kept::Kept;
 use crate::problem::{Code, Problem};
-use crate::{origin, stalled};
+use crate::{hops, stalled};
 
 /// Tells a client which request of the log was his.
 pub const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,29 +51,6 @@ tokio::task_local! {
 /// The id of the request that is being answered, if one is.
 pub fn id() -> Option<Uuid> {
     ID.try_with(|id| *id).ok()
-}
-
-/// The address that a request comes from. A proxy on our own machine or network is believed when it says for whom it asks; what
-/// stands before that word is the next one's, down to a stranger's, who may say what he likes.
-pub fn client(request: &HttpRequest) -> Option<IpAddr> {
-    let told: Vec<_> = request.headers().get_all("x-forwarded-for").collect();
-    let told = told.iter().filter_map(|told| told.to_str().ok()).flat_map(|told| told.split(','));
-    let mut told: Vec<&str> = told.collect();
-    let mut client = request.peer_addr()?.ip().to_canonical();
-    while is_ours(client) {
-        match told.pop().map(|told| told.trim().parse::<IpAddr>()) {
-            Some(Ok(before)) => client = before.to_canonical(),
-            Some(Err(_)) | None => break,
-        }
-    }
-    Some(client)
-}
-
-fn is_ours(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
-    }
 }
 
 /// What requests of one connection share: whether one of them was answered with the connection's end.
@@ -120,7 +96,7 @@ pub async fn answer(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = Uuid::new_v4();
-    let is_tls = origin::is_tls(request.request());
+    let is_tls = hops::is_tls(request.request());
     let connection = request.conn_data::<Connection>().cloned();
     let under_way = connection.as_ref().and_then(|connection| Some(connection.kept.as_ref()?.begin()));
     // The path is left out: it may hold a user's file name.
@@ -200,34 +176,11 @@ fn dress(headers: &mut HeaderMap, id: Uuid) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use actix_web::middleware::from_fn;
     use actix_web::test::{TestRequest, call_service, init_service, try_call_service};
     use actix_web::{App, HttpResponse, web};
 
     use super::*;
-
-    #[test]
-    fn a_client_is_the_first_stranger_that_proxies_of_ours_name() {
-        for (peer, told, address) in [
-            ("203.0.113.1", &[][..], "203.0.113.1"),
-            ("203.0.113.1", &["198.51.100.1"], "203.0.113.1"),
-            ("127.0.0.1", &[], "127.0.0.1"),
-            ("10.0.0.1", &["203.0.113.1"], "203.0.113.1"),
-            ("10.0.0.1", &["198.51.100.1", "203.0.113.1, 192.168.0.1"], "203.0.113.1"),
-            ("10.0.0.1", &["198.51.100.1, nonsense"], "10.0.0.1"),
-            ("::ffff:10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
-            ("fd00::1", &["10.0.0.1"], "10.0.0.1"),
-        ] {
-            let request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
-            let header =
-                |request: TestRequest, told: &&str| request.append_header(("x-forwarded-for", *told));
-            let request = told.iter().fold(request, header).to_http_request();
-
-            assert_eq!(client(&request), Some(address.parse().unwrap()), "{peer} {told:?}");
-        }
-    }
 
     #[actix_web::test]
     async fn a_long_head_is_refused_however_it_came() {

@@ -9,19 +9,26 @@ use program::private;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::token::{Keys, MIN_SECRET, ShortSecret};
+use crate::settings::Auth;
+use crate::token::Keys;
 
 /// Where a generated secret is kept, under the working directory.
 pub const PATH: &str = "data/jwt-secret";
+/// Secrets that anyone can read: that of the compose file for development.
+const PUBLISHED: [&str; 1] = ["development-development-development"];
 
-/// The keys that the setting says; without it, those of the kept secret, which is made where it is missing.
+/// The keys that the setting says, by its variable or a file; without it, those of the kept secret, which is made where it is missing.
 ///
 /// # Errors
 /// What is wrong with the setting, or with the kept secret, in words for a person.
-pub fn keys(setting: Option<&str>) -> Result<Keys, String> {
-    let least = format!("each secret has at least {MIN_SECRET} bytes");
-    if let Some(secrets) = setting {
-        return Keys::new(secrets).map_err(|ShortSecret| least);
+pub fn keys(file: Option<&Path>, auth: Auth) -> Result<Keys, String> {
+    if let Some(secrets) = program::secret("JWT_SECRET", file)? {
+        if auth == Auth::Required && secrets.split(',').any(|secret| PUBLISHED.contains(&secret.trim())) {
+            return Err("JWT_SECRET: with AUTH=required expected a secret of your own, got the published one for development; \
+                        make one: openssl rand -hex 32"
+                .to_owned());
+        }
+        return Keys::new(&secrets).map_err(|short| format!("JWT_SECRET: {short}"));
     }
     let path = Path::new(PATH);
     let kept = kept(path).or_else(|error| {
@@ -29,8 +36,9 @@ pub fn keys(setting: Option<&str>) -> Result<Keys, String> {
         warn!("{PATH}: {error}; log-ins hold at this process alone, and until it ends: set JWT_SECRET");
         random()
     });
-    let kept = kept.map_err(|error| format!("no secret can be made: {error}"))?;
-    Keys::new(&kept).map_err(|ShortSecret| format!("{PATH}: {least}; remove the file, or set JWT_SECRET"))
+    let kept = kept.map_err(|error| format!("JWT_SECRET: no secret can be made: {error}"))?;
+    Keys::new(&kept)
+        .map_err(|short| format!("JWT_SECRET: {PATH}: {short}; remove the file, or set JWT_SECRET"))
 }
 
 /// The kept secret. Of several processes that make one at once all get the same.

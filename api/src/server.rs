@@ -26,10 +26,12 @@ use crate::health::TriedWrites;
 use crate::kinds::{md5, message, table};
 use crate::openapi;
 use crate::problem::{Code, Problem};
-use crate::settings::{AccessSettings, ApiSettings, Auth};
+use crate::settings::{AccessSettings, AddressSettings, ApiSettings, Auth};
 use crate::throttle::Throttle;
 use crate::token::Keys;
-use crate::{access, api_keys, events, health, page, records, request, secret, session, tasks, users};
+use crate::{
+    access, accounts, api_keys, events, health, page, records, request, secret, session, tasks, users,
+};
 
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
@@ -54,6 +56,7 @@ pub struct Api {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub access: AccessSettings,
+    pub addresses: AddressSettings,
     draining: watch::Receiver<bool>,
 }
 
@@ -78,7 +81,7 @@ pub enum BindError {
     #[error("LISTEN")]
     Listen(#[from] io::Error),
     /// There is no key to sign tokens with.
-    #[error("JWT_SECRET: {0}")]
+    #[error("{0}")]
     JwtSecret(String),
 }
 
@@ -101,14 +104,16 @@ impl Server {
         settings: ApiSettings,
         metrics: PrometheusHandle,
     ) -> Result<Self, BindError> {
-        let (listen, access) = (settings.listen, settings.access);
-        let keys = secret::keys(settings.jwt_secret.as_deref()).map_err(BindError::JwtSecret)?;
+        let (listen, access, addresses) = (settings.listen, settings.access, settings.addresses.clone());
+        let keys =
+            secret::keys(settings.jwt_secret_file.as_deref(), access.auth).map_err(BindError::JwtSecret)?;
         let (draining, is_draining) = watch::channel(false);
         let admission = Admission::new(life.clone(), settings);
         let writes = TriedWrites::new(&life);
         let access_log = AccessLog::start(life.stack());
         let throttle = Throttle::new(life.stack().limits.clone());
         let passwords = Passwords::default();
+        let description = Data::new(openapi::Description::build(&access, &keys).map_err(io::Error::other)?);
         let api = Data::new(Api {
             life: life.clone(),
             access_log,
@@ -119,9 +124,9 @@ impl Server {
             passwords,
             throttle,
             access,
+            addresses,
             draining: is_draining,
         });
-        let description = Data::new(openapi::Description::build(&access).map_err(io::Error::other)?);
         let docs = Data::new(page::docs_config());
 
         let (handed_out, workers) = (api.clone(), available_parallelism().map_or(1, NonZero::get));
@@ -243,8 +248,18 @@ fn routes(config: &mut ServiceConfig) {
             [(M::GET, web::to(api_keys::list)), (M::POST, web::to(api_keys::post))],
         ))
         .service(resource("/api/v1/keys/{id}", [(M::DELETE, web::to(api_keys::delete))]))
-        .service(resource("/api/v1/users", [(M::POST, web::to(users::post))]))
+        .service(resource(
+            "/api/v1/users",
+            [(M::GET, web::to(accounts::list)), (M::POST, web::to(users::post))],
+        ))
         .service(resource("/api/v1/users/me", [(M::GET, web::to(users::me))]))
+        .service(resource("/api/v1/users/me/password", [(M::PUT, web::to(users::password))]))
+        .service(resource("/api/v1/users/{id}", [(M::DELETE, web::to(accounts::remove))]))
+        .service(resource(
+            "/api/v1/users/{id}/disabled",
+            [(M::PUT, web::to(accounts::disable)), (M::DELETE, web::to(accounts::enable))],
+        ))
+        .service(resource("/api/v1/users/{id}/sessions", [(M::DELETE, web::to(accounts::end_sessions))]))
         .service(resource(
             "/api/v1/users/{id}/rights/{right}",
             [(M::PUT, web::to(users::grant)), (M::DELETE, web::to(users::revoke))],

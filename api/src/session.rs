@@ -7,19 +7,19 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
+use task_data::store::Login;
 use task_data::task::Time;
-use task_data::user::Username;
+use task_data::user::{TypedName, User};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::auth::COOKIE;
 use crate::body::Body;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
 use crate::throttle::Attempt;
 use crate::token::{Issued, LIFE};
 use crate::users::{Credentials, FORM};
-use crate::{json as json_body, origin};
+use crate::{auth, hops, json as json_body};
 
 /// A log-in
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +41,7 @@ pub struct SessionView {
     request_body(content = Credentials, content_type = "application/json"),
     responses(
         (status = 200, description = "Logged in, for an hour", body = SessionView,
-         headers(("Set-Cookie" = String, description = "`coatcheck_session`, the token"))),
+         headers(("Set-Cookie" = String, description = "The token; the cookie's name is the deployment's"))),
         LogInProblems,
     ),
 )]
@@ -52,53 +52,84 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 }
 
 async fn log_in(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
-    origin::check(request)?;
     let Credentials { username, password } = json_body::read(request, body, Code::InvalidUser, FORM).await?;
-    let username: Option<Username> = username.parse().ok();
-    let attempt = Attempt::new(username.as_ref(), request);
+    let found = known(api, request, &username, password).await?;
+    // The rights may be others by now; the session is the one that the password was for.
+    let account = api.life.stack().store.account(found.id).await?.ok_or(Code::InvalidCredentials)?;
+    if account.disabled.is_some() {
+        return Err(Code::InvalidCredentials.into());
+    }
+    begin(api, request, &account.user, found.sessions)
+}
+
+/// Finds the user of that name and password. Guesses are counted.
+///
+/// # Errors
+/// 401 if there is none; 429, 503.
+pub async fn known(
+    api: &Api,
+    request: &HttpRequest,
+    username: &str,
+    password: String,
+) -> Result<Login, Problem> {
+    let name = TypedName::new(username);
+    let attempt = Attempt::new(name.as_ref(), request, &api.keys);
     api.throttle.check(&attempt).await?;
 
-    let store = &api.life.stack().store;
-    let found = match username {
-        Some(username) => store.login(username).await?,
+    let found = match name {
+        Some(name) => api.life.stack().store.login(name).await?,
         None => None,
     };
     // Whether there is such a user must show neither in the words nor in the time that they take.
-    let (id, hash) = found.unzip();
+    let hash = found.as_ref().map(|found| found.password_hash.clone());
     let is_right = api.passwords.verify(password, hash).await?;
-    let Some(id) = id.filter(|_| is_right) else {
+    let Some(found) = found.filter(|_| is_right) else {
         api.throttle.count(&attempt).await?;
         return Err(Code::InvalidCredentials.into());
     };
     api.throttle.forget(&attempt).await?;
-    let user = store.user(id).await?.ok_or(Code::InvalidCredentials)?;
+    Ok(found)
+}
 
-    let Issued { token, expires } = api.keys.issue(&user).map_err(|error| Problem::internal(&error))?;
+/// Answers with a session of that number: its token, in the body and as a cookie.
+///
+/// # Errors
+/// 500 if there can't be a token, which is a bug.
+pub fn begin(api: &Api, request: &HttpRequest, user: &User, sessions: i64) -> Result<HttpResponse, Problem> {
+    let issued = api.keys.issue(user, sessions);
+    let Issued { token, expires } = issued.map_err(|error| Problem::internal(&error))?;
     let life = time::Duration::seconds(LIFE.num_seconds());
-    let cookie = cookie(request, token.clone()).max_age(life).finish();
-    Ok(HttpResponse::Ok().cookie(cookie).json(SessionView { token, expires: Time(expires) }))
+    let mut response = HttpResponse::Ok();
+    if let Some(cookie) = cookies(api, request, &token).next() {
+        response.cookie(cookie.max_age(life).finish());
+    }
+    Ok(response.json(SessionView { token, expires: Time(expires) }))
 }
 
 /// Log out
 ///
-/// Takes the cookie back, whatever is in it. A token that was kept elsewhere holds until it ends.
+/// Takes the cookie back, whatever is in it. A token that was kept elsewhere holds until it ends, or your sessions are ended.
 #[utoipa::path(
     delete, path = "/api/v1/session", tag = "users", operation_id = "logOut",
     responses((status = 204, description = "Logged out"), LogOutProblems),
 )]
-pub async fn delete(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    origin::check(&request)?;
-    let cookie = cookie(&request, String::new()).max_age(time::Duration::ZERO).finish();
-    Ok(HttpResponse::NoContent().cookie(cookie).finish())
+pub async fn delete(api: Data<Api>, request: HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    for cookie in cookies(&api, &request, "") {
+        response.cookie(cookie.max_age(time::Duration::ZERO).finish());
+    }
+    response.finish()
 }
 
-fn cookie(request: &HttpRequest, token: String) -> CookieBuilder<'static> {
-    let cookie = Cookie::build(COOKIE, token).path("/").http_only(true).same_site(SameSite::Strict);
-    // Where there is no TLS a browser would not send a secure one back.
-    match origin::is_tls(request) {
-        true => cookie.secure(true),
-        false => cookie,
-    }
+/// The cookie that is set, and those that processes with an older secret may have set.
+fn cookies(api: &Api, request: &HttpRequest, token: &str) -> impl Iterator<Item = CookieBuilder<'static>> {
+    let is_tls = hops::is_tls(request);
+    auth::cookie_names(&api.keys, is_tls).map(move |name| {
+        let cookie =
+            Cookie::build(name, token.to_owned()).path("/").http_only(true).same_site(SameSite::Strict);
+        // Where there is no TLS a browser would not send a secure one back.
+        if is_tls { cookie.secure(true) } else { cookie }
+    })
 }
 
 struct LogInProblems;

@@ -1,10 +1,14 @@
 //! The settings of the HTTP side alone.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use program::address;
 use task_data::settings::size;
+
+use crate::hops::Networks;
+use crate::origin::Hosts;
 
 /// Where the API listens and what it refuses.
 #[derive(Debug, Clone, Args)]
@@ -13,10 +17,10 @@ pub struct ApiSettings {
     /// The address to listen on
     #[arg(long, env, value_name = "LISTEN", default_value = "127.0.0.1:9000", value_parser = address)]
     pub listen: SocketAddr,
-    /// What signs log-ins, at least 32 bytes, the same for all API processes; several with commas between: the first signs,
-    /// all verify. Unset: made, and kept in data/jwt-secret
-    #[arg(long, env, value_name = "JWT_SECRET", hide_env_values = true)]
-    pub jwt_secret: Option<String>,
+    /// The file with what signs log-ins, which the variable JWT_SECRET may have instead: at least 32 bytes, the same for all API
+    /// processes; several with commas between: the first signs, all verify. Unset: made, and kept in data/jwt-secret
+    #[arg(long, env, value_name = "JWT_SECRET_FILE")]
+    pub jwt_secret_file: Option<PathBuf>,
     /// The largest upload that is taken; none: any size
     #[arg(long, env, value_name = "MAX_UPLOAD", value_parser = size)]
     pub max_upload: Option<u64>,
@@ -29,6 +33,8 @@ pub struct ApiSettings {
     #[command(flatten)]
     pub access: AccessSettings,
     #[command(flatten)]
+    pub addresses: AddressSettings,
+    #[command(flatten)]
     pub quotas: QuotaSettings,
 }
 
@@ -39,12 +45,28 @@ pub struct AccessSettings {
     /// Whether who asks must be a user: then each sees, lists and cancels his own tasks, and admins all
     #[arg(long, env, value_name = "AUTH", value_enum, default_value = "off")]
     pub auth: Auth,
+    /// Whether anyone may register, or admins alone make users
+    #[arg(long, env, value_name = "REGISTRATION", value_enum, default_value = "open")]
+    pub registration: Door,
     /// Whether /docs and /openapi.json are for all, or for admins alone
     #[arg(long, env, value_name = "DOCS", value_enum, default_value = "open")]
     pub docs: Door,
     /// Whether /metrics is for all, or for admins alone
     #[arg(long, env, value_name = "METRICS", value_enum, default_value = "open")]
     pub metrics: Door,
+}
+
+/// Whose word is taken for where requests come from, and by which names they may come.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Addresses")]
+pub struct AddressSettings {
+    /// Host names that are answered while AUTH is off, besides addresses and localhost; several with commas between
+    #[arg(long, env, value_name = "ALLOWED_HOSTS", default_value = "", hide_default_value = true)]
+    pub allowed_hosts: Hosts,
+    /// Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 10.0.0.0/8; several with commas
+    /// between; none: nobody's
+    #[arg(long, env, value_name = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
+    pub trusted_proxies: Networks,
 }
 
 /// Whether who asks must be a user.

@@ -1,4 +1,4 @@
-//! Tokens: who is logged in, and what he may do, signed so that any API process can tell without asking anyone.
+//! Tokens: a session of a user, and what it may do at most, signed so that any API process can tell.
 //!
 //! JWT (RFC 7519) with HS256 and nothing else: a header that names another algorithm, or brings a key along, is refused before
 //! anything is computed. There is no leeway: an end is told by the clock of a process that may have signed it itself.
@@ -9,9 +9,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use task_data::user::{Right, User, UserId, Username};
+use task_data::user::{Right, User, UserId};
 
-/// How long a token holds. Rights that are revoked meanwhile hold as long.
+/// How long a token holds at most: until its user's sessions are ended.
 pub const LIFE: TimeDelta = TimeDelta::hours(1);
 /// Bytes of a secret at least: as many as an HS256 has (RFC 7518, 3.2).
 pub const MIN_SECRET: usize = 32;
@@ -27,6 +27,8 @@ pub struct Keys {
 struct Key {
     id: String,
     signing: EncodingKey,
+    /// What [`Keys::blinded`] mixes in.
+    blind: [u8; 32],
 }
 
 /// A token that was given out.
@@ -35,25 +37,34 @@ pub struct Issued {
     pub expires: DateTime<Utc>,
 }
 
-/// Whom a token names.
+/// What a token says. Whether its session goes on, and which of the rights are left, the user's row tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
     pub user: UserId,
-    pub username: Username,
+    /// The rights that the user had when it was issued.
     pub rights: BTreeSet<Right>,
+    /// The number of the user's sessions when it was issued.
+    pub sessions: i64,
+    pub expires: DateTime<Utc>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
+    // Asked for by the version before, beside which this one runs during an upgrade.
+    #[serde(default)]
     name: String,
     rights: Vec<String>,
+    // Tokens of the version before have none, and no session had been ended then.
+    #[serde(default)]
+    sessions: i64,
     iat: i64,
     exp: i64,
 }
 
 /// The setting can't be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("each secret has at least {MIN_SECRET} bytes")]
 pub struct ShortSecret;
 
 impl Keys {
@@ -69,16 +80,33 @@ impl Keys {
         }
         let verifying = |secret: &&str| (id_of(secret), DecodingKey::from_secret(secret.as_bytes()));
         Ok(Self {
-            newest: Key { id: id_of(newest), signing: EncodingKey::from_secret(newest.as_bytes()) },
+            newest: Key {
+                id: id_of(newest),
+                signing: EncodingKey::from_secret(newest.as_bytes()),
+                blind: Sha256::digest(format!("coatcheck, to blind: {newest}")).into(),
+            },
             by_id: secrets.iter().map(verifying).collect(),
         })
     }
 
-    /// A token for a user with the rights that he has now.
+    /// The id of each secret: that of the one that signs, then those of the others. It tells nothing of the secret, and is the same at
+    /// every process that has it.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let others = self.by_id.keys().filter(|id| **id != self.newest.id);
+        std::iter::once(&self.newest.id).chain(others).map(String::as_str)
+    }
+
+    /// Returns a digest of a text that only those who have the secret can make: for what is compared and not to be read.
+    pub fn blinded(&self, text: &str) -> String {
+        let digest = Sha256::new().chain_update(self.newest.blind).chain_update(text).finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Issues a token for a session of that number, with the rights that the user has now.
     ///
     /// # Errors
     /// If it can't be made, which is a bug.
-    pub fn issue(&self, user: &User) -> jsonwebtoken::errors::Result<Issued> {
+    pub fn issue(&self, user: &User, sessions: i64) -> jsonwebtoken::errors::Result<Issued> {
         let now = Utc::now();
         // Whole seconds, as the claim has them.
         let exp = (now + LIFE).timestamp();
@@ -86,6 +114,7 @@ impl Keys {
             sub: user.id.to_string(),
             name: user.username.to_string(),
             rights: user.rights.iter().map(Right::to_string).collect(),
+            sessions,
             iat: now.timestamp(),
             exp,
         };
@@ -94,7 +123,7 @@ impl Keys {
         Ok(Issued { token, expires: DateTime::from_timestamp(exp, 0).unwrap_or(now + LIFE) })
     }
 
-    /// Whom a token names; `None` if it is not one of ours, was altered, or is not valid now.
+    /// Returns what a token says; `None` if it is not one of ours, was altered, or is not valid now.
     pub fn verify(&self, token: &str) -> Option<Bearer> {
         if token.len() > MAX_TOKEN {
             return None;
@@ -111,9 +140,10 @@ impl Keys {
         let claims: Claims = decode(token, key, &validation).ok()?.claims;
         Some(Bearer {
             user: claims.sub.parse().ok()?,
-            username: claims.name.parse().ok()?,
             // A right of a newer version grants nothing here.
             rights: claims.rights.iter().filter_map(|name| name.parse().ok()).collect(),
+            sessions: claims.sessions,
+            expires: DateTime::from_timestamp(claims.exp, 0)?,
         })
     }
 }
@@ -150,18 +180,18 @@ mod tests {
     fn a_token_names_the_user_that_it_was_issued_to() {
         let (keys, user) = (keys(NEW), user());
 
-        let Issued { token, expires } = keys.issue(&user).unwrap();
+        let Issued { token, expires } = keys.issue(&user, 7).unwrap();
 
-        let User { id, username, rights } = user;
-        assert_eq!(keys.verify(&token), Some(Bearer { user: id, username, rights }));
+        let User { id, rights, .. } = user;
+        assert_eq!(keys.verify(&token), Some(Bearer { user: id, rights, sessions: 7, expires }));
         assert!(expires <= Utc::now() + LIFE && expires > Utc::now() + LIFE - TimeDelta::minutes(1));
     }
 
     #[test]
     fn the_first_secret_signs_and_all_verify() {
-        let old_token = keys(OLD).issue(&user()).unwrap().token;
+        let old_token = keys(OLD).issue(&user(), 0).unwrap().token;
         let both = keys(&format!("{NEW}, {OLD}"));
-        let new_token = both.issue(&user()).unwrap().token;
+        let new_token = both.issue(&user(), 0).unwrap().token;
 
         assert!(both.verify(&old_token).is_some());
         assert!(keys(NEW).verify(&new_token).is_some());
@@ -172,7 +202,7 @@ mod tests {
     #[test]
     fn a_token_that_was_touched_anywhere_is_none() {
         let keys = keys(NEW);
-        let token = keys.issue(&user()).unwrap().token;
+        let token = keys.issue(&user(), 0).unwrap().token;
 
         for at in 0..token.len() {
             let mut bytes = token.clone().into_bytes();
@@ -194,12 +224,22 @@ mod tests {
             let like_one = [header.as_bytes(), claims.as_bytes(), &signature].map(encoded).join(".");
             let keys = keys(NEW);
             // With the header of a real one, of which the rest is none.
-            let real = keys.issue(&user()).unwrap().token;
+            let real = keys.issue(&user(), 0).unwrap().token;
             let with_header = [real.split('.').next().unwrap(), &encoded(claims.as_bytes()), &encoded(&signature)].join(".");
             for text in [text, like_one, with_header] {
                 prop_assert!(keys.verify(&text).is_none());
             }
         }
+    }
+
+    #[test]
+    fn what_is_blinded_is_the_same_for_who_has_the_secret_alone() {
+        assert_eq!(keys(NEW).blinded("ada"), keys(&format!("{NEW},{OLD}")).blinded("ada"));
+        assert_ne!(keys(NEW).blinded("ada"), keys(OLD).blinded("ada"));
+        assert_ne!(keys(NEW).blinded("ada"), keys(NEW).blinded("bob"));
+        let rotating = keys(&format!("{NEW},{OLD}"));
+        let ids: Vec<&str> = rotating.ids().collect();
+        assert_eq!(ids, [id_of(NEW), id_of(OLD)]);
     }
 
     #[test]

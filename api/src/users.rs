@@ -7,17 +7,20 @@ use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use task_data::password::Password;
+use task_data::password::{InvalidPassword, Password};
 use task_data::store::NewUser;
-use task_data::user::{Right, User, UserId, Username};
+use task_data::user::{Right, TypedName, User, UserId, Username};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
-use crate::auth::Session;
+use crate::accounts::{self, UserProblems};
+use crate::auth::{MaybeSession, Session};
 use crate::body::Body;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
+use crate::session::{self, SessionView};
+use crate::settings::Door;
 use crate::{json as json_body, tasks};
 
 /// What [`Credentials`] are, in words.
@@ -27,10 +30,11 @@ pub const FORM: &str = "an object with two texts in it, `username` and `password
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
-    /// 1 to 64 visible characters, without a space at its ends; upper and lower case are two
+    /// 1 to 64 letters, digits and ASCII signs, with single spaces between them (RFC 8265, UsernameCaseMapped): upper and lower case are
+    /// one, and so are composed and decomposed characters
     #[schema(example = "ada", min_length = 1, max_length = 64)]
     pub username: String,
-    /// At least 8 characters, at most 1024 bytes
+    /// At least 8 characters, at most 1024 bytes (RFC 8265, OpaqueString)
     #[schema(example = "correct horse", min_length = 8, max_length = 1024, format = Password)]
     pub password: String,
 }
@@ -44,7 +48,7 @@ pub struct UserView {
     id: UserId,
     #[schema(value_type = String)]
     username: Username,
-    /// What he may do; it shows in the tokens of his next log-in
+    /// What the user may do; a right that is granted shows in the tokens of the next log-in
     #[schema(value_type = Vec<RightView>)]
     rights: BTreeSet<Right>,
 }
@@ -72,7 +76,7 @@ impl ToSchema for RightView {
 
 /// Register
 ///
-/// Who registers has no rights; an admin grants them.
+/// Who registers has no rights; an admin grants them. Where registration is closed, only admins make users.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "users", operation_id = "register",
     request_body(content = Credentials, content_type = "application/json"),
@@ -85,18 +89,92 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 }
 
 async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
-    let Credentials { username, password } = json_body::read(request, body, Code::InvalidUser, FORM).await?;
-    let wrong =
-        |name: &str, why: &dyn ToString| Code::InvalidUser.because(format!("`{name}`: {}.", why.to_string()));
-    let username: Username = username.parse().map_err(|error| wrong("username", &error))?;
-    let password: Password = password.parse().map_err(|error| wrong("password", &error))?;
+    let is_admins = is_admin_who_registers(api, request).await?;
+    let Credentials { username: typed, password } =
+        json_body::read(request, body, Code::InvalidUser, FORM).await?;
+    let username: Username = typed.parse().map_err(|error| wrong("username", &error))?;
+    let password = checked("password", &password)?;
+    // Whether a name is taken is told to anyone here, so it is not told to one often.
+    if !is_admins {
+        api.throttle.register(request).await?;
+    }
+    let store = &api.life.stack().store;
+    // Also by a user from before names were mapped, who logs in by it.
+    let is_taken = match TypedName::new(&typed) {
+        Some(name) => store.login(name).await?.is_some(),
+        None => false,
+    };
+    if is_taken {
+        return Err(Code::UsernameTaken.into());
+    }
     api.admission.need_disk(0).await?;
     let password_hash = api.passwords.hash(password).await?;
     let user = User { id: UserId::random(), username, rights: BTreeSet::new() };
-    match api.life.stack().store.add_user(NewUser { user: user.clone(), password_hash }).await? {
+    match store.add_user(NewUser { user: user.clone(), password_hash }).await? {
         true => Ok(HttpResponse::Created().json(UserView::from(user))),
         false => Err(Code::UsernameTaken.into()),
     }
+}
+
+/// Whether it is an admin who makes a user. Where anyone may register, nobody is asked who it is.
+async fn is_admin_who_registers(api: &Api, request: &HttpRequest) -> Result<bool, Problem> {
+    if api.access.registration == Door::Open {
+        return Ok(false);
+    }
+    let MaybeSession(session) = MaybeSession::of(request).await?;
+    match session.is_some_and(|session| session.has(Right::Admin)) {
+        true => Ok(true),
+        false => Err(Code::Forbidden.because("Registration is closed here: only admins make users.")),
+    }
+}
+
+fn wrong(name: &str, why: &dyn ToString) -> Problem {
+    Code::InvalidUser.because(format!("`{name}`: {}.", why.to_string()))
+}
+
+fn checked(name: &str, password: &str) -> Result<Password, Problem> {
+    password.parse().map_err(|error: InvalidPassword| wrong(name, &error))
+}
+
+/// A password to be, and the one that it replaces
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    #[schema(example = "correct horse", max_length = 1024, format = Password)]
+    current: String,
+    /// At least 8 characters, at most 1024 bytes (RFC 8265, OpaqueString)
+    #[schema(example = "battery staple", min_length = 8, max_length = 1024, format = Password)]
+    new: String,
+}
+
+/// Change your password
+///
+/// Needs a log-in. Ends all your sessions and begins one, whose token the answer has, as a log-in's. API keys stay.
+#[utoipa::path(
+    put, path = "/api/v1/users/me/password", tag = "users", operation_id = "changePassword",
+    security(("bearer" = []), ("cookie" = [])),
+    request_body(content = NewPassword, content_type = "application/json"),
+    responses((status = 200, description = "Changed, and logged in by it", body = SessionView), PasswordProblems),
+)]
+pub async fn password(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut body = Body::new(payload.into_inner());
+    let outcome = change_password(&api, &request, &mut body).await;
+    body.answered(outcome)
+}
+
+async fn change_password(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
+    let session = Session::of(request).await?;
+    session.need_log_in()?;
+    let form = "an object with two texts in it, `current` and `new`";
+    let NewPassword { current, new } = json_body::read(request, body, Code::InvalidUser, form).await?;
+    let new = checked("new", &new)?;
+    let store = &api.life.stack().store;
+    let user = store.account(session.user).await?.ok_or(Code::Unauthenticated)?.user;
+    // A session that was found open must not do: who guesses is counted, as at a log-in.
+    session::known(api, request, user.username.as_str(), current).await?;
+    let hash = api.passwords.hash(new).await?;
+    let sessions = store.set_password(user.id, hash).await?.ok_or(Code::Unauthenticated)?;
+    session::begin(api, request, &user, sessions)
 }
 
 /// Who am I?
@@ -106,18 +184,18 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
     responses((status = 200, description = "The user as he is now", body = UserView), MeProblems),
 )]
 pub async fn me(api: Data<Api>, session: Session) -> Result<Json<UserView>, Problem> {
-    let user = api.life.stack().store.user(session.user).await?;
-    Ok(Json(user.ok_or(Code::Unauthenticated)?.into()))
+    let account = api.life.stack().store.account(session.user).await?;
+    Ok(Json(account.ok_or(Code::Unauthenticated)?.user.into()))
 }
 
 /// Grant a right
 ///
-/// For admins. The user has it from his next log-in on.
+/// For admins. The user's API keys have it at once, tokens from the next log-in on.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}/rights/{right}", tag = "users", operation_id = "grantRight",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = uuid::Uuid, Path, description = "The user"), ("right" = RightView, Path, description = "The right")),
-    responses((status = 200, description = "The user, with the right", body = UserView), RightProblems),
+    responses((status = 200, description = "The user, with the right", body = UserView), UserProblems),
 )]
 pub async fn grant(
     api: Data<Api>,
@@ -131,12 +209,12 @@ pub async fn grant(
 
 /// Revoke a right
 ///
-/// For admins. Tokens that the user has already hold until they end, within an hour.
+/// For admins. From the answer on neither the user's tokens nor API keys have it, and messages that wait are not paid for.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}/rights/{right}", tag = "users", operation_id = "revokeRight",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = uuid::Uuid, Path, description = "The user"), ("right" = RightView, Path, description = "The right")),
-    responses((status = 200, description = "The user, without the right", body = UserView), RightProblems),
+    responses((status = 200, description = "The user, without the right", body = UserView), UserProblems),
 )]
 pub async fn revoke(
     api: Data<Api>,
@@ -150,15 +228,13 @@ pub async fn revoke(
 
 /// Whom an admin means, and what.
 fn target(session: &Session, request: &HttpRequest) -> Result<(UserId, Right), Problem> {
-    session.need(Right::Admin)?;
-    let segment = |name| request.match_info().query(name);
-    let id =
-        segment("id").parse().map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters."))?;
-    let right = segment("right").parse().map_err(|_| Code::NotFound.because("There is no such right."))?;
-    Ok((id, right))
+    let id = accounts::target(session, request)?;
+    let right = request.match_info().query("right").parse();
+    Ok((id, right.map_err(|_| Code::NotFound.because("There is no such right."))?))
 }
 
-fn no_user() -> Problem {
+/// There is no user of that id.
+pub fn no_user() -> Problem {
     Code::NotFound.because("There is no such user.")
 }
 
@@ -169,10 +245,13 @@ impl IntoResponses for RegisterProblems {
         problem::responses(&[
             Code::IncompleteUpload,
             Code::InvalidJson,
+            Code::Unauthenticated,
+            Code::Forbidden,
             Code::SlowUpload,
             Code::UsernameTaken,
             Code::BodyTooLarge,
             Code::InvalidUser,
+            Code::TooManyRequests,
             Code::DatabaseUnavailable,
             Code::Overloaded,
             Code::InsufficientStorage,
@@ -188,12 +267,23 @@ impl IntoResponses for MeProblems {
     }
 }
 
-struct RightProblems;
+struct PasswordProblems;
 
-impl IntoResponses for RightProblems {
+impl IntoResponses for PasswordProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, Forbidden, InvalidId, NotFound, Unauthenticated};
-        problem::responses(&[InvalidId, Unauthenticated, Forbidden, NotFound, DatabaseUnavailable])
+        problem::responses(&[
+            Code::IncompleteUpload,
+            Code::InvalidJson,
+            Code::InvalidCredentials,
+            Code::Unauthenticated,
+            Code::Forbidden,
+            Code::SlowUpload,
+            Code::BodyTooLarge,
+            Code::InvalidUser,
+            Code::TooManyRequests,
+            Code::DatabaseUnavailable,
+            Code::Overloaded,
+        ])
     }
 }
 

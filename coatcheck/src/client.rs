@@ -3,7 +3,7 @@
 //! Nothing is hashed here and nothing is printed. What may pass (a server that is starting, full or restarting) is
 //! tried again; every upload carries an `Idempotency-Key`, so one that is repeated after a lost answer is one task.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +42,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Which server the client commands talk to.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
-    /// The server to talk to. Where it asks who comes, COATCHECK_TOKEN has your API key, or COATCHECK_TOKEN_FILE names its file
+    /// The server to talk to
     #[arg(
         long,
         env = "COATCHECK_URL",
@@ -51,15 +51,19 @@ pub struct ServerArgs {
         default_value = "http://127.0.0.1:9000"
     )]
     pub url: String,
+    /// The file with your API key, which the variable COATCHECK_TOKEN may have instead, for a server that asks who comes
+    #[arg(long, env, value_name = "COATCHECK_TOKEN_FILE")]
+    pub coatcheck_token_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
-    /// A client of that server, which says who comes if `COATCHECK_TOKEN` does. It has no flag, for a command line can be seen by others.
+    /// A client of that server, which says who comes if there is a token.
     ///
     /// # Errors
     /// When a setting is wrong.
     pub fn client(&self) -> Result<Client, SettingError> {
-        let token = program::secret("COATCHECK_TOKEN").map_err(SettingError::Token)?;
+        let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
+            .map_err(SettingError::Token)?;
         Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())
     }
 }

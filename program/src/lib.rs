@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 /// The status to end with, if the system takes no handlers of signals.
 pub fn begin(log: LogArgs) -> Result<CancellationToken, ExitCode> {
     log.start();
+    settings::warn_of_early();
     raise_file_limit();
     signals::stop_token().map_err(|error| refuse(&format!("signals can't be handled: {error}")))
 }

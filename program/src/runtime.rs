@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use tokio::runtime::Builder;
 
-use crate::settings::refuse;
+use crate::settings::{refuse, tell_early};
 
 /// Cores for each of the runtime's threads. What runs there is short, for requests and hashing have threads of their own; and
 /// threads that share little work mostly wake each other.
@@ -20,6 +20,7 @@ pub fn run(program: impl Future<Output = ExitCode>) -> ExitCode {
     match Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => {
             let status = runtime.block_on(program);
+            tell_early();
             runtime.shutdown_background();
             status
         }

@@ -1,14 +1,26 @@
 //! Reading the command line and the environment: what is wrong is one line that names the setting, exit 2.
 
 use std::env::{self, VarError};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
+use tracing::dispatcher::has_been_set;
+use tracing::warn;
 
 /// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
-const SECRETS: [&str; 7] =
-    ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "JWT_SECRET", "FREE_URL", "PAID_URL", "THIRD_PARTY_URL"];
+const SECRETS: [&str; 6] =
+    ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "FREE_URL", "PAID_URL", "THIRD_PARTY_URL"];
+/// Where container runtimes mount secrets, with the rights that they have outside: for this program alone.
+const MOUNTED: &str = "/run/secrets";
+
+/// Warnings from before there were log lines.
+static EARLY: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Parses the command line and the environment, or says in one line what is wrong; the program then ends with that status.
 ///
@@ -33,16 +45,35 @@ pub fn refuse(line: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A secret that has no flag, for a command line can be seen by others: that of `NAME`, or of the file that `NAME_FILE` names.
+/// A secret that has no flag, for a command line can be seen by others: that of `NAME`, or of a file. `file` is what the flag
+/// `--name-file` says, if there is one, or `NAME_FILE`: the flag goes before `NAME`, and that before `NAME_FILE`.
 ///
 /// # Errors
 /// What is wrong with it, in one line that names the setting.
-pub fn secret(name: &str) -> Result<Option<String>, String> {
+pub fn secret(name: &str, file: Option<&Path>) -> Result<Option<String>, String> {
+    let by_variable = env::var_os(format!("{name}_FILE"));
+    if let Some(by_flag) = file.filter(|file| by_variable.as_deref() != Some(file.as_os_str())) {
+        return read_secret(name, by_flag).map(Some);
+    }
     match env::var(name) {
         Ok(secret) => Ok(Some(secret)),
         Err(VarError::NotPresent) => secret_of_file(name),
         Err(VarError::NotUnicode(_)) => Err(format!("{name}: it is not UTF-8")),
     }
+}
+
+/// Logs what was to be warned of before there were log lines.
+pub(crate) fn warn_of_early() {
+    early().drain(..).for_each(|line| warn!("{line}"));
+}
+
+/// Tells what was to be warned of where there were no log lines at all.
+pub(crate) fn tell_early() {
+    early().drain(..).for_each(|line| eprintln!("coatcheck: {line}"));
+}
+
+fn early() -> MutexGuard<'static, Vec<String>> {
+    EARLY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An error and all that caused it, in one line.
@@ -91,9 +122,35 @@ fn with_secret_files(mut command: Command) -> Result<Command, String> {
 
 fn secret_of_file(name: &str) -> Result<Option<String>, String> {
     let Some(path) = env::var_os(format!("{name}_FILE")) else { return Ok(None) };
-    let secret = std::fs::read_to_string(&path)
-        .map_err(|error| format!("{name}_FILE: {}: {error}", path.to_string_lossy()))?;
-    Ok(Some(secret.trim_end_matches(['\n', '\r']).to_owned()))
+    read_secret(name, Path::new(&path)).map(Some)
+}
+
+fn read_secret(name: &str, path: &Path) -> Result<String, String> {
+    let failed = |error: io::Error| format!("{name}_FILE: {}: {error}", path.display());
+    let mut file = File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
+    if mode & 0o077 != 0 && !path.starts_with(MOUNTED) {
+        let mode = mode & 0o777;
+        warn_once(format!(
+            "{name}_FILE: {}: others can read this secret (mode {mode:o}); chmod 600",
+            path.display()
+        ));
+    }
+    let mut secret = String::new();
+    file.read_to_string(&mut secret).map_err(failed)?;
+    secret.truncate(secret.trim_end_matches(['\n', '\r']).len());
+    Ok(secret)
+}
+
+/// Warns by a log line, as soon as there are any; a setting is read for each command that has it.
+fn warn_once(line: String) {
+    if has_been_set() {
+        return warn!("{line}");
+    }
+    let mut early = early();
+    if !early.contains(&line) {
+        early.push(line);
+    }
 }
 
 fn secret_name(arg: &Arg) -> Option<&str> {

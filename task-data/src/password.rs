@@ -11,17 +11,23 @@ use std::thread::available_parallelism;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
+use precis_profiles::OpaqueString;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 
 /// How many may wait for each core: about a second's work.
 const WAITING_PER_CORE: usize = 32;
 
+/// The longest password, in bytes.
+const MAX_BYTES: usize = 1024;
+
 /// What a password is verified against where there is no user: it costs what a user's costs, and nothing is its password.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A password that a user may take: at least 8 characters, at most 1024 bytes.
+/// A password that a user may take: at least 8 characters, at most 1024 bytes, in the form that PRECIS's `OpaqueString` makes of a text
+/// (RFC 8265, 4.2), so that all keyboards type the same one.
 #[derive(Clone)]
 pub struct Password(String);
 
@@ -31,17 +37,36 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The text is too short for a password, or too long.
+/// The text can't be a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a password has at least 8 characters, and at most 1024 bytes")]
-pub struct InvalidPassword;
+pub enum InvalidPassword {
+    /// Too short, or too long.
+    #[error("a password has at least 8 characters, and at most 1024 bytes")]
+    Length,
+    /// The profile forbids a character.
+    #[error("a password has characters that can be typed and seen, and spaces (RFC 8265)")]
+    Character,
+}
 
 impl FromStr for Password {
     type Err = InvalidPassword;
 
     fn from_str(text: &str) -> Result<Self, InvalidPassword> {
-        let is_password = text.chars().count() >= 8 && text.len() <= 1024;
-        is_password.then(|| Self(text.to_owned())).ok_or(InvalidPassword)
+        let is_length = |text: &str, most| text.chars().count() >= 8 && text.len() <= most;
+        // Decomposed characters have more bytes.
+        if !is_length(text, 4 * MAX_BYTES) {
+            return Err(InvalidPassword::Length);
+        }
+        let text = OpaqueString::enforce(text).map_err(|_| InvalidPassword::Character)?;
+        is_length(&text, MAX_BYTES).then(|| Self(text.into_owned())).ok_or(InvalidPassword::Length)
+    }
+}
+
+/// The texts by which a kept password may be known: as the profile has it, and as it was typed, for passwords from before the profile.
+fn typed(text: String) -> Vec<String> {
+    match OpaqueString::enforce(text.as_str()) {
+        Ok(prepared) if prepared != text.as_str() => vec![prepared.into_owned(), text],
+        _ => vec![text],
     }
 }
 
@@ -107,11 +132,14 @@ impl Passwords {
         self.in_turn(move || {
             let kept = hash.as_ref().map_or(NOBODY, |hash| &hash.0);
             let kept = Phc::new(kept).map_err(|_| HashError::EncodingInvalid)?;
-            match Argon2::default().verify_password(text.as_bytes(), &kept) {
-                Ok(()) => Ok(hash.is_some()),
-                Err(HashError::PasswordInvalid) => Ok(false),
-                Err(error) => Err(error.into()),
+            for text in typed(text) {
+                match Argon2::default().verify_password(text.as_bytes(), &kept) {
+                    Ok(()) => return Ok(hash.is_some()),
+                    Err(HashError::PasswordInvalid) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
+            Ok(false)
         })
         .await
     }
@@ -147,8 +175,11 @@ mod tests {
         for text in ["12345678", "éééééééé", "        ", &"x".repeat(1024)] {
             assert!(text.parse::<Password>().is_ok(), "{text:?}");
         }
-        for text in ["", "1234567", "ééééééé", &"x".repeat(1025)] {
-            assert!(text.parse::<Password>().is_err(), "{text:?}");
+        for text in ["", "1234567", "ééééééé", &"e\u{301}".repeat(7), &"x".repeat(1025)] {
+            assert_eq!(text.parse::<Password>().err(), Some(InvalidPassword::Length), "{text:?}");
+        }
+        for text in ["12345678\t", "1234567\0", "12345678\u{200b}", "\u{7f}2345678"] {
+            assert_eq!(text.parse::<Password>().err(), Some(InvalidPassword::Character), "{text:?}");
         }
     }
 
@@ -165,6 +196,21 @@ mod tests {
             assert!(!passwords.verify(text.to_owned(), None).await.unwrap());
         }
         assert!(passwords.verify(String::new(), Some(PasswordHash("nonsense".to_owned()))).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_on_every_keyboard_and_an_older_one_is_as_it_was() {
+        let passwords = Passwords::default();
+        let (composed, decomposed) = ("caf\u{e9} cr\u{e8}me", "cafe\u{301}\u{3000}cre\u{300}me");
+
+        let hash = passwords.hash(password(decomposed)).await.unwrap();
+        // As one was kept before the profile.
+        let older = passwords.hash(Password(decomposed.to_owned())).await.unwrap();
+
+        for text in [composed, decomposed] {
+            assert!(passwords.verify(text.to_owned(), Some(hash.clone())).await.unwrap(), "{text}");
+        }
+        assert!(passwords.verify(decomposed.to_owned(), Some(older)).await.unwrap());
     }
 
     #[tokio::test]

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use precis_profiles::UsernameCaseMapped;
+use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use serde::Serialize;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::task::{InvalidId, hyphenated};
-use crate::text::is_name;
+use crate::task::{InvalidId, Time, hyphenated};
 
 /// A user's id: a UUIDv7 (RFC 9562) that can't be guessed, as a [`TaskId`](crate::task::TaskId) is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -36,7 +37,10 @@ impl FromStr for UserId {
     }
 }
 
-/// What a user is called: 1 to 64 characters that can be seen. Two names are the same if their texts are.
+/// The name of a user: 1 to 64 characters, in the form that PRECIS's `UsernameCaseMapped` makes of a text (RFC 8265, 3.3).
+///
+/// Texts that look the same are the same name: upper and lower case, wide and narrow forms, composed and decomposed characters. Parts
+/// may have single spaces between them (RFC 8265, 3.5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Username(String);
 
@@ -44,9 +48,14 @@ impl Username {
     /// The longest, in characters.
     pub const MAX_CHARS: usize = 64;
 
-    /// As it was given.
+    /// Returns the name in its mapped form.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Takes a name as a row has it: rows from before names were mapped may have any.
+    pub(crate) const fn kept(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -58,14 +67,62 @@ impl fmt::Display for Username {
 
 /// The text can't be a user's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a username has 1 to 64 visible characters, and no space at its ends")]
-pub struct InvalidUsername;
+pub enum InvalidUsername {
+    /// Empty, too long, or with spaces where none may be.
+    #[error("a username has 1 to 64 visible characters, and no space at its ends")]
+    Form,
+    /// The profile forbids a character, or the order of characters.
+    #[error(
+        "a username has letters and digits of any script and ASCII signs (RFC 8265), no symbols and nothing invisible"
+    )]
+    Character,
+}
 
 impl FromStr for Username {
     type Err = InvalidUsername;
 
     fn from_str(text: &str) -> Result<Self, InvalidUsername> {
-        is_name(text, Self::MAX_CHARS).then(|| Self(text.to_owned())).ok_or(InvalidUsername)
+        if text.is_empty() || !may_be_a_name(text) || text.trim().len() != text.len() {
+            return Err(InvalidUsername::Form);
+        }
+        let part = |part| UsernameCaseMapped::enforce(part).map_err(|_| InvalidUsername::Character);
+        let parts: Vec<_> = text.split(' ').map(part).collect::<Result<_, _>>()?;
+        let name = parts.join(" ");
+        if name.chars().count() > Self::MAX_CHARS { Err(InvalidUsername::Form) } else { Ok(Self(name)) }
+    }
+}
+
+/// Whether a text is short enough to be a name, decomposed characters counted in.
+fn may_be_a_name(text: &str) -> bool {
+    const MOST: usize = 4 * Username::MAX_CHARS;
+    text.chars().take(MOST + 1).count() <= MOST
+}
+
+/// A username as it was typed to log in: the names of rows that it may stand for.
+///
+/// Names from before they were mapped are found as they were typed then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedName {
+    exact: String,
+    mapped: Option<Username>,
+}
+
+impl TypedName {
+    /// Takes a text; `None` if no user has ever had such a name: it is too long, or has control characters.
+    pub fn new(text: &str) -> Option<Self> {
+        let is_visible = !text.chars().any(char::is_control);
+        (may_be_a_name(text) && is_visible)
+            .then(|| Self { exact: text.to_owned(), mapped: text.parse().ok() })
+    }
+
+    /// Returns the text, for rows from before names were mapped.
+    pub fn exact(&self) -> &str {
+        &self.exact
+    }
+
+    /// Returns the mapped form, or the text where it has none: one text for all that reach the same users.
+    pub fn mapped(&self) -> &str {
+        self.mapped.as_ref().map_or(&self.exact, Username::as_str)
     }
 }
 
@@ -122,22 +179,49 @@ pub struct User {
     pub rights: BTreeSet<Right>,
 }
 
+/// A user with what decides whether they may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Who it is.
+    pub user: User,
+    /// When they were registered.
+    pub created: Time,
+    /// Since when they may not come in, if so.
+    pub disabled: Option<Time>,
+    /// How often their sessions were ended: a token holds only with the number that it was issued with.
+    pub sessions: i64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn mapped(text: &str) -> Result<String, InvalidUsername> {
+        text.parse().map(|name: Username| name.to_string())
+    }
+
     #[test]
-    fn a_username_has_1_to_64_characters_that_can_be_seen() {
-        for name in ["a", "Ada Lovelace", "ada@example.com", "Ünïcødé", "名前", "🧥", &"é".repeat(64)]
-        {
-            assert_eq!(name.parse::<Username>().map(|name| name.to_string()), Ok(name.to_owned()));
+    fn a_username_is_mapped_as_rfc_8265_says() {
+        for (text, name) in [
+            ("a", "a"),
+            ("Ada Lovelace", "ada lovelace"),
+            ("ada@example.com", "ada@example.com"),
+            ("<i>ada</i>", "<i>ada</i>"),
+            ("Ünïcødé", "ünïcødé"),
+            ("u\u{308}ni", "üni"),
+            ("\u{ff21}\u{ff44}\u{ff41}", "ada"),
+            ("名前", "名前"),
+            ("fußball", "fußball"),
+            ("π", "π"),
+            (&"E\u{301}".repeat(64), &"é".repeat(64)),
+        ] {
+            assert_eq!(mapped(text).as_deref(), Ok(name), "{text:?}");
         }
-        for garbage in [
-            "",
-            " ",
-            " a",
-            "a ",
-            "a\u{a0}",
+        for text in ["", " ", " a", "a ", "a\u{a0}", &"é".repeat(65), &"e\u{301}".repeat(65)] {
+            assert_eq!(mapped(text), Err(InvalidUsername::Form), "{text:?}");
+        }
+        for text in [
+            "a  b",
             "a\tb",
             "a\nb",
             "a\0b",
@@ -149,9 +233,28 @@ mod tests {
             "a\u{200b}b",
             "\u{feff}a",
             "a\u{ad}b",
-            &"é".repeat(65),
+            // Look-alikes: a ligature, a Roman numeral, a mathematical letter, a symbol, a fraction slash.
+            "o\u{fb03}ce",
+            "henry\u{2163}",
+            "\u{1d41a}da",
+            "ada\u{2122}",
+            "ada\u{2044}root",
+            "ada 🧥",
+            // A right-to-left letter among left-to-right ones.
+            "a\u{5d0}b",
         ] {
-            assert_eq!(garbage.parse::<Username>(), Err(InvalidUsername), "{garbage:?}");
+            assert_eq!(mapped(text), Err(InvalidUsername::Character), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_typed_name_stands_for_the_mapped_one_and_for_an_older_one() {
+        let forms =
+            |text: &str| TypedName::new(text).map(|name| (name.exact().to_owned(), name.mapped().to_owned()));
+        assert_eq!(forms("Ada"), Some(("Ada".to_owned(), "ada".to_owned())));
+        assert_eq!(forms("Ada 🧥"), Some(("Ada 🧥".to_owned(), "Ada 🧥".to_owned())));
+        for none in [&*"a".repeat(257), "a\0", "a\u{7f}"] {
+            assert_eq!(forms(none), None, "{none:?}");
         }
     }
 

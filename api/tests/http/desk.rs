@@ -55,15 +55,18 @@ impl Desk {
         let folder = TempDir::new().unwrap();
         let place = |scheme: &str, name: &str| format!("{scheme}{}", folder.path().join(name).display());
         let (database, blobs) = (place("sqlite:", "rows.db"), place("file:", "blobs"));
-        let log = place("", "outcomes.log");
+        let (log, secret) = (place("", "outcomes.log"), place("", "secret"));
+        fs::write(&secret, SECRET).unwrap();
         let own = ["api", "--database-url", &database, "--blob-url", &blobs, "--outcome-log", &log];
         let arguments = own.into_iter().chain([
             "--listen",
             "127.0.0.1:0",
             "--min-free-disk",
             "0",
-            "--jwt-secret",
-            SECRET,
+            "--jwt-secret-file",
+            &secret,
+            "--allowed-hosts",
+            "desk",
         ]);
         let Arguments { promises, api } = Arguments::parse_from(arguments.chain(flags.iter().copied()));
 

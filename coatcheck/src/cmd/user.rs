@@ -1,8 +1,9 @@
-//! `coatcheck user`: make users and grant rights, straight in the database. So there is a first admin.
+//! `coatcheck user`: make users and change what they may do, straight in the database. So there is a first admin.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::{IsTerminal, stdin};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,25 +12,29 @@ use program::{in_one_line, refuse};
 use task_data::password::{Password, PasswordError, Passwords};
 use task_data::stack::{OpenError, open_store};
 use task_data::store::{NewUser, Store, StoreError};
-use task_data::user::{Right, User, UserId, Username};
+use task_data::user::{Account, Right, TypedName, User, UserId, Username};
 
-/// Where a new user's password is read.
+/// Where a new password is read.
 const PASSWORD: &str = "COATCHECK_PASSWORD";
+/// Users that are asked for at once.
+const PAGE: i64 = 1000;
 
-/// Make users, grant them rights and revoke these
+/// Make users, list them, change what they may do, and end their sessions
 ///
-/// Users can register themselves; only this command makes the first admin, who can then grant rights over HTTP. It works on
-/// the database itself, beside a running server or without one. Rights are in a user's token: a change shows at his next
-/// log-in, and tokens that he has already hold for up to an hour.
+/// Users can register themselves, unless REGISTRATION is closed; only this command makes the first admin, who can then do the
+/// rest over HTTP. It works on the database itself, beside a running server or without one. What is taken from a user is gone at
+/// once; a right that is granted shows in tokens from the next log-in on, in API keys at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 done, and one line says what; 1 the database can't be had; 2 bad usage, a taken or unknown username.
+Exit status: 0 done, and one line a user says what; 1 the database can't be had; 2 bad usage, a taken or unknown username.
 
 Examples:
   coatcheck user create ada --admin              asks for the password
   COATCHECK_PASSWORD_FILE=secret coatcheck user create bob
   coatcheck user grant bob paid
-  coatcheck user revoke bob paid")]
+  coatcheck user revoke bob paid
+  coatcheck user list
+  coatcheck user logout bob                      ends his sessions")]
 pub struct UserArgs {
     #[command(subcommand)]
     action: Action,
@@ -43,22 +48,37 @@ pub struct UserArgs {
         hide_env_values = true
     )]
     database_url: String,
+    /// The file with a user's new password, which the variable COATCHECK_PASSWORD may have instead
+    #[arg(long, env, global = true, value_name = "COATCHECK_PASSWORD_FILE")]
+    coatcheck_password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a user; his password is read from COATCHECK_PASSWORD, or asked for on a terminal
+    /// Make a user; the password is read from COATCHECK_PASSWORD, or asked for on a terminal
     Create {
-        /// 1 to 64 visible characters; upper and lower case are two
+        /// 1 to 64 letters, digits and ASCII signs; upper and lower case are one
         name: Username,
-        /// Let him grant rights and revoke them
+        /// Let them manage users and see all tasks
         #[arg(long)]
         admin: bool,
     },
     /// Grant a user a right: `paid` or `admin`
-    Grant { name: Username, right: Right },
+    Grant { name: String, right: Right },
     /// Revoke a right
-    Revoke { name: Username, right: Right },
+    Revoke { name: String, right: Right },
+    /// List all users, the oldest first
+    List,
+    /// Set a user's password, read as for `create`, and end their sessions
+    Password { name: String },
+    /// Disable a user: no log-in, no token and no API key of theirs holds
+    Disable { name: String },
+    /// Enable a user again
+    Enable { name: String },
+    /// Delete a user; their tasks are admins' alone from then on
+    Delete { name: String },
+    /// End a user's sessions; API keys stay
+    Logout { name: String },
 }
 
 /// Why it was not done.
@@ -79,7 +99,7 @@ enum UserError {
 pub async fn run(args: UserArgs) -> ExitCode {
     match act(args).await {
         Ok(done) => {
-            println!("{done}");
+            done.iter().for_each(|line| println!("{line}"));
             ExitCode::SUCCESS
         }
         Err(error @ (UserError::Usage(_) | UserError::Open(OpenError::Setting { .. }))) => {
@@ -92,28 +112,56 @@ pub async fn run(args: UserArgs) -> ExitCode {
     }
 }
 
-/// Does it; what was done, in a line.
-async fn act(UserArgs { action, database_url }: UserArgs) -> Result<String, UserError> {
+/// Does it; what was done, or the users, a line each.
+async fn act(
+    UserArgs { action, database_url, coatcheck_password_file }: UserArgs,
+) -> Result<Vec<String>, UserError> {
     let open = || open_store(&database_url);
-    match action {
+    let file = coatcheck_password_file.as_deref();
+    let done = match action {
         Action::Create { name, admin } => {
             // Before the database is made where it is missing.
-            let password = password(&name).await?;
-            create(open().await?, name, password, admin).await
+            let password = password(name.as_str(), file).await?;
+            create(open().await?, name, password, admin).await?
         }
         Action::Grant { name, right } => {
             let store = open().await?;
             let id = id_of(&*store, &name).await?;
-            let user = store.grant(id, right).await?;
-            told(user, &name)
+            told(store.grant(id, right).await?, &name)?
         }
         Action::Revoke { name, right } => {
             let store = open().await?;
             let id = id_of(&*store, &name).await?;
-            let user = store.revoke(id, right).await?;
-            told(user, &name)
+            told(store.revoke(id, right).await?, &name)?
         }
-    }
+        Action::List => return list(&*open().await?).await,
+        Action::Password { name } => {
+            let store = open().await?;
+            let id = id_of(&*store, &name).await?;
+            let hash = Passwords::default().hash(password(&name, file).await?).await?;
+            store.set_password(id, hash).await?.ok_or_else(|| unknown(&name))?;
+            format!("set the password of {name} ({id}), and ended its sessions")
+        }
+        Action::Disable { name } => set_disabled(&*open().await?, &name, true).await?,
+        Action::Enable { name } => set_disabled(&*open().await?, &name, false).await?,
+        Action::Delete { name } => {
+            let store = open().await?;
+            let id = id_of(&*store, &name).await?;
+            if !store.remove_user(id).await? {
+                return Err(unknown(&name));
+            }
+            format!("deleted {name} ({id})")
+        }
+        Action::Logout { name } => {
+            let store = open().await?;
+            let id = id_of(&*store, &name).await?;
+            if !store.end_sessions(id).await? {
+                return Err(unknown(&name));
+            }
+            format!("ended the sessions of {name} ({id})")
+        }
+    };
+    Ok(vec![done])
 }
 
 async fn create(
@@ -131,17 +179,41 @@ async fn create(
     Ok(format!("created {}", line(&user)))
 }
 
-async fn id_of(store: &dyn Store, name: &Username) -> Result<UserId, UserError> {
-    let found = store.login(name.clone()).await?;
-    found.map(|(id, _)| id).ok_or_else(|| unknown(name))
+async fn list(store: &dyn Store) -> Result<Vec<String>, UserError> {
+    let (mut lines, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.accounts(after, PAGE).await?;
+        lines.extend(page.iter().map(account_line));
+        match page.last().filter(|_| page.len() as i64 == PAGE) {
+            Some(last) => after = Some(last.user.id),
+            None => return Ok(lines),
+        }
+    }
 }
 
-fn told(user: Option<User>, name: &Username) -> Result<String, UserError> {
+async fn set_disabled(store: &dyn Store, name: &str, is_disabled: bool) -> Result<String, UserError> {
+    let id = id_of(store, name).await?;
+    let account = store.set_disabled(id, is_disabled).await?.ok_or_else(|| unknown(name))?;
+    Ok(account_line(&account))
+}
+
+/// Finds a user by the name as it was typed.
+async fn id_of(store: &dyn Store, name: &str) -> Result<UserId, UserError> {
+    let typed = TypedName::new(name).ok_or_else(|| unknown(name))?;
+    Ok(store.login(typed).await?.ok_or_else(|| unknown(name))?.id)
+}
+
+fn told(user: Option<User>, name: &str) -> Result<String, UserError> {
     user.as_ref().map(line).ok_or_else(|| unknown(name))
 }
 
-fn unknown(name: &Username) -> UserError {
+fn unknown(name: &str) -> UserError {
     UserError::Usage(format!("there is no user {name}"))
+}
+
+/// As [`line`], and whether the user may come in.
+fn account_line(Account { user, disabled, .. }: &Account) -> String {
+    format!("{}{}", line(user), if disabled.is_some() { ", disabled" } else { "" })
 }
 
 /// A user in words: `ada (0198…), rights: paid admin`.
@@ -157,9 +229,9 @@ fn line(User { id, username, rights }: &User) -> String {
     line
 }
 
-/// The password of a user to be.
-async fn password(name: &Username) -> Result<Password, UserError> {
-    let text = match program::secret(PASSWORD).map_err(UserError::Usage)? {
+/// The password that a user is to have.
+async fn password(name: &str, file: Option<&Path>) -> Result<Password, UserError> {
+    let text = match program::secret(PASSWORD, file).map_err(UserError::Usage)? {
         Some(text) => text,
         None if stdin().is_terminal() => asked(name).await?,
         None => return Err(UserError::Usage(format!("{PASSWORD}: set it, or run this on a terminal"))),
@@ -168,7 +240,7 @@ async fn password(name: &Username) -> Result<Password, UserError> {
 }
 
 /// Asks twice on the terminal, without an echo.
-async fn asked(name: &Username) -> Result<String, UserError> {
+async fn asked(name: &str) -> Result<String, UserError> {
     let prompt = format!("Password for {name}: ");
     let asking = tokio::task::spawn_blocking(move || {
         let first = rpassword::prompt_password(prompt)?;

@@ -37,7 +37,7 @@ pub trait ApiKeys: Send + Sync {
     /// Removes a key of this user's; `false` if he has no such key.
     async fn remove_key(&self, user: UserId, id: KeyId) -> Result<bool, StoreError>;
 
-    /// Whom a key stands for, as he is now; `None` if there is no such key, or no longer.
+    /// Whom a key stands for, as he is now; `None` if there is no such key, or no longer, or its user is disabled.
     async fn user_of_key(&self, hash: KeyHash) -> Result<Option<User>, StoreError>;
 }
 
@@ -108,6 +108,7 @@ pub(super) fn user_of(hash: KeyHash) -> _ {
         .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
         .left_join(user_rights::table.on(user_rights::user_id.eq(api_keys::user_id)))
         .filter(api_keys::key_sha256.eq(hash))
+        .filter(users::disabled.is_null())
         .select((users::id, users::username, user_rights::right_name.nullable()))
 }
 
@@ -115,8 +116,7 @@ pub(super) fn user_of(hash: KeyHash) -> _ {
 pub(super) type UserRow = (SqlUuid, String, Option<String>);
 
 /// The user whom the rows are about.
-pub(super) fn into_holder(rows: Vec<UserRow>) -> Result<Option<User>, StoreError> {
-    let Some((id, username, _)) = rows.first().cloned() else { return Ok(None) };
-    let rights = rows.into_iter().filter_map(|(_, _, right)| right).collect();
-    into_user(UserId(id.0), username, rights).map(Some)
+pub(super) fn into_holder(rows: Vec<UserRow>) -> Option<User> {
+    let (id, username, _) = rows.first()?.clone();
+    Some(into_user(UserId(id.0), username, rows.into_iter().filter_map(|(_, _, right)| right)))
 }

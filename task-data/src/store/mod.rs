@@ -29,11 +29,11 @@ use serde_json::Value;
 use shared_log::Head;
 
 pub use self::api_keys::{ApiKeys, NewKey};
-pub use self::paid_calls::PaidCalls;
+pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
 pub use self::table_rows::{RowFilter, TableProgress, TableRows, UnkeptRow};
 pub use self::upkeep::Upkeep;
-pub use self::users::{NewUser, Users};
+pub use self::users::{Login, NewUser, Users};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::md5::Md5Digest;
 use crate::kinds::{Kind, RowKind};

@@ -10,23 +10,35 @@ use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::StoreError;
-use super::schema::{paid_calls, tasks};
+use super::schema::{paid_calls, tasks, user_rights, users};
 use super::tasks::stands;
 use super::types::{SqlTime, SqlUuid};
 use crate::task::{Status, TaskId, Time};
+use crate::user::Right;
+
+/// What came of writing a call down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaidEntry {
+    /// It is written down, and may be made.
+    Recorded,
+    /// The task's owner has the right `paid` no longer.
+    NotAllowed,
+    /// The attempt was superseded, and nothing is to be sent.
+    Superseded,
+}
 
 /// Requests to the paid provider.
 #[async_trait]
 pub trait PaidCalls: Send + Sync {
     /// Writes down that a running task is about to be sent to the paid provider: because the free one is blocked, for as long
-    /// as that at least, or because it was asked for. `false`: the attempt was superseded, and nothing is to be sent. May
-    /// be repeated.
+    /// as that at least, or because it was asked for. Nothing is written, and nothing is to be sent, where the task's owner may not
+    /// have it sent now, or the attempt was superseded. May be repeated.
     async fn record_paid_call(
         &self,
         id: TaskId,
         attempt: i64,
         free_opens_in: Option<Duration>,
-    ) -> Result<bool, StoreError>;
+    ) -> Result<PaidEntry, StoreError>;
 
     /// Takes back what was written down of a call that is not made after all.
     async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError>;
@@ -46,6 +58,38 @@ pub fn runs(id: TaskId, attempt: i64) -> _ {
     let is_running: SqlLiteral<Bool> = stands(Status::Running);
     let task: runs_in = runs_in(id, attempt, is_running);
     select(exists(task))
+}
+
+/// Whether the task runs in that attempt, and whether its owner may have it sent to the paid provider.
+#[auto_type]
+pub fn may_be_paid(id: TaskId, attempt: i64) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    let is_running: SqlLiteral<Bool> = stands(Status::Running);
+    let task: runs_in = runs_in(id, attempt, is_running);
+    let owner: has_right = has_right(id);
+    select((exists(task), exists(owner)))
+}
+
+impl From<(bool, bool)> for PaidEntry {
+    /// What [`may_be_paid`] comes to.
+    fn from(found: (bool, bool)) -> Self {
+        match found {
+            (true, true) => Self::Recorded,
+            (true, false) => Self::NotAllowed,
+            (false, _) => Self::Superseded,
+        }
+    }
+}
+
+#[auto_type]
+fn has_right(id: SqlUuid) -> _ {
+    let paid: &'static str = Right::Paid.name();
+    tasks::table
+        .inner_join(users::table.on(tasks::owner.eq(users::id.nullable())))
+        .inner_join(user_rights::table.on(user_rights::user_id.eq(users::id)))
+        .filter(tasks::id.eq(id))
+        .filter(users::disabled.is_null())
+        .filter(user_rights::right_name.eq(paid))
 }
 
 #[auto_type]

@@ -110,7 +110,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::Text;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::store::types::{TimeType, UuidType};
 
     users (id) {
@@ -118,6 +118,8 @@ diesel::table! {
         username -> Text,
         password_hash -> Text,
         created -> TimeType,
+        sessions -> BigInt,
+        disabled -> Nullable<TimeType>,
     }
 }
 
@@ -155,4 +157,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(tasks, workers);
-diesel::allow_tables_to_appear_in_same_query!(api_keys, user_rights, users);
+diesel::allow_tables_to_appear_in_same_query!(api_keys, tasks, user_rights, users);

@@ -201,11 +201,5 @@ impl Wire {
 }
 
 /// Methods that the log's step calls.
-const THREADED: [&str; 6] = [
-    "store.find",
-    "store.log_head",
-    "store.begin_log",
-    "store.unlogged",
-    "store.commit_log",
-    "blobs.delete",
-];
+const THREADED: [&str; 6] =
+    ["store.find", "store.log_head", "store.begin_log", "store.unlogged", "store.commit_log", "blobs.delete"];

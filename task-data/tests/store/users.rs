@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use task_data::password::Passwords;
-use task_data::store::{NewUser, Store};
-use task_data::user::{Right, User, UserId, Username};
+use task_data::store::{Login, NewUser, Store};
+use task_data::user::{Right, TypedName, User, UserId};
 
 pub async fn new_user(username: &str, rights: &[Right]) -> NewUser {
     let rights = rights.iter().copied().collect();
@@ -20,34 +20,40 @@ pub async fn added(store: &dyn Store, username: &str, rights: &[Right]) -> User 
     new.user
 }
 
-fn name(username: &str) -> Username {
-    username.parse().unwrap()
+fn name(typed: &str) -> TypedName {
+    TypedName::new(typed).unwrap()
 }
 
-on_each_store!(a_user_is_found_by_his_id_and_by_his_name, |store| async move {
-    let new = new_user("Ada 🧥", &[Right::Admin, Right::Paid]).await;
+async fn found(store: &dyn Store, id: UserId) -> Option<User> {
+    store.account(id).await.unwrap().map(|account| account.user)
+}
+
+on_each_store!(a_user_is_found_by_his_id_and_by_his_name_however_it_is_typed, |store| async move {
+    let new = new_user("Ada Lovelace", &[Right::Admin, Right::Paid]).await;
     assert!(store.add_user(new.clone()).await.unwrap());
     added(&*store, "Bob", &[]).await;
 
-    let by_id = store.user(new.user.id).await.unwrap();
-    let by_name = store.login(name("Ada 🧥")).await.unwrap();
+    let by_id = store.account(new.user.id).await.unwrap().unwrap();
 
-    assert_eq!(by_id, Some(new.user.clone()));
-    assert_eq!(by_name, Some((new.user.id, new.password_hash)));
-    assert_eq!(store.user(UserId::random()).await.unwrap(), None);
-    assert_eq!(store.login(name("Ada")).await.unwrap(), None);
+    assert_eq!((by_id.user, by_id.disabled, by_id.sessions), (new.user.clone(), None, 0));
+    for typed in ["ada lovelace", "Ada Lovelace", "\u{ff21}da Lovelace"] {
+        let (id, password_hash) = (new.user.id, new.password_hash.clone());
+        let login = store.login(name(typed)).await.unwrap();
+        assert_eq!(login, Some(Login { id, password_hash, sessions: 0 }), "{typed}");
+    }
+    assert_eq!(store.account(UserId::random()).await.unwrap(), None);
+    assert_eq!(store.login(name("ada")).await.unwrap(), None);
 });
 
-on_each_store!(a_name_is_one_users_and_its_case_counts, |store| async move {
+on_each_store!(a_name_is_one_users, |store| async move {
     let first = added(&*store, "ada", &[]).await;
 
-    let second = new_user("ada", &[Right::Admin]).await;
+    let second = new_user("Ada", &[Right::Admin]).await;
     let taken = store.add_user(second.clone()).await.unwrap();
-    added(&*store, "Ada", &[]).await;
 
     assert!(!taken);
-    assert_eq!(store.login(name("ada")).await.unwrap().map(|(id, _)| id), Some(first.id));
-    assert_eq!(store.user(second.user.id).await.unwrap(), None);
+    assert_eq!(store.login(name("ada")).await.unwrap().map(|login| login.id), Some(first.id));
+    assert_eq!(found(&*store, second.user.id).await, None);
 });
 
 on_each_store!(of_many_who_want_a_name_at_once_one_has_it, |store| async move {
@@ -60,8 +66,8 @@ on_each_store!(of_many_who_want_a_name_at_once_one_has_it, |store| async move {
     let outcomes = join_all(attempts).await;
 
     assert_eq!(outcomes.into_iter().filter(|added| *added.as_ref().unwrap()).count(), 1);
-    let (id, _) = store.login(name("ada")).await.unwrap().unwrap();
-    assert_eq!(store.user(id).await.unwrap().unwrap().rights, BTreeSet::from([Right::Paid]));
+    let Login { id, .. } = store.login(name("ada")).await.unwrap().unwrap();
+    assert_eq!(found(&*store, id).await.unwrap().rights, BTreeSet::from([Right::Paid]));
 });
 
 on_each_store!(rights_are_granted_and_revoked_again_and_again, |store| async move {
@@ -78,10 +84,58 @@ on_each_store!(rights_are_granted_and_revoked_again_and_again, |store| async mov
     }
 
     assert_eq!(both.rights, BTreeSet::from(Right::ALL));
-    assert_eq!(store.user(other.id).await.unwrap(), Some(other));
+    assert_eq!(found(&*store, other.id).await, Some(other));
 });
 
 on_each_store!(nobody_has_rights, |store| async move {
     assert_eq!(store.grant(UserId::random(), Right::Paid).await.unwrap(), None);
     assert_eq!(store.revoke(UserId::random(), Right::Paid).await.unwrap(), None);
+    let hash = new_user("ada", &[]).await.password_hash;
+    assert_eq!(store.set_password(UserId::random(), hash).await.unwrap(), None);
+    assert_eq!(store.set_disabled(UserId::random(), true).await.unwrap(), None);
+    assert!(!store.end_sessions(UserId::random()).await.unwrap());
+    assert!(!store.remove_user(UserId::random()).await.unwrap());
+});
+
+on_each_store!(sessions_end_by_a_number_that_only_goes_up, |store| async move {
+    let (ada, bob) = (added(&*store, "ada", &[]).await, added(&*store, "bob", &[]).await);
+    let other = new_user("another", &[]).await.password_hash;
+
+    assert_eq!(store.set_password(ada.id, other.clone()).await.unwrap(), Some(1));
+    let login = store.login(name("ada")).await.unwrap();
+    assert_eq!(login, Some(Login { id: ada.id, password_hash: other, sessions: 1 }));
+    assert!(store.end_sessions(ada.id).await.unwrap());
+    let disabled = store.set_disabled(ada.id, true).await.unwrap().unwrap();
+    assert!(disabled.disabled.is_some() && disabled.sessions > 2, "{disabled:?}");
+    let enabled = store.set_disabled(ada.id, false).await.unwrap().unwrap();
+    assert!(enabled.disabled.is_none() && enabled.sessions >= disabled.sessions, "{enabled:?}");
+
+    assert_eq!(store.account(bob.id).await.unwrap().unwrap().sessions, 0);
+});
+
+on_each_store!(users_come_in_pages_the_oldest_first_with_their_rights, |store| async move {
+    let mut ids = Vec::new();
+    for username in ["ada", "bob", "eve"] {
+        ids.push(added(&*store, username, &[Right::Paid]).await.id);
+    }
+    store.grant(ids[1], Right::Admin).await.unwrap();
+
+    let first = store.accounts(None, 2).await.unwrap();
+    let second = store.accounts(Some(ids[1]), 2).await.unwrap();
+
+    let all: Vec<_> = first.iter().chain(&second).map(|account| account.user.id).collect();
+    assert_eq!((all, first.len()), (ids, 2));
+    assert_eq!(first[1].user.rights, BTreeSet::from(Right::ALL));
+    assert_eq!(second[0].user.rights, BTreeSet::from([Right::Paid]));
+});
+
+on_each_store!(a_user_who_is_removed_leaves_neither_rights_nor_a_name, |store| async move {
+    let ada = added(&*store, "ada", &[Right::Admin]).await;
+
+    assert!(store.remove_user(ada.id).await.unwrap());
+
+    assert!(!store.remove_user(ada.id).await.unwrap());
+    assert_eq!((found(&*store, ada.id).await, store.login(name("ada")).await.unwrap()), (None, None));
+    let next = added(&*store, "ada", &[]).await;
+    assert_eq!(found(&*store, next.id).await, Some(next));
 });

@@ -14,7 +14,7 @@ use task_data::life::Life;
 use task_data::limits::USE_WITHIN;
 use task_data::limits::window::{Entry, Fate, Standing};
 use task_data::metrics;
-use task_data::store::Claim;
+use task_data::store::{Claim, PaidEntry};
 use task_data::task::TaskError;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
@@ -95,16 +95,16 @@ impl Messages {
 
     /// Sends a message where it is to go. Its slot is free as soon as it only waits.
     pub async fn work(&self, claim: &Claim, slot: OwnedSemaphorePermit) -> Result<Output, WorkError> {
-        let input: Input = serde_json::from_value(claim.input.clone())
+        let mut input: Input = serde_json::from_value(claim.input.clone())
             .map_err(|_| WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")))?;
         let (mut slot, mut seat) = (Some(slot), None);
         loop {
             let answered = match input.provider {
-                Choice::Paid => self.pay(claim, &input, None).await?,
+                Choice::Paid => self.pay(claim, &mut input, None).await?,
                 Choice::Auto | Choice::Free => match self.way().await? {
                     Way::Free(request) => self.send_free(claim, &input, request).await?,
                     Way::Blocked(opens) if self.is_worth_paying(claim, &input, opens) => {
-                        self.pay(claim, &input, Some(opens)).await?
+                        self.pay(claim, &mut input, Some(opens)).await?
                     }
                     Way::Blocked(opens) => {
                         slot.take();
@@ -178,19 +178,27 @@ impl Messages {
     }
 
     /// The answer of the paid provider, with its reason written down before it is asked; `None` if the free one has opened
-    /// meanwhile.
+    /// meanwhile, or is to be waited for, since the sender may pay no more.
     async fn pay(
         &self,
         claim: &Claim,
-        input: &Input,
+        input: &mut Input,
         free_opens: Option<Instant>,
     ) -> Result<Option<MessageOutput>, WorkError> {
         let provider = Provider::Paid;
         let free_opens_in = free_opens.map(left);
         match self.life.stack().store.record_paid_call(claim.id, claim.attempt, free_opens_in).await {
-            Ok(true) => {}
+            Ok(PaidEntry::Recorded) => {}
+            Ok(PaidEntry::NotAllowed) if input.provider == Choice::Auto => {
+                input.may_pay = false;
+                return Ok(None);
+            }
+            Ok(PaidEntry::NotAllowed) => {
+                let detail = "The sender's right `paid` was revoked before the message was sent.";
+                return Err(WorkError::Never(TaskError::new("paid-not-allowed", detail)));
+            }
             // The task is another's by now.
-            Ok(false) => return Err(WorkError::Stopped),
+            Ok(PaidEntry::Superseded) => return Err(WorkError::Stopped),
             Err(error) => {
                 debug!(task.id = %claim.id, %error, "a paid call could not be written down, and is not made");
                 let why = "What is paid for could not be written down.";

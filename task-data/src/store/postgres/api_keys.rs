@@ -52,6 +52,6 @@ impl ApiKeys for PostgresStore {
     async fn user_of_key(&self, hash: KeyHash) -> Result<Option<User>, StoreError> {
         let mut connection = self.connections.get().await?;
         let rows: Vec<UserRow> = answer(queries::user_of(hash).load(&mut connection)).await?;
-        into_holder(rows)
+        Ok(into_holder(rows))
     }
 }

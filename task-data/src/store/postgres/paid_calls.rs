@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use diesel::dsl::insert_into;
 use diesel_async::RunQueryDsl;
 
-use super::super::paid_calls::{NewRow, PaidCalls, runs, withdraw};
+use super::super::paid_calls::{NewRow, PaidCalls, PaidEntry, may_be_paid, withdraw};
 use super::super::schema::paid_calls;
 use super::super::{StoreError, Tasks};
 use super::PostgresStore;
@@ -20,16 +20,17 @@ impl PaidCalls for PostgresStore {
         id: TaskId,
         attempt: i64,
         free_opens_in: Option<Duration>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<PaidEntry, StoreError> {
         let now = self.now().await?;
         let mut connection = self.connections.get().await?;
-        let runs: bool = answer(runs(id, attempt).get_result(&mut connection)).await?;
-        if runs {
+        let found: (bool, bool) = answer(may_be_paid(id, attempt).get_result(&mut connection)).await?;
+        let entry = PaidEntry::from(found);
+        if entry == PaidEntry::Recorded {
             let row = NewRow::new(id, attempt, now, free_opens_in);
             let insert = insert_into(paid_calls::table).values(row).on_conflict_do_nothing();
             answer(insert.execute(&mut connection)).await?;
         }
-        Ok(runs)
+        Ok(entry)
     }
 
     async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError> {

@@ -3,19 +3,23 @@
 use async_trait::async_trait;
 use diesel::dsl::insert_into;
 use diesel::result::QueryResult;
-use diesel::{OptionalExtension, select};
+use diesel::{OptionalExtension, QueryDsl, select};
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use uuid::Uuid;
 
 use super::super::StoreError;
 use super::super::schema::{user_rights, users};
 use super::super::tasks::now;
-use super::super::types::SqlTime;
-use super::super::users::{self as queries, LoginRow, NewUser, NewUserRow, RightRow, Users, into_login};
+use super::super::types::{SqlTime, SqlUuid};
+use super::super::users::{
+    self as queries, AccountRow, Login, LoginRow, NewUser, NewUserRow, RightRow, Users, into_account,
+    into_accounts, into_login,
+};
 use super::PostgresStore;
 use super::connection::answer;
 use super::session::Session;
 use crate::password::PasswordHash;
-use crate::user::{Right, User, UserId, Username};
+use crate::user::{Account, Right, TypedName, User, UserId};
 
 #[async_trait]
 impl Users for PostgresStore {
@@ -37,55 +41,97 @@ impl Users for PostgresStore {
         answer(add).await
     }
 
-    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
+    async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
         let mut connection = self.connections.get().await?;
-        into_user(id, answer(find(&mut connection, id)).await?)
+        answer(account(&mut connection, id)).await
     }
 
-    async fn login(&self, username: Username) -> Result<Option<(UserId, PasswordHash)>, StoreError> {
+    async fn accounts(&self, after: Option<UserId>, limit: i64) -> Result<Vec<Account>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let login = async { queries::login(username).get_result(&mut connection).await.optional() };
-        let row: Option<LoginRow> = answer(login).await?;
-        Ok(row.map(into_login))
+        let after = after.unwrap_or(UserId(Uuid::nil()));
+        let page = async {
+            let rows: Vec<AccountRow> = queries::accounts(after, limit).load(&mut connection).await?;
+            let rights: Vec<(SqlUuid, String)> =
+                queries::rights_of(queries::ids(&rows)).load(&mut connection).await?;
+            Ok(into_accounts(rows, &rights))
+        };
+        answer(page).await
+    }
+
+    async fn login(&self, name: TypedName) -> Result<Option<Login>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let logins = queries::logins(name.exact().to_owned(), name.mapped().to_owned());
+        let rows: Vec<LoginRow> = answer(logins.load(&mut connection)).await?;
+        Ok(into_login(&name, rows))
     }
 
     async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
         let mut connection = self.connections.get().await?;
-        let grant = async {
-            if find(&mut connection, id).await?.is_none() {
-                return Ok(None);
+        let grant = (*connection).transaction(async |connection: &mut Session| {
+            // Whoever removes the user waits for this.
+            let user: Option<String> =
+                queries::username(id).for_key_share().get_result(connection).await.optional()?;
+            if user.is_none() {
+                return QueryResult::Ok(None);
             }
             insert_into(user_rights::table)
                 .values(RightRow::new(id, right))
                 .on_conflict_do_nothing()
-                .execute(&mut connection)
+                .execute(connection)
                 .await?;
-            find(&mut connection, id).await
-        };
-        into_user(id, answer(grant).await?)
+            account(connection, id).await
+        });
+        Ok(answer(grant).await?.map(|account| account.user))
     }
 
     async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
         let mut connection = self.connections.get().await?;
         let revoke = async {
             queries::revoke(id, right).execute(&mut connection).await?;
-            find(&mut connection, id).await
+            account(&mut connection, id).await
         };
-        into_user(id, answer(revoke).await?)
+        Ok(answer(revoke).await?.map(|account| account.user))
+    }
+
+    async fn set_password(&self, id: UserId, hash: PasswordHash) -> Result<Option<i64>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let set = async { queries::set_password(id, hash).get_result(&mut connection).await.optional() };
+        answer(set).await
+    }
+
+    async fn end_sessions(&self, id: UserId) -> Result<bool, StoreError> {
+        let mut connection = self.connections.get().await?;
+        Ok(answer(queries::end_sessions(id).execute(&mut connection)).await? > 0)
+    }
+
+    async fn set_disabled(&self, id: UserId, is_disabled: bool) -> Result<Option<Account>, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let set = async {
+            let now: SqlTime = select(now()).get_result(&mut connection).await?;
+            let since = is_disabled.then_some(now);
+            queries::set_disabled(id, since).execute(&mut connection).await?;
+            account(&mut connection, id).await
+        };
+        answer(set).await
+    }
+
+    async fn remove_user(&self, id: UserId) -> Result<bool, StoreError> {
+        let mut connection = self.connections.get().await?;
+        let remove = (*connection).transaction(async |connection: &mut Session| {
+            // Rights and keys that are being added wait here, and then find no user.
+            let user: Option<String> = diesel::QueryDsl::for_update(queries::username(id))
+                .get_result(connection)
+                .await
+                .optional()?;
+            queries::remove_rights(id).execute(connection).await?;
+            queries::remove_keys(id).execute(connection).await?;
+            queries::remove(id).execute(connection).await?;
+            QueryResult::Ok(user.is_some())
+        });
+        answer(remove).await
     }
 }
 
-/// A user's name and the names of his rights.
-type Found = Option<(String, Vec<String>)>;
-
-async fn find(connection: &mut Session, id: UserId) -> QueryResult<Found> {
-    let username: Option<String> = queries::username(id).get_result(connection).await.optional()?;
-    match username {
-        Some(username) => Ok(Some((username, queries::rights(id).load(connection).await?))),
-        None => Ok(None),
-    }
-}
-
-fn into_user(id: UserId, found: Found) -> Result<Option<User>, StoreError> {
-    found.map(|(username, rights)| queries::into_user(id, username, rights)).transpose()
+async fn account(connection: &mut Session, id: UserId) -> QueryResult<Option<Account>> {
+    Ok(into_account(queries::account(id).load(connection).await?))
 }

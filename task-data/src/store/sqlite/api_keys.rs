@@ -46,7 +46,7 @@ impl ApiKeys for SqliteStore {
         self.connections
             .read(move |connection| {
                 let rows: Vec<UserRow> = queries::user_of(hash).load(connection)?;
-                into_holder(rows)
+                Ok(into_holder(rows))
             })
             .await
     }

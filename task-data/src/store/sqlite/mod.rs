@@ -20,8 +20,8 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use shared_log::Head;
 
 use self::connection::Connections;
-pub(crate) use self::copy::Original;
 pub use self::connection::{Failure, read_files_from_device};
+pub(crate) use self::copy::Original;
 use super::rows::{
     ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
 };

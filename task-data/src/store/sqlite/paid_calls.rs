@@ -7,7 +7,7 @@ use diesel::dsl::insert_into;
 use diesel::prelude::*;
 
 use super::super::StoreError;
-use super::super::paid_calls::{NewRow, PaidCalls, runs, withdraw};
+use super::super::paid_calls::{NewRow, PaidCalls, PaidEntry, may_be_paid, withdraw};
 use super::super::schema::paid_calls;
 use super::{SqliteStore, clock};
 use crate::task::TaskId;
@@ -19,18 +19,19 @@ impl PaidCalls for SqliteStore {
         id: TaskId,
         attempt: i64,
         free_opens_in: Option<Duration>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<PaidEntry, StoreError> {
         self.connections
             .write(move |connection| {
-                let runs: bool = runs(id, attempt).get_result(connection)?;
-                if runs {
+                let found: (bool, bool) = may_be_paid(id, attempt).get_result(connection)?;
+                let entry = PaidEntry::from(found);
+                if entry == PaidEntry::Recorded {
                     let row = NewRow::new(id, attempt, clock(connection)?, free_opens_in);
                     insert_into(paid_calls::table)
                         .values(row)
                         .on_conflict_do_nothing()
                         .execute(connection)?;
                 }
-                Ok(runs)
+                Ok(entry)
             })
             .await
     }

@@ -4,15 +4,18 @@ use async_trait::async_trait;
 use diesel::dsl::insert_into;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use uuid::Uuid;
 
 use super::super::StoreError;
 use super::super::schema::{user_rights, users};
+use super::super::types::{SqlTime, SqlUuid};
 use super::super::users::{
-    self as queries, LoginRow, NewUser, NewUserRow, RightRow, Users, into_login, into_user,
+    self as queries, AccountRow, Login, LoginRow, NewUser, NewUserRow, RightRow, Users, into_account,
+    into_accounts, into_login,
 };
 use super::{SqliteStore, clock};
 use crate::password::PasswordHash;
-use crate::user::{Right, User, UserId, Username};
+use crate::user::{Account, Right, TypedName, User, UserId};
 
 #[async_trait]
 impl Users for SqliteStore {
@@ -34,15 +37,28 @@ impl Users for SqliteStore {
             .await
     }
 
-    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        self.connections.read(move |connection| user(connection, id)).await
+    async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        self.connections.read(move |connection| account(connection, id)).await
     }
 
-    async fn login(&self, username: Username) -> Result<Option<(UserId, PasswordHash)>, StoreError> {
+    async fn accounts(&self, after: Option<UserId>, limit: i64) -> Result<Vec<Account>, StoreError> {
+        let after = after.unwrap_or(UserId(Uuid::nil()));
         self.connections
             .read(move |connection| {
-                let row: Option<LoginRow> = queries::login(username).get_result(connection).optional()?;
-                Ok(row.map(into_login))
+                let rows: Vec<AccountRow> = queries::accounts(after, limit).load(connection)?;
+                let rights: Vec<(SqlUuid, String)> =
+                    queries::rights_of(queries::ids(&rows)).load(connection)?;
+                Ok(into_accounts(rows, &rights))
+            })
+            .await
+    }
+
+    async fn login(&self, name: TypedName) -> Result<Option<Login>, StoreError> {
+        self.connections
+            .read(move |connection| {
+                let logins = queries::logins(name.exact().to_owned(), name.mapped().to_owned());
+                let rows: Vec<LoginRow> = logins.load(connection)?;
+                Ok(into_login(&name, rows))
             })
             .await
     }
@@ -50,11 +66,11 @@ impl Users for SqliteStore {
     async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
         self.connections
             .write(move |connection| {
-                if user(connection, id)?.is_none() {
+                if account(connection, id)?.is_none() {
                     return Ok(None);
                 }
                 grant(connection, id, right)?;
-                user(connection, id)
+                Ok(account(connection, id)?.map(|account| account.user))
             })
             .await
     }
@@ -63,7 +79,37 @@ impl Users for SqliteStore {
         self.connections
             .write(move |connection| {
                 queries::revoke(id, right).execute(connection)?;
-                user(connection, id)
+                Ok(account(connection, id)?.map(|account| account.user))
+            })
+            .await
+    }
+
+    async fn set_password(&self, id: UserId, hash: PasswordHash) -> Result<Option<i64>, StoreError> {
+        self.connections
+            .write(move |connection| Ok(queries::set_password(id, hash).get_result(connection).optional()?))
+            .await
+    }
+
+    async fn end_sessions(&self, id: UserId) -> Result<bool, StoreError> {
+        self.connections.write(move |connection| Ok(queries::end_sessions(id).execute(connection)? > 0)).await
+    }
+
+    async fn set_disabled(&self, id: UserId, is_disabled: bool) -> Result<Option<Account>, StoreError> {
+        self.connections
+            .write(move |connection| {
+                let now = SqlTime(clock(connection)?.0);
+                queries::set_disabled(id, is_disabled.then_some(now)).execute(connection)?;
+                account(connection, id)
+            })
+            .await
+    }
+
+    async fn remove_user(&self, id: UserId) -> Result<bool, StoreError> {
+        self.connections
+            .write(move |connection| {
+                queries::remove_rights(id).execute(connection)?;
+                queries::remove_keys(id).execute(connection)?;
+                Ok(queries::remove(id).execute(connection)? > 0)
             })
             .await
     }
@@ -77,7 +123,6 @@ fn grant(connection: &mut SqliteConnection, id: UserId, right: Right) -> Result<
     Ok(())
 }
 
-fn user(connection: &mut SqliteConnection, id: UserId) -> Result<Option<User>, StoreError> {
-    let username: Option<String> = queries::username(id).get_result(connection).optional()?;
-    username.map(|username| into_user(id, username, queries::rights(id).load(connection)?)).transpose()
+fn account(connection: &mut SqliteConnection, id: UserId) -> Result<Option<Account>, StoreError> {
+    Ok(into_account(queries::account(id).load(connection)?))
 }

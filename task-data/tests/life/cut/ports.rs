@@ -18,13 +18,13 @@ use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Moved,
-    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
-    RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks, Ticket,
-    UnkeptRow, Upkeep, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Login,
+    Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord, PoolUse,
+    RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks,
+    Ticket, UnkeptRow, Upkeep, Upload, Users,
 };
 use task_data::task::{Task, TaskId, Time, WorkerId};
-use task_data::user::{Right, User, UserId, Username};
+use task_data::user::{Account, Right, TypedName, User, UserId};
 use tokio::sync::broadcast;
 
 use super::{Phase, Wire};
@@ -226,12 +226,16 @@ impl Users for CutStore {
         through!(self, add_user(new), changes)
     }
 
-    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        through!(self, user(id), reads)
+    async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
+        through!(self, account(id), reads)
     }
 
-    async fn login(&self, username: Username) -> Result<Option<(UserId, PasswordHash)>, StoreError> {
-        through!(self, login(username), reads)
+    async fn accounts(&self, after: Option<UserId>, limit: i64) -> Result<Vec<Account>, StoreError> {
+        through!(self, accounts(after, limit), reads)
+    }
+
+    async fn login(&self, name: TypedName) -> Result<Option<Login>, StoreError> {
+        through!(self, login(name), reads)
     }
 
     async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
@@ -240,6 +244,22 @@ impl Users for CutStore {
 
     async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
         through!(self, revoke(id, right), changes)
+    }
+
+    async fn set_password(&self, id: UserId, hash: PasswordHash) -> Result<Option<i64>, StoreError> {
+        through!(self, set_password(id, hash), changes)
+    }
+
+    async fn end_sessions(&self, id: UserId) -> Result<bool, StoreError> {
+        through!(self, end_sessions(id), changes)
+    }
+
+    async fn set_disabled(&self, id: UserId, is_disabled: bool) -> Result<Option<Account>, StoreError> {
+        through!(self, set_disabled(id, is_disabled), changes)
+    }
+
+    async fn remove_user(&self, id: UserId) -> Result<bool, StoreError> {
+        through!(self, remove_user(id), changes)
     }
 }
 
@@ -303,7 +323,7 @@ impl PaidCalls for CutStore {
         id: TaskId,
         attempt: i64,
         free_opens_in: Option<Duration>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<PaidEntry, StoreError> {
         through!(self, record_paid_call(id, attempt, free_opens_in), changes)
     }
 

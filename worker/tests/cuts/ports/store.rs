@@ -15,13 +15,13 @@ use task_data::password::PasswordHash;
 use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Moved,
-    NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PlacedRecord, PoolUse, RecordCounts,
-    RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows, Tasks,
-    Ticket, UnkeptRow, Upkeep, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Login,
+    Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord, PoolUse,
+    RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows,
+    Tasks, Ticket, UnkeptRow, Upkeep, Upload, Users,
 };
 use task_data::task::{Task, TaskId, Time, WorkerId};
-use task_data::user::{Right, User, UserId, Username};
+use task_data::user::{Account, Right, TypedName, User, UserId};
 
 use super::Line;
 use crate::wire::{Effect, Moment, When};
@@ -261,10 +261,15 @@ port! {
 port! {
     Users {
         Here fn add_user(new: NewUser) -> bool;
-        Nothing fn user(id: UserId) -> Option<User>;
-        Nothing fn login(username: Username) -> Option<(UserId, PasswordHash)>;
+        Nothing fn account(id: UserId) -> Option<Account>;
+        Nothing fn accounts(after: Option<UserId>, limit: i64) -> Vec<Account>;
+        Nothing fn login(name: TypedName) -> Option<Login>;
         Here fn grant(id: UserId, right: Right) -> Option<User>;
         Here fn revoke(id: UserId, right: Right) -> Option<User>;
+        Here fn set_password(id: UserId, hash: PasswordHash) -> Option<i64>;
+        Here fn end_sessions(id: UserId) -> bool;
+        Here fn set_disabled(id: UserId, is_disabled: bool) -> Option<Account>;
+        Here fn remove_user(id: UserId) -> bool;
     }
 }
 
@@ -287,7 +292,7 @@ port! {
 
 port! {
     PaidCalls {
-        Here fn record_paid_call(id: TaskId, attempt: i64, free_opens_in: Option<Duration>) -> bool;
+        Here fn record_paid_call(id: TaskId, attempt: i64, free_opens_in: Option<Duration>) -> PaidEntry;
         Here fn withdraw_paid_call(id: TaskId, attempt: i64) -> ();
     }
 }
