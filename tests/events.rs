@@ -155,3 +155,16 @@ on_distributed!(a_change_is_told_at_every_api, [("WORKERS", "1")], |stack| async
     let waited = ask(stack.http.get(format!("http://{second}/api/v1/md5/{id}?wait=60"))).await.unwrap();
     assert_eq!(waited.json(), here[0]);
 });
+
+on_both_stacks!(who_has_seen_the_final_event_is_told_not_to_ask_again, |stack| async move {
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    let events = format!("/api/v1/tasks/{id}/events");
+    let told = stack.get(&events).await;
+    let last = told.text().lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+
+    for (seen, status) in [(last.as_str(), 204), ("0-pending", 200), ("", 200), ("nonsense", 200)] {
+        let again = ask(stack.http.get(stack.url(&events)).header("last-event-id", seen)).await.unwrap();
+        assert_eq!((again.status, again.body.is_empty()), (status, status == 204), "{seen}");
+    }
+});

@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::client::{accepted, ask};
 
 on_both_stacks!(an_unknown_address_is_told_as_such, |stack| async move {
     for path in [
@@ -30,7 +33,7 @@ on_both_stacks!(a_wrong_method_is_told_which_are_right, |stack| async move {
     let ticket = format!("/api/v1/md5/{id}");
     let task = format!("/api/v1/tasks/{id}");
     for (method, path, allowed) in [
-        (Method::PUT, "/api/v1/md5", &["POST"][..]),
+        (Method::PATCH, "/api/v1/md5", &["GET", "POST", "PUT"][..]),
         (Method::DELETE, "/api/v1/md5", &["POST"]),
         (Method::POST, &ticket, &["GET", "PUT"]),
         (Method::DELETE, &ticket, &["GET", "PUT"]),
@@ -130,4 +133,102 @@ on_both_stacks!(a_client_of_http_1_0_ends_nobody_elses_connection, |stack| async
 
         assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     }
+});
+
+on_both_stacks!(an_upload_without_a_name_and_with_one_may_end_in_a_slash, |stack| async move {
+    for path in ["/api/v1/md5", "/api/v1/md5/"] {
+        let id = accepted(&ask(stack.http.put(stack.url(path)).body("abc")).await.unwrap());
+        assert_eq!(stack.until(&id, "succeeded").await["input"]["filename"], json!(null), "{path}");
+
+        let form = Form::new().part("file", Part::text("abc").file_name("a"));
+        let id = accepted(&ask(stack.http.post(stack.url(path)).multipart(form)).await.unwrap());
+        assert_eq!(stack.until(&id, "succeeded").await["input"]["filename"], "a", "{path}");
+
+        let found = stack.get(&format!("{path}?digest=900150983cd24fb0d6963f7d28e17f72")).await.json();
+        assert!(found["tasks"].as_array().unwrap().iter().any(|task| task["id"] == id), "{path}");
+    }
+});
+
+on_both_stacks!(
+    what_is_streamed_to_http_1_0_has_no_chunks_and_ends_with_its_connection,
+    |stack| async move {
+        let id = stack.put("abc").await;
+        stack.until(&id, "succeeded").await;
+        stack
+            .http
+            .post(stack.url("/api/data"))
+            .json(&json!({"log": "1.1.1.1 GET / 200"}))
+            .send()
+            .await
+            .unwrap();
+        for (path, end) in [("/api/data".to_owned(), "]\n"), (format!("/api/v1/tasks/{id}/events"), "\n\n")] {
+            let mut connection = TcpStream::connect(stack.address()).await.unwrap();
+            let request = format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+            connection.write_all(request.as_bytes()).await.unwrap();
+
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.unwrap();
+
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
+            assert!(!head.to_lowercase().contains("keep-alive"), "{head}");
+            assert!(body.starts_with(['[', 'r']) && body.ends_with(end), "{body:?}");
+        }
+    }
+);
+
+on_both_stacks!(much_json_is_compressed_for_who_takes_it_so, |stack| async move {
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    for path in ["/openapi.json", "/api/v1/tasks", "/api/data"] {
+        for (accepted, encoding) in [("gzip", "gzip"), ("identity", ""), ("gzip;q=0", ""), ("br", "")] {
+            let request = stack.http.get(stack.url(path)).header("accept-encoding", accepted);
+            let answer = ask(request).await.unwrap();
+
+            assert_eq!(
+                (answer.status, answer.header("content-encoding")),
+                (200, encoding),
+                "{path} {accepted}"
+            );
+            let is_gzip = answer.body.starts_with(&[0x1f, 0x8b]);
+            assert_eq!(is_gzip, encoding == "gzip", "{path} {accepted}");
+        }
+    }
+});
+
+on_both_stacks!(a_leap_second_is_the_second_after_it, |stack| async move {
+    let stats = stack.get("/api/data/stats?date_from=2016-12-31T23:59:60Z&date_to=2017-01-02").await.json();
+
+    assert_eq!(stats["date_from"], "2017-01-01T00:00:00.000000Z");
+});
+
+on_both_stacks!(a_browser_that_finds_nothing_gets_a_page, |stack| async move {
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for (method, path, status, tells) in [
+        (Method::GET, "/nothing", 404, "There is nothing at this address."),
+        (Method::GET, "/api/v1/tasks/", 404, "<a href=\"/api/v1/tasks\">"),
+        (Method::GET, "/api/v1/task/%22%3E%3Cscript%3E", 404, "%22%3E%3Cscript%3E"),
+        (Method::GET, "/api/v1/messages", 405, "<code>GET</code>"),
+        (Method::POST, "/", 405, "<h1>405</h1>"),
+    ] {
+        let answer =
+            ask(stack.http.request(method, stack.url(path)).header("accept", browser)).await.unwrap();
+
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, "text/html; charset=utf-8"),
+            "{path}"
+        );
+        assert!(
+            answer.text().contains(tells) && !answer.text().contains("<script"),
+            "{path}: {}",
+            answer.text()
+        );
+        assert!(answer.header("vary").contains("accept"), "{path}");
+    }
+    let program = ask(stack.http.get(stack.url("/nothing")).header("accept", "*/*")).await.unwrap();
+    program.problem(404, "not-found");
+    // What is there and can't be found is told as to programs.
+    let unknown = stack.url("/api/v1/tasks/0198c0de-0000-7000-8000-000000000000");
+    ask(stack.http.get(unknown).header("accept", browser)).await.unwrap().problem(404, "task-not-found");
 });

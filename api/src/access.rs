@@ -16,10 +16,11 @@ use task_data::user::{Right, UserId};
 
 use crate::auth::Session;
 use crate::body::Body;
+use crate::openapi::{self, Description};
 use crate::problem::{Code, Problem};
 use crate::server::Api;
 use crate::settings::{AccessSettings, Auth, Door};
-use crate::{openapi, origin, page};
+use crate::{origin, page};
 
 /// Whom an address is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +83,8 @@ pub async fn guard(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let Some(api) = request.app_data::<Data<Api>>() else { return Err(Problem::from(Code::Internal).into()) };
     let access = Access::of(&api.access, request.method(), path);
-    let Err(problem) = check(api, access, path, request.request()).await else {
+    let may_come = check(api, access, path, request.request()).await;
+    let Err(problem) = may_come.and_then(|()| check_query(path, &request)) else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let (request, payload) = request.into_parts();
@@ -91,6 +93,12 @@ pub async fn guard(
         payload => Body::new(payload).unwanted(problem.error_response()),
     };
     Ok(ServiceResponse::new(request, response))
+}
+
+/// Asserts that the address knows all parameters of the query.
+fn check_query(path: &str, request: &ServiceRequest) -> Result<(), Problem> {
+    let description = request.app_data::<Data<Description>>().ok_or(Code::Internal)?;
+    description.addresses.check_query(request.method(), path.trim_end_matches('/'), request.query_string())
 }
 
 /// Which tasks there are for a request: those of others are to it as if they were not.

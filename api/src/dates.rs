@@ -36,7 +36,8 @@ impl Bound {
         // The + of an offset is a space by the time it gets here, unless it was escaped.
         let time = instant(text).or_else(|| instant(&with_plus(text)))?;
         let microseconds = DateTime::from_timestamp_micros(time.timestamp_micros())?;
-        let is_exact = time == microseconds;
+        // By its nanoseconds: a leap second is the one before it, with a second too many of them.
+        let is_exact = time.timestamp_subsec_nanos().is_multiple_of(1000);
         // Records have microseconds: what is between two of them is beside the one and before the other.
         match self {
             Self::From if !is_exact => Some(Time(microseconds + TimeDelta::microseconds(1))),
@@ -73,6 +74,8 @@ mod tests {
             ("2026-01-02T03:04:05+02:00", "2026-01-02T01:04:05.000000Z", "2026-01-02T01:04:05.000000Z"),
             ("2026-01-02T03:04:05 02:00", "2026-01-02T01:04:05.000000Z", "2026-01-02T01:04:05.000000Z"),
             ("1969-12-31T23:59:59.9999999Z", "1970-01-01T00:00:00.000000Z", "1969-12-31T23:59:59.999999Z"),
+            ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z", "2017-01-01T00:00:00.000000Z"),
+            ("2016-12-31T23:59:60.1234561Z", "2017-01-01T00:00:00.123457Z", "2017-01-01T00:00:00.123456Z"),
             ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z", "0001-01-01T00:00:00.000000Z"),
             ("9999-12-31", "9999-12-31T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"),
             ("2026-01-02", "2026-01-02T00:00:00.000000Z", "2026-01-02T23:59:59.999999Z"),

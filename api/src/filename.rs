@@ -6,8 +6,10 @@ use task_data::text::is_bidi_control;
 
 use crate::problem::{Code, Problem};
 
-/// What a name may have in bytes, as most file systems have it.
-const MAX_BYTES: usize = 255;
+/// Characters of a name at most, as NTFS and APFS have it; file systems that count bytes take fewer.
+const MAX_CHARS: usize = 255;
+/// Bytes of a name at most: the longest that so many characters can have in UTF-8, and a little more.
+const MAX_BYTES: usize = 1024;
 
 /// The name that is kept of what was sent: its last segment, fit to be shown. `None` if there is nothing left.
 ///
@@ -15,10 +17,18 @@ const MAX_BYTES: usize = 255;
 /// [`Code::InvalidMultipart`] if it is longer than any file's name, however it was sent.
 pub fn kept(sent: &[u8]) -> Result<Option<String>, Problem> {
     let name = sent.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
+    let too_long = || {
+        Code::InvalidMultipart
+            .because(format!("A file's name has up to {MAX_CHARS} characters in up to {MAX_BYTES} bytes."))
+    };
     if name.len() > MAX_BYTES {
-        return Err(Code::InvalidMultipart.because(format!("A file's name has at most {MAX_BYTES} bytes.")));
+        return Err(too_long());
     }
-    Ok(Some(shown(name)).filter(|name| !name.is_empty()))
+    let name = shown(name);
+    if name.chars().count() > MAX_CHARS {
+        return Err(too_long());
+    }
+    Ok(Some(name).filter(|name| !name.is_empty()))
 }
 
 /// Text that can be shown: what is not UTF-8, controls and what turns the direction of writing are replaced.
@@ -72,8 +82,11 @@ mod tests {
 
     #[test]
     fn a_name_that_no_file_can_have_is_refused() {
-        assert_eq!(name("x".repeat(255)).unwrap().len(), 255);
-        assert!(kept("x".repeat(256).as_bytes()).is_err());
+        for character in ["x", "é", "語", "🧥"] {
+            assert_eq!(name(character.repeat(255)).unwrap().chars().count(), 255);
+            assert!(kept(character.repeat(256).as_bytes()).is_err());
+        }
+        assert!(kept(&[0xff; 256]).is_err() && kept(&[b'x'; 100_000]).is_err());
         assert_eq!(name(format!("{}/x", "y".repeat(1000))).as_deref(), Some("x"));
     }
 

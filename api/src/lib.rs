@@ -9,6 +9,7 @@
 
 mod access;
 mod accounts;
+mod addresses;
 mod admission;
 mod api_keys;
 mod auth;
@@ -28,6 +29,7 @@ mod json;
 mod kept;
 mod kinds;
 mod look;
+mod missing;
 mod multipart;
 mod openapi;
 mod origin;

@@ -9,6 +9,7 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::SecurityRequirement;
 
 use crate::access::Access;
+use crate::addresses::Addresses;
 use crate::auth;
 use crate::problem::{self, Code, ProblemView};
 use crate::settings::{AccessSettings, Auth};
@@ -26,7 +27,7 @@ pub const PATH: &str = "/openapi.json";
                        whatever crashes.\n\nMD5 is a checksum against accidents, not against attackers."
     ),
     paths(
-        kinds::md5::post, kinds::md5::put, kinds::md5::get, kinds::md5::find,
+        kinds::md5::post, kinds::md5::put, kinds::md5::put_unnamed, kinds::md5::get, kinds::md5::find,
         kinds::message::post, kinds::message::get, kinds::message::free,
         kinds::table::post, kinds::table::get, kinds::table::rows::get, kinds::table::retry::post,
         kinds::table::page, kinds::table::elsewhere,
@@ -50,8 +51,13 @@ pub const PATH: &str = "/openapi.json";
 )]
 struct Document;
 
-/// The description as it is served.
-pub struct Description(String);
+/// The description.
+pub struct Description {
+    /// As it is served.
+    json: String,
+    /// What it says of each address.
+    pub addresses: Addresses,
+}
 
 impl Description {
     /// As the settings make it: what each address asks of who comes is told.
@@ -70,11 +76,13 @@ impl Description {
             ];
             for (method, operation) in methods {
                 if let Some(operation) = operation {
+                    // Any of them refuses parameters that it doesn't know.
+                    may_refuse(operation, &[Code::InvalidParameter]);
                     tell_access(settings, operation, &method, Access::of(settings, &method, path));
                 }
             }
         }
-        document.to_json().map(Self)
+        Ok(Self { json: document.to_json()?, addresses: Addresses::of(&document.paths) })
     }
 }
 
@@ -92,7 +100,11 @@ fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Me
     if access == Access::Admin || !method.is_safe() || settings.auth == Auth::Off {
         codes.push(Code::Forbidden);
     }
-    for (status, response) in problem::responses(&codes) {
+    may_refuse(operation, &codes);
+}
+
+fn may_refuse(operation: &mut Operation, codes: &[Code]) {
+    for (status, response) in problem::responses(codes) {
         operation.responses.responses.entry(status).or_insert(response);
     }
 }
@@ -103,5 +115,5 @@ fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Me
 pub async fn document(description: Data<Description>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-cache"));
-    response.body(description.0.clone())
+    response.body(description.json.clone())
 }

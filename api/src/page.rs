@@ -54,6 +54,9 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 #[folder = "../frontend"]
 struct Files;
 
+/// What a browser gets where there is nothing; `{{status}}` and `{{text}}` stand for what it tells.
+pub const MISSING: &str = include_str!("../../frontend/missing.html");
+
 /// A file of the pages.
 ///
 /// # Errors

@@ -49,6 +49,7 @@ impl Part {
             } else if name.eq_ignore_ascii_case(b"content-type") {
                 content_type = Some(value.to_vec());
             }
+            check_encoding(name, value)?;
         }
         let unnamed = || invalid("A part needs a header `Content-Disposition: form-data; name=\"…\"`.");
         let mut parameters = Parameters::of(disposition.ok_or_else(unnamed)?);
@@ -64,6 +65,25 @@ impl Part {
         };
         Ok(Self { name, filename, content_type })
     }
+}
+
+/// Refuses a header of a part that says that its bytes are not the file's: they would have to be decoded first, and the digest
+/// would be that of their encoded form (RFC 7578, 4.7, forbids clients to send `Content-Transfer-Encoding`).
+fn check_encoding(name: &[u8], value: &[u8]) -> Result<(), Problem> {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    let is_identity = |names: &[&str]| names.iter().any(|name| value.eq_ignore_ascii_case(name.as_bytes()));
+    let refused = if is("content-transfer-encoding") && !is_identity(&["7bit", "8bit", "binary"]) {
+        "Send the part as it is: its Content-Transfer-Encoding can be 7bit, 8bit or binary."
+    } else if is("content-encoding") && !is_identity(&["identity"]) {
+        "Send the part without Content-Encoding."
+    } else if is("content-type")
+        && value.get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
+    {
+        "Send each file as a part of its own: a part that has parts is not taken apart."
+    } else {
+        return Ok(());
+    };
+    Err(Code::UnsupportedMediaType.because(refused))
 }
 
 type Header<'a> = (&'a [u8], &'a [u8]);
@@ -239,6 +259,34 @@ mod tests {
             assert_eq!(filename(parameters).as_deref(), Some(expected), "{parameters}");
         }
         assert_eq!(filename(""), None);
+    }
+
+    #[test]
+    fn a_part_whose_bytes_are_not_the_files_is_refused() {
+        let parse = |header: &str| {
+            let head = format!("Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n{header}");
+            Part::parse(head.as_bytes()).map(|_| ()).map_err(|problem| problem.to_string())
+        };
+        for header in [
+            "Content-Transfer-Encoding: binary",
+            "content-transfer-encoding: 8BIT",
+            "Content-Transfer-Encoding: 7bit",
+            "Content-Encoding: identity",
+            "Content-Type: multipart",
+        ] {
+            assert_eq!(parse(header), Ok(()), "{header}");
+        }
+        for header in [
+            "Content-Transfer-Encoding: base64",
+            "CONTENT-TRANSFER-ENCODING: Quoted-Printable",
+            "Content-Transfer-Encoding: x-uuencode",
+            "Content-Transfer-Encoding:",
+            "Content-Encoding: gzip",
+            "Content-Type: multipart/mixed; boundary=b",
+            "Content-Type: Multipart/Form-Data; boundary=b",
+        ] {
+            assert_eq!(parse(header), Err("unsupported-media-type".to_owned()), "{header}");
+        }
     }
 
     #[test]

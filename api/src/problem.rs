@@ -40,8 +40,10 @@ pub enum Code {
     InvalidJson,
     InvalidMultipart,
     InvalidParameter,
+    InvalidRequest,
     MissingFile,
     MultipleFiles,
+    PartialUpload,
     InvalidCredentials,
     Unauthenticated,
     Forbidden,
@@ -68,6 +70,7 @@ pub enum Code {
     InvalidTable,
     InvalidUser,
     TooManyRequests,
+    HeadersTooLarge,
     Internal,
     DatabaseUnavailable,
     NewerKind,
@@ -93,10 +96,18 @@ impl Code {
             ),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid-json", "The body is not JSON."),
             Self::InvalidMultipart => (S::BAD_REQUEST, "invalid-multipart", "The form is not well made."),
-            Self::InvalidParameter => (S::BAD_REQUEST, "invalid-parameter", "A parameter has a wrong value."),
+            Self::InvalidParameter => {
+                (S::BAD_REQUEST, "invalid-parameter", "A query parameter is unknown or has a wrong value.")
+            }
+            Self::InvalidRequest => {
+                (S::BAD_REQUEST, "invalid-request", "The request cannot be answered as it is.")
+            }
             Self::MissingFile => (S::BAD_REQUEST, "missing-file", "Send one part named `file`."),
             Self::MultipleFiles => {
                 (S::BAD_REQUEST, "multiple-files", "Send one part named `file`, and only one.")
+            }
+            Self::PartialUpload => {
+                (S::BAD_REQUEST, "partial-upload", "The request has a part of the file. Send the whole file.")
             }
             Self::InvalidCredentials => {
                 (S::UNAUTHORIZED, "invalid-credentials", "There is no user of this name with this password.")
@@ -162,6 +173,11 @@ impl Code {
             Self::TooManyRequests => {
                 (S::TOO_MANY_REQUESTS, "too-many-requests", "There were too many of these. Try again later.")
             }
+            Self::HeadersTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers-too-large",
+                "The request's target and headers are larger than the server takes.",
+            ),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server."),
             Self::DatabaseUnavailable => {
                 (S::SERVICE_UNAVAILABLE, "database-unavailable", "The database is not available. Try again.")

@@ -6,17 +6,18 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, StatusCode, Version};
+use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, ResponseError};
 use futures::FutureExt;
 use tracing::{Instrument, debug, error, info_span, warn};
 use uuid::Uuid;
 
+use crate::body::Body;
 use crate::kept::Kept;
 use crate::problem::{Code, Problem};
 use crate::{hops, stalled};
@@ -97,6 +98,7 @@ pub async fn answer(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = Uuid::new_v4();
     let is_tls = hops::is_tls(request.request());
+    let request_version = request.version();
     let connection = request.conn_data::<Connection>().cloned();
     let under_way = connection.as_ref().and_then(|connection| Some(connection.kept.as_ref()?.begin()));
     // The path is left out: it may hold a user's file name.
@@ -106,12 +108,16 @@ pub async fn answer(
             return Err(Code::IncompleteUpload.because("An upload on this connection was cut short.").into());
         }
         if head_bytes(&request) > MAX_HEAD_BYTES {
-            let refusal =
-                HttpResponse::build(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).force_close().finish();
-            return Ok(request.into_response(refusal));
+            return Ok(refused(request, Code::HeadersTooLarge.into()));
+        }
+        if body_never_ends(&request) {
+            let detail =
+                "The server doesn't speak WebSocket and is no proxy. Send the request without Upgrade.";
+            return Ok(refused(request, Code::InvalidRequest.because(detail)));
         }
         guarded(request, next).await
     });
+    let is_http_10 = request_version <= Version::HTTP_10;
     answered.instrument(span).await.map(|mut response| {
         dress(response.headers_mut(), id);
         if is_tls {
@@ -122,6 +128,12 @@ pub async fn answer(
         // actix makes responses of used heads, with the version that they had: after an answer in HTTP/1.0, as load balancers ask for
         // when they look at our health, others would say by it that they end their connections. It is set again on the way out.
         response.response_mut().head_mut().version = Version::HTTP_11;
+        if is_http_10 && response.response().body().size() == BodySize::Stream {
+            // It knows no chunks (RFC 9112, 7.1): the connection's end is the body's.
+            let head = response.response_mut().head_mut();
+            head.no_chunking(true);
+            head.set_connection_type(ConnectionType::Close);
+        }
         if let Some(connection) = connection {
             connection.note(response.response().head());
         }
@@ -130,6 +142,21 @@ pub async fn answer(
             None => response,
         }
     })
+}
+
+/// Answers a request whose body is not read, and ends its connection.
+fn refused(request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
+    let (request, payload) = request.into_parts();
+    let response = Body::new(payload).unwanted(problem.error_response());
+    ServiceResponse::new(request, response)
+}
+
+/// Whether actix takes all that follows the head for the request's body, whatever length is told.
+fn body_never_ends(request: &ServiceRequest) -> bool {
+    let upgrades = request.headers().get_all(header::UPGRADE);
+    let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    request.method() == Method::CONNECT || (upgrades.into_iter().any(is_websocket) && !is_chunked)
 }
 
 /// How long a request's target and headers are, in bytes, with what stands between them.

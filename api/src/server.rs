@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Compress, Condition, from_fn};
 use actix_web::web::{self, Data, QueryConfig, ServiceConfig};
-use actix_web::{App, HttpServer, Route, dev, guard};
+use actix_web::{App, HttpRequest, HttpServer, Route, dev, guard};
 use nix::sys::resource::{Resource, getrlimit};
 use program::PrometheusHandle;
 use task_data::access_log::AccessLog;
@@ -25,12 +25,12 @@ use crate::admission::Admission;
 use crate::health::TriedWrites;
 use crate::kinds::{md5, message, table};
 use crate::openapi;
-use crate::problem::{Code, Problem};
 use crate::settings::{AccessSettings, AddressSettings, ApiSettings, Auth};
 use crate::throttle::Throttle;
 use crate::token::Keys;
 use crate::{
-    access, accounts, api_keys, events, health, page, records, request, secret, session, tasks, users,
+    access, accounts, api_keys, events, health, missing, page, records, request, secret, session, tasks,
+    users,
 };
 
 /// How long a client may take for a request's headers.
@@ -44,6 +44,17 @@ const DRAIN_SECONDS: u64 = 25;
 const KEPT_DESCRIPTORS: u64 = 512;
 /// Connections of a thread, where descriptors are no bound.
 const MOST_CONNECTIONS: usize = 25_000;
+
+/// What may answer with much JSON: it is compressed for clients that take it so.
+const LARGE: [&str; 7] = [
+    "/api/data",
+    "/api/data/stats",
+    "/api/v1/md5",
+    "/api/v1/md5/",
+    "/api/v1/tables/{id}/rows",
+    "/api/v1/tasks",
+    openapi::PATH,
+];
 
 /// What every handler is given.
 pub struct Api {
@@ -137,7 +148,7 @@ impl Server {
                 .app_data(docs.clone())
                 .app_data(QueryConfig::default().error_handler(|error, _| tasks::unreadable(error).into()))
                 .configure(routes)
-                .default_service(web::to(async || Err::<String, _>(Problem::from(Code::NotFound))))
+                .default_service(web::to(missing::not_found))
                 .wrap(from_fn(request::answer))
         })
         .on_connect(request::Connection::begin)
@@ -215,13 +226,17 @@ fn most_connections(threads: usize) -> usize {
 /// Every address, with the methods that it takes.
 fn routes(config: &mut ServiceConfig) {
     use Method as M;
+    // `curl -T FILE` adds the file's name to an address that ends with a slash, and standard input has none.
+    for path in ["/api/v1/md5", "/api/v1/md5/"] {
+        let find_or_take = [
+            (M::GET, web::to(md5::find)),
+            (M::POST, web::to(md5::post)),
+            (M::PUT, web::to(md5::put_unnamed)),
+        ];
+        config.service(resource(path, find_or_take));
+    }
     config
-        .service(resource("/api/v1/md5", [(M::GET, web::to(md5::find)), (M::POST, web::to(md5::post))]))
-        // A file's name may be empty: `curl -T - http://…/api/v1/md5/`.
-        .service(resource(
-            "/api/v1/md5/{id:[^/]*}",
-            [(M::GET, web::to(md5::get)), (M::PUT, web::to(md5::put))],
-        ))
+        .service(resource("/api/v1/md5/{id}", [(M::GET, web::to(md5::get)), (M::PUT, web::to(md5::put))]))
         .service(resource("/api/v1/messages", [(M::POST, web::to(message::post))]))
         .service(resource("/api/v1/messages/{id}", [(M::GET, web::to(message::get))]))
         .service(resource("/api/v1/providers/free", [(M::GET, web::to(message::free))]))
@@ -296,7 +311,10 @@ fn resource<const N: usize>(path: &'static str, routes: [(Method, Route); N]) ->
         resource = resource.route(route.guard(methods));
     }
     let allow = allowed.join(", ");
+    let described = path.trim_end_matches('/');
+    let refuse = move |request: HttpRequest| ready(missing::method_not_allowed(&request, described, &allow));
     resource
-        .default_service(web::to(move || ready(Err::<String, _>(Problem::method_not_allowed(&allow)))))
+        .default_service(web::to(refuse))
+        .wrap(Condition::new(LARGE.contains(&path), Compress::default()))
         .wrap(from_fn(move |request, next| access::guard(path, request, next)))
 }

@@ -1,7 +1,7 @@
 //! Takes an upload in, from a form or as a bare body. What it becomes is its kind's business.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use bytes::Bytes;
 use task_data::Intake;
 use task_data::idempotency::IdempotencyKey;
@@ -45,7 +45,7 @@ pub async fn from_form<'a>(
 ) -> Result<Upload<'a>, Problem> {
     let boundary = part::boundary(request.headers())?;
     let mut key = idempotency::key(request.headers())?;
-    let mut expected = expected::of_headers(request.headers())?;
+    let mut expected = expected::of_form(request.headers())?;
     let mut admitted = Some(admit(api, owner, request, AROUND_FILE).await?);
     let mut form = Form::new(body, &boundary);
 
@@ -80,7 +80,7 @@ pub async fn from_body<'a>(
     let filename = filename::kept(&filename::unescaped(name))?;
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| filename::shown(value.as_bytes()));
     let key = idempotency::key(request.headers())?;
-    let expected = expected::of_headers(request.headers())?;
+    let expected = expected::of_file(request.headers())?;
     let admitted = admit(api, owner, request, 0).await?;
     let mut receiver = Receiver { admitted, intake: api.life.take_in(key) };
     while let Some(chunk) = body.chunk().await? {
@@ -101,6 +101,10 @@ async fn admit<'a>(
     // Whose digest would it be: that of what came, or of what is in it?
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(Code::UnsupportedMediaType.because("Send the upload without Content-Encoding."));
+    }
+    // `curl -C -` sends it: the digest would be that of the file's end.
+    if request.headers().contains_key(CONTENT_RANGE) {
+        return Err(Code::PartialUpload.because("Send the upload without Content-Range."));
     }
     let length = request.headers().get(CONTENT_LENGTH);
     api.admission.admit(owner, length.and_then(|length| length.to_str().ok()?.parse().ok()), around).await

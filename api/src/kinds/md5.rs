@@ -15,7 +15,7 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use crate::access::Scope;
 use crate::auth::MaybeSession;
 use crate::body::Body;
-use crate::expected::ExpectedHeaders;
+use crate::expected::{ExpectedHeaders, ExpectedOfBody};
 use crate::idempotency::IdempotencyHeader;
 use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
@@ -118,7 +118,7 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
     security((), ("bearer" = []), ("cookie" = [])),
     params(
         ("id" = String, Path, description = "The file's name, percent-encoded", example = "a.txt"),
-        IdempotencyHeader, ExpectedHeaders,
+        IdempotencyHeader, ExpectedHeaders, ExpectedOfBody,
     ),
     request_body(content = File, content_type = "application/octet-stream", description = "The file"),
     responses(
@@ -132,6 +132,32 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
     ),
 )]
 pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    put_as(api, request, payload).await
+}
+
+/// Hand a file in as the bare body, without a name
+///
+/// This is what `curl -T - http://…/api/v1/md5/` sends.
+#[utoipa::path(
+    put, path = "/api/v1/md5", tag = "md5", operation_id = "putUnnamedMd5",
+    security((), ("bearer" = []), ("cookie" = [])),
+    params(IdempotencyHeader, ExpectedHeaders, ExpectedOfBody),
+    request_body(content = File, content_type = "application/octet-stream", description = "The file"),
+    responses(
+        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
+         headers(
+            ("Location" = String, description = "Where the ticket is redeemed"),
+            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
+         ),
+         example = accepted),
+        UploadProblems,
+    ),
+)]
+pub async fn put_unnamed(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    put_as(api, request, payload).await
+}
+
+async fn put_as(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let mut body = Body::new(payload.into_inner());
     // Not the matched segment: the router has undone some of its escapes already.
     let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
@@ -216,8 +242,10 @@ impl IntoResponses for UploadProblems {
             Code::InvalidDigest,
             Code::InvalidIdempotencyKey,
             Code::InvalidMultipart,
+            Code::InvalidParameter,
             Code::MissingFile,
             Code::MultipleFiles,
+            Code::PartialUpload,
             Code::Unauthenticated,
             Code::Forbidden,
             Code::SlowUpload,

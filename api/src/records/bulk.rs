@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::FutureExt;
@@ -158,6 +158,9 @@ impl Form {
         let unsupported = |detail: &str| Err(Code::UnsupportedMediaType.because(detail));
         if headers.contains_key(CONTENT_ENCODING) {
             return unsupported("Send the lines without Content-Encoding.");
+        }
+        if headers.contains_key(CONTENT_RANGE) {
+            return Err(Code::PartialUpload.because("Send the lines without Content-Range."));
         }
         let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut parts = sent.split(';').map(|part| part.trim().to_ascii_lowercase());

@@ -6,7 +6,7 @@ use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use task_data::access_log::{Reader, Selection};
-use task_data::record::{Record, RecordId, StatusCode, check_ip, check_method, check_uri};
+use task_data::record::{Record, RecordId, StatusCode, check_method, check_uri};
 use task_data::store::RecordFilter;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses};
@@ -34,7 +34,7 @@ pub struct RecordParameters {
     /// At most so many, from 1 on; all if it isn't said
     #[param(value_type = Option<i64>, minimum = 1)]
     limit: Option<String>,
-    /// Only from this address, written as it was given
+    /// Only from this address, however it is written
     #[param(example = "127.0.0.1")]
     ip: Option<String>,
     /// Only with this method; upper and lower case differ
@@ -56,9 +56,8 @@ impl RecordParameters {
         let to = Bound::To.read("date_to", self.date_to.as_deref())?;
         let limit = self.limit.map(|limit| limit.parse().ok().filter(|limit| *limit > 0).ok_or(limit));
         let limit = limit.transpose().map_err(|_| wrong("limit", "it is a number from 1 on"))?;
-        if let Some(ip) = &self.ip {
-            check_ip(ip).map_err(|_| wrong("ip", "it is an IPv4 or IPv6 address, without a zone"))?;
-        }
+        let ip = self.ip.map(|ip| ip.parse()).transpose();
+        let ip = ip.map_err(|_| wrong("ip", "it is an IPv4 or IPv6 address, without a zone"))?;
         if let Some(method) = &self.method {
             check_method(method).map_err(|reason| wrong("method", reason))?;
         }
@@ -69,8 +68,7 @@ impl RecordParameters {
         let status_codes = self.status_code.map(|text| status_codes(&text).ok_or(text)).transpose();
         let status_codes = status_codes
             .map_err(|_| wrong("status_code", "it is a number from 100 to 599, or 1xx to 5xx"))?;
-        let mut filter =
-            RecordFilter { ip: self.ip, method: self.method, uri_prefix, ..RecordFilter::default() };
+        let mut filter = RecordFilter { ip, method: self.method, uri_prefix, ..RecordFilter::default() };
         if let Some(status_codes) = status_codes {
             filter.status_codes = status_codes;
         }
@@ -179,7 +177,7 @@ mod tests {
         assert_eq!(codes("status_code=404"), code("404")..=code("404"));
         assert_eq!(codes("status_code=5xx"), code("500")..=code("599"));
         let all = selection("ip=::1&method=get&uri=/%C3%A9&limit=5").unwrap();
-        assert_eq!((all.filter.ip.as_deref(), all.filter.method.as_deref()), (Some("::1"), Some("get")));
+        assert_eq!((all.filter.ip, all.filter.method.as_deref()), ("::1".parse().ok(), Some("get")));
         assert_eq!((all.filter.uri_prefix.as_str(), all.limit), ("/é", Some(5)));
         assert_eq!(selection("uri=").unwrap(), Selection::default());
     }

@@ -3,6 +3,7 @@
 //! A record's place is its number in the order of commit: once a reader has seen one, no lower one appears. Its `created` never
 //! goes back in that order. So a date is a place too, and every read is a walk along one key.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use diesel::sql_types::{Bool, Integer, Text};
 
 use super::StoreError;
 use super::schema::records;
-use super::types::{SqlTime, SqlUuid, TimeType};
+use super::types::{SqlTime, SqlUuid, TimeType, same_address};
 use crate::record::{LogLine, Record, RecordId, StatusCode};
 use crate::task::Time;
 
@@ -54,8 +55,8 @@ impl Span {
 /// Which records are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFilter {
-    /// Only from that address, as it was given.
-    pub ip: Option<String>,
+    /// Only from that address, however it is written.
+    pub ip: Option<IpAddr>,
     /// Only with that method.
     pub method: Option<String>,
     /// Only with a URI that begins so.
@@ -198,7 +199,7 @@ pub(super) fn page(span: Span, filter: RecordFilter, limit: i64) -> _ {
     let columns: RecordColumns = RECORD_COLUMNS;
     let any_ip: AsExprOf<bool, Bool> = filter.ip.is_none().into_sql::<Bool>();
     let any_method: AsExprOf<bool, Bool> = filter.method.is_none().into_sql::<Bool>();
-    let ip: String = filter.ip.unwrap_or_default();
+    let ip: String = filter.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)).to_string();
     let method: String = filter.method.unwrap_or_default();
     let low: i16 = filter.status_codes.start().0;
     let high: i16 = filter.status_codes.end().0;
@@ -206,7 +207,7 @@ pub(super) fn page(span: Span, filter: RecordFilter, limit: i64) -> _ {
     let length: i32 = filter.uri_prefix.chars().count() as i32;
     let prefix: String = filter.uri_prefix;
     let rows: in_span = in_span(span);
-    rows.filter(any_ip.or(records::ip.eq(ip)))
+    rows.filter(any_ip.or(same_address(records::ip, ip)))
         .filter(any_method.or(records::method.eq(method)))
         .filter(records::status_code.ge(low))
         .filter(records::status_code.le(high))

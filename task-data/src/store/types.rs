@@ -46,6 +46,9 @@ extern "SQL" {
     /// needs a time is the same text in both.
     fn now_plus(seconds: Double) -> TimeType;
 
+    /// Whether two texts are the same IP address, however they are written. Both must be addresses.
+    fn same_address(one: Text, other: Text) -> Bool;
+
     /// The first of two times that is there.
     #[sql_name = "coalesce"]
     fn first_time(one: Nullable<TimeType>, other: Nullable<TimeType>) -> Nullable<TimeType>;

@@ -108,7 +108,7 @@ on_each_store!(filters_let_through_what_has_all_that_is_asked, |store| async mov
             "1.1.1.1 GET /a/b 404",
             "1.1.1.1 POST /a 500",
             "::1 GET /A 599",
-            "::1 get /%_ 400",
+            "0:0:0::0001 get /%_ 400",
             "2.2.2.2 GET /日本/x 499",
         ],
     )
@@ -116,13 +116,16 @@ on_each_store!(filters_let_through_what_has_all_that_is_asked, |store| async mov
     let span = store.record_span(None, None).await.unwrap();
     let like = RecordFilter::default;
     let text = |text: &str| Some(text.to_owned());
+    let ip = |text: &str| Some(text.parse().unwrap());
     let prefix = |text: &str| RecordFilter { uri_prefix: text.to_owned(), ..like() };
     let codes = |low: &str, high: &str| RecordFilter { status_codes: status(low)..=status(high), ..like() };
 
     for (filter, numbers) in [
         (like(), &[0, 1, 2, 3, 4, 5][..]),
-        (RecordFilter { ip: text("1.1.1.1"), ..like() }, &[0, 1, 2]),
-        (RecordFilter { ip: text("1.1.1.10"), ..like() }, &[]),
+        (RecordFilter { ip: ip("1.1.1.1"), ..like() }, &[0, 1, 2]),
+        (RecordFilter { ip: ip("1.1.1.10"), ..like() }, &[]),
+        (RecordFilter { ip: ip("::0:1"), ..like() }, &[3, 4]),
+        (RecordFilter { ip: ip("::ffff:1.1.1.1"), ..like() }, &[]),
         (RecordFilter { method: text("GET"), ..like() }, &[0, 1, 3, 5]),
         (RecordFilter { method: text("get"), ..like() }, &[4]),
         (codes("404", "404"), &[1]),
@@ -133,7 +136,7 @@ on_each_store!(filters_let_through_what_has_all_that_is_asked, |store| async mov
         (prefix("/%"), &[4]),
         (prefix("/日本"), &[5]),
         (prefix("/日本/xy"), &[]),
-        (RecordFilter { ip: text("1.1.1.1"), method: text("GET"), ..codes("200", "299") }, &[0]),
+        (RecordFilter { ip: ip("1.1.1.1"), method: text("GET"), ..codes("200", "299") }, &[0]),
     ] {
         let expected: Vec<Record> = numbers.iter().map(|number| records[*number].clone()).collect();
         assert_eq!(found(&*store, span, filter.clone()).await, expected, "{filter:?}");

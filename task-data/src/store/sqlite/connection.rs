@@ -9,6 +9,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -28,6 +29,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tracing::{error, warn};
 
+use super::super::types::same_address_utils;
 use super::super::{Cause, PoolUse, StoreError};
 
 #[diesel::declare_sql_function]
@@ -243,6 +245,9 @@ pub(super) fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     )?;
     now_plus_micros_utils::register_nondeterministic_impl(&mut connection, |seconds: f64| {
         Utc::now().timestamp_micros().saturating_add((seconds * 1e6) as i64)
+    })?;
+    same_address_utils::register_impl(&mut connection, |one: String, other: String| {
+        one.parse::<IpAddr>().ok().is_some_and(|one| other.parse() == Ok(one))
     })?;
     Ok(connection)
 }
