@@ -19,17 +19,27 @@ use crate::stack::{Stack, own_host};
 /// Nothing is written but for what a test asks for.
 const QUIET: [(&str, &str); 2] = [("SWEEP_SECONDS", "3600"), ("LEASE_SECONDS", "36000")];
 
+/// Starts the program, and waits until it has written what it writes at the start.
+async fn start(stack: &Stack) {
+    stack.start().await;
+    eventually("the worker's lease and the log's head", async || {
+        let rows = stack.sql("SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM log_head)");
+        if rows == "1|1" { Ok(()) } else { Err(rows) }
+    })
+    .await;
+}
+
 /// strace beside a program that runs.
 struct Strace(Child);
 
 impl Strace {
-    /// Lets the first such call on that file, or on any, fail. When this returns, it will.
-    async fn inject(stack: &Stack, call: &str, file: Option<&Path>, fault: &str) -> Self {
+    /// Lets such a call on one of those files, or on any, fail. When this returns, it will.
+    async fn inject(stack: &Stack, call: &str, files: &[PathBuf], fault: &str) -> Self {
         let told = stack.folder().join("strace");
         let mut command = Command::new("strace");
         command.args(["-f", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}")]);
         command.arg("-o").arg(stack.folder().join("injected")).arg("-p").arg(stack.pid().to_string());
-        command.args(file.map(|file| [Path::new("-P").to_owned(), file.to_owned()]).into_iter().flatten());
+        command.args(files.iter().flat_map(|file| [Path::new("-P"), file]));
         let child = command.stderr(File::create(&told).unwrap()).spawn().unwrap();
         let strace = Self(child);
         eventually("strace that is attached", async || {
@@ -53,7 +63,7 @@ impl Drop for Strace {
 /// accept none after the first that was not.
 async fn ends_at(stack: &Stack, call: &str, file: &str, fault: &str, bytes: usize) -> Vec<String> {
     let mut accepted = vec![stack.put(noise(1, bytes)).await];
-    let _strace = Strace::inject(stack, call, Some(&stack.data(file)), fault).await;
+    let _strace = Strace::inject(stack, call, &[stack.data(file)], fault).await;
 
     let mut is_refused = false;
     let status = eventually("the end of the program", async || {
@@ -80,16 +90,16 @@ async fn a_database_that_can_not_be_written_ends_the_program_and_accepts_nothing
         return;
     }
     for (call, file, fault, bytes) in [
-        ("fdatasync", "coatcheck.db-wal", "error=EIO:when=1", 10),
-        ("fdatasync", "coatcheck.db-wal", "error=EIO:when=4", 10),
+        ("fsync", "coatcheck.db-wal", "error=EIO:when=1", 10),
+        ("fsync", "coatcheck.db-wal", "error=EIO:when=4", 10),
         ("pwrite64", "coatcheck.db-wal", "error=EIO:when=1", 10),
         ("pwrite64", "coatcheck.db-wal", "error=EIO:when=30", 10),
         // With so much in the rows the WAL is soon copied to the database.
         ("pwrite64", "coatcheck.db", "error=EIO:when=1", 1 << 20),
-        ("fdatasync", "coatcheck.db", "error=EIO:when=1", 1 << 20),
+        ("fsync", "coatcheck.db", "error=EIO:when=1", 1 << 20),
     ] {
         let stack = Stack::embedded(&[&QUIET[..], &[("INLINE_BYTES", "1MiB")]].concat());
-        stack.start().await;
+        start(&stack).await;
 
         let accepted = ends_at(&stack, call, file, fault, bytes).await;
 
@@ -109,10 +119,9 @@ async fn a_full_disk_of_the_database_refuses_one_upload_and_takes_the_next() {
         return;
     }
     let stack = Stack::embedded(&QUIET);
-    stack.start().await;
+    start(&stack).await;
     let strace =
-        Strace::inject(&stack, "pwrite64", Some(&stack.data("coatcheck.db-wal")), "error=ENOSPC:when=1")
-            .await;
+        Strace::inject(&stack, "pwrite64", &[stack.data("coatcheck.db-wal")], "error=ENOSPC:when=1").await;
 
     let refused = ask(stack.put_request("file", "abc")).await.unwrap();
     let id = stack.put("abc").await;
@@ -130,11 +139,12 @@ async fn a_log_that_can_not_be_flushed_ends_the_program_and_the_next_reads_it_fr
         return;
     }
     let stack = Stack::embedded(&QUIET);
-    stack.start().await;
+    start(&stack).await;
     let log = stack.data("outcomes.log");
 
     let id = {
-        let _strace = Strace::inject(&stack, "fdatasync", Some(&log), "error=EIO:when=1").await;
+        let _strace =
+            Strace::inject(&stack, "fdatasync", std::slice::from_ref(&log), "error=EIO:when=1").await;
         let id = stack.put("abc").await;
         assert!(!stack.exit().await.success());
         id
@@ -161,7 +171,7 @@ async fn the_database_is_read_from_the_device_or_the_program_does_not_start() {
         return;
     }
     let stack = Stack::embedded(&QUIET);
-    stack.start().await;
+    start(&stack).await;
     let id = stack.put("abc").await;
     stack.kill();
 
@@ -192,17 +202,18 @@ async fn an_upload_that_can_not_be_flushed_is_refused_alone() {
         return;
     }
     let stack = Stack::embedded(&QUIET);
-    stack.start().await;
-    // The file, then its folder.
-    for fault in ["error=EIO:when=1", "error=EIO:when=2"] {
-        let strace = Strace::inject(&stack, "fsync", None, fault).await;
-
-        let refused = ask(stack.put_request("file", noise(1, 100_000))).await.unwrap();
-        let id = stack.put(noise(1, 100_000)).await;
-
-        assert!(refused.status >= 500, "{fault}: {}", refused.status);
-        stack.until(&id, "succeeded").await;
+    start(&stack).await;
+    let shards: Vec<PathBuf> = (0..=255).map(|shard| stack.data(&format!("blobs/{shard:02x}"))).collect();
+    // Beside the writing, and of the folder. strace counts for each thread: it has to let go before the next upload.
+    for (call, files, bytes) in [("fdatasync", &[][..], 40 << 20), ("fsync", &shards, 100_000)] {
+        let strace = Strace::inject(&stack, call, files, "error=EIO:when=1").await;
+        let refused = ask(stack.put_request("file", noise(1, bytes))).await.unwrap();
         drop(strace);
+
+        let id = stack.put(noise(1, bytes)).await;
+
+        assert!(refused.status >= 500, "{call}: {}", refused.status);
+        stack.until(&id, "succeeded").await;
     }
     stack.until_no_blobs().await;
     stack.each_task_has_one_line(&[]).await;

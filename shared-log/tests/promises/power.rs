@@ -97,7 +97,7 @@ fn copied_files_double_no_line() {
 
         let done = place.settle();
 
-        assert_eq!((done.begun, done.found, done.written), (Some(Begun::Unmarked), 2, 0));
+        assert_eq!((done.begun, done.written), (Some(Begun::Unmarked), 0));
         place.settle_more_after(done);
         place.assert_each_line_once();
     }
@@ -107,7 +107,7 @@ fn copied_files_double_no_line() {
 fn what_was_never_written_at_the_end_is_cut_off_and_the_line_completed() {
     let text = format!("{}\n{}\n", line(3), line(4));
     for written in [0, 1, 40, line(3).len(), line(3).len() + 1, text.len() - 1] {
-        for nuls in [1, 100, 5000, 200_000] {
+        for nuls in [1, 5000, 200_000] {
             for rotated in [false, true] {
                 let place = Place::with_lines(3);
                 place.ledger.owe(2);
