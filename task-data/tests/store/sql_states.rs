@@ -103,7 +103,10 @@ async fn a_database_that_takes_no_writes_is_away_until_it_does() {
     // The sessions that took no writes are gone.
     psql(
         &url,
-        &format!("ALTER DATABASE {} RESET default_transaction_read_only", url.rsplit_once('/').unwrap().1),
+        &format!(
+            "BEGIN READ WRITE; ALTER DATABASE {} RESET default_transaction_read_only; COMMIT",
+            url.rsplit_once('/').unwrap().1
+        ),
     );
     append(&store).await.unwrap();
     assert_eq!(psql(&url, "SELECT count(*) FROM records"), "3");
