@@ -1,6 +1,7 @@
 //! An outside service that answers each request as a test says, byte for byte.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -15,6 +16,8 @@ pub struct Call {
     pub key: String,
     /// How often one under that key has come before.
     pub before: usize,
+    /// Whether the service is to be away.
+    pub is_away: bool,
     pub body: Value,
 }
 
@@ -29,6 +32,7 @@ impl Call {
 pub struct Scripted {
     pub url: String,
     calls: Arc<Mutex<Vec<Call>>>,
+    is_away: Arc<AtomicBool>,
     _serves: AbortOnDropHandle<()>,
 }
 
@@ -38,16 +42,22 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (calls, answer) = (Arc::<Mutex<Vec<Call>>>::default(), Arc::new(answer));
+        let is_away = Arc::new(AtomicBool::new(true));
         let serves = tokio::spawn({
-            let calls = calls.clone();
+            let (calls, is_away) = (calls.clone(), is_away.clone());
             async move {
                 loop {
                     let (client, _) = listener.accept().await.unwrap();
-                    tokio::spawn(serve(client, calls.clone(), answer.clone()));
+                    tokio::spawn(serve(client, calls.clone(), is_away.clone(), answer.clone()));
                 }
             }
         });
-        Self { url, calls, _serves: AbortOnDropHandle::new(serves) }
+        Self { url, calls, is_away, _serves: AbortOnDropHandle::new(serves) }
+    }
+
+    /// From now on its calls are not [away](Call::is_away).
+    pub fn is_back(&self) {
+        self.is_away.store(false, Relaxed);
     }
 
     /// What has come, in order.
@@ -64,6 +74,7 @@ impl Scripted {
 async fn serve(
     mut client: TcpStream,
     calls: Arc<Mutex<Vec<Call>>>,
+    is_away: Arc<AtomicBool>,
     answer: Arc<impl Fn(&Call) -> Vec<u8> + Send + Sync + 'static>,
 ) {
     let mut bytes = Vec::new();
@@ -87,7 +98,7 @@ async fn serve(
     let call = {
         let mut calls = calls.lock().unwrap();
         let before = calls.iter().filter(|call| call.key == key).count();
-        calls.push(Call { key, before, body });
+        calls.push(Call { key, before, is_away: is_away.load(Relaxed), body });
         calls.last().unwrap().clone()
     };
     // Who hangs up hears nothing.
