@@ -82,6 +82,7 @@ mod simulate;
 mod slow;
 mod sum;
 mod tables;
+mod terminal;
 mod tokens;
 mod upgrade;
 mod users;

@@ -114,6 +114,56 @@ async fn a_parameter_of_the_database_url_that_would_be_ignored_is_named() {
 }
 
 #[tokio::test]
+async fn no_refusal_repeats_a_password() {
+    const SECRET: &str = "hunter2";
+    let shared = [
+        ("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d"),
+        ("AMQP_URL", "amqp://127.0.0.1:1"),
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+    ];
+    let folder = TempDir::new().unwrap();
+    for (role, name) in [
+        ("", "FREE_URL"),
+        ("worker", "PAID_URL"),
+        ("worker", "THIRD_PARTY_URL"),
+        ("", "DATABASE_URL"),
+        ("api", "AMQP_URL"),
+        ("api", "REDIS_URL"),
+        ("", "BLOB_URL"),
+        ("", "JWT_SECRET"),
+        ("get", "COATCHECK_URL"),
+    ] {
+        for value in ["ftp://me:hunter2@host", "me:hunter2@host", "http://me:hunter2@host:port"] {
+            for is_flag in [false, true] {
+                let flag = format!("--{}={value}", name.to_lowercase().replace('_', "-"));
+                let id = ["0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d"];
+                let role = [role].into_iter().filter(|role| !role.is_empty());
+                let id = id.into_iter().filter(|_| name == "COATCHECK_URL");
+                let flag = Some(flag.as_str()).filter(|_| is_flag);
+                let mut command = coatcheck(folder.path(), role.clone().chain(flag).chain(id));
+                command.env("LISTEN", "127.0.0.1:0");
+                if role.clone().any(|role| role != "get") {
+                    command.envs(shared);
+                }
+                if !is_flag {
+                    command.env(name, value);
+                }
+
+                let done = output(command).await;
+
+                let told = String::from_utf8_lossy(&done.stderr);
+                assert_eq!(done.status.code(), Some(2), "{name} {value}: {told}");
+                assert!(!told.contains(SECRET) && told.lines().count() == 1, "{name} {value}: {told}");
+            }
+        }
+    }
+    for unknown in ["postgres://me:hunter2@host/d", "--data-base=postgres://me:hunter2@host/d"] {
+        let told = output(coatcheck(folder.path(), [unknown])).await.stderr;
+        assert!(!String::from_utf8_lossy(&told).contains(SECRET), "{}", String::from_utf8_lossy(&told));
+    }
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_told_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = TempDir::new().unwrap();

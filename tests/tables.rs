@@ -145,7 +145,9 @@ beside_third_party!(each_row_is_sent_and_its_answer_kept, [("RATE", "5")], |stac
 });
 
 beside_third_party!(rows_come_in_three_forms, [("RATE", "50")], |stack, third_party| async move {
-    let file = format!("{HEADER}1,=cmd|' /C calc'!A0,+1\n-2,@x,\"a \"\"b\"\", c\"\n3,\ttab,-1\n");
+    let file = format!(
+        "{HEADER}1,=cmd|' /C calc'!A0,+1\n-2,@x,\"a \"\"b\"\", c;=1\"\n3,\ttab,-1\n4,\u{ff1d}1+1,\"\n|@x\"\n"
+    );
     let id = stack.table(file).await;
     stack.until(&id, "succeeded").await;
     let path = format!("/api/v1/tables/{id}/rows");
@@ -160,10 +162,16 @@ beside_third_party!(rows_come_in_three_forms, [("RATE", "50")], |stack, third_pa
     assert_eq!((lines.header("content-type"), of_lines), ("application/x-ndjson", rows.clone()));
     assert!(csv.header("content-type").starts_with("text/csv"), "{}", csv.header("content-type"));
     let reply = rows[0]["reply"].to_string().replace('"', "\"\"");
-    let begin =
-        format!("row,userId,title,body,status,reply\r\n1,1,'=cmd|' /C calc'!A0,'+1,201,\"{reply}\"\r\n");
+    let begin = format!(
+        "{}\r\n\"1\",\"1\",\"'=cmd|' /C calc'!A0\",\"'+1\",\"201\",\"{reply}\"\r\n",
+        r#""row","userId","title","body","status","reply""#,
+    );
     assert!(csv.text().starts_with(&begin), "{}", csv.text());
-    for cells in ["2,'-2,'@x,\"a \"\"b\"\", c\",201,", "3,3,'\ttab,'-1,201,"] {
+    for cells in [
+        "\"2\",\"'-2\",\"'@x\",\"a \"\"b\"\", c;'=1\",\"201\",",
+        "\"3\",\"3\",\"'\ttab\",\"'-1\",\"201\",",
+        "\"4\",\"4\",\"'\u{ff1d}1+1\",\"'\n|'@x\",\"201\",",
+    ] {
         assert!(csv.text().contains(&format!("\r\n{cells}")), "{}", csv.text());
     }
     for (query, form) in [("?format=csv", csv.text()), ("?format=ndjson", lines.text())] {
@@ -178,7 +186,7 @@ beside_third_party!(rows_come_in_three_forms, [("RATE", "50")], |stack, third_pa
     stack.get("/api/v1/tables/x/rows").await.problem(400, "invalid-id");
     let unknown = "/api/v1/tables/0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d/rows";
     stack.get(unknown).await.problem(404, "task-not-found");
-    assert_eq!(third_party.stats("third-party").await["accepted"], 3);
+    assert_eq!(third_party.stats("third-party").await["accepted"], 4);
 });
 
 beside_third_party!(

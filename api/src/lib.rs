@@ -15,6 +15,7 @@ mod api_keys;
 mod auth;
 mod body;
 mod counts;
+mod csv;
 mod dates;
 mod events;
 mod expected;

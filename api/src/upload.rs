@@ -18,6 +18,8 @@ use crate::{expected, filename, idempotency};
 
 /// Bytes of a form's field that is no file.
 const MAX_FIELD: usize = 4 << 10;
+/// Bytes of a media type that is kept, its parameters included: its two names have 127 at most (RFC 6838, 4.2).
+const MAX_MEDIA_TYPE: usize = 255;
 /// What a form's body may have beside the file.
 const AROUND_FILE: u64 = (MAX_PARTS * (MAX_HEAD + MAX_FIELD)) as u64;
 
@@ -78,7 +80,8 @@ pub async fn from_body<'a>(
     body: &mut Body,
 ) -> Result<Upload<'a>, Problem> {
     let filename = filename::kept(&filename::unescaped(name))?;
-    let content_type = request.headers().get(CONTENT_TYPE).map(|value| filename::shown(value.as_bytes()));
+    let content_type =
+        request.headers().get(CONTENT_TYPE).map(|value| media_type(value.as_bytes())).transpose()?;
     let key = idempotency::key(request.headers())?;
     let expected = expected::of_file(request.headers())?;
     let admitted = admit(api, owner, request, 0).await?;
@@ -117,7 +120,7 @@ async fn read_file<'a>(
     look: &mut impl FnMut(&[u8]) -> Result<(), Problem>,
 ) -> Result<Upload<'a>, Problem> {
     let filename = filename::kept(part.filename.as_deref().unwrap_or_default())?;
-    let content_type = part.content_type.map(|sent| filename::shown(&sent));
+    let content_type = part.content_type.as_deref().map(media_type).transpose()?;
     while let Some(chunk) = form.data().await? {
         look(&chunk)?;
         receiver.take(chunk).await?;
@@ -127,6 +130,19 @@ async fn read_file<'a>(
         return Err(Code::MissingFile.because("No file was chosen."));
     }
     receiver.upload(filename, content_type).await
+}
+
+/// A media type as it is kept: data, never looked at.
+///
+/// # Errors
+/// 415 if it is longer than [`MAX_MEDIA_TYPE`], as it is kept.
+fn media_type(sent: &[u8]) -> Result<String, Problem> {
+    let shown = filename::shown(sent);
+    if shown.len() > MAX_MEDIA_TYPE {
+        let told = format!("Content-Type: expected at most {MAX_MEDIA_TYPE} bytes, got {}.", sent.len());
+        return Err(Code::UnsupportedMediaType.because(told));
+    }
+    Ok(shown)
 }
 
 async fn read_field(form: &mut Form<'_>) -> Result<Vec<u8>, Problem> {
@@ -160,5 +176,28 @@ impl<'a> Receiver<'a> {
     ) -> Result<Upload<'a>, Problem> {
         self.admitted.settle().await?;
         Ok(Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+
+    use super::*;
+
+    #[test]
+    fn a_media_type_that_is_kept_has_at_most_255_bytes() {
+        let parameter = |length: usize| format!("text/plain; x={}", "y".repeat(length - 14));
+        for (sent, bytes) in [
+            (b"text/plain".to_vec(), 10),
+            (parameter(255).into_bytes(), 255),
+            (b"a\xff\r".to_vec(), 7),
+            (vec![0xff; 85], 255),
+        ] {
+            assert_eq!(media_type(&sent).unwrap().len(), bytes);
+        }
+        for sent in [parameter(256).into_bytes(), vec![0xff; 86], vec![b'x'; 120_000]] {
+            assert_eq!(media_type(&sent).unwrap_err().status_code(), 415);
+        }
     }
 }

@@ -322,7 +322,11 @@ impl Client {
         let words = problem["detail"].as_str().or(problem["title"].as_str());
         let code = problem["code"].as_str();
         let reason = words.map(|words| {
-            format!("{} ({})", one_line(words.trim_end_matches('.')), code.unwrap_or(status.as_str()))
+            format!(
+                "{} ({})",
+                one_line(words.trim_end_matches('.')),
+                one_line(code.unwrap_or(status.as_str()))
+            )
         });
         match (status.as_u16(), code, reason) {
             (429 | 502..=504, _, reason) => ClientError::Busy {

@@ -7,6 +7,7 @@ mod cmd;
 #[path = "../../tests/fuzzing.rs"]
 mod fuzzing;
 mod md5sum;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ pub mod private;
 mod runtime;
 mod settings;
 mod signals;
+mod text;
 mod values;
 
 pub use log::LogArgs;
@@ -15,6 +16,7 @@ pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;
 pub use runtime::run;
 pub use settings::{in_one_line, parse, refuse, secret};
+pub use text::{acts_on_terminal, is_bidi_control, visible};
 pub use values::{address, duration, positive_duration, size};
 
 use std::process::ExitCode;

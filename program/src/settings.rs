@@ -8,10 +8,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
 use tracing::dispatcher::has_been_set;
 use tracing::warn;
+
+use crate::text::{visible, without_passwords};
 
 /// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
 const SECRETS: [&str; 6] =
@@ -35,13 +37,25 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
             let _ = error.print();
             ExitCode::SUCCESS
         }
-        _ => refuse(&one_line(&error.to_string())),
+        _ => refuse(&one_line(&without_secret(error).to_string())),
     })
 }
 
-/// Says in one line why the program does not start: status 2.
+/// Takes the value out of what clap says of a setting that is or may hold a secret.
+fn without_secret(mut error: clap::Error) -> clap::Error {
+    let is_of_secret = |context: &ContextValue| match context {
+        ContextValue::String(arg) => SECRETS.iter().any(|name| arg.contains(&format!("<{name}>"))),
+        _ => false,
+    };
+    if error.get(ContextKind::InvalidArg).is_some_and(is_of_secret) {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+    }
+    error
+}
+
+/// Says in one line why the program does not start: status 2. No URL's password is in it, and nothing that a terminal would act on.
 pub fn refuse(line: &str) -> ExitCode {
-    eprintln!("coatcheck: {line}");
+    eprintln!("coatcheck: {}", visible(&without_passwords(line)));
     ExitCode::from(2)
 }
 

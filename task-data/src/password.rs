@@ -1,21 +1,28 @@
 //! Passwords: argon2id with 19 MiB and two passes, as OWASP's Password Storage Cheat Sheet has it.
 //!
-//! A hash costs a core for tens of milliseconds, and memory. So as many are made at once as there are cores, off the async
-//! threads; few may wait, and who comes then is sent away. Nothing of a password is ever logged or kept.
+//! A hash costs a core for tens of milliseconds, and memory. So as many are made at once as there are cores, at most 4, off the async
+//! threads, in [memory] that is used again; few may wait, and further callers are rejected. Nothing of a password is ever logged or kept.
+
+mod memory;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
+use argon2::password_hash::Error as HashError;
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
+use argon2::password_hash::try_generate_salt;
+use argon2::{Algorithm, Argon2, Params, Version};
 use precis_profiles::OpaqueString;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 
+use self::memory::Memory;
+
+/// Passwords hashed at a time, at most: each has 19 MiB of its own.
+const MOST_TURNS: usize = 4;
 /// How many may wait for each core: about a second's work.
 const WAITING_PER_CORE: usize = 32;
 
@@ -95,30 +102,46 @@ pub enum PasswordError {
 }
 
 /// Hashes passwords and verifies them, not too many at once.
-#[derive(Debug)]
 pub struct Passwords {
     /// Of those who hash or wait for it.
     places: Arc<Semaphore>,
     /// Of those who hash.
     turns: Arc<Semaphore>,
+    memory: Arc<Memory>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        let cores = available_parallelism().map_or(1, usize::from);
-        let places = cores * (1 + WAITING_PER_CORE);
-        Self { places: Arc::new(Semaphore::new(places)), turns: Arc::new(Semaphore::new(cores)) }
+        let turns = available_parallelism().map_or(1, usize::from).min(MOST_TURNS);
+        Self::new(turns * (1 + WAITING_PER_CORE), turns)
     }
 }
 
 impl Passwords {
+    fn new(places: usize, turns: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            turns: Arc::new(Semaphore::new(turns)),
+            memory: Arc::default(),
+        }
+    }
+
     /// What to keep of a password; with a salt of its own, so that equal passwords can't be told.
     ///
     /// # Errors
     /// See [`PasswordError`].
     pub async fn hash(&self, Password(text): Password) -> Result<PasswordHash, PasswordError> {
-        self.in_turn(move || {
-            let hash: Phc = Argon2::default().hash_password(text.as_bytes())?;
+        self.in_turn(move |memory| {
+            let salt = try_generate_salt().map_err(|_| HashError::Crypto)?;
+            let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
+            memory.hash(&Argon2::default(), text.as_bytes(), &salt, &mut digest)?;
+            let hash = Phc {
+                algorithm: Algorithm::default().ident(),
+                version: Some(Version::default().into()),
+                params: ParamsString::try_from(Params::DEFAULT)?,
+                salt: Some(Salt::new(&salt).map_err(|_| HashError::SaltInvalid)?),
+                hash: Some(Output::new(&digest).map_err(|_| HashError::OutputSize)?),
+            };
             Ok(PasswordHash(hash.to_string()))
         })
         .await
@@ -129,14 +152,11 @@ impl Passwords {
     /// # Errors
     /// See [`PasswordError`].
     pub async fn verify(&self, text: String, hash: Option<PasswordHash>) -> Result<bool, PasswordError> {
-        self.in_turn(move || {
+        self.in_turn(move |memory| {
             let kept = hash.as_ref().map_or(NOBODY, |hash| &hash.0);
-            let kept = Phc::new(kept).map_err(|_| HashError::EncodingInvalid)?;
             for text in typed(text) {
-                match Argon2::default().verify_password(text.as_bytes(), &kept) {
-                    Ok(()) => return Ok(hash.is_some()),
-                    Err(HashError::PasswordInvalid) => {}
-                    Err(error) => return Err(error.into()),
+                if verified(memory, text.as_bytes(), kept)? {
+                    return Ok(hash.is_some());
                 }
             }
             Ok(false)
@@ -148,16 +168,32 @@ impl Passwords {
     /// Who leaves while he waits frees his place; what has begun ends by itself.
     async fn in_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+        work: impl FnOnce(&Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| PasswordError::Busy)?;
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| PasswordError::Busy)?;
+        let memory = self.memory.clone();
         spawn_blocking(move || {
             let _held = (place, turn);
-            work()
+            work(&memory)
         })
         .await?
     }
+}
+
+/// Whether the password has that hash, a PHC string.
+fn verified(memory: &Memory, password: &[u8], kept: &str) -> Result<bool, HashError> {
+    let kept = Phc::new(kept).map_err(|_| HashError::EncodingInvalid)?;
+    let (Some(salt), Some(expected)) = (&kept.salt, &kept.hash) else {
+        return Err(HashError::EncodingInvalid);
+    };
+    let version = kept.version.map(Version::try_from).transpose()?.unwrap_or_default();
+    let algorithm = Algorithm::try_from(kept.algorithm.as_str())?;
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(&kept)?);
+    let mut digest = vec![0; expected.len()];
+    memory.hash(&argon2, password, salt, &mut digest)?;
+    // Outputs are compared in constant time.
+    Ok(Output::new(&digest).map_err(|_| HashError::OutputSize)? == *expected)
 }
 
 #[cfg(test)]
@@ -224,8 +260,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn hashes_are_those_of_the_library() {
+        use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+        let passwords = Passwords::default();
+        let of_library: Phc = Argon2::default().hash_password(b"correct horse").unwrap();
+        let other_costs = Argon2::from(Params::new(32 << 10, 1, 2, Some(24)).unwrap());
+        let of_other_costs: Phc = other_costs.hash_password(b"correct horse").unwrap();
+
+        let ours = passwords.hash(password("correct horse")).await.unwrap();
+
+        Argon2::default().verify_password(b"correct horse", ours.0.as_str()).unwrap();
+        for theirs in [of_library, of_other_costs].map(|hash| PasswordHash(hash.to_string())) {
+            assert!(passwords.verify("correct horse".to_owned(), Some(theirs.clone())).await.unwrap());
+            assert!(!passwords.verify("correct horsf".to_owned(), Some(theirs)).await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn there_are_no_more_buffers_than_turns() {
+        let passwords = Passwords::new(40, 2);
+
+        let outcomes = join_all((0..40).map(|_| passwords.verify("x".to_owned(), None))).await;
+
+        assert!(outcomes.iter().all(Result::is_ok));
+        assert_eq!(passwords.memory.buffers(), 2);
+    }
+
+    #[tokio::test]
     async fn who_comes_when_too_many_wait_is_sent_away() {
-        let passwords = Passwords { places: Arc::new(Semaphore::new(2)), turns: Arc::new(Semaphore::new(1)) };
+        let passwords = Passwords::new(2, 1);
 
         let outcomes = join_all((0..3).map(|_| passwords.verify("x".to_owned(), None))).await;
 

@@ -38,7 +38,7 @@ pub struct Input {
     /// Length in bytes
     #[schema(example = 3)]
     size: u64,
-    /// The media type that was sent
+    /// The media type that was sent, at most 255 bytes
     #[schema(example = "text/plain", required)]
     content_type: Option<String>,
     /// The digest that its sender expects, if he has said so

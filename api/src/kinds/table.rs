@@ -45,7 +45,7 @@ pub struct Input {
     /// Rows below the header; of a table that is sent again, those that had failed
     #[schema(example = 2)]
     rows: u64,
-    /// The media type that was sent
+    /// The media type that was sent, at most 255 bytes
     #[schema(example = "text/csv", required)]
     content_type: Option<String>,
     /// Where its rows come from, if they have failed in another table

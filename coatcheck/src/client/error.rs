@@ -96,5 +96,5 @@ fn without_number(error: &io::Error) -> String {
 
 /// For words that aren't ours.
 pub(super) fn one_line(text: &str) -> String {
-    text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    text.split(program::acts_on_terminal).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use program::visible;
+
 use crate::client::{ClientError, ServerArgs};
+use crate::terminal::{self, escaped_json};
 
 /// Show the task behind a ticket, as JSON
 ///
@@ -38,7 +41,7 @@ pub async fn run(args: GetArgs) -> ExitCode {
         }
     };
     match client.task(args.id.trim()).await {
-        Ok(task) => match io::stdout().write_all(indented(&task).as_bytes()) {
+        Ok(task) => match terminal::print(escaped_json(&indented(&task)).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         },
@@ -50,7 +53,7 @@ pub async fn run(args: GetArgs) -> ExitCode {
 }
 
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "coatcheck: {text}");
+    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
 }
 
 /// Valid JSON, laid out anew with its fields in the order they have: reading it into a map would sort them.

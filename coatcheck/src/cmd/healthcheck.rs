@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use program::address;
+use program::{address, visible};
 use reqwest::StatusCode;
 use serde_json::Value;
 use task_data::settings::positive_duration;
@@ -113,7 +113,7 @@ fn unhealthy(why: &str) -> ExitCode {
 }
 
 fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "coatcheck: {text}");
+    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
 }
 
 #[cfg(test)]

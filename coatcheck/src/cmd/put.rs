@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
+use program::{acts_on_terminal, visible};
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, ClientError, ServerArgs};
-use crate::md5sum;
+use crate::{md5sum, terminal};
 
 /// Files on their way to the server at once.
 const UPLOADS: usize = 8;
@@ -62,7 +63,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
     let client = match args.server.client() {
         Ok(client) => client,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "coatcheck: {error}");
+            let _ = writeln!(io::stderr(), "coatcheck: {}", visible(&error.to_string()));
             return ExitCode::from(2);
         }
     };
@@ -83,7 +84,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
                     Ok(digest) => {
                         let line = md5sum::line(&digest, file);
                         // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
-                        if bar.suspend(|| print(&line)).is_err() {
+                        if bar.suspend(|| terminal::print(&line)).is_err() {
                             are_all_done = false;
                             break;
                         }
@@ -91,7 +92,8 @@ pub async fn run(args: PutArgs) -> ExitCode {
                     Err(error) => {
                         are_all_done = false;
                         let name = shown(file);
-                        bar.suspend(|| { let _ = writeln!(io::stderr(), "coatcheck: {name}: {error}"); });
+                        let error = error.to_string();
+                        bar.suspend(|| { let _ = writeln!(io::stderr(), "coatcheck: {name}: {}", visible(&error)); });
                     }
                 }
             }
@@ -135,16 +137,10 @@ fn progress_bar(files: &[OsString]) -> ProgressBar {
     bar
 }
 
-fn print(line: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(line)?;
-    stdout.flush()
-}
-
 /// A name in a message: one line, whatever is in it.
 fn shown(file: &OsStr) -> String {
     let name = file.to_string_lossy();
-    if name.is_empty() || name.contains(char::is_control) { format!("{name:?}") } else { name.into_owned() }
+    if name.is_empty() || name.contains(acts_on_terminal) { format!("{name:?}") } else { name.into_owned() }
 }
 
 #[cfg(test)]
@@ -155,6 +151,7 @@ mod tests {
     fn a_name_in_a_message_stays_on_its_line() {
         assert_eq!(shown(OsStr::new("plain é")), "plain é");
         assert_eq!(shown(OsStr::new("a\nb")), r#""a\nb""#);
+        assert_eq!(shown(OsStr::new("a\u{202e}b\u{9b}")), r#""a\u{202e}b\u{9b}""#);
         assert_eq!(shown(OsStr::new("")), r#""""#);
     }
 }

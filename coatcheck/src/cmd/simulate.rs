@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
-use program::{LogArgs, refuse};
+use program::{LogArgs, refuse, visible};
 use task_data::settings::{duration, positive_duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -104,11 +104,11 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
         shared.client.tries_repeated(),
         names.join(" "),
     );
-    let _ = writeln!(io::stderr(), "coatcheck: {summary}");
+    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(&summary));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "coatcheck: {error}");
+            let _ = writeln!(io::stderr(), "coatcheck: {}", visible(&error.to_string()));
             ExitCode::FAILURE
         }
     }

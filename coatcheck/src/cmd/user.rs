@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use program::{in_one_line, refuse};
+use program::{in_one_line, refuse, visible};
 use task_data::password::{Password, PasswordError, Passwords};
 use task_data::stack::{OpenError, open_store};
 use task_data::store::{NewUser, Store, StoreError};
@@ -99,14 +99,14 @@ enum UserError {
 pub async fn run(args: UserArgs) -> ExitCode {
     match act(args).await {
         Ok(done) => {
-            done.iter().for_each(|line| println!("{line}"));
+            done.iter().for_each(|line| println!("{}", visible(line)));
             ExitCode::SUCCESS
         }
         Err(error @ (UserError::Usage(_) | UserError::Open(OpenError::Setting { .. }))) => {
             refuse(&in_one_line(&error))
         }
         Err(error) => {
-            eprintln!("coatcheck: {}", in_one_line(&error));
+            eprintln!("coatcheck: {}", visible(&in_one_line(&error)));
             ExitCode::FAILURE
         }
     }

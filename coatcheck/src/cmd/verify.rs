@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use program::{in_one_line, raise_file_limit, refuse};
+use program::{in_one_line, raise_file_limit, refuse, visible};
 use task_data::settings::Settings;
 use task_data::stack::{OpenError, open_remains};
 use task_data::verify::{Found, Progress, RebuildError, Rebuilt, Report, VerifyError, rebuild, verify};
@@ -93,7 +93,7 @@ fn told(report: &Report) -> String {
     for (sort, Found { count, first }) in report.sorts() {
         let _ = writeln!(text, "{sort}: {count}");
         for words in first {
-            let _ = writeln!(text, "  {words}");
+            let _ = writeln!(text, "  {}", visible(words));
         }
         if *count > first.len() as u64 {
             let _ = writeln!(text, "  …");

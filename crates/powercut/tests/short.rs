@@ -31,7 +31,7 @@ fn descendants(pid: u32) -> Vec<u32> {
         // The name, in brackets, may have anything in it.
         stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
     };
-    let names = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
     let pids = names.filter_map(|name| name.to_str()?.parse::<u32>().ok()).collect::<Vec<_>>();
     let descends =
         |of: &&u32| std::iter::successors(parent(**of), |of| parent(*of)).any(|ancestor| ancestor == pid);

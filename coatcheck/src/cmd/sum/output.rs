@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::engine::{Done, Receiver};
 use crate::md5sum::quoted;
+use crate::terminal;
 
 /// Prints digests as they come, `line` of each.
 pub struct Output<F> {
@@ -58,10 +59,7 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
         if lines.is_empty() {
             return true;
         }
-        let written = self.bar.suspend(|| {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&lines).and_then(|()| stdout.flush())
-        });
+        let written = self.bar.suspend(|| terminal::print(&lines));
         let Err(error) = written else { return true };
         *has_failed = true;
         // A reader that has gone (`| head -1`) wants no more of it, and no complaint.

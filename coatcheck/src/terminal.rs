@@ -1,0 +1,74 @@
+//! Lines on standard output: byte for byte into a pipe or file, and on a terminal nothing that it would act on.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+
+use program::acts_on_terminal;
+
+/// Writes lines to standard output, and flushes it.
+///
+/// # Errors
+/// If they can't be written.
+pub fn print(lines: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let lines = if stdout.is_terminal() { harmless(lines) } else { Cow::Borrowed(lines) };
+    stdout.write_all(&lines)?;
+    stdout.flush()
+}
+
+/// Returns the lines with `?` in the place of what a terminal would act on or can't show, as `ls` prints names.
+fn harmless(lines: &[u8]) -> Cow<'_, [u8]> {
+    let acts = |c: char| c != '\n' && acts_on_terminal(c);
+    if str::from_utf8(lines).is_ok_and(|text| !text.contains(acts)) {
+        return Cow::Borrowed(lines);
+    }
+    let mut shown = String::with_capacity(lines.len());
+    for chunk in lines.utf8_chunks() {
+        shown.extend(chunk.valid().chars().map(|c| if acts(c) { '?' } else { c }));
+        if !chunk.invalid().is_empty() {
+            shown.push('?');
+        }
+    }
+    Cow::Owned(shown.into_bytes())
+}
+
+/// Returns JSON that means the same and has nothing in it that a terminal would act on but line breaks.
+pub fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Valid JSON has all others in its strings, and none beyond U+FFFF.
+        match acts_on_terminal(c) && c != '\n' {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_acts_on_no_line() {
+        for (lines, shown) in [
+            (&b"D  plain\n"[..], &b"D  plain\n"[..]),
+            ("D  é\n".as_bytes(), "D  é\n".as_bytes()),
+            ("D  a\u{9b}31m\u{7f}\u{202e}b\t\n".as_bytes(), b"D  a?31m??b?\n"),
+            (b"D  \x1b[2J\x9b\n", b"D  ?[2J?\n"),
+        ] {
+            assert_eq!(*harmless(lines), *shown);
+        }
+    }
+
+    #[test]
+    fn escaped_json_means_the_same() {
+        let json = "{\"a\": \"\u{9b}\u{7f}\u{202e}é🧥\"\n}";
+
+        let escaped = escaped_json(json);
+
+        assert_eq!(escaped, "{\"a\": \"\\u009b\\u007f\\u202eé🧥\"\n}");
+        let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(value(&escaped), value(json));
+    }
+}

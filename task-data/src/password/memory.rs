@@ -1,0 +1,49 @@
+//! The memory that argon2 works in, allocated once and used again.
+//!
+//! A hash needs 19 MiB. Allocated and freed for each hash, those end up in the allocator's arenas, one or several for each thread that
+//! ever hashed, and are never returned to the system: thirty wrong passwords then cost a gigabyte. So there are as many buffers as hashes
+//! at a time.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use argon2::password_hash::Error as HashError;
+use argon2::{Argon2, Block};
+
+/// Buffers that no hash uses at the moment.
+#[derive(Default)]
+pub(super) struct Memory(Mutex<Vec<Vec<Block>>>);
+
+impl Memory {
+    /// Fills `digest` with that of a password.
+    ///
+    /// # Errors
+    /// If the algorithm refuses its inputs, or there is no memory.
+    pub(super) fn hash(
+        &self,
+        argon2: &Argon2<'_>,
+        password: &[u8],
+        salt: &[u8],
+        digest: &mut [u8],
+    ) -> Result<(), HashError> {
+        let needed = argon2.params().block_count();
+        let mut blocks = self.free().pop().unwrap_or_default();
+        if blocks.len() < needed {
+            blocks = Vec::new();
+            blocks.try_reserve_exact(needed).map_err(|_| HashError::OutOfMemory)?;
+            blocks.resize(needed, Block::new());
+        }
+        let outcome = argon2.hash_password_into_with_memory(password, salt, digest, &mut blocks);
+        self.free().push(blocks);
+        Ok(outcome?)
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many buffers there are while no hash is under way.
+    #[cfg(test)]
+    pub(super) fn buffers(&self) -> usize {
+        self.free().len()
+    }
+}
