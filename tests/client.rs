@@ -120,9 +120,10 @@ impl Stack {
 
     /// Sends the first `sent` bytes of an upload that announces `length`; [`noise`] of seed 2.
     pub async fn begin_put(&self, length: usize, sent: usize) -> TcpStream {
-        let mut connection = TcpStream::connect(self.address()).await.unwrap();
+        let address = self.address();
+        let mut connection = TcpStream::connect(&address).await.unwrap();
         let head =
-            format!("PUT /api/v1/md5/begun HTTP/1.1\r\nHost: coatcheck\r\nContent-Length: {length}\r\n\r\n");
+            format!("PUT /api/v1/md5/begun HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n");
         connection.write_all(head.as_bytes()).await.unwrap();
         connection.write_all(&noise(2, sent)).await.unwrap();
         connection

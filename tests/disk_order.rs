@@ -40,9 +40,10 @@ async fn bytes_before_their_row_the_row_before_its_ticket_and_the_line_before_it
     })
     .await;
     let trace = Trace::read(&trace);
-    let part = format!("/tmp/{id}.part");
+    let part = format!("/tmp/{id}.upload");
     let shard = format!("/blobs/{}>", &id[id.len() - 2..]);
-    let taken_in = trace.first(0, &["openat(", &part]).began;
+    // It has its name only once it is locked.
+    let taken_in = trace.first(0, &["openat(", &format!("/tmp/{id}.")]).began;
     let synced = trace.first(taken_in, &["fsync(", &part]);
     let renamed = trace.first(taken_in, &["renameat2(", &part]);
     let seen = trace.first(renamed.ended, &["fsync(", &shard]);

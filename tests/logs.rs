@@ -36,7 +36,8 @@ on_both_stacks!(
             said,
             [
                 format!("task {cancelled} accepted"),
-                format!("task {cancelled} is to be cancelled, it is cancelled now")
+                format!("task {cancelled} is to be cancelled, it is cancelled now"),
+                format!("task {cancelled} cancelled, attempt 0")
             ]
         );
     }

@@ -60,7 +60,7 @@ impl Servers {
 
     /// The URL of a broker's virtual host that nobody has used yet.
     pub fn vhost(&self) -> String {
-        format!("{}/t{}", self.amqp, self.unused("t", 240))
+        format!("{}/t{}", self.amqp, self.unused("t", 360))
     }
 
     /// The URL of a database of the Redis that nobody has used yet.

@@ -77,7 +77,7 @@ impl Connection {
 /// A request for a connection that is kept.
 pub fn request(method: &str, target: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    format!("{method} {target} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n{body}")
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 

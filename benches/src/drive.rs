@@ -50,7 +50,7 @@ impl Files {
         let end = format!("\r\n--{BOUNDARY}--\r\n");
         let length = begin.len() + self.content.len() + end.len();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\
              Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n{begin}"
         );
         let request = [head.as_bytes(), &self.content, end.as_bytes()].concat();

@@ -98,9 +98,9 @@ fn slow_connections(address: &str) -> JoinSet<()> {
     let mut slow = JoinSet::new();
     for number in 0..SLOW {
         let head = match number % 3 {
-            0 => "GET /healthz HTTP/1.1\r\nHost: bench\r\nX: ",
-            1 => "PUT /api/v1/md5/slow HTTP/1.1\r\nHost: bench\r\nContent-Length: 10000\r\n\r\n",
-            _ => "PUT /api/v1/md5/slow HTTP/1.1\r\nHost: bench\r\nContent-Length: 10000000\r\n\r\n",
+            0 => "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ",
+            1 => "PUT /api/v1/md5/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000\r\n\r\n",
+            _ => "PUT /api/v1/md5/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n",
         };
         let address = address.to_owned();
         slow.spawn(async move {

@@ -90,7 +90,8 @@ pub async fn run(bench: &Bench, args: &UploadsArgs) -> Result<(), BenchError> {
 async fn upload(address: &str, block: &[u8], mib: usize) -> Result<(f64, Connection), BenchError> {
     let mut connection = Connection::open(address).await?;
     let length = block.len() * mib;
-    let head = format!("PUT /api/v1/md5/upload HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n");
+    let head =
+        format!("PUT /api/v1/md5/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
     let (answered, time) = timed(async {
         connection.send(head.as_bytes()).await?;
         for _ in 0..mib {

@@ -28,6 +28,7 @@ async fn a_ticket_is_redeemable_at_once_at_both_addresses() {
         json!({
             "id": id, "kind": "md5", "status": "pending", "created": created, "started": null, "finished": null,
             "attempt": 0, "input": {"filename": " .txt", "size": 3, "content_type": null}, "result": null, "error": null,
+            "next_attempt": null, "retried_from": null,
         })
     );
     for path in [

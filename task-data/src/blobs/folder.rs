@@ -335,11 +335,20 @@ impl Part {
     /// Makes the file. It has its name only once it is locked: no sweep meets it before.
     fn make(&self) -> io::Result<File> {
         let unlocked = self.path.with_extension(UNLOCKED);
-        let file = create_part(&unlocked)?;
-        // Where there are no locks, its age tells.
-        let _ = lock(&file);
-        fs::rename(&unlocked, &self.path).inspect_err(|_| drop(fs::remove_file(&unlocked)))?;
-        Ok(file)
+        loop {
+            let file = create_part(&unlocked)?;
+            // Where there are no locks, its age tells.
+            let _ = lock(&file);
+            match fs::rename(&unlocked, &self.path) {
+                Ok(()) => return Ok(file),
+                // A sweep with another clock took it for an old one. Nothing was in it yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let _ = fs::remove_file(&unlocked);
+                    return Err(error);
+                }
+            }
+        }
     }
 }
 

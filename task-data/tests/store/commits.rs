@@ -6,7 +6,9 @@ use std::path::Path;
 
 use shared_log::Head;
 use task_data::store::postgres::PostgresStore;
-use task_data::store::{ApiKeys, Leases, Outcomes, PaidCalls, Records, StoreError, TableRows, Tasks, Users};
+use task_data::store::{
+    ApiKeys, Leases, NewTask, Outcomes, PaidCalls, Records, StoreError, TableRows, Tasks, Upkeep, Users,
+};
 use task_data::task::WorkerId;
 use task_data::user::Right;
 
@@ -15,21 +17,28 @@ use crate::records::new_records;
 use crate::samples::*;
 use crate::support::{psql, servers};
 use crate::table_rows::{sent, unkept};
-use crate::users::new_user;
+use crate::users::{added, new_user};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 24] = [
+const READS: [&str; 29] = [
+    "account",
+    "accounts",
+    // It ends connections.
+    "close",
     "count_records",
     "find",
+    "free_bytes",
     "holdings",
     "kept_numbers",
     "kept_rows",
     "keyed",
     "keys_of",
+    "last_attempt",
     "list",
     "live_leases",
     "log_head",
     "login",
+    "newer_kinds",
     "now",
     "pending",
     "published_before",
@@ -41,7 +50,6 @@ const READS: [&str; 24] = [
     "table_progress",
     "unlogged",
     "unqueued",
-    "user",
     "user_of_key",
 ];
 
@@ -131,7 +139,10 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("beat", async |store| store.beat(id, LATER).await).await;
     let task = pending(&late.store).await;
     late.writes("claim", async |store| store.claim(vec![task], id).await).await;
-    let held = running(&late.store).await;
+    let bob = added(&late.store, "bob", &[Right::Paid]).await;
+    let paid = NewTask { owner: Some(bob.id), ..new_task() };
+    late.store.insert(vec![paid.clone()], NOW).await.unwrap();
+    let held = claim(&late.store, paid.id, id).await;
     late.writes("record_paid_call", async |store| store.record_paid_call(held.id, held.attempt, None).await)
         .await;
     late.writes("withdraw_paid_call", async |store| store.withdraw_paid_call(held.id, held.attempt).await)
@@ -161,6 +172,13 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     let key = new_key(&ada.user, "a key");
     late.writes("add_key", async |store| store.add_key(key.clone(), 3).await).await;
     late.writes("remove_key", async |store| store.remove_key(ada.user.id, key.id).await).await;
+    let hash = || ada.password_hash.clone();
+    late.writes("set_password", async |store| store.set_password(ada.user.id, hash()).await).await;
+    late.writes("end_sessions", async |store| store.end_sessions(ada.user.id).await).await;
+    late.writes("set_disabled", async |store| store.set_disabled(ada.user.id, true).await).await;
+    late.writes("remove_user", async |store| store.remove_user(ada.user.id).await).await;
+
+    late.writes("try_write", async |store| store.try_write().await).await;
 
     let reads: BTreeSet<String> = READS.into_iter().map(str::to_owned).collect();
     assert!(late.tried.is_disjoint(&reads));

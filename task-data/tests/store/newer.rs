@@ -27,7 +27,7 @@ async fn a_row_of_a_newer_kind_is_left_alone_sqlite() {
     is_left_alone(&store, sql).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_of_a_newer_kind_is_left_alone_postgres() {
     let url = servers().database();
     let store = PostgresStore::new(&url).unwrap();
