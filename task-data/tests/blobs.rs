@@ -76,7 +76,7 @@ fn shard_of(id: TaskId) -> u16 {
 
 /// A sweep on a task of its own.
 async fn spawn_sweep(blobs: Arc<dyn Blobs>) -> u64 {
-    tokio::spawn(async move { blobs.remove_unfinished(in_hours(1)).await.unwrap() }).await.unwrap()
+    tokio::spawn(async move { blobs.remove_unfinished(in_hours(-1)).await.unwrap() }).await.unwrap()
 }
 
 on_each_blob_store!(what_was_kept_is_read_again, |blobs| async move {
