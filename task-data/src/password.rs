@@ -1,7 +1,7 @@
 //! Passwords: argon2id with 19 MiB and two passes, as OWASP's Password Storage Cheat Sheet has it.
 //!
 //! A hash costs a core for tens of milliseconds, and memory. So as many are made at once as there are cores, at most 4, off the async
-//! threads, in [memory] that is used again; few may wait, and further callers are rejected. Nothing of a password is ever logged or kept.
+//! threads, in memory that is used again; few may wait, and further callers are rejected. Nothing of a password is ever logged or kept.
 
 mod memory;
 

@@ -211,7 +211,7 @@ fn unknown(name: &str) -> UserError {
     UserError::Usage(format!("there is no user {name}"))
 }
 
-/// As [`line`], and whether the user may come in.
+/// As [`line()`], and whether the user may come in.
 fn account_line(Account { user, disabled, .. }: &Account) -> String {
     format!("{}{}", line(user), if disabled.is_some() { ", disabled" } else { "" })
 }

@@ -71,7 +71,7 @@ pub fn may_be_paid(id: TaskId, attempt: i64) -> _ {
 }
 
 impl From<(bool, bool)> for PaidEntry {
-    /// What [`may_be_paid`] comes to.
+    /// What `may_be_paid` comes to.
     fn from(found: (bool, bool)) -> Self {
         match found {
             (true, true) => Self::Recorded,
