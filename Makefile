@@ -37,6 +37,8 @@ chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under
 	COATCHECK_KILLS=200 COATCHECK_EXPORT_KILLS=60 COATCHECK_MESSAGES=5000 COATCHECK_BACKLOG=1000000 \
 		tests/servers cargo test --release --workspace --test black_box -- \
 		crash exporters optimum backlog --nocapture --test-threads=1
+	COATCHECK_BOUNDS_SECONDS=$${COATCHECK_BOUNDS_SECONDS:-3600} \
+		tests/servers cargo test --release --workspace --test black_box -- bounds:: --nocapture --test-threads=1
 	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --workspace --test cuts -- second_cut --nocapture
 	export COATCHECK_FUZZ_SECONDS=$${COATCHECK_FUZZ_SECONDS:-60}; \
 		cargo test --release --workspace --test fuzz -- --nocapture && \

@@ -29,6 +29,7 @@ mod architecture;
 mod backlog;
 mod backup;
 mod bad_requests;
+mod bounds;
 mod browser;
 mod browser_access;
 mod browser_messages;

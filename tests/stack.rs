@@ -280,6 +280,11 @@ impl Stack {
         self.address.lock().unwrap().clone()
     }
 
+    /// All of its processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.programs().iter().map(Program::pid).collect()
+    }
+
     pub fn pid(&self) -> u32 {
         self.programs().first().expect("no program").pid()
     }

@@ -7,19 +7,16 @@ use std::time::{Duration, Instant};
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::user::UserId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use tracing::warn;
 
 use crate::look::Look;
 use crate::problem::{Code, Problem};
 use crate::quota::{Quotas, Reserved};
 use crate::settings::ApiSettings;
+use crate::slots::{Client, Place, Slots};
 
 /// Uploads that stream into the blob store at a time.
 const SLOTS: usize = 64;
-/// How long an upload waits for a slot, its body unread.
-const WAIT_FOR_SLOT: Duration = Duration::from_secs(2);
 /// How old the count of pending tasks may be: counting millions of rows is not free.
 const COUNT_AGE: Duration = Duration::from_secs(10);
 /// How old it may be when it says that there are too many.
@@ -33,7 +30,7 @@ const DISK_EVERY: u64 = 64 << 20;
 pub struct Admission {
     life: Arc<Life>,
     settings: ApiSettings,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     pending: Figure,
     /// Tasks made here since they were counted.
     made: AtomicU64,
@@ -45,7 +42,7 @@ pub struct Admission {
 pub struct Admitted<'a> {
     admission: &'a Admission,
     /// Only what goes to the blob store takes one. A slow client with a small upload then keeps nobody out.
-    slot: Option<OwnedSemaphorePermit>,
+    place: Arc<Place>,
     reserved: Reserved<'a>,
     size: u64,
     disk_seen_at: u64,
@@ -61,19 +58,20 @@ impl Admission {
             }),
             life,
             settings,
-            slots: Arc::new(Semaphore::new(SLOTS)),
+            slots: Slots::new(SLOTS),
             pending: Figure::new(),
             made: AtomicU64::new(0),
         }
     }
 
-    /// Lets an owner's upload in, whose body is of that length, if that is known; `around` bytes of it may be no content.
+    /// Lets an owner's upload in from a client, whose body is of that length, if that is known; `around` bytes of it may be no content.
     ///
     /// # Errors
     /// 413, 429, 503 or 507.
     pub async fn admit(
         &self,
         owner: Option<UserId>,
+        client: Client,
         body_bytes: Option<u64>,
         around: u64,
     ) -> Result<Admitted<'_>, Problem> {
@@ -82,7 +80,8 @@ impl Admission {
         let reserved = self.quotas.reserve(owner, known).await?;
         self.check_pending().await?;
         self.need_disk(known).await?;
-        let mut admitted = Admitted { admission: self, slot: None, reserved, size: 0, disk_seen_at: 0 };
+        let place = Place::new(self.slots.clone(), client);
+        let admitted = Admitted { admission: self, place, reserved, size: 0, disk_seen_at: 0 };
         admitted.take_slot_for(known).await?;
         Ok(admitted)
     }
@@ -191,10 +190,14 @@ impl Admitted<'_> {
         self.reserved.settle().await
     }
 
-    async fn take_slot_for(&mut self, size: u64) -> Result<(), Problem> {
-        if self.slot.is_none() && size > self.admission.life.settings().inline_bytes {
-            let slot = timeout(WAIT_FOR_SLOT, self.admission.slots.clone().acquire_owned()).await;
-            self.slot = Some(slot.ok().and_then(Result::ok).ok_or(Code::Overloaded)?);
+    /// The upload's place, whose pace its body has to keep up.
+    pub fn place(&self) -> Arc<Place> {
+        self.place.clone()
+    }
+
+    async fn take_slot_for(&self, size: u64) -> Result<(), Problem> {
+        if size > self.admission.life.settings().inline_bytes && !self.place.take().await {
+            return Err(Code::Overloaded.because("Too many uploads are coming in."));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A request's body as it comes in: never slower than bearable, and never left to hang when it is refused.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ use futures::StreamExt;
 use tokio::time::{Instant, timeout};
 
 use crate::problem::{Code, Problem};
+use crate::slots::{EASY, Pace, Place};
 
-/// How long a client may be silent, and over what time its pace is measured.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// What has to come within [`PATIENCE`]: 1 KiB a second.
-const LEAST: u64 = 30 << 10;
+/// How long a whole body may take, and for each of how many bytes it may take a second more: so a body of any size may come, and none
+/// stays for long that brings little.
+const WHOLE: Duration = Duration::from_secs(600);
+const WHOLE_PACE: u64 = 16 << 10;
 
 /// Bytes of a body that is kept in memory, or of a line in a body of many, at most.
 pub const MAX_BYTES: usize = 64 << 10;
@@ -27,14 +29,35 @@ pub const MAX_BYTES: usize = 64 << 10;
 pub struct Body {
     payload: Payload,
     is_read: bool,
-    /// Time spent waiting for the client, and what came meanwhile. Our own slowness is not the client's.
+    /// Time spent waiting for the client, and what came meanwhile, since its pace was last measured. Our own slowness is not the client's.
     waited: Duration,
     came: u64,
+    /// The same, since the body's beginning.
+    waited_in_all: Duration,
+    came_in_all: u64,
+    place: Option<Arc<Place>>,
 }
 
 impl Body {
     pub fn new(payload: Payload) -> Self {
-        Self { payload, is_read: false, waited: Duration::ZERO, came: 0 }
+        Self {
+            payload,
+            is_read: false,
+            waited: Duration::ZERO,
+            came: 0,
+            waited_in_all: Duration::ZERO,
+            came_in_all: 0,
+            place: None,
+        }
+    }
+
+    /// From now on the body has to keep up the pace that is expected of who has that place.
+    pub fn keep_pace_of(&mut self, place: Arc<Place>) {
+        self.place = Some(place);
+    }
+
+    fn least_pace(&self) -> Pace {
+        self.place.as_ref().map_or(EASY, |place| place.least_pace())
     }
 
     /// The next bytes; `None` at the body's end.
@@ -43,10 +66,12 @@ impl Body {
     /// 408 if they come too slowly, 400 if the body is cut short.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         let began = Instant::now();
-        let Ok(next) = timeout(PATIENCE, self.payload.next()).await else {
-            return Err(Code::SlowUpload.because("Nothing came for 30 seconds."));
+        let silence = self.least_pace().over;
+        let Ok(next) = timeout(silence, self.payload.next()).await else {
+            return Err(Code::SlowUpload.because(format!("Nothing came for {} seconds.", silence.as_secs())));
         };
         self.waited += began.elapsed();
+        self.waited_in_all += began.elapsed();
         match next {
             None => {
                 self.is_read = true;
@@ -55,15 +80,28 @@ impl Body {
             Some(Err(_)) => Err(Code::IncompleteUpload.because("The body was cut short.")),
             Some(Ok(chunk)) => {
                 self.came += chunk.len() as u64;
-                if self.waited >= PATIENCE {
-                    if self.came < LEAST {
-                        return Err(Code::SlowUpload.because("It came with less than 1 KiB a second."));
-                    }
-                    (self.waited, self.came) = (Duration::ZERO, 0);
-                }
+                self.came_in_all += chunk.len() as u64;
+                self.check_pace()?;
                 Ok(Some(chunk))
             }
         }
+    }
+
+    fn check_pace(&mut self) -> Result<(), Problem> {
+        let Pace { bytes, over } = self.least_pace();
+        if self.waited >= over {
+            if self.came < bytes * self.waited.as_secs() {
+                let told = format!("It came with less than {} KiB a second.", bytes >> 10);
+                return Err(Code::SlowUpload.because(told));
+            }
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        }
+        if self.waited_in_all > WHOLE + Duration::from_secs(self.came_in_all / WHOLE_PACE) {
+            let (minutes, pace) = (WHOLE.as_secs() / 60, WHOLE_PACE >> 10);
+            let told = format!("A body has {minutes} minutes, and a second for each {pace} KiB of it.");
+            return Err(Code::SlowUpload.because(told));
+        }
+        Ok(())
     }
 
     /// The whole of it, if it may be kept in memory.
@@ -174,6 +212,34 @@ mod tests {
         assert_eq!(read(body(vec![(10, Some(1)); 4])).await, Err(StatusCode::REQUEST_TIMEOUT));
         assert_eq!(read(body(vec![(10, Some(11 << 10)); 60])).await, Ok(60 * (11 << 10)));
         assert_eq!(read(body(vec![(29, Some(1))])).await, Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_any_size_may_come_and_none_stays_that_brings_little() {
+        // 1 MiB/s for a day, and 2 KiB/s for more than ten minutes.
+        assert_eq!(read(body(vec![(1, Some(1 << 20)); 86_400])).await, Ok(86_400 << 20));
+        assert_eq!(read(body(vec![(10, Some(20 << 10)); 60])).await, Ok(60 * (20 << 10)));
+        assert_eq!(read(body(vec![(10, Some(20 << 10)); 90])).await, Err(StatusCode::REQUEST_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_places_are_missing_a_slow_body_loses_its_own() {
+        use crate::slots::{Client, Slots};
+        let slots = Slots::new(1);
+        let place = Place::new(slots.clone(), Client::Unknown);
+        assert!(place.take().await);
+        let of = |pace: usize| {
+            let mut body = body(vec![(1, Some(pace)); 60]);
+            body.keep_pace_of(place.clone());
+            read(body)
+        };
+        assert_eq!(of(2 << 10).await, Ok(120 << 10));
+
+        let (slow, other) = tokio::join!(of(2 << 10), slots.take(Client::Unknown));
+        assert_eq!((slow, other.is_none()), (Err(StatusCode::REQUEST_TIMEOUT), true));
+
+        let (fair, other) = tokio::join!(of(70 << 10), slots.take(Client::Unknown));
+        assert_eq!((fair, other.is_none()), (Ok(4200 << 10), true));
     }
 
     #[tokio::test]

@@ -4,6 +4,8 @@
 //! at tabs doesn't take the quotes for what they are and begins cells within ours, so every place is guarded where one may begin: after
 //! a line break too, as tried in LibreOffice 7.4.
 
+use std::io::{self, Write};
+
 /// Signs that begin a formula, with their full-width forms, which spreadsheets take for the same.
 const SIGNS: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 /// What a spreadsheet may split a line at, or take for its end.
@@ -12,33 +14,36 @@ const SEPARATORS: [char; 6] = [';', ',', '|', '\t', '\r', '\n'];
 const BLANKS: [char; 3] = ['\t', '\r', '\n'];
 
 /// Writes a line of cells.
-pub fn write_record<'a>(bytes: &mut Vec<u8>, cells: impl IntoIterator<Item = &'a str>) {
+///
+/// # Errors
+/// The writer's.
+pub fn write_record<'a>(out: &mut impl Write, cells: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
     for (number, cell) in cells.into_iter().enumerate() {
         if number > 0 {
-            bytes.push(b',');
+            out.write_all(b",")?;
         }
-        write_cell(bytes, cell);
+        write_cell(out, cell)?;
     }
-    bytes.extend_from_slice(b"\r\n");
+    out.write_all(b"\r\n")
 }
 
-fn write_cell(bytes: &mut Vec<u8>, text: &str) {
-    bytes.push(b'"');
-    let mut begins_cell = true;
+fn write_cell(out: &mut impl Write, text: &str) -> io::Result<()> {
+    out.write_all(b"\"")?;
     if text.starts_with(BLANKS) {
-        bytes.push(b'\'');
+        out.write_all(b"'")?;
     }
+    let mut begins_cell = true;
     for c in text.chars() {
         if begins_cell && SIGNS.contains(&c) {
-            bytes.push(b'\'');
+            out.write_all(b"'")?;
         }
         if c == '"' {
-            bytes.push(b'"');
+            out.write_all(b"\"")?;
         }
-        bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        out.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?;
         begins_cell = SEPARATORS.contains(&c);
     }
-    bytes.push(b'"');
+    out.write_all(b"\"")
 }
 
 #[cfg(test)]
@@ -49,7 +54,7 @@ mod tests {
 
     fn cell(text: &str) -> String {
         let mut bytes = Vec::new();
-        write_cell(&mut bytes, text);
+        write_cell(&mut bytes, text).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn a_record_is_a_line() {
         let mut bytes = Vec::new();
-        write_record(&mut bytes, ["1", "", "a\"b"]);
+        write_record(&mut bytes, ["1", "", "a\"b"]).unwrap();
 
         assert_eq!(String::from_utf8(bytes).unwrap(), "\"1\",\"\",\"a\"\"b\"\r\n");
     }

@@ -46,6 +46,7 @@ mod secret;
 mod server;
 mod session;
 mod settings;
+mod slots;
 mod stalled;
 mod streamed;
 mod tasks;

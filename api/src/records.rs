@@ -2,6 +2,7 @@
 //! [`stats`].
 
 pub mod bulk;
+pub mod counting;
 pub mod query;
 pub mod stats;
 

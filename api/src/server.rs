@@ -25,7 +25,9 @@ use crate::admission::Admission;
 use crate::health::TriedWrites;
 use crate::kinds::{md5, message, table};
 use crate::openapi;
+use crate::records::counting::Counting;
 use crate::settings::{AccessSettings, AddressSettings, ApiSettings, Auth};
+use crate::slots::Slots;
 use crate::throttle::Throttle;
 use crate::token::Keys;
 use crate::{
@@ -56,10 +58,22 @@ const LARGE: [&str; 7] = [
     openapi::PATH,
 ];
 
+/// Answers with rows of tables on their way at a time; each holds some MiB at most.
+const TABLE_ANSWERS: usize = 16;
+/// Answers with records; each holds some 2 MiB at most.
+const RECORD_ANSWERS: usize = 64;
+/// Lists of tasks that are read, or are large and on their way; each holds some 4 MiB at most.
+const LIST_ANSWERS: usize = 32;
+
 /// What every handler is given.
 pub struct Api {
     pub life: Arc<Life>,
     pub access_log: AccessLog,
+    pub counting: Counting,
+    /// Of answers with rows of tables, records and lists of tasks.
+    pub table_answers: Arc<Slots>,
+    pub record_answers: Arc<Slots>,
+    pub list_answers: Arc<Slots>,
     pub metrics: PrometheusHandle,
     pub admission: Admission,
     pub writes: TriedWrites,
@@ -128,6 +142,10 @@ impl Server {
         let api = Data::new(Api {
             life: life.clone(),
             access_log,
+            counting: Counting::default(),
+            table_answers: Slots::new(TABLE_ANSWERS),
+            record_answers: Slots::new(RECORD_ANSWERS),
+            list_answers: Slots::new(LIST_ANSWERS),
             metrics,
             admission,
             writes,

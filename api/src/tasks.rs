@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::str::FromStr;
 
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::Payload;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Query};
@@ -12,21 +13,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
 use task_data::life::Accepted;
-use task_data::store::{Cancel, Filter};
+use task_data::store::{Cancel, Filter, TaskPage};
 use task_data::task::{Status, Task, TaskError, TaskId, Time};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::access::Scope;
+use crate::body::holding;
 use crate::idempotency;
 use crate::kinds::{md5, message, table};
 use crate::patience::Patience;
 use crate::problem::{self, Code, Problem};
 use crate::server::Api;
+use crate::slots::Client;
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
+/// Bytes of a list that is no load for a connection.
+const SMALL: u64 = 64 << 10;
 
 /// One unit of accepted work
 #[derive(Debug, Serialize, ToSchema)]
@@ -272,6 +277,8 @@ pub async fn get(
 }
 
 /// List tasks, newest first
+///
+/// A page has at most `limit` tasks, and ends earlier where they have 2 MiB together; `next` tells whether there are more.
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks", params(ListParameters),
     responses((status = 200, description = "A page of tasks", body = TaskList), ListProblems),
@@ -279,25 +286,33 @@ pub async fn get(
 pub async fn list(
     api: Data<Api>,
     scope: Scope,
+    request: HttpRequest,
     parameters: Query<ListParameters>,
-) -> Result<Json<TaskList>, Problem> {
-    page(&api, scope, parameters.filter()?).await
+) -> Result<HttpResponse, Problem> {
+    page(&api, scope, &request, parameters.filter()?).await
 }
 
 /// A page of what there is for this request, and the filter lets through.
 ///
 /// # Errors
-/// The store's.
-pub async fn page(api: &Api, scope: Scope, mut filter: Filter) -> Result<Json<TaskList>, Problem> {
+/// The store's; 503 if others read as many lists as may be.
+pub async fn page(
+    api: &Api,
+    scope: Scope,
+    request: &HttpRequest,
+    mut filter: Filter,
+) -> Result<HttpResponse, Problem> {
+    let slot = api.list_answers.take(Client::of(request, scope.owner())).await;
+    let slot = slot.ok_or_else(|| Code::Overloaded.because("Too many lists are being read."))?;
     filter.owner = scope.owner();
-    let limit = filter.limit as usize;
-    // One more tells whether there is a next page.
-    filter.limit += 1;
-    let mut tasks = api.life.list(filter).await?;
-    let has_more = tasks.len() > limit;
-    tasks.truncate(limit);
+    let TaskPage { tasks, has_more } = api.life.list(filter).await?;
     let next = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
-    Ok(Json(TaskList { tasks: tasks.into_iter().map(TaskView::from).collect(), next }))
+    let list = TaskList { tasks: tasks.into_iter().map(TaskView::from).collect(), next };
+    let response = HttpResponse::Ok().json(list);
+    Ok(match response.body().size() {
+        BodySize::Sized(bytes) if bytes <= SMALL => response,
+        _ => response.map_body(|_, body| holding(body, slot)),
+    })
 }
 
 /// Cancel a task
@@ -345,7 +360,7 @@ struct ListProblems;
 
 impl IntoResponses for ListProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable])
+        problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable, Code::Overloaded])
     }
 }
 

@@ -14,6 +14,7 @@ use crate::multipart::{Form, MAX_HEAD, MAX_PARTS};
 use crate::part::{self, Part};
 use crate::problem::{Code, Problem};
 use crate::server::Api;
+use crate::slots::Client;
 use crate::{expected, filename, idempotency};
 
 /// Bytes of a form's field that is no file.
@@ -48,7 +49,9 @@ pub async fn from_form<'a>(
     let boundary = part::boundary(request.headers())?;
     let mut key = idempotency::key(request.headers())?;
     let mut expected = expected::of_form(request.headers())?;
-    let mut admitted = Some(admit(api, owner, request, AROUND_FILE).await?);
+    let admitted = admit(api, owner, request, AROUND_FILE).await?;
+    body.keep_pace_of(admitted.place());
+    let mut admitted = Some(admitted);
     let mut form = Form::new(body, &boundary);
 
     let mut upload = None;
@@ -85,6 +88,7 @@ pub async fn from_body<'a>(
     let key = idempotency::key(request.headers())?;
     let expected = expected::of_file(request.headers())?;
     let admitted = admit(api, owner, request, 0).await?;
+    body.keep_pace_of(admitted.place());
     let mut receiver = Receiver { admitted, intake: api.life.take_in(key) };
     while let Some(chunk) = body.chunk().await? {
         receiver.take(chunk).await?;
@@ -110,7 +114,8 @@ async fn admit<'a>(
         return Err(Code::PartialUpload.because("Send the upload without Content-Range."));
     }
     let length = request.headers().get(CONTENT_LENGTH);
-    api.admission.admit(owner, length.and_then(|length| length.to_str().ok()?.parse().ok()), around).await
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    api.admission.admit(owner, Client::of(request, owner), length, around).await
 }
 
 async fn read_file<'a>(

@@ -365,7 +365,8 @@ async fn drop_needless(
 
 async fn page(store: &SqliteStore, status: Status, after: Option<TaskId>) -> Result<Vec<Task>, StoreError> {
     let limit = PAGE as i64;
-    store.list(Filter { status: Some(status), after, limit, ..Filter::default() }).await
+    let page = store.list(Filter { status: Some(status), after, limit, ..Filter::default() }).await?;
+    Ok(page.tasks)
 }
 
 /// Copies the other files, syncs all and gives the database its name; how many bytes it has.

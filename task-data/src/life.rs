@@ -46,8 +46,8 @@ use crate::outcome::{Rows, log_name};
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
-    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, StoreError, Ticket, UnkeptRow,
-    Upload,
+    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, StoreError, TaskPage, Ticket,
+    UnkeptRow, Upload,
 };
 use crate::task::{Status, Task, TaskError, TaskId, WorkerId};
 use crate::user::UserId;
@@ -353,11 +353,11 @@ impl Life {
         self.waiters.watch(id)
     }
 
-    /// Tasks by filter, newest first.
+    /// Tasks by filter, newest first: a page of them.
     ///
     /// # Errors
     /// The store's.
-    pub async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
+    pub async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
         self.stack.store.list(filter).await
     }
 

@@ -15,10 +15,10 @@ use crate::blobs::Blobs;
 use crate::kinds::table::{Input, Row, SentRow};
 use crate::reach::Reach;
 use crate::stack::Stack;
-use crate::store::{RowFilter, Store, StoreError};
+use crate::store::{KeptRows, PAGE_BYTES, RowFilter, Store, StoreError};
 use crate::task::TaskId;
 
-/// Rows of a chunk at most. One may have some MiB.
+/// Rows of a chunk at most. One may have some MiB, and then is the only one.
 const CHUNK: i64 = 64;
 
 /// A row as it stands.
@@ -99,12 +99,15 @@ impl TableReader {
         let (first, last) = (number(unsent.first()), number(unsent.last()));
         let sent = self.store.kept_rows(self.id, first - 1, last, RowFilter::All, CHUNK).await;
         let sent = sent.inspect_err(|_| source.after = before)?;
-        let mut sent = sent.into_iter().peekable();
+        let (last, mut sent) = (sent.until, sent.rows.into_iter().peekable());
+        // Those behind have no bytes left in this page.
+        source.after = source.after.min(last);
+        let unsent = unsent.into_iter().take_while(|row| row.row <= last);
         let row = |unsent: TableRow| match sent.next_if(|sent| sent.number == unsent.row) {
             Some(sent) => sent.into(),
             None => TableRow { status: None, reply: None, ..unsent },
         };
-        Ok(Some(unsent.into_iter().map(row).collect()))
+        Ok(Some(unsent.map(row).collect()))
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Vec<TableRow>>, StoreError> {
@@ -114,15 +117,16 @@ impl TableReader {
                 RowFilter::Status(_) | RowFilter::Failed => self.after + self.reach.rows(),
             };
             let until = until.min(self.last);
-            let sent = self.store.kept_rows(self.id, self.after, until, self.filter, CHUNK).await?;
-            self.reach.found(sent.len() as i64);
+            let kept = self.store.kept_rows(self.id, self.after, until, self.filter, CHUNK).await?;
+            if kept.until == until {
+                self.reach.found(kept.rows.len() as i64);
+            }
             let chunk = match self.filter {
-                RowFilter::All => self.with_unsent(until, sent).await,
-                RowFilter::Status(_) | RowFilter::Failed => sent.into_iter().map(TableRow::from).collect(),
-            };
-            self.after = match chunk.last() {
-                Some(last) if chunk.len() as i64 == CHUNK => last.row,
-                _ => until,
+                RowFilter::All => self.with_unsent(kept).await,
+                RowFilter::Status(_) | RowFilter::Failed => {
+                    self.after = kept.until;
+                    kept.rows.into_iter().map(TableRow::from).collect()
+                }
             };
             if !chunk.is_empty() {
                 return Ok(Some(chunk));
@@ -131,14 +135,22 @@ impl TableReader {
         Ok(None)
     }
 
-    async fn with_unsent(&mut self, until: i64, sent: Vec<SentRow>) -> Vec<TableRow> {
+    /// With the rows between them that were not sent, up to where there are bytes for a page.
+    async fn with_unsent(&mut self, KeptRows { rows: sent, until }: KeptRows) -> Vec<TableRow> {
         let mut sent = sent.into_iter().peekable();
-        let mut rows = Vec::new();
-        for number in self.after + 1..=until {
-            rows.push(match sent.next_if(|sent| sent.number == number) {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while self.after < until && bytes < PAGE_BYTES as usize {
+            let number = self.after + 1;
+            let row = match sent.next_if(|sent| sent.number == number) {
                 Some(sent) => sent.into(),
                 None => TableRow { row: number, input: self.unsent(number).await, status: None, reply: None },
-            });
+            };
+            // Those that are kept were counted where they come from.
+            if row.reply.is_none() {
+                bytes += row.input.as_ref().map_or(0, |row| row.title.len() + row.body.len());
+            }
+            rows.push(row);
+            self.after = number;
         }
         rows
     }

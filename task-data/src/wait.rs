@@ -19,8 +19,8 @@ use crate::task::{Task, TaskId};
 
 /// How often all that is waited for is read, for wakes may be lost.
 const LOOK: Duration = Duration::from_secs(1);
-/// Rows read by one query.
-const ROWS: usize = 1000;
+/// Rows read by one query: messages may have a third of a MiB each.
+const ROWS: usize = 250;
 
 /// All that is looked at and waited for in this process.
 pub(crate) struct Waiters {

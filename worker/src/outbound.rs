@@ -22,8 +22,10 @@ use self::status::meaning;
 /// Bound on a request, from its first byte to the last of its reply.
 pub const CALL: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(2);
-/// Bytes of a reply at most, as they come and as they are once unpacked.
+/// Bytes of a reply that is kept with its row of a table, at most, as they come and as they are once unpacked.
 const MAX_REPLY: usize = 1 << 20;
+/// Bytes of a reply that is the result of a task, at most: tasks are looked up and listed many at a time.
+const MAX_RESULT: usize = 256 << 10;
 /// Levels of JSON in a reply at most: it is kept, and must be readable again.
 const MAX_DEPTH: usize = 100;
 /// Characters of a number in a reply at most, and its largest exponent. PostgreSQL takes over a hundred thousand digits, not more.
@@ -101,7 +103,7 @@ impl Outbound {
     /// Posts JSON, and says what came of it.
     pub async fn post(&self, service: &'static str, url: &Url, request: Request<'_>) -> Reply {
         let begun = Instant::now();
-        let reply = match self.ask(url, request).await {
+        let reply = match self.ask_for(url, request, MAX_RESULT).await {
             Ok(answer) => {
                 self.is_back(service);
                 answer.into()
@@ -118,6 +120,10 @@ impl Outbound {
 
     /// Posts JSON as [`post`](Self::post) does, for the answer as it is.
     pub async fn ask(&self, url: &Url, request: Request<'_>) -> Result<Answer, NoAnswer> {
+        self.ask_for(url, request, MAX_REPLY).await
+    }
+
+    async fn ask_for(&self, url: &Url, request: Request<'_>, most: usize) -> Result<Answer, NoAnswer> {
         let Request { key, is_repeat, body } = request;
         let request = self.client.post(url.clone()).header("Idempotency-Key", key).json(body);
         // Without a word, any coding would be as good.
@@ -128,7 +134,7 @@ impl Outbound {
                     false => NoAnswer::Broken(why(&error)),
                 }
             })?;
-        read(response, is_repeat).await.map_err(|error| NoAnswer::Broken(why(&error)))
+        read(response, is_repeat, most).await.map_err(|error| NoAnswer::Broken(why(&error)))
     }
 
     /// Says that a service can't be used, once until it [is back](Self::is_back).
@@ -173,13 +179,13 @@ pub enum NoAnswer {
     Broken(&'static str),
 }
 
-async fn read(mut response: Response, is_repeat: bool) -> reqwest::Result<Answer> {
+async fn read(mut response: Response, is_repeat: bool, most: usize) -> reqwest::Result<Answer> {
     let status = response.status();
     let meaning = meaning(status, is_repeat);
     let headers = std::mem::take(response.headers_mut());
     let retry_after = retry_after::read(|name| headers.get(name)?.to_str().ok());
-    let body = match bytes(response).await {
-        Ok(bytes) => bytes.and_then(|bytes| body::decoded(bytes, &headers, MAX_REPLY)),
+    let body = match bytes(response, most).await {
+        Ok(bytes) => bytes.and_then(|bytes| body::decoded(bytes, &headers, most)),
         Err(error) if meaning == Meaning::Done => return Err(error),
         // What a refusal is does not depend on its text.
         Err(_) => None,
@@ -188,10 +194,10 @@ async fn read(mut response: Response, is_repeat: bool) -> reqwest::Result<Answer
 }
 
 /// The body as it comes, unless it is too large.
-async fn bytes(mut response: Response) -> reqwest::Result<Option<Vec<u8>>> {
+async fn bytes(mut response: Response, most: usize) -> reqwest::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if bytes.len() + chunk.len() > MAX_REPLY {
+        if bytes.len() + chunk.len() > most {
             return Ok(None);
         }
         bytes.extend_from_slice(&chunk);

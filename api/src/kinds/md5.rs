@@ -198,14 +198,16 @@ pub struct DigestParameters {
 pub async fn find(
     api: Data<Api>,
     scope: Scope,
+    request: HttpRequest,
     parameters: Query<DigestParameters>,
-) -> Result<Json<TaskList>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let digest = parameters.digest.as_deref();
     let digest = digest.ok_or_else(|| tasks::wrong("digest", "it is missing"))?;
     let digest =
         digest.parse().map_err(|_| Code::InvalidDigest.because("`digest`: it has 32 hex digits."))?;
     let (limit, after) = tasks::place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
-    tasks::page(&api, scope, Filter { digest: Some(digest), after, limit, ..Filter::default() }).await
+    tasks::page(&api, scope, &request, Filter { digest: Some(digest), after, limit, ..Filter::default() })
+        .await
 }
 
 /// Redeem a ticket
@@ -229,7 +231,12 @@ struct DigestProblems;
 
 impl IntoResponses for DigestProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[Code::InvalidDigest, Code::InvalidParameter, Code::DatabaseUnavailable])
+        problem::responses(&[
+            Code::InvalidDigest,
+            Code::InvalidParameter,
+            Code::DatabaseUnavailable,
+            Code::Overloaded,
+        ])
     }
 }
 

@@ -107,7 +107,7 @@ pub async fn get(
     let selection = parameters.into_inner().selection()?;
     let reader = api.access_log.read(selection).await?.ok_or(Code::RecordNotFound)?;
     let form = JsonForm::wanted(request.headers());
-    streamed::answer(&request, form.media_type(), form, reader).await
+    streamed::answer(&request, &api.record_answers, form.media_type(), form, reader).await
 }
 
 impl Source for Reader {
@@ -122,8 +122,8 @@ struct ReadProblems;
 
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, RecordNotFound};
-        problem::responses(&[InvalidId, InvalidParameter, RecordNotFound, DatabaseUnavailable])
+        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, Overloaded, RecordNotFound};
+        problem::responses(&[InvalidId, InvalidParameter, RecordNotFound, DatabaseUnavailable, Overloaded])
     }
 }
 

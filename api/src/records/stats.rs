@@ -12,6 +12,7 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::dates::Bound;
 use crate::problem::{self, Code, Problem};
+use crate::records::counting;
 use crate::server::Api;
 
 /// What is counted if no beginning is given: in a log of years, counting all would take long.
@@ -34,7 +35,7 @@ pub struct StatsParameters {
 }
 
 /// The access log by its numbers
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = example)]
 pub struct RecordStats {
     /// From when on was counted
@@ -56,7 +57,7 @@ pub struct RecordStats {
 }
 
 /// A minute's records
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct MinuteCount {
     /// Its beginning
     #[schema(value_type = String, format = DateTime)]
@@ -65,7 +66,7 @@ pub struct MinuteCount {
 }
 
 /// A status class's records
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ClassCount {
     #[schema(example = "2xx")]
     class: String,
@@ -73,20 +74,27 @@ pub struct ClassCount {
 }
 
 /// A URI's records
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UriCount {
     uri: String,
     requests: i64,
 }
 
 /// An address's records
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct IpCount {
     ip: String,
     requests: i64,
 }
 
 impl RecordStats {
+    /// Of no record.
+    #[cfg(test)]
+    pub fn nothing() -> Self {
+        let counts = RecordCounts { minutes: vec![], status_codes: vec![], uris: vec![], ips: vec![] };
+        Self::new(Time(chrono::DateTime::UNIX_EPOCH), Time(chrono::DateTime::UNIX_EPOCH), counts)
+    }
+
     fn new(date_from: Time, date_to: Time, counts: RecordCounts) -> Self {
         let RecordCounts { minutes, status_codes, uris, ips } = counts;
         let mut classes = BTreeMap::new();
@@ -113,20 +121,32 @@ impl RecordStats {
 
 /// Count records
 ///
-/// By minute, by class of status, by URI and by address; those of the last day if nothing else is said.
+/// By minute, by class of status, by URI and by address; those of the last day if nothing else is said. Where
+/// counting takes long, numbers may be five seconds old; where it takes more than ten, the answer is 503: ask for a shorter time.
 #[utoipa::path(
     get, path = "/api/data/stats", tag = "access log", operation_id = "countRecords", params(StatsParameters),
     responses((status = 200, description = "The numbers", body = RecordStats), StatsProblems),
 )]
 pub async fn get(api: Data<Api>, parameters: Query<StatsParameters>) -> Result<Json<RecordStats>, Problem> {
     let from = Bound::From.read("date_from", parameters.date_from.as_deref())?;
-    let to = match Bound::To.read("date_to", parameters.date_to.as_deref())? {
+    let to = Bound::To.read("date_to", parameters.date_to.as_deref())?;
+    let asked = (from, to);
+    let to = match to {
         Some(to) => to,
         None => api.access_log.now().await?,
     };
     let from = from.unwrap_or(Time(to.0 - DAY));
-    let counts = api.access_log.count(Some(from), Some(to), MINUTES, TOP).await?;
-    Ok(Json(RecordStats::new(from, to, counts)))
+    let count = {
+        let api = api.clone();
+        async move {
+            match api.access_log.count(Some(from), Some(to), MINUTES, TOP).await {
+                Ok(counts) => Ok(RecordStats::new(from, to, counts)),
+                Err(error) if error.took_too_long() => Err(counting::too_long()),
+                Err(error) => Err(error.into()),
+            }
+        }
+    };
+    Ok(Json(api.counting.counted(asked, count).await?))
 }
 
 /// For OpenAPI.
@@ -144,6 +164,6 @@ struct StatsProblems;
 
 impl IntoResponses for StatsProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable])
+        problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable, Code::Overloaded])
     }
 }

@@ -6,6 +6,7 @@ use diesel::result::{DatabaseErrorKind as Kind, Error as DieselError};
 
 use super::StoreError;
 use super::postgres::ServerError;
+use super::sqlite::TookTooLong;
 use crate::kinds::UnknownKind;
 
 /// SQLite that is there but can't now. Its codes don't come through diesel, its texts do: <https://www.sqlite.org/rescode.html>.
@@ -36,6 +37,19 @@ impl From<DieselError> for StoreError {
             }
             DieselError::BrokenTransactionManager => Self::Unknown(Arc::new(error)),
             _ => Self::Internal(Arc::new(error)),
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether it tells of a read that was given up for the time it took.
+    pub fn took_too_long(&self) -> bool {
+        match self {
+            Self::Unavailable(cause) => {
+                cause.is::<TookTooLong>()
+                    || cause.downcast_ref::<ServerError>().is_some_and(|said| said.state.was_canceled())
+            }
+            Self::Unknown(_) | Self::Refused(_) | Self::Internal(_) => false,
         }
     }
 }

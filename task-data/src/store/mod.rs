@@ -31,7 +31,7 @@ use shared_log::Head;
 pub use self::api_keys::{ApiKeys, NewKey};
 pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
-pub use self::table_rows::{RowFilter, TableProgress, TableRows, UnkeptRow};
+pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 pub use self::upkeep::Upkeep;
 pub use self::users::{Login, NewUser, Users};
 use crate::idempotency::{Idempotency, OwnedKey};
@@ -289,6 +289,18 @@ pub struct Filter {
     pub limit: i64,
 }
 
+/// Bytes of tasks that are listed at a time: for a thousand md5 tasks, whatever their names are.
+pub const LIST_BYTES: i64 = 2 << 20;
+
+/// Tasks that were listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskPage {
+    /// Newest first.
+    pub tasks: Vec<Task>,
+    /// Whether there are older ones.
+    pub has_more: bool,
+}
+
 /// What an owner's tasks that have not ended come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
@@ -339,8 +351,8 @@ pub trait Tasks: Send + Sync {
     /// What stands under these idempotency keys, in any order.
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError>;
 
-    /// Tasks by filter, newest first.
-    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError>;
+    /// Tasks by filter, newest first: at most so many, and at most [`LIST_BYTES`] or one.
+    async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError>;
 
     /// Marks tickets as published, and their tasks as not due any more, where they are still pending in the ticket's attempt.
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError>;

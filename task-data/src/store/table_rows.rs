@@ -3,9 +3,10 @@
 //! A row is kept once and never changes again. It belongs to the task: what one attempt has kept, the next need not send.
 
 use async_trait::async_trait;
-use diesel::dsl::{AsExprOf, auto_type, count_star, update};
+use diesel::dsl::{AsExprOf, auto_type, count_star, sql, update};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool};
 use serde_json::json;
 
 use super::StoreError;
@@ -72,7 +73,7 @@ pub trait TableRows: Send + Sync {
     /// The numbers of the rows that are kept from the one after `after` on, in order, at most so many.
     async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError>;
 
-    /// Rows that are kept by filter, from the one after `after` up to `until`, in order, at most so many.
+    /// Rows that are kept by filter, from the one after `after` up to `until`, in order, at most so many and at most [`PAGE_BYTES`] or one.
     async fn kept_rows(
         &self,
         id: TaskId,
@@ -80,7 +81,36 @@ pub trait TableRows: Send + Sync {
         until: i64,
         filter: RowFilter,
         limit: i64,
-    ) -> Result<Vec<SentRow>, StoreError>;
+    ) -> Result<KeptRows, StoreError>;
+}
+
+/// Bytes of rows that are read at a time.
+pub const PAGE_BYTES: i64 = 256 << 10;
+
+/// Rows that are kept, and how far they were looked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptRows {
+    /// In their order.
+    pub rows: Vec<SentRow>,
+    /// The number up to which there are no others.
+    pub until: i64,
+}
+
+impl KeptRows {
+    /// How far rows may be read that have so many bytes each: those of the first numbers that are no more than a page.
+    pub(super) fn end_of_page(sizes: &[(i64, i64)], until: i64, limit: i64) -> i64 {
+        let mut bytes = 0;
+        let mut fitting = sizes.iter().enumerate().take_while(|(position, (_, size))| {
+            bytes += size;
+            *position == 0 || bytes <= PAGE_BYTES
+        });
+        match fitting.by_ref().last() {
+            Some((position, (number, _))) if position + 1 < sizes.len() || sizes.len() as i64 == limit => {
+                *number
+            }
+            _ => until,
+        }
+    }
 }
 
 /// A row to insert.
@@ -172,6 +202,28 @@ pub(super) fn page(id: TaskId, after: i64, until: i64, filter: RowFilter, limit:
         .select(columns)
 }
 
+/// The numbers of a [`page`]'s rows, and how many bytes each has.
+#[auto_type]
+pub(super) fn sizes(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
+    let any_status: AsExprOf<bool, Bool> = filter.status().is_none().into_sql::<Bool>();
+    let any_fate: AsExprOf<bool, Bool> = (filter != RowFilter::Failed).into_sql::<Bool>();
+    let status: i16 = filter.status().unwrap_or_default();
+    let bytes: SqlLiteral<BigInt> = row_bytes();
+    let rows: of = of(id);
+    rows.filter(table_rows::number.gt(after))
+        .filter(table_rows::number.le(until))
+        .filter(any_status.or(table_rows::status.eq(status)))
+        .filter(any_fate.or(table_rows::failed))
+        .order(table_rows::number.asc())
+        .limit(limit)
+        .select((table_rows::number, bytes))
+}
+
+/// How many bytes a row has as JSON.
+fn row_bytes() -> SqlLiteral<BigInt> {
+    sql("CAST(octet_length(CAST(input AS text)) + octet_length(CAST(reply AS text)) AS bigint)")
+}
+
 #[auto_type]
 fn of(id: TaskId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -195,5 +247,27 @@ impl TryFrom<KeptRow> for SentRow {
         let row = serde_json::from_value(input.0)
             .map_err(|error| StoreError::Internal(std::sync::Arc::new(error)))?;
         Ok(Self { number, row, status: status.map(i16::cast_unsigned), reply: reply.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_where_its_bytes_do() {
+        const HALF: i64 = PAGE_BYTES / 2;
+        for (sizes, limit, end) in [
+            (&[][..], 3, 9),
+            (&[(2, 1), (5, 1)], 3, 9),
+            (&[(2, 1), (5, 1), (6, 1)], 3, 6),
+            (&[(2, HALF), (5, HALF), (6, 1)], 9, 5),
+            (&[(2, HALF), (5, HALF)], 9, 9),
+            (&[(2, 9 * PAGE_BYTES), (5, 1)], 9, 2),
+            (&[(2, 9 * PAGE_BYTES)], 9, 9),
+            (&[(2, 1), (5, 9 * PAGE_BYTES), (6, 1)], 9, 2),
+        ] {
+            assert_eq!(KeptRows::end_of_page(sizes, 9, limit), end, "{sizes:?}");
+        }
     }
 }

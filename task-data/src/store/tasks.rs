@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::schema::{tasks, workers};
 use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, first_time, now_plus, sql_ids};
-use super::{Rules, Ticket};
+use super::{LIST_BYTES, Rules, Ticket};
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
@@ -54,6 +54,23 @@ fn key_texts(keys: &[OwnedKey]) -> Vec<String> {
 pub fn has_digest(digest: Md5Digest) -> UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>> {
     sql::<Bool>("kind = 'md5' AND result IS NOT NULL AND result ->> 'md5' = ")
         .bind::<Text, _>(digest.to_string())
+}
+
+/// How many bytes a task has as JSON.
+pub fn task_bytes() -> SqlLiteral<BigInt> {
+    sql("CAST(octet_length(CAST(input AS text)) + coalesce(octet_length(CAST(result AS text)), 0) AS bigint)")
+}
+
+/// The newest and oldest of the tasks with these sizes that make up a page, how many they are, and whether there are more.
+pub fn page_of(sizes: &[(SqlUuid, i64)], limit: i64) -> Option<(SqlUuid, SqlUuid, i64, bool)> {
+    let mut bytes = 0;
+    let fitting = sizes.iter().take(limit as usize).enumerate().take_while(|(position, (_, size))| {
+        bytes += size;
+        *position == 0 || bytes <= LIST_BYTES
+    });
+    let count = fitting.count();
+    let (newest, oldest) = (sizes.first()?.0, sizes.get(count.checked_sub(1)?)?.0);
+    Some((newest, oldest, count as i64, count < sizes.len()))
 }
 
 /// The database's clock, now.

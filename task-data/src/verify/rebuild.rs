@@ -88,7 +88,8 @@ async fn write(
 async fn ended(store: &dyn Store, progress: &Progress) -> Result<Vec<(Time, TaskId)>, RebuildError> {
     let (mut ended, mut after) = (Vec::new(), None);
     loop {
-        let page = store.list(Filter { after, limit: PAGE, with_newer: true, ..Filter::default() }).await?;
+        let filter = Filter { after, limit: PAGE, with_newer: true, ..Filter::default() };
+        let page = store.list(filter).await?.tasks;
         let Some(last) = page.last() else { return Ok(ended) };
         after = Some(last.id);
         if let Some(newer) = page.iter().find(|task| task.status.is_ended() && task.kind.known().is_none()) {

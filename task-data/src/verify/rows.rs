@@ -53,7 +53,7 @@ impl Rows {
         let mut after = None;
         loop {
             let filter = Filter { after, limit: PAGE, with_newer: true, ..Filter::default() };
-            let page = remains.store.list(filter).await?;
+            let page = remains.store.list(filter).await?.tasks;
             let Some(last) = page.last() else { return Ok(rows) };
             after = Some(last.id);
             let mut open = Vec::new();

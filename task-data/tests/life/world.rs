@@ -84,7 +84,7 @@ impl World {
 
     /// All tasks as they stand, off the wire.
     pub async fn tasks(&self) -> Vec<Task> {
-        self.store.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap()
+        self.store.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap().tasks
     }
 
     /// The outcome log; empty while there is none.

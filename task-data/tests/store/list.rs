@@ -3,13 +3,13 @@
 use serde_json::json;
 use task_data::kinds::Kind;
 use task_data::kinds::md5::Md5Digest;
-use task_data::store::{Completion, Filter, Store};
+use task_data::store::{Completion, Filter, LIST_BYTES, NewTask, Store};
 use task_data::task::{Status, TaskId};
 
 use crate::samples::*;
 
 async fn listed(store: &dyn Store, filter: Filter) -> Vec<TaskId> {
-    store.list(filter).await.unwrap().iter().map(|task| task.id).collect()
+    store.list(filter).await.unwrap().tasks.iter().map(|task| task.id).collect()
 }
 
 async fn some(store: &dyn Store, count: usize) -> Vec<TaskId> {
@@ -18,6 +18,37 @@ async fn some(store: &dyn Store, count: usize) -> Vec<TaskId> {
     store.insert(new, NOW).await.unwrap();
     ids
 }
+
+on_each_store!(a_page_ends_where_its_bytes_do_and_the_next_goes_on, |store| async move {
+    let mut newest_first = Vec::new();
+    // More than a page has, a page of small ones, and one that is larger than a page.
+    for (tasks, bytes) in [(20, 300_000), (5, 10), (1, 3 << 20), (1, 10)] {
+        for _ in 0..tasks {
+            let new = NewTask { input: json!({"text": "x".repeat(bytes)}), ..new_task() };
+            newest_first.push(new.id);
+            store.insert(vec![new], NOW).await.unwrap();
+        }
+    }
+    newest_first = sorted(newest_first);
+    newest_first.reverse();
+
+    let (mut all, mut pages, mut after) = (Vec::new(), 0, None);
+    loop {
+        let page = store.list(Filter { after, limit: 1000, ..Filter::default() }).await.unwrap();
+        let bytes: usize = page.tasks.iter().map(|task| task.input.to_string().len()).sum();
+        assert!(bytes <= LIST_BYTES as usize || page.tasks.len() == 1, "{bytes}");
+        all.extend(page.tasks.iter().map(|task| task.id));
+        pages += 1;
+        after = all.last().copied();
+        if !page.has_more {
+            break;
+        }
+    }
+
+    assert!(all == newest_first && pages > 3, "{pages} pages of {}", all.len());
+    let exactly = store.list(Filter { limit: 1, ..Filter::default() }).await.unwrap();
+    assert_eq!((exactly.tasks.len(), exactly.has_more), (1, true));
+});
 
 on_each_store!(the_newest_come_first_and_no_more_than_wanted, |store| async move {
     let mut newest_first = sorted(some(&*store, 10).await);

@@ -59,8 +59,9 @@ async fn is_left_alone(store: &dyn Store, sql: impl Fn(&str)) {
     assert!(before.iter().all(|task| task.kind == RowKind::Newer("later".to_owned())));
     assert_eq!(store.keyed(vec![keyed.owned_key().unwrap()]).await.unwrap()[0].task.id, keyed.id);
     // To all else it is not there, and holds up nobody.
-    let listed =
-        |filter: Filter| async move { ids(&store.list(Filter { limit: 100, ..filter }).await.unwrap()) };
+    let listed = |filter: Filter| async move {
+        ids(&store.list(Filter { limit: 100, ..filter }).await.unwrap().tasks)
+    };
     assert_eq!(listed(Filter::default()).await, [known]);
     assert_eq!(listed(Filter { with_newer: true, ..Filter::default() }).await.len(), 7);
     assert_eq!(due_now(store).await, [known]);

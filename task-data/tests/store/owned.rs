@@ -30,7 +30,7 @@ on_each_store!(an_owners_pages_are_full_whatever_others_have, |store| async move
     let mut filter = Filter { owner: Some(ada), limit: 4, ..Filter::default() };
     loop {
         let page: Vec<TaskId> =
-            store.list(filter.clone()).await.unwrap().iter().map(|task| task.id).collect();
+            store.list(filter.clone()).await.unwrap().tasks.iter().map(|task| task.id).collect();
         filter.after = page.last().copied();
         met.push(page.len());
         if page.is_empty() {

@@ -43,7 +43,7 @@ async fn a_day(store: &PostgresStore) {
     assert!(store.commit_log(log, owed, Head { committed, ..head }).await.unwrap());
 
     let newest = Filter { limit: 3, ..Filter::default() };
-    assert_eq!(store.list(newest.clone()).await.unwrap().len(), 3);
+    assert_eq!(store.list(newest.clone()).await.unwrap().tasks.len(), 3);
     let failed = Filter { status: Some(Status::Failed), after: Some(first.id), ..newest };
     store.list(failed).await.unwrap();
     store.cancel(third, RULES).await.unwrap();

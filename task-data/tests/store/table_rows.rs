@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use task_data::kinds::table::{Row, SentRow};
-use task_data::store::{Claim, RowFilter, Store, TableProgress, UnkeptRow};
+use task_data::store::{Claim, PAGE_BYTES, RowFilter, Store, TableProgress, UnkeptRow};
 use task_data::task::TaskId;
 
 use crate::samples::{
@@ -20,7 +20,7 @@ pub fn unkept(claim: &Claim, sent: SentRow) -> UnkeptRow {
 }
 
 async fn all(store: &dyn Store, id: TaskId, filter: RowFilter) -> Vec<SentRow> {
-    store.kept_rows(id, 0, i64::MAX, filter, 100).await.unwrap()
+    store.kept_rows(id, 0, i64::MAX, filter, 100).await.unwrap().rows
 }
 
 on_each_store!(rows_are_kept_and_found_in_their_order, |store| async move {
@@ -40,8 +40,10 @@ on_each_store!(rows_are_kept_and_found_in_their_order, |store| async move {
     assert_eq!(all(&*store, first.id, RowFilter::All).await, in_order);
     assert_eq!(all(&*store, first.id, RowFilter::Status(201)).await, [third.clone(), fifth]);
     assert_eq!(all(&*store, first.id, RowFilter::Failed).await, [one, two.clone()]);
-    assert_eq!(store.kept_rows(first.id, 1, 3, RowFilter::All, 100).await.unwrap(), [two.clone(), third]);
-    assert_eq!(store.kept_rows(first.id, 1, 3, RowFilter::All, 1).await.unwrap(), [two]);
+    let kept = store.kept_rows(first.id, 1, 3, RowFilter::All, 100).await.unwrap();
+    assert_eq!((kept.rows, kept.until), (vec![two.clone(), third], 3));
+    let kept = store.kept_rows(first.id, 1, 3, RowFilter::All, 1).await.unwrap();
+    assert_eq!((kept.rows, kept.until), (vec![two], 2));
     assert_eq!(store.kept_numbers(first.id, 0, 100).await.unwrap(), [1, 2, 3, 5]);
     assert_eq!(store.kept_numbers(first.id, 1, 2).await.unwrap(), [2, 3]);
     let progress = store.table_progress(first.id).await.unwrap();
@@ -50,6 +52,26 @@ on_each_store!(rows_are_kept_and_found_in_their_order, |store| async move {
     assert_eq!(store.last_attempt(TaskId::random()).await.unwrap(), 0);
     let none = store.table_progress(TaskId::random()).await.unwrap();
     assert_eq!(none, TableProgress { sent: 0, failed: 0 });
+});
+
+on_each_store!(rows_are_read_a_page_of_bytes_at_a_time, |store| async move {
+    let table = running(&*store).await;
+    let large =
+        |number: i64, bytes: usize| SentRow { reply: json!("x".repeat(bytes)), ..sent(number, Some(201)) };
+    let rows = [large(1, 200_000), large(2, 200_000), large(3, 1 << 20), large(4, 10), large(5, 10)];
+    store.keep_rows(rows.iter().map(|row| unkept(&table, row.clone())).collect()).await.unwrap();
+
+    let (mut after, mut read) = (0, Vec::new());
+    while after < 9 {
+        let kept = store.kept_rows(table.id, after, 9, RowFilter::All, 64).await.unwrap();
+        let bytes: usize = kept.rows.iter().map(|row| row.reply.to_string().len()).sum();
+        assert!(bytes <= PAGE_BYTES as usize || kept.rows.len() == 1, "{bytes}");
+        assert!(kept.until > after && kept.rows.iter().all(|row| row.number <= kept.until));
+        after = kept.until;
+        read.extend(kept.rows);
+    }
+
+    assert!(read == rows);
 });
 
 on_each_store!(a_row_is_kept_once_and_for_a_running_attempt_alone, |store| async move {

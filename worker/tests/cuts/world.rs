@@ -267,7 +267,7 @@ impl World {
                 store.beat(worker, Duration::ZERO).await.unwrap();
             }
             let pending = Filter { status: Some(Status::Pending), limit: 1000, ..Filter::default() };
-            let pending = store.list(pending).await.unwrap();
+            let pending = store.list(pending).await.unwrap().tasks;
             store.due_again(pending.into_iter().map(|task| task.id).collect()).await.unwrap();
         });
         for path in self.files() {

@@ -1,6 +1,7 @@
 //! The rows of a table with what came of them, as JSON or CSV, [streamed](crate::streamed).
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -121,7 +122,7 @@ pub async fn get(
     let (filter, form) = (parameters.filter()?, parameters.form(&request)?);
     let task = tasks::redeemed(&api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
     let reader = TableReader::new(api.life.stack(), task.id, &input_of(&task)?, filter);
-    streamed::answer(&request, form.media_type(), form, reader).await
+    streamed::answer(&request, &api.table_answers, form.media_type(), form, reader).await
 }
 
 impl Source for TableReader {
@@ -156,12 +157,11 @@ impl Form<TableRow> for RowForm {
         }
     }
 
-    fn write(&self, bytes: &mut Vec<u8>, row: &TableRow, is_first: bool) -> serde_json::Result<()> {
+    fn write(&self, out: &mut impl Write, row: &TableRow, is_first: bool) -> io::Result<()> {
         match self {
-            Self::Json(form) => form.write(bytes, row, is_first)?,
-            Self::Csv => write_csv(bytes, row),
+            Self::Json(form) => form.write(out, row, is_first),
+            Self::Csv => write_csv(out, row),
         }
-        Ok(())
     }
 
     fn end(&self) -> &[u8] {
@@ -172,13 +172,13 @@ impl Form<TableRow> for RowForm {
     }
 }
 
-fn write_csv(bytes: &mut Vec<u8>, TableRow { row, input, status, reply }: &TableRow) {
+fn write_csv(out: &mut impl Write, TableRow { row, input, status, reply }: &TableRow) -> io::Result<()> {
     let input = input.as_ref();
     let user_id = input.map(|input| input.user_id.to_string()).unwrap_or_default();
     let status = status.map(|status| status.to_string()).unwrap_or_default();
     let reply = reply.as_ref().map(Value::to_string).unwrap_or_default();
     let (title, body) = input.map_or(("", ""), |input| (&input.title, &input.body));
-    csv::write_record(bytes, [&row.to_string(), &user_id, title, body, &status, &reply]);
+    csv::write_record(out, [&row.to_string(), &user_id, title, body, &status, &reply])
 }
 
 struct RowProblems;

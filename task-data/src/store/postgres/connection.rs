@@ -11,6 +11,7 @@ use diesel_async::pooled_connection::{
 };
 use futures::FutureExt;
 use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::super::{PoolUse, StoreError};
@@ -19,6 +20,10 @@ use super::target::{Target, UrlError, bad_connection};
 
 /// Connections of one process at most.
 const CONNECTIONS: usize = 10;
+/// Of these, how many may be taken by reads that look at many rows: promises and health never wait for all of those.
+const LONG_READS: usize = 5;
+/// Bound on waiting for the turn of such a read.
+const LONG_READ: Duration = Duration::from_secs(10);
 /// Bound on making a connection, and on waiting for a free one.
 pub const CONNECT: Duration = Duration::from_secs(2);
 /// A connection that was handed out longer ago is tried before it is again.
@@ -30,6 +35,7 @@ pub const ANSWER: Duration = Duration::from_secs(6);
 pub struct Connections {
     pool: Pool<Session>,
     pub(super) target: Arc<Target>,
+    long: Semaphore,
 }
 
 impl Connections {
@@ -71,7 +77,7 @@ impl Connections {
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| UrlError(error.to_string()))?;
-        Ok(Self { pool, target })
+        Ok(Self { pool, target, long: Semaphore::new(LONG_READS) })
     }
 
     /// Ends the connections: those in use as soon as they come back.
@@ -88,6 +94,14 @@ impl Connections {
     /// A connection that answers.
     pub async fn get(&self) -> Result<Object<Session>, StoreError> {
         self.pool.get().await.map_err(|error| StoreError::Unavailable(Arc::new(error)))
+    }
+
+    /// A connection for a read that looks at many rows, and its turn, to be held as long.
+    pub async fn get_long(&self) -> Result<(Object<Session>, SemaphorePermit<'_>), StoreError> {
+        let turn = timeout(LONG_READ, self.long.acquire()).await;
+        let turn = turn.map_err(|late| StoreError::Unavailable(Arc::new(late)))?;
+        let turn = turn.map_err(|closed| StoreError::Unavailable(Arc::new(closed)))?;
+        Ok((self.get().await?, turn))
     }
 }
 

@@ -43,7 +43,7 @@ use super::tasks::End;
 use super::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved, NewTask,
-    PoolUse, Rules, StoreError, Tasks, Ticket, Upload, tasks as queries,
+    PoolUse, Rules, StoreError, TaskPage, Tasks, Ticket, Upload, tasks as queries,
 };
 use crate::deployment::Deployment;
 use crate::idempotency::OwnedKey;
@@ -87,6 +87,30 @@ impl PostgresStore {
         let id: String = answer(deployment::table.select(deployment::id).get_result(&mut connection)).await?;
         Ok(Deployment(id.into()))
     }
+}
+
+/// The tasks that a filter lets through, in no order.
+fn filtered(filter: &Filter) -> tasks::BoxedQuery<'static, Pg> {
+    let mut query = tasks::table.into_boxed::<Pg>();
+    if let Some(kind) = filter.kind {
+        query = query.filter(tasks::kind.eq(kind.name()));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(queries::in_status(status));
+    }
+    if let Some(digest) = filter.digest {
+        query = query.filter(queries::has_digest(digest));
+    }
+    if let Some(owner) = filter.owner {
+        query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
+    }
+    if let Some(after) = filter.after {
+        query = query.filter(tasks::id.lt(SqlUuid(after.0)));
+    }
+    if !filter.with_newer {
+        query = query.filter(queries::is_known());
+    }
+    query
 }
 
 #[async_trait]
@@ -175,29 +199,17 @@ impl Tasks for PostgresStore {
         Ok(into_keyed(answer(queries::by_keys(&keys).load(&mut connection)).await?, &keys))
     }
 
-    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let mut query = tasks::table.select(TASK_COLUMNS).into_boxed::<Pg>();
-        if let Some(kind) = filter.kind {
-            query = query.filter(tasks::kind.eq(kind.name()));
-        }
-        if let Some(status) = filter.status {
-            query = query.filter(queries::in_status(status));
-        }
-        if let Some(digest) = filter.digest {
-            query = query.filter(queries::has_digest(digest));
-        }
-        if let Some(owner) = filter.owner {
-            query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
-        }
-        if let Some(after) = filter.after {
-            query = query.filter(tasks::id.lt(SqlUuid(after.0)));
-        }
-        if !filter.with_newer {
-            query = query.filter(queries::is_known());
-        }
-        let page = query.order(tasks::id.desc()).limit(filter.limit);
-        Ok(into_tasks(answer(page.load(&mut connection)).await?))
+    async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
+        let (mut connection, _turn) = self.connections.get_long().await?;
+        let sizes = filtered(&filter).select((tasks::id, queries::task_bytes()));
+        let sizes = sizes.order(tasks::id.desc()).limit(filter.limit + 1);
+        let sizes: Vec<(SqlUuid, i64)> = answer(sizes.load(&mut connection)).await?;
+        let Some((newest, oldest, count, has_more)) = queries::page_of(&sizes, filter.limit) else {
+            return Ok(TaskPage { tasks: Vec::new(), has_more: false });
+        };
+        let page = filtered(&filter).select(TASK_COLUMNS).filter(tasks::id.le(newest));
+        let page = page.filter(tasks::id.ge(oldest)).order(tasks::id.desc()).limit(count);
+        Ok(TaskPage { tasks: into_tasks(answer(page.load(&mut connection)).await?), has_more })
     }
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {

@@ -79,14 +79,14 @@ impl Records for PostgresStore {
         filter: RecordFilter,
         limit: i64,
     ) -> Result<Vec<PlacedRecord>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let (mut connection, _turn) = self.connections.get_long().await?;
         let page = queries::page(span, filter, limit);
         let rows: Vec<RecordRow> = answer(page.load(&mut connection)).await?;
         Ok(rows.into_iter().map(PlacedRecord::from).collect())
     }
 
     async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let (mut connection, _turn) = self.connections.get_long().await?;
         // Each has the bound of a statement, not all together.
         let rows = CountRows {
             minutes: answer(queries::by_minute(span, MINUTE, minutes).load(&mut connection)).await?,

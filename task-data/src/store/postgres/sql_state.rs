@@ -24,6 +24,11 @@ impl SqlState {
         std::str::from_utf8(&self.code).unwrap_or_default()
     }
 
+    /// Returns whether the statement was ended by a time-out or a person.
+    pub fn was_canceled(&self) -> bool {
+        self.code() == "57014"
+    }
+
     /// Returns whether its session is of no further use: it is over, takes no writes (another may, once a standby has become the
     /// primary), or has lost the statements that were prepared in it.
     pub fn spends_session(&self) -> bool {

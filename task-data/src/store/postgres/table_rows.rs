@@ -7,7 +7,9 @@ use diesel_async::RunQueryDsl;
 use serde_json::json;
 
 use super::super::StoreError;
-use super::super::table_rows::{self as queries, KeptRow, RowFilter, TableProgress, TableRows, UnkeptRow};
+use super::super::table_rows::{
+    self as queries, KeptRow, KeptRows, RowFilter, TableProgress, TableRows, UnkeptRow,
+};
 use super::super::types::{JsonType, SqlJson, SqlUuid, UuidType};
 use super::PostgresStore;
 use super::connection::answer;
@@ -61,7 +63,7 @@ impl TableRows for PostgresStore {
     }
 
     async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let (mut connection, _turn) = self.connections.get_long().await?;
         // The failed ones first: a row that is kept in between is then sent, and not failed beyond what was sent.
         let failed = answer(queries::failed(id).get_result(&mut connection)).await?;
         Ok(TableProgress { sent: answer(queries::sent(id).get_result(&mut connection)).await?, failed })
@@ -85,11 +87,15 @@ impl TableRows for PostgresStore {
         until: i64,
         filter: RowFilter,
         limit: i64,
-    ) -> Result<Vec<SentRow>, StoreError> {
-        let mut connection = self.connections.get().await?;
+    ) -> Result<KeptRows, StoreError> {
+        let (mut connection, _turn) = self.connections.get_long().await?;
+        let sizes = queries::sizes(id, after, until, filter, limit);
+        let sizes: Vec<(i64, i64)> = answer(sizes.load(&mut connection)).await?;
+        let until = KeptRows::end_of_page(&sizes, until, limit);
         let page = queries::page(id, after, until, filter, limit);
         let rows: Vec<KeptRow> = answer(page.load(&mut connection)).await?;
-        rows.into_iter().map(SentRow::try_from).collect()
+        let rows = rows.into_iter().map(SentRow::try_from).collect::<Result<_, _>>()?;
+        Ok(KeptRows { rows, until })
     }
 }
 

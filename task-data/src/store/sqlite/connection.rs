@@ -7,6 +7,7 @@
 //! next time. Nothing is written from then on, and the program ends; the next one reads the files from the device. The
 //! readers neither write nor flush, and never see what was not flushed: a commit enters the index of the WAL after its flush.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use diesel::connection::SimpleConnection;
@@ -37,12 +38,20 @@ extern "SQL" {
     /// `types::now_plus` as this database knows it: a time is an integer here.
     #[sql_name = "now_plus"]
     fn now_plus_micros(seconds: diesel::sql_types::Double) -> diesel::sql_types::BigInt;
+
+    /// Whether a long read may look at one more row. SQLite has no bound on a statement's time: once this is false, all rows are
+    /// passed over.
+    fn in_time() -> diesel::sql_types::Bool;
 }
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Writes that share a commit at most.
 const GROUP: usize = 256;
 const READERS: usize = 4;
+/// Of these, how many may be taken by reads that look at many rows: promises and health never wait for all of those.
+const LONG_READS: usize = 2;
+/// How long such a read may take, and may wait for its turn.
+const LONGEST: Duration = Duration::from_secs(10);
 /// How long reads that are under way may take when the database is closed.
 const READS_END: Duration = Duration::from_secs(2);
 /// The files beside the database that are made and removed with it: the WAL and its index.
@@ -72,6 +81,7 @@ pub type Failure = watch::Receiver<Option<StoreError>>;
 
 struct Readers {
     free: Arc<Semaphore>,
+    long: Arc<Semaphore>,
     connections: Mutex<Vec<SqliteConnection>>,
 }
 
@@ -92,8 +102,11 @@ impl Connections {
             .name("sqlite-writer".to_owned())
             .spawn(move || write_all(writer, queue, &tell))
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-        let readers =
-            Readers { free: Arc::new(Semaphore::new(READERS)), connections: Mutex::new(connections) };
+        let readers = Readers {
+            free: Arc::new(Semaphore::new(READERS)),
+            long: Arc::new(Semaphore::new(LONG_READS)),
+            connections: Mutex::new(connections),
+        };
         let writer = Mutex::new(Some(Writer { jobs, thread }));
         Ok(Self { path: path.to_owned(), writer, readers: Arc::new(readers), failure })
     }
@@ -151,6 +164,29 @@ impl Connections {
     pub fn pool_use(&self) -> PoolUse {
         let free = self.readers.free.available_permits();
         PoolUse { used: READERS - free, free }
+    }
+
+    /// Runs `work`, which looks at many rows, as [`Self::read`] does: not on all readers at once, and its statements that ask
+    /// [`in_time`] end when it has taken ten seconds.
+    pub async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let turn = timeout(LONGEST, self.readers.long.clone().acquire_owned()).await;
+        let turn = turn.map_err(|late| StoreError::Unavailable(Arc::new(late)))?.map_err(|_| stopped())?;
+        self.read(move |connection| {
+            let _turn = turn;
+            let until = Instant::now() + LONGEST;
+            UNTIL.set(Some(until));
+            let outcome = work(connection);
+            UNTIL.set(None);
+            match Instant::now() < until {
+                true => outcome,
+                false => Err(StoreError::Unavailable(Arc::new(TookTooLong))),
+            }
+        })
+        .await
     }
 
     /// Runs `work` on a reader, off the async threads.
@@ -249,8 +285,21 @@ pub(super) fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     same_address_utils::register_impl(&mut connection, |one: String, other: String| {
         one.parse::<IpAddr>().ok().is_some_and(|one| other.parse() == Ok(one))
     })?;
+    in_time_utils::register_nondeterministic_impl(&connection, || {
+        UNTIL.get().is_none_or(|until| Instant::now() < until)
+    })?;
     Ok(connection)
 }
+
+thread_local! {
+    /// Until when the long read may go on that this thread is at.
+    static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// A read that would have kept others waiting.
+#[derive(Debug, thiserror::Error)]
+#[error("the read took too long")]
+pub struct TookTooLong;
 
 /// A write that waits for its turn.
 trait Job: Send {

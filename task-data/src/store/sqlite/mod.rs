@@ -20,7 +20,7 @@ use diesel::sqlite::{Sqlite, SqliteConnection};
 use shared_log::Head;
 
 use self::connection::Connections;
-pub use self::connection::{Failure, read_files_from_device};
+pub use self::connection::{Failure, TookTooLong, read_files_from_device};
 pub(crate) use self::copy::Original;
 use super::rows::{
     ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
@@ -30,7 +30,7 @@ use super::tasks::End;
 use super::types::{SqlTime, SqlUuid, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    Moved, NewTask, Outcomes, PoolUse, Rules, StoreError, Tasks, Ticket, Upload, leases, outcomes,
+    Moved, NewTask, Outcomes, PoolUse, Rules, StoreError, TaskPage, Tasks, Ticket, Upload, leases, outcomes,
     tasks as queries,
 };
 use crate::idempotency::OwnedKey;
@@ -64,6 +64,30 @@ fn clock(connection: &mut SqliteConnection) -> Result<Time, StoreError> {
 
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+/// The tasks that a filter lets through, in no order.
+fn filtered(filter: &Filter) -> tasks::BoxedQuery<'static, Sqlite> {
+    let mut query = tasks::table.into_boxed::<Sqlite>();
+    if let Some(kind) = filter.kind {
+        query = query.filter(tasks::kind.eq(kind.name()));
+    }
+    if let Some(status) = filter.status {
+        query = query.filter(queries::in_status(status));
+    }
+    if let Some(digest) = filter.digest {
+        query = query.filter(queries::has_digest(digest));
+    }
+    if let Some(owner) = filter.owner {
+        query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
+    }
+    if let Some(after) = filter.after {
+        query = query.filter(tasks::id.lt(SqlUuid(after.0)));
+    }
+    if !filter.with_newer {
+        query = query.filter(queries::is_known());
+    }
+    query
 }
 
 #[async_trait]
@@ -101,29 +125,18 @@ impl Tasks for SqliteStore {
             .await
     }
 
-    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
+    async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
         self.connections
-            .read(move |connection| {
-                let mut query = tasks::table.select(TASK_COLUMNS).into_boxed::<Sqlite>();
-                if let Some(kind) = filter.kind {
-                    query = query.filter(tasks::kind.eq(kind.name()));
-                }
-                if let Some(status) = filter.status {
-                    query = query.filter(queries::in_status(status));
-                }
-                if let Some(digest) = filter.digest {
-                    query = query.filter(queries::has_digest(digest));
-                }
-                if let Some(owner) = filter.owner {
-                    query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
-                }
-                if let Some(after) = filter.after {
-                    query = query.filter(tasks::id.lt(SqlUuid(after.0)));
-                }
-                if !filter.with_newer {
-                    query = query.filter(queries::is_known());
-                }
-                Ok(into_tasks(query.order(tasks::id.desc()).limit(filter.limit).load(connection)?))
+            .read_long(move |connection| {
+                let sizes = filtered(&filter).select((tasks::id, queries::task_bytes()));
+                let sizes: Vec<(SqlUuid, i64)> =
+                    sizes.order(tasks::id.desc()).limit(filter.limit + 1).load(connection)?;
+                let Some((newest, oldest, count, has_more)) = queries::page_of(&sizes, filter.limit) else {
+                    return Ok(TaskPage { tasks: Vec::new(), has_more: false });
+                };
+                let page = filtered(&filter).select(TASK_COLUMNS).filter(tasks::id.le(newest));
+                let page = page.filter(tasks::id.ge(oldest)).order(tasks::id.desc()).limit(count);
+                Ok(TaskPage { tasks: into_tasks(page.load(connection)?), has_more })
             })
             .await
     }

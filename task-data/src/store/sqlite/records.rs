@@ -12,6 +12,7 @@ use super::super::records::{
 };
 use super::super::schema::records;
 use super::super::types::{SqlTime, SqlUuid};
+use super::connection::in_time;
 use super::{SqliteStore, clock};
 use crate::record::RecordId;
 use crate::task::Time;
@@ -93,7 +94,7 @@ impl Records for SqliteStore {
         limit: i64,
     ) -> Result<Vec<PlacedRecord>, StoreError> {
         self.connections
-            .read(move |connection| {
+            .read_long(move |connection| {
                 let rows: Vec<RecordRow> = queries::page(span, filter, limit).load(connection)?;
                 Ok(rows.into_iter().map(PlacedRecord::from).collect())
             })
@@ -102,12 +103,12 @@ impl Records for SqliteStore {
 
     async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
         self.connections
-            .read(move |connection| {
+            .read_long(move |connection| {
                 let rows = CountRows {
-                    minutes: queries::by_minute(span, MINUTE, minutes).load(connection)?,
-                    status_codes: queries::by_status_code(span).load(connection)?,
-                    uris: queries::by_uri(span, top).load(connection)?,
-                    ips: queries::by_ip(span, top).load(connection)?,
+                    minutes: queries::by_minute(span, MINUTE, minutes).filter(in_time()).load(connection)?,
+                    status_codes: queries::by_status_code(span).filter(in_time()).load(connection)?,
+                    uris: queries::by_uri(span, top).filter(in_time()).load(connection)?,
+                    ips: queries::by_ip(span, top).filter(in_time()).load(connection)?,
                 };
                 Ok(rows.into())
             })

@@ -10,7 +10,7 @@ use super::super::StoreError;
 use super::super::paid_calls::runs;
 use super::super::schema::table_rows;
 use super::super::table_rows::{
-    self as queries, KeptRow, NewRow, RowFilter, TableProgress, TableRows, UnkeptRow,
+    self as queries, KeptRow, KeptRows, NewRow, RowFilter, TableProgress, TableRows, UnkeptRow,
 };
 use super::{SqliteStore, clock};
 use crate::kinds::table::SentRow;
@@ -50,7 +50,7 @@ impl TableRows for SqliteStore {
 
     async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError> {
         self.connections
-            .read(move |connection| {
+            .read_long(move |connection| {
                 // The failed ones first: a row that is kept in between is then sent, and not failed beyond what was sent.
                 let failed = queries::failed(id).get_result(connection)?;
                 Ok(TableProgress { sent: queries::sent(id).get_result(connection)?, failed })
@@ -80,11 +80,15 @@ impl TableRows for SqliteStore {
         until: i64,
         filter: RowFilter,
         limit: i64,
-    ) -> Result<Vec<SentRow>, StoreError> {
+    ) -> Result<KeptRows, StoreError> {
         self.connections
-            .read(move |connection| {
+            .read_long(move |connection| {
+                let sizes: Vec<(i64, i64)> =
+                    queries::sizes(id, after, until, filter, limit).load(connection)?;
+                let until = KeptRows::end_of_page(&sizes, until, limit);
                 let rows: Vec<KeptRow> = queries::page(id, after, until, filter, limit).load(connection)?;
-                rows.into_iter().map(SentRow::try_from).collect()
+                let rows = rows.into_iter().map(SentRow::try_from).collect::<Result<_, _>>()?;
+                Ok(KeptRows { rows, until })
             })
             .await
     }

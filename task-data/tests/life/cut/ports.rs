@@ -10,7 +10,6 @@ use task_data::api_key::{ApiKey, KeyHash, KeyId};
 use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
-use task_data::kinds::table::SentRow;
 use task_data::notify::Notify;
 use task_data::password::PasswordHash;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
@@ -18,10 +17,10 @@ use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Login,
-    Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord, PoolUse,
-    RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress, TableRows, Tasks,
-    Ticket, UnkeptRow, Upkeep, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats,
+    Leases, Login, Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord,
+    PoolUse, RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress,
+    TableRows, TaskPage, Tasks, Ticket, UnkeptRow, Upkeep, Upload, Users,
 };
 use task_data::task::{Task, TaskId, Time, WorkerId};
 use task_data::user::{Account, Right, TypedName, User, UserId};
@@ -84,7 +83,7 @@ impl Tasks for CutStore {
         through!(self, keyed(keys), reads)
     }
 
-    async fn list(&self, filter: Filter) -> Result<Vec<Task>, StoreError> {
+    async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
         through!(self, list(filter), reads)
     }
 
@@ -357,7 +356,7 @@ impl TableRows for CutStore {
         until: i64,
         filter: RowFilter,
         limit: i64,
-    ) -> Result<Vec<SentRow>, StoreError> {
+    ) -> Result<KeptRows, StoreError> {
         through!(self, kept_rows(id, after, until, filter, limit), reads)
     }
 }

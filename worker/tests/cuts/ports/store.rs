@@ -9,16 +9,15 @@ use async_trait::async_trait;
 use task_data::api_key::{ApiKey, KeyHash, KeyId};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
-use task_data::kinds::table::SentRow;
 use task_data::outcome;
 use task_data::password::PasswordHash;
 use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases, Login,
-    Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord, PoolUse,
-    RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress, TableRows,
-    Tasks, Ticket, UnkeptRow, Upkeep, Upload, Users,
+    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats,
+    Leases, Login, Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord,
+    PoolUse, RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress,
+    TableRows, TaskPage, Tasks, Ticket, UnkeptRow, Upkeep, Upload, Users,
 };
 use task_data::task::{Task, TaskId, Time, WorkerId};
 use task_data::user::{Account, Right, TypedName, User, UserId};
@@ -92,7 +91,7 @@ port! {
     Tasks {
         Nothing fn now() -> Time;
         Nothing fn keyed(keys: Vec<OwnedKey>) -> Vec<Keyed>;
-        Nothing fn list(filter: Filter) -> Vec<Task>;
+        Nothing fn list(filter: Filter) -> TaskPage;
         Afar fn mark_published(tickets: Vec<Ticket>) -> ();
         Afar fn cancel(id: TaskId, rules: Rules) -> Cancel;
         Afar fn due(limit: i64, repeat: Duration) -> Vec<Ticket>;
@@ -303,6 +302,6 @@ port! {
         Nothing fn table_progress(id: TaskId) -> TableProgress;
         Nothing fn last_attempt(id: TaskId) -> i64;
         Nothing fn kept_numbers(id: TaskId, after: i64, limit: i64) -> Vec<i64>;
-        Nothing fn kept_rows(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> Vec<SentRow>;
+        Nothing fn kept_rows(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> KeptRows;
     }
 }

@@ -1,0 +1,179 @@
+//! Memory and connections have bounds in bytes, whatever comes and goes and however many ask at once.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::client::ask;
+use crate::memory::memory_kib;
+use crate::people::as_bearer;
+use crate::program::eventually;
+use crate::stack::Stack;
+
+/// What a process may need while the worst of all requests come at once: half as much again as is measured, for how much memory the
+/// allocator keeps differs from run to run. The goal is 256 MiB.
+const MOST_KIB: u64 = 384 << 10;
+/// How long they come, unless `COATCHECK_BOUNDS_SECONDS` says it.
+const SECONDS: u64 = 10;
+
+on_embedded!(every_route_has_its_bounds_in_the_guarantees, [], |stack| async move {
+    let guarantees =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../GUARANTEES.md")).unwrap();
+    let (_, table) = guarantees.split_once("### Bounds in bytes").unwrap();
+    let rows = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let mut told = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty()), "{row}");
+        told.extend(cells[0].split(", ").map(|route| route.trim_matches('`').to_owned()));
+    }
+    let description = stack.get("/openapi.json").await.json();
+    let mut routes = BTreeSet::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        routes.extend(
+            operations.as_object().unwrap().keys().map(|method| format!("{} {path}", method.to_uppercase())),
+        );
+    }
+    assert_eq!(told, routes);
+});
+
+on_both_stacks!(memory_has_a_bound_while_the_worst_of_all_comes_at_once, [], |stack| async move {
+    let user = stack.register("ada").await;
+    let token = stack.log_in("ada").await;
+    assert!(!user.is_empty());
+    // Cells that are six times as long in JSON.
+    let cell = "\u{1}".repeat(1 << 20);
+    let row = format!("1,{cell},{cell}\n");
+    let file = format!("userId,title,body\n{}", row.repeat(16));
+    let form = reqwest::multipart::Form::new()
+        .part("file", reqwest::multipart::Part::bytes(file.into_bytes()).file_name("a.csv"));
+    let table = ask(stack.request(Method::POST, "/api/v1/tables").multipart(form)).await.unwrap();
+    let table = table.json()["id"].as_str().unwrap().to_owned();
+    let text = "\u{e9}".repeat(30_000);
+    for _ in 0..60 {
+        let message = as_bearer(stack.request(Method::POST, "/api/v1/messages"), &token);
+        let message = ask(message.body(json!({"text": text, "provider": "free"}).to_string())).await.unwrap();
+        assert_eq!(message.status, 202, "{}", message.text());
+    }
+    let line = format!("1.1.1.1 GET /{} 200\n", "x".repeat(8000));
+    let lines = stack.request(Method::POST, "/api/data/bulk").header("Content-Type", "text/plain");
+    assert_eq!(ask(lines.body(line.repeat(4000))).await.unwrap().status, 201);
+
+    let seconds = std::env::var("COATCHECK_BOUNDS_SECONDS").ok();
+    let seconds = seconds.map_or(SECONDS, |seconds| seconds.parse().unwrap());
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let rows = format!("/api/v1/tables/{table}/rows?format=");
+    let mut silent = Vec::new();
+    for form in ["json", "ndjson", "csv"] {
+        silent.extend([format!("{rows}{form}"), format!("{rows}{form}")]);
+    }
+    silent.extend(vec!["/api/v1/tasks?limit=1000".to_owned(); 8]);
+    silent.extend(vec!["/api/data".to_owned(); 8]);
+    let mut standing = Vec::new();
+    for path in &silent {
+        standing.push(asked_in_silence(&stack, path).await);
+    }
+    for _ in 0..32 {
+        standing.push(slow_upload(&stack, "127.0.0.1").await);
+    }
+    let mut round = 0;
+    while Instant::now() < until {
+        round += 1;
+        let log_ins =
+            join_all(
+                (0..30).map(|guess| {
+                    let stack = stack.clone();
+                    async move {
+                        stack.log_in_with(&format!("nobody-{round}-{guess}"), "wrong password").await.status
+                    }
+                }),
+            );
+        let stats = join_all((0..12).map(|day| {
+            let path = format!("/api/data/stats?date_from=20{day:02}-01-01");
+            let stack = stack.clone();
+            async move { stack.get(&path).await.status }
+        }));
+        let large_type = ask(stack.put_request("a", "abc").header("Content-Type", "x".repeat(100_000)));
+        let (log_ins, stats, large_type, ready) =
+            tokio::join!(log_ins, stats, large_type, stack.get("/readyz"));
+        assert!(log_ins.iter().all(|status| matches!(status, 401 | 429 | 503)), "{log_ins:?}");
+        assert!(stats.iter().all(|status| matches!(status, 200 | 503)), "{stats:?}");
+        assert_eq!((large_type.unwrap().status, ready.status), (415, 200));
+        for pid in stack.pids() {
+            let now = memory_kib(pid, "VmRSS");
+            assert!(now < MOST_KIB, "{now} KiB");
+        }
+    }
+    for pid in stack.pids() {
+        let most = memory_kib(pid, "VmHWM");
+        println!("{most} KiB");
+        assert!(most < MOST_KIB, "{most} KiB");
+    }
+    drop(standing);
+    let whole: Value = stack.get(&format!("{rows}json")).await.json();
+    assert_eq!((whole.as_array().unwrap().len(), whole[15]["input"]["body"].as_str()), (16, Some(&*cell)));
+});
+
+on_both_stacks!(slow_uploads_of_one_client_keep_no_other_out, [], |stack| async move {
+    // As many as all slots: those beyond their client's share wait, and are refused.
+    let mut standing = Vec::new();
+    for _ in 0..64 {
+        standing.push(slow_upload(&stack, "127.0.0.1").await);
+    }
+    let own_host = stack.address().rsplit_once(':').unwrap().0.to_owned();
+
+    let mut other = connected_from(&stack, &own_host).await;
+    let body = vec![b'x'; 100_000];
+    let head = format!(
+        "PUT /api/v1/md5/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    other.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+
+    // And its own next one gets in, for those that are slow lose their places.
+    eventually("a place for who is not slow", async || {
+        let mut own = connected_from(&stack, "127.0.0.1").await;
+        own.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+        let mut answer = String::new();
+        let _ = own.read_to_string(&mut answer).await;
+        if answer.starts_with("HTTP/1.1 202 ") { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    drop(standing);
+});
+
+/// A request whose answer is never read.
+async fn asked_in_silence(stack: &Arc<Stack>, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut connection = socket.connect(stack.address().parse().unwrap()).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    connection
+}
+
+/// An upload that needs a slot, and of which nothing comes.
+async fn slow_upload(stack: &Arc<Stack>, from: &str) -> TcpStream {
+    let mut connection = connected_from(stack, from).await;
+    let head = "PUT /api/v1/md5/slow HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection
+}
+
+async fn connected_from(stack: &Arc<Stack>, address: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    socket.connect(stack.address().parse().unwrap()).await.unwrap()
+}
