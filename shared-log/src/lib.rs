@@ -119,7 +119,7 @@ pub use device::read_from_device;
 pub use error::{LogError, SettleError};
 pub use ledger::{Entry, Head, Ledger};
 pub use lines::{Line, Lines, LogFile};
-pub use lock::FileLock;
+pub use lock::{FileLock, try_lock};
 pub use read::MAX_LINE_BYTES;
 pub use resume::Resumed;
 pub use settle::{Begun, Done, Settled};

@@ -104,8 +104,11 @@ impl Drop for LockedFile {
     }
 }
 
-/// Locks the whole file for this descriptor; false if someone else holds it.
-pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
+/// Locks the whole file for this open file description, until its last descriptor is closed; false if someone else holds it.
+///
+/// # Errors
+/// If the file is not open for writing, or its file system has no such locks.
+pub fn try_lock(file: &File) -> io::Result<bool> {
     match set_lock(file, libc::F_WRLCK) {
         Ok(()) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),

@@ -17,10 +17,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, FcntlArg, RenameFlags, fcntl, renameat2};
-use nix::libc;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use rustix::io::{ReadWriteFlags, preadv2};
+use shared_log::try_lock;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -338,7 +337,7 @@ impl Part {
         loop {
             let file = create_part(&unlocked)?;
             // Where there are no locks, its age tells.
-            let _ = lock(&file);
+            let _ = try_lock(&file);
             match fs::rename(&unlocked, &self.path) {
                 Ok(()) => return Ok(file),
                 // A sweep with another clock took it for an old one. Nothing was in it yet.
@@ -369,23 +368,7 @@ fn is_abandoned(path: &Path) -> io::Result<Option<bool>> {
     }
     // The lock goes again with the file.
     let file = OpenOptions::new().write(true).open(path)?;
-    Ok(lock(&file))
-}
-
-/// Locks the whole file for this open file description: whether it could, as no other has; `None` where there are no such locks.
-fn lock(file: &File) -> Option<bool> {
-    let whole_file = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file)) {
-        Ok(_) => Some(true),
-        Err(Errno::EAGAIN | Errno::EACCES) => Some(false),
-        Err(_) => None,
-    }
+    Ok(try_lock(&file).ok())
 }
 
 fn create_part(path: &Path) -> io::Result<File> {
