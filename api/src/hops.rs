@@ -54,11 +54,20 @@ fn client_by(trusted: &Networks, request: &HttpRequest) -> Option<IpAddr> {
     Some(client)
 }
 
-/// Returns whom a request is counted under: its client's address, of an IPv6 address the /64, all of which one client may have.
-pub fn counted(request: &HttpRequest) -> Option<String> {
+/// Returns the network that a request is counted under: its client's address, of an IPv6 address the /64, all of which one client may
+/// have.
+pub fn network(request: &HttpRequest) -> Option<IpNet> {
     Some(match client(request)? {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().to_string(),
+        IpAddr::V4(address) => IpAddr::from(address).into(),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().into(),
+    })
+}
+
+/// Returns the [`network`] as text: of an IPv4 address that alone.
+pub fn counted(request: &HttpRequest) -> Option<String> {
+    Some(match network(request)? {
+        IpNet::V4(network) => network.addr().to_string(),
+        IpNet::V6(network) => network.to_string(),
     })
 }
 

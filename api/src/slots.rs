@@ -5,11 +5,11 @@
 //! expected of a client that has its share and wants more, and of all while no place is free.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use ipnet::IpNet;
 use task_data::user::UserId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -33,23 +33,20 @@ pub const EASY: Pace = Pace { bytes: 1 << 10, over: Duration::from_secs(30) };
 /// The least pace of who has a place while others wait for one.
 pub const FAIR: Pace = Pace { bytes: 64 << 10, over: Duration::from_secs(10) };
 
-/// A client, to whom its places are counted: a user, or an address where there is none.
+/// A client, to whom its places are counted: a user, or a network where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Client {
     User(UserId),
-    Address(IpAddr),
+    Network(IpNet),
     Unknown,
 }
 
 impl Client {
-    /// The client that a request comes from. Addresses of IPv6 are one client by their first 64 bits, which a household has.
+    /// The client that a request comes from.
     pub fn of(request: &HttpRequest, user: Option<UserId>) -> Self {
-        match (user, hops::client(request)) {
+        match (user, hops::network(request)) {
             (Some(user), _) => Self::User(user),
-            (None, Some(IpAddr::V6(address))) => {
-                Self::Address(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into())
-            }
-            (None, Some(address)) => Self::Address(address),
+            (None, Some(network)) => Self::Network(network),
             (None, None) => Self::Unknown,
         }
     }
@@ -184,10 +181,12 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn client(number: u8) -> Client {
-        Client::Address(IpAddr::from([10, 0, 0, number]))
+        Client::Network(IpAddr::from([10, 0, 0, number]).into())
     }
 
     /// As many places as the client can have.
