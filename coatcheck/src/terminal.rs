@@ -1,8 +1,10 @@
-//! Lines on standard output: byte for byte into a pipe or file, and on a terminal nothing that it would act on.
+//! Lines on standard output: byte for byte into a pipe or file, and on a terminal nothing that it would act on. And a bar for long work.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use program::acts_on_terminal;
 
 /// Writes lines to standard output, and flushes it.
@@ -43,6 +45,30 @@ pub fn escaped_json(json: &str) -> String {
         }
     }
     escaped
+}
+
+/// Does some work and, on a terminal, has a bar of that template show how far it has come.
+pub async fn with_bar<T>(
+    (bar, template): (ProgressBar, &str),
+    show: impl Fn(&ProgressBar),
+    work: impl Future<Output = T>,
+) -> T {
+    if !io::stderr().is_terminal() {
+        return work.await;
+    }
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let mut work = std::pin::pin!(work);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = tick.tick() => show(&bar),
+        }
+    };
+    bar.finish_and_clear();
+    done
 }
 
 #[cfg(test)]

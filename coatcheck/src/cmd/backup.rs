@@ -1,15 +1,15 @@
 //! `coatcheck backup`: a copy of the embedded form that starts as it is.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use program::{in_one_line, raise_file_limit, refuse};
 use task_data::backup::{BackupError, Copied, Progress, backup};
 use task_data::settings::Settings;
+
+use crate::terminal::with_bar;
 
 /// Copy the embedded form's data to a new folder, beside the running service or without it
 ///
@@ -43,7 +43,13 @@ pub async fn run(args: BackupArgs) -> ExitCode {
     raise_file_limit();
     let progress = Arc::new(Progress::default());
     let more = [Path::new(api::KEPT_SECRET)];
-    let made = with_bar(&progress, backup(&args.promises, &args.folder, &more, progress.clone())).await;
+    let show = |bar: &ProgressBar| {
+        bar.set_position(progress.uploads());
+        bar.tick();
+    };
+    let work = backup(&args.promises, &args.folder, &more, progress.clone());
+    let bar = (ProgressBar::no_length(), "{spinner:.cyan} {elapsed} · {pos} uploads");
+    let made = with_bar(bar, show, work).await;
     match made {
         Ok(Copied { database_bytes, uploads, log_files }) => {
             let folder = args.folder.display();
@@ -58,28 +64,4 @@ pub async fn run(args: BackupArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Shows on a terminal how far the work has come.
-async fn with_bar<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
-    if !io::stderr().is_terminal() {
-        return work.await;
-    }
-    let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {elapsed} · {pos} uploads") {
-        bar.set_style(style);
-    }
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let mut work = std::pin::pin!(work);
-    let done = loop {
-        tokio::select! {
-            done = &mut work => break done,
-            _ = tick.tick() => {
-                bar.set_position(progress.uploads());
-                bar.tick();
-            }
-        }
-    };
-    bar.finish_and_clear();
-    done
 }

@@ -1,18 +1,18 @@
 //! `coatcheck verify`: is what was promised so? And the outcome log written anew, where it is not.
 
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use program::{in_one_line, raise_file_limit, refuse, visible};
 use task_data::settings::Settings;
 use task_data::stack::{OpenError, open_remains};
 use task_data::verify::{Found, Progress, RebuildError, Rebuilt, Report, VerifyError, rebuild, verify};
+
+use crate::terminal::with_bar;
 
 /// Check the outcome log and the uploads against the rows
 ///
@@ -81,7 +81,7 @@ async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
     }
     let remains = open_remains(settings).await?;
     let progress = Arc::new(Progress::default());
-    let report = with_bar(&progress, verify(&remains, settings, progress.clone())).await?;
+    let report = with_log_bar(&progress, verify(&remains, settings, progress.clone())).await?;
     print!("{}", told(&report));
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -122,7 +122,7 @@ async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Troubl
     let remains = open_remains(settings).await?;
     let progress = Arc::new(Progress::default());
     let Rebuilt { lines, is_worked_on } =
-        with_bar(&progress, rebuild(&*remains.store, file, &progress)).await?;
+        with_log_bar(&progress, rebuild(&*remains.store, file, &progress)).await?;
     let (file, log) = (file.display(), log.display());
     println!("wrote {lines} lines to {file}");
     if is_worked_on {
@@ -151,31 +151,15 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Shows on a terminal how far the work has come.
-async fn with_bar<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
-    if !io::stderr().is_terminal() {
-        return work.await;
-    }
-    let bar = ProgressBar::new(0);
-    let template = "{wide_bar:.cyan/dim} {bytes}/{total_bytes} of the log · {msg} rows";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let mut work = std::pin::pin!(work);
-    let done = loop {
-        tokio::select! {
-            done = &mut work => break done,
-            _ = tick.tick() => {
-                let (bytes, of_bytes) = progress.bytes();
-                bar.set_length(of_bytes);
-                bar.set_position(bytes);
-                bar.set_message(progress.rows().to_string());
-            }
-        }
+async fn with_log_bar<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
+    let show = |bar: &ProgressBar| {
+        let (bytes, of_bytes) = progress.bytes();
+        bar.set_length(of_bytes);
+        bar.set_position(bytes);
+        bar.set_message(progress.rows().to_string());
     };
-    bar.finish_and_clear();
-    done
+    let template = "{wide_bar:.cyan/dim} {bytes}/{total_bytes} of the log · {msg} rows";
+    with_bar((ProgressBar::new(0), template), show, work).await
 }
 
 #[cfg(test)]
