@@ -185,38 +185,36 @@ type KeptColumns = (table_rows::number, table_rows::input, table_rows::status, t
 const KEPT_COLUMNS: KeptColumns =
     (table_rows::number, table_rows::input, table_rows::status, table_rows::reply);
 
-/// A filter that lets everything through is in the statement all the same, which walks along the key in any case.
+/// The rows of a page, in their order. A filter that lets everything through is in the statement all the same, which walks along the
+/// key in any case.
+#[auto_type]
+fn wanted(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
+    let any_status: AsExprOf<bool, Bool> = filter.status().is_none().into_sql::<Bool>();
+    let any_fate: AsExprOf<bool, Bool> = (filter != RowFilter::Failed).into_sql::<Bool>();
+    let status: i16 = filter.status().unwrap_or_default();
+    let rows: of = of(id);
+    rows.filter(table_rows::number.gt(after))
+        .filter(table_rows::number.le(until))
+        .filter(any_status.or(table_rows::status.eq(status)))
+        .filter(any_fate.or(table_rows::failed))
+        .order(table_rows::number.asc())
+        .limit(limit)
+}
+
+/// What is kept of the [`wanted`] rows.
 #[auto_type]
 pub(super) fn page(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
     let columns: KeptColumns = KEPT_COLUMNS;
-    let any_status: AsExprOf<bool, Bool> = filter.status().is_none().into_sql::<Bool>();
-    let any_fate: AsExprOf<bool, Bool> = (filter != RowFilter::Failed).into_sql::<Bool>();
-    let status: i16 = filter.status().unwrap_or_default();
-    let rows: of = of(id);
-    rows.filter(table_rows::number.gt(after))
-        .filter(table_rows::number.le(until))
-        .filter(any_status.or(table_rows::status.eq(status)))
-        .filter(any_fate.or(table_rows::failed))
-        .order(table_rows::number.asc())
-        .limit(limit)
-        .select(columns)
+    let rows: wanted = wanted(id, after, until, filter, limit);
+    rows.select(columns)
 }
 
-/// The numbers of a [`page`]'s rows, and how many bytes each has.
+/// The numbers of the [`wanted`] rows, and how many bytes each has.
 #[auto_type]
 pub(super) fn sizes(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
-    let any_status: AsExprOf<bool, Bool> = filter.status().is_none().into_sql::<Bool>();
-    let any_fate: AsExprOf<bool, Bool> = (filter != RowFilter::Failed).into_sql::<Bool>();
-    let status: i16 = filter.status().unwrap_or_default();
     let bytes: SqlLiteral<BigInt> = row_bytes();
-    let rows: of = of(id);
-    rows.filter(table_rows::number.gt(after))
-        .filter(table_rows::number.le(until))
-        .filter(any_status.or(table_rows::status.eq(status)))
-        .filter(any_fate.or(table_rows::failed))
-        .order(table_rows::number.asc())
-        .limit(limit)
-        .select((table_rows::number, bytes))
+    let rows: wanted = wanted(id, after, until, filter, limit);
+    rows.select((table_rows::number, bytes))
 }
 
 /// How many bytes a row has as JSON.

@@ -73,6 +73,36 @@ pub fn page_of(sizes: &[(SqlUuid, i64)], limit: i64) -> Option<(SqlUuid, SqlUuid
     Some((newest, oldest, count as i64, count < sizes.len()))
 }
 
+/// Defines `filtered`: the tasks that a filter lets through, in no order. A macro, for each database's boxed queries are a type of their
+/// own.
+macro_rules! filtered {
+    ($backend:ty) => {
+        fn filtered(filter: &Filter) -> tasks::BoxedQuery<'static, $backend> {
+            let mut query = tasks::table.into_boxed::<$backend>();
+            if let Some(kind) = filter.kind {
+                query = query.filter(tasks::kind.eq(kind.name()));
+            }
+            if let Some(status) = filter.status {
+                query = query.filter(queries::in_status(status));
+            }
+            if let Some(digest) = filter.digest {
+                query = query.filter(queries::has_digest(digest));
+            }
+            if let Some(owner) = filter.owner {
+                query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
+            }
+            if let Some(after) = filter.after {
+                query = query.filter(tasks::id.lt(SqlUuid(after.0)));
+            }
+            if !filter.with_newer {
+                query = query.filter(queries::is_known());
+            }
+            query
+        }
+    };
+}
+pub(super) use filtered;
+
 /// The database's clock, now.
 #[auto_type]
 pub fn now() -> _ {

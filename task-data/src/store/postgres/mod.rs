@@ -89,29 +89,7 @@ impl PostgresStore {
     }
 }
 
-/// The tasks that a filter lets through, in no order.
-fn filtered(filter: &Filter) -> tasks::BoxedQuery<'static, Pg> {
-    let mut query = tasks::table.into_boxed::<Pg>();
-    if let Some(kind) = filter.kind {
-        query = query.filter(tasks::kind.eq(kind.name()));
-    }
-    if let Some(status) = filter.status {
-        query = query.filter(queries::in_status(status));
-    }
-    if let Some(digest) = filter.digest {
-        query = query.filter(queries::has_digest(digest));
-    }
-    if let Some(owner) = filter.owner {
-        query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
-    }
-    if let Some(after) = filter.after {
-        query = query.filter(tasks::id.lt(SqlUuid(after.0)));
-    }
-    if !filter.with_newer {
-        query = query.filter(queries::is_known());
-    }
-    query
-}
+queries::filtered!(Pg);
 
 #[async_trait]
 impl Tasks for PostgresStore {
