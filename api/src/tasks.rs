@@ -16,7 +16,7 @@ use task_data::life::Accepted;
 use task_data::store::{Cancel, Filter, TaskPage};
 use task_data::task::{Status, Task, TaskError, TaskId, Time};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Response};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::access::Scope;
@@ -257,6 +257,28 @@ pub fn accepted(api: &Api, path: &str, Accepted { task, is_replay }: Accepted) -
         api.admission.count();
     }
     response.json(TaskView::from(task))
+}
+
+/// How a request that makes a task is answered, for OpenAPI: as [`accepted`] does, of which there is an example, or with one of these
+/// codes.
+pub fn acceptance(example: Value, codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
+    let header = |kind, description: &str| {
+        let schema = ObjectBuilder::new().schema_type(kind);
+        HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build()
+    };
+    let task =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name("Task"))).example(Some(example)).build();
+    let accepted = ResponseBuilder::new()
+        .description("Accepted: the task is kept, whatever happens")
+        .content("application/json", task)
+        .header("Location", header(Type::String, "Where the ticket is redeemed"))
+        .header(
+            "Idempotency-Replayed",
+            header(Type::Boolean, "`true` where the ticket was given out before, under the same key"),
+        );
+    let mut responses = problem::responses(codes);
+    responses.insert("202".to_owned(), accepted.build().into());
+    responses
 }
 
 /// Look a task up

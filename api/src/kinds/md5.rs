@@ -88,15 +88,7 @@ pub struct File(Vec<u8>);
     security((), ("bearer" = []), ("cookie" = [])),
     params(IdempotencyHeader, ExpectedHeaders),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses(
-        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(
-            ("Location" = String, description = "Where the ticket is redeemed"),
-            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
-         ),
-         example = accepted),
-        UploadProblems,
-    ),
+    responses(UploadAnswers),
 )]
 pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let mut body = Body::new(payload.into_inner());
@@ -121,18 +113,18 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
         IdempotencyHeader, ExpectedHeaders, ExpectedOfBody,
     ),
     request_body(content = File, content_type = "application/octet-stream", description = "The file"),
-    responses(
-        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(
-            ("Location" = String, description = "Where the ticket is redeemed"),
-            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
-         ),
-         example = accepted),
-        UploadProblems,
-    ),
+    responses(UploadAnswers),
 )]
 pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    put_as(api, request, payload).await
+    let mut body = Body::new(payload.into_inner());
+    // Not the matched segment: the router has undone some of its escapes already.
+    let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
+    let outcome = async {
+        let owner = MaybeSession::of(&request).await?.user();
+        accept(&api, owner, upload::from_body(&api, owner, &request, name, &mut body).await?).await
+    };
+    let outcome = outcome.await;
+    body.answered(outcome)
 }
 
 /// Hand a file in as the bare body, without a name
@@ -143,30 +135,10 @@ pub async fn put(api: Data<Api>, request: HttpRequest, payload: Payload) -> Http
     security((), ("bearer" = []), ("cookie" = [])),
     params(IdempotencyHeader, ExpectedHeaders, ExpectedOfBody),
     request_body(content = File, content_type = "application/octet-stream", description = "The file"),
-    responses(
-        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(
-            ("Location" = String, description = "Where the ticket is redeemed"),
-            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
-         ),
-         example = accepted),
-        UploadProblems,
-    ),
+    responses(UploadAnswers),
 )]
 pub async fn put_unnamed(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    put_as(api, request, payload).await
-}
-
-async fn put_as(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let mut body = Body::new(payload.into_inner());
-    // Not the matched segment: the router has undone some of its escapes already.
-    let name = request.uri().path().strip_prefix(PATH).unwrap_or_default();
-    let outcome = async {
-        let owner = MaybeSession::of(&request).await?.user();
-        accept(&api, owner, upload::from_body(&api, owner, &request, name, &mut body).await?).await
-    };
-    let outcome = outcome.await;
-    body.answered(outcome)
+    put(api, request, payload).await
 }
 
 async fn accept(api: &Api, owner: Option<UserId>, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
@@ -240,31 +212,34 @@ impl IntoResponses for DigestProblems {
     }
 }
 
-struct UploadProblems;
+struct UploadAnswers;
 
-impl IntoResponses for UploadProblems {
+impl IntoResponses for UploadAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[
-            Code::IncompleteUpload,
-            Code::InvalidDigest,
-            Code::InvalidIdempotencyKey,
-            Code::InvalidMultipart,
-            Code::InvalidParameter,
-            Code::MissingFile,
-            Code::MultipleFiles,
-            Code::PartialUpload,
-            Code::Unauthenticated,
-            Code::Forbidden,
-            Code::SlowUpload,
-            Code::UploadTooLarge,
-            Code::UnsupportedMediaType,
-            Code::IdempotencyMismatch,
-            Code::TooManyRequests,
-            Code::DatabaseUnavailable,
-            Code::Overloaded,
-            Code::QueueFull,
-            Code::InsufficientStorage,
-        ])
+        tasks::acceptance(
+            accepted(),
+            &[
+                Code::IncompleteUpload,
+                Code::InvalidDigest,
+                Code::InvalidIdempotencyKey,
+                Code::InvalidMultipart,
+                Code::InvalidParameter,
+                Code::MissingFile,
+                Code::MultipleFiles,
+                Code::PartialUpload,
+                Code::Unauthenticated,
+                Code::Forbidden,
+                Code::SlowUpload,
+                Code::UploadTooLarge,
+                Code::UnsupportedMediaType,
+                Code::IdempotencyMismatch,
+                Code::TooManyRequests,
+                Code::DatabaseUnavailable,
+                Code::Overloaded,
+                Code::QueueFull,
+                Code::InsufficientStorage,
+            ],
+        )
     }
 }
 

@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::idempotency::{self, IdempotencyHeader};
 use crate::json as json_body;
 use crate::patience::Patience;
-use crate::problem::{self, Code, Problem};
+use crate::problem::{Code, Problem};
 use crate::server::Api;
 use crate::tasks::{self, Id, RedeemProblems, TaskView};
 
@@ -88,15 +88,7 @@ pub struct Output {
     security(("bearer" = []), ("cookie" = [])),
     params(IdempotencyHeader),
     request_body(content = NewMessage, content_type = "application/json"),
-    responses(
-        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(
-            ("Location" = String, description = "Where the ticket is redeemed"),
-            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
-         ),
-         example = accepted),
-        MessageProblems,
-    ),
+    responses(MessageAnswers),
 )]
 pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let mut body = Body::new(payload.into_inner());
@@ -191,27 +183,30 @@ pub async fn free(api: Data<Api>) -> Json<FreeProvider> {
     Json(standing.unwrap_or(Standing::Unknown).into())
 }
 
-struct MessageProblems;
+struct MessageAnswers;
 
-impl IntoResponses for MessageProblems {
+impl IntoResponses for MessageAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[
-            Code::InvalidIdempotencyKey,
-            Code::InvalidJson,
-            Code::Unauthenticated,
-            Code::Forbidden,
-            Code::PaidNotAllowed,
-            Code::SlowUpload,
-            Code::BodyTooLarge,
-            Code::UploadTooLarge,
-            Code::Overloaded,
-            Code::IdempotencyMismatch,
-            Code::InvalidMessage,
-            Code::TooManyRequests,
-            Code::DatabaseUnavailable,
-            Code::QueueFull,
-            Code::InsufficientStorage,
-        ])
+        tasks::acceptance(
+            accepted(),
+            &[
+                Code::InvalidIdempotencyKey,
+                Code::InvalidJson,
+                Code::Unauthenticated,
+                Code::Forbidden,
+                Code::PaidNotAllowed,
+                Code::SlowUpload,
+                Code::BodyTooLarge,
+                Code::UploadTooLarge,
+                Code::Overloaded,
+                Code::IdempotencyMismatch,
+                Code::InvalidMessage,
+                Code::TooManyRequests,
+                Code::DatabaseUnavailable,
+                Code::QueueFull,
+                Code::InsufficientStorage,
+            ],
+        )
     }
 }
 

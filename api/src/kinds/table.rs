@@ -23,7 +23,7 @@ use crate::auth::MaybeSession;
 use crate::body::Body;
 use crate::idempotency::IdempotencyHeader;
 use crate::patience::Patience;
-use crate::problem::{self, Code, Problem};
+use crate::problem::{Code, Problem};
 use crate::server::Api;
 use crate::tasks::{self, Id, RedeemProblems, TaskView};
 use crate::upload::{self, Upload};
@@ -118,15 +118,7 @@ pub struct Progress {
     security((), ("bearer" = []), ("cookie" = [])),
     params(IdempotencyHeader),
     request_body(content = TableForm, content_type = "multipart/form-data"),
-    responses(
-        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(
-            ("Location" = String, description = "Where the ticket is redeemed"),
-            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
-         ),
-         example = accepted),
-        TableProblems,
-    ),
+    responses(TableAnswers),
 )]
 pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let mut body = Body::new(payload.into_inner());
@@ -200,31 +192,34 @@ pub async fn elsewhere(payload: Payload) -> HttpResponse {
     Body::new(payload.into_inner()).unwanted(response.finish())
 }
 
-struct TableProblems;
+struct TableAnswers;
 
-impl IntoResponses for TableProblems {
+impl IntoResponses for TableAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[
-            Code::IncompleteUpload,
-            Code::InvalidDigest,
-            Code::InvalidIdempotencyKey,
-            Code::InvalidMultipart,
-            Code::MissingFile,
-            Code::MultipleFiles,
-            Code::Unauthenticated,
-            Code::Forbidden,
-            Code::SlowUpload,
-            Code::UploadTooLarge,
-            Code::NotATable,
-            Code::UnsupportedMediaType,
-            Code::IdempotencyMismatch,
-            Code::InvalidTable,
-            Code::TooManyRequests,
-            Code::DatabaseUnavailable,
-            Code::Overloaded,
-            Code::QueueFull,
-            Code::InsufficientStorage,
-        ])
+        tasks::acceptance(
+            accepted(),
+            &[
+                Code::IncompleteUpload,
+                Code::InvalidDigest,
+                Code::InvalidIdempotencyKey,
+                Code::InvalidMultipart,
+                Code::MissingFile,
+                Code::MultipleFiles,
+                Code::Unauthenticated,
+                Code::Forbidden,
+                Code::SlowUpload,
+                Code::UploadTooLarge,
+                Code::NotATable,
+                Code::UnsupportedMediaType,
+                Code::IdempotencyMismatch,
+                Code::InvalidTable,
+                Code::TooManyRequests,
+                Code::DatabaseUnavailable,
+                Code::Overloaded,
+                Code::QueueFull,
+                Code::InsufficientStorage,
+            ],
+        )
     }
 }
 

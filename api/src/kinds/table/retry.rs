@@ -15,9 +15,9 @@ use crate::access::Scope;
 use crate::body::Body;
 use crate::idempotency::{self, IdempotencyHeader};
 use crate::patience::Patience;
-use crate::problem::{self, Code, Problem};
+use crate::problem::{Code, Problem};
 use crate::server::Api;
-use crate::tasks::{self, Id, TaskView};
+use crate::tasks::{self, Id};
 
 /// Send the rows of a table again that have failed
 ///
@@ -26,15 +26,7 @@ use crate::tasks::{self, Id, TaskView};
 #[utoipa::path(
     post, path = "/api/v1/tables/{id}/retry", tag = "tables", operation_id = "retryTable",
     params(("id" = uuid::Uuid, Path, description = "The ticket of a table that has ended"), IdempotencyHeader),
-    responses(
-        (status = 202, description = "Accepted: the task is kept, whatever happens", body = TaskView,
-         headers(
-            ("Location" = String, description = "Where the ticket is redeemed"),
-            ("Idempotency-Replayed" = bool, description = "`true` where the ticket was given out before, under the same key"),
-         ),
-         example = accepted),
-        RetryProblems,
-    ),
+    responses(RetryAnswers),
 )]
 pub async fn post(
     api: Data<Api>,
@@ -65,21 +57,24 @@ async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Resul
     Ok(tasks::accepted(api, PATH, accepted))
 }
 
-struct RetryProblems;
+struct RetryAnswers;
 
-impl IntoResponses for RetryProblems {
+impl IntoResponses for RetryAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[
-            Code::InvalidId,
-            Code::InvalidIdempotencyKey,
-            Code::TaskNotFound,
-            Code::TaskNotEnded,
-            Code::NothingFailed,
-            Code::IdempotencyMismatch,
-            Code::TooManyRequests,
-            Code::DatabaseUnavailable,
-            Code::QueueFull,
-        ])
+        tasks::acceptance(
+            accepted(),
+            &[
+                Code::InvalidId,
+                Code::InvalidIdempotencyKey,
+                Code::TaskNotFound,
+                Code::TaskNotEnded,
+                Code::NothingFailed,
+                Code::IdempotencyMismatch,
+                Code::TooManyRequests,
+                Code::DatabaseUnavailable,
+                Code::QueueFull,
+            ],
+        )
     }
 }
 
