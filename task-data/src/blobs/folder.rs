@@ -7,7 +7,7 @@
 //! What is seen under its id is durable: written, fsynced, renamed, and its folder fsynced, in this order.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -195,21 +195,12 @@ impl Blobs for BlobFolder {
         let folder = self.root.join("tmp");
         blocking(move || {
             let mut removed = 0;
-            let old: HashSet<PathBuf> = files_before(&folder, before)?.into_iter().collect();
             for file in fs::read_dir(&folder)? {
-                let path = file?.path();
-                let is_over = match is_abandoned(&path) {
-                    Ok(is_abandoned) => {
-                        is_abandoned.unwrap_or(old.contains(&path)).then(|| fs::remove_file(&path))
-                    }
-                    Err(error) => Some(Err(error)),
-                };
-                match is_over {
-                    None => {}
-                    Some(Ok(())) => removed += 1,
+                match remove_if_over(&file?, before) {
+                    Ok(is_removed) => removed += u64::from(is_removed),
                     // Its writer, or another process's sweep, was first.
-                    Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                    Some(Err(error)) => return Err(error),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
                 }
             }
             Ok(removed)
@@ -247,19 +238,23 @@ impl Blobs for BlobFolder {
 
 /// The files of a folder that were last changed before that time.
 fn files_before(folder: &Path, time: Time) -> io::Result<Vec<PathBuf>> {
-    let time = SystemTime::from(time.0);
     let mut paths = Vec::new();
     for file in fs::read_dir(folder)? {
         let file = file?;
-        match file.metadata() {
-            Ok(metadata) if metadata.is_file() && metadata.modified()? < time => paths.push(file.path()),
-            Ok(_) => {}
+        match is_file_before(&file, time) {
+            Ok(true) => paths.push(file.path()),
+            Ok(false) => {}
             // It went while we looked.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
     Ok(paths)
+}
+
+fn is_file_before(file: &DirEntry, time: Time) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file() && metadata.modified()? < SystemTime::from(time.0))
 }
 
 struct BlobFile(File);
@@ -359,6 +354,20 @@ impl Drop for Part {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Removes a part whose writer is gone, or, where that can't be known, that was last written to before that time. `false` if it is
+/// another one.
+fn remove_if_over(part: &DirEntry, before: Time) -> io::Result<bool> {
+    let path = part.path();
+    let is_over = match is_abandoned(&path)? {
+        Some(is_abandoned) => is_abandoned,
+        None => is_file_before(part, before)?,
+    };
+    if is_over {
+        fs::remove_file(path)?;
+    }
+    Ok(is_over)
 }
 
 /// Whether the file is a part whose writer is gone; `None` if that can't be known.
