@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use program::acts_on_terminal;
+use program::{acts_on_terminal, visible};
 
 /// Writes lines to standard output, and flushes it.
 ///
@@ -45,6 +45,11 @@ pub fn escaped_json(json: &str) -> String {
         }
     }
     escaped
+}
+
+/// Writes a message of the program to standard error, in one line, with nothing in it that a terminal would act on.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
 }
 
 /// Does some work and, on a terminal, has a bar of that template show how far it has come.

@@ -1,12 +1,9 @@
 //! `coatcheck get`: what became of a ticket.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use program::visible;
-
 use crate::client::{ClientError, ServerArgs};
-use crate::terminal::{self, escaped_json};
+use crate::terminal::{self, complain, escaped_json};
 
 /// Show the task behind a ticket, as JSON
 ///
@@ -50,10 +47,6 @@ pub async fn run(args: GetArgs) -> ExitCode {
             ExitCode::from(if matches!(error, ClientError::NotAnId) { 2 } else { 1 })
         }
     }
-}
-
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
 }
 
 /// Valid JSON, laid out anew with its fields in the order they have: reading it into a map would sort them.

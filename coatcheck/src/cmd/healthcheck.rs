@@ -1,16 +1,16 @@
 //! `coatcheck healthcheck`: whether a process beside this one can do its work, for a container that has no other program.
 
-use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use program::{address, visible};
+use program::address;
 use reqwest::StatusCode;
 use serde_json::Value;
 use task_data::settings::positive_duration;
 
 use crate::client::Client;
+use crate::terminal::complain;
 
 /// What a worker says of its lease.
 const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
@@ -110,10 +110,6 @@ fn worker_trouble((status, text): (StatusCode, String), lease: Duration) -> Opti
 fn unhealthy(why: &str) -> ExitCode {
     complain(why);
     ExitCode::FAILURE
-}
-
-fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! `coatcheck put`: hand files in and print what `md5sum` would.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use program::{acts_on_terminal, visible};
+use program::acts_on_terminal;
 use tokio::sync::Semaphore;
 
 use crate::client::{Client, ClientError, ServerArgs};
+use crate::terminal::complain;
 use crate::{md5sum, terminal};
 
 /// Files on their way to the server at once.
@@ -63,7 +64,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
     let client = match args.server.client() {
         Ok(client) => client,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "coatcheck: {}", visible(&error.to_string()));
+            complain(&error.to_string());
             return ExitCode::from(2);
         }
     };
@@ -92,8 +93,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
                     Err(error) => {
                         are_all_done = false;
                         let name = shown(file);
-                        let error = error.to_string();
-                        bar.suspend(|| { let _ = writeln!(io::stderr(), "coatcheck: {name}: {}", visible(&error)); });
+                        bar.suspend(|| complain(&format!("{name}: {error}")));
                     }
                 }
             }

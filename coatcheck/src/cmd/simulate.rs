@@ -3,7 +3,7 @@
 mod sender;
 mod traffic;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
-use program::{LogArgs, refuse, visible};
+use program::{LogArgs, refuse};
 use task_data::settings::{duration, positive_duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::sender::{SendError, Sender};
 use crate::client::{Client, ServerArgs};
+use crate::terminal::complain;
 
 /// Report made-up requests to the access log, from several threads at once
 ///
@@ -104,11 +105,11 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
         shared.client.tries_repeated(),
         names.join(" "),
     );
-    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(&summary));
+    complain(&summary);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "coatcheck: {}", visible(&error.to_string()));
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }
