@@ -305,11 +305,7 @@ async fn rest(store: &SqliteStore, settings: &Settings) -> Result<(), BackupErro
         let pending = page(store, Status::Pending, after).await?;
         let Some(last) = pending.last() else { return Ok(()) };
         after = Some(last.id);
-        let ticket = |task: &Task| {
-            let kind = task.kind.known()?;
-            Some(Ticket { id: task.id, kind, attempt: task.attempt })
-        };
-        store.mark_published(pending.iter().filter_map(ticket).collect()).await?;
+        store.mark_published(pending.iter().filter_map(Ticket::of).collect()).await?;
     }
 }
 

@@ -401,9 +401,9 @@ impl Life {
     /// The store's.
     pub async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
         let outcome = self.stack.store.cancel(id, self.settings.rules()).await?;
-        if let Cancel::Accepted(Task { kind, attempt, status, error, .. }) = outcome.clone() {
-            debug!(task.id = %id, "task {id} is to be cancelled, it is {} now", status.name());
-            self.moved(&[Moved { id, kind, attempt, status, error }]).await;
+        if let Cancel::Accepted(task) = &outcome {
+            debug!(task.id = %id, "task {id} is to be cancelled, it is {} now", task.status.name());
+            self.moved(&[task.clone().into()]).await;
         }
         Ok(outcome)
     }

@@ -116,10 +116,7 @@ pub(super) async fn publish_all(
 ) -> Vec<Result<Recorded, StoreError>> {
     // One that was looked for may have been swept and claimed meanwhile. Published in that attempt, it would be marked so when
     // it is handed back, with its message long gone, and nobody would bring it on soon.
-    let tickets: Vec<Ticket> = tasks
-        .iter()
-        .filter_map(|task| Some(Ticket { id: task.id, kind: task.kind.known()?, attempt: task.attempt }))
-        .collect();
+    let tickets: Vec<Ticket> = tasks.iter().filter_map(Ticket::of).collect();
     let count = tickets.len();
     let confirmed = publish(&stack, tickets).await;
     let is_lacking = confirmed.len() < count;
@@ -230,8 +227,7 @@ pub(super) async fn failed_so(stack: &Stack, returns: &[HandBack]) -> Vec<Moved>
         task.status == Status::Failed
             && back.is_some_and(|back| back.charge.is_some() && back.charge == task.error)
     };
-    let moved = |Task { id, kind, attempt, status, error, .. }| Moved { id, kind, attempt, status, error };
-    tasks.into_iter().filter(is_ours).map(moved).collect()
+    tasks.into_iter().filter(is_ours).map(Moved::from).collect()
 }
 
 /// Whether the row that did not change had ended by this very completion, whose commit's answer was lost.

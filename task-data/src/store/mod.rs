@@ -171,6 +171,13 @@ pub struct Ticket {
     pub attempt: i64,
 }
 
+impl Ticket {
+    /// Returns the ticket of a task, if this version knows its kind.
+    pub(crate) fn of(task: &Task) -> Option<Self> {
+        Some(Self { id: task.id, kind: task.kind.known()?, attempt: task.attempt })
+    }
+}
+
 /// The right to finish one attempt of one task, with all that the work needs.
 ///
 /// Holding it proves nothing later: [`Tasks::complete`] checks `attempt` and `status` again.
@@ -244,6 +251,12 @@ pub struct Moved {
     pub status: Status,
     /// Why it has ended, if it has.
     pub error: Option<TaskError>,
+}
+
+impl From<Task> for Moved {
+    fn from(Task { id, kind, attempt, status, error, .. }: Task) -> Self {
+        Self { id, kind, attempt, status, error }
+    }
 }
 
 /// A running task that its worker should look at.
