@@ -72,7 +72,9 @@ impl IntoResponses for RetryAnswers {
                 Code::IdempotencyMismatch,
                 Code::TooManyRequests,
                 Code::DatabaseUnavailable,
+                Code::Overloaded,
                 Code::QueueFull,
+                Code::InsufficientStorage,
             ],
         )
     }
