@@ -33,8 +33,8 @@ pub(crate) fn first_head(generation: u32, file: &File, settled: u64) -> io::Resu
     Ok(Head { generation, dev: metadata.dev(), ino: metadata.ino(), committed: settled, tail_check })
 }
 
-/// The file of `head` among those in `folder`, open for reading and appending.
-pub(crate) fn find_file_of(head: &Head, folder: &Path) -> Result<Option<File>, LogError> {
+/// The file of `head` among those in `folder`, open for reading and appending, and its path.
+pub(crate) fn find_file_of(head: &Head, folder: &Path) -> Result<Option<(File, PathBuf)>, LogError> {
     // Twice: a rename while the folder is being listed can hide a file, and a file missed would be taken for lost.
     match look_for_file_of(head, folder)? {
         None => look_for_file_of(head, folder),
@@ -42,7 +42,7 @@ pub(crate) fn find_file_of(head: &Head, folder: &Path) -> Result<Option<File>, L
     }
 }
 
-fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<File>, LogError> {
+fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<(File, PathBuf)>, LogError> {
     let listing = |error| LogError::opening(folder, error);
     for sibling in fs::read_dir(folder).map_err(listing)? {
         let sibling = sibling.map_err(listing)?;
@@ -54,7 +54,7 @@ fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<File>, LogError
             // For foreign programs that still write to it. Ours are kept out by the lock file, so if one of those
             // holds it for long, that is no reason to stop.
             lock::try_lock(&file).map_err(LogError::Io)?;
-            return Ok(Some(file));
+            return Ok(Some((file, sibling.path())));
         }
     }
     Ok(None)
@@ -130,15 +130,20 @@ pub(crate) fn siblings(path: &Path, current: Option<&File>) -> Result<Vec<Siblin
     Ok(siblings)
 }
 
+/// Whether the log at `path` could have been renamed so, by the names alone.
+pub(crate) fn is_sibling_of(path: &Path, other: &Path) -> bool {
+    let (Some(name), Some(other)) = (path.file_name(), other.file_name()) else { return false };
+    let suffix = other.as_bytes().strip_prefix(name.as_bytes()).unwrap_or_default();
+    matches!(suffix, [b'.' | b'-', _, ..]) && !suffix.ends_with(b".lock")
+}
+
 fn list_siblings(path: &Path, current: Option<u64>) -> Result<Vec<Sibling>, LogError> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
+    let Some(folder) = path.parent() else { return Ok(Vec::new()) };
     let listing = |error| LogError::opening(folder, error);
     let mut siblings = Vec::new();
     for file in fs::read_dir(folder).map_err(listing)? {
         let file = file.map_err(listing)?;
-        let other = file.file_name();
-        let suffix = other.as_bytes().strip_prefix(name.as_bytes()).unwrap_or_default();
-        if !matches!(suffix, [b'.' | b'-', _, ..]) || suffix.ends_with(b".lock") {
+        if !is_sibling_of(path, &file.path()) {
             continue;
         }
         let metadata = match file.metadata() {

@@ -5,13 +5,14 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 
 use crate::append::{self, Tail, Text};
 use crate::device::{nuls_at_end, read_from_device, unwritten_between};
 use crate::error::{LogError, SettleError};
 use crate::ledger::{Entry, Head, Ledger};
-use crate::read::{Batch, Rest, check_before, lines_after};
-use crate::rotation::{find_file_of, first_head, is_file_of};
+use crate::read::{Batch, MAX_LINE_BYTES, Rest, check_before, lines_after};
+use crate::rotation::{find_file_of, first_head, is_file_of, is_sibling_of};
 use crate::unmarked;
 use crate::{Guard, SharedLog};
 
@@ -85,8 +86,8 @@ struct Step<'l, L> {
 /// What may be appended to a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// The rest of a torn line: the file was rotated.
-    Tail,
+    /// The rest of a torn line: the file was rotated, or another one's that has its number now, unless its name is a sibling's.
+    Tail { is_sibling: bool },
     /// That and all that is owed.
     Everything,
 }
@@ -114,9 +115,10 @@ impl<L: Ledger> Step<'_, L> {
             Some(head) if is_file_of(head, guard.file()).map_err(LogError::Io)? => return Ok(stored),
             Some(old) => match find_file_of(old, &log.folder)? {
                 None => (Begun::AfterLoss, None),
-                Some(rotated) => {
+                Some((rotated, path)) => {
+                    let scope = Scope::Tail { is_sibling: is_sibling_of(&log.path, &path) };
                     // All its lines must be marked before the head leaves it: nobody looks there again.
-                    if !self.bring_up_to_date(&rotated, old, Scope::Tail)? {
+                    if !self.bring_up_to_date(&rotated, old, scope)? {
                         return Ok(None);
                     }
                     (Begun::AfterRotation, Some(rotated))
@@ -133,7 +135,7 @@ impl<L: Ledger> Step<'_, L> {
             let new = first_head(generation, &file, from).map_err(LogError::Io)?;
             if self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
                 self.done.begun = Some(Begun::Unmarked);
-                self.bring_up_to_date(&file, &new, Scope::Tail)?;
+                self.bring_up_to_date(&file, &new, Scope::Tail { is_sibling: true })?;
             }
             return Ok(None);
         }
@@ -201,10 +203,12 @@ impl<L: Ledger> Step<'_, L> {
         let Some(unwritten) = unwritten_between(file, head.committed, to).map_err(LogError::Io)? else {
             return Ok(scanned);
         };
-        // A file in which nothing was settled may be anything: it is ours if a line in it is, or if it is the log and nothing is in it.
+        // A file in which nothing was settled may be anything: it is ours if a line in it is, or if its name is the log's or a
+        // sibling's and all its text is the beginning of a line that is owed, or nothing.
+        let is_named_so = scope != Scope::Tail { is_sibling: false };
         let is_ours = head.committed > 0
-            || scope == Scope::Everything && nuls_at_end(file).map_err(LogError::Io)? == Some(0)
-            || unmarked::ours(self.ledger, &scanned.lines)?.any(|id| id.is_some());
+            || unmarked::ours(self.ledger, &scanned.lines)?.any(|id| id.is_some())
+            || is_named_so && self.is_beginning_of_owed(file, unwritten)?;
         if !is_ours {
             return Ok(scanned);
         }
@@ -212,6 +216,20 @@ impl<L: Ledger> Step<'_, L> {
         file.set_len(unwritten).map_err(LogError::writing)?;
         self.done.cut += bytes - unwritten;
         Ok(lines_after(file, head.committed).map_err(LogError::Io)?)
+    }
+
+    /// Whether a file has nothing up to `end` but the beginning of a line that is owed, be it an empty one.
+    fn is_beginning_of_owed(&mut self, file: &File, end: u64) -> Result<bool, SettleError<L::Error>> {
+        if end > MAX_LINE_BYTES as u64 {
+            return Ok(false);
+        }
+        let mut beginning = vec![0; end as usize];
+        file.read_exact_at(&mut beginning, 0).map_err(LogError::Io)?;
+        if beginning.is_empty() {
+            return Ok(nuls_at_end(file).map_err(LogError::Io)? == Some(0));
+        }
+        let owner = self.ledger.owed_beginning_with(&beginning).map_err(SettleError::Ledger)?;
+        Ok(owner.is_some_and(|entry| entry.line.as_bytes().starts_with(&beginning)))
     }
 
     /// The entries whose lines are among these.
@@ -243,7 +261,7 @@ impl<L: Ledger> Step<'_, L> {
             // Its writer may be about to end it; there is no hurry while nothing is to follow it.
             Scope::Everything => owed.is_empty(),
             // With nothing of ours in it, the file may be a stranger that got our deleted file's inode number.
-            Scope::Tail => head.committed == 0 && found.is_empty(),
+            Scope::Tail { .. } => head.committed == 0 && found.is_empty(),
         };
         let foreign_tail = if leaves_foreign_tail { Tail::Leave } else { Tail::Close };
         let tail = match rest {
@@ -257,7 +275,7 @@ impl<L: Ledger> Step<'_, L> {
         self.done.completed += usize::from(matches!(tail, Tail::Complete(..)));
         self.done.closed += usize::from(matches!(tail, Tail::Close));
 
-        if scope == Scope::Tail {
+        if scope != Scope::Everything {
             owed.clear();
         }
         Text::new(tail, owed).map_err(|entry| SettleError::BadLine { id: format!("{:?}", entry.id) })

@@ -132,17 +132,27 @@ fn what_was_never_written_at_the_end_is_cut_off_and_the_line_completed() {
 }
 
 #[test]
-fn a_first_write_that_never_came_leaves_an_empty_log() {
-    for nuls in [1, 5000, 200_000] {
-        let place = Place::new();
-        let _ = place.settle();
-        place.scribble(&vec![0; nuls]);
+fn a_first_write_that_never_came_leaves_an_empty_log_whatever_its_name_is_by_now() {
+    for written in [0, 1, 40, line(0).len()] {
+        for nuls in [1, 5000, 200_000] {
+            for rotated in [false, true] {
+                let place = Place::new();
+                let _ = place.settle();
+                place.ledger.owe(2);
+                place.scribble(&[&line(0).as_bytes()[..written], &vec![0; nuls]].concat());
+                if rotated {
+                    place.rotate("1");
+                }
 
-        let done = place.owe_and_settle(2);
+                let done = place.settle();
 
-        assert_eq!((done.cut, done.written), (nuls as u64, 2));
-        place.assert_each_line_once();
-        assert_all_ours(&place);
+                let what = format!("{written} and {nuls}, rotated: {rotated}");
+                assert_eq!((done.cut, done.foreign, done.closed), (nuls as u64, 0, 0), "{what}");
+                place.settle_more_after(done);
+                place.assert_each_line_once();
+                assert_all_ours(&place);
+            }
+        }
     }
 }
 
@@ -181,6 +191,21 @@ fn a_stranger_with_nuls_in_place_of_the_log_is_not_cut() {
 
     assert_eq!((done.cut, done.written), (0, 1));
     assert!(fs::read(place.path()).unwrap().starts_with(&stranger));
+}
+
+/// The number of a file that was deleted is given to another one.
+#[test]
+fn a_stranger_of_nuls_with_the_number_of_an_empty_log_is_not_cut() {
+    let place = Place::new();
+    let _ = place.settle();
+    place.scribble(&[0; 5000]);
+    let stranger = place.folder.path().join("another-log");
+    fs::rename(place.path(), &stranger).unwrap();
+
+    let done = place.owe_and_settle(1);
+
+    assert_eq!((done.cut, done.written), (0, 1));
+    assert_eq!(fs::read(&stranger).unwrap(), [0; 5000]);
 }
 
 /// Nothing is left in the log that a check would complain of.
