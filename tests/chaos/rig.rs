@@ -49,7 +49,7 @@ const SETTINGS: [(&str, &str); 7] = [
     ("ORPHAN_SECONDS", "60"),
     ("WORKERS", "2"),
     ("MIN_FREE_DISK", "0"),
-    ("RATE", "25"),
+    ("RATE", "10"),
 ];
 
 impl Rig {

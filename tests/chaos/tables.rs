@@ -14,7 +14,9 @@ use crate::content::Dice;
 use crate::tables::table;
 
 /// Rows of a table at most.
-const ROWS: u64 = 25;
+const ROWS: u64 = 60;
+/// Rows of a table that are under way at once at most: one more than the rig's RATE.
+const UNDER_WAY: i64 = 11;
 
 /// Hands tables in, about as many as the third party takes; and remembers the tickets.
 pub async fn hand_in(shared: Arc<Shared>, mut dice: Dice) {
@@ -31,7 +33,7 @@ pub async fn hand_in(shared: Arc<Shared>, mut dice: Dice) {
             Some(answer) => shared.wrong(format!("a table was answered {}", shown(&answer))),
             None => {}
         }
-        sleep(Duration::from_millis(300 + dice.below(700))).await;
+        sleep(Duration::from_millis(2000 + dice.below(2000))).await;
     }
 }
 
@@ -47,8 +49,8 @@ pub struct Compared {
     pub wrong: Vec<String>,
 }
 
-/// Compares the tickets with the tasks, and these with what came to the third party. Each attempt at a table may send each of its
-/// rows once: that of an attempt before, whose answer was not kept, may have been sent.
+/// Compares the tickets with the tasks, and these with what came to the third party. An attempt at a table sends a row once, and once
+/// more those alone whose answers an attempt before this one has lost: no more than were under way when that was ended.
 pub async fn compare(rig: &Rig, tasks: &[Value], promised: &[(String, usize)]) -> Compared {
     let mut compared = Compared::default();
     let mut arrivals: HashMap<String, i64> = HashMap::new();
@@ -74,17 +76,23 @@ pub async fn compare(rig: &Rig, tasks: &[Value], promised: &[(String, usize)]) -
         if task["status"] != "succeeded" || task["result"] != json!({"rows": rows, "failed": 0}) {
             compared.wrong.push(format!("a table became {task}"));
         }
+        let lost_attempts = task["attempt"].as_i64().unwrap() - 1;
+        let mut again = 0;
         for row in 1..=rows {
             let sent = arrivals.remove(&format!("{id}:{row}")).unwrap_or_default();
             match sent {
                 0 => compared.lost.push(format!("row {row} of {task}")),
-                _ if sent > task["attempt"].as_i64().unwrap() => {
+                _ if sent - 1 > lost_attempts => {
                     compared.doubled.push(format!("{sent} times row {row} of {task}"));
                 }
-                _ => compared.again += sent as usize - 1,
+                _ => again += sent - 1,
             }
             compared.rows += 1;
         }
+        if again > lost_attempts * UNDER_WAY {
+            compared.doubled.push(format!("{again} rows were sent again of {task}"));
+        }
+        compared.again += again as usize;
     }
     compared.wrong.extend(arrivals.keys().map(|key| format!("nobody's row {key}")));
     compared
