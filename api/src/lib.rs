@@ -5,57 +5,23 @@
 //! [`task_data::life::Life`]. They run on actix's single-threaded workers and are dropped when a client resets its
 //! connection, so nothing that must be finished lives here; a promise is kept by the `Life`, on the runtime that started it.
 //!
-//! Every refusal is a [`problem::Problem`], the only way to answer with an error.
+//! Every refusal is a [`http::problem::Problem`], the only way to answer with an error.
 
-mod access;
-mod accounts;
-mod addresses;
-mod admission;
-mod api_keys;
-mod auth;
-mod body;
-mod counts;
-mod csv;
-mod dates;
-mod events;
-mod expected;
-mod filename;
 #[cfg(test)]
 #[path = "../../tests/fuzzing.rs"]
 mod fuzzing;
-mod health;
-mod hops;
-mod idempotency;
-mod json;
-mod kept;
-mod kinds;
-mod look;
-mod missing;
-mod multipart;
-mod openapi;
-mod origin;
-mod page;
-mod part;
-mod patience;
-pub mod problem;
+mod http;
+mod identity;
 mod process;
-mod quota;
 mod records;
-mod request;
-mod secret;
 mod server;
-mod session;
 mod settings;
-mod slots;
-mod stalled;
-mod streamed;
+mod site;
 mod tasks;
-mod throttle;
-mod token;
-mod upload;
-mod users;
+mod uploads;
 
+pub use http::problem;
+pub use identity::secret::PATH as KEPT_SECRET;
 pub use process::{ApiArgs, run};
-pub use secret::PATH as KEPT_SECRET;
 pub use server::{BindError, Server};
 pub use settings::ApiSettings;

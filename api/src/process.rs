@@ -9,7 +9,8 @@ use task_data::metrics::BUCKETS;
 use task_data::settings::Settings;
 use task_data::stack::Stack;
 
-use crate::{ApiSettings, Server};
+use crate::ApiSettings;
+use crate::Server;
 
 /// Run the API: it takes uploads in, hands tickets out and redeems them
 ///

@@ -17,8 +17,8 @@ use task_data::record::LogLine;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::body::Body;
-use crate::problem::{self, Code, Problem};
+use crate::http::body::Body;
+use crate::http::problem::{self, Code, Problem};
 use crate::server::Api;
 
 /// A request that someone served, as one line

@@ -21,19 +21,28 @@ use task_data::password::Passwords;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::admission::Admission;
-use crate::health::TriedWrites;
-use crate::kinds::{md5, message, table};
-use crate::openapi;
+use crate::http::request;
+use crate::http::slots::Slots;
+use crate::identity::access;
+use crate::identity::accounts;
+use crate::identity::api_keys;
+use crate::identity::secret;
+use crate::identity::session;
+use crate::identity::throttle::Throttle;
+use crate::identity::token::Keys;
+use crate::identity::users;
+use crate::records;
 use crate::records::counting::Counting;
 use crate::settings::{AccessSettings, AddressSettings, ApiSettings, Auth};
-use crate::slots::Slots;
-use crate::throttle::Throttle;
-use crate::token::Keys;
-use crate::{
-    access, accounts, api_keys, events, health, missing, page, records, request, secret, session, tasks,
-    users,
-};
+use crate::site::health;
+use crate::site::health::TriedWrites;
+use crate::site::missing;
+use crate::site::openapi;
+use crate::site::page;
+use crate::tasks;
+use crate::tasks::events;
+use crate::tasks::kinds::{md5, message, table};
+use crate::uploads::admission::Admission;
 
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);

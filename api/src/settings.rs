@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use program::address;
 use task_data::settings::size;
 
-use crate::hops::Networks;
-use crate::origin::Hosts;
+use crate::http::hops::Networks;
+use crate::http::origin::Hosts;
 
 /// Where the API listens and what it refuses.
 #[derive(Debug, Clone, Args)]

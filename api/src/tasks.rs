@@ -1,5 +1,8 @@
 //! Tasks of any kind: their form in JSON, and how they are found, listed and cancelled.
 
+pub mod events;
+pub mod kinds;
+
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::str::FromStr;
@@ -19,14 +22,14 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use crate::access::Scope;
-use crate::body::holding;
-use crate::idempotency;
-use crate::kinds::{md5, message, table};
-use crate::patience::Patience;
-use crate::problem::{self, Code, Problem};
+use crate::http::body::holding;
+use crate::http::patience::Patience;
+use crate::http::problem::{self, Code, Problem};
+use crate::http::slots::Client;
+use crate::identity::access::Scope;
 use crate::server::Api;
-use crate::slots::Client;
+use crate::tasks::kinds::{md5, message, table};
+use crate::uploads::idempotency;
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
@@ -368,7 +371,7 @@ impl IntoResponses for RedeemProblems {
     }
 }
 
-/// How [`events`](crate::events) refuses.
+/// How [`events`](crate::tasks::events) refuses.
 pub struct FindProblems;
 
 impl IntoResponses for FindProblems {

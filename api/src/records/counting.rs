@@ -7,7 +7,7 @@ use task_data::task::Time;
 use tokio::time::{Instant, timeout};
 
 use super::stats::RecordStats;
-use crate::problem::{Code, Problem};
+use crate::http::problem::{Code, Problem};
 
 /// How long a request waits for its count, and so for the one before.
 const PATIENCE: Duration = Duration::from_secs(10);

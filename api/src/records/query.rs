@@ -1,4 +1,4 @@
-//! Records out: a walk along the log, [streamed](crate::streamed).
+//! Records out: a walk along the log, [streamed](crate::http::streamed).
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use task_data::store::RecordFilter;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses};
 
-use crate::dates::Bound;
-use crate::problem::{self, Code, Problem};
+use crate::http::dates::Bound;
+use crate::http::problem::{self, Code, Problem};
+use crate::http::streamed::{self, JsonForm, Source};
 use crate::records::{self, RecordView};
 use crate::server::Api;
-use crate::streamed::{self, JsonForm, Source};
 use crate::tasks::wrong;
 
 /// Which records are wanted; what is given must all hold

@@ -10,8 +10,8 @@ use task_data::task::Time;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use crate::dates::Bound;
-use crate::problem::{self, Code, Problem};
+use crate::http::dates::Bound;
+use crate::http::problem::{self, Code, Problem};
 use crate::records::counting;
 use crate::server::Api;
 

@@ -1,0 +1,19 @@
+//! What any HTTP service needs, and nothing of promises: bodies in and out in bounded memory, refusals, who asks and by which way, and
+//! clients that hang.
+
+pub mod addresses;
+pub mod body;
+pub mod counts;
+pub mod csv;
+pub mod dates;
+pub mod hops;
+pub mod json;
+pub mod kept;
+pub mod look;
+pub mod origin;
+pub mod patience;
+pub mod problem;
+pub mod request;
+pub mod slots;
+pub mod stalled;
+pub mod streamed;

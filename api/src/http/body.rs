@@ -1,0 +1,249 @@
+//! A request's body as it comes in: never slower than bearable, and never left to hang when it is refused.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::Payload;
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
+use actix_web::{HttpResponse, ResponseError};
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::time::{Instant, timeout};
+
+use crate::http::problem::{Code, Problem};
+use crate::http::slots::{EASY, Pace, Place};
+
+/// How long a whole body may take, and for each of how many bytes it may take a second more: so a body of any size may come, and none
+/// stays for long that brings little.
+const WHOLE: Duration = Duration::from_secs(600);
+const WHOLE_PACE: u64 = 16 << 10;
+
+/// Bytes of a body that is kept in memory, or of a line in a body of many, at most.
+pub const MAX_BYTES: usize = 64 << 10;
+
+/// The body of a request.
+pub struct Body {
+    payload: Payload,
+    is_read: bool,
+    /// Time spent waiting for the client, and what came meanwhile, since its pace was last measured. Our own slowness is not the client's.
+    waited: Duration,
+    came: u64,
+    /// The same, since the body's beginning.
+    waited_in_all: Duration,
+    came_in_all: u64,
+    place: Option<Arc<Place>>,
+}
+
+impl Body {
+    pub fn new(payload: Payload) -> Self {
+        Self {
+            payload,
+            is_read: false,
+            waited: Duration::ZERO,
+            came: 0,
+            waited_in_all: Duration::ZERO,
+            came_in_all: 0,
+            place: None,
+        }
+    }
+
+    /// From now on the body has to keep up the pace that is expected of who has that place.
+    pub fn keep_pace_of(&mut self, place: Arc<Place>) {
+        self.place = Some(place);
+    }
+
+    fn least_pace(&self) -> Pace {
+        self.place.as_ref().map_or(EASY, |place| place.least_pace())
+    }
+
+    /// The next bytes; `None` at the body's end.
+    ///
+    /// # Errors
+    /// 408 if they come too slowly, 400 if the body is cut short.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        let began = Instant::now();
+        let silence = self.least_pace().over;
+        let Ok(next) = timeout(silence, self.payload.next()).await else {
+            return Err(Code::SlowUpload.because(format!("Nothing came for {} seconds.", silence.as_secs())));
+        };
+        self.waited += began.elapsed();
+        self.waited_in_all += began.elapsed();
+        match next {
+            None => {
+                self.is_read = true;
+                Ok(None)
+            }
+            Some(Err(_)) => Err(Code::IncompleteUpload.because("The body was cut short.")),
+            Some(Ok(chunk)) => {
+                self.came += chunk.len() as u64;
+                self.came_in_all += chunk.len() as u64;
+                self.check_pace()?;
+                Ok(Some(chunk))
+            }
+        }
+    }
+
+    fn check_pace(&mut self) -> Result<(), Problem> {
+        let Pace { bytes, over } = self.least_pace();
+        if self.waited >= over {
+            if self.came < bytes * self.waited.as_secs() {
+                let told = format!("It came with less than {} KiB a second.", bytes >> 10);
+                return Err(Code::SlowUpload.because(told));
+            }
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        }
+        if self.waited_in_all > WHOLE + Duration::from_secs(self.came_in_all / WHOLE_PACE) {
+            let (minutes, pace) = (WHOLE.as_secs() / 60, WHOLE_PACE >> 10);
+            let told = format!("A body has {minutes} minutes, and a second for each {pace} KiB of it.");
+            return Err(Code::SlowUpload.because(told));
+        }
+        Ok(())
+    }
+
+    /// The whole of it, if it may be kept in memory.
+    ///
+    /// # Errors
+    /// 413 if it may not, and as [`Self::chunk`].
+    pub async fn whole(&mut self, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
+        let too_large = || Code::BodyTooLarge.because(format!("It has at most {MAX_BYTES} bytes here."));
+        let length = headers.get(CONTENT_LENGTH);
+        let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length| length > MAX_BYTES as u64) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_BYTES {
+                return Err(too_large());
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The response, which ends the connection if it is a refusal: what is left of the body must never be taken for
+    /// another request.
+    pub fn answered(self, outcome: Result<HttpResponse, Problem>) -> HttpResponse {
+        match outcome {
+            Ok(response) => response,
+            Err(problem) => self.unwanted(problem.error_response()),
+        }
+    }
+
+    /// The response to a request whose body is read no further. It ends the connection.
+    ///
+    /// While it holds the body actix closes the connection after it, gracefully: it reads on for a while, so that the client
+    /// gets to see the response. A body that was dropped would be read, and thrown away, for as long as it comes.
+    pub fn unwanted(self, mut response: HttpResponse) -> HttpResponse {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+        if self.is_read {
+            return response;
+        }
+        response.map_body(|_, body| holding(body, self.payload))
+    }
+}
+
+/// The body of a response, with what is to live until it was handed over.
+pub fn holding<T: Unpin + 'static>(body: BoxBody, held: T) -> BoxBody {
+    BoxBody::new(Holding { body, _held: held })
+}
+
+struct Holding<T> {
+    body: BoxBody,
+    _held: T,
+}
+
+impl<T: Unpin> MessageBody for Holding<T> {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::error::PayloadError;
+    use actix_web::http::StatusCode;
+    use futures::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A body that comes in chunks of that size, each after that pause; `None` ends it.
+    fn body(chunks: Vec<(u64, Option<usize>)>) -> Body {
+        let stream = stream::iter(chunks).then(async |(seconds, size)| {
+            sleep(Duration::from_secs(seconds)).await;
+            size.map(|size| Bytes::from(vec![0; size])).ok_or(PayloadError::Incomplete(None))
+        });
+        Body::new(Payload::Stream { payload: Box::pin(stream) })
+    }
+
+    async fn read(mut body: Body) -> Result<usize, StatusCode> {
+        let mut size = 0;
+        while let Some(chunk) = body.chunk().await.map_err(|problem| problem.status_code())? {
+            size += chunk.len();
+        }
+        Ok(size)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_falls_silent_is_sent_away() {
+        assert_eq!(
+            read(body(vec![(0, Some(1 << 20)), (31, Some(1))])).await,
+            Err(StatusCode::REQUEST_TIMEOUT)
+        );
+        assert_eq!(read(body(vec![(29, Some(1 << 20)), (29, Some(1 << 20))])).await, Ok(2 << 20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_drips_is_sent_away() {
+        assert_eq!(read(body(vec![(10, Some(1)); 4])).await, Err(StatusCode::REQUEST_TIMEOUT));
+        assert_eq!(read(body(vec![(10, Some(11 << 10)); 60])).await, Ok(60 * (11 << 10)));
+        assert_eq!(read(body(vec![(29, Some(1))])).await, Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_any_size_may_come_and_none_stays_that_brings_little() {
+        // 1 MiB/s for a day, and 2 KiB/s for more than ten minutes.
+        assert_eq!(read(body(vec![(1, Some(1 << 20)); 86_400])).await, Ok(86_400 << 20));
+        assert_eq!(read(body(vec![(10, Some(20 << 10)); 60])).await, Ok(60 * (20 << 10)));
+        assert_eq!(read(body(vec![(10, Some(20 << 10)); 90])).await, Err(StatusCode::REQUEST_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_places_are_missing_a_slow_body_loses_its_own() {
+        use crate::http::slots::{Client, Slots};
+        let slots = Slots::new(1);
+        let place = Place::new(slots.clone(), Client::Unknown);
+        assert!(place.take().await);
+        let of = |pace: usize| {
+            let mut body = body(vec![(1, Some(pace)); 60]);
+            body.keep_pace_of(place.clone());
+            read(body)
+        };
+        assert_eq!(of(2 << 10).await, Ok(120 << 10));
+
+        let (slow, other) = tokio::join!(of(2 << 10), slots.take(Client::Unknown));
+        assert_eq!((slow, other.is_none()), (Err(StatusCode::REQUEST_TIMEOUT), true));
+
+        let (fair, other) = tokio::join!(of(70 << 10), slots.take(Client::Unknown));
+        assert_eq!((fair, other.is_none()), (Ok(4200 << 10), true));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_cut_short_is_no_upload() {
+        assert_eq!(read(body(vec![(0, Some(10)), (0, None)])).await, Err(StatusCode::BAD_REQUEST));
+    }
+}

@@ -1,0 +1,78 @@
+//! A small body in JSON, and where it is wrong.
+
+use actix_web::HttpRequest;
+use serde::de::DeserializeOwned;
+use serde_json::{Error, Value};
+
+use crate::http::body::Body;
+use crate::http::problem::{Code, Problem};
+
+/// Reads a body whole as an object of that type. `form` says in words what it is to be; its type is not looked at.
+///
+/// # Errors
+/// 400 if it is no JSON, 413 if it is too large; the given code if it is another JSON.
+pub async fn read<T: DeserializeOwned>(
+    request: &HttpRequest,
+    body: &mut Body,
+    code: Code,
+    form: &str,
+) -> Result<T, Problem> {
+    parse(&body.whole(request.headers()).await?, code, form)
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8], code: Code, form: &str) -> Result<T, Problem> {
+    let told =
+        |error: &Error, what: String| format!("At line {}, column {}: {what}.", error.line(), error.column());
+    // Whether it is JSON at all is told first, whatever it was to be: also of what is nested too deeply.
+    let value: Value = serde_json::from_slice(json)
+        .map_err(|error| Code::InvalidJson.because(told(&error, "it is not JSON".to_owned())))?;
+    // Derived code takes an array for a struct, too.
+    if !value.is_object() {
+        return Err(code.because(format!("It is to be {form}.")));
+    }
+    serde_json::from_slice(json).map_err(|error| code.because(told(&error, format!("it is to be {form}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Form {
+        name: String,
+    }
+
+    fn status(json: &str) -> Result<String, u16> {
+        let form: Result<Form, Problem> =
+            parse(json.as_bytes(), Code::InvalidUser, "an object with a `name`");
+        form.map(|form| form.name).map_err(|problem| problem.status_code().as_u16())
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_from_what_is_another_json() {
+        assert_eq!(status(" {\"name\": \"\\u00e9\"} "), Ok("é".to_owned()));
+        let deep = format!("{{\"name\": {}", "[".repeat(100_000));
+        let deep_and_closed = format!("{deep}{}}}", "]".repeat(100_000));
+        for no_json in ["", "{", "name=a", "{\"name\" 5}", "{\"name\": \"\\ud800\"}", &deep, &deep_and_closed]
+        {
+            assert_eq!(status(no_json), Err(400), "{:.30}", no_json);
+        }
+        for other in [
+            "null",
+            "[]",
+            "[\"a\"]",
+            "\"a\"",
+            "{}",
+            "{\"name\": 5}",
+            "{\"name\": null}",
+            "{\"name\": \"a\", \"more\": 1}",
+            "{\"name\": \"a\", \"name\": \"a\"}",
+        ] {
+            assert_eq!(status(other), Err(422), "{other}");
+        }
+    }
+}

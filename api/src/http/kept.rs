@@ -1,0 +1,163 @@
+//! Kept connections, between two requests: who neither asks nor leaves is left.
+//!
+//! actix bounds how long the head of a connection's first request may take, and how long a connection may stand still after one. The
+//! head of a later request could still come byte by byte for ever. So a task watches each connection: when no request was under way for
+//! longer than both bounds together, its reading side is shut, and actix meets the client's end.
+
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use actix_web::body::BoxBody;
+use actix_web::rt;
+use nix::sys::socket::{Shutdown, SockaddrStorage, getpeername, shutdown};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::http::body::holding;
+
+/// How long there may be no request: actix's 5 s without a byte, and 5 s for a head.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A connection, as its requests share it.
+pub struct Kept {
+    under_way: Cell<usize>,
+    since: Cell<Instant>,
+    gone: Rc<Notify>,
+}
+
+impl Kept {
+    /// Watches a connection for as long as this lives.
+    ///
+    /// # Errors
+    /// If it is no connection.
+    pub fn watch(connection: &impl AsRawFd) -> nix::Result<Rc<Self>> {
+        let socket = Socket::of(connection)?;
+        let gone = Rc::new(Notify::new());
+        let kept =
+            Rc::new(Self { under_way: Cell::new(0), since: Cell::new(Instant::now()), gone: gone.clone() });
+        rt::spawn(left(socket, Rc::downgrade(&kept), gone));
+        Ok(kept)
+    }
+
+    /// A request has come. It is under way until its answer's body was handed over.
+    pub fn begin(self: &Rc<Self>) -> UnderWay {
+        self.under_way.set(self.under_way.get() + 1);
+        UnderWay(self.clone())
+    }
+
+    fn due(&self) -> Instant {
+        let since = if self.under_way.get() > 0 { Instant::now() } else { self.since.get() };
+        since + LONGEST
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.gone.notify_one();
+    }
+}
+
+async fn left(socket: Socket, kept: Weak<Kept>, gone: Rc<Notify>) {
+    let mut due = Instant::now() + LONGEST;
+    loop {
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = gone.notified() => return,
+        }
+        let Some(kept) = kept.upgrade() else { return };
+        due = kept.due();
+        if due <= Instant::now() {
+            socket.end();
+            return;
+        }
+    }
+}
+
+/// A socket that actix has. A descriptor of our own would halve how many connections there can be.
+struct Socket {
+    descriptor: RawFd,
+    peer: SockaddrStorage,
+}
+
+impl Socket {
+    fn of(connection: &impl AsRawFd) -> nix::Result<Self> {
+        let descriptor = connection.as_raw_fd();
+        Ok(Self { descriptor, peer: getpeername(descriptor)? })
+    }
+
+    /// Only called while [`Kept`] lives, so on the thread of a connection that is open; should its number be another's
+    /// all the same, that one has another peer.
+    fn end(&self) {
+        if getpeername(self.descriptor) == Ok(self.peer) {
+            // It may have ended by itself.
+            let _ = shutdown(self.descriptor, Shutdown::Read);
+        }
+    }
+}
+
+/// A request that is under way until this is dropped.
+pub struct UnderWay(Rc<Kept>);
+
+impl UnderWay {
+    /// The body, with the request under way until it was handed over.
+    pub fn with(self, body: BoxBody) -> BoxBody {
+        holding(body, self)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+        self.0.since.set(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::LocalSet;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Both sides of a connection, the server's first.
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, client)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_left_and_one_with_it_is_not() {
+        let watched = async {
+            let (mut server, _client) = connected().await;
+            let kept = Kept::watch(&server).unwrap();
+            let under_way = kept.begin();
+            sleep(10 * LONGEST).await;
+            let mut byte = [0];
+            assert!(
+                server.try_read(&mut byte).is_err_and(|none| none.kind() == std::io::ErrorKind::WouldBlock)
+            );
+            drop(under_way);
+
+            assert_eq!(server.read(&mut byte).await.unwrap(), 0);
+            assert!(kept.since.get().elapsed() >= LONGEST);
+        };
+        LocalSet::new().run_until(watched).await;
+    }
+
+    #[tokio::test]
+    async fn only_the_connection_that_was_watched_is_ended() {
+        let (watched, _client) = connected().await;
+        let socket = Socket::of(&watched).unwrap();
+        let (other, _other_client) = connected().await;
+        let stale = Socket { descriptor: other.as_raw_fd(), ..socket };
+
+        stale.end();
+
+        assert!(other.try_read(&mut [0]).is_err_and(|none| none.kind() == std::io::ErrorKind::WouldBlock));
+    }
+}

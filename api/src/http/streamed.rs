@@ -1,0 +1,310 @@
+//! Many rows as one answer, which holds a chunk of them at a time, and a piece of what they are written as.
+//!
+//! The next chunk is read when the client has taken the one before. A failure on the way ends the connection without the
+//! body's end, so that no one takes a part for the whole.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, VARY};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use futures::{Stream, stream};
+use serde::Serialize;
+
+use crate::http::problem::{Code, Problem};
+use crate::http::slots::{Client, Slot, Slots};
+
+/// The media type of a row a line.
+pub const NDJSON: &str = "application/x-ndjson";
+const JSON: &str = "application/json";
+/// Bytes after which a piece takes no further row, and bytes after which it takes no more of one.
+const PIECE: usize = 64 << 10;
+const LARGEST_PIECE: usize = 1 << 20;
+
+/// Where rows come from.
+pub trait Source {
+    type Row;
+
+    /// The next rows, never an empty chunk; `None` at the end.
+    async fn chunk(&mut self) -> Result<Option<Vec<Self::Row>>, Problem>;
+}
+
+/// How rows are written one after another.
+pub trait Form<Row> {
+    /// Before all of them.
+    fn begin(&self) -> &[u8];
+
+    /// One of them; the same bytes each time.
+    fn write(&self, out: &mut impl Write, row: &Row, is_first: bool) -> io::Result<()>;
+
+    /// After all of them.
+    fn end(&self) -> &[u8];
+}
+
+/// The answer with all that the source has. It takes one of these slots until it has ended.
+///
+/// # Errors
+/// The source's, at its first chunk; 503 if no slot is free for the request's client.
+pub async fn answer<S, F>(
+    request: &HttpRequest,
+    slots: &Arc<Slots>,
+    media_type: &str,
+    form: F,
+    mut source: S,
+) -> Result<HttpResponse, Problem>
+where
+    S: Source + 'static,
+    F: Form<S::Row> + 'static,
+{
+    let mut response = HttpResponse::Ok();
+    response.insert_header((CONTENT_TYPE, media_type)).insert_header((VARY, ACCEPT.as_str()));
+    if request.method() == Method::HEAD {
+        // Nobody would see what all the reading is for.
+        return Ok(response.streaming(stream::empty::<Result<Bytes, Problem>>()));
+    }
+    let slot = slots.take(Client::of(request, None)).await;
+    let slot = slot.ok_or_else(|| Code::Overloaded.because("Too many long answers are on their way."))?;
+    // The first chunk before the status: what fails at once is told in the usual way.
+    let rows = source.chunk().await?.map(VecDeque::from).unwrap_or_default();
+    let rest = Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _slot: slot };
+    Ok(response.streaming(written(rest)))
+}
+
+/// A body on its way, with what it is made of.
+struct Rest<S: Source, F> {
+    form: F,
+    source: S,
+    /// Those of the chunk that were not given out whole.
+    rows: VecDeque<S::Row>,
+    /// Bytes of the first of them that were given out.
+    given: usize,
+    /// Whether the first row of all is still to come.
+    is_first: bool,
+    next: Next,
+    _slot: Slot,
+}
+
+/// What a body goes on with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Begin,
+    Rows,
+    Chunk,
+    /// All of it was given, or it broke off.
+    Nothing,
+}
+
+fn written<S: Source, F: Form<S::Row>>(rest: Rest<S, F>) -> impl Stream<Item = Result<Bytes, Problem>> {
+    stream::unfold(rest, async |mut rest| {
+        if rest.next == Next::Nothing {
+            return None;
+        }
+        let piece = rest.piece().await;
+        if piece.is_err() {
+            rest.next = Next::Nothing;
+        }
+        Some((piece, rest))
+    })
+}
+
+impl<S: Source, F: Form<S::Row>> Rest<S, F> {
+    /// The next bytes. None of a chunk while there are some of the one before: so much is read as the client takes.
+    async fn piece(&mut self) -> Result<Bytes, Problem> {
+        let mut piece = Piece::default();
+        if self.next == Next::Begin {
+            piece.bytes.extend_from_slice(self.form.begin());
+            self.next = Next::Rows;
+        }
+        if self.next == Next::Chunk {
+            self.rows = self.source.chunk().await?.map(VecDeque::from).unwrap_or_default();
+        }
+        if self.rows.is_empty() {
+            piece.bytes.extend_from_slice(self.form.end());
+            self.next = Next::Nothing;
+            return Ok(piece.bytes.into());
+        }
+        self.next = Next::Rows;
+        while let Some(row) = self.rows.front()
+            && piece.bytes.len() < PIECE
+        {
+            let before = piece.bytes.len();
+            piece.skip = self.given;
+            match self.form.write(&mut piece, row, self.is_first) {
+                Ok(()) => {
+                    self.rows.pop_front();
+                    (self.given, self.is_first) = (0, false);
+                }
+                Err(_) if piece.is_full => {
+                    self.given += piece.bytes.len() - before;
+                    break;
+                }
+                Err(error) => return Err(Problem::internal(&error)),
+            }
+        }
+        if self.rows.is_empty() {
+            self.next = Next::Chunk;
+        }
+        Ok(piece.bytes.into())
+    }
+}
+
+/// Takes some of what is written to it: what comes after the bytes that are skipped, as long as there is room. So a row that is large is
+/// written once for each of its pieces, and no more of it than a piece is ever in memory as it is written, which may be six times
+/// what it is.
+#[derive(Default)]
+struct Piece {
+    skip: usize,
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl Write for Piece {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        let (wanted, room) = (&bytes[skipped..], LARGEST_PIECE.saturating_sub(self.bytes.len()));
+        let taken = wanted.len().min(room);
+        self.bytes.extend_from_slice(&wanted[..taken]);
+        if taken < wanted.len() {
+            self.is_full = true;
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Rows as JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonForm {
+    Array,
+    Lines,
+}
+
+impl JsonForm {
+    /// As `Accept` asks for it; what it asks for otherwise is answered with an array.
+    pub fn wanted(headers: &HeaderMap) -> Self {
+        if accepts(headers, NDJSON) { Self::Lines } else { Self::Array }
+    }
+
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Array => JSON,
+            Self::Lines => NDJSON,
+        }
+    }
+}
+
+impl<Row: Serialize> Form<Row> for JsonForm {
+    fn begin(&self) -> &[u8] {
+        match self {
+            Self::Array => b"[",
+            Self::Lines => b"",
+        }
+    }
+
+    fn write(&self, out: &mut impl Write, row: &Row, is_first: bool) -> io::Result<()> {
+        if *self == Self::Array && !is_first {
+            out.write_all(b",\n")?;
+        }
+        serde_json::to_writer(&mut *out, row)?;
+        match self {
+            Self::Array => Ok(()),
+            Self::Lines => out.write_all(b"\n"),
+        }
+    }
+
+    fn end(&self) -> &[u8] {
+        match self {
+            Self::Array => b"]\n",
+            Self::Lines => b"",
+        }
+    }
+}
+
+/// Whether `Accept` names a media type, as one that may come.
+pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
+    let is_named = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_it = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
+        is_it && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    };
+    let mut values = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
+    values.any(|value| value.split(',').any(is_named))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+    use futures::StreamExt;
+
+    use super::*;
+
+    /// Rows of so many bytes, a chunk each list.
+    struct Chunks(Vec<Vec<String>>);
+
+    impl Source for Chunks {
+        type Row = String;
+
+        async fn chunk(&mut self) -> Result<Option<Vec<String>>, Problem> {
+            Ok((!self.0.is_empty()).then(|| self.0.remove(0)))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_in_small_pieces_whatever_its_rows_are() {
+        let row = |length: usize| "\u{1}é\"".repeat(length);
+        for chunks in [
+            vec![],
+            vec![vec![row(1)]],
+            vec![vec![row(10); 1000], vec![row(1); 3]],
+            vec![vec![row(1), row(1 << 20), row(1)], vec![row(300_000); 4]],
+        ] {
+            for form in [JsonForm::Array, JsonForm::Lines] {
+                let expected = match form {
+                    JsonForm::Array => {
+                        let rows: Vec<_> =
+                            chunks.concat().iter().map(|row| serde_json::json!(row).to_string()).collect();
+                        format!("[{}]\n", rows.join(",\n"))
+                    }
+                    JsonForm::Lines => {
+                        chunks.concat().iter().map(|row| format!("{}\n", serde_json::json!(row))).collect()
+                    }
+                };
+                let slot = Slots::new(1).take(Client::Unknown).await.unwrap();
+                let mut source = Chunks(chunks.clone());
+                let rows = source.chunk().await.unwrap().map(VecDeque::from).unwrap_or_default();
+                let rest =
+                    Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _slot: slot };
+
+                let pieces: Vec<Bytes> = written(rest).map(Result::unwrap).collect().await;
+
+                assert!(pieces.iter().all(|piece| piece.len() <= LARGEST_PIECE));
+                assert!(pieces.concat() == expected.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_for_who_asks_for_them() {
+        for (accept, form) in [
+            ("application/x-ndjson", JsonForm::Lines),
+            ("Application/X-NDJSON; q=0.5, text/html", JsonForm::Lines),
+            ("application/json, application/x-ndjson", JsonForm::Lines),
+            ("application/x-ndjson;q=0", JsonForm::Array),
+            ("application/json", JsonForm::Array),
+            ("*/*", JsonForm::Array),
+            ("", JsonForm::Array),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(JsonForm::wanted(&headers), form, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Who asks, and what they may do: users, log-ins, sessions, tokens and keys.
+
+pub mod access;
+pub mod accounts;
+pub mod api_keys;
+pub mod auth;
+pub mod secret;
+pub mod session;
+pub mod throttle;
+pub mod token;
+pub mod users;

@@ -1,0 +1,189 @@
+//! Who may ask what: one table of addresses, and one place that asks who comes.
+//!
+//! What the table doesn't name needs a user where `AUTH` is `required`: an address that is added later is closed until it is
+//! named. Whose tasks a request sees is told by its [`Scope`], without which no handler gets at one.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, FromRequest, HttpRequest, ResponseError};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use task_data::task::Task;
+use task_data::user::{Right, UserId};
+
+use crate::http::body::Body;
+use crate::http::origin;
+use crate::http::problem::{Code, Problem};
+use crate::identity::auth::Session;
+use crate::server::Api;
+use crate::settings::{AccessSettings, Auth, Door};
+use crate::site::openapi::{self, Description};
+use crate::site::page;
+
+/// Whom an address is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone.
+    Open,
+    /// Any user.
+    User,
+    /// Users who are admins.
+    Admin,
+}
+
+impl Access {
+    /// What the settings make of an address, given as the pattern that it is routed by.
+    pub fn of(settings: &AccessSettings, method: &Method, path: &str) -> Self {
+        let door = |door| if door == Door::Open { Self::Open } else { Self::Admin };
+        match path {
+            "/healthz" | "/readyz" => Self::Open,
+            // Who has no log-in gets one here.
+            "/api/v1/session" => Self::Open,
+            "/api/v1/users" if *method == Method::POST => Self::Open,
+            // It leads to a page.
+            "/api/v1/file" if method.is_safe() => Self::Open,
+            path if page::FILES.iter().any(|(file, _)| *file == path) => Self::Open,
+            openapi::PATH | "/docs" | "/docs/{file:.*}" => door(settings.docs),
+            "/metrics" => door(settings.metrics),
+            _ if settings.auth == Auth::Off => Self::Open,
+            _ => Self::User,
+        }
+    }
+
+    /// Asserts that a request may come in.
+    async fn check(self, request: &HttpRequest) -> Result<(), Problem> {
+        match self {
+            Self::Open => Ok(()),
+            Self::User => Session::of(request).await.map(|_| ()),
+            Self::Admin => Session::of(request).await?.need(Right::Admin),
+        }
+    }
+}
+
+/// Asserts that a request may come in: no other site is behind it, and it is for whom it comes from.
+async fn check(api: &Api, access: Access, path: &str, request: &HttpRequest) -> Result<(), Problem> {
+    // Who looks whether the server lives knows it by a name of its own, and learns nothing else.
+    if api.access.auth == Auth::Off && !matches!(path, "/healthz" | "/readyz") {
+        origin::check_host(request, &api.addresses.allowed_hosts)?;
+    }
+    origin::check(request)?;
+    access.check(request).await
+}
+
+/// The middleware around each address: lets in whom it is for, before a body is read.
+///
+/// # Errors
+/// Those of the handler.
+pub async fn guard(
+    path: &str,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(api) = request.app_data::<Data<Api>>() else { return Err(Problem::from(Code::Internal).into()) };
+    let access = Access::of(&api.access, request.method(), path);
+    let may_come = check(api, access, path, request.request()).await;
+    let Err(problem) = may_come.and_then(|()| check_query(path, &request)) else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let (request, payload) = request.into_parts();
+    let response = match payload {
+        Payload::None => problem.error_response(),
+        payload => Body::new(payload).unwanted(problem.error_response()),
+    };
+    Ok(ServiceResponse::new(request, response))
+}
+
+/// Asserts that the address knows all parameters of the query.
+fn check_query(path: &str, request: &ServiceRequest) -> Result<(), Problem> {
+    let description = request.app_data::<Data<Description>>().ok_or(Code::Internal)?;
+    description.addresses.check_query(request.method(), path.trim_end_matches('/'), request.query_string())
+}
+
+/// Which tasks there are for a request: those of others are to it as if they were not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All: nobody has to say who he is, or it is an admin who asks.
+    All,
+    /// One owner's.
+    Of(UserId),
+}
+
+impl Scope {
+    /// Whether there is this task.
+    pub fn has(self, task: &Task) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(user) => task.owner == Some(user),
+        }
+    }
+
+    /// The one owner, if it is one's.
+    pub fn owner(self) -> Option<UserId> {
+        match self {
+            Self::All => None,
+            Self::Of(user) => Some(user),
+        }
+    }
+}
+
+impl FromRequest for Scope {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        async move {
+            let api = request.app_data::<Data<Api>>().ok_or(Code::Internal)?;
+            if api.access.auth == Auth::Off {
+                return Ok(Self::All);
+            }
+            let session = Session::of(&request).await?;
+            Ok(if session.has(Right::Admin) { Self::All } else { Self::Of(session.user) })
+        }
+        .boxed_local()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUIRED: AccessSettings = AccessSettings {
+        auth: Auth::Required,
+        registration: Door::Open,
+        docs: Door::Closed,
+        metrics: Door::Open,
+    };
+
+    #[test]
+    fn an_address_that_nobody_has_thought_of_is_closed() {
+        for path in [
+            "/api/v2/anything",
+            "/docs/x",
+            "/healthz/",
+            "/HEALTHZ",
+            "",
+            "/api/v1/users",
+            "/api/v1/users/{id}",
+            "/page.html",
+        ] {
+            assert_eq!(Access::of(&REQUIRED, &Method::GET, path), Access::User, "{path}");
+        }
+        assert_eq!(Access::of(&REQUIRED, &Method::GET, "/openapi.json"), Access::Admin);
+        assert_eq!(Access::of(&REQUIRED, &Method::GET, "/metrics"), Access::Open);
+        assert_eq!(Access::of(&REQUIRED, &Method::GET, "/"), Access::Open);
+    }
+
+    #[test]
+    fn without_auth_only_what_a_setting_closes_is_closed() {
+        let off = AccessSettings { auth: Auth::Off, ..REQUIRED };
+        for (path, access) in
+            [("/docs", Access::Admin), ("/metrics", Access::Open), ("/api/v1/tasks", Access::Open)]
+        {
+            assert_eq!(Access::of(&off, &Method::GET, path), access, "{path}");
+        }
+    }
+}

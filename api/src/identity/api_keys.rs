@@ -1,0 +1,234 @@
+//! `/api/v1/keys`: what stands for a user without a log-in, for programs that run on.
+//!
+//! A key is looked up in the rows at each request, as a token is, and its user's rights are those that he has now. Keys are made, listed and revoked by who has logged in, never by a
+//! key, so one that got lost makes no others.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use actix_web::web::{Data, Json, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use task_data::api_key::{ApiKey, KeyHash, KeyId, KeyName};
+use task_data::store::NewKey;
+use task_data::task::Time;
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::http::body::Body;
+use crate::http::json as json_body;
+use crate::http::problem::{self, Code, Problem};
+use crate::identity::auth::Session;
+use crate::server::Api;
+
+/// Keys that a user may have.
+const MOST: i64 = 100;
+/// What keys begin with, so that people, and programs that look for lost secrets, know one when they see it.
+const PREFIX: &str = "coatcheck_";
+/// Random bytes of a key.
+const BYTES: usize = 32;
+/// What [`NewApiKey`] is, in words.
+const FORM: &str = "an object with a text `name`";
+
+/// A key as it is brought: the prefix, and its bytes in base64url.
+pub struct Secret(String);
+
+impl Secret {
+    fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// What begins as a key does. Whether there is such a key, the rows tell.
+    pub fn read(text: &str) -> Option<Self> {
+        text.starts_with(PREFIX).then(|| Self(text.to_owned()))
+    }
+
+    /// What it is looked up by.
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(&self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A key to be
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewApiKey {
+    /// What you call it: 1 to 64 visible characters, without a space at its ends
+    #[schema(example = "nightly backup", min_length = 1, max_length = 64)]
+    name: String,
+}
+
+/// An API key, without what makes it one
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiKey, example = example)]
+pub struct KeyView {
+    /// What it is revoked by
+    #[schema(value_type = uuid::Uuid)]
+    id: KeyId,
+    #[schema(value_type = String)]
+    name: KeyName,
+    #[schema(value_type = String, format = DateTime)]
+    created: Time,
+}
+
+impl From<ApiKey> for KeyView {
+    fn from(ApiKey { id, name, created }: ApiKey) -> Self {
+        Self { id, name, created }
+    }
+}
+
+/// An API key that was just made
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MadeApiKey, example = made)]
+pub struct MadeView {
+    /// What it is revoked by
+    #[schema(value_type = uuid::Uuid)]
+    id: KeyId,
+    #[schema(value_type = String)]
+    name: KeyName,
+    #[schema(value_type = String, format = DateTime)]
+    created: Time,
+    /// For `Authorization: Bearer`. It is told this once
+    key: String,
+}
+
+/// Make an API key
+///
+/// Needs a log-in; a key makes no keys. It stands for you, with the rights that you have whenever it is used, until you revoke it.
+#[utoipa::path(
+    post, path = "/api/v1/keys", tag = "users", operation_id = "makeKey",
+    security(("bearer" = []), ("cookie" = [])),
+    request_body(content = NewApiKey, content_type = "application/json"),
+    responses((status = 201, description = "Made; the key is not told again", body = MadeView), MakeProblems),
+)]
+pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut body = Body::new(payload.into_inner());
+    let outcome = make(&api, &request, &mut body).await;
+    body.answered(outcome)
+}
+
+async fn make(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
+    let session = Session::of(request).await?;
+    session.need_log_in()?;
+    let NewApiKey { name } = json_body::read(request, body, Code::InvalidKey, FORM).await?;
+    let name: KeyName =
+        name.parse().map_err(|error| Code::InvalidKey.because(format!("`name`: {error}.")))?;
+    api.admission.need_disk(0).await?;
+
+    let secret = Secret::random().map_err(|error| Problem::internal(&error))?;
+    let new = NewKey { id: KeyId::random(), user: session.user, name, hash: secret.hash() };
+    let too_many =
+        || Code::TooManyKeys.because(format!("A user has at most {MOST}. Revoke one that is not used."));
+    let ApiKey { id, name, created } =
+        api.life.stack().store.add_key(new, MOST).await?.ok_or_else(too_many)?;
+    Ok(HttpResponse::Created().json(MadeView { id, name, created, key: secret.0 }))
+}
+
+/// List your API keys, the oldest first
+///
+/// Needs a log-in.
+#[utoipa::path(
+    get, path = "/api/v1/keys", tag = "users", operation_id = "listKeys",
+    security(("bearer" = []), ("cookie" = [])),
+    responses((status = 200, description = "Your keys", body = Vec<KeyView>, example = json!([example()])), ListProblems),
+)]
+pub async fn list(api: Data<Api>, session: Session) -> Result<Json<Vec<KeyView>>, Problem> {
+    session.need_log_in()?;
+    let keys = api.life.stack().store.keys_of(session.user).await?;
+    Ok(Json(keys.into_iter().map(KeyView::from).collect()))
+}
+
+/// Revoke an API key
+///
+/// Needs a log-in. From the answer on it stands for nobody.
+#[utoipa::path(
+    delete, path = "/api/v1/keys/{id}", tag = "users", operation_id = "revokeKey",
+    security(("bearer" = []), ("cookie" = [])),
+    params(("id" = uuid::Uuid, Path, description = "The key's id")),
+    responses((status = 204, description = "Revoked"), RevokeProblems),
+)]
+pub async fn delete(api: Data<Api>, session: Session, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    session.need_log_in()?;
+    let id = request.match_info().query("id").parse();
+    let id = id.map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters."))?;
+    match api.life.stack().store.remove_key(session.user, id).await? {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(Code::KeyNotFound.into()),
+    }
+}
+
+struct MakeProblems;
+
+impl IntoResponses for MakeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[
+            Code::IncompleteUpload,
+            Code::InvalidJson,
+            Code::Unauthenticated,
+            Code::Forbidden,
+            Code::SlowUpload,
+            Code::TooManyKeys,
+            Code::BodyTooLarge,
+            Code::InvalidKey,
+            Code::DatabaseUnavailable,
+            Code::Overloaded,
+            Code::InsufficientStorage,
+        ])
+    }
+}
+
+struct ListProblems;
+
+impl IntoResponses for ListProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[Code::Unauthenticated, Code::Forbidden, Code::DatabaseUnavailable])
+    }
+}
+
+struct RevokeProblems;
+
+impl IntoResponses for RevokeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        use Code::{DatabaseUnavailable, Forbidden, InvalidId, KeyNotFound, Unauthenticated};
+        problem::responses(&[InvalidId, Unauthenticated, Forbidden, KeyNotFound, DatabaseUnavailable])
+    }
+}
+
+fn example() -> Value {
+    json!({
+        "id": "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d", "name": "nightly backup",
+        "created": "2026-01-02T03:04:05.678901Z",
+    })
+}
+
+fn made() -> Value {
+    let mut key = example();
+    key["key"] = json!("coatcheck_wZ3pB1m0uXQ7d2s8Yk5nTf9vLr4hJg6cEa0iOxUqPzM");
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_by_its_prefix_and_has_32_random_bytes() {
+        let [one, other] = [Secret::random().unwrap(), Secret::random().unwrap()];
+
+        assert_ne!(one.0, other.0);
+        assert_eq!(URL_SAFE_NO_PAD.decode(&one.0[PREFIX.len()..]).unwrap().len(), BYTES);
+        assert!(Secret::read(&one.0).is_some() && Secret::read("eyJ0eXAiOiJKV1QifQ.e30.c2ln").is_none());
+        assert!(!format!("{one:?}").contains(&one.0));
+    }
+}

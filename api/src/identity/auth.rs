@@ -1,0 +1,262 @@
+//! Who a request comes from: the token or API key that it brings as `Authorization: Bearer`, or the token in the cookie.
+//!
+//! One that doesn't hold is a refusal wherever one is read. Nobody is only who brings none. Only our own cookie and the scheme `Bearer`
+//! are read: what a browser or a proxy brings beside them, for others, is not judged.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, COOKIE};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
+use chrono::Utc;
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use task_data::api_key::KeyHash;
+use task_data::user::{Right, User, UserId};
+use tokio::time::sleep;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use crate::http::hops;
+use crate::http::problem::{Code, Problem};
+use crate::identity::api_keys::Secret;
+use crate::identity::token::{Bearer, Keys};
+use crate::server::Api;
+
+/// How often a session is looked up again while an answer goes on.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// A user who is logged in, or whose key it is. As an argument of a handler: the request is refused if there is none.
+///
+/// A handler that reads a body calls [`Session::of`] itself, so that its refusal ends the connection in good order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub user: UserId,
+    /// What the user may do now; with a token, of that what it was issued for.
+    pub rights: BTreeSet<Right>,
+    credential: Credential,
+}
+
+/// What stands for a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Credential {
+    Token(Bearer),
+    Key(KeyHash),
+}
+
+/// A user who is logged in, or nobody. A token that doesn't hold is refused all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaybeSession(pub Option<Session>);
+
+impl Credential {
+    /// Looks up whom it stands for now. Nothing of that is remembered: what was revoked is none at once, at every process.
+    ///
+    /// # Errors
+    /// 401 if it stands for nobody any more; 503.
+    async fn holder(self, api: &Api) -> Result<Session, Problem> {
+        let store = &api.life.stack().store;
+        let (user, rights) = match &self {
+            Self::Key(hash) => {
+                let invalid =
+                    || Code::Unauthenticated.because("There is no such API key, or it was revoked.");
+                let User { id, rights, .. } = store.user_of_key(*hash).await?.ok_or_else(invalid)?;
+                (id, rights)
+            }
+            Self::Token(token) => {
+                if token.expires <= Utc::now() {
+                    return Err(ended());
+                }
+                let account = store.account(token.user).await?.ok_or_else(ended)?;
+                if account.disabled.is_some() || account.sessions != token.sessions {
+                    return Err(ended());
+                }
+                (token.user, account.user.rights.intersection(&token.rights).copied().collect())
+            }
+        };
+        Ok(Session { user, rights, credential: self })
+    }
+}
+
+fn ended() -> Problem {
+    Code::Unauthenticated.because("The token is not valid, or no longer. Log in again.")
+}
+
+impl Session {
+    /// Who the request comes from.
+    ///
+    /// # Errors
+    /// 401 if that is nobody; else as [`MaybeSession::of`].
+    pub async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let MaybeSession(session) = MaybeSession::of(request).await?;
+        session.ok_or_else(|| match request.headers().contains_key(AUTHORIZATION) {
+            true => Code::Unauthenticated.because("`Authorization` has a token as `Bearer`."),
+            false => Code::Unauthenticated.because("Log in first."),
+        })
+    }
+
+    /// Whether he may do this.
+    pub fn has(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
+
+    /// Asserts that he may do this.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn need(&self, right: Right) -> Result<(), Problem> {
+        match self.has(right) {
+            true => Ok(()),
+            false => Err(Code::Forbidden.because(format!("It needs the right `{right}`."))),
+        }
+    }
+
+    /// Asserts that he has logged in: what keys may not.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn need_log_in(&self) -> Result<(), Problem> {
+        match self.credential {
+            Credential::Token(_) => Ok(()),
+            Credential::Key(_) => {
+                Err(Code::Forbidden.because("It needs a log-in; an API key is not enough."))
+            }
+        }
+    }
+
+    /// Returns once the session is over, or has rights no longer that it had: for answers that go on. It is noticed within
+    /// [`LOOK_AGAIN`]; a database that is away ends no session before its time.
+    pub async fn ended(self, api: Data<Api>) {
+        loop {
+            let left = match &self.credential {
+                Credential::Token(token) => (token.expires - Utc::now()).to_std().unwrap_or_default(),
+                Credential::Key(_) => LOOK_AGAIN,
+            };
+            sleep(left.min(LOOK_AGAIN)).await;
+            match self.credential.clone().holder(&api).await {
+                Ok(now) if self.rights.is_subset(&now.rights) => {}
+                Ok(_) => return,
+                Err(problem) if problem.status_code() == StatusCode::UNAUTHORIZED => return,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl MaybeSession {
+    /// Who the request comes from, if he says so. It is looked up once a request.
+    ///
+    /// # Errors
+    /// 401 if he says so by a token or key that doesn't hold; 503 if it can't be looked up.
+    pub async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        if let Some(found) = Self::found(request) {
+            return Ok(found);
+        }
+        let found = Self(Self::find(request).await?);
+        request.extensions_mut().insert(found.clone());
+        Ok(found)
+    }
+
+    /// Who the request comes from, if that was looked up already.
+    pub fn found(request: &HttpRequest) -> Option<Self> {
+        request.extensions().get::<Self>().cloned()
+    }
+
+    async fn find(request: &HttpRequest) -> Result<Option<Session>, Problem> {
+        let api = request.app_data::<Data<Api>>().ok_or(Code::Internal)?;
+        let read = |token: &str| api.keys.verify(token).map(Credential::Token).ok_or_else(ended);
+        let credential = match bearer_token(request)? {
+            Some(token) => match Secret::read(&token) {
+                Some(key) => Credential::Key(key.hash()),
+                None => read(&token)?,
+            },
+            None => match cookie_token(request, &api.keys)? {
+                Some(token) => read(&token)?,
+                None => return Ok(None),
+            },
+        };
+        credential.holder(api).await.map(Some)
+    }
+
+    /// The user's id, if there is one.
+    pub fn user(&self) -> Option<UserId> {
+        self.0.as_ref().map(|session| session.user)
+    }
+}
+
+impl FromRequest for Session {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        async move { Self::of(&request).await }.boxed_local()
+    }
+}
+
+/// The tokens in `Authorization`; what has another scheme is not ours.
+fn bearer_tokens(request: &HttpRequest) -> impl Iterator<Item = String> {
+    request.headers().get_all(AUTHORIZATION).filter_map(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    })
+}
+
+/// Whether a request brings a token or key that no browser has added by itself: pages of another site can't.
+pub fn has_bearer(request: &HttpRequest) -> bool {
+    bearer_tokens(request).next().is_some()
+}
+
+fn bearer_token(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    only(bearer_tokens(request))
+}
+
+/// The token in our own cookie. What other cookies have in them is not read, nor whether it is text.
+fn cookie_token(request: &HttpRequest, keys: &Keys) -> Result<Option<String>, Problem> {
+    for own in cookie_names(keys, hops::is_tls(request)) {
+        let cookies =
+            request.headers().get_all(COOKIE).flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+        let values = cookies.filter_map(|cookie| {
+            let (name, value) = cookie.trim_ascii().split_at_checked(own.len())?;
+            let value = value.strip_prefix(b"=")?;
+            (name == own.as_bytes()).then(|| String::from_utf8_lossy(value).into_owned())
+        });
+        if let Some(token) = only(values)? {
+            return Ok(Some(token));
+        }
+    }
+    Ok(None)
+}
+
+/// The names of the cookie that has the token: the one that is set, then those that processes with an older secret have set.
+///
+/// The secret's id makes it this deployment's: others may be on other ports or paths of the host, whose cookies browsers bring too. Over
+/// TLS the prefix keeps sibling domains from setting it (RFC 6265bis, 4.1.3.2).
+pub fn cookie_names(keys: &Keys, is_tls: bool) -> impl Iterator<Item = String> {
+    let prefix = if is_tls { "__Host-" } else { "" };
+    keys.ids().map(move |id| format!("{prefix}coatcheck_{id}"))
+}
+
+fn only(tokens: impl IntoIterator<Item = String>) -> Result<Option<String>, Problem> {
+    let mut tokens = tokens.into_iter();
+    match (tokens.next(), tokens.next()) {
+        (token, None) => Ok(token),
+        (_, Some(_)) => Err(Code::Unauthenticated.because("There are several tokens.")),
+    }
+}
+
+/// Describes the two ways to bring a token, for OpenAPI: `security(("bearer" = []), ("cookie" = []))`.
+pub fn describe(keys: &Keys, description: &mut OpenApi) {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("The `token` that a log-in gives, or an API key"));
+    let name = cookie_names(keys, false).next().unwrap_or_default();
+    let about = "The cookie that a log-in sets; over TLS its name has `__Host-` before it";
+    let cookie = ApiKeyValue::with_description(&*name, about);
+    let components = description.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+    components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+}

@@ -1,0 +1,169 @@
+//! `/api/v1/session`: log in, log out.
+
+use std::collections::BTreeMap;
+
+use actix_web::cookie::{Cookie, CookieBuilder, SameSite, time};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use serde_json::{Value, json};
+use task_data::store::Login;
+use task_data::task::Time;
+use task_data::user::{TypedName, User};
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::http::body::Body;
+use crate::http::hops;
+use crate::http::json as json_body;
+use crate::http::problem::{self, Code, Problem};
+use crate::identity::auth;
+use crate::identity::throttle::Attempt;
+use crate::identity::token::{Issued, LIFE};
+use crate::identity::users::{Credentials, FORM};
+use crate::server::Api;
+
+/// A log-in
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session, example = example)]
+pub struct SessionView {
+    /// For `Authorization: Bearer`, where no cookie is wanted
+    token: String,
+    /// When it ends; log in again before
+    #[schema(value_type = String, format = DateTime)]
+    expires: Time,
+}
+
+/// Log in
+///
+/// The token comes in the body and as a cookie, which pages need not see. It has the rights that the user has now. Too many wrong
+/// passwords for one name, or from one address, and neither is tried any more for some minutes.
+#[utoipa::path(
+    post, path = "/api/v1/session", tag = "users", operation_id = "logIn",
+    request_body(content = Credentials, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Logged in, for an hour", body = SessionView,
+         headers(("Set-Cookie" = String, description = "The token; the cookie's name is the deployment's"))),
+        LogInProblems,
+    ),
+)]
+pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let mut body = Body::new(payload.into_inner());
+    let outcome = log_in(&api, &request, &mut body).await;
+    body.answered(outcome)
+}
+
+async fn log_in(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
+    let Credentials { username, password } = json_body::read(request, body, Code::InvalidUser, FORM).await?;
+    let found = known(api, request, &username, password).await?;
+    // The rights may be others by now; the session is the one that the password was for.
+    let account = api.life.stack().store.account(found.id).await?.ok_or(Code::InvalidCredentials)?;
+    if account.disabled.is_some() {
+        return Err(Code::InvalidCredentials.into());
+    }
+    begin(api, request, &account.user, found.sessions)
+}
+
+/// Finds the user of that name and password. Guesses are counted.
+///
+/// # Errors
+/// 401 if there is none; 429, 503.
+pub async fn known(
+    api: &Api,
+    request: &HttpRequest,
+    username: &str,
+    password: String,
+) -> Result<Login, Problem> {
+    let name = TypedName::new(username);
+    let attempt = Attempt::new(name.as_ref(), request, &api.keys);
+    api.throttle.check(&attempt).await?;
+
+    let found = match name {
+        Some(name) => api.life.stack().store.login(name).await?,
+        None => None,
+    };
+    // Whether there is such a user must show neither in the words nor in the time that they take.
+    let hash = found.as_ref().map(|found| found.password_hash.clone());
+    let is_right = api.passwords.verify(password, hash).await?;
+    let Some(found) = found.filter(|_| is_right) else {
+        api.throttle.count(&attempt).await?;
+        return Err(Code::InvalidCredentials.into());
+    };
+    api.throttle.forget(&attempt).await?;
+    Ok(found)
+}
+
+/// Answers with a session of that number: its token, in the body and as a cookie.
+///
+/// # Errors
+/// 500 if there can't be a token, which is a bug.
+pub fn begin(api: &Api, request: &HttpRequest, user: &User, sessions: i64) -> Result<HttpResponse, Problem> {
+    let issued = api.keys.issue(user, sessions);
+    let Issued { token, expires } = issued.map_err(|error| Problem::internal(&error))?;
+    let life = time::Duration::seconds(LIFE.num_seconds());
+    let mut response = HttpResponse::Ok();
+    if let Some(cookie) = cookies(api, request, &token).next() {
+        response.cookie(cookie.max_age(life).finish());
+    }
+    Ok(response.json(SessionView { token, expires: Time(expires) }))
+}
+
+/// Log out
+///
+/// Takes the cookie back, whatever is in it. A token that was kept elsewhere holds until it ends, or your sessions are ended.
+#[utoipa::path(
+    delete, path = "/api/v1/session", tag = "users", operation_id = "logOut",
+    responses((status = 204, description = "Logged out"), LogOutProblems),
+)]
+pub async fn delete(api: Data<Api>, request: HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    for cookie in cookies(&api, &request, "") {
+        response.cookie(cookie.max_age(time::Duration::ZERO).finish());
+    }
+    response.finish()
+}
+
+/// The cookie that is set, and those that processes with an older secret may have set.
+fn cookies(api: &Api, request: &HttpRequest, token: &str) -> impl Iterator<Item = CookieBuilder<'static>> {
+    let is_tls = hops::is_tls(request);
+    auth::cookie_names(&api.keys, is_tls).map(move |name| {
+        let cookie =
+            Cookie::build(name, token.to_owned()).path("/").http_only(true).same_site(SameSite::Strict);
+        // Where there is no TLS a browser would not send a secure one back.
+        if is_tls { cookie.secure(true) } else { cookie }
+    })
+}
+
+struct LogInProblems;
+
+impl IntoResponses for LogInProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[
+            Code::IncompleteUpload,
+            Code::InvalidJson,
+            Code::InvalidCredentials,
+            Code::Forbidden,
+            Code::SlowUpload,
+            Code::BodyTooLarge,
+            Code::InvalidUser,
+            Code::TooManyRequests,
+            Code::DatabaseUnavailable,
+            Code::Overloaded,
+        ])
+    }
+}
+
+struct LogOutProblems;
+
+impl IntoResponses for LogOutProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problem::responses(&[Code::Forbidden])
+    }
+}
+
+fn example() -> Value {
+    json!({
+        "token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiIsImtpZCI6IjNmMjkuLi4ifQ.eyJzdWIiOiIwMTk4Li4uIn0.6d2Q",
+        "expires": "2026-01-02T04:04:05.000000Z",
+    })
+}

@@ -1,0 +1,216 @@
+//! The rows of a table with what came of them, as JSON or CSV, [streamed](crate::http::streamed).
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use task_data::kinds::Kind;
+use task_data::store::RowFilter;
+use task_data::tables::{TableReader, TableRow};
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use super::input_of;
+use crate::http::csv;
+use crate::http::patience::Patience;
+use crate::http::problem::{self, Code, Problem};
+use crate::http::streamed::{self, Form, JsonForm, Source, accepts};
+use crate::identity::access::Scope;
+use crate::server::Api;
+use crate::tasks::{self, Id, wrong};
+
+const CSV: &str = "text/csv";
+const CSV_UTF8: &str = "text/csv; charset=utf-8; header=present";
+
+/// A row of a table
+#[derive(ToSchema)]
+#[schema(as = TableRow, example = example)]
+#[expect(dead_code, reason = "describes the JSON of a TableRow, which knows nothing of OpenAPI")]
+pub struct RowView {
+    /// Its number, counted from 1
+    row: u64,
+    /// What is in it; null if it was never sent, and the task has ended
+    #[schema(required)]
+    input: Option<PostView>,
+    /// The HTTP status of its answer; null before, and where none ever came
+    #[schema(required)]
+    status: Option<u16>,
+    /// Its answer, as JSON or its text, or what was met instead of one; null before
+    #[schema(value_type = Value, required)]
+    reply: Option<Value>,
+}
+
+/// What is sent of a row
+#[derive(ToSchema)]
+#[schema(as = Post)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes the JSON of a Row, which knows nothing of OpenAPI")]
+pub struct PostView {
+    #[schema(example = 1)]
+    user_id: i64,
+    #[schema(example = "A title")]
+    title: String,
+    #[schema(example = "A text")]
+    body: String,
+}
+
+/// Which rows are wanted, and how
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RowParameters {
+    /// Only those that were answered with this status, or `failed`: those that the third party did not take
+    #[param(example = "201", pattern = "^([1-5][0-9][0-9]|failed)$")]
+    status: Option<String>,
+    /// `json`, `ndjson` or `csv`: what `Accept` says otherwise
+    #[param(example = "json", pattern = "^(json|ndjson|csv)$")]
+    format: Option<String>,
+}
+
+impl RowParameters {
+    fn filter(&self) -> Result<RowFilter, Problem> {
+        match self.status.as_deref() {
+            None => Ok(RowFilter::All),
+            Some("failed") => Ok(RowFilter::Failed),
+            Some(text) => {
+                let status =
+                    text.parse().ok().filter(|status| text.len() == 3 && (100..600).contains(status));
+                let why = "it is a number from 100 to 599, or `failed`";
+                status.map(RowFilter::Status).ok_or_else(|| wrong("status", why))
+            }
+        }
+    }
+
+    fn form(&self, request: &HttpRequest) -> Result<RowForm, Problem> {
+        Ok(match self.format.as_deref() {
+            Some("json") => RowForm::Json(JsonForm::Array),
+            Some("ndjson") => RowForm::Json(JsonForm::Lines),
+            Some("csv") => RowForm::Csv,
+            Some(_) => return Err(wrong("format", "it is `json`, `ndjson` or `csv`")),
+            None if accepts(request.headers(), CSV) => RowForm::Csv,
+            None => RowForm::Json(JsonForm::wanted(request.headers())),
+        })
+    }
+}
+
+/// Read the rows of a table, with what came of them
+///
+/// In the order of the file, as they stand: also those that were not sent yet, unless a `status` is asked for. In CSV every cell is
+/// quoted, and wherever a spreadsheet could take text for a formula (at a cell's start, or after a separator within it) `'` stands
+/// before it. A stream that is cut off has no end.
+#[utoipa::path(
+    get, path = "/api/v1/tables/{id}/rows", tag = "tables", operation_id = "readTableRows",
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), RowParameters),
+    responses(
+        (status = 200, description = "Rows", content(
+            (Vec<RowView> = "application/json", example = json!([example()])),
+            (RowView = "application/x-ndjson"),
+            (String = "text/csv", example = "\"row\",\"userId\",\"title\",\"body\",\"status\",\"reply\"\r\n\"1\",\"1\",\"A title\",\"A text\",\"201\",\"{\"\"id\"\":101}\"\r\n"),
+        )),
+        RowProblems,
+    ),
+)]
+pub async fn get(
+    api: Data<Api>,
+    scope: Scope,
+    request: HttpRequest,
+    id: Id,
+    parameters: Query<RowParameters>,
+) -> Result<HttpResponse, Problem> {
+    let (filter, form) = (parameters.filter()?, parameters.form(&request)?);
+    let task = tasks::redeemed(&api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
+    let reader = TableReader::new(api.life.stack(), task.id, &input_of(&task)?, filter);
+    streamed::answer(&request, &api.table_answers, form.media_type(), form, reader).await
+}
+
+impl Source for TableReader {
+    type Row = TableRow;
+
+    async fn chunk(&mut self) -> Result<Option<Vec<TableRow>>, Problem> {
+        Ok(TableReader::chunk(self).await?)
+    }
+}
+
+/// How rows are written one after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowForm {
+    Json(JsonForm),
+    Csv,
+}
+
+impl RowForm {
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json(form) => form.media_type(),
+            Self::Csv => CSV_UTF8,
+        }
+    }
+}
+
+impl Form<TableRow> for RowForm {
+    fn begin(&self) -> &[u8] {
+        match self {
+            Self::Json(form) => Form::<TableRow>::begin(form),
+            Self::Csv => b"\"row\",\"userId\",\"title\",\"body\",\"status\",\"reply\"\r\n",
+        }
+    }
+
+    fn write(&self, out: &mut impl Write, row: &TableRow, is_first: bool) -> io::Result<()> {
+        match self {
+            Self::Json(form) => form.write(out, row, is_first),
+            Self::Csv => write_csv(out, row),
+        }
+    }
+
+    fn end(&self) -> &[u8] {
+        match self {
+            Self::Json(form) => Form::<TableRow>::end(form),
+            Self::Csv => b"",
+        }
+    }
+}
+
+fn write_csv(out: &mut impl Write, TableRow { row, input, status, reply }: &TableRow) -> io::Result<()> {
+    let input = input.as_ref();
+    let user_id = input.map(|input| input.user_id.to_string()).unwrap_or_default();
+    let status = status.map(|status| status.to_string()).unwrap_or_default();
+    let reply = reply.as_ref().map(Value::to_string).unwrap_or_default();
+    let (title, body) = input.map_or(("", ""), |input| (&input.title, &input.body));
+    csv::write_record(out, [&row.to_string(), &user_id, title, body, &status, &reply])
+}
+
+struct RowProblems;
+
+impl IntoResponses for RowProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, Overloaded, TaskNotFound};
+        problem::responses(&[InvalidId, InvalidParameter, TaskNotFound, DatabaseUnavailable, Overloaded])
+    }
+}
+
+/// A row that was sent, for OpenAPI.
+fn example() -> Value {
+    json!({
+        "row": 1, "input": {"userId": 1, "title": "A title", "body": "A text"}, "status": 201,
+        "reply": {"userId": 1, "title": "A title", "body": "A text", "id": 101},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_parameter_that_is_wrong_is_refused() {
+        let filter = |query| Query::<RowParameters>::from_query(query).unwrap().filter();
+
+        for wrong in ["status=", "status=99", "status=600", "status=%2B20", "status=5xx", "status=Failed"] {
+            assert!(filter(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(filter("").unwrap(), RowFilter::All);
+        assert_eq!(filter("status=201").unwrap(), RowFilter::Status(201));
+        assert_eq!(filter("status=failed").unwrap(), RowFilter::Failed);
+    }
+}

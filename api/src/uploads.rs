@@ -1,0 +1,215 @@
+//! Takes an upload in, from a form or as a bare body. What it becomes is its kind's business.
+
+pub mod admission;
+pub mod expected;
+pub mod filename;
+pub mod idempotency;
+pub mod multipart;
+pub mod part;
+pub mod quota;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use bytes::Bytes;
+use task_data::Intake;
+use task_data::idempotency::IdempotencyKey;
+use task_data::kinds::md5::Md5Digest;
+use task_data::user::UserId;
+
+use crate::http::body::Body;
+use crate::http::problem::{Code, Problem};
+use crate::http::slots::Client;
+use crate::server::Api;
+use crate::uploads::admission::Admitted;
+use crate::uploads::multipart::{Form, MAX_HEAD, MAX_PARTS};
+use crate::uploads::part::Part;
+
+/// Bytes of a form's field that is no file.
+const MAX_FIELD: usize = 4 << 10;
+/// Bytes of a media type that is kept, its parameters included: its two names have 127 at most (RFC 6838, 4.2).
+const MAX_MEDIA_TYPE: usize = 255;
+/// What a form's body may have beside the file.
+const AROUND_FILE: u64 = (MAX_PARTS * (MAX_HEAD + MAX_FIELD)) as u64;
+
+/// An upload that has come in whole.
+pub struct Upload<'a> {
+    pub intake: Intake,
+    pub filename: Option<String>,
+    pub content_type: Option<String>,
+    pub expected: Option<Md5Digest>,
+    /// Holds the upload's place until it has become a task.
+    _admitted: Admitted<'a>,
+}
+
+/// The one part `file` of a form. `begin` makes what it goes to, and `look` sees what comes in before it is kept.
+///
+/// # Errors
+/// A refusal, also one of `look`; nothing of the upload remains then.
+pub async fn from_form<'a>(
+    api: &'a Api,
+    owner: Option<UserId>,
+    request: &HttpRequest,
+    body: &mut Body,
+    begin: impl Fn(Option<IdempotencyKey>) -> Intake,
+    mut look: impl FnMut(&[u8]) -> Result<(), Problem>,
+) -> Result<Upload<'a>, Problem> {
+    let boundary = part::boundary(request.headers())?;
+    let mut key = idempotency::key(request.headers())?;
+    let mut expected = expected::of_form(request.headers())?;
+    let admitted = admit(api, owner, request, AROUND_FILE).await?;
+    body.keep_pace_of(admitted.place());
+    let mut admitted = Some(admitted);
+    let mut form = Form::new(body, &boundary);
+
+    let mut upload = None;
+    while let Some(part) = form.part().await? {
+        if part.name == b"file" {
+            let admitted = admitted.take().ok_or(Code::MultipleFiles)?;
+            let receiver = Receiver { admitted, intake: begin(key.take()) };
+            upload = Some(read_file(receiver, &mut form, part, &mut look).await?);
+            continue;
+        }
+        let value = read_field(&mut form).await?;
+        if part.name == b"md5" {
+            expected = expected::agreed(expected, expected::of_field(&value)?)?;
+        }
+    }
+    let upload = upload.ok_or(Code::MissingFile)?;
+    Ok(Upload { expected, ..upload })
+}
+
+/// The request's body, as `curl -T` sends it.
+///
+/// # Errors
+/// A refusal; nothing of the upload remains then.
+pub async fn from_body<'a>(
+    api: &'a Api,
+    owner: Option<UserId>,
+    request: &HttpRequest,
+    name: &str,
+    body: &mut Body,
+) -> Result<Upload<'a>, Problem> {
+    let filename = filename::kept(&filename::unescaped(name))?;
+    let content_type =
+        request.headers().get(CONTENT_TYPE).map(|value| media_type(value.as_bytes())).transpose()?;
+    let key = idempotency::key(request.headers())?;
+    let expected = expected::of_file(request.headers())?;
+    let admitted = admit(api, owner, request, 0).await?;
+    body.keep_pace_of(admitted.place());
+    let mut receiver = Receiver { admitted, intake: api.life.take_in(key) };
+    while let Some(chunk) = body.chunk().await? {
+        receiver.take(chunk).await?;
+    }
+    Ok(Upload { expected, ..receiver.upload(filename, content_type).await? })
+}
+
+async fn admit<'a>(
+    api: &'a Api,
+    owner: Option<UserId>,
+    request: &HttpRequest,
+    around: u64,
+) -> Result<Admitted<'a>, Problem> {
+    if api.is_draining() {
+        return Err(Code::Overloaded.because("The server is stopping."));
+    }
+    // Whose digest would it be: that of what came, or of what is in it?
+    if request.headers().contains_key(CONTENT_ENCODING) {
+        return Err(Code::UnsupportedMediaType.because("Send the upload without Content-Encoding."));
+    }
+    // `curl -C -` sends it: the digest would be that of the file's end.
+    if request.headers().contains_key(CONTENT_RANGE) {
+        return Err(Code::PartialUpload.because("Send the upload without Content-Range."));
+    }
+    let length = request.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    api.admission.admit(owner, Client::of(request, owner), length, around).await
+}
+
+async fn read_file<'a>(
+    mut receiver: Receiver<'a>,
+    form: &mut Form<'_>,
+    part: Part,
+    look: &mut impl FnMut(&[u8]) -> Result<(), Problem>,
+) -> Result<Upload<'a>, Problem> {
+    let filename = filename::kept(part.filename.as_deref().unwrap_or_default())?;
+    let content_type = part.content_type.as_deref().map(media_type).transpose()?;
+    while let Some(chunk) = form.data().await? {
+        look(&chunk)?;
+        receiver.take(chunk).await?;
+    }
+    // A browser sends an empty name and no bytes when no file was chosen.
+    if receiver.intake.size() == 0 && part.filename.is_some_and(|name| name.is_empty()) {
+        return Err(Code::MissingFile.because("No file was chosen."));
+    }
+    receiver.upload(filename, content_type).await
+}
+
+/// A media type as it is kept: data, never looked at.
+///
+/// # Errors
+/// 415 if it is longer than [`MAX_MEDIA_TYPE`], as it is kept.
+fn media_type(sent: &[u8]) -> Result<String, Problem> {
+    let shown = filename::shown(sent);
+    if shown.len() > MAX_MEDIA_TYPE {
+        let told = format!("Content-Type: expected at most {MAX_MEDIA_TYPE} bytes, got {}.", sent.len());
+        return Err(Code::UnsupportedMediaType.because(told));
+    }
+    Ok(shown)
+}
+
+async fn read_field(form: &mut Form<'_>) -> Result<Vec<u8>, Problem> {
+    let mut value = Vec::new();
+    while let Some(chunk) = form.data().await? {
+        value.extend_from_slice(&chunk);
+        if value.len() > MAX_FIELD {
+            let limit = format!("A field that isn't `file` has at most {MAX_FIELD} bytes.");
+            return Err(Code::InvalidMultipart.because(limit));
+        }
+    }
+    Ok(value)
+}
+
+/// An upload that is coming in.
+struct Receiver<'a> {
+    admitted: Admitted<'a>,
+    intake: Intake,
+}
+
+impl<'a> Receiver<'a> {
+    async fn take(&mut self, chunk: Bytes) -> Result<(), Problem> {
+        self.admitted.grow(chunk.len() as u64).await?;
+        Ok(self.intake.write(chunk).await?)
+    }
+
+    async fn upload(
+        mut self,
+        filename: Option<String>,
+        content_type: Option<String>,
+    ) -> Result<Upload<'a>, Problem> {
+        self.admitted.settle().await?;
+        Ok(Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+
+    use super::*;
+
+    #[test]
+    fn a_media_type_that_is_kept_has_at_most_255_bytes() {
+        let parameter = |length: usize| format!("text/plain; x={}", "y".repeat(length - 14));
+        for (sent, bytes) in [
+            (b"text/plain".to_vec(), 10),
+            (parameter(255).into_bytes(), 255),
+            (b"a\xff\r".to_vec(), 7),
+            (vec![0xff; 85], 255),
+        ] {
+            assert_eq!(media_type(&sent).unwrap().len(), bytes);
+        }
+        for sent in [parameter(256).into_bytes(), vec![0xff; 86], vec![b'x'; 120_000]] {
+            assert_eq!(media_type(&sent).unwrap_err().status_code(), 415);
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! What the headers of a form and of its parts say (RFC 7578, RFC 6266), read the way that clients write them.
+
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use memchr::memmem;
+
+use crate::http::problem::{Code, Problem};
+use crate::uploads::filename::unescaped;
+
+/// RFC 2046, 5.1.1.
+pub const MAX_BOUNDARY: usize = 70;
+const MAX_HEADERS: usize = 32;
+
+/// The boundary that a request's headers announce.
+///
+/// # Errors
+/// 415 if the body is no form, 400 if there is no usable boundary.
+pub fn boundary(request: &HeaderMap) -> Result<Vec<u8>, Problem> {
+    let content_type = request.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let mut parameters = Parameters::of(content_type);
+    if !parameters.kind.eq_ignore_ascii_case(b"multipart/form-data") {
+        return Err(
+            Code::UnsupportedMediaType.because("Send multipart/form-data with one part named `file`.")
+        );
+    }
+    parameters
+        .take(b"boundary")
+        .filter(|boundary| (1..=MAX_BOUNDARY).contains(&boundary.len()))
+        .ok_or_else(|| invalid("The Content-Type needs a boundary of 1 to 70 characters."))
+}
+
+/// What a part says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part {
+    pub name: Vec<u8>,
+    /// As it was sent, escapes undone.
+    pub filename: Option<Vec<u8>>,
+    pub content_type: Option<Vec<u8>>,
+}
+
+impl Part {
+    /// # Errors
+    /// If the headers are not well made, or the part has no name.
+    pub fn parse(head: &[u8]) -> Result<Self, Problem> {
+        let (mut disposition, mut content_type) = (None, None);
+        let headers = headers(head)?;
+        for (name, value) in &headers {
+            if name.eq_ignore_ascii_case(b"content-disposition") {
+                disposition = Some(value);
+            } else if name.eq_ignore_ascii_case(b"content-type") {
+                content_type = Some(value.to_vec());
+            }
+            check_encoding(name, value)?;
+        }
+        let unnamed = || invalid("A part needs a header `Content-Disposition: form-data; name=\"…\"`.");
+        let mut parameters = Parameters::of(disposition.ok_or_else(unnamed)?);
+        if !parameters.kind.eq_ignore_ascii_case(b"form-data") {
+            return Err(unnamed());
+        }
+        let name = parameters.take(b"name").ok_or_else(unnamed)?;
+        let plain = parameters.take(b"filename");
+        // RFC 6266, 4.3: the extended form is the better one, if it can be read.
+        let filename = match parameters.take(b"filename*") {
+            Some(extended) => Some(decode_extended(&extended, plain)),
+            None => plain,
+        };
+        Ok(Self { name, filename, content_type })
+    }
+}
+
+/// Refuses a header of a part that says that its bytes are not the file's: they would have to be decoded first, and the digest
+/// would be that of their encoded form (RFC 7578, 4.7, forbids clients to send `Content-Transfer-Encoding`).
+fn check_encoding(name: &[u8], value: &[u8]) -> Result<(), Problem> {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    let is_identity = |names: &[&str]| names.iter().any(|name| value.eq_ignore_ascii_case(name.as_bytes()));
+    let refused = if is("content-transfer-encoding") && !is_identity(&["7bit", "8bit", "binary"]) {
+        "Send the part as it is: its Content-Transfer-Encoding can be 7bit, 8bit or binary."
+    } else if is("content-encoding") && !is_identity(&["identity"]) {
+        "Send the part without Content-Encoding."
+    } else if is("content-type")
+        && value.get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"))
+    {
+        "Send each file as a part of its own: a part that has parts is not taken apart."
+    } else {
+        return Ok(());
+    };
+    Err(Code::UnsupportedMediaType.because(refused))
+}
+
+type Header<'a> = (&'a [u8], &'a [u8]);
+
+/// The lines of a head. A line break within quotes belongs to the value: some clients don't escape it in a file's name.
+fn headers(head: &[u8]) -> Result<Vec<Header<'_>>, Problem> {
+    let mut headers = Vec::new();
+    let mut rest = head;
+    while !rest.is_empty() {
+        let (line, after) = split_line(rest);
+        let colon = line
+            .iter()
+            .position(|&byte| byte == b':')
+            .ok_or_else(|| invalid("A part's header has no colon."))?;
+        headers.push((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()));
+        if headers.len() > MAX_HEADERS {
+            return Err(invalid(format!("A part has at most {MAX_HEADERS} headers.")));
+        }
+        rest = after;
+    }
+    Ok(headers)
+}
+
+fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
+    for end in memmem::find_iter(text, b"\r\n") {
+        let quotes = unescaped_quotes(&text[..end]);
+        if quotes.is_multiple_of(2) {
+            return (&text[..end], &text[end + 2..]);
+        }
+    }
+    (text, &[])
+}
+
+fn unescaped_quotes(text: &[u8]) -> usize {
+    let mut is_escaped = false;
+    text.iter()
+        .filter(|&&byte| {
+            let counts = byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            counts
+        })
+        .count()
+}
+
+/// `form-data; name="a"; filename="b"`.
+struct Parameters<'a> {
+    kind: &'a [u8],
+    named: Vec<(&'a [u8], Vec<u8>)>,
+}
+
+impl<'a> Parameters<'a> {
+    fn of(value: &'a [u8]) -> Self {
+        let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+        let (kind, mut rest) = value.split_at(end);
+        let mut named = Vec::new();
+        while let Some(parameter) = rest.strip_prefix(b";") {
+            let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else { break };
+            let (value, after) = parameter_value(parameter[equals + 1..].trim_ascii_start());
+            named.push((parameter[..equals].trim_ascii(), value));
+            rest = after;
+        }
+        Self { kind: kind.trim_ascii(), named }
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        let (_, value) = self.named.iter_mut().find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+        Some(std::mem::take(value))
+    }
+}
+
+/// A token or a quoted string, and what follows it from the next `;` on.
+fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
+    let Some(quoted) = text.strip_prefix(b"\"") else {
+        let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
+        return (text[..end].trim_ascii_end().to_vec(), &text[end..]);
+    };
+    let (mut value, mut at) = (Vec::new(), 0);
+    while at < quoted.len() && quoted[at] != b'"' {
+        // Only what must be escaped is unescaped: there are clients that send `C:\x` as it stands.
+        let is_escape = quoted[at] == b'\\' && matches!(quoted.get(at + 1), Some(b'"' | b'\\'));
+        at += usize::from(is_escape);
+        value.push(quoted[at]);
+        at += 1;
+    }
+    let after = quoted.get(at..).unwrap_or_default();
+    let next = after.iter().position(|&byte| byte == b';').unwrap_or(after.len());
+    (value, &after[next..])
+}
+
+/// `UTF-8''caf%C3%A9` (RFC 5987); what can't be read so is taken as far as it can, unless there is a `plain` one.
+fn decode_extended(extended: &[u8], plain: Option<Vec<u8>>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(extended);
+    let mut fields = text.splitn(3, '\'');
+    let fields = (fields.next(), fields.next(), fields.next());
+    let (Some(charset), Some(_), Some(value)) = fields else {
+        return plain.unwrap_or_else(|| unescaped(&text).into_owned());
+    };
+    let bytes = unescaped(value);
+    if charset.eq_ignore_ascii_case("iso-8859-1") {
+        return bytes.iter().map(|&byte| char::from(byte)).collect::<String>().into_bytes();
+    }
+    match (std::str::from_utf8(&bytes), plain) {
+        (Err(_), Some(plain)) => plain,
+        _ => bytes.into_owned(),
+    }
+}
+
+/// A form that isn't well made.
+pub fn invalid(detail: impl Into<String>) -> Problem {
+    Code::InvalidMultipart.because(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boundary_of(content_type: &str) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        let boundary = boundary(&headers).map_err(|problem| problem.to_string())?;
+        Ok(String::from_utf8(boundary).unwrap())
+    }
+
+    #[test]
+    fn a_boundary_has_1_to_70_characters() {
+        assert_eq!(
+            boundary_of("multipart/form-data; boundary=\"a b'()+_,-./:=?\"").unwrap(),
+            "a b'()+_,-./:=?"
+        );
+        assert_eq!(
+            boundary_of(&format!("Multipart/Form-Data; boundary={}", "x".repeat(70))).unwrap().len(),
+            70
+        );
+        for wrong in
+            ["", "; boundary=", "; boundary", "; boundary=\"\"", &format!("; boundary={}", "x".repeat(71))]
+        {
+            assert_eq!(boundary_of(&format!("multipart/form-data{wrong}")).unwrap_err(), "invalid-multipart");
+        }
+        for other in
+            ["application/json", "multipart/mixed; boundary=b", "text", "multipart/form-datax; boundary=b"]
+        {
+            assert_eq!(boundary_of(other).unwrap_err(), "unsupported-media-type", "{other}");
+        }
+    }
+
+    fn filename(parameters: &str) -> Option<String> {
+        let head = format!("Content-Disposition: form-data; name=\"file\"; {parameters}");
+        let part = Part::parse(head.as_bytes()).unwrap();
+        assert_eq!(part.name, b"file", "{parameters}");
+        part.filename.map(|name| String::from_utf8_lossy(&name).into_owned())
+    }
+
+    #[test]
+    fn a_file_name_is_read_in_each_of_its_forms() {
+        for (parameters, expected) in [
+            (r#"filename="a.txt""#, "a.txt"),
+            (r#"filename=a.txt; size=3"#, "a.txt"),
+            (r#"FileName = "a.txt""#, "a.txt"),
+            (r#"filename="a\"b;c.txt""#, "a\"b;c.txt"),
+            (r#"filename="a\\b""#, r"a\b"),
+            (r#"filename="C:\x""#, r"C:\x"),
+            (r#"filename="a%22b""#, "a%22b"),
+            (r#"filename="cut"#, "cut"),
+            ("filename=\"two\r\nlines\"", "two\r\nlines"),
+            (r#"filename="e.txt"; filename*=UTF-8''%C3%A9.txt"#, "é.txt"),
+            (r#"filename*=iso-8859-1'en'%E9.txt"#, "é.txt"),
+            (r#"filename="e.txt"; filename*=broken"#, "e.txt"),
+            (r#"filename="e.txt"; filename*=UTF-8''%FF"#, "e.txt"),
+            (r#"filename*=UTF-8''%FF"#, "\u{fffd}"),
+            (r#"filename*=a%20b"#, "a b"),
+            (r#"filename="""#, ""),
+        ] {
+            assert_eq!(filename(parameters).as_deref(), Some(expected), "{parameters}");
+        }
+        assert_eq!(filename(""), None);
+    }
+
+    #[test]
+    fn a_part_whose_bytes_are_not_the_files_is_refused() {
+        let parse = |header: &str| {
+            let head = format!("Content-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n{header}");
+            Part::parse(head.as_bytes()).map(|_| ()).map_err(|problem| problem.to_string())
+        };
+        for header in [
+            "Content-Transfer-Encoding: binary",
+            "content-transfer-encoding: 8BIT",
+            "Content-Transfer-Encoding: 7bit",
+            "Content-Encoding: identity",
+            "Content-Type: multipart",
+        ] {
+            assert_eq!(parse(header), Ok(()), "{header}");
+        }
+        for header in [
+            "Content-Transfer-Encoding: base64",
+            "CONTENT-TRANSFER-ENCODING: Quoted-Printable",
+            "Content-Transfer-Encoding: x-uuencode",
+            "Content-Transfer-Encoding:",
+            "Content-Encoding: gzip",
+            "Content-Type: multipart/mixed; boundary=b",
+            "Content-Type: Multipart/Form-Data; boundary=b",
+        ] {
+            assert_eq!(parse(header), Err("unsupported-media-type".to_owned()), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_part_without_a_name_is_refused() {
+        for head in [
+            "",
+            "Content-Type: text/plain",
+            "Content-Disposition: form-data",
+            "Content-Disposition: form-data; filename=\"a\"",
+            "Content-Disposition: attachment; name=\"file\"",
+            "Content-Disposition",
+        ] {
+            assert!(Part::parse(head.as_bytes()).is_err(), "{head}");
+        }
+    }
+}
