@@ -11,6 +11,7 @@ pub mod json;
 pub mod kept;
 pub mod look;
 pub mod origin;
+pub mod params;
 pub mod patience;
 pub mod problem;
 pub mod request;

@@ -7,6 +7,7 @@
 //!
 //! Every refusal is a [`http::problem::Problem`], the only way to answer with an error.
 
+mod app;
 #[cfg(test)]
 #[path = "../../tests/fuzzing.rs"]
 mod fuzzing;
@@ -14,6 +15,7 @@ mod http;
 mod identity;
 mod process;
 mod records;
+mod routes;
 mod server;
 mod settings;
 mod site;

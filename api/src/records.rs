@@ -17,9 +17,9 @@ use task_data::record::LogLine;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::problem::{self, Code, Problem};
-use crate::server::Api;
 
 /// A request that someone served, as one line
 #[derive(Debug, Deserialize, ToSchema)]

@@ -4,14 +4,11 @@ pub mod events;
 pub mod kinds;
 
 use std::collections::BTreeMap;
-use std::future::{Ready, ready};
-use std::str::FromStr;
 
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::dev::Payload;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Query};
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
@@ -22,17 +19,16 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::holding;
+use crate::http::params::{Id, parsed, place_of_page};
 use crate::http::patience::Patience;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::slots::Client;
 use crate::identity::access::Scope;
-use crate::server::Api;
 use crate::tasks::kinds::{md5, message, table};
 use crate::uploads::idempotency;
 
-const DEFAULT_LIMIT: i64 = 100;
-const MAX_LIMIT: i64 = 1000;
 /// Bytes of a list that is no load for a connection.
 const SMALL: u64 = 64 << 10;
 
@@ -162,48 +158,6 @@ impl ListParameters {
         let status = parsed("status", self.status.as_deref())?;
         Ok(Filter { kind, status, after, limit, ..Filter::default() })
     }
-}
-
-/// Where a page of a list begins and how long it is, as a query's `limit` and `after` say.
-///
-/// # Errors
-/// 400 if they can't be read.
-pub fn place_of_page(limit: Option<&str>, after: Option<&str>) -> Result<(i64, Option<TaskId>), Problem> {
-    let limit = limit.map_or(Ok(DEFAULT_LIMIT), str::parse);
-    let limit = limit
-        .ok()
-        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        .ok_or_else(|| wrong("limit", format!("it is a number from 1 to {MAX_LIMIT}")))?;
-    let after = parsed("after", after).map_err(|_| wrong("after", "it is the `next` of another page"))?;
-    Ok((limit, after))
-}
-
-fn parsed<T: FromStr<Err: ToString>>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
-    text.map(str::parse).transpose().map_err(|error: T::Err| wrong(name, error.to_string()))
-}
-
-/// A query's value that can't be what it should be.
-pub fn wrong(name: &str, why: impl AsRef<str>) -> Problem {
-    Code::InvalidParameter.because(format!("`{name}`: {}.", why.as_ref()))
-}
-
-/// The id in a request's path.
-#[derive(Debug, Clone, Copy)]
-pub struct Id(pub TaskId);
-
-impl FromRequest for Id {
-    type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = request.match_info().query("id").parse();
-        ready(id.map(Self).map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters.")))
-    }
-}
-
-/// A query that is not even name=value pairs, or has a name twice.
-pub fn unreadable(error: actix_web::error::QueryPayloadError) -> Problem {
-    Code::InvalidParameter.because(format!("The query can't be read: {error}"))
 }
 
 /// The task, as soon as it has ended or patience has.

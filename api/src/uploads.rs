@@ -16,10 +16,10 @@ use task_data::idempotency::IdempotencyKey;
 use task_data::kinds::md5::Md5Digest;
 use task_data::user::UserId;
 
+use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::problem::{Code, Problem};
 use crate::http::slots::Client;
-use crate::server::Api;
 use crate::uploads::admission::Admitted;
 use crate::uploads::multipart::{Form, MAX_HEAD, MAX_PARTS};
 use crate::uploads::part::Part;

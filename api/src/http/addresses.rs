@@ -9,8 +9,8 @@ use strsim::osa_distance;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, Paths};
 use utoipa::openapi::{PathItem, RefOr};
 
+use crate::http::params::{unreadable, wrong};
 use crate::http::problem::Problem;
-use crate::tasks::{unreadable, wrong};
 use crate::uploads::filename;
 
 /// Bytes of a path that is compared with the addresses at most: a longer one is none of them.

@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use task_data::task::Time;
 
+use crate::http::params::wrong;
 use crate::http::problem::Problem;
-use crate::tasks::wrong;
 
 /// A bound of a window that belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

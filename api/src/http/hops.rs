@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::server::Api;
+use crate::app::Api;
 
 /// Networks, as a setting has them: in CIDR form or single addresses, with commas between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

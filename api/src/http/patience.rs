@@ -12,8 +12,8 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
+use crate::http::params::{unreadable, wrong};
 use crate::http::problem::Problem;
-use crate::tasks::{unreadable, wrong};
 
 /// The longest that a request waits for a task.
 const MAX_WAIT: Duration = Duration::from_secs(60);

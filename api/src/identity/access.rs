@@ -14,11 +14,11 @@ use futures::future::LocalBoxFuture;
 use task_data::task::Task;
 use task_data::user::{Right, UserId};
 
+use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::origin;
 use crate::http::problem::{Code, Problem};
 use crate::identity::auth::Session;
-use crate::server::Api;
 use crate::settings::{AccessSettings, Auth, Door};
 use crate::site::openapi::{self, Description};
 use crate::site::page;

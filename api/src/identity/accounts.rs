@@ -14,11 +14,11 @@ use task_data::user::{Account, Right, User, UserId, Username};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::app::Api;
+use crate::http::params::place_of_page;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::auth::Session;
 use crate::identity::users::{RightView, no_user};
-use crate::server::Api;
-use crate::tasks::place_of_page;
 
 /// A user, as admins see it
 #[derive(Debug, Serialize, ToSchema)]

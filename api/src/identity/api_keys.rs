@@ -18,11 +18,11 @@ use task_data::task::Time;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::json as json_body;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::auth::Session;
-use crate::server::Api;
 
 /// Keys that a user may have.
 const MOST: i64 = 100;

@@ -20,11 +20,11 @@ use tokio::time::sleep;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
+use crate::app::Api;
 use crate::http::hops;
 use crate::http::problem::{Code, Problem};
 use crate::identity::api_keys::Secret;
 use crate::identity::token::{Bearer, Keys};
-use crate::server::Api;
 
 /// How often a session is looked up again while an answer goes on.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

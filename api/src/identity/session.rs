@@ -13,6 +13,7 @@ use task_data::user::{TypedName, User};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::hops;
 use crate::http::json as json_body;
@@ -21,7 +22,6 @@ use crate::identity::auth;
 use crate::identity::throttle::Attempt;
 use crate::identity::token::{Issued, LIFE};
 use crate::identity::users::{Credentials, FORM};
-use crate::server::Api;
 
 /// A log-in
 #[derive(Debug, Serialize, ToSchema)]

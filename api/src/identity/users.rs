@@ -14,13 +14,13 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::json as json_body;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::accounts::{self, UserProblems};
 use crate::identity::auth::{MaybeSession, Session};
 use crate::identity::session::{self, SessionView};
-use crate::server::Api;
 use crate::settings::Door;
 use crate::tasks;
 

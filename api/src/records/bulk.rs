@@ -18,10 +18,10 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::parse;
+use crate::app::Api;
 use crate::http::body::{Body, MAX_BYTES};
 use crate::http::problem::{self, Code, Problem};
 use crate::http::streamed::NDJSON;
-use crate::server::Api;
 
 /// Lines that are committed together, and the bytes that they were; more or less, for a chunk of the body stays whole.
 const BATCH_LINES: usize = 4096;

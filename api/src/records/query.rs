@@ -11,12 +11,12 @@ use task_data::store::RecordFilter;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses};
 
+use crate::app::Api;
 use crate::http::dates::Bound;
+use crate::http::params::wrong;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::streamed::{self, JsonForm, Source};
 use crate::records::{self, RecordView};
-use crate::server::Api;
-use crate::tasks::wrong;
 
 /// Which records are wanted; what is given must all hold
 #[derive(Debug, Default, Deserialize, IntoParams)]

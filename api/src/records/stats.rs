@@ -10,10 +10,10 @@ use task_data::task::Time;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::dates::Bound;
 use crate::http::problem::{self, Code, Problem};
 use crate::records::counting;
-use crate::server::Api;
 
 /// What is counted if no beginning is given: in a log of years, counting all would take long.
 const DAY: chrono::TimeDelta = chrono::TimeDelta::days(1);

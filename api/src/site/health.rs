@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tracing::warn;
 use utoipa::ToSchema;
 
+use crate::app::Api;
 use crate::http::look::Look;
-use crate::server::Api;
 
 /// How long the queue, or a look at the gauges, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);

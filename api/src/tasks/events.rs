@@ -18,11 +18,12 @@ use task_data::Watch;
 use task_data::task::Task;
 use tokio::time::sleep;
 
+use crate::app::Api;
+use crate::http::params::Id;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
-use crate::server::Api;
-use crate::tasks::{FindProblems, Id, TaskView};
+use crate::tasks::{FindProblems, TaskView};
 
 /// A line that says nothing, lest a proxy takes a quiet stream for a dead one.
 const STILL_HERE: (Duration, &str) = (Duration::from_secs(15), ":\n\n");

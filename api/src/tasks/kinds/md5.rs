@@ -12,13 +12,14 @@ use task_data::user::UserId;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::Body;
+use crate::http::params::{self, Id};
 use crate::http::patience::Patience;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
-use crate::server::Api;
-use crate::tasks::{self, Id, RedeemProblems, TaskList, TaskView};
+use crate::tasks::{self, RedeemProblems, TaskList, TaskView};
 use crate::uploads::expected::{ExpectedHeaders, ExpectedOfBody};
 use crate::uploads::idempotency::IdempotencyHeader;
 use crate::uploads::{self, Upload};
@@ -174,10 +175,10 @@ pub async fn find(
     parameters: Query<DigestParameters>,
 ) -> Result<HttpResponse, Problem> {
     let digest = parameters.digest.as_deref();
-    let digest = digest.ok_or_else(|| tasks::wrong("digest", "it is missing"))?;
+    let digest = digest.ok_or_else(|| params::wrong("digest", "it is missing"))?;
     let digest =
         digest.parse().map_err(|_| Code::InvalidDigest.because("`digest`: it has 32 hex digits."))?;
-    let (limit, after) = tasks::place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
+    let (limit, after) = params::place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
     tasks::page(&api, scope, &request, Filter { digest: Some(digest), after, limit, ..Filter::default() })
         .await
 }

@@ -14,14 +14,15 @@ use task_data::user::Right;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::json as json_body;
+use crate::http::params::Id;
 use crate::http::patience::Patience;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::Session;
-use crate::server::Api;
-use crate::tasks::{self, Id, RedeemProblems, TaskView};
+use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
 /// Where messages go; tickets follow it.

@@ -18,13 +18,14 @@ use task_data::task::Task;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::app::Api;
 use crate::http::body::Body;
+use crate::http::params::Id;
 use crate::http::patience::Patience;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
-use crate::server::Api;
-use crate::tasks::{self, Id, RedeemProblems, TaskView};
+use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::idempotency::IdempotencyHeader;
 use crate::uploads::{self, Upload};
 

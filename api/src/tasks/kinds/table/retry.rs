@@ -11,12 +11,13 @@ use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
 use super::{PATH, input_of};
+use crate::app::Api;
 use crate::http::body::Body;
+use crate::http::params::Id;
 use crate::http::patience::Patience;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
-use crate::server::Api;
-use crate::tasks::{self, Id};
+use crate::tasks;
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
 /// Send the rows of a table again that have failed

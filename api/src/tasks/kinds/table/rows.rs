@@ -14,13 +14,14 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::input_of;
+use crate::app::Api;
 use crate::http::csv;
+use crate::http::params::{Id, wrong};
 use crate::http::patience::Patience;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::streamed::{self, Form, JsonForm, Source, accepts};
 use crate::identity::access::Scope;
-use crate::server::Api;
-use crate::tasks::{self, Id, wrong};
+use crate::tasks;
 
 const CSV: &str = "text/csv";
 const CSV_UTF8: &str = "text/csv; charset=utf-8; header=present";

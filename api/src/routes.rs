@@ -1,0 +1,123 @@
+//! Every address: its path, its methods, and who answers.
+
+use std::future::ready;
+
+use actix_web::dev::HttpServiceFactory;
+use actix_web::http::Method;
+use actix_web::middleware::{Compress, Condition, from_fn};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, Route, guard};
+
+use crate::identity::{access, accounts, api_keys, session, users};
+use crate::records;
+use crate::site::{health, missing, openapi, page};
+use crate::tasks;
+use crate::tasks::events;
+use crate::tasks::kinds::{md5, message, table};
+
+/// What may answer with much JSON: it is compressed for clients that take it so.
+const LARGE: [&str; 7] = [
+    "/api/data",
+    "/api/data/stats",
+    "/api/v1/md5",
+    "/api/v1/md5/",
+    "/api/v1/tables/{id}/rows",
+    "/api/v1/tasks",
+    openapi::PATH,
+];
+
+/// Every address, with the methods that it takes.
+pub fn routes(config: &mut ServiceConfig) {
+    use Method as M;
+    // `curl -T FILE` adds the file's name to an address that ends with a slash, and standard input has none.
+    for path in ["/api/v1/md5", "/api/v1/md5/"] {
+        let find_or_take = [
+            (M::GET, web::to(md5::find)),
+            (M::POST, web::to(md5::post)),
+            (M::PUT, web::to(md5::put_unnamed)),
+        ];
+        config.service(resource(path, find_or_take));
+    }
+    config
+        .service(resource("/api/v1/md5/{id}", [(M::GET, web::to(md5::get)), (M::PUT, web::to(md5::put))]))
+        .service(resource("/api/v1/messages", [(M::POST, web::to(message::post))]))
+        .service(resource("/api/v1/messages/{id}", [(M::GET, web::to(message::get))]))
+        .service(resource("/api/v1/providers/free", [(M::GET, web::to(message::free))]))
+        .service(resource("/api/v1/tables", [(M::POST, web::to(table::post))]))
+        .service(resource("/api/v1/tables/{id}", [(M::GET, web::to(table::get))]))
+        .service(resource("/api/v1/tables/{id}/rows", [(M::GET, web::to(table::rows::get))]))
+        .service(resource("/api/v1/tables/{id}/retry", [(M::POST, web::to(table::retry::post))]))
+        .service(resource(
+            "/api/v1/file",
+            [(M::GET, web::to(table::page)), (M::POST, web::to(table::elsewhere))],
+        ))
+        .service(resource("/api/v1/tasks", [(M::GET, web::to(tasks::list))]))
+        .service(resource(
+            "/api/v1/tasks/{id}",
+            [(M::GET, web::to(tasks::get)), (M::DELETE, web::to(tasks::cancel))],
+        ))
+        .service(resource("/api/v1/tasks/{id}/events", [(M::GET, web::to(events::events))]))
+        .service(resource(
+            "/api/data",
+            [(M::GET, web::to(records::query::get)), (M::POST, web::to(records::post))],
+        ))
+        .service(resource(
+            "/api/v1/keys",
+            [(M::GET, web::to(api_keys::list)), (M::POST, web::to(api_keys::post))],
+        ))
+        .service(resource("/api/v1/keys/{id}", [(M::DELETE, web::to(api_keys::delete))]))
+        .service(resource(
+            "/api/v1/users",
+            [(M::GET, web::to(accounts::list)), (M::POST, web::to(users::post))],
+        ))
+        .service(resource("/api/v1/users/me", [(M::GET, web::to(users::me))]))
+        .service(resource("/api/v1/users/me/password", [(M::PUT, web::to(users::password))]))
+        .service(resource("/api/v1/users/{id}", [(M::DELETE, web::to(accounts::remove))]))
+        .service(resource(
+            "/api/v1/users/{id}/disabled",
+            [(M::PUT, web::to(accounts::disable)), (M::DELETE, web::to(accounts::enable))],
+        ))
+        .service(resource("/api/v1/users/{id}/sessions", [(M::DELETE, web::to(accounts::end_sessions))]))
+        .service(resource(
+            "/api/v1/users/{id}/rights/{right}",
+            [(M::PUT, web::to(users::grant)), (M::DELETE, web::to(users::revoke))],
+        ))
+        .service(resource(
+            "/api/v1/session",
+            [(M::POST, web::to(session::post)), (M::DELETE, web::to(session::delete))],
+        ))
+        .service(resource("/api/data/bulk", [(M::POST, web::to(records::bulk::post))]))
+        .service(resource("/api/data/stats", [(M::GET, web::to(records::stats::get))]))
+        .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
+        .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
+        .service(resource("/metrics", [(M::GET, web::to(health::metrics))]))
+        .service(resource(openapi::PATH, [(M::GET, web::to(openapi::document))]))
+        .service(resource("/docs", [(M::GET, web::to(page::docs_index))]))
+        .service(resource("/docs/{file:.*}", [(M::GET, web::to(page::docs))]));
+    for (path, _) in page::FILES {
+        config.service(resource(path, [(M::GET, web::to(page::file))]));
+    }
+}
+
+/// An address that lets in whom it is [for](access::Access), refuses all methods but these, and names these then. Whatever is got can be
+/// asked for by HEAD.
+fn resource<const N: usize>(path: &'static str, routes: [(Method, Route); N]) -> impl HttpServiceFactory {
+    let mut resource = web::resource(path);
+    let mut allowed = Vec::new();
+    for (method, route) in routes {
+        allowed.push(method.to_string());
+        let mut methods = guard::Any(guard::Method(method.clone()));
+        if method == Method::GET {
+            allowed.push(Method::HEAD.to_string());
+            methods = methods.or(guard::Head());
+        }
+        resource = resource.route(route.guard(methods));
+    }
+    let allow = allowed.join(", ");
+    let described = path.trim_end_matches('/');
+    let refuse = move |request: HttpRequest| ready(missing::method_not_allowed(&request, described, &allow));
+    resource
+        .default_service(web::to(refuse))
+        .wrap(Condition::new(LARGE.contains(&path), Compress::default()))
+        .wrap(from_fn(move |request, next| access::guard(path, request, next)))
+}
