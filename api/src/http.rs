@@ -2,6 +2,7 @@
 //! clients that hang.
 
 pub mod addresses;
+pub mod bearer;
 pub mod body;
 pub mod counts;
 pub mod csv;
@@ -15,6 +16,7 @@ pub mod params;
 pub mod patience;
 pub mod problem;
 pub mod request;
+pub mod request_id;
 pub mod slots;
 pub mod stalled;
 pub mod streamed;

@@ -4,6 +4,7 @@ pub mod access;
 pub mod accounts;
 pub mod api_keys;
 pub mod auth;
+pub mod key;
 pub mod secret;
 pub mod session;
 pub mod throttle;

@@ -1,15 +1,23 @@
-//! Every address: its path, its methods, and who answers.
+//! Every address: its path, its methods, and who answers; and what is asked of each request before.
 
 use std::future::ready;
 
-use actix_web::dev::HttpServiceFactory;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{HttpServiceFactory, Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
-use actix_web::middleware::{Compress, Condition, from_fn};
-use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, Route, guard};
+use actix_web::middleware::{Compress, Condition, Next, from_fn};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{Error, HttpRequest, ResponseError, Route, guard};
 
-use crate::identity::{access, accounts, api_keys, session, users};
+use crate::app::Api;
+use crate::http::body::Body;
+use crate::http::origin;
+use crate::http::problem::{Code, Problem};
+use crate::identity::access::Access;
+use crate::identity::{accounts, api_keys, session, users};
 use crate::records;
+use crate::settings::Auth;
+use crate::site::openapi::Description;
 use crate::site::{health, missing, openapi, page};
 use crate::tasks;
 use crate::tasks::events;
@@ -23,7 +31,7 @@ const LARGE: [&str; 7] = [
     "/api/v1/md5/",
     "/api/v1/tables/{id}/rows",
     "/api/v1/tasks",
-    openapi::PATH,
+    page::DESCRIPTION,
 ];
 
 /// Every address, with the methods that it takes.
@@ -91,7 +99,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
         .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
         .service(resource("/metrics", [(M::GET, web::to(health::metrics))]))
-        .service(resource(openapi::PATH, [(M::GET, web::to(openapi::document))]))
+        .service(resource(page::DESCRIPTION, [(M::GET, web::to(openapi::document))]))
         .service(resource("/docs", [(M::GET, web::to(page::docs_index))]))
         .service(resource("/docs/{file:.*}", [(M::GET, web::to(page::docs))]));
     for (path, _) in page::FILES {
@@ -99,7 +107,7 @@ pub fn routes(config: &mut ServiceConfig) {
     }
 }
 
-/// An address that lets in whom it is [for](access::Access), refuses all methods but these, and names these then. Whatever is got can be
+/// An address that lets in whom it is [for](Access), refuses all methods but these, and names these then. Whatever is got can be
 /// asked for by HEAD.
 fn resource<const N: usize>(path: &'static str, routes: [(Method, Route); N]) -> impl HttpServiceFactory {
     let mut resource = web::resource(path);
@@ -119,5 +127,44 @@ fn resource<const N: usize>(path: &'static str, routes: [(Method, Route); N]) ->
     resource
         .default_service(web::to(refuse))
         .wrap(Condition::new(LARGE.contains(&path), Compress::default()))
-        .wrap(from_fn(move |request, next| access::guard(path, request, next)))
+        .wrap(from_fn(move |request, next| guarded(path, request, next)))
+}
+
+/// Asserts that a request may come in: no other site is behind it, and it is for whom it comes from.
+async fn check(api: &Api, access: Access, path: &str, request: &HttpRequest) -> Result<(), Problem> {
+    // Who looks whether the server lives knows it by a name of its own, and learns nothing else.
+    if api.access.auth == Auth::Off && !matches!(path, "/healthz" | "/readyz") {
+        origin::check_host(request, &api.addresses.allowed_hosts)?;
+    }
+    origin::check(request)?;
+    access.check(request).await
+}
+
+/// The middleware around each address: lets in whom it is for, before a body is read.
+///
+/// # Errors
+/// Those of the handler.
+async fn guarded(
+    path: &str,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(api) = request.app_data::<Data<Api>>() else { return Err(Problem::from(Code::Internal).into()) };
+    let access = Access::of(&api.access, request.method(), path);
+    let may_come = check(api, access, path, request.request()).await;
+    let Err(problem) = may_come.and_then(|()| check_query(path, &request)) else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let (request, payload) = request.into_parts();
+    let response = match payload {
+        Payload::None => problem.error_response(),
+        payload => Body::new(payload).unwanted(problem.error_response()),
+    };
+    Ok(ServiceResponse::new(request, response))
+}
+
+/// Asserts that the address knows all parameters of the query.
+fn check_query(path: &str, request: &ServiceRequest) -> Result<(), Problem> {
+    let description = request.app_data::<Data<Description>>().ok_or(Code::Internal)?;
+    description.addresses.check_query(request.method(), path.trim_end_matches('/'), request.query_string())
 }

@@ -110,6 +110,7 @@ impl Server {
             draining: is_draining,
         });
         let docs = Data::new(page::docs_config());
+        let proxies = Data::new(api.addresses.trusted_proxies.clone());
 
         let (handed_out, workers) = (api.clone(), available_parallelism().map_or(1, NonZero::get));
         let server = HttpServer::new(move || {
@@ -117,6 +118,7 @@ impl Server {
                 .app_data(handed_out.clone())
                 .app_data(description.clone())
                 .app_data(docs.clone())
+                .app_data(proxies.clone())
                 .app_data(QueryConfig::default().error_handler(|error, _| params::unreadable(error).into()))
                 .configure(routes)
                 .default_service(web::to(missing::not_found))

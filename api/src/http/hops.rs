@@ -7,8 +7,6 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::app::Api;
-
 /// Networks, as a setting has them: in CIDR form or single addresses, with commas between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
@@ -91,7 +89,7 @@ fn peer(request: &HttpRequest) -> Option<IpAddr> {
 
 fn trusted(request: &HttpRequest) -> &Networks {
     const NONE: &Networks = &Networks(Vec::new());
-    request.app_data::<Data<Api>>().map_or(NONE, |api| &api.addresses.trusted_proxies)
+    request.app_data::<Data<Networks>>().map_or(NONE, |networks| networks)
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
 use actix_web::http::uri::{Authority, Uri};
 
+use crate::http::bearer;
 use crate::http::hops;
 use crate::http::problem::{Code, Problem};
-use crate::identity::auth;
 
 /// Names of hosts, as a setting has them: with commas between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ fn bare(host: &str) -> String {
 /// 403.
 pub fn check(request: &HttpRequest) -> Result<(), Problem> {
     match request.method().is_safe()
-        || auth::has_bearer(request)
+        || bearer::is_there(request)
         || is_own_site(request, hops::is_tls(request))
     {
         true => Ok(()),

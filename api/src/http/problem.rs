@@ -24,7 +24,7 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use uuid::Uuid;
 
-use crate::http::request;
+use crate::http::request_id;
 
 /// The media type of every refusal.
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -267,7 +267,7 @@ impl Problem {
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
         let retry_after = code.retry_after();
-        Self { code, detail: None, allow: None, retry_after, errors: None, request_id: request::id() }
+        Self { code, detail: None, allow: None, retry_after, errors: None, request_id: request_id::id() }
     }
 }
 
@@ -331,7 +331,7 @@ impl ResponseError for Problem {
             .insert_header((CONTENT_TYPE, PROBLEM_JSON))
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
         if let Some(id) = self.request_id {
-            response.insert_header((request::ID_HEADER, id.to_string()));
+            response.insert_header((request_id::ID_HEADER, id.to_string()));
         }
         if let Some(allow) = &self.allow {
             response.insert_header((ALLOW, allow.as_str()));

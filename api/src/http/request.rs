@@ -21,10 +21,8 @@ use crate::http::body::Body;
 use crate::http::hops;
 use crate::http::kept::Kept;
 use crate::http::problem::{Code, Problem};
+use crate::http::request_id::{self, ID_HEADER};
 use crate::http::stalled;
-
-/// Tells a client which request of the log was his.
-pub const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Nothing but our own files, and no one else's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -45,15 +43,6 @@ const MAX_HEAD_BYTES: usize = 128 << 10;
 
 /// For a year, to who has come by TLS; what other names a domain has is not ours to say.
 const TLS_ONLY: &str = "max-age=31536000";
-
-tokio::task_local! {
-    static ID: Uuid;
-}
-
-/// The id of the request that is being answered, if one is.
-pub fn id() -> Option<Uuid> {
-    ID.try_with(|id| *id).ok()
-}
 
 /// What requests of one connection share: whether one of them was answered with the connection's end.
 ///
@@ -104,7 +93,7 @@ pub async fn answer(
     let under_way = connection.as_ref().and_then(|connection| Some(connection.kept.as_ref()?.begin()));
     // The path is left out: it may hold a user's file name.
     let span = info_span!("request", request_id = %id, method = %request.method());
-    let answered = ID.scope(id, async {
+    let answered = request_id::answer(id, async {
         if connection.as_ref().is_some_and(Connection::is_ended) {
             return Err(Code::IncompleteUpload.because("An upload on this connection was cut short.").into());
         }

@@ -1,26 +1,21 @@
-//! Who may ask what: one table of addresses, and one place that asks who comes.
+//! Who may ask what: one table of addresses.
 //!
 //! What the table doesn't name needs a user where `AUTH` is `required`: an address that is added later is closed until it is
 //! named. Whose tasks a request sees is told by its [`Scope`], without which no handler gets at one.
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, FromRequest, HttpRequest, ResponseError};
+use actix_web::{FromRequest, HttpRequest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use task_data::task::Task;
 use task_data::user::{Right, UserId};
 
 use crate::app::Api;
-use crate::http::body::Body;
-use crate::http::origin;
 use crate::http::problem::{Code, Problem};
 use crate::identity::auth::Session;
 use crate::settings::{AccessSettings, Auth, Door};
-use crate::site::openapi::{self, Description};
 use crate::site::page;
 
 /// Whom an address is for.
@@ -46,7 +41,7 @@ impl Access {
             // It leads to a page.
             "/api/v1/file" if method.is_safe() => Self::Open,
             path if page::FILES.iter().any(|(file, _)| *file == path) => Self::Open,
-            openapi::PATH | "/docs" | "/docs/{file:.*}" => door(settings.docs),
+            page::DESCRIPTION | "/docs" | "/docs/{file:.*}" => door(settings.docs),
             "/metrics" => door(settings.metrics),
             _ if settings.auth == Auth::Off => Self::Open,
             _ => Self::User,
@@ -54,52 +49,16 @@ impl Access {
     }
 
     /// Asserts that a request may come in.
-    async fn check(self, request: &HttpRequest) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// 401, 403, and those of looking the user up.
+    pub async fn check(self, request: &HttpRequest) -> Result<(), Problem> {
         match self {
             Self::Open => Ok(()),
             Self::User => Session::of(request).await.map(|_| ()),
             Self::Admin => Session::of(request).await?.need(Right::Admin),
         }
     }
-}
-
-/// Asserts that a request may come in: no other site is behind it, and it is for whom it comes from.
-async fn check(api: &Api, access: Access, path: &str, request: &HttpRequest) -> Result<(), Problem> {
-    // Who looks whether the server lives knows it by a name of its own, and learns nothing else.
-    if api.access.auth == Auth::Off && !matches!(path, "/healthz" | "/readyz") {
-        origin::check_host(request, &api.addresses.allowed_hosts)?;
-    }
-    origin::check(request)?;
-    access.check(request).await
-}
-
-/// The middleware around each address: lets in whom it is for, before a body is read.
-///
-/// # Errors
-/// Those of the handler.
-pub async fn guard(
-    path: &str,
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(api) = request.app_data::<Data<Api>>() else { return Err(Problem::from(Code::Internal).into()) };
-    let access = Access::of(&api.access, request.method(), path);
-    let may_come = check(api, access, path, request.request()).await;
-    let Err(problem) = may_come.and_then(|()| check_query(path, &request)) else {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    };
-    let (request, payload) = request.into_parts();
-    let response = match payload {
-        Payload::None => problem.error_response(),
-        payload => Body::new(payload).unwanted(problem.error_response()),
-    };
-    Ok(ServiceResponse::new(request, response))
-}
-
-/// Asserts that the address knows all parameters of the query.
-fn check_query(path: &str, request: &ServiceRequest) -> Result<(), Problem> {
-    let description = request.app_data::<Data<Description>>().ok_or(Code::Internal)?;
-    description.addresses.check_query(request.method(), path.trim_end_matches('/'), request.query_string())
 }
 
 /// Which tasks there are for a request: those of others are to it as if they were not.

@@ -4,15 +4,12 @@
 //! key, so one that got lost makes no others.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use task_data::api_key::{ApiKey, KeyHash, KeyId, KeyName};
+use task_data::api_key::{ApiKey, KeyId, KeyName};
 use task_data::store::NewKey;
 use task_data::task::Time;
 use utoipa::openapi::{RefOr, Response};
@@ -23,42 +20,12 @@ use crate::http::body::Body;
 use crate::http::json as json_body;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::auth::Session;
+use crate::identity::key::Secret;
 
 /// Keys that a user may have.
 const MOST: i64 = 100;
-/// What keys begin with, so that people, and programs that look for lost secrets, know one when they see it.
-const PREFIX: &str = "coatcheck_";
-/// Random bytes of a key.
-const BYTES: usize = 32;
 /// What [`NewApiKey`] is, in words.
 const FORM: &str = "an object with a text `name`";
-
-/// A key as it is brought: the prefix, and its bytes in base64url.
-pub struct Secret(String);
-
-impl Secret {
-    fn random() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; BYTES];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
-    }
-
-    /// What begins as a key does. Whether there is such a key, the rows tell.
-    pub fn read(text: &str) -> Option<Self> {
-        text.starts_with(PREFIX).then(|| Self(text.to_owned()))
-    }
-
-    /// What it is looked up by.
-    pub fn hash(&self) -> KeyHash {
-        KeyHash::of(&self.0)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// A key to be
 #[derive(Deserialize, ToSchema)]
@@ -132,7 +99,7 @@ async fn make(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpR
         || Code::TooManyKeys.because(format!("A user has at most {MOST}. Revoke one that is not used."));
     let ApiKey { id, name, created } =
         api.life.stack().store.add_key(new, MOST).await?.ok_or_else(too_many)?;
-    Ok(HttpResponse::Created().json(MadeView { id, name, created, key: secret.0 }))
+    Ok(HttpResponse::Created().json(MadeView { id, name, created, key: secret.told() }))
 }
 
 /// List your API keys, the oldest first
@@ -216,19 +183,4 @@ fn made() -> Value {
     let mut key = example();
     key["key"] = json!("coatcheck_wZ3pB1m0uXQ7d2s8Yk5nTf9vLr4hJg6cEa0iOxUqPzM");
     key
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_known_by_its_prefix_and_has_32_random_bytes() {
-        let [one, other] = [Secret::random().unwrap(), Secret::random().unwrap()];
-
-        assert_ne!(one.0, other.0);
-        assert_eq!(URL_SAFE_NO_PAD.decode(&one.0[PREFIX.len()..]).unwrap().len(), BYTES);
-        assert!(Secret::read(&one.0).is_some() && Secret::read("eyJ0eXAiOiJKV1QifQ.e30.c2ln").is_none());
-        assert!(!format!("{one:?}").contains(&one.0));
-    }
 }

@@ -21,9 +21,10 @@ use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use crate::app::Api;
+use crate::http::bearer;
 use crate::http::hops;
 use crate::http::problem::{Code, Problem};
-use crate::identity::api_keys::Secret;
+use crate::identity::key::Secret;
 use crate::identity::token::{Bearer, Keys};
 
 /// How often a session is looked up again while an answer goes on.
@@ -197,21 +198,8 @@ impl FromRequest for Session {
 }
 
 /// The tokens in `Authorization`; what has another scheme is not ours.
-fn bearer_tokens(request: &HttpRequest) -> impl Iterator<Item = String> {
-    request.headers().get_all(AUTHORIZATION).filter_map(|value| {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        let (scheme, token) = value.split_once(' ').unwrap_or((&value, ""));
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    })
-}
-
-/// Whether a request brings a token or key that no browser has added by itself: pages of another site can't.
-pub fn has_bearer(request: &HttpRequest) -> bool {
-    bearer_tokens(request).next().is_some()
-}
-
 fn bearer_token(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    only(bearer_tokens(request))
+    only(bearer::tokens(request))
 }
 
 /// The token in our own cookie. What other cookies have in them is not read, nor whether it is text.

@@ -24,9 +24,6 @@ use crate::tasks;
 use crate::tasks::events;
 use crate::tasks::kinds;
 
-/// Where the description is found.
-pub const PATH: &str = "/openapi.json";
-
 #[derive(OpenApi)]
 #[openapi(
     info(

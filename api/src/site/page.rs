@@ -9,7 +9,9 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use utoipa_swagger_ui::Config;
 
 use crate::http::problem::{Code, Problem};
-use crate::site::openapi;
+
+/// Where the API's description is found.
+pub const DESCRIPTION: &str = "/openapi.json";
 
 /// The pages' addresses, and the file behind each.
 pub const FILES: [(&str, &str); 31] = [
@@ -82,7 +84,7 @@ pub async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
 
 /// How Swagger UI is set up: nothing is asked of anyone else's server.
 pub fn docs_config() -> Config<'static> {
-    Config::from(openapi::PATH).try_it_out_enabled(true).display_request_duration(true).validator_url("none")
+    Config::from(DESCRIPTION).try_it_out_enabled(true).display_request_duration(true).validator_url("none")
 }
 
 /// Swagger UI.
