@@ -5,6 +5,7 @@ pub mod bulk;
 pub mod counting;
 pub mod query;
 pub mod stats;
+pub mod totals;
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use task_data::task::Time;
 use tokio::time::{Instant, timeout};
 
-use super::stats::RecordStats;
+use super::totals::RecordStats;
 use crate::http::problem::{Code, Problem};
 
 /// How long a request waits for its count, and so for the one before.
