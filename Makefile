@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint test-openapi deny chaos model powercut bench clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers lint schema test-openapi deny chaos model powercut bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -12,10 +12,10 @@ run: ## Run the whole service in one process, on http://127.0.0.1:9000
 test: ## Install what the tests need, check the style, run every test on private servers
 	tests/servers make test-on-servers
 
-# All with --workspace: a package alone has other features of the libraries, and builds them again.
+# All with --workspace: a package alone has other features of the libraries, and builds them again. Cases wait more than they work.
 test-on-servers: lint
 	@mkdir -p target
-	cargo test --workspace -- --skip chaos::every_promise 2>&1 | tee target/test.log
+	RUST_TEST_THREADS=$$((2 * $$(nproc))) cargo test --workspace -- --skip chaos::every_promise 2>&1 | tee target/test.log
 	cargo test --workspace --test black_box -- chaos:: --nocapture --test-threads=1
 	@awk '/^test .*(embedded|sqlite|memory|local) \.\.\. ok/ { e++ } /^test .*(distributed|postgres|rabbitmq|redis) \.\.\. ok/ { d++ } \
 		END { printf "cases on the embedded stack: %d, on the distributed stack: %d\n", e, d }' target/test.log
@@ -24,6 +24,9 @@ lint: ## Check the format, clippy's advice and the documentation's links
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
+
+schema: ## Check that diesel's schema is what the migrations make
+	tests/servers cargo test --workspace --test store -- schema::
 
 test-openapi: ## Try the API as its description tells it: no 5xx, no answer that isn't described (downloads schemathesis)
 	tests/openapi/fuzz
@@ -53,7 +56,7 @@ powercut: ## Cut the power 1,000 times on ext4, XFS and Btrfs, with disks that f
 
 bench: ## Measure on private servers (PostgreSQL has a quarter of the memory), into benches/RESULTS.md and docs/plots/; a part alone: make bench what=records (two hours)
 	cargo build --release --package coatcheck --package benches
-	SHARED_BUFFERS=$$(awk '/MemTotal/ { print int($$2 / 4) "kB" }' /proc/meminfo) \
+	FSYNC=on SHARED_BUFFERS=$$(awk '/MemTotal/ { print int($$2 / 4) "kB" }' /proc/meminfo) \
 		tests/servers $${CARGO_TARGET_DIR:-target}/release/bench $(or $(what),all)
 
 compose-up: ## Start the whole service in containers, on http://127.0.0.1:9000, and wait until it is healthy

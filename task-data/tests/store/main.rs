@@ -60,6 +60,7 @@ mod postgres;
 mod records;
 mod rows;
 mod samples;
+mod schema;
 mod sql_states;
 mod sqlite;
 mod table_rows;
