@@ -25,9 +25,10 @@ use crate::admission::Admission;
 use crate::health::TriedWrites;
 use crate::kinds::{md5, message, table};
 use crate::openapi;
+use crate::problem::{Code, Problem};
 use crate::records::counting::Counting;
 use crate::settings::{AccessSettings, AddressSettings, ApiSettings, Auth};
-use crate::slots::Slots;
+use crate::slots::{Client, Slot, Slots};
 use crate::throttle::Throttle;
 use crate::token::Keys;
 use crate::{
@@ -65,6 +66,9 @@ const RECORD_ANSWERS: usize = 64;
 /// Lists of tasks that are read, or are large and on their way; each holds some 4 MiB at most.
 const LIST_ANSWERS: usize = 32;
 
+/// Passwords that are hashed or wait for it, of which a client has half of those that are free: fewer than [`Passwords`] has places for.
+const PASSWORDS: usize = 64;
+
 /// What every handler is given.
 pub struct Api {
     pub life: Arc<Life>,
@@ -79,6 +83,7 @@ pub struct Api {
     pub writes: TriedWrites,
     pub keys: Keys,
     pub passwords: Passwords,
+    password_places: Arc<Slots>,
     pub throttle: Throttle,
     pub access: AccessSettings,
     pub addresses: AddressSettings,
@@ -89,6 +94,15 @@ impl Api {
     /// Whether the server takes nothing new any more.
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
+    }
+
+    /// Takes a place among the passwords that are hashed, so that a client that sends many, right or wrong, keeps no other out.
+    ///
+    /// # Errors
+    /// 503 if there is none for the request's client.
+    pub async fn password_place(&self, request: &HttpRequest) -> Result<Slot, Problem> {
+        let place = self.password_places.take(Client::of(request, None)).await;
+        place.ok_or_else(|| Code::Overloaded.because("Too many passwords are being looked at."))
     }
 
     /// Returns when the server begins to stop.
@@ -151,6 +165,7 @@ impl Server {
             writes,
             keys,
             passwords,
+            password_places: Slots::new(PASSWORDS),
             throttle,
             access,
             addresses,
