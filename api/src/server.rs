@@ -68,6 +68,8 @@ const LIST_ANSWERS: usize = 32;
 
 /// Passwords that are hashed or wait for it, of which a client has half of those that are free: fewer than [`Passwords`] has places for.
 const PASSWORDS: usize = 64;
+/// How long a password waits for its place: for as long as others of its client are hashed on a busy machine.
+const PASSWORD_WAIT: Duration = Duration::from_secs(10);
 
 /// What every handler is given.
 pub struct Api {
@@ -101,7 +103,7 @@ impl Api {
     /// # Errors
     /// 503 if there is none for the request's client.
     pub async fn password_place(&self, request: &HttpRequest) -> Result<Slot, Problem> {
-        let place = self.password_places.take(Client::of(request, None)).await;
+        let place = self.password_places.take_within(Client::of(request, None), PASSWORD_WAIT).await;
         place.ok_or_else(|| Code::Overloaded.because("Too many passwords are being looked at."))
     }
 
