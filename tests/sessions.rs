@@ -5,7 +5,7 @@ use reqwest::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::client::{Answer, accepted, ask};
@@ -651,4 +651,30 @@ on_distributed!(without_redis_users_log_in_and_guesses_are_few_all_the_same, [],
 
     assert_eq!(log_in.status, 200);
     guess(&stack, &address, "ada", "203.0.113.1").await.problem(429, "too-many-requests");
+});
+
+on_embedded!(a_client_that_logs_in_all_the_time_keeps_no_other_out, [], |stack| async move {
+    stack.register("ada").await;
+    stack.register("eve").await;
+    let eves = tokio::spawn(join_all((0..100).map(|_| {
+        let stack = stack.clone();
+        async move { stack.log_in_with("eve", PASSWORD).await.status }
+    })));
+    let other = TcpSocket::new_v4().unwrap();
+    let own_host = stack.address().rsplit_once(':').unwrap().0.to_owned();
+    other.bind(format!("{own_host}:0").parse().unwrap()).unwrap();
+    let mut connection = other.connect(stack.address().parse().unwrap()).await.unwrap();
+    let body = json!({"username": "ada", "password": PASSWORD}).to_string();
+    let head = format!("POST /api/v1/session HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+
+    // While the others wait, again and again.
+    for _ in 0..5 {
+        connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4096];
+        let read = connection.read(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer[..read]));
+    }
+
+    let eves = eves.await.unwrap();
+    assert!(eves.iter().all(|status| matches!(status, 200 | 503)), "{eves:?}");
 });

@@ -1,20 +1,26 @@
 //! What all handlers share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use actix_web::HttpRequest;
 use program::PrometheusHandle;
 use task_data::access_log::AccessLog;
 use task_data::life::Life;
 use task_data::password::Passwords;
 use tokio::sync::watch;
 
-use crate::http::slots::Slots;
+use crate::http::problem::{Code, Problem};
+use crate::http::slots::{Client, Slot, Slots};
 use crate::identity::throttle::Throttle;
 use crate::identity::token::Keys;
 use crate::records::counting::Counting;
 use crate::settings::{AccessSettings, AddressSettings};
 use crate::site::health::TriedWrites;
 use crate::uploads::admission::Admission;
+
+/// How long a password waits for its place: for as long as others of its client are hashed on a busy machine.
+const PASSWORD_WAIT: Duration = Duration::from_secs(10);
 
 /// What every handler is given.
 pub struct Api {
@@ -30,6 +36,7 @@ pub struct Api {
     pub writes: TriedWrites,
     pub keys: Keys,
     pub passwords: Passwords,
+    pub password_places: Arc<Slots>,
     pub throttle: Throttle,
     pub access: AccessSettings,
     pub addresses: AddressSettings,
@@ -40,6 +47,15 @@ impl Api {
     /// Whether the server takes nothing new any more.
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
+    }
+
+    /// Takes a place among the passwords that are hashed, so that a client that sends many, right or wrong, keeps no other out.
+    ///
+    /// # Errors
+    /// 503 if there is none for the request's client.
+    pub async fn password_place(&self, request: &HttpRequest) -> Result<Slot, Problem> {
+        let place = self.password_places.take_within(Client::of(request, None), PASSWORD_WAIT).await;
+        place.ok_or_else(|| Code::Overloaded.because("Too many passwords are being looked at."))
     }
 
     /// Returns when the server begins to stop.

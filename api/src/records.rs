@@ -75,8 +75,7 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
 }
 
 async fn add(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpResponse, Problem> {
-    let line =
-        parse(&body.whole(request.headers()).await?).map_err(|reason| Code::InvalidLog.because(reason))?;
+    let line = parse(&body.whole(request).await?).map_err(|reason| Code::InvalidLog.because(reason))?;
     api.admission.need_disk(0).await?;
     let record = api.access_log.append(line).await?;
     Ok(HttpResponse::Created().json(record))

@@ -52,6 +52,9 @@ const RECORD_ANSWERS: usize = 64;
 /// Lists of tasks that are read, or are large and on their way; each holds some 4 MiB at most.
 const LIST_ANSWERS: usize = 32;
 
+/// Passwords that are hashed or wait for it, of which a client has half of those that are free: fewer than [`Passwords`] has places for.
+const PASSWORDS: usize = 64;
+
 /// Why a server can't be.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -104,6 +107,7 @@ impl Server {
             writes,
             keys,
             passwords,
+            password_places: Slots::new(PASSWORDS),
             throttle,
             access,
             addresses,

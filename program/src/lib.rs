@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod log;
+mod memory;
 mod metrics;
 pub mod private;
 mod runtime;

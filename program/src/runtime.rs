@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 
 use tokio::runtime::Builder;
 
+use crate::memory;
 use crate::settings::{refuse, tell_early};
 
 /// Cores for each of the runtime's threads. What runs there is short, for requests and hashing have threads of their own; and
@@ -16,6 +17,7 @@ const CORES_A_THREAD: usize = 4;
 /// hold up nothing: what they did is safe to lose.
 pub fn run(program: impl Future<Output = ExitCode>) -> ExitCode {
     let cores = available_parallelism().map_or(1, NonZero::get);
+    memory::keep_little(cores);
     let threads = cores.div_ceil(CORES_A_THREAD);
     match Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => {

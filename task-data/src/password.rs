@@ -23,8 +23,8 @@ use self::memory::Memory;
 
 /// Passwords hashed at a time, at most: each has 19 MiB of its own.
 const MOST_TURNS: usize = 4;
-/// How many may wait for each core: about a second's work.
-const WAITING_PER_CORE: usize = 32;
+/// How many may wait for each core: about two seconds' work.
+const WAITING_PER_CORE: usize = 64;
 
 /// The longest password, in bytes.
 const MAX_BYTES: usize = 1024;

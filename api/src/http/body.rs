@@ -1,21 +1,21 @@
 //! A request's body as it comes in: never slower than bearable, and never left to hang when it is refused.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::Payload;
 use actix_web::http::ConnectionType;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::http::header::CONTENT_LENGTH;
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::{Instant, timeout};
 
 use crate::http::problem::{Code, Problem};
-use crate::http::slots::{EASY, Pace, Place};
+use crate::http::slots::{Client, EASY, Pace, Place, Slots};
 
 /// How long a whole body may take, and for each of how many bytes it may take a second more: so a body of any size may come, and none
 /// stays for long that brings little.
@@ -24,6 +24,11 @@ const WHOLE_PACE: u64 = 16 << 10;
 
 /// Bytes of a body that is kept in memory, or of a line in a body of many, at most.
 pub const MAX_BYTES: usize = 64 << 10;
+
+/// Bytes that any number of bodies may have in memory, and how many may have more there at a time.
+const UNCOUNTED: u64 = 16 << 10;
+const LARGER_BODIES: usize = 32;
+static LARGER: LazyLock<Arc<Slots>> = LazyLock::new(|| Slots::new(LARGER_BODIES));
 
 /// The body of a request.
 pub struct Body {
@@ -36,6 +41,8 @@ pub struct Body {
     waited_in_all: Duration,
     came_in_all: u64,
     place: Option<Arc<Place>>,
+    /// Whether it is read beyond the first bytes only once it has its place.
+    is_counted: bool,
 }
 
 impl Body {
@@ -48,7 +55,14 @@ impl Body {
             waited_in_all: Duration::ZERO,
             came_in_all: 0,
             place: None,
+            is_counted: false,
         }
+    }
+
+    /// From now on it is read into memory, as one of a few that have more than a little there.
+    pub fn count(&mut self, request: &HttpRequest) {
+        self.place = Some(Place::new(LARGER.clone(), Client::of(request, None)));
+        self.is_counted = true;
     }
 
     /// From now on the body has to keep up the pace that is expected of who has that place.
@@ -63,8 +77,18 @@ impl Body {
     /// The next bytes; `None` at the body's end.
     ///
     /// # Errors
-    /// 408 if they come too slowly, 400 if the body is cut short.
+    /// 408 if they come too slowly, 400 if the body is cut short, 503 if too many bodies are in memory.
+    ///
+    /// # Cancel safety
+    /// A call that was given up has taken nothing of the body.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        if let Some(place) = &self.place
+            && self.is_counted
+            && self.came_in_all >= UNCOUNTED
+            && !place.take().await
+        {
+            return Err(Code::Overloaded.because("Too many bodies are on their way."));
+        }
         let began = Instant::now();
         let silence = self.least_pace().over;
         let Ok(next) = timeout(silence, self.payload.next()).await else {
@@ -108,13 +132,14 @@ impl Body {
     ///
     /// # Errors
     /// 413 if it may not, and as [`Self::chunk`].
-    pub async fn whole(&mut self, headers: &HeaderMap) -> Result<Vec<u8>, Problem> {
+    pub async fn whole(&mut self, request: &HttpRequest) -> Result<Vec<u8>, Problem> {
         let too_large = || Code::BodyTooLarge.because(format!("It has at most {MAX_BYTES} bytes here."));
-        let length = headers.get(CONTENT_LENGTH);
+        let length = request.headers().get(CONTENT_LENGTH);
         let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());
         if length.is_some_and(|length| length > MAX_BYTES as u64) {
             return Err(too_large());
         }
+        self.count(request);
         let mut bytes = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             bytes.extend_from_slice(&chunk);

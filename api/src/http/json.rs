@@ -17,7 +17,7 @@ pub async fn read<T: DeserializeOwned>(
     code: Code,
     form: &str,
 ) -> Result<T, Problem> {
-    parse(&body.whole(request.headers()).await?, code, form)
+    parse(&body.whole(request).await?, code, form)
 }
 
 fn parse<T: DeserializeOwned>(json: &[u8], code: Code, form: &str) -> Result<T, Problem> {

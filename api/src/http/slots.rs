@@ -90,7 +90,15 @@ impl Slots {
     /// # Cancel safety
     /// A caller that goes away takes none.
     pub async fn take(self: &Arc<Self>, client: Client) -> Option<Slot> {
-        let deadline = Instant::now() + WAIT;
+        self.take_within(client, WAIT).await
+    }
+
+    /// Takes a place; `None` if there is none for this client within that time.
+    ///
+    /// # Cancel safety
+    /// A caller that goes away takes none.
+    pub async fn take_within(self: &Arc<Self>, client: Client, wait: Duration) -> Option<Slot> {
+        let deadline = Instant::now() + wait;
         loop {
             let mut given_back = std::pin::pin!(self.given_back.notified());
             // Before the look, so that none that is given back after it is missed.

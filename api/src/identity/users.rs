@@ -109,7 +109,9 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
         return Err(Code::UsernameTaken.into());
     }
     api.admission.need_disk(0).await?;
+    let place = api.password_place(request).await?;
     let password_hash = api.passwords.hash(password).await?;
+    drop(place);
     let user = User { id: UserId::random(), username, rights: BTreeSet::new() };
     match store.add_user(NewUser { user: user.clone(), password_hash }).await? {
         true => Ok(HttpResponse::Created().json(UserView::from(user))),
@@ -173,7 +175,9 @@ async fn change_password(api: &Api, request: &HttpRequest, body: &mut Body) -> R
     let user = store.account(session.user).await?.ok_or(Code::Unauthenticated)?.user;
     // A session that was found open must not do: who guesses is counted, as at a log-in.
     session::known(api, request, user.username.as_str(), current).await?;
+    let place = api.password_place(request).await?;
     let hash = api.passwords.hash(new).await?;
+    drop(place);
     let sessions = store.set_password(user.id, hash).await?.ok_or(Code::Unauthenticated)?;
     session::begin(api, request, &user, sessions)
 }

@@ -87,6 +87,7 @@ impl BulkReport {
 )]
 pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let mut body = Body::new(payload.into_inner());
+    body.count(&request);
     let outcome = add(&api, request.headers(), &mut body).await;
     body.answered(outcome.map(|report| HttpResponse::Created().json(report)))
 }

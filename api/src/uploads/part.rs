@@ -1,7 +1,6 @@
 //! What the headers of a form and of its parts say (RFC 7578, RFC 6266), read the way that clients write them.
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use memchr::memmem;
 
 use crate::http::problem::{Code, Problem};
 use crate::uploads::filename::unescaped;
@@ -107,25 +106,18 @@ fn headers(head: &[u8]) -> Result<Vec<Header<'_>>, Problem> {
     Ok(headers)
 }
 
+/// In one pass: a head may be one quoted string full of line breaks.
 fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
-    for end in memmem::find_iter(text, b"\r\n") {
-        let quotes = unescaped_quotes(&text[..end]);
-        if quotes.is_multiple_of(2) {
-            return (&text[..end], &text[end + 2..]);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            b'"' if !is_escaped => is_quoted = !is_quoted,
+            b'\r' if !is_quoted && text.get(at + 1) == Some(&b'\n') => return (&text[..at], &text[at + 2..]),
+            _ => {}
         }
+        is_escaped = byte == b'\\' && !is_escaped;
     }
     (text, &[])
-}
-
-fn unescaped_quotes(text: &[u8]) -> usize {
-    let mut is_escaped = false;
-    text.iter()
-        .filter(|&&byte| {
-            let counts = byte == b'"' && !is_escaped;
-            is_escaped = byte == b'\\' && !is_escaped;
-            counts
-        })
-        .count()
 }
 
 /// `form-data; name="a"; filename="b"`.
