@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nix::sys::signal::Signal;
 use reqwest::multipart::{Form, Part};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, accepted, ask, read_answer};
@@ -273,7 +273,7 @@ async fn comers(stack: &Arc<Stack>) -> (Vec<Comer>, Hers) {
 
 on_both_stacks!(each_route_lets_in_whom_it_is_for_and_nobody_else, SETTINGS, |stack| async move {
     let (comers, hers) = comers(&stack).await;
-    let http = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+    let http = crate::client::http().redirect(Policy::none()).build().unwrap();
     let routes = routes(&hers);
     // Hers.
     let (mut tasks, mut records) = (3, 0);

@@ -109,7 +109,7 @@ struct Desk {
 
 impl Desk {
     async fn open(stack: Arc<Stack>, mut words: BTreeMap<String, String>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+        let http = crate::client::http().pool_max_idle_per_host(0).build().unwrap();
         let task = stack.put("abc").await;
         stack.until(&task, "succeeded").await;
         let log = serde_json::json!({"log": "127.0.0.1 GET / 200"});

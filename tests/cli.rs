@@ -74,7 +74,9 @@ on_both_stacks!(put_lives_through_a_crash_of_the_server, |stack| async move {
     }
     let done = put.await.unwrap();
 
-    assert_eq!(stderr(&done), "");
+    // Each time that it was away is told.
+    assert!(stderr(&done).lines().all(|line| line.contains("trying for a minute")), "{}", stderr(&done));
+    assert_eq!(done.status.code(), Some(0));
     assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
     stack.each_task_has_one_line(&[]).await;
 });
@@ -95,6 +97,7 @@ on_both_stacks!(put_of_nothing_or_to_nowhere_is_bad_usage, |stack| async move {
         &["put", "--nonsense", "a"],
         &["put", "--url", "nonsense", "a"],
         &["put", "--url", "ftp://a/", "a"],
+        &["put", "--url", "https://a/?b", "a"],
     ] {
         let done = output(stack.coatcheck(arguments)).await;
 

@@ -138,6 +138,15 @@ impl Stack {
     }
 }
 
+/// A client for tests. It speaks no TLS, and so needs no authorities, which not every machine has.
+pub fn http() -> reqwest::ClientBuilder {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let versions =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let tls = versions.unwrap().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls)
+}
+
 /// The id that a 202 gives out.
 #[track_caller]
 pub fn accepted(answer: &Answer) -> String {

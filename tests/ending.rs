@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT: the program ends by itself, and what it has promised is kept.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 use crate::client::{accepted, read_answer};
 use crate::content::{md5sum, noise};
 use crate::load::Load;
-use crate::program::{eventually, output};
+use crate::program::{Program, eventually, output, stderr_of};
 use crate::stack::Stack;
 
 /// What every command may take to end.
@@ -36,6 +37,38 @@ on_both_stacks!(sigint_ends_an_idle_program, |stack| async move {
     stack.signal(Signal::SIGINT);
 
     assert_eq!(stack.exit().await.code(), Some(0));
+});
+
+on_both_stacks!(two_signals_within_a_moment_are_one_stop, |stack| async move {
+    // As `timeout` does: to its child, and to the group that it is in.
+    stack.signal(Signal::SIGTERM);
+    stack.signal(Signal::SIGTERM);
+
+    assert_eq!(stack.exit().await.code(), Some(0));
+});
+
+on_both_stacks!(a_hangup_is_a_stop, |stack| async move {
+    stack.signal(Signal::SIGHUP);
+
+    assert_eq!(stack.exit().await.code(), Some(0));
+});
+
+on_embedded!(a_hangup_that_is_ignored_is_none, [], |stack| async move {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut command = Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_coatcheck")).current_dir(folder.path()).env("LISTEN", "127.0.0.1:0");
+    let mut program = Program::start(command, folder.path());
+    let address = program.address(folder.path()).await;
+
+    program.signal(Signal::SIGHUP);
+    let url = format!("http://{address}/healthz");
+    assert_eq!(stack.http.get(url).send().await.unwrap().status(), 200);
+
+    program.signal(Signal::SIGTERM);
+    let status = eventually("its end", async || program.exit_status().ok_or("it goes on")).await;
+    assert_eq!(status.code(), Some(0));
+    let log = fs::read_to_string(stderr_of(folder.path())).unwrap();
+    assert_eq!(log.matches("stopping").count(), 1, "{log}");
 });
 
 on_both_stacks!(an_upload_under_way_may_still_come_in, |stack| async move {

@@ -42,7 +42,7 @@ on_both_stacks!(each_answer_is_dressed_for_a_browser, |stack| async move {
         (Method::GET, "/nothing", 404, POLICY, kept),
     ] {
         println!("{method} {path}");
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let client = crate::client::http().redirect(reqwest::redirect::Policy::none());
         let answer = ask(client.build().unwrap().request(method, stack.url(path))).await.unwrap();
 
         assert_eq!(answer.status, status);

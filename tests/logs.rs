@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::program::{output, stderr_of};
+use crate::program::{eventually, output, stderr_of};
 use crate::servers::servers;
 use crate::stack::{Stack, on};
 
@@ -42,6 +42,59 @@ on_both_stacks!(
         );
     }
 );
+
+on_embedded!(
+    the_beginning_says_what_runs_and_for_which_clients,
+    [("RUST_LOG", "info,worker=debug"), ("OUTCOME_LOG", "elsewhere/outcomes.log")],
+    |stack| async move {
+        let log = eventually("the line with the address", async || {
+            let log = log(&stack);
+            if log.contains("listening on") { Ok(log) } else { Err(log) }
+        })
+        .await;
+
+        let folder = stack.folder().canonicalize().unwrap();
+        for words in [
+            &format!("coatcheck {}", env!("CARGO_PKG_VERSION")),
+            "rows in sqlite:data/coatcheck.db",
+            "outcomes in elsewhere/outcomes.log",
+            folder.to_str().unwrap(),
+            "AUTH=off: open to every user of this machine",
+        ] {
+            assert!(log.contains(words), "{words}: {log}");
+        }
+        // A general level opens no library that is closed without it.
+        assert!(!log.contains("actix_server"), "{log}");
+    }
+);
+
+on_embedded!(
+    path_and_client_are_told_to_those_who_look_into_it,
+    [("RUST_LOG", "debug"), ("LOG_FORMAT", "json")],
+    |stack| async move {
+        stack.get("/api/v1/md5/nonsense?secret=1").await;
+
+        let log = eventually("the line with the path", async || {
+            let log = log(&stack);
+            if log.contains("\"path\"") { Ok(log) } else { Err(log) }
+        })
+        .await;
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let fields = |line: &Value| line["fields"]["path"] == "/api/v1/md5/nonsense";
+        let line = lines.iter().find(|line| fields(line)).unwrap_or_else(|| panic!("{log}"));
+        assert!(line["fields"]["milliseconds"].is_u64(), "{line}");
+        assert_eq!(line["fields"]["client"], "127.0.0.1", "{line}");
+        assert!(!log.contains("secret=1"), "{log}");
+        let ours = ["api", "coatcheck", "program", "task_data", "worker", "shared_log"];
+        let of = |line: &Value| line["target"].as_str().unwrap().split("::").next().unwrap().to_owned();
+        let chatter = |line: &&Value| line["level"] == "DEBUG" && !ours.contains(&&*of(line));
+        assert_eq!(lines.iter().find(chatter), None);
+    }
+);
+
+fn log(stack: &Stack) -> String {
+    fs::read_to_string(stderr_of(&stack.process_folder(0))).unwrap()
+}
 
 #[tokio::test]
 async fn no_password_is_logged() {

@@ -43,7 +43,7 @@ const DEFAULTS: [(&str, &str); 25] = [
 async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
     for (name, value) in [
         ("FREE_URL", "nonsense"),
-        ("PAID_URL", "https://127.0.0.1"),
+        ("PAID_URL", "https://127.0.0.1?x"),
         ("REQUESTS", "0"),
         ("BLOCK_SECONDS", "0"),
         ("PATIENCE", "-1"),
@@ -81,6 +81,8 @@ async fn a_wrong_setting_is_told_in_one_line_and_nothing_listens() {
         ("MAX_PENDING_PER_OWNER", "0"),
         ("MAX_BYTES_PER_OWNER", "abc"),
         ("LOG_FORMAT", "xml"),
+        ("RUST_LOG", "verbose"),
+        ("RUST_LOG", "info,worker=loud"),
         ("JWT_SECRET_FILE", "missing"),
         ("OUTCOME_LOG", "a file/outcomes.log"),
         ("BLOB_URL", "file:a file/blobs"),
@@ -170,7 +172,67 @@ async fn an_address_that_is_taken_is_told_in_one_line() {
     let mut command = coatcheck(folder.path(), [""; 0]);
     command.env("LISTEN", taken.local_addr().unwrap().to_string());
 
-    refused(&output(command).await, "LISTEN");
+    refused(
+        &output(command).await,
+        &format!("LISTEN: another program listens on {}", taken.local_addr().unwrap()),
+    );
+    let mut command = coatcheck(folder.path(), ["providers", "free"]);
+    command.env("FREE_LISTEN", taken.local_addr().unwrap().to_string());
+    refused(&output(command).await, "FREE_LISTEN: another program listens on");
+}
+
+#[tokio::test]
+async fn an_error_names_the_thing_and_says_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    for (arguments, (name, value), line) in [
+        (&[][..], ("WORKERS", "x"), "WORKERS: expected a whole number, got \"x\""),
+        (&[], ("AUTH", "on"), "AUTH: expected off or required, got \"on\""),
+        (
+            &["--listen", "127.0.0.1:1", "api"],
+            ("X", ""),
+            "--listen stands before the command; write it behind: coatcheck api",
+        ),
+        (&[], ("DATABASE_URL", "postgres://u:p@h/d"), "run `coatcheck api` and `coatcheck worker`"),
+        (&["get", ""], ("X", ""), "ID: expected a task id"),
+        (&["get", "nonsense"], ("X", ""), "got \"nonsense\""),
+        (&["put"], ("X", ""), "see coatcheck put --help"),
+        (&["put", "--odd", "x"], ("X", ""), "see coatcheck put --help"),
+        (&["nonsense"], ("X", ""), "see coatcheck --help"),
+        (&["get", "x"], ("COATCHECK_URL", "nonsense"), "COATCHECK_URL: expected an address"),
+    ] {
+        let mut command = coatcheck(folder.path(), arguments);
+        command.env(name, value);
+
+        let done = output(command).await;
+
+        refused(&done, line);
+        assert!(done.stderr.starts_with(b"coatcheck: "), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_before_all_log_lines_is_one_of_them_in_json() {
+    for (name, value) in [
+        ("WORKERS", "x"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL_FILE", "missing"),
+        ("RUST_LOG", "x=y"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut command = coatcheck(folder.path(), [""; 0]);
+        command.env("LOG_FORMAT", "json").env(name, value);
+
+        let done = output(command).await;
+
+        let told = String::from_utf8(done.stderr).unwrap();
+        let lines: Vec<serde_json::Value> = told
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{told}")))
+            .collect();
+        let last = lines.last().unwrap();
+        assert_eq!((done.status.code(), &last["level"]), (Some(2), &"ERROR".into()), "{told}");
+        assert!(last["fields"]["message"].as_str().unwrap().starts_with(name), "{told}");
+    }
 }
 
 #[tokio::test]
@@ -207,12 +269,41 @@ async fn help_shows_each_setting_with_its_default() {
     ] {
         assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
     }
-    for command in
-        ["put", "get", "sum", "simulate", "export", "user", "migrate", "verify", "providers", "healthcheck"]
-    {
+    for command in [
+        "put",
+        "get",
+        "sum",
+        "simulate",
+        "export",
+        "user",
+        "migrate",
+        "verify",
+        "backup",
+        "api",
+        "worker",
+        "providers",
+        "healthcheck",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{help}");
         let done = output(coatcheck(folder.path(), [command, "--help"])).await;
-        assert_eq!(done.status.code(), Some(0), "{command}");
+        let help = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success() && help.contains("Examples:\n"), "{command}: {help}");
+        assert!(help.lines().any(|line| line.contains(&format!("coatcheck {command}"))), "{help}");
+    }
+    // What a command does not use it does not show.
+    for (command, settings) in [
+        ("migrate", &["DATABASE_URL", "LOG_FORMAT"][..]),
+        ("backup", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG"]),
+        ("verify", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG", "ORPHAN_SECONDS", "KEEP_UPLOADS"]),
+        ("put", &["COATCHECK_URL", "COATCHECK_TOKEN_FILE"]),
+        ("get", &["COATCHECK_URL", "COATCHECK_TOKEN_FILE"]),
+        ("sum", &[]),
+    ] {
+        let help =
+            String::from_utf8(output(coatcheck(folder.path(), [command, "--help"])).await.stdout).unwrap();
+        let shown: Vec<&str> =
+            help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap()).collect();
+        assert_eq!(shown, settings, "{command}");
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "help makes nothing");
 }

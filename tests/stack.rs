@@ -142,7 +142,7 @@ impl Stack {
             roles,
             address: Mutex::new(format!("{}:0", own_host())),
             programs: Mutex::default(),
-            http: reqwest::Client::builder().no_proxy().pool_idle_timeout(IDLE).build().unwrap(),
+            http: crate::client::http().pool_idle_timeout(IDLE).build().unwrap(),
         }
     }
 

@@ -48,7 +48,7 @@ impl StandIns {
             if urls.len() == expected { Ok(urls) } else { Err(printed) }
         })
         .await;
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = crate::client::http().build().unwrap();
         Self { program, urls, http, _folder: folder }
     }
 

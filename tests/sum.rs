@@ -57,7 +57,7 @@ async fn files_that_can_not_be_read_are_named_and_the_others_are_done() {
 
     assert_eq!(told.status.code(), Some(1));
     assert_eq!(text(&told.stderr).lines().count(), 3 + odd.len());
-    assert!(text(&told.stderr).starts_with("coatcheck sum: missing: No such file or directory\n"));
+    assert!(text(&told.stderr).starts_with("coatcheck: missing: No such file or directory\n"));
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn folders_are_walked() {
     let told = sorted(&done.stderr);
     assert_eq!(
         told,
-        ["coatcheck sum: locked: Permission denied", "coatcheck sum: nowhere: No such file or directory"]
+        ["coatcheck: locked: Permission denied", "coatcheck: nowhere: No such file or directory"]
     );
     assert_eq!(done.status.code(), Some(1));
 }
@@ -284,7 +284,7 @@ async fn same_as_md5sum(folder: &Path, arguments: &[OsString]) -> Output {
 }
 
 fn assert_same(told: &Output, expected: &Output, what: &str) {
-    assert_eq!(text(&told.stderr).replace("coatcheck sum: ", "md5sum: "), text(&expected.stderr), "{what}");
+    assert_eq!(text(&told.stderr).replace("coatcheck: ", "md5sum: "), text(&expected.stderr), "{what}");
     assert_eq!(told.stdout.escape_ascii().to_string(), expected.stdout.escape_ascii().to_string(), "{what}");
     assert_eq!(told.status.code(), expected.status.code(), "{what}");
 }

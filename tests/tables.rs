@@ -247,7 +247,7 @@ beside_third_party!(a_header_alone_is_a_table_without_rows, [], |stack, third_pa
 });
 
 beside_third_party!(the_other_address_leads_to_tables, [], |stack, third_party| async move {
-    let follow_none = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    let follow_none = crate::client::http().redirect(reqwest::redirect::Policy::none());
     let client = follow_none.build().unwrap();
 
     let page = ask(client.get(stack.url("/api/v1/file"))).await.unwrap();

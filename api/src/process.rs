@@ -8,6 +8,7 @@ use task_data::life::Life;
 use task_data::metrics::BUCKETS;
 use task_data::settings::Settings;
 use task_data::stack::Stack;
+use tracing::info;
 
 use crate::ApiSettings;
 use crate::Server;
@@ -17,6 +18,11 @@ use crate::Server;
 /// Any number may run, on any machine that has the blobs' folder; workers do the tasks. Needs DATABASE_URL, AMQP_URL and
 /// REDIS_URL; waits for a database that is not there yet.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export DATABASE_URL=postgres://coat:secret@db/coat AMQP_URL=amqp://coat:secret@mq/%2f REDIS_URL=redis://cache
+  coatcheck api --listen 0.0.0.0:9000 --auth required --jwt-secret-file /etc/coatcheck/jwt-secret
+  DATABASE_URL_FILE=/run/secrets/database-url coatcheck api")]
 pub struct ApiArgs {
     #[command(flatten)]
     api: ApiSettings,
@@ -32,6 +38,7 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         Ok(stop) => stop,
         Err(status) => return status,
     };
+    let beginning = args.promises.beginning();
     let stack = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
         Some(Ok(stack)) => stack,
         Some(Err(error)) => return refuse(&in_one_line(&error)),
@@ -49,7 +56,10 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };
-    server.announce();
+    if let Err(status) = server.announce() {
+        return status;
+    }
+    info!("{beginning}");
     server.run(stop.cancelled()).await;
     ExitCode::SUCCESS
 }

@@ -1,8 +1,8 @@
 //! The server: its addresses, its beginning and its end.
 
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, QueryConfig};
 use actix_web::{App, HttpServer, dev};
 use nix::sys::resource::{Resource, getrlimit};
-use program::PrometheusHandle;
+use program::{PrometheusHandle, announce, taken_address};
 use task_data::access_log::AccessLog;
 use task_data::life::Life;
 use task_data::password::Passwords;
@@ -58,9 +58,12 @@ const PASSWORDS: usize = 64;
 /// Why a server can't be.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The address can't be had.
-    #[error("LISTEN")]
-    Listen(#[from] io::Error),
+    /// The address can't be had, in words that name it.
+    #[error("{0}")]
+    Listen(String),
+    /// The API's description could not be made.
+    #[error("the API's description could not be made: {0}")]
+    Description(String),
     /// There is no key to sign tokens with.
     #[error("{0}")]
     JwtSecret(String),
@@ -94,7 +97,9 @@ impl Server {
         let access_log = AccessLog::start(life.stack());
         let throttle = Throttle::new(life.stack().limits.clone());
         let passwords = Passwords::default();
-        let description = Data::new(openapi::Description::build(&access, &keys).map_err(io::Error::other)?);
+        let description = openapi::Description::build(&access, &keys)
+            .map_err(|error| BindError::Description(error.to_string()))?;
+        let description = Data::new(description);
         let api = Data::new(Api {
             life: life.clone(),
             access_log,
@@ -135,7 +140,8 @@ impl Server {
         .client_disconnect_timeout(LINGER)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
-        .bind(listen)?;
+        .bind(listen)
+        .map_err(|error| BindError::Listen(taken_address("LISTEN", listen, &error)))?;
         let server = Self { addresses: server.addrs(), server: server.run(), api, draining };
         if access.auth == Auth::Off {
             server.warn_of_strangers();
@@ -148,22 +154,24 @@ impl Server {
         &self.addresses
     }
 
-    /// Who reaches the server may do all that nobody may.
+    /// Warns that anonymous requests may come from other machines.
     fn warn_of_strangers(&self) {
         if let Some(address) = self.addresses.iter().find(|address| !address.ip().is_loopback()) {
             warn!(
-                "AUTH is off, and {address} can be reached from other machines: who reaches it reads, lists and cancels all tasks; \
-                 set AUTH=required, or LISTEN=127.0.0.1:{}",
+                "AUTH is off, and {address} can be reached from other machines: any of their users can read, list and cancel all \
+                 tasks; set AUTH=required, or LISTEN=127.0.0.1:{}",
                 address.port()
             );
         }
     }
 
     /// Says where it listens, in a line on standard output that programs may read.
-    pub fn announce(&self) {
-        for address in &self.addresses {
-            println!("coatcheck: page http://{address}/ · API http://{address}/docs");
-        }
+    ///
+    /// # Errors
+    /// The status to end with, if it can't be written: a program that waits for the line would wait for ever.
+    pub fn announce(&self) -> Result<(), ExitCode> {
+        let line = |address| format!("coatcheck: page http://{address}/ · API http://{address}/docs\n");
+        announce(&self.addresses.iter().map(line).collect::<String>())
     }
 
     /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 25 s.
@@ -171,7 +179,7 @@ impl Server {
         let Self { server, addresses, api, draining } = self;
         let handle = server.handle();
         for address in addresses {
-            info!("listening on http://{address}");
+            info!("listening on http://{address}, {}", reached_by(address, api.access.auth));
         }
         let life = api.life.clone();
         tokio::spawn(async move { api.admission.warn_of_low_disk().await });
@@ -188,6 +196,18 @@ impl Server {
         }
         // Of uploads that were cut off: who received them may never get to run again.
         life.stack().blobs.abandon().await;
+    }
+}
+
+/// For the log: which clients an address is for.
+fn reached_by(address: SocketAddr, auth: Auth) -> &'static str {
+    match (address.ip().is_loopback(), auth) {
+        (true, Auth::Off) => "AUTH=off: open to every user of this machine, and to no other machine",
+        (true, Auth::Required) => "AUTH=required: from this machine alone, with a log-in or an API key",
+        (false, Auth::Off) => "AUTH=off: open to every machine that reaches it",
+        (false, Auth::Required) => {
+            "AUTH=required: from every machine that reaches it, with a log-in or an API key"
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub struct ApiSettings {
     /// The address to listen on
     #[arg(long, env, value_name = "LISTEN", default_value = "127.0.0.1:9000", value_parser = address)]
     pub listen: SocketAddr,
-    /// The file with what signs log-ins, which the variable JWT_SECRET may have instead: at least 32 bytes, the same for all API
-    /// processes; several with commas between: the first signs, all verify. Unset: made, and kept in data/jwt-secret
+    /// The file with the key that signs sessions, at least 32 bytes, the same for all API processes. Of several, with commas between, the
+    /// first signs and all verify. The variable JWT_SECRET may have the key instead. Unset: a new key, kept in data/jwt-secret
     #[arg(long, env, value_name = "JWT_SECRET_FILE")]
     pub jwt_secret_file: Option<PathBuf>,
     /// The largest upload that is taken; none: any size
@@ -38,25 +38,25 @@ pub struct ApiSettings {
     pub quotas: QuotaSettings,
 }
 
-/// Who has to say who he is.
+/// Which requests need a log-in or an API key.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// Whether who asks must be a user: then each sees, lists and cancels his own tasks, and admins all
+    /// Whether requests need a log-in or an API key. If required, users see, list and cancel their own tasks, and admins all
     #[arg(long, env, value_name = "AUTH", value_enum, default_value = "off")]
     pub auth: Auth,
-    /// Whether anyone may register, or admins alone make users
+    /// Whether anyone may register (open), or only admins make users (closed)
     #[arg(long, env, value_name = "REGISTRATION", value_enum, default_value = "open")]
     pub registration: Door,
-    /// Whether /docs and /openapi.json are for all, or for admins alone
+    /// Whether /docs and /openapi.json are for all (open), or only for admins (closed)
     #[arg(long, env, value_name = "DOCS", value_enum, default_value = "open")]
     pub docs: Door,
-    /// Whether /metrics is for all, or for admins alone
+    /// Whether /metrics is for all (open), or only for admins (closed)
     #[arg(long, env, value_name = "METRICS", value_enum, default_value = "open")]
     pub metrics: Door,
 }
 
-/// Whose word is taken for where requests come from, and by which names they may come.
+/// Which proxies are believed, and which host names are answered.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Addresses")]
 pub struct AddressSettings {
@@ -64,12 +64,12 @@ pub struct AddressSettings {
     #[arg(long, env, value_name = "ALLOWED_HOSTS", default_value = "", hide_default_value = true)]
     pub allowed_hosts: Hosts,
     /// Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 10.0.0.0/8; several with commas
-    /// between; none: nobody's
+    /// between; unset: none
     #[arg(long, env, value_name = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: Networks,
 }
 
-/// Whether who asks must be a user.
+/// Whether requests need a log-in or an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
     Off,
@@ -83,7 +83,7 @@ pub enum Door {
     Closed,
 }
 
-/// What each user may have at once. Nobody's tasks are not counted.
+/// What each user may have at once. Anonymously submitted tasks are not counted.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Quotas")]
 pub struct QuotaSettings {

@@ -80,7 +80,7 @@ impl<'a> Fleet<'a> {
             api,
             free,
             third_party,
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: crate::service::http()?,
         };
         for _ in 0..workers {
             fleet.workers.push(fleet.worker()?);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -64,7 +65,7 @@ impl Service {
         let mut process = Process::start(command, folder.path())?;
         let stdout = process.stdout().to_owned();
         let address = process.until_it_serves(async || address(&fs::read_to_string(&stdout).ok()?)).await?;
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let http = http()?;
         Ok(Self { process, address, http, folder })
     }
 
@@ -140,4 +141,17 @@ fn address(printed: &str) -> Option<String> {
     let line = printed.strip_suffix('\n')?;
     let (address, _) = line.strip_prefix("coatcheck: page http://")?.split_once('/')?;
     Some(address.to_owned())
+}
+
+/// A client that speaks no TLS, and so needs no authorities, which not every machine has.
+///
+/// # Errors
+/// That the libraries can't be set up.
+pub fn http() -> Result<reqwest::Client, BenchError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let tls = versions.map_err(|error| BenchError::Unexpected(error.to_string()))?;
+    let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?)
 }

@@ -8,7 +8,7 @@ use task_data::life::Life;
 use task_data::metrics::BUCKETS;
 use task_data::settings::Settings;
 use task_data::stack::Stack;
-use tracing::error;
+use tracing::{error, info};
 use worker::WorkerSettings;
 
 /// What the whole service is told.
@@ -31,6 +31,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
         Err(status) => return status,
     };
 
+    let beginning = args.promises.beginning();
     // Held to the end: a second program on the same data would take this one's tasks for lost.
     let (stack, hold) = match Stack::open_alone(&args.promises) {
         Ok(opened) => opened,
@@ -51,7 +52,10 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };
-    server.announce();
+    if let Err(status) = server.announce() {
+        return status;
+    }
+    info!("{beginning}");
 
     let store = life.stack().store.clone();
     let work = async {

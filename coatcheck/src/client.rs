@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -18,11 +18,15 @@ use uuid::Uuid;
 
 pub use self::error::{ClientError, SettingError};
 use self::error::{one_line, root_cause};
+pub use self::meter::Outages;
+use self::meter::{Meter, Trouble};
 use self::patience::Series;
 pub use self::records::Added;
+pub use self::upload::STDIN;
 use self::upload::{Body, Upload};
 
 mod error;
+mod meter;
 mod patience;
 mod records;
 mod upload;
@@ -31,6 +35,12 @@ mod upload;
 const WAIT: Duration = Duration::from_secs(30);
 /// A request on whose connection nothing moves for this long is given up. Longer than [`WAIT`].
 const SILENCE: Duration = Duration::from_secs(90);
+/// How often it is looked whether something moves.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a server may say that it is busy before that is worth a line: many are full for a moment.
+const TRIES_IN_SILENCE: u32 = 5;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
 /// What is asked once must be answered in this time.
 const LOOK: Duration = Duration::from_secs(4);
 /// Polls of a server that doesn't wait come no faster than this.
@@ -41,8 +51,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Which server the client commands talk to.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Server")]
 pub struct ServerArgs {
-    /// The server to talk to
+    /// The server to talk to, http:// or https://. A private certificate authority is named by its PEM file in SSL_CERT_FILE
     #[arg(
         long,
         env = "COATCHECK_URL",
@@ -51,13 +62,13 @@ pub struct ServerArgs {
         default_value = "http://127.0.0.1:9000"
     )]
     pub url: String,
-    /// The file with your API key, which the variable COATCHECK_TOKEN may have instead, for a server that asks who comes
+    /// The file with your API key, for a server with AUTH=required. The variable COATCHECK_TOKEN may have the key instead
     #[arg(long, env, value_name = "COATCHECK_TOKEN_FILE")]
     pub coatcheck_token_file: Option<PathBuf>,
 }
 
 impl ServerArgs {
-    /// A client of that server, which says who comes if there is a token.
+    /// Returns a client of that server, which sends the API key if there is one.
     ///
     /// # Errors
     /// When a setting is wrong.
@@ -84,50 +95,24 @@ pub struct Client {
     tries_repeated: AtomicU64,
 }
 
-/// What is under way, for a progress bar.
-#[derive(Debug, Default)]
-pub struct Meter {
-    sent: AtomicU64,
-    trouble: Mutex<Option<String>>,
-}
-
-impl Meter {
-    /// Bytes of files handed over so far. Falls when an upload has to begin again.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Relaxed)
-    }
-
-    /// Why it isn't going on, while it isn't.
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) fn add(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Relaxed);
-    }
-
-    fn take_back(&self, bytes: u64) {
-        self.sent.fetch_sub(bytes, Relaxed);
-    }
-
-    /// Gives what it was before.
-    fn set_trouble(&self, trouble: Option<String>) -> Option<String> {
-        std::mem::replace(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner), trouble)
-    }
-}
-
 impl Client {
     /// # Errors
     /// When the URL can't be the address of a server, or the token be one.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, SettingError> {
         let base = base_url(url)?;
+        let tls = match base.scheme() {
+            "https" => program::tls::client(None),
+            _ => program::tls::without_authorities(),
+        };
+        let tls = tls.map_err(SettingError::Tls)?;
         let http = reqwest::Client::builder()
             .default_headers(credentials(token)?)
             // A proxy from the environment would be asked for 127.0.0.1 too.
             .no_proxy()
             // An upload can't be replayed to another place, and nothing of ours redirects.
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(CONNECT)
+            .tls_backend_preconfigured(tls)
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -150,17 +135,34 @@ impl Client {
         &self.meter
     }
 
+    /// Returns what tells of each time that the server can't be reached or takes nothing.
+    pub fn outages(&self) -> Outages {
+        self.meter.outages()
+    }
+
+    /// Does some work with the server, and says on standard error when that can't be reached or takes nothing.
+    pub async fn telling<T>(&self, work: impl Future<Output = T>) -> T {
+        let (mut outages, mut work) = (self.outages(), pin!(work));
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                trouble = outages.next() => program::complain(&trouble),
+            }
+        }
+    }
+
     /// Hands a file in and gives the ticket: the id of its task.
     ///
-    /// The file is streamed, whatever its size. `path` may also be a pipe or a device.
+    /// The file is streamed, whatever its size. `path` may also be a pipe, a device, or `-` for standard input; `name` is what the server
+    /// is told as its name, if that is another one.
     ///
     /// # Errors
     /// When the file can't be read, the server refuses it, or it takes nothing for a minute.
     ///
     /// # Cancel safety
     /// Dropped midway, the task may exist or not.
-    pub async fn put(&self, path: &Path) -> Result<Uuid, ClientError> {
-        let url = self.url(&["v1", "md5", &upload::name(path)]);
+    pub async fn put(&self, path: &Path, name: Option<&str>) -> Result<Uuid, ClientError> {
+        let url = self.url(&["v1", "md5", &upload::name(name.map_or(path, Path::new))]);
         let key = Uuid::new_v4().to_string();
         let mut upload = Upload::open(path).await.map_err(ClientError::Read)?;
         let text = self
@@ -190,7 +192,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or what keeps the server from answering.
     pub async fn task(&self, id: &str) -> Result<String, ClientError> {
-        let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId)?;
+        let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId(id.to_owned()))?;
         let url = self.url(&["v1", "tasks", &id.to_string()]);
         Ok(self.read(&url).await?.0)
     }
@@ -274,7 +276,7 @@ impl Client {
                 Err(error) if error.is_passing() => error,
                 ended => {
                     self.answers.fetch_add(1, Relaxed);
-                    self.meter.set_trouble(None);
+                    self.meter.clear();
                     return ended;
                 }
             };
@@ -286,7 +288,9 @@ impl Client {
             if self.gave_up_at.load(Relaxed) == answers {
                 return Err(error);
             }
-            self.meter.set_trouble(Some(error.to_string()));
+            let is_worth_a_word = !error.is_answer() || series.tries() > TRIES_IN_SILENCE;
+            let text = format!("{error}; trying for a minute");
+            self.meter.set(Trouble { text, is_worth_a_word });
             sleep(pause).await;
         }
     }
@@ -300,20 +304,30 @@ impl Client {
             let text = response.text().await.map_err(lost)?;
             if status.is_success() { Ok(text) } else { Err(self.refusal(status, &text, retry_after)) }
         });
-        let (mut seen, mut moved) = (sent.load(Relaxed), Instant::now());
-        while moved.elapsed() < SILENCE {
-            if let Ok(answer) = timeout(Duration::from_secs(1), &mut exchange).await {
+        let (mut seen, mut waited, mut quiet) = (sent.load(Relaxed), Duration::ZERO, Duration::ZERO);
+        // Counted by looks, not by the clock: a process that was stopped for long, or a computer that slept, has not waited.
+        while quiet < SILENCE {
+            if let Ok(answer) = timeout(LOOK_EVERY, &mut exchange).await {
                 return answer;
             }
+            waited += LOOK_EVERY;
+            quiet += LOOK_EVERY;
             let now = sent.load(Relaxed);
             if now != seen {
-                (seen, moved) = (now, Instant::now());
+                (seen, quiet) = (now, Duration::ZERO);
+            }
+            // It goes on: what was wrong before is over.
+            if quiet.is_zero() || waited > CONNECT {
+                self.meter.clear();
             }
         }
         Err(ClientError::Silent { server: self.name.clone() })
     }
 
     fn lost(&self, source: reqwest::Error) -> ClientError {
+        if let Some(advice) = program::tls::advice(&source) {
+            return ClientError::Tls { server: self.name.clone(), advice };
+        }
         ClientError::Lost { server: self.name.clone(), source: source.without_url() }
     }
 
@@ -329,21 +343,26 @@ impl Client {
             )
         });
         match (status.as_u16(), code, reason) {
-            (429 | 502..=504, _, reason) => ClientError::Busy {
+            // 520 to 529 are those of proxies that can't reach the server behind them.
+            (408 | 425 | 429 | 500 | 502..=504 | 520..=529, _, reason) => ClientError::Busy {
                 reason: reason.unwrap_or_else(|| format!("{} (COATCHECK_URL) answers {status}", self.name)),
                 retry_after,
             },
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
             (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
-            (_, Some("invalid-id"), _) => ClientError::NotAnId,
+            (_, Some("invalid-id"), Some(reason)) => ClientError::Refused(reason),
             (401, _, Some(reason)) => ClientError::Unauthenticated(reason),
+            (403, _, Some(reason)) => ClientError::Forbidden(reason),
+            (401 | 403, _, None) => {
+                ClientError::Forbidden(format!("{} (COATCHECK_URL) answers {status}", self.name))
+            }
             (.., Some(reason)) => ClientError::Refused(reason),
             (.., None) => self.foreign(status),
         }
     }
 }
 
-/// What tells the server who comes, in each request.
+/// Returns the header that has the API key, for each request.
 fn credentials(token: Option<&str>) -> Result<HeaderMap, SettingError> {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
@@ -360,10 +379,9 @@ fn base_url(given: &str) -> Result<Url, SettingError> {
     let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
     let url = Url::parse(given).map_err(|error| SettingError::Url(format!("{shown}: {error}")))?;
     match url.scheme() {
-        "http" if url.query().is_none() && url.fragment().is_none() => Ok(url),
-        "http" => Err(SettingError::Url(format!("{shown} has a query or a fragment"))),
-        "https" => Err(SettingError::Url(format!("{shown} needs TLS, which this build doesn't have"))),
-        _ => Err(SettingError::Url(format!("{shown} does not begin with http://"))),
+        "http" | "https" if url.query().is_none() && url.fragment().is_none() => Ok(url),
+        "http" | "https" => Err(SettingError::Url(format!("{shown} has a query or a fragment"))),
+        _ => Err(SettingError::Url(format!("{shown} does not begin with http:// or https://"))),
     }
 }
 
@@ -410,7 +428,10 @@ mod tests {
             ["", "127.0.0.1:9000", "localhost:9000", "http://", "ftp://h", "http://h:99999", "http://h/?a"]
         {
             let error = base_url(wrong).unwrap_err().to_string();
-            assert!(error.starts_with("COATCHECK_URL ") && !error.contains('\n'), "{error}");
+            assert!(error.starts_with("COATCHECK_URL: ") && !error.contains('\n'), "{error}");
+        }
+        for right in ["http://h", "https://h", "https://[::1]:8443/coat/", "https://me:secret@h"] {
+            assert!(base_url(right).is_ok(), "{right}");
         }
         assert!(!base_url("ftp://me:secret@host").unwrap_err().to_string().contains("secret"));
         assert!(!client("http://me:secret@host").name.contains("secret"));

@@ -6,12 +6,13 @@ mod cmd;
 #[cfg(test)]
 #[path = "../../tests/fuzzing.rs"]
 mod fuzzing;
+mod help;
 mod md5sum;
 mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{CommandFactory, Subcommand};
 
 /// Hand work in over HTTP, get a ticket at once, redeem it for the result
 ///
@@ -59,7 +60,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match program::parse() {
+    match program::parse_as(help::shown(Cli::command())) {
         // It works on files alone, and needs nothing that the others do.
         Ok(Cli { command: Some(Command::Sum(args)), .. }) => cmd::sum::run(args),
         Ok(cli) => program::run(run(cli)),
@@ -90,6 +91,6 @@ async fn run(cli: Cli) -> ExitCode {
 mod tests {
     #[test]
     fn the_command_line_is_consistent() {
-        <super::Cli as clap::CommandFactory>::command().debug_assert();
+        super::help::shown(<super::Cli as clap::CommandFactory>::command()).debug_assert();
     }
 }

@@ -1,21 +1,19 @@
 //! Lines on standard output: byte for byte into a pipe or file, and on a terminal nothing that it would act on. And a bar for long work.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use program::{acts_on_terminal, visible};
+use program::acts_on_terminal;
 
 /// Writes lines to standard output, and flushes it.
 ///
 /// # Errors
 /// If they can't be written.
 pub fn print(lines: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let lines = if stdout.is_terminal() { harmless(lines) } else { Cow::Borrowed(lines) };
-    stdout.write_all(&lines)?;
-    stdout.flush()
+    let lines = if io::stdout().is_terminal() { harmless(lines) } else { Cow::Borrowed(lines) };
+    program::print(&lines)
 }
 
 /// Returns the lines with `?` in the place of what a terminal would act on or can't show, as `ls` prints names.
@@ -45,11 +43,6 @@ pub fn escaped_json(json: &str) -> String {
         }
     }
     escaped
-}
-
-/// Writes a message of the program to standard error, in one line, with nothing in it that a terminal would act on.
-pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
 }
 
 /// Does some work and, on a terminal, has a bar of that template show how far it has come.

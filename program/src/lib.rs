@@ -5,19 +5,26 @@
 mod log;
 mod memory;
 mod metrics;
+mod output;
 pub mod private;
+mod repeated;
 mod runtime;
 mod settings;
 mod signals;
 mod text;
+pub mod tls;
+mod usage;
 mod values;
 
 pub use log::LogArgs;
 pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;
+pub use output::{announce, complain, conclude, print, unwritten};
+pub use repeated::Repeated;
 pub use runtime::run;
-pub use settings::{in_one_line, parse, refuse, secret};
-pub use text::{acts_on_terminal, is_bidi_control, visible};
+pub use settings::{in_one_line, parse, parse_as, refuse, secret, taken_address};
+pub use signals::stop_token;
+pub use text::{acts_on_terminal, is_bidi_control, visible, without_passwords};
 pub use values::{address, duration, positive_duration, size};
 
 use std::process::ExitCode;
@@ -28,9 +35,9 @@ use tokio_util::sync::CancellationToken;
 /// Begins a program that serves until a signal: its log lines, its open files, and the token that the first signal cancels.
 ///
 /// # Errors
-/// The status to end with, if the system takes no handlers of signals.
+/// The status to end with, if `RUST_LOG` is wrong or the system takes no handlers of signals.
 pub fn begin(log: LogArgs) -> Result<CancellationToken, ExitCode> {
-    log.start();
+    log.start().map_err(|line| refuse(&line))?;
     settings::warn_of_early();
     raise_file_limit();
     signals::stop_token().map_err(|error| refuse(&format!("signals can't be handled: {error}")))

@@ -1,15 +1,31 @@
 //! Log lines, to standard error.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::{Args, ValueEnum};
+use tracing::error;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+
+use crate::settings::variable;
+
+/// The parts of this program, by the names that `RUST_LOG` has for them.
+const OURS: [&str; 8] =
+    ["api", "coatcheck", "md5_lanes", "program", "providers", "shared_log", "task_data", "worker"];
+/// Libraries that say more than is of use, and the most that is heard of each.
+const TALKATIVE: [(&str, LevelFilter); 3] =
+    [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF), ("lapin", LevelFilter::OFF)];
+
+/// Whether what stops the program before it serves is told as a log line in JSON.
+static TELLS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
-    /// How log lines are written, to standard error; `RUST_LOG` says which
+    /// The format of log lines, on standard error. `RUST_LOG` selects them: a level, and levels of single parts, such as
+    /// info,worker=debug
     #[arg(long, env, value_name = "LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
 }
@@ -22,13 +38,114 @@ enum LogFormat {
 
 impl LogArgs {
     /// Writes log lines from now on, as text with colours on a terminal alone, or as JSON.
-    pub fn start(self) {
-        let filter = EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn,actix_http=off,lapin=off"));
+    ///
+    /// # Errors
+    /// If `RUST_LOG` is not a filter, in one line that names it.
+    pub fn start(self) -> Result<(), String> {
+        if let LogFormat::Json = self.log_format {
+            tell_json();
+        }
+        let filter = filter(&variable("RUST_LOG")?.unwrap_or_default())?;
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
         match self.log_format {
             LogFormat::Text => lines.with_ansi(stderr().is_terminal()).init(),
             LogFormat::Json => lines.json().init(),
+        }
+        Ok(())
+    }
+}
+
+/// From now on, what stops the program is told in JSON.
+pub(crate) fn tell_json() {
+    TELLS_JSON.store(true, Relaxed);
+}
+
+/// Tells what stops the program as a log line in JSON, if that is how log lines are written; whatever `RUST_LOG` selects.
+pub(crate) fn told_in_json(line: &str) -> bool {
+    let tells_json = TELLS_JSON.load(Relaxed);
+    if tells_json {
+        let lines = tracing_subscriber::fmt().with_writer(stderr).json().finish();
+        tracing::subscriber::with_default(lines, || error!("{line}"));
+    }
+    tells_json
+}
+
+fn filter(given: &str) -> Result<EnvFilter, String> {
+    let directives = directives(given)?;
+    EnvFilter::try_new(directives).map_err(|error| {
+        format!("RUST_LOG: expected levels such as info,worker=debug, got {given:?}: {error}; see --help")
+    })
+}
+
+/// The directives of a filter: what is given, and before it what holds for all else. A general level is one for the parts of this
+/// program; libraries are heard at `info` at most, unless they are named.
+fn directives(given: &str) -> Result<String, String> {
+    let (mut general, mut named) = (LevelFilter::INFO, Vec::new());
+    for piece in given.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
+        match piece.parse::<LevelFilter>() {
+            Ok(level) => general = level,
+            Err(_) if is_of_a_part(piece) => named.push(piece.to_owned()),
+            Err(_) => {
+                return Err(format!(
+                    "RUST_LOG: expected a level (error, warn, info, debug, trace, off) or PART=LEVEL, got {piece:?}; parts: {}",
+                    OURS.join(", ")
+                ));
+            }
+        }
+    }
+    let mut directives = vec![general.min(LevelFilter::INFO).to_string()];
+    directives.extend(OURS.map(|part| format!("{part}={general}")));
+    directives.extend(TALKATIVE.map(|(library, most)| format!("{library}={}", most.min(general))));
+    directives.extend(named);
+    Ok(directives.join(","))
+}
+
+/// Whether a directive names a part: `worker=debug`, `api[request]`, or one of ours alone. Another word alone would be taken for a part too,
+/// of which all is shown, and of all others nothing.
+fn is_of_a_part(directive: &str) -> bool {
+    let name = directive.split("::").next().unwrap_or_default();
+    let has_level = |(part, level): (&str, &str)| !part.is_empty() && level.parse::<LevelFilter>().is_ok();
+    OURS.contains(&name) || directive.ends_with(']') || directive.rsplit_once('=').is_some_and(has_level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(given: &str, part: &str) -> String {
+        let directives = directives(given).unwrap();
+        // As the filter does: the last directive of a name counts.
+        let named =
+            directives.rsplit(',').find_map(|one| one.strip_prefix(&format!("{part}=")).map(str::to_owned));
+        named.unwrap_or_else(|| directives.split(',').next().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_general_level_opens_no_library() {
+        for (given, worker, hyper, lapin) in [
+            ("", "info", "info", "off"),
+            ("info,task_data=debug", "info", "info", "off"),
+            ("debug", "debug", "info", "off"),
+            ("TRACE", "trace", "info", "off"),
+            ("error", "error", "error", "off"),
+            ("debug,lapin=info,hyper=debug", "debug", "debug", "info"),
+            ("warn,worker=trace", "trace", "warn", "off"),
+        ] {
+            let found = ["worker", "hyper", "lapin"].map(|part| of(given, part));
+            assert_eq!(found, [worker, hyper, lapin], "{given}");
+            assert!(filter(given).is_ok(), "{given}");
+        }
+        assert_eq!([of("debug", "actix_server"), of("error", "actix_server")], ["warn", "error"]);
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_by_name() {
+        for wrong in ["verbose", "info,worker=loud", "worker=", "info debug", "=", "inf0"] {
+            let error = filter(wrong).err().unwrap_or_else(|| panic!("{wrong} is taken"));
+            assert!(error.starts_with("RUST_LOG: ") && !error.contains('\n'), "{error}");
+        }
+        for right in ["worker", "coatcheck::cmd", "off", "5", " info , worker=debug ", "api[request]=debug"] {
+            assert!(filter(right).is_ok(), "{right}");
         }
     }
 }

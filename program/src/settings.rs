@@ -2,7 +2,8 @@
 
 use std::env::{self, VarError};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,7 +14,10 @@ use clap::{Arg, Command, Parser};
 use tracing::dispatcher::has_been_set;
 use tracing::warn;
 
-use crate::text::{visible, without_passwords};
+use crate::log;
+use crate::output::{complain, is_open, unwritten};
+use crate::text::without_passwords;
+use crate::usage::told;
 
 /// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
 const SECRETS: [&str; 6] =
@@ -27,18 +31,41 @@ static EARLY: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Parses the command line and the environment, or says in one line what is wrong; the program then ends with that status.
 ///
 /// # Errors
-/// 0 after `--help` and `--version`, 2 if a setting is wrong.
+/// 0 after `--help` and `--version`, 1 if those could not be printed, 2 if a setting is wrong.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
-    let command = with_secret_files(T::command()).map_err(|line| refuse(&line))?;
+    parse_as(T::command())
+}
+
+/// As [`parse`], by a command line that is shown in another way than the type's own.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
+    if logs_json(&command) {
+        log::tell_json();
+    }
+    let command = with_secret_files(command).map_err(|line| refuse(&line))?;
     let parsed = command.try_get_matches().and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Nobody reads it: nothing to tell anyone.
-            let _ = error.print();
-            ExitCode::SUCCESS
+            let printed = is_open().and_then(|()| error.print()).and_then(|()| io::stdout().flush());
+            printed.map_or_else(|error| unwritten(&error), |()| ExitCode::SUCCESS)
         }
-        _ => refuse(&one_line(&without_secret(error).to_string())),
+        _ => refuse(&told(&without_secret(error))),
     })
+}
+
+/// Whether the command that is called writes log lines, and in JSON, as far as that is known before all is parsed.
+fn logs_json(command: &Command) -> bool {
+    let given: Vec<String> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let called = given.iter().find_map(|arg| command.find_subcommand(arg)).unwrap_or(command);
+    let flag = given.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("--log-format")? {
+        "" => given.get(at + 1).map(String::as_str),
+        value => value.strip_prefix('='),
+    });
+    let variable = env::var("LOG_FORMAT").ok();
+    let has_format = called.get_arguments().any(|arg| arg.get_id() == "log_format");
+    has_format && flag.or(variable.as_deref()) == Some("json")
 }
 
 /// Takes the value out of what clap says of a setting that is or may hold a secret.
@@ -55,8 +82,21 @@ fn without_secret(mut error: clap::Error) -> clap::Error {
 
 /// Says in one line why the program does not start: status 2. No URL's password is in it, and nothing that a terminal would act on.
 pub fn refuse(line: &str) -> ExitCode {
-    eprintln!("coatcheck: {}", visible(&without_passwords(line)));
+    let line = without_passwords(line);
+    if !log::told_in_json(&line) {
+        complain(&line);
+    }
     ExitCode::from(2)
+}
+
+/// Returns why an address could not be had, in one line that names the setting and the address.
+pub fn taken_address(setting: &str, address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{setting}: another program listens on {address}; stop it, or choose another address")
+        }
+        _ => format!("{setting}: {address}: {error}"),
+    }
 }
 
 /// A secret that has no flag, for a command line can be seen by others: that of `NAME`, or of a file. `file` is what the flag
@@ -69,10 +109,21 @@ pub fn secret(name: &str, file: Option<&Path>) -> Result<Option<String>, String>
     if let Some(by_flag) = file.filter(|file| by_variable.as_deref() != Some(file.as_os_str())) {
         return read_secret(name, by_flag).map(Some);
     }
+    match variable(name)? {
+        Some(secret) => Ok(Some(secret)),
+        None => secret_of_file(name),
+    }
+}
+
+/// Returns the value of an environment variable, if it is set.
+///
+/// # Errors
+/// If it is not valid UTF-8, in one line that names it.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
-        Ok(secret) => Ok(Some(secret)),
-        Err(VarError::NotPresent) => secret_of_file(name),
-        Err(VarError::NotUnicode(_)) => Err(format!("{name}: it is not UTF-8")),
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name}: not valid UTF-8")),
     }
 }
 
@@ -83,7 +134,7 @@ pub(crate) fn warn_of_early() {
 
 /// Tells what was to be warned of where there were no log lines at all.
 pub(crate) fn tell_early() {
-    early().drain(..).for_each(|line| eprintln!("coatcheck: {line}"));
+    early().drain(..).for_each(|line| complain(&line));
 }
 
 fn early() -> MutexGuard<'static, Vec<String>> {
@@ -99,13 +150,6 @@ pub fn in_one_line(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     line.replace('\n', " ")
-}
-
-/// What clap says over several lines, up to its usage.
-fn one_line(text: &str) -> String {
-    let told = text.split("\n\nUsage:").next().unwrap_or(text).split("\n\nFor more information").next();
-    let words: Vec<&str> = told.unwrap_or(text).split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// The content of `NAME_FILE` becomes the default of `NAME`; so a flag and `NAME` itself go first.
@@ -169,24 +213,4 @@ fn warn_once(line: String) {
 
 fn secret_name(arg: &Arg) -> Option<&str> {
     arg.get_env()?.to_str().filter(|name| SECRETS.contains(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Cli {
-        #[arg(long, env, value_name = "MAX_ATTEMPTS", value_parser = clap::value_parser!(i32).range(1..))]
-        max_attempts: Option<i32>,
-    }
-
-    #[test]
-    fn what_clap_says_is_one_line_that_names_the_setting() {
-        let error = Cli::try_parse_from(["coatcheck", "--max-attempts", "0"]).unwrap_err();
-
-        let line = one_line(&error.to_string());
-
-        assert!(line.contains("MAX_ATTEMPTS") && !line.contains('\n'), "{line}");
-    }
 }

@@ -1,16 +1,22 @@
-//! Signals: the first SIGTERM or SIGINT drains, the second ends at once.
+//! Signals: the first SIGTERM, SIGINT or SIGHUP drains, a later one ends at once.
+
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// A token that is cancelled by the first SIGTERM or SIGINT. The second one ends the process there and then, which is
-/// as safe as `kill -9`.
+/// Signals that come within this time of the first one belong to the same stop: `timeout` signals its child and then the child's process
+/// group, and so do some supervisors.
+const SAME_STOP: Duration = Duration::from_secs(1);
+
+/// Returns a token that the first SIGTERM, SIGINT or SIGHUP cancels. A signal that comes more than a second later ends the process at
+/// once, which is as safe as `kill -9`. SIGHUP is left alone where the program was started with it ignored, as by `nohup`.
 ///
 /// # Errors
 /// If the system takes no handlers.
 pub fn stop_token() -> std::io::Result<CancellationToken> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::new()?;
     // A write beyond RLIMIT_FSIZE must be an error, not the end: setrlimit(2). A handler that does nothing is enough,
     // and it stays for the process's life.
     let _ = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
@@ -18,10 +24,16 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
     tokio::spawn({
         let stop = stop.clone();
         async move {
-            either(&mut term, &mut int).await;
+            signals.next().await;
+            let first = Instant::now();
             info!("stopping; a second signal stops at once");
             stop.cancel();
-            either(&mut term, &mut int).await;
+            loop {
+                signals.next().await;
+                if is_another(first.elapsed()) {
+                    break;
+                }
+            }
             warn!("stopped at once");
             std::process::exit(1);
         }
@@ -29,9 +41,64 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
-async fn either(term: &mut Signal, int: &mut Signal) {
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Whether a signal that comes so long after the first one is another.
+fn is_another(after: Duration) -> bool {
+    after >= SAME_STOP
+}
+
+/// The signals that ask the program to stop.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let hup = match ignores_hangup(&status) {
+            true => None,
+            false => Some(signal(SignalKind::hangup())?),
+        };
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())?, hup })
+    }
+
+    async fn next(&mut self) {
+        let hup = async {
+            match &mut self.hup {
+                Some(hup) => hup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+            _ = hup => {}
+        }
+    }
+}
+
+/// Whether a process of that `/proc/PID/status` ignores SIGHUP. The mask has a bit a signal, from 1 on.
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & 1 << (nix::libc::SIGHUP - 1) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_signals_within_a_moment_are_one_stop() {
+        assert!(!is_another(Duration::ZERO) && !is_another(Duration::from_millis(500)));
+        assert!(is_another(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_hangup_that_is_ignored_is_seen_in_the_status() {
+        assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n"));
+        assert!(!ignores_hangup("SigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n"));
+        assert!(!ignores_hangup(""));
     }
 }

@@ -28,7 +28,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns the text with `…` in the place of each URL's user and password.
-pub(crate) fn without_passwords(text: &str) -> Cow<'_, str> {
+pub fn without_passwords(text: &str) -> Cow<'_, str> {
     const SCHEME_ENDS: &str = "://";
     if !text.contains(SCHEME_ENDS) {
         return Cow::Borrowed(text);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures::future::join_all;
-use program::{LogArgs, address, duration, refuse};
+use program::{LogArgs, address, duration, refuse, taken_address};
 
 use crate::control::{self, Control};
 use crate::provider::Provider;
@@ -64,10 +64,12 @@ pub async fn run(args: ProvidersArgs) -> ExitCode {
         };
         match Server::bind(provider, Control::new(rule), listen) {
             Ok(server) => servers.push(server),
-            Err(error) => return refuse(&format!("{}: {error}", provider.listen_setting())),
+            Err(error) => return refuse(&taken_address(provider.listen_setting(), listen, &error)),
         }
     }
-    servers.iter().for_each(Server::announce);
+    if let Some(status) = servers.iter().find_map(|server| server.announce().err()) {
+        return status;
+    }
     join_all(servers.into_iter().map(|server| server.run(stop.cancelled()))).await;
     ExitCode::SUCCESS
 }

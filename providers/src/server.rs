@@ -3,12 +3,14 @@
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, Data, JsonConfig, ServiceConfig};
 use actix_web::{App, HttpServer, Resource, Route, dev};
+use program::announce;
 use tracing::{error, info};
 
 use crate::call;
@@ -72,13 +74,14 @@ impl Server {
     }
 
     /// Says where it listens, in a line on standard output that programs may read.
-    pub fn announce(&self) {
-        for address in &self.addresses {
-            println!(
-                "coatcheck: {} provider http://{address}/ · API http://{address}/docs",
-                self.provider.name()
-            );
-        }
+    ///
+    /// # Errors
+    /// The status to end with, if it can't be written.
+    pub fn announce(&self) -> Result<(), ExitCode> {
+        let name = self.provider.name();
+        let line =
+            |address| format!("coatcheck: {name} provider http://{address}/ · API http://{address}/docs\n");
+        announce(&self.addresses.iter().map(line).collect::<String>())
     }
 
     /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 5 s.

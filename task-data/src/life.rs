@@ -501,7 +501,8 @@ impl Life {
         for Moved { id, attempt, .. } in again {
             let back = returns.iter().find(|back| back.id == *id && back.attempt == *attempt);
             if let Some(HandBack { after, charge: Some(error), .. }) = back {
-                info!(task.id = %id, error.code, "task {id} is tried again in {after:?}: {}", error.detail);
+                let seconds = after.as_secs_f64();
+                info!(task.id = %id, error.code, "task {id} is tried again in {seconds:.1} s: {}", error.detail);
             }
         }
         self.moved(&moved).await;

@@ -1,8 +1,10 @@
 //! The settings that every part of the program shares: each an environment variable and a flag of the same name.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use program::without_passwords;
 pub use program::{duration, positive_duration, size};
 
 use crate::store::Rules;
@@ -23,7 +25,7 @@ pub struct Settings {
     /// The queue: `memory:` or `amqp://…`
     #[arg(long, env, value_name = "AMQP_URL", default_value = "memory:", hide_env_values = true)]
     pub amqp_url: String,
-    /// What wakes those who wait in other processes: `redis://…`; unset: in-process
+    /// Wakes waiting clients in other processes, and shares rate limits: `redis://…`; unset: in-process
     #[arg(long, env, value_name = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// Where uploads are kept that are too large for a row: `file:PATH`
@@ -35,13 +37,13 @@ pub struct Settings {
     /// The file in which every ended task gets one line
     #[arg(long, env, value_name = "OUTCOME_LOG", default_value = "data/outcomes.log")]
     pub outcome_log: String,
-    /// How long a worker that is no longer heard of keeps its tasks
+    /// How long a worker keeps its tasks after its last heartbeat
     #[arg(long, env, value_name = "LEASE_SECONDS", default_value = "30", value_parser = positive_duration)]
     pub lease_seconds: Duration,
     /// Attempts that may end badly before a task fails
     #[arg(long, env, value_name = "MAX_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..))]
     pub max_attempts: i32,
-    /// How often what was left behind is looked for
+    /// How often the sweep looks for what a crash has left behind
     #[arg(long, env, value_name = "SWEEP_SECONDS", default_value = "1", value_parser = positive_duration)]
     pub sweep_seconds: Duration,
     /// Age after which bytes without a task are removed, at least 60
@@ -54,6 +56,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Returns the log's first line: which version runs, and where the data is, without passwords.
+    pub fn beginning(&self) -> String {
+        let folder = Path::new(".").canonicalize().map(|folder| folder.display().to_string());
+        let Self { database_url, blob_url, outcome_log, .. } = self;
+        let line = format!(
+            "coatcheck {}: rows in {database_url}, uploads in {blob_url}, outcomes in {outcome_log}; relative paths are in {}",
+            env!("CARGO_PKG_VERSION"),
+            folder.unwrap_or_default()
+        );
+        without_passwords(&line).into_owned()
+    }
+
     /// How attempts and uploads end.
     pub fn rules(&self) -> Rules {
         Rules { max_attempts: self.max_attempts, keep_uploads: self.keep_uploads }

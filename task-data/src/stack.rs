@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use program::private;
+use program::{Repeated, private};
 use shared_log::FileLock;
 use tokio::time::sleep;
 use tracing::warn;
@@ -106,6 +106,12 @@ impl Stack {
     /// # Errors
     /// If a setting is wrong, another program has the database, or it can't be opened.
     pub fn open_alone(settings: &Settings) -> Result<(Self, Hold), OpenError> {
+        if settings.database_url.starts_with("postgres:") || settings.database_url.starts_with("postgresql:")
+        {
+            let reason = "postgres:// is for processes that share it: run `coatcheck api` and `coatcheck worker`; without a command it \
+                          must be sqlite:PATH";
+            return Err(OpenError::setting("DATABASE_URL", reason));
+        }
         let path = database_path(&settings.database_url)?;
         if settings.amqp_url != MEMORY {
             return Err(OpenError::setting("AMQP_URL", "must be memory: with a sqlite: database"));
@@ -248,15 +254,18 @@ async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, OpenError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut failures = 0;
+    let (mut failures, outage) = (0, Repeated::default());
     loop {
         match call().await {
             Ok(answer) => return Ok(answer),
             Err(source @ (StoreError::Internal(_) | StoreError::Refused(_))) => {
                 return Err(refused(source));
             }
-            Err(error) if failures == 0 => warn!("waiting for the database: {}", cause_of(&error)),
-            Err(_) => {}
+            Err(error) => {
+                if let Some(line) = outage.line(&format!("waiting for the database: {}", cause_of(&error))) {
+                    warn!("{line}");
+                }
+            }
         }
         sleep(Backoff::SERVER.delay(failures)).await;
         failures += 1;

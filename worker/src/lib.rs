@@ -47,6 +47,9 @@ pub enum Failure {
     /// The system refuses what requests are sent with.
     #[error("requests can't be sent")]
     Outbound(#[from] reqwest::Error),
+    /// There is nothing to know a service over TLS by.
+    #[error("FREE_URL, PAID_URL, THIRD_PARTY_URL: {0}")]
+    Tls(String),
 }
 
 /// Works until `stop`, then drains: finishes what ends soon, hands the rest back, writes the lines that are owed.
@@ -54,7 +57,7 @@ pub enum Failure {
 /// # Errors
 /// If it can't go on.
 pub async fn work(life: Arc<Life>, settings: WorkerSettings, stop: CancellationToken) -> Result<(), Failure> {
-    let outbound = Outbound::new()?;
+    let outbound = Outbound::new(settings.needs_tls())?;
     // What serves the pool must outlive it.
     let end_of_service = CancellationToken::new();
     let lease = Lease::new(life.clone());

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use program::{Repeated, tls};
 use reqwest::header::ACCEPT_ENCODING;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
@@ -18,6 +19,7 @@ use tracing::{info, warn};
 
 pub use self::status::Meaning;
 use self::status::meaning;
+use crate::Failure;
 
 /// Bound on a request, from its first byte to the last of its reply.
 pub const CALL: Duration = Duration::from_secs(10);
@@ -38,6 +40,8 @@ pub struct Outbound {
     client: Client,
     /// The services that can't be used now, so that it is said once.
     away: Arc<Mutex<HashSet<&'static str>>>,
+    /// What is said of services that TLS can't be spoken with.
+    untrusted: Arc<Repeated>,
 }
 
 /// A request to a service.
@@ -87,17 +91,21 @@ impl Reply {
 }
 
 impl Outbound {
+    /// `needs_tls`: whether a service has an `https` URL.
+    ///
     /// # Errors
-    /// If the system's TLS can't be set up.
-    pub fn new() -> Result<Self, reqwest::Error> {
+    /// If that needs authorities for certificates, and none are known.
+    pub fn new(needs_tls: bool) -> Result<Self, Failure> {
+        let tls = if needs_tls { tls::client(None) } else { tls::without_authorities() };
         // A redirect is the service's wish, not that of the settings: it is not followed.
         let client = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT)
             .timeout(CALL)
+            .tls_backend_preconfigured(tls.map_err(Failure::Tls)?)
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, away: Arc::default() })
+        Ok(Self { client, away: Arc::default(), untrusted: Arc::default() })
     }
 
     /// Posts JSON, and says what came of it.
@@ -127,13 +135,17 @@ impl Outbound {
         let Request { key, is_repeat, body } = request;
         let request = self.client.post(url.clone()).header("Idempotency-Key", key).json(body);
         // Without a word, any coding would be as good.
-        let response =
-            request.header(ACCEPT_ENCODING, "identity").send().await.map_err(|error| {
-                match error.is_connect() {
-                    true => NoAnswer::Unsent,
-                    false => NoAnswer::Broken(why(&error)),
-                }
-            })?;
+        let response = request.header(ACCEPT_ENCODING, "identity").send().await.map_err(|error| {
+            if let Some(advice) = tls::advice(&error)
+                && let Some(line) = self.untrusted.line(&format!("no TLS with {}: {advice}", host(url)))
+            {
+                warn!("{line}");
+            }
+            match error.is_connect() {
+                true => NoAnswer::Unsent,
+                false => NoAnswer::Broken(why(&error)),
+            }
+        })?;
         read(response, is_repeat, most).await.map_err(|error| NoAnswer::Broken(why(&error)))
     }
 
@@ -237,6 +249,10 @@ impl From<Answer> for Reply {
             Meaning::Never(_) => Self::Never(status),
         }
     }
+}
+
+fn host(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
 }
 
 /// No URL, which may hold a password.

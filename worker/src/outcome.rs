@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use program::Repeated;
 use task_data::backoff::Backoff;
 use task_data::life::Life;
 use task_data::metrics;
@@ -21,12 +22,12 @@ const REST: Duration = Duration::from_millis(10);
 /// # Errors
 /// [`LogError::SyncFailed`] alone: the process must end.
 pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError> {
-    let mut is_well = true;
+    let mut outage = Repeated::default();
     while end.run_until_cancelled(life.lines_owed()).await.is_some() {
         let begun = Instant::now();
         match end.run_until_cancelled(write_owed(&life)).await {
             Some(Ok(())) => {
-                is_well = true;
+                outage = Repeated::default();
                 end.run_until_cancelled(sleep(begun.elapsed().min(REST))).await;
             }
             Some(Err(SettleError::Log(error @ LogError::SyncFailed(_)))) => {
@@ -34,10 +35,10 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError
                 return Err(error);
             }
             Some(Err(trouble)) => {
-                if is_well {
-                    warn!(error = %trouble, cause = ?trouble, "lines are owed to the outcome log; they are kept in their rows");
+                let line = "outcome log unavailable; pending lines stay in the database and will be retried";
+                if let Some(line) = outage.line(line) {
+                    warn!(error = %trouble, cause = ?trouble, "{line}");
                 }
-                is_well = false;
                 end.run_until_cancelled(sleep(TROUBLE)).await;
             }
             None => break,

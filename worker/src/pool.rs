@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
+use program::Repeated;
 use task_data::backoff::Backoff;
 use task_data::batch::Batcher;
 use task_data::kinds::Kind;
@@ -66,7 +67,7 @@ impl Pool {
     /// Takes deliveries while the queue is there, and rows while it is away.
     async fn take_deliveries(&self) {
         let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
-        let mut failures = 0;
+        let (mut failures, mut outage) = (0, Repeated::default());
         loop {
             // Deliveries are asked for only with a free slot: a busy worker sits on nothing that others could take.
             drop(self.free.acquire().await);
@@ -75,12 +76,14 @@ impl Pool {
                     if failures > 0 {
                         info!("the queue of {} tasks is back", self.kind);
                     }
-                    failures = 0;
+                    (failures, outage) = (0, Repeated::default());
                     self.take_from(consumer).await;
                 }
                 Err(error) => {
-                    if failures == 0 {
-                        warn!(%error, "the queue of {} tasks is away; they are taken from their rows", self.kind);
+                    let line =
+                        format!("the queue of {} tasks is away; they are taken from their rows", self.kind);
+                    if let Some(line) = outage.line(&line) {
+                        warn!(%error, "{line}");
                     }
                     self.take_rows(Instant::now() + Backoff::SERVER.delay(failures)).await;
                     failures += 1;

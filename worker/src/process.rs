@@ -18,6 +18,11 @@ use crate::{WorkerSettings, work};
 /// Any number may run, on any machine that has the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
 /// REDIS_URL; waits for a database that is not there yet, and works without the queue while that is away.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  export DATABASE_URL=postgres://coat:secret@db/coat AMQP_URL=amqp://coat:secret@mq/%2f REDIS_URL=redis://cache
+  coatcheck worker --metrics-listen 127.0.0.1:9001
+  FREE_URL=https://free.example PAID_URL=https://paid.example coatcheck worker")]
 pub struct WorkerArgs {
     #[command(flatten)]
     promises: Settings,
@@ -36,6 +41,7 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
         Ok(stop) => stop,
         Err(status) => return status,
     };
+    let beginning = args.promises.beginning();
     let stack = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
         Some(Ok(stack)) => stack,
         Some(Err(error)) => return refuse(&in_one_line(&error)),
@@ -44,12 +50,13 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
     if let Some(address) = args.metrics_listen
         && let Err(error) = program::serve_metrics(&BUCKETS, address)
     {
-        return refuse(&format!("METRICS_LISTEN: {}", in_one_line(&error)));
+        return refuse(&format!("METRICS_LISTEN: {address}: {}", in_one_line(&error)));
     }
     let life = match Life::start(stack, args.promises) {
         Ok(life) => life,
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
+    info!("{beginning}");
     info!("the worker takes tasks");
     match work(life, args.worker, stop).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -32,6 +32,12 @@ impl WorkerSettings {
         self.workers.map_or_else(|| cores() * Hashing::lanes(), usize::from)
     }
 
+    /// Whether a service that it sends to needs TLS.
+    pub(crate) fn needs_tls(&self) -> bool {
+        let urls = [&self.providers.free_url, &self.providers.paid_url, &self.third_party.third_party_url];
+        urls.into_iter().any(BaseUrl::is_https)
+    }
+
     /// How many threads hash.
     pub(crate) fn hashing_threads(&self) -> usize {
         cores().min(self.md5_slots())
@@ -107,7 +113,7 @@ impl ThirdPartySettings {
     }
 }
 
-/// An `http://` URL that paths are put under.
+/// An `http://` or `https://` URL that paths are put under.
 #[derive(Clone)]
 pub struct BaseUrl(Url);
 
@@ -122,14 +128,22 @@ impl BaseUrl {
     }
 }
 
+impl BaseUrl {
+    /// Whether it needs TLS.
+    fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
 impl FromStr for BaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         // What is wrong may have a password in it, and is not repeated.
-        let wrong = || "must be a URL such as http://127.0.0.1:2197".to_owned();
+        let wrong = || "expected a URL such as http://127.0.0.1:2197 or https://provider.example".to_owned();
         let url: Url = text.parse().map_err(|_| wrong())?;
-        let is_base = url.scheme() == "http" && url.query().is_none() && url.fragment().is_none();
+        let is_base =
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
         is_base.then_some(Self(url)).ok_or_else(wrong)
     }
 }
@@ -152,6 +166,7 @@ mod tests {
             ("http://a:1/", "http://a:1/process"),
             ("http://u:p@a/b", "http://u:p@a/b/process"),
             ("http://a/b/", "http://a/b/process"),
+            ("https://a", "https://a/process"),
         ] {
             assert_eq!(base.parse::<BaseUrl>().unwrap().at("process").as_str(), url);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use program::Repeated;
 use task_data::life::Life;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -19,19 +20,23 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) {
     let orphans_every = LOOK_FOR_ORPHANS.min(settings.orphan_seconds / 60);
     let mut orphans_at = Instant::now();
     let mut lost_at = Instant::now() + LOOK_FOR_LOST;
-    let mut is_well = true;
+    let mut outage = Repeated::default();
     let mut sweep = interval(settings.sweep_seconds);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while end.run_until_cancelled(sweep.tick()).await.is_some() {
-        match life.sweep().await {
-            Ok(()) => is_well = true,
-            // Said once, not each second for as long as the database is away.
-            Err(error) if is_well => {
-                warn!(%error, cause = ?error, "the sweep could not read or write the rows; the next one goes on");
-                is_well = false;
+        let is_well = match life.sweep().await {
+            Ok(()) => {
+                outage = Repeated::default();
+                true
             }
-            Err(error) => debug!(%error, "the sweep still could not read or write the rows"),
-        }
+            Err(error) => {
+                let line = "the sweep could not read or write the rows; the next one goes on";
+                if let Some(line) = outage.line(line) {
+                    warn!(%error, cause = ?error, "{line}");
+                }
+                false
+            }
+        };
         if Instant::now() >= lost_at {
             if let Err(error) = life.publish_lost().await
                 && is_well

@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, ResponseError};
+use program::Repeated;
 use serde::Serialize;
 use serde_json::{Value, json};
 use task_data::blobs::BlobError;
@@ -25,6 +27,9 @@ use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use uuid::Uuid;
 
 use crate::http::request_id;
+
+/// What requests fail with: a server that is away fails all of them.
+static REPEATED: LazyLock<Repeated> = LazyLock::new(Repeated::default);
 
 /// The media type of every refusal.
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -253,13 +258,17 @@ impl Problem {
 
     /// A failure of ours. It is logged here, once, and the client is told nothing of it.
     pub fn internal(cause: &dyn Error) -> Self {
-        error!("a request failed: {}", chain(cause));
+        if let Some(line) = REPEATED.line(&format!("a request failed: {}", chain(cause))) {
+            error!("{line}");
+        }
         Code::Internal.into()
     }
 
     /// A failure of a server that we depend on, which may pass.
     fn passing(code: Code, cause: &dyn Error) -> Self {
-        warn!("a request was refused: {}", chain(cause));
+        if let Some(line) = REPEATED.line(&format!("a request was refused: {}", chain(cause))) {
+            warn!("{line}");
+        }
         code.into()
     }
 }

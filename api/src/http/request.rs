@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -14,7 +15,8 @@ use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::{Error, ResponseError};
 use futures::FutureExt;
-use tracing::{Instrument, debug, error, info_span, warn};
+use program::Repeated;
+use tracing::{Instrument, Level, debug, enabled, error, info_span, warn};
 use uuid::Uuid;
 
 use crate::http::body::Body;
@@ -43,6 +45,9 @@ const MAX_HEAD_BYTES: usize = 128 << 10;
 
 /// For a year, to who has come by TLS; what other names a domain has is not ours to say.
 const TLS_ONLY: &str = "max-age=31536000";
+
+/// Requests that were answered with 5xx: a server that is away fails all of them.
+static FAILED: LazyLock<Repeated> = LazyLock::new(Repeated::default);
 
 /// What requests of one connection share: whether one of them was answered with the connection's end.
 ///
@@ -162,6 +167,11 @@ async fn guarded(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
+    // Both may tell of a person: they are for those who look into one trouble.
+    let from = enabled!(Level::DEBUG).then(|| {
+        let client = hops::client(request.request()).map(|client| client.to_string());
+        (client.unwrap_or_default(), request.path().to_owned())
+    });
     // Nothing of ours is behind: a panicked handler's values are gone with it.
     let Ok(outcome) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
         error!("a request's handler panicked");
@@ -170,11 +180,15 @@ async fn guarded(
     let response = outcome?.map_into_boxed_body();
 
     let (status, route) = (response.status(), response.request().match_pattern().unwrap_or_default());
-    let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
-    if status.is_server_error() {
-        warn!(%status, route, milliseconds, "a request was answered with {status}");
-    } else {
-        debug!(%status, route, milliseconds, "a request was answered with {status}");
+    let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let line = format!("a request was answered with {status}");
+    if status.is_server_error()
+        && let Some(line) = FAILED.line(&line)
+    {
+        warn!(%status, route, milliseconds, "{line}");
+    }
+    if let Some((client, path)) = from {
+        debug!(%status, route, milliseconds, client, path, "{line}");
     }
     Ok(response)
 }

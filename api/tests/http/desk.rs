@@ -80,7 +80,8 @@ impl Desk {
         let served = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        let client = Client::builder().no_proxy().build().unwrap();
+        let tls = program::tls::without_authorities().unwrap();
+        let client = Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap();
         Self { address, client, stop: Some(stop), served, folder, _hold: hold }
     }
 

@@ -66,7 +66,7 @@ impl Peer {
         let mut process = Process::start(serve, folder.path())?;
         let address = format!("127.0.0.1:{port}");
         let url = format!("http://{address}/healthz");
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let http = crate::service::http()?;
         process.until_it_serves(async || http.get(&url).send().await.ok()).await?;
         Ok(Self { process, address, _folder: folder })
     }

@@ -9,8 +9,13 @@ use task_data::backoff::Backoff;
 /// A setting is at fault; nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
-    #[error("COATCHECK_URL must be an address like http://127.0.0.1:9000: {0}")]
+    #[error(
+        "COATCHECK_URL: expected an address such as http://127.0.0.1:9000 or https://hasher.example: {0}"
+    )]
     Url(String),
+    /// There is nothing to know a server over TLS by.
+    #[error("COATCHECK_URL: {0}")]
+    Tls(String),
     /// In words that name it.
     #[error("{0}")]
     Token(String),
@@ -23,8 +28,11 @@ pub enum ClientError {
     #[error("{}", without_number(.0))]
     Read(#[source] io::Error),
     /// A pipe or device was cut short in the middle: what was read from it is gone.
-    #[error("the upload was cut short, and what is no regular file can't be sent twice")]
+    #[error("the upload was cut short, and only a regular file can be sent twice")]
     ReadOnce,
+    /// Whoever answers is not trusted, or speaks no TLS. Does not pass by itself.
+    #[error("no TLS with {server} (COATCHECK_URL): {advice}")]
+    Tls { server: String, advice: String },
     /// No connection, or it broke. Passes, perhaps.
     #[error("no answer from {server} (COATCHECK_URL): {}", root_cause(.source))]
     Lost {
@@ -35,12 +43,15 @@ pub enum ClientError {
     /// The connection stands, but nothing has moved on it for longer than patience lasts.
     #[error("no answer from {server} (COATCHECK_URL): nothing moves any more")]
     Silent { server: String },
-    /// The server asks for another try later.
+    /// The server can't do it now, and asks for another try later.
     #[error("{reason}")]
     Busy { reason: String, retry_after: Option<Duration> },
-    /// The server asks who comes, and has no answer that it takes.
+    /// The server takes no anonymous requests, or not this key.
     #[error("{0}; set COATCHECK_TOKEN to an API key of yours")]
     Unauthenticated(String),
+    /// The server knows the user, who may not do this.
+    #[error("{0}")]
+    Forbidden(String),
     /// The server refuses, in its words.
     #[error("{0}")]
     Refused(String),
@@ -48,8 +59,8 @@ pub enum ClientError {
     UnknownTask,
     #[error("there is no such record")]
     UnknownRecord,
-    #[error("this is no task id")]
-    NotAnId,
+    #[error("ID: expected a task id such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, got {0:?}")]
+    NotAnId(String),
     /// Someone else's answer, most likely.
     #[error("{server} answered {status}, and not as Coatcheck does: is COATCHECK_URL right?")]
     Foreign { server: String, status: StatusCode },
@@ -61,7 +72,17 @@ pub enum ClientError {
 impl ClientError {
     /// Whether the same request may succeed later.
     pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::Lost { .. } | Self::Busy { .. })
+        matches!(self, Self::Lost { .. } | Self::Silent { .. } | Self::Busy { .. })
+    }
+
+    /// The exit status of a command that ends with it.
+    pub const fn status(&self) -> u8 {
+        match self {
+            Self::NotAnId(_) => 2,
+            Self::Lost { .. } | Self::Silent { .. } | Self::Tls { .. } => 3,
+            Self::Unauthenticated(_) | Self::Forbidden(_) => 4,
+            _ => 1,
+        }
     }
 
     /// Whether the server is there: it has answered.

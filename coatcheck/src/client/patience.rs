@@ -10,6 +10,11 @@ use super::ClientError;
 const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// What a try counts at most. Tries are counted, not the time on the clock: an upload of hours that breaks at its end has not used the
+/// patience up, and neither has a computer that slept in between.
+const LONGEST_TRY: Duration = Duration::from_secs(8);
+/// What a try counts that ended in silence: two are enough.
+const SILENT_TRY: Duration = Duration::from_secs(25);
 
 /// The tries of one request.
 pub struct Series {
@@ -23,7 +28,12 @@ impl Series {
         Self { tries: 0, spent: Duration::ZERO, answers }
     }
 
-    /// How long to pause before the next try; `None` when there is none.
+    /// Returns how often it was tried in vain.
+    pub const fn tries(&self) -> u32 {
+        self.tries
+    }
+
+    /// Returns how long to pause before the next try; `None` when there is none.
     pub fn pause(&mut self, error: &ClientError, took: Duration, answers: u64) -> Option<Duration> {
         let mut asked = Duration::ZERO;
         if let ClientError::Busy { retry_after, .. } = error {
@@ -33,8 +43,10 @@ impl Series {
                 *self = Self::new(answers);
             }
         }
-        // An upload of hours that breaks at its end hasn't used the patience up.
-        self.spent += took.min(LONGEST_PAUSE);
+        self.spent += match error {
+            ClientError::Silent { .. } => SILENT_TRY,
+            _ => took.min(LONGEST_TRY),
+        };
         let left = PATIENCE.checked_sub(self.spent).filter(|left| !left.is_zero())?;
         let backoff = FIRST_PAUSE.saturating_mul(1 << self.tries.min(16)).min(LONGEST_PAUSE);
         let pause = backoff.max(asked).mul_f64(jitter()).max(asked).min(left);
@@ -62,6 +74,17 @@ mod tests {
 
         assert_eq!(pauses.iter().sum::<Duration>(), PATIENCE);
         assert!(pauses.len() > 8 && pauses[0] <= FIRST_PAUSE.mul_f64(1.5), "{pauses:?}");
+    }
+
+    #[test]
+    fn a_sleep_of_the_computer_ends_no_patience() {
+        let silent = ClientError::Silent { server: String::new() };
+        let mut series = Series::new(0);
+
+        // It slept for a night, in the middle of an upload: the connection is dead when it wakes.
+        assert!(series.pause(&silent, Duration::from_secs(9 * 3600), 0).is_some());
+        let tries = std::iter::from_fn(|| series.pause(&silent, Duration::from_secs(90), 0)).count();
+        assert!((1..4).contains(&tries), "{tries} more tries of a server that hangs");
     }
 
     #[test]

@@ -12,12 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::{Client, ClientError, SILENCE, retry_after};
+use super::meter::Trouble;
+use super::{Client, ClientError, SILENCE, TRIES_IN_SILENCE, retry_after};
 
 /// How long an answer may take once the command is told to end.
 const LAST_WAIT: Duration = Duration::from_secs(10);
-/// How often a record is refused for the moment before that is said.
-const FAILURES_IN_SILENCE: u32 = 5;
 /// The longest line that a record can be as JSON, with much to spare.
 const MAX_LINE: usize = 64 * 1024;
 
@@ -52,19 +51,20 @@ impl Client {
             };
             let error = match answer {
                 Ok(text) => {
-                    if self.meter.set_trouble(None).is_some() {
+                    if self.meter.clear() {
                         info!("{} takes records again", self.name);
                     }
                     let added = serde_json::from_str(&text).map_err(|_| self.foreign(StatusCode::CREATED))?;
                     return Ok(Some(added));
                 }
-                Err(error) if error.is_passing() || !error.is_answer() => error,
+                Err(error) if error.is_passing() => error,
                 Err(error) => return Err(error),
             };
             self.tries_repeated.fetch_add(1, Relaxed);
             // Said once, by whoever meets it first. A server that is full for a moment isn't worth a word.
-            let is_worth_a_word = !error.is_answer() || failures >= FAILURES_IN_SILENCE;
-            if is_worth_a_word && self.meter.set_trouble(Some(error.to_string())).is_none() {
+            let is_worth_a_word = !error.is_answer() || failures >= TRIES_IN_SILENCE;
+            let trouble = Trouble { text: error.to_string(), is_worth_a_word };
+            if is_worth_a_word && !self.meter.set(trouble) {
                 warn!("{error}; trying until it passes");
             }
             tokio::select! {

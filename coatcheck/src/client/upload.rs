@@ -1,6 +1,7 @@
 //! A file on its way to the server: its name, and its bytes as a stream that can begin anew.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,8 @@ use tokio::io::AsyncReadExt;
 
 use super::Meter;
 
+/// The name of standard input.
+pub const STDIN: &str = "-";
 /// Read at once. What is shorter is sent from memory.
 const CHUNK: usize = 256 * 1024;
 /// What the server takes as a file name, and most file systems too.
@@ -62,8 +65,13 @@ impl Fault {
 }
 
 impl Upload {
+    /// Opens a file, or standard input for `-`, and reads its first bytes.
     pub async fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path).await?;
+        let mut file = match path.as_os_str() == STDIN {
+            // Not /dev/stdin, which opens the file anew, from its beginning, and no socket.
+            true => File::from_std(io::stdin().as_fd().try_clone_to_owned()?.into()),
+            false => File::open(path).await?,
+        };
         let mut head = Vec::new();
         (&mut file).take(CHUNK as u64).read_to_end(&mut head).await?;
         let read = head.len() as u64;
@@ -72,7 +80,9 @@ impl Upload {
         if !is_whole {
             // The size of a file that grows is what it was now; that of one in `/proc` is said to be 0.
             let metadata = file.metadata().await?;
-            let left = metadata.len().checked_sub(read).filter(|_| metadata.is_file());
+            // Standard input may stand anywhere in its file.
+            let is_whole_file = metadata.is_file() && path.as_os_str() != STDIN;
+            let left = metadata.len().checked_sub(read).filter(|_| is_whole_file);
             rest = Some(Rest { file, left });
         }
         Ok(Self { path: path.to_owned(), head: head.into(), is_whole, rest })
@@ -81,7 +91,7 @@ impl Upload {
     /// The bytes from their beginning; `None` when they can't be had twice.
     pub async fn body(&mut self, meter: &Arc<Meter>) -> io::Result<Option<Body>> {
         if !self.is_whole && self.rest.is_none() {
-            if !tokio::fs::metadata(&self.path).await?.is_file() {
+            if self.path.as_os_str() == STDIN || !tokio::fs::metadata(&self.path).await?.is_file() {
                 return Ok(None);
             }
             *self = Self::open(&self.path).await?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
-use program::{in_one_line, raise_file_limit, refuse};
+use program::{complain, conclude, in_one_line, raise_file_limit, refuse};
 use task_data::backup::{BackupError, Copied, Progress, backup};
 use task_data::settings::Settings;
 
@@ -53,14 +53,13 @@ pub async fn run(args: BackupArgs) -> ExitCode {
     match made {
         Ok(Copied { database_bytes, uploads, log_files }) => {
             let folder = args.folder.display();
-            println!(
-                "{folder}: {database_bytes} bytes of rows, {uploads} uploads, {log_files} files of the outcome log"
-            );
-            ExitCode::SUCCESS
+            conclude(&format!(
+                "{folder}: {database_bytes} bytes of rows, {uploads} uploads, {log_files} files of the outcome log\n"
+            ))
         }
         Err(error @ (BackupError::Open(_) | BackupError::NotEmpty(_))) => refuse(&in_one_line(&error)),
         Err(error) => {
-            eprintln!("coatcheck: {}", in_one_line(&error));
+            complain(&in_one_line(&error));
             ExitCode::FAILURE
         }
     }

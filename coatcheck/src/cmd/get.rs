@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use program::{complain, refuse, unwritten};
+
 use crate::client::{ClientError, ServerArgs};
-use crate::terminal::{self, complain, escaped_json};
+use crate::terminal::{self, escaped_json};
 
 /// Show the task behind a ticket, as JSON
 ///
@@ -12,8 +14,8 @@ use crate::terminal::{self, complain, escaped_json};
 /// which does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 the task was printed; 1 there is no such task, or the server doesn't answer; 2 what was given is no \
-id or no address.
+Exit status: 0 the task was printed; 1 there is no such task; 2 wrong usage or settings, as an ID that is not one; \
+3 the server can't be reached; 4 it refused the API key, or its owner lacks a right.
 
 Examples:
   coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d
@@ -32,19 +34,17 @@ pub struct GetArgs {
 pub async fn run(args: GetArgs) -> ExitCode {
     let client = match args.server.client() {
         Ok(client) => client,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::from(2);
-        }
+        Err(error) => return refuse(&error.to_string()),
     };
-    match client.task(args.id.trim()).await {
+    match client.telling(client.task(args.id.trim())).await {
         Ok(task) => match terminal::print(escaped_json(&indented(&task)).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            Err(error) => unwritten(&error),
         },
+        Err(error @ ClientError::NotAnId(_)) => refuse(&error.to_string()),
         Err(error) => {
-            complain(&format!("{}: {error}", args.id.escape_debug()));
-            ExitCode::from(if matches!(error, ClientError::NotAnId) { 2 } else { 1 })
+            complain(&format!("{}: {error}", args.id));
+            ExitCode::from(error.status())
         }
     }
 }

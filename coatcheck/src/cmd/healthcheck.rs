@@ -4,13 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use program::address;
+use program::{address, complain, refuse};
 use reqwest::StatusCode;
 use serde_json::Value;
 use task_data::settings::positive_duration;
 
 use crate::client::Client;
-use crate::terminal::complain;
 
 /// What a worker says of its lease.
 const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
@@ -33,7 +32,7 @@ Examples:
   coatcheck healthcheck --url http://127.0.0.1:2197          the stand-in for the free provider
   METRICS_LISTEN=0.0.0.0:9001 coatcheck healthcheck          the worker on this machine that was started so")]
 pub struct HealthcheckArgs {
-    /// The API to look at, wherever it is
+    /// The API to look at, wherever it is: http:// or https://
     #[arg(long, env = "COATCHECK_URL", alias = "coatcheck-url", value_name = "COATCHECK_URL")]
     url: Option<String>,
     /// Where the worker on this machine tells its metrics
@@ -53,10 +52,7 @@ pub async fn run(args: HealthcheckArgs) -> ExitCode {
     let url = args.url.unwrap_or_else(|| format!("http://{}", reachable(worker.unwrap_or(args.listen))));
     let client = match Client::new(&url, None) {
         Ok(client) => client,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::from(2);
-        }
+        Err(error) => return refuse(&error.to_string()),
     };
     let trouble = match worker {
         Some(_) => client.look("/metrics").await.map(|said| worker_trouble(said, args.lease_seconds)),

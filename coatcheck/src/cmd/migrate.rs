@@ -9,6 +9,13 @@ use task_data::settings::Settings;
 ///
 /// Waits for a PostgreSQL that is not there yet. The programs that use a database do this themselves when they start.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 the schema is up to date; 2 wrong usage or settings, or the database refuses.
+
+Examples:
+  coatcheck migrate
+  DATABASE_URL=postgres://coat:secret@db/coat coatcheck migrate
+  DATABASE_URL_FILE=/run/secrets/database-url coatcheck migrate")]
 pub struct MigrateArgs {
     #[command(flatten)]
     promises: Settings,
@@ -18,7 +25,9 @@ pub struct MigrateArgs {
 
 /// Runs the command; its exit status.
 pub async fn run(args: MigrateArgs) -> ExitCode {
-    args.log.start();
+    if let Err(line) = args.log.start() {
+        return refuse(&line);
+    }
     match task_data::stack::migrate(&args.promises).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&in_one_line(&error)),

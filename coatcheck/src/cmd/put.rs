@@ -1,18 +1,20 @@
 //! `coatcheck put`: hand files in and print what `md5sum` would.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use futures::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressStyle};
-use program::acts_on_terminal;
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
+use program::{acts_on_terminal, complain, refuse, unwritten};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
-use crate::client::{Client, ClientError, ServerArgs};
-use crate::terminal::complain;
+use crate::client::{Client, ClientError, STDIN, ServerArgs};
 use crate::{md5sum, terminal};
 
 /// Files on their way to the server at once.
@@ -27,23 +29,29 @@ const WINDOW: usize = 1024;
 /// Each file is handed in, several at once, and its digest is printed as soon as it and those before it are known.
 /// Standard output holds only lines that `md5sum -c` reads, in the order of the arguments; all else goes to standard
 /// error, with a progress bar on a terminal. What the server took it keeps: when the wait for a digest breaks off,
-/// the message has the id that `coatcheck get` redeems.
+/// the message has the id that `coatcheck get` redeems. Ctrl-C tells the ids that there are, and what was not sent.
 ///
 /// A server that is busy, starting or out of reach is tried again for a minute.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 all files are done; 1 some couldn't be, each has a line on standard error; 2 bad usage.
+Exit status: 0 all files are done; 1 some could not be done, each has a line on standard error; 2 wrong usage or settings; \
+3 the server can't be reached; 4 it refused the API key, or its owner lacks a right.
 
 Examples:
   coatcheck put disk.img
   coatcheck put *.iso > MD5SUMS && md5sum -c MD5SUMS
   find photos -type f -print0 | xargs -0 coatcheck put
-  coatcheck put --url http://hasher:9000 -- -odd-name")]
+  tar c photos | coatcheck put - --name photos.tar
+  coatcheck put --url https://hasher.example -- -odd-name
+  SSL_CERT_FILE=our-ca.pem coatcheck put --url https://hasher.internal disk.img")]
 pub struct PutArgs {
-    /// The files to hand in; standard input is not read
+    /// Files to hand in; - is standard input
     #[arg(value_name = "FILE", required = true)]
     // Not `PathBuf`: clap refuses an empty one as bad usage, and the other files would not be done.
     files: Vec<OsString>,
+    /// Name of standard input, on the server and in the line that is printed [default: -]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -56,25 +64,56 @@ enum PutError {
     NotAccepted(#[source] ClientError),
     /// The server has it; only the wait broke off.
     #[error("handed in as {id}, but {source}")]
-    NotRedeemed { id: String, source: ClientError },
+    NotRedeemed { id: Uuid, source: ClientError },
+}
+
+impl PutError {
+    fn status(&self) -> u8 {
+        match self {
+            Self::NotAccepted(error) | Self::NotRedeemed { source: error, .. } => error.status(),
+        }
+    }
+}
+
+/// A file on its way.
+struct Handed<'a> {
+    file: &'a OsStr,
+    /// What it is called in lines and messages, and on the server if that is not its own name.
+    name: Option<&'a str>,
+    stage: Cell<Stage>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    NotSent,
+    /// Its task may be there or not.
+    Sending,
+    Ticket(Uuid),
+    /// Its line was printed, or its error.
+    Done,
 }
 
 /// Runs the command; its exit status.
 pub async fn run(args: PutArgs) -> ExitCode {
-    let client = match args.server.client() {
-        Ok(client) => client,
-        Err(error) => {
-            complain(&error.to_string());
-            return ExitCode::from(2);
-        }
+    if args.name.is_some() && !args.files.iter().any(|file| file == STDIN) {
+        return refuse(
+            "--name: expected - among the files, for it names standard input; see coatcheck put --help",
+        );
+    }
+    let (client, stop) = match (args.server.client(), program::stop_token()) {
+        (Ok(client), Ok(stop)) => (client, stop),
+        (Err(error), _) => return refuse(&error.to_string()),
+        (_, Err(error)) => return refuse(&format!("signals can't be handled: {error}")),
     };
     let bar = progress_bar(&args.files);
+    let handed: Vec<Handed<'_>> =
+        args.files.iter().map(|file| Handed::new(file, args.name.as_deref())).collect();
     let (uploads, waits) = (Semaphore::new(UPLOADS), Semaphore::new(WAITS));
-    let files =
-        args.files.iter().map(async |file| (file, digest(&client, Path::new(file), &uploads, &waits).await));
+    let files = handed.iter().map(async |file| (file, file.digest(&client, &uploads, &waits).await));
     let mut digests = stream::iter(files).buffered(WINDOW);
+    let mut outages = client.outages();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let (mut done, mut are_all_done) = (0, true);
+    let (mut done, mut status) = (0, 0);
 
     loop {
         tokio::select! {
@@ -83,44 +122,93 @@ pub async fn run(args: PutArgs) -> ExitCode {
                 done += 1;
                 match digest {
                     Ok(digest) => {
-                        let line = md5sum::line(&digest, file);
-                        // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
-                        if bar.suspend(|| terminal::print(&line)).is_err() {
-                            are_all_done = false;
-                            break;
+                        let line = md5sum::line(&digest, file.shown());
+                        if let Err(error) = bar.suspend(|| terminal::print(&line)) {
+                            bar.finish_and_clear();
+                            let status = unwritten(&error);
+                            // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
+                            if error.kind() != ErrorKind::BrokenPipe {
+                                tell_what_is_left(&handed);
+                            }
+                            return status;
                         }
                     }
                     Err(error) => {
-                        are_all_done = false;
-                        let name = shown(file);
-                        bar.suspend(|| complain(&format!("{name}: {error}")));
+                        status = status.max(error.status());
+                        bar.suspend(|| complain(&format!("{}: {error}", shown(file.shown()))));
                     }
                 }
+                file.stage.set(Stage::Done);
+            }
+            trouble = outages.next() => bar.suspend(|| complain(&trouble)),
+            () = stop.cancelled() => {
+                bar.finish_and_clear();
+                tell_what_is_left(&handed);
+                return ExitCode::FAILURE;
             }
             _ = tick.tick(), if !bar.is_hidden() => {
                 bar.set_position(client.meter().sent());
-                let trouble = client.meter().trouble().map(|trouble| format!(" · {trouble}"));
-                bar.set_message(format!("{done} of {} files{}", args.files.len(), trouble.unwrap_or_default()));
+                bar.set_message(progress(&bar, done, &handed, client.meter().trouble()));
             }
         }
     }
     bar.finish_and_clear();
-    if are_all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ExitCode::from(status)
 }
 
-async fn digest(
-    client: &Client,
-    file: &Path,
-    uploads: &Semaphore,
-    waits: &Semaphore,
-) -> Result<String, PutError> {
-    // The semaphores are never closed, so a permit always comes; it is held until the end of the block.
-    let id = {
-        let _slot = uploads.acquire().await;
-        client.put(file).await.map_err(PutError::NotAccepted)?
-    };
-    let _slot = waits.acquire().await;
-    client.wait(id).await.map_err(|source| PutError::NotRedeemed { id: id.to_string(), source })
+impl<'a> Handed<'a> {
+    fn new(file: &'a OsStr, name: Option<&'a str>) -> Self {
+        Self { file, name: name.filter(|_| file == STDIN), stage: Cell::new(Stage::NotSent) }
+    }
+
+    fn shown(&self) -> &'a OsStr {
+        self.name.map_or(self.file, OsStr::new)
+    }
+
+    async fn digest(
+        &self,
+        client: &Client,
+        uploads: &Semaphore,
+        waits: &Semaphore,
+    ) -> Result<String, PutError> {
+        // The semaphores are never closed, so a permit always comes; it is held until the end of the block.
+        let id = {
+            let _slot = uploads.acquire().await;
+            self.stage.set(Stage::Sending);
+            let sent = client.put(Path::new(self.file), self.name).await;
+            self.stage.set(sent.as_ref().map_or(Stage::Done, |id| Stage::Ticket(*id)));
+            sent.map_err(PutError::NotAccepted)?
+        };
+        let _slot = waits.acquire().await;
+        client.wait(id).await.map_err(|source| PutError::NotRedeemed { id, source })
+    }
+}
+
+/// Tells of each file without a line what became of it: its ticket, if it has one.
+fn tell_what_is_left(handed: &[Handed<'_>]) {
+    for file in handed {
+        let what = match file.stage.get() {
+            Stage::Done => continue,
+            Stage::Ticket(id) => format!("handed in as {id}; its digest: coatcheck get {id}"),
+            Stage::Sending => "interrupted while it was sent: no ticket; send it again".to_owned(),
+            Stage::NotSent => "not sent".to_owned(),
+        };
+        complain(&format!("{}: {what}", shown(file.shown())));
+    }
+}
+
+/// What stands beside the bar: it is cut where the terminal ends, so the line stays one however that is resized.
+fn progress(bar: &ProgressBar, done: usize, handed: &[Handed<'_>], trouble: Option<String>) -> String {
+    let bytes = format!("{}/{}", HumanBytes(bar.position()), HumanBytes(bar.length().unwrap_or_default()));
+    let files = format!("{done} of {} files", handed.len());
+    let is_sent = |file: &Handed<'_>| matches!(file.stage.get(), Stage::Ticket(_) | Stage::Done);
+    match trouble {
+        Some(trouble) => format!("{bytes} · {files} · {trouble}"),
+        None if handed.iter().all(is_sent) => format!("{bytes} · {files} · waiting for digests"),
+        None => {
+            format!("{bytes} {}/s {:#} · {files}", HumanBytes(bar.per_sec() as u64), HumanDuration(bar.eta()))
+        }
+    }
 }
 
 fn progress_bar(files: &[OsString]) -> ProgressBar {
@@ -130,8 +218,7 @@ fn progress_bar(files: &[OsString]) -> ProgressBar {
     let sizes = files.iter().filter_map(|file| Path::new(file).metadata().ok());
     let total = sizes.filter(std::fs::Metadata::is_file).map(|file| file.len()).sum();
     let bar = ProgressBar::new(total);
-    let template = "{wide_bar:.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} {eta} · {msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
+    if let Ok(style) = ProgressStyle::with_template("{bar:20.cyan/dim} {wide_msg}") {
         bar.set_style(style);
     }
     bar

@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
-use program::{LogArgs, refuse};
+use program::{LogArgs, complain, refuse};
 use task_data::settings::{duration, positive_duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::sender::{SendError, Sender};
 use crate::client::{Client, ServerArgs};
-use crate::terminal::complain;
 
 /// Report made-up requests to the access log, from several threads at once
 ///
@@ -32,7 +31,8 @@ use crate::terminal::complain;
 /// A server that is away or full is waited for. A signal ends it after the requests that are under way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 all was sent, or it was told to end; 1 the server refused, or a log could not be written; 2 a wrong setting.
+Exit status: 0 all was sent, or a signal ended it; 1 the server refused a record, or a log could not be written; 2 wrong usage or \
+settings; 3 the server can't be trusted over TLS; 4 it refused the API key, or its owner lacks a right.
 
 Examples:
   coatcheck simulate                                          four threads, until Ctrl-C
@@ -110,7 +110,7 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
-            ExitCode::FAILURE
+            ExitCode::from(error.status())
         }
     }
 }
@@ -165,7 +165,8 @@ async fn send(
 fn progress_bar(count: Option<u64>) -> ProgressBar {
     let Some(count) = count.filter(|_| io::stderr().is_terminal()) else { return ProgressBar::hidden() };
     let bar = ProgressBar::new(count);
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar:.cyan/dim} {pos}/{len} {per_sec} {eta} {msg}")
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:20.cyan/dim} {pos}/{len} {per_sec} {eta} {wide_msg}")
     {
         bar.set_style(style);
     }

@@ -19,7 +19,7 @@ use crate::md5sum::line;
 
 /// Hash files here, as md5sum does, on all cores
 ///
-/// No server is asked. Lines are md5sum's, in the order of the arguments, and so is what is said of files that can't be
+/// No server is asked. Lines are md5sum's, in the order of the arguments, and so are the messages about files that can't be
 /// read. A progress bar is shown on a terminal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -31,7 +31,7 @@ Examples:
   coatcheck sum -r photos > photos.md5
   tar c photos | coatcheck sum")]
 pub struct SumArgs {
-    /// The files; - is standard input, and so is none
+    /// Files to hash. With no FILE, or when FILE is -, read standard input
     // Not `PathBuf`: clap refuses an empty one as bad usage, and the other files would not be done.
     #[arg(value_name = "FILE")]
     files: Vec<OsString>,

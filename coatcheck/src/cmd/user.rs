@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use program::{in_one_line, refuse, visible};
+use program::{complain, conclude, in_one_line, refuse, visible};
 use task_data::password::{Password, PasswordError, Passwords};
 use task_data::stack::{OpenError, open_store};
 use task_data::store::{NewUser, Store, StoreError};
@@ -34,7 +34,7 @@ Examples:
   coatcheck user grant bob paid
   coatcheck user revoke bob paid
   coatcheck user list
-  coatcheck user logout bob                      ends his sessions")]
+  coatcheck user logout bob                      ends their sessions")]
 pub struct UserArgs {
     #[command(subcommand)]
     action: Action,
@@ -98,15 +98,12 @@ enum UserError {
 /// Runs the command; its exit status.
 pub async fn run(args: UserArgs) -> ExitCode {
     match act(args).await {
-        Ok(done) => {
-            done.iter().for_each(|line| println!("{}", visible(line)));
-            ExitCode::SUCCESS
-        }
+        Ok(done) => conclude(&done.iter().map(|line| format!("{}\n", visible(line))).collect::<String>()),
         Err(error @ (UserError::Usage(_) | UserError::Open(OpenError::Setting { .. }))) => {
             refuse(&in_one_line(&error))
         }
         Err(error) => {
-            eprintln!("coatcheck: {}", visible(&in_one_line(&error)));
+            complain(&in_one_line(&error));
             ExitCode::FAILURE
         }
     }

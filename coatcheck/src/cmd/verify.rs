@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
-use program::{in_one_line, raise_file_limit, refuse, visible};
+use program::{conclude, in_one_line, raise_file_limit, refuse, unwritten, visible};
 use task_data::settings::Settings;
 use task_data::stack::{OpenError, open_remains};
 use task_data::verify::{Found, Progress, RebuildError, Rebuilt, Report, VerifyError, rebuild, verify};
@@ -82,8 +82,11 @@ async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
     let remains = open_remains(settings).await?;
     let progress = Arc::new(Progress::default());
     let report = with_log_bar(&progress, verify(&remains, settings, progress.clone())).await?;
-    print!("{}", told(&report));
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match program::print(told(&report).as_bytes()) {
+        Ok(()) if report.is_clean() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        Err(error) => unwritten(&error),
+    })
 }
 
 /// The findings, a line each sort and a line each of the first few; then what else there is to know.
@@ -124,16 +127,19 @@ async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Troubl
     let Rebuilt { lines, is_worked_on } =
         with_log_bar(&progress, rebuild(&*remains.store, file, &progress)).await?;
     let (file, log) = (file.display(), log.display());
-    println!("wrote {lines} lines to {file}");
+    let mut text = format!("wrote {lines} lines to {file}\n");
     if is_worked_on {
-        println!(
-            "a worker is running, and what ends from now on is not in it: stop all workers, and do this again"
+        text.push_str(
+            "a worker is running, and what ends from now on is not in it: stop all workers, and do this again\n",
         );
     }
-    println!("to put it in place, with no worker running since before it was written:");
-    println!("  move {log} and its siblings ({log}.* and {log}-*) to another folder");
-    println!("  mv {file} {log}");
-    Ok(ExitCode::SUCCESS)
+    // Writing to a string can't fail.
+    let _ = write!(
+        text,
+        "to put it in place, with no worker running since before it was written:\n  \
+         move {log} and its siblings ({log}.* and {log}-*) to another folder\n  mv {file} {log}\n"
+    );
+    Ok(conclude(&text))
 }
 
 /// Whether a file would be read as the log or as one that it was renamed to.

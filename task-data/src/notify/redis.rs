@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use program::Repeated;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError, RedisResult};
 use tokio::sync::{broadcast, mpsc};
@@ -86,14 +87,18 @@ async fn tell(client: Client, channel: Arc<str>, mut ids: mpsc::Receiver<TaskId>
 }
 
 async fn listen(client: Client, channel: Arc<str>, wakes: broadcast::Sender<TaskId>) {
-    let mut failures = 0;
+    let (mut failures, mut outage) = (0, Repeated::default());
     loop {
         match listen_once(&client, &channel, &wakes, &mut failures).await {
             Ok(()) => {}
-            Err(error) if failures == 0 => {
-                warn!(%error, "Redis is away; those who wait are told a little later")
+            Err(error) => {
+                if failures == 0 {
+                    outage = Repeated::default();
+                }
+                if let Some(line) = outage.line("Redis is away; waiting clients are told a little later") {
+                    warn!(%error, "{line}");
+                }
             }
-            Err(error) => debug!(%error, "Redis is still away"),
         }
         sleep(Backoff::SERVER.delay(failures)).await;
         failures += 1;

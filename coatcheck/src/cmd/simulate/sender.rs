@@ -33,6 +33,16 @@ pub enum SendError {
     },
 }
 
+impl SendError {
+    /// The exit status of a command that ends with it.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Refused(error) => error.status(),
+            Self::Log { .. } => 1,
+        }
+    }
+}
+
 /// Sends and logs.
 #[derive(Debug)]
 pub struct Sender {

@@ -120,8 +120,8 @@ pub fn complain(name: &OsStr, error: &io::Error) {
 
 /// A line on standard error.
 pub fn say(line: &str) {
-    // Nobody reads it: nothing to tell anyone.
-    let _ = writeln!(io::stderr(), "coatcheck sum: {line}");
+    // If standard error can't be written either, the exit status has to do.
+    let _ = writeln!(io::stderr(), "coatcheck: {line}");
 }
 
 /// An error in the system's words alone.

@@ -1,14 +1,10 @@
 //! Where `DATABASE_URL` leads, and how: its parameters, TLS as `sslmode` says, and the settings of a session.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use diesel::ConnectionError;
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures::{StreamExt, stream};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio_postgres::config::{ChannelBinding, Config, Host, SslMode, SslNegotiation};
@@ -193,24 +189,8 @@ async fn session_of(client: &Client) -> Result<Option<String>, ConnectionError> 
 }
 
 fn tls(root_path: Option<&Path>) -> Result<MakeRustlsConnect, UrlError> {
-    let mut roots = RootCertStore::empty();
-    let certificates: Vec<CertificateDer<'static>> = match root_path {
-        Some(path) => CertificateDer::pem_file_iter(path)
-            .and_then(Iterator::collect)
-            .map_err(|error| UrlError(format!("sslrootcert: {}: {error}", path.display())))?,
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    roots.add_parsable_certificates(certificates);
-    if roots.is_empty() {
-        return Err(UrlError("no certificate authorities are known: set sslrootcert".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| UrlError(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+    let file = root_path.map(|path| ("sslrootcert", path));
+    Ok(MakeRustlsConnect::new(program::tls::client(file).map_err(UrlError)?))
 }
 
 pub fn bad_connection(error: impl std::error::Error) -> ConnectionError {

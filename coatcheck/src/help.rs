@@ -1,0 +1,23 @@
+//! What `--help` of a command shows: of the settings that it takes, those that it uses.
+
+use clap::{Arg, Command};
+
+/// Commands that take all settings of the service, so that they can be called in its environment, and those which each uses.
+const USED: [(&str, &[&str]); 3] = [
+    ("migrate", &["database_url"]),
+    ("verify", &["database_url", "blob_url", "outcome_log", "orphan_seconds", "keep_uploads"]),
+    ("backup", &["database_url", "blob_url", "outcome_log"]),
+];
+
+/// Hides from the help of each command the settings that it does not use.
+pub fn shown(command: Command) -> Command {
+    USED.iter().fold(command, |command, (name, used)| {
+        command.mut_subcommand(name, |command| {
+            command.mut_args(|arg| if is_shown(&arg, used) { arg } else { arg.hide(true) })
+        })
+    })
+}
+
+fn is_shown(arg: &Arg, used: &[&str]) -> bool {
+    arg.get_help_heading() != Some("Promises") || used.contains(&arg.get_id().as_str())
+}

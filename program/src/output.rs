@@ -1,0 +1,80 @@
+//! Standard output and standard error: what can't be written is an error with its status, never a panic and never lost in silence.
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tracing::error;
+
+use crate::text::visible;
+
+/// Whether the program was started without a standard output.
+static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Looks for a standard output before Rust's runtime opens `/dev/null` in its place, where all is lost without an error.
+extern "C" fn look() {
+    // SAFETY: F_GETFD reads a flag of the descriptor, and no memory.
+    let flags = unsafe { nix::libc::fcntl(nix::libc::STDOUT_FILENO, nix::libc::F_GETFD) };
+    WAS_CLOSED.store(flags == -1, Relaxed);
+}
+
+// SAFETY: the loader calls each function of this section once, before `main`; this one needs nothing of Rust's runtime.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = look;
+
+/// Writes to standard output, and flushes it.
+///
+/// # Errors
+/// If it can't be written, or the program was started without one.
+pub fn print(text: &[u8]) -> io::Result<()> {
+    is_open()?;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text)?;
+    stdout.flush()
+}
+
+/// # Errors
+/// If the program was started without a standard output.
+pub(crate) fn is_open() -> io::Result<()> {
+    match WAS_CLOSED.load(Relaxed) {
+        true => Err(io::Error::from_raw_os_error(nix::libc::EBADF)),
+        false => Ok(()),
+    }
+}
+
+/// Says that standard output could not be written, and returns the exit status: 1. A reader that has gone away (`| head -1`) wants no
+/// more of it, and no complaint either.
+pub fn unwritten(error: &io::Error) -> ExitCode {
+    if error.kind() != ErrorKind::BrokenPipe {
+        let reason = error.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or(&reason);
+        complain(&format!("standard output could not be written: {reason}"));
+    }
+    ExitCode::FAILURE
+}
+
+/// Prints the last words of a command that has done its work; its exit status.
+pub fn conclude(text: &str) -> ExitCode {
+    match print(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => unwritten(&error),
+    }
+}
+
+/// Prints where a server listens; what waits for that line would wait for ever without it.
+///
+/// # Errors
+/// The status to end with, if it can't be written; the log says so.
+pub fn announce(lines: &str) -> Result<(), ExitCode> {
+    print(lines.as_bytes()).map_err(|error| {
+        error!("the address could not be written to standard output: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Writes a message of the program to standard error, in one line, with nothing in it that a terminal would act on.
+pub fn complain(text: &str) {
+    // If standard error can't be written either, the exit status has to do.
+    let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
+}

@@ -1,0 +1,137 @@
+//! What is wrong with a command line or a setting, in one line: what was expected, what came, what to do.
+
+use std::error::Error;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Returns what clap says over several lines as one, which names the setting as the documents do.
+pub fn told(error: &clap::Error) -> String {
+    let line = match error.kind() {
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => wrong_value(error),
+        ErrorKind::ArgumentConflict => before_command(error),
+        _ => None,
+    };
+    let line = line.unwrap_or_else(|| one_line(&error.to_string()));
+    match (error.kind(), command(error)) {
+        (
+            ErrorKind::UnknownArgument
+            | ErrorKind::InvalidSubcommand
+            | ErrorKind::MissingRequiredArgument
+            | ErrorKind::MissingSubcommand,
+            Some(command),
+        ) => format!("{line}; see {command} --help"),
+        _ => line,
+    }
+}
+
+/// `WORKERS: expected a whole number, got "x"`.
+fn wrong_value(error: &clap::Error) -> Option<String> {
+    let arg = text(error, ContextKind::InvalidArg)?;
+    let value = text(error, ContextKind::InvalidValue)?;
+    let name = arg.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(arg, |(name, _)| name);
+    let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
+        (Some(source), _) => reason(&source.to_string(), value),
+        (None, Some(ContextValue::Strings(valid))) => format!("expected {}", valid.join(" or ")),
+        _ => return None,
+    };
+    Some(format!("{name}: {reason}, got {value:?}"))
+}
+
+/// The library's words for numbers, in ours.
+fn reason(source: &str, value: &str) -> String {
+    if let Some(range) = source.strip_prefix(&format!("{value} is not in ")) {
+        return format!("expected a number in {range}");
+    }
+    match source {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "expected a whole number".to_owned()
+        }
+        source => source.to_owned(),
+    }
+}
+
+/// `--listen` in front of the command that it is for.
+fn before_command(error: &clap::Error) -> Option<String> {
+    let command = text(error, ContextKind::InvalidSubcommand)?;
+    let arg = match error.get(ContextKind::PriorArg)? {
+        ContextValue::String(arg) => arg,
+        ContextValue::Strings(args) => args.first()?,
+        _ => return None,
+    };
+    let flag = arg.split(' ').next().unwrap_or(arg);
+    Some(format!("{flag} stands before the command; write it behind: coatcheck {command} {arg}"))
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The command that was called, by its usage.
+fn command(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return None };
+    let usage = usage.to_string();
+    let words = usage.trim_start().strip_prefix("Usage:")?.split_whitespace();
+    let words: Vec<&str> =
+        words.take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+    Some(words.join(" "))
+}
+
+/// What clap says over several lines, up to its usage.
+fn one_line(text: &str) -> String {
+    let told = text.split("\n\nUsage:").next().unwrap_or(text).split("\n\nFor more information").next();
+    let words: Vec<&str> = told.unwrap_or(text).split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Parser, Subcommand};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    #[command(name = "coatcheck", args_conflicts_with_subcommands = true)]
+    struct Cli {
+        #[arg(long, env, value_name = "MAX_ATTEMPTS", value_parser = clap::value_parser!(i32).range(1..=9))]
+        max_attempts: Option<i32>,
+        #[arg(long, value_name = "AUTH", value_parser = ["off", "required"])]
+        auth: Option<String>,
+        #[command(subcommand)]
+        command: Option<Command>,
+    }
+
+    #[derive(Debug, Subcommand)]
+    enum Command {
+        Put { file: String },
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line_that_names_the_setting_and_what_came() {
+        for (arguments, line) in [
+            (&["--max-attempts", "0"][..], "MAX_ATTEMPTS: expected a number in 1..=9, got \"0\""),
+            (&["--max-attempts", "x"], "MAX_ATTEMPTS: expected a whole number, got \"x\""),
+            (&["--auth", "on"], "AUTH: expected off or required, got \"on\""),
+            (&["--auth", ""], "AUTH: expected off or required, got \"\""),
+            (
+                &["--auth", "off", "put", "x"],
+                "--auth stands before the command; write it behind: coatcheck put --auth <AUTH>",
+            ),
+            (
+                &["put"],
+                "the following required arguments were not provided: <FILE>; see coatcheck put --help",
+            ),
+            (&["put", "x", "--odd"], "unexpected argument '--odd' found; see coatcheck put --help"),
+            (
+                &["--aut", "off"],
+                "unexpected argument '--aut' found; a similar argument exists: '--auth'; see coatcheck --help",
+            ),
+        ] {
+            let error = Cli::try_parse_from([&["coatcheck"], arguments].concat()).unwrap_err();
+
+            assert_eq!(told(&error), line, "{arguments:?}");
+        }
+    }
+}
