@@ -14,7 +14,7 @@ use crate::auth;
 use crate::problem::{self, Code, ProblemView};
 use crate::settings::{AccessSettings, Auth};
 use crate::token::Keys;
-use crate::{accounts, api_keys, events, health, kinds, records, session, tasks, users};
+use crate::{accounts, api_keys, events, health, kinds, quota, records, session, tasks, users};
 
 /// Where the description is found.
 pub const PATH: &str = "/openapi.json";
@@ -33,7 +33,7 @@ pub const PATH: &str = "/openapi.json";
         kinds::table::page, kinds::table::elsewhere,
         tasks::list, tasks::get, events::events, tasks::cancel,
         api_keys::list, api_keys::post, api_keys::delete,
-        users::post, users::me, users::password, users::grant, users::revoke,
+        users::post, users::me, quota::get, users::password, users::grant, users::revoke,
         accounts::list, accounts::disable, accounts::enable, accounts::remove, accounts::end_sessions, session::post, session::delete,
         records::post, records::bulk::post, records::query::get, records::stats::get,
         health::alive, health::ready, health::metrics, document,
@@ -90,7 +90,11 @@ impl Description {
 fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Method, access: Access) {
     let mut codes = Vec::new();
     if access == Access::Open {
-        operation.security.get_or_insert_default();
+        let asks = operation.security.get_or_insert_default();
+        // Who may come without a token needs none: no padlock, where nobody has to log in.
+        if settings.auth == Auth::Off && asks.contains(&SecurityRequirement::default()) {
+            asks.clear();
+        }
     } else {
         let by = |scheme| SecurityRequirement::new(scheme, [""; 0]);
         operation.security = Some(vec![by("bearer"), by("cookie")]);

@@ -31,8 +31,8 @@ use crate::slots::Slots;
 use crate::throttle::Throttle;
 use crate::token::Keys;
 use crate::{
-    access, accounts, api_keys, events, health, missing, page, records, request, secret, session, tasks,
-    users,
+    access, accounts, api_keys, events, health, missing, page, quota, records, request, secret, session,
+    tasks, users,
 };
 
 /// How long a client may take for a request's headers.
@@ -48,7 +48,7 @@ const KEPT_DESCRIPTORS: u64 = 512;
 const MOST_CONNECTIONS: usize = 25_000;
 
 /// What may answer with much JSON: it is compressed for clients that take it so.
-const LARGE: [&str; 7] = [
+const LARGE: [&str; 9] = [
     "/api/data",
     "/api/data/stats",
     "/api/v1/md5",
@@ -56,6 +56,8 @@ const LARGE: [&str; 7] = [
     "/api/v1/tables/{id}/rows",
     "/api/v1/tasks",
     openapi::PATH,
+    "/docs",
+    "/docs/{file:.*}",
 ];
 
 /// Answers with rows of tables on their way at a time; each holds some MiB at most.
@@ -286,6 +288,7 @@ fn routes(config: &mut ServiceConfig) {
             [(M::GET, web::to(accounts::list)), (M::POST, web::to(users::post))],
         ))
         .service(resource("/api/v1/users/me", [(M::GET, web::to(users::me))]))
+        .service(resource("/api/v1/users/me/quotas", [(M::GET, web::to(quota::get))]))
         .service(resource("/api/v1/users/me/password", [(M::PUT, web::to(users::password))]))
         .service(resource("/api/v1/users/{id}", [(M::DELETE, web::to(accounts::remove))]))
         .service(resource(
