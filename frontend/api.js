@@ -81,14 +81,16 @@ export const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)
 /** What went wrong, for the end of a sentence. */
 export const words = error => (error instanceof Refusal ? error.message : 'the server can’t be reached. Try again.');
 
-/** Finds out whether the server asks who comes. */
-export const knock = () => ask(`${API}/tasks?limit=1`);
+/** Whether the server asks who comes: it is asked as nobody, whoever is logged in. */
+export async function asksWhoComes() {
+  return (await fetch(`${API}/tasks?limit=1`, { cache: 'no-store', credentials: 'omit' })).status === 401;
+}
 
 /** The task; after `wait` seconds at the latest, even if it has not ended by then. */
 export const find = (id, wait = 0) => ask(`${API}/tasks/${id}?wait=${wait}`);
 
-/** The task, if it is a file's. */
-export const findFile = id => ask(`${API}/md5/${id}`);
+/** `{tasks, next}`: at most `limit` tasks, newest first, of those whose ids are before `after`. */
+export const listTasks = (after, limit) => ask(`${API}/tasks?${new URLSearchParams({ after, limit })}`);
 
 /** The task, if it is a table's, and its progress. */
 export const findTable = id => ask(`${API}/tables/${id}`);
@@ -131,6 +133,9 @@ export const cancel = id => ask(`${API}/tasks/${id}`, { method: 'DELETE' });
 /** The user who is logged in here; a refusal with the status 401 if there is none. */
 export const whoAmI = () => askAsIs(`${API}/users/me`);
 
+/** How much of what a user may have is taken; null where there is no bound. */
+export const askQuotas = () => askAsIs(`${API}/users/me/quotas`);
+
 export const register = (username, password) => post(`${API}/users`, { username, password });
 
 /** The token comes as a cookie that no script sees; the one in the answer is for those without cookies, and is let go. */
@@ -150,6 +155,9 @@ export const readRecords = (query, signal) => ask(`/api/data?${new URLSearchPara
 /** The access log's numbers. */
 export const countRecords = (query, signal) => ask(`/api/data/stats?${new URLSearchParams(query)}`, { signal });
 
+/** Bytes of a file at most whose progress nobody sees: telling it costs more than sending it. */
+const SMALL = 256 << 10;
+
 /**
  * Hands a file in, where its `kind` is taken. XMLHttpRequest, because fetch tells no progress.
  * @returns what was begun: a `task` to come, and `abort` to stop it.
@@ -161,8 +169,12 @@ export function send(kind, file, key, onProgress) {
     form.append('file', file, file.name);
     request.open('POST', `${API}/${kind}`);
     request.setRequestHeader('Idempotency-Key', key);
-    request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
-    request.upload.onload = () => onProgress(1);
+    if (file.size > SMALL) {
+      request.upload.onprogress = ({ loaded, total }) => onProgress(loaded / total);
+      request.upload.onload = () => onProgress(1);
+    } else {
+      onProgress(1);
+    }
     request.onload = () => {
       const answer = parsed(request.responseText);
       if (request.status < 300 && answer?.id) resolve(answer);

@@ -1,16 +1,17 @@
 // The page: what a person can do on it, and how far all is. No framework, no build step; the Content-Security-Policy
 // allows nothing inline and no one else's.
 
-import { Refusal, findByDigest, findFile } from './api.js';
-import { List, readLine, writeList } from './digests.js';
-import { $, bytes, count } from './dom.js';
-import './gate.js';
+import { List, writeList } from './digests.js';
+import { $, count, set } from './dom.js';
+import './found.js';
+import { owner } from './gate.js';
 import { History } from './history.js';
 import { hasFailed, showTickets } from './list.js';
 import { report, tell } from './news.js';
-import { batch, clear, onChange, restore, show, take, tickets } from './tickets.js';
-
-const ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
+import { overall, showOverall } from './overall.js';
+import { oneLine } from './text.js';
+import { batch, clear, onChange, restore, take, tickets } from './tickets.js';
+import { offerUndo } from './undo.js';
 
 // ---- Handing in ----
 
@@ -41,7 +42,9 @@ async function drop({ dataTransfer }) {
       if (entry) files.push(...await filesOf(entry));
       else if (file) files.push({ file, name: file.name });
     } catch {
-      tell($('#drop-error').textContent = `${entry.name} can’t be read.`);
+      const words = `${oneLine(entry.name)} can’t be read.`;
+      set($('#drop-error'), words);
+      tell(words);
     }
   }
   take(files);
@@ -59,61 +62,17 @@ for (const name of ['dragover', 'dragleave', 'drop']) {
   });
 }
 
-// ---- Looking up ----
-
-async function lookUp(event) {
-  event.preventDefault();
-  const field = $('#id');
-  const error = words => [$('#lookup-error').textContent, field.ariaInvalid] = [words, String(words !== '')];
-  error('');
-  const id = field.value.match(ID)?.[0].toLowerCase();
-  const digest = readLine(field.value)?.digest;
-  if (!id && !digest) {
-    return error('That is neither an id, such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, nor a digest of 32 characters.');
-  }
-  try {
-    const { tasks, next } = id ? { tasks: [await findFile(id)] } : await findByDigest(digest);
-    if (!tasks.length) return error('No file with this digest has been handed in.');
-    show(tasks);
-    field.value = '';
-    const found = tasks.length === 1 ? 'The ticket is on top of the list.' : `${count(tasks.length)} tickets are on top of the list.`;
-    tell(next ? `${found} There are more: these are the newest.` : found);
-  } catch (reason) {
-    error(reason instanceof Refusal ? reason.message : 'The server can’t be reached. Check the connection and try again.');
-  }
-}
-
-// ---- How far all is ----
-
-function overall() {
-  const ended = batch.filter(ticket => ticket.hasEnded);
-  const failed = batch.filter(hasFailed).length;
-  const cancelled = batch.filter(({ status }) => status === 'cancelled').length;
-  const size = batch.reduce((sum, ticket) => sum + ticket.size, 0);
-  const sent = batch.reduce((sum, ticket) => sum + ticket.size * ticket.sent, 0);
-  const words = [
-    `${count(ended.length - failed - cancelled)} of ${count(batch.length)} done`,
-    failed && `${count(failed)} failed`,
-    cancelled && `${count(cancelled)} cancelled`,
-    sent < size ? `${bytes(sent)} of ${bytes(size)} sent` : `${bytes(size)} sent`,
-  ].filter(Boolean).join(' · ');
-  // Sending is one half of the way, and having ended the other.
-  const way = ((size ? sent / size : 1) + ended.length / batch.length) / 2;
-  return { words, way };
-}
+// ---- The list ----
 
 const canRetry = ticket => ticket.canRetry && hasFailed(ticket);
 
 /** Shows each control only while it has a use. */
 function refresh() {
   $('#tickets').hidden = !tickets.length;
-  $('#overall').hidden = batch.length < 2;
-  if (batch.length > 1) {
-    const { words, way } = overall();
-    $('#overall-words').textContent = words;
-    $('#overall progress').value = way;
-    $('#overall progress').hidden = $('#cancel-all').hidden = batch.every(ticket => ticket.hasEnded);
-  }
+  showOverall();
+  const warning = history.warning(tickets.length, 'tickets');
+  $('#kept').hidden = !warning;
+  set($('#kept'), warning);
   $('#retry-all').hidden = tickets.filter(canRetry).length < 2;
   $('#save').hidden = !tickets.some(({ md5 }) => md5);
   $('#list-compare').hidden = $('#save').hidden && !$('#list-text').value;
@@ -125,8 +84,10 @@ function refresh() {
 function inform(ticket) {
   if (!ticket || ticket.reported === ticket.status || !ticket.hasEnded) return;
   ticket.reported = ticket.status;
-  const words = ticket.md5 ? `is done. Its MD5 is ${ticket.md5}.` : `${ticket.status}: ${ticket.error}`;
-  report(`${ticket.name} ${words}`, () => (batch.length > 1 ? overall().words : `${count(tickets.length)} tickets are on the list.`));
+  const { md5, matches, status, error } = ticket;
+  const words = matches === false ? `differs from the expected digest. Its MD5 is ${md5}.`
+    : md5 ? `is done. Its MD5 is ${md5}.` : `${status}: ${error}`;
+  report(`${oneLine(ticket.name)} ${words}`, () => (batch.length > 1 ? overall().words : `${count(tickets.length)} tickets are on the list.`));
 }
 
 // ---- A list of digests ----
@@ -171,17 +132,21 @@ function compareList() {
     result.differs && `${count(result.differs)} ${result.differs === 1 ? 'differs' : 'differ'}`,
     result.waits && `${count(result.waits)} without a digest yet`,
     list.size > found.size && `${count(list.size - found.size)} of the list without a ticket`,
-    list.unread && `${count(list.unread)} ${list.unread === 1 ? 'line is no line' : 'lines are no lines'} of md5sum`,
+    list.unread && `${count(list.unread)} ${list.unread === 1 ? 'line is not' : 'lines are not'} of md5sum`,
   ].filter(Boolean).join(' · ');
   const isWrong = text && !list.size;
-  const said = isWrong ? 'That is no list of md5sum. A line of one is a digest, two blanks and a file name.' : text && words;
+  const said = isWrong ? 'That is not a list of md5sum. A line of one is a digest, two blanks and a file name.' : text && words;
   if ($('#list-result').textContent !== said) $('#list-result').textContent = said;
   $('#list-result').classList.toggle('error', Boolean(isWrong || result.differs));
 }
 
 // ---- The page ----
 
-const history = new History('coatcheck-tickets', { needed: ['id', 'name', 'status'], more: ['size', 'created', 'md5', 'error', 'expected'] });
+const history = new History('coatcheck-tickets', {
+  most: 5000,
+  needed: ['id', 'name', 'status'],
+  more: ['size', 'created', 'md5', 'error', 'expected'],
+});
 let isKept = true;
 
 function keep() {
@@ -189,12 +154,17 @@ function keep() {
   history.save(tickets);
 }
 
+function cancelAll() {
+  const pending = batch.filter(({ hasEnded }) => !hasEnded);
+  if (confirm(`Cancel ${count(pending.length)} files? This can’t be undone.`)) pending.forEach(ticket => ticket.cancel());
+}
+
 onChange(ticket => {
   inform(ticket);
   if (isKept) setTimeout(keep, 1000);
   isKept = false;
 });
-addEventListener('pagehide', keep);
+addEventListener('pagehide', () => { if (!isKept) keep(); });
 addEventListener('beforeunload', event => {
   if (tickets.some(({ id, hasEnded }) => !id && !hasEnded)) event.preventDefault(); // Their files would not be sent.
 });
@@ -203,17 +173,15 @@ for (const name of ['away', 'back']) addEventListener(name, () => { $('#away').h
 $('#origin').textContent = location.origin;
 $('#files').addEventListener('change', choose);
 $('#folder').addEventListener('change', choose);
-$('#lookup').addEventListener('submit', lookUp);
-$('#cancel-all').addEventListener('click', () => [...batch].forEach(ticket => ticket.cancel()));
+$('#cancel-all').addEventListener('click', cancelAll);
 $('#retry-all').addEventListener('click', () => tickets.filter(canRetry).forEach(ticket => ticket.retry()));
 $('#save').addEventListener('click', save);
 $('#clear').addEventListener('click', () => {
-  history.clear();
-  clear();
-  tell('The list is cleared.');
+  const undos = [history.clear(), clear()];
+  offerUndo($('#tickets'), 'The list is cleared.', () => undos.forEach(undo => undo()));
 });
 $('#list-text').addEventListener('input', takeList);
 $('#list-file').addEventListener('change', ({ target }) => readList(target.files[0]));
 
 showTickets(refresh);
-restore(history.load());
+restore(history.of(await owner).load());

@@ -1,13 +1,15 @@
 // What all pages do with their elements.
 
 import { tell } from './news.js';
+import { oneLine, visible } from './text.js';
 
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const count = n => n.toLocaleString('en');
 
-/** Leaves alone what says it already: it may be selected. */
+/** Shows a text, safely. Leaves alone what says it already: it may be selected. */
 export function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const shown = visible(text);
+  if (element.textContent !== shown) element.textContent = shown;
 }
 
 /** The server's words on a field, which it names in backticks: which one, and the words with its label instead. */
@@ -36,6 +38,12 @@ export function bytes(n) {
   return `${n.toLocaleString('en', { maximumFractionDigits: n < 99.5 ? 1 : 0 })} ${n === 1 && units.length === 5 ? 'byte' : units[0]}`;
 }
 
+/** A time to wait, roughly. */
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${count(Math.round(seconds / 360) / 10)} h`;
+}
+
 /** A ticket as it is seen: an element made of a template. */
 export class View {
   constructor(ticket, template) {
@@ -53,7 +61,7 @@ export class View {
 
   /** Names buttons for those who hear one without its ticket: `{selector: what it does}`. */
   name(buttons, name) {
-    for (const [selector, words] of Object.entries(buttons)) this.part(selector).ariaLabel = `${words} ${name}`;
+    for (const [selector, words] of Object.entries(buttons)) this.part(selector).ariaLabel = `${words} ${oneLine(name)}`;
   }
 
   /** Shows parts while they have a use: `{selector: whether}`. Who stood on one that goes stands on the heading then. */

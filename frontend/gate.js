@@ -1,20 +1,52 @@
 // The log-in of a page that needs none of its own: shown where the server asks who comes (AUTH=required), with the form of the page
 // for messages, and gone when somebody has logged in. What was asked is then asked again, so nothing that was begun is lost.
 
-import { Refusal, knock, onStranger, pause, untilReachable, whoAmI } from './api.js';
+import { Refusal, asksWhoComes, onStranger, pause, untilReachable, whoAmI } from './api.js';
 import { $, set } from './dom.js';
+import { showUser } from './header.js';
 import { offerLogIn } from './log-in.js';
 import { tell } from './news.js';
 
 const WHY = 'This server asks who comes. Log in, and what you have begun goes on.';
 
 let entering = null;
+let isOwner;
 
-onStranger(() => entering ??= enter().finally(() => { entering = null; }));
+/** Resolves to the id of the user whose lists are shown, or to null where they are whoever's: where the server asks nobody who comes. */
+export const owner = new Promise(known => { isOwner = known; });
+/** The user who was here first. */
+let first = null;
+
+const askIn = () => entering ??= enter().finally(() => { entering = null; });
+
+onStranger(askIn);
+look();
+
+/** Looks who is here, and whether the server minds. */
 // Before anything is chosen, for a server that has refused an upload reads no further, and a browser may tell that as a broken connection.
-knock().catch(() => { /* What comes next tells it. */ });
+async function look() {
+  let asks;
+  try {
+    asks = await asksWhoComes();
+    if (!asks) isOwner(null);
+    arrive(await whoAmI());
+  } catch (error) {
+    if (!(error instanceof Refusal)) return untilReachable().then(look);
+    showUser(null);
+    if (asks) askIn();
+  }
+}
+
+function arrive(user) {
+  // What is on the page is another's.
+  if (first && first !== user.id) return location.reload();
+  first = user.id;
+  isOwner(user.id); // Unless it is whoever's.
+  showUser(user, () => location.reload());
+}
 
 async function enter() {
+  showUser(null);
   while (!await isIn()) await new Promise(entered => showForm(entered).catch(() => untilReachable().then(entered)));
 }
 
@@ -22,7 +54,8 @@ async function enter() {
 async function isIn() {
   for (;;) {
     try {
-      return await whoAmI();
+      arrive(await whoAmI());
+      return true;
     } catch (error) {
       if (error.status === 401) return false;
       if (error instanceof Refusal) await pause(error.seconds ?? 2);
@@ -37,7 +70,8 @@ async function showForm(entered) {
   set($('#why', guest), WHY);
   for (const part of [guest, $('#why', guest)]) part.hidden = false;
   $('#away').after(guest);
-  offerLogIn($('form', guest), () => {
+  offerLogIn($('form', guest), user => {
+    arrive(user);
     guest.remove();
     // The form had the focus.
     $('main :is(input, select)').focus();

@@ -1,145 +1,157 @@
-// The list of tickets as it is seen. Thousands may be in it: only so many are on the page, and at most once a frame.
+// The list of tickets as it is seen: a card each while they are few, a row of a table each when they are many. Thousands may be in it:
+// only so many are on the page, and they change a few times a second.
 
-import { $, View, bytes, count } from './dom.js';
-import { readLine } from './digests.js';
-import { tell } from './news.js';
+import { Card, stateOf } from './card.js';
+import { $, bytes, count, set } from './dom.js';
+import { oneLine } from './text.js';
 import { onChange, tickets } from './tickets.js';
 
-const MORE = 50;
-const STATES = {
-  waiting: ['waiting', 'Waiting to be sent'],
-  sending: ['active', 'Sending'],
-  sent: ['active', 'Sent, waiting for the ticket'],
-  pending: ['waiting', 'In the queue'],
-  running: ['active', 'Being hashed'],
-  succeeded: ['done', 'Done'],
-  failed: ['failed', 'Failed'],
-  refused: ['failed', 'Failed'],
-  cancelled: ['cancelled', 'Cancelled'],
+/** So many tickets have cards. */
+const CARDS = 20;
+const ROWS = 100;
+const MORE = 200;
+/** Milliseconds between two looks of the table at most while tickets change. */
+const PERIOD = 500;
+
+const cards = { list: $('#list'), of: ticket => new Card(ticket), views: new Map() };
+const rows = { list: $('#rows'), of: ticket => new Row(ticket), views: new Map() };
+const more = $('#more');
+const search = $('#search');
+const onlyFailed = $('#only-failed');
+const dirty = new Set();
+/** What the table is sorted by, of `SORTS`. */
+let [sorted, isDescending] = ['', false];
+let limit = ROWS;
+/** Of the next look: the timer that waits for it, and its frame. */
+let [planned, frame] = [null, null];
+
+const STATE_ORDER = ['differs', 'failed', 'active', 'waiting', 'cancelled', 'done'];
+const SORTS = {
+  name: ({ name }) => name.toLowerCase(),
+  size: ({ size }) => size ?? -1,
+  state: ticket => STATE_ORDER.indexOf(stateOf(ticket)[0]),
+  md5: ({ md5 }) => md5 ?? '~', // Behind all that have one.
 };
 
-const list = $('#list');
-const more = $('#more');
-const onlyFailed = $('#only-failed');
-const elements = new Map();
-let limit = MORE;
-let hasNewOrder = true;
-let isPlanned = false;
-const dirty = new Set();
-
-export const hasFailed = ({ status }) => status === 'failed' || status === 'refused';
+export const hasFailed = ({ status, matches }) => status === 'failed' || status === 'refused' || matches === false;
 
 /** Calls `afterwards` each time the list was brought up to date. */
 export function showTickets(afterwards) {
+  const show = () => {
+    clearTimeout(planned);
+    [planned, frame] = [null, null];
+    render();
+    afterwards();
+  };
+  // What many tickets do can wait for a moment, what a person does can't.
   const plan = ticket => {
     if (ticket) dirty.add(ticket);
-    else hasNewOrder = true;
-    if (isPlanned) return;
-    isPlanned = true;
-    requestAnimationFrame(() => {
-      isPlanned = false;
-      render();
-      afterwards();
-    });
+    const soon = () => { frame ??= requestAnimationFrame(show); };
+    if (ticket && tickets.length > CARDS) planned ??= setTimeout(soon, PERIOD);
+    else soon();
+  };
+  const begin = () => {
+    limit = ROWS;
+    plan();
   };
   onChange(plan);
-  onlyFailed.addEventListener('change', () => plan());
+  onlyFailed.addEventListener('change', begin);
+  search.addEventListener('input', begin);
+  for (const button of document.querySelectorAll('#dense thead button')) {
+    button.addEventListener('click', () => {
+      const by = button.dataset.by;
+      // In its order, in the other one, and as they were handed in.
+      if (sorted !== by) [sorted, isDescending] = [by, false];
+      else if (!isDescending) isDescending = true;
+      else sorted = '';
+      begin();
+    });
+  }
   more.addEventListener('click', () => {
-    const before = list.children.length;
-    limit += 2 * MORE;
-    hasNewOrder = true;
+    const before = rows.list.children.length;
+    limit += MORE;
     render();
-    $('h3', list.children[before])?.focus(); // The button may be gone.
+    $('a, button', rows.list.children[before])?.focus(); // The button may be gone.
   });
   plan();
 }
 
 function render() {
-  const failures = tickets.filter(hasFailed).length;
-  onlyFailed.parentElement.hidden = !onlyFailed.checked && (failures === 0 || tickets.length <= MORE);
-  if (hasNewOrder || onlyFailed.checked) {
-    hasNewOrder = false;
-    const wanted = onlyFailed.checked ? tickets.filter(hasFailed) : tickets;
-    const shown = wanted.slice(0, limit);
-    const kept = new Set(shown);
-    for (const [ticket, view] of elements) {
-      if (kept.has(ticket)) continue;
-      view.element.remove();
-      elements.delete(ticket);
-    }
-    shown.forEach((ticket, at) => {
-      if (!elements.has(ticket)) elements.set(ticket, new FileView(ticket));
-      const { element } = elements.get(ticket);
-      // Those that stand right already are left alone: moved, they would lose the focus.
-      if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
-    });
-    more.hidden = wanted.length <= limit;
-    more.textContent = `Show more (${count(wanted.length - shown.length)} are not shown)`;
-  }
-  for (const ticket of dirty) elements.get(ticket)?.update();
+  const isDense = tickets.length > CARDS;
+  for (const part of [$('#dense'), $('#find')]) part.hidden = !isDense;
+  const wanted = isDense ? ordered(tickets.filter(isWanted)) : tickets;
+  fill(cards, isDense ? [] : tickets);
+  fill(rows, isDense ? wanted.slice(0, limit) : []);
+  const hidden = Math.max(0, wanted.length - limit);
+  more.hidden = !isDense || !hidden;
+  set(more, `Show more (${count(hidden)} are not shown)`);
+  const isNarrowed = isDense && wanted.length < tickets.length;
+  set($('#found-words'), isNarrowed ? `${count(wanted.length)} of ${count(tickets.length)} tickets` : '');
+  for (const ticket of dirty) for (const { views } of [cards, rows]) views.get(ticket)?.update();
   dirty.clear();
 }
 
-class FileView extends View {
+function isWanted(ticket) {
+  if (onlyFailed.checked && !hasFailed(ticket)) return false;
+  const text = search.value.trim().toLowerCase();
+  return !text || [ticket.name, ticket.id, ticket.md5, ticket.error].some(field => field?.toLowerCase().includes(text));
+}
+
+function ordered(found) {
+  for (const header of document.querySelectorAll('#dense thead th')) {
+    const isSorted = sorted && $('button', header)?.dataset.by === sorted;
+    header.ariaSort = !isSorted ? null : isDescending ? 'descending' : 'ascending';
+  }
+  if (!sorted) return found;
+  const keyed = found.map(ticket => ({ ticket, key: SORTS[sorted](ticket) }));
+  keyed.sort((one, other) => (one.key < other.key ? -1 : Number(one.key > other.key)) * (isDescending ? -1 : 1));
+  return keyed.map(({ ticket }) => ticket);
+}
+
+/** Has a list show these tickets in their order. */
+function fill({ list, of, views }, shown) {
+  const kept = new Set(shown);
+  for (const [ticket, view] of views) {
+    if (kept.has(ticket)) continue;
+    view.element.remove();
+    views.delete(ticket);
+  }
+  shown.forEach((ticket, at) => {
+    if (!views.has(ticket)) views.set(ticket, of(ticket));
+    const { element } = views.get(ticket);
+    // Those that stand right already are left alone: moved, they would lose the focus.
+    if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
+  });
+}
+
+class Row {
   constructor(ticket) {
-    super(ticket, '#ticket');
-    const { name } = ticket;
-    this.part('bdi').textContent = name;
-    this.part('.size').textContent = ticket.size === undefined ? '' : bytes(ticket.size);
-    this.part('progress').ariaLabel = `Progress of ${name}`;
-    this.name({ '.id .copy': 'Copy the id of', '.digest .copy': 'Copy the digest of', '.cancel': 'Cancel:', '.retry': 'Try again:' }, name);
-    this.part('summary .unseen').textContent = ` of ${name}`;
-    this.part('.expected').ariaLabel = `Expected digest of ${name}`;
+    this.ticket = ticket;
+    this.element = $('#ticket-row').content.firstElementChild.cloneNode(true);
+    const name = oneLine(ticket.name);
+    set(this.part('bdi'), name);
+    this.part('.name').title = name;
+    set(this.part('.size'), ticket.size === undefined ? '' : bytes(ticket.size));
+    this.part('.cancel').ariaLabel = `Cancel: ${name}`;
+    this.part('.retry').ariaLabel = `Try again: ${name}`;
+    this.part('.cancel').onclick = () => ticket.cancel();
     this.part('.retry').onclick = () => ticket.retry();
-    this.part('.expected').oninput = ({ target }) => this.compare(target);
-    this.part('.expected').value = ticket.expected;
     this.update();
   }
 
-  /** The kind of state (waiting, active, done, failed, cancelled) gives the colour, words the meaning. */
+  part(selector) { return $(selector, this.element); }
+
   update() {
     const { ticket } = this;
-    const { id, md5, status, sent, error, note } = ticket;
-    const [kind, words] = STATES[status] ?? ['waiting', status];
+    const { id, md5, error, note, expected, matches } = ticket;
+    const [kind, words] = stateOf(ticket);
     this.element.dataset.state = kind;
-    this.set('.state', status === 'sending' ? `${words}, ${Math.floor(100 * sent)} %` : words);
-    this.set('.note', note);
-    this.set('p.error', error);
-    this.value('.id', id);
-    this.value('.digest', md5);
-    const bar = this.part('progress');
-    // With the ticket nobody knows how long it takes.
-    if (id) bar.removeAttribute('value');
-    else bar.value = sent;
-
-    this.show({ '.cancel': !ticket.hasEnded, '.retry': ticket.canRetry, '.compare': id && (md5 || !ticket.hasEnded) });
-    this.showVerdict();
+    set(this.part('.state'), words);
+    set(this.part('.why'), error || note || (matches === false ? `Expected: ${expected}` : ''));
+    set(this.part('.digest code'), md5 ?? '');
+    // Without an id it is no link: it leads nowhere yet.
+    if (id) this.part('a').href = `/?id=${id}`;
+    this.part('.cancel').hidden = ticket.hasEnded;
+    this.part('.retry').hidden = !ticket.canRetry;
   }
-
-  value(row, text) {
-    this.part(row).hidden = !text;
-    this.set(`${row} code`, text ?? '');
-  }
-
-  compare(field) {
-    const digest = field.value.trim() ? readLine(field.value)?.digest : '';
-    const isWrong = digest === undefined;
-    field.ariaInvalid = String(isWrong);
-    this.set('.compare .error', isWrong ? 'That is no MD5 digest. One has 32 characters, 0 to 9 and a to f.' : '');
-    this.ticket.set({ expected: digest ?? '' });
-    if (this.ticket.matches !== null) tell(this.part('.verdict').textContent || verdict(this.ticket));
-  }
-
-  showVerdict() {
-    const { matches } = this.ticket;
-    const part = this.part('.verdict');
-    part.dataset.matches = matches ?? '';
-    this.set('.verdict', verdict(this.ticket));
-  }
-}
-
-function verdict({ matches, expected }) {
-  if (matches) return '✓ It matches the expected digest.';
-  if (matches === false) return `✗ It differs from the expected digest, ${expected}.`;
-  return expected ? 'It will be compared as soon as the digest is here.' : '';
 }

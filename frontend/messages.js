@@ -3,7 +3,7 @@
 import { Refusal, newKey, pause, postMessage, untilReachable } from './api.js';
 import { $, blamed, set } from './dom.js';
 import { tell } from './news.js';
-import { add, clear, forget, restore, update } from './sent.js';
+import { add, clear, forget, lookUp, restore, update } from './sent.js';
 import { begin, expire } from './session.js';
 import { watch } from './standing.js';
 
@@ -25,6 +25,7 @@ function enter(user) {
   if (last !== user.id) restore(user);
   last = user.id;
   offer(user);
+  lookUp();
 }
 
 /** Offers what the user may choose, and says how to be offered more. */
@@ -81,11 +82,11 @@ function complain(error) {
 
 for (const name of ['away', 'back']) addEventListener(name, () => { $('#away').hidden = name === 'back'; });
 $('#compose').addEventListener('submit', send);
-$('#clear').addEventListener('click', () => {
-  clear();
-  tell('The list is cleared.');
-});
+$('#clear').addEventListener('click', clear);
+addEventListener('popstate', lookUp);
 
+// Where nobody has to log in for it, it is shown at once.
+lookUp();
 begin({
   enter,
   leave: () => watching.abort(),

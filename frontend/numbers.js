@@ -3,6 +3,7 @@
 /* global uPlot */
 
 import { $, count, set } from './dom.js';
+import { oneLine } from './text.js';
 
 const MINUTE = 60; // Times are seconds here, as uPlot has them.
 /** The server tells so many minutes at most, those that have any. */
@@ -19,7 +20,8 @@ const short = new Intl.NumberFormat('en', { notation: 'compact' });
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name);
 
 let chart = null;
-let bars = { step: MINUTE, times: [], counts: [], from: 0, to: 0 };
+/** Each bar begins and ends with its time, of which that of the first and last may be cut off. */
+let bars = { step: MINUTE, starts: [], ends: [], counts: [], from: 0, to: 0 };
 
 /** Shows what the server has counted; `words` name the time, `hrefOf` gives the page with one more filter. */
 export function showNumbers(stats, words, hrefOf) {
@@ -58,7 +60,7 @@ function gathered({ date_from, date_to, minutes }) {
   const to = Math.max(seconds(date_to), first + MINUTE);
   // What all begins with is the first record, and before the minutes that are told there may be others.
   const isWhole = minutes.length < MINUTES_TOLD && seconds(date_from) > 0;
-  const from = isWhole ? Math.min(seconds(date_from), first) : first;
+  const from = isWhole ? seconds(date_from) : first;
   const wanted = (to - from) * BAR / $('#chart').clientWidth;
   const step = STEPS.find(step => step >= wanted) ?? Math.ceil(wanted / 86400) * 86400;
   // Hours and days begin where the clock on the wall has them.
@@ -68,12 +70,15 @@ function gathered({ date_from, date_to, minutes }) {
     const at = Math.floor((seconds(minute) - shift) / step) * step + shift;
     sums.set(at, (sums.get(at) ?? 0) + requests);
   }
-  return { step, times: [...sums.keys()], counts: [...sums.values()], from: Math.min(from, sums.keys().next().value), to };
+  const starts = [...sums.keys()].map(at => Math.max(at, from));
+  const ends = [...sums.keys()].map(at => Math.min(at + step, to));
+  return { step, starts, ends, counts: [...sums.values()], from, to };
 }
 
 function draw() {
   const box = $('#chart');
-  const data = [bars.times, bars.counts];
+  // What is pointed at is the bar whose middle is nearest.
+  const data = [bars.starts.map((start, at) => (start + bars.ends[at]) / 2), bars.counts];
   if (chart) return chart.setData(data);
   const axis = { stroke: () => colour('--soft'), font: '12px system-ui, sans-serif', grid: { stroke: () => colour('--line'), width: 1 }, ticks: { show: false } };
   chart = new uPlot({
@@ -93,13 +98,24 @@ function draw() {
       fill: () => colour('--accent'),
       width: 0,
       points: { show: false },
-      // As wide as its time is long, also where its neighbours are missing.
-      paths: uPlot.paths.bars({ align: 1, size: [0.85, 40], disp: { size: { unit: 2, values: () => bars.times.map(() => bars.step * 0.85) } } }),
+      paths: asBars,
     }],
     hooks: { setCursor: [({ cursor: { idx, left } }) => set($('#point'), left < 0 || idx === null ? '' : pointed(idx))] },
   }, data, box);
   new ResizeObserver(() => chart.setSize({ width: box.clientWidth, height: HEIGHT })).observe(box);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => chart.redraw());
+}
+
+/** The bars' outlines, each as wide as its time is long. uPlot's own bars are all of one width. */
+function asBars(plot) {
+  const fill = new Path2D();
+  const bottom = plot.valToPos(0, 'y', true);
+  bars.starts.forEach((start, at) => {
+    const [left, right] = [start, bars.ends[at]].map(time => plot.valToPos(time, 'x', true));
+    const top = plot.valToPos(bars.counts[at], 'y', true);
+    fill.rect(left, top, Math.max(right - left - devicePixelRatio, 1), bottom - top);
+  });
+  return { stroke: null, fill, clip: null, band: null, gaps: null, flags: 0 };
 }
 
 /** A time under the chart; the first of them tells the day if there is more than one. */
@@ -109,7 +125,7 @@ function words(time, step, number) {
   return number === 0 && bars.to - bars.from > 86400 ? moment(date) : hour.format(date);
 }
 
-const pointed = at => `${moment(bars.times[at] * 1000)}: ${count(bars.counts[at])}`;
+const pointed = at => `${moment(bars.starts[at] * 1000)}: ${count(bars.counts[at])}`;
 
 /** Rows of a name, a bar and a number. They are changed in place, so that who stands on a link stays there. */
 function showBars(rows, all) {
@@ -120,8 +136,8 @@ function showBars(rows, all) {
     const link = $('a', row);
     if (kind) row.dataset.class = kind;
     link.href = href;
-    link.title = name;
-    set($('bdi', row), name);
+    link.title = oneLine(name);
+    set($('bdi', row), oneLine(name));
     set($('td', row), told);
     $('.bar', row).style.width = `${100 * requests / most}%`;
   });

@@ -5,6 +5,7 @@ import { $, blamed, count, set } from './dom.js';
 import './gate.js';
 import { tell } from './news.js';
 import { showNumbers } from './numbers.js';
+import { oneLine } from './text.js';
 
 const HOUR = 3_600_000; // Times are milliseconds here, as Date has them.
 const LASTS = {
@@ -207,8 +208,8 @@ function rowOf(record) {
   const [when, where] = [$('time', row), $('bdi', row)];
   when.dateTime = when.title = created;
   when.textContent = moment.format(new Date(created));
-  where.textContent = where.title = uri;
-  for (const [name, value] of Object.entries({ ip, method, status })) $(`.${name}`, row).textContent = value;
+  where.textContent = where.title = oneLine(uri);
+  for (const [name, value] of Object.entries({ ip, method, status })) $(`.${name}`, row).textContent = oneLine(String(value));
   return row;
 }
 

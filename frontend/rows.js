@@ -3,6 +3,7 @@
 import { Refusal, readRows, rowsOf, untilReachable } from './api.js';
 import { $, count, set } from './dom.js';
 import { tell } from './news.js';
+import { oneLine } from './text.js';
 
 const PAGE = 50;
 /** Seconds between two looks at a page on which something is still to come. */
@@ -25,12 +26,12 @@ export const shown = () => table;
 export function open(given) {
   table = given;
   $('#rows').hidden = false;
-  set($('#rows-title bdi'), table.name);
+  set($('#rows-title bdi'), oneLine(table.name));
   onlyFailed.checked = false;
   for (const link of document.querySelectorAll('#downloads a')) {
     const { format } = link.dataset;
     link.href = rowsOf(table.id, { format });
-    link.download = `${table.name.replace(/\.csv$/i, '')}-rows.${format}`;
+    link.download = `${oneLine(table.name).replace(/\.csv$/i, '')}-rows.${format}`;
   }
   turn(0);
 }

@@ -1,11 +1,14 @@
 // The messages that were sent from this page: what is known of each, and how it is seen.
 
-import { $, View } from './dom.js';
+import { Refusal, find } from './api.js';
+import { $, View, set } from './dom.js';
 import { History } from './history.js';
 import { report } from './news.js';
+import { offerUndo } from './undo.js';
 import { expire } from './session.js';
 import { isBlocked } from './standing.js';
-import { Ticket, follow } from './ticket.js';
+import { oneLine } from './text.js';
+import { Ticket, addressOf, follow } from './ticket.js';
 
 const STATES = {
   pending: ['waiting', 'Waiting'],
@@ -33,9 +36,6 @@ class Message extends Ticket {
     this.view = new MessageView(this);
   }
 
-  /** What is dropped is nobody's concern any more, as if it had ended. */
-  get hasEnded() { return this.isDropped || super.hasEnded; }
-
   /** Whether only the free provider may answer it, and that takes nothing. */
   get waits() {
     return isBlocked() && !this.hasEnded && (this.asked === 'free' || (this.asked === 'auto' && !this.mayPay));
@@ -46,7 +46,7 @@ class Message extends Ticket {
     this.view.update();
     if (this.hasEnded) {
       const how = STATES[this.status][1].toLowerCase() + (this.provider ? ` by the ${this.provider} provider.` : `. ${this.error}`);
-      report(`${heading(this.text)}: ${how}`, () => `${messages.filter(({ hasEnded }) => hasEnded).length} messages have ended.`);
+      report(`${oneLine(heading(this.text))}: ${how}`, () => `${messages.filter(({ hasEnded }) => hasEnded).length} messages have ended.`);
     }
     refresh();
   }
@@ -74,21 +74,22 @@ class MessageView extends View {
   }
 
   update() {
-    const { id, text, status, provider, reply, error, note, hasEnded, waits } = this.ticket;
-    const short = heading(text);
-    const [kind, words] = STATES[waits ? 'pending' : status];
+    const { id, text, status, provider, reply, error, note, hasEnded, waits, isHeldUp } = this.ticket;
+    const short = oneLine(heading(text));
+    const [kind, words] = STATES[waits || isHeldUp ? 'pending' : status];
     this.element.dataset.state = kind;
     this.set('.state', words);
     this.set('.name bdi', short);
     this.set('.whole bdi', text);
     this.set('.whole .unseen', ` of ${short}`);
     this.set('.id code', id);
+    this.part('.id a').href = `/messages?id=${id}`;
     this.set('.provider span', `The ${provider} provider`);
     this.set('.reply bdi', reply);
     this.set('.note', note || (waits ? 'It waits until the free provider opens.' : ''));
     this.set('.error', error);
     this.name({ '.copy': 'Copy the ticket of', '.cancel': 'Cancel:' }, short);
-    this.show({ '.whole': short !== text, '.provider': provider, '.reply': provider, '.cancel': !hasEnded });
+    this.show({ '.whole': short !== oneLine(text), '.provider': provider, '.reply': provider, '.cancel': !hasEnded });
   }
 }
 
@@ -125,16 +126,65 @@ export function update() {
   messages.forEach(({ view }) => view.update());
 }
 
-/** Takes those off the list that have ended. */
+/** The message that was looked up: it may be another's, and so is not on the list. */
+let found = null;
+
+/** Shows the message that the page's address names, if it names any. */
+export async function lookUp() {
+  close();
+  const id = new URLSearchParams(location.search).get('id');
+  if (!id) return;
+  try {
+    const task = await find(encodeURIComponent(id));
+    const address = addressOf(task);
+    if (task.kind !== 'message') return address ? location.replace(address) : set($('#found-error'), `It is a task of the kind “${task.kind}”.`);
+    found = new Message({});
+    found.update(task);
+    $('#found-list').replaceChildren(found.view.element);
+    follow(found);
+  } catch (error) {
+    // Who has to log in for it is led there by the page.
+    if (error.status === 401) return;
+    set($('#found-error'), error instanceof Refusal ? error.message : 'The server can’t be reached. Check the connection and try again.');
+  }
+  $('#found').hidden = false;
+}
+
+function close() {
+  if (found) found.isDropped = true;
+  found = null;
+  $('#found').hidden = true;
+  $('#found-list').replaceChildren();
+  set($('#found-error'), '');
+}
+
+$('#close-found').addEventListener('click', () => {
+  window.history.replaceState(null, '', '/messages');
+  close();
+});
+
+/** Takes those off the list that have ended, which can be undone. */
 export function clear() {
-  history.clear();
-  drop(messages.filter(({ hasEnded }) => hasEnded));
+  const cleared = messages.filter(({ hasEnded }) => hasEnded);
+  const before = [...messages];
+  const [restoreKept, of] = [history.clear(), history];
+  drop(cleared);
   refresh();
-  $($('#sent').hidden ? '#text' : '#sent-title').focus(); // The button may be gone.
+  offerUndo($('#sent'), 'The list is cleared.', () => {
+    if (of !== history) return; // Another user's.
+    restoreKept();
+    for (const message of cleared) message.isDropped = false;
+    const added = messages.filter(message => !before.includes(message));
+    messages = [...added, ...before];
+    list.replaceChildren(...messages.map(({ view }) => view.element));
+    messages.forEach(({ view }) => view.update());
+    refresh();
+  });
 }
 
 /** Takes all off the page; they are still kept. */
 export function forget() {
+  close();
   drop(messages);
 }
 
@@ -149,5 +199,9 @@ function drop(dropped) {
 function refresh() {
   $('#sent').hidden = !messages.length;
   $('#clear').hidden = !messages.some(({ hasEnded }) => hasEnded);
+  if (!history) return; // Nobody has logged in: there is only what was looked up.
   history.save(messages);
+  const warning = history.warning(messages.length, 'messages');
+  $('#kept').hidden = !warning;
+  set($('#kept'), warning);
 }

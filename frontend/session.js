@@ -1,7 +1,8 @@
 // Who is at the page: logging in and out.
 
-import { Refusal, logOut, pause, untilReachable, whoAmI, words } from './api.js';
+import { Refusal, pause, untilReachable, whoAmI } from './api.js';
 import { $, set } from './dom.js';
+import { showUser } from './header.js';
 import { offerLogIn } from './log-in.js';
 import { tell } from './news.js';
 
@@ -23,7 +24,6 @@ export async function begin(given) {
     enter(found);
     $('#text').focus();
   });
-  $('#log-out').addEventListener('click', end);
   // In another tab somebody else may have come meanwhile, or the log-in have ended.
   document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
   await look();
@@ -56,7 +56,7 @@ export function expire() {
 function enter(found) {
   if (user?.id === found.id) return;
   user = found;
-  set($('#name'), user.username);
+  showUser(user, end);
   $('#guest').hidden = true;
   $('#user').hidden = false;
   page.enter(user);
@@ -65,6 +65,7 @@ function enter(found) {
 
 function leave(why = '') {
   user = null;
+  showUser(null);
   set($('#why'), why);
   $('#why').hidden = !why;
   $('#user').hidden = true;
@@ -72,12 +73,8 @@ function leave(why = '') {
   page.leave();
 }
 
-async function end() {
-  try {
-    await logOut();
-  } catch (error) {
-    return tell(`You are still logged in: ${words(error)}`);
-  }
+/** He has logged out. */
+function end() {
   name.value = '';
   page.forget();
   leave();

@@ -1,7 +1,8 @@
 // A table: what the page knows of one that was handed in, and how it is seen.
 
 import { Refusal, findTable, pause, untilReachable } from './api.js';
-import { $, View, bytes, count } from './dom.js';
+import { $, View, bytes, count, duration, set } from './dom.js';
+import { oneLine } from './text.js';
 import { Upload } from './upload.js';
 
 const STATES = {
@@ -22,6 +23,8 @@ const PARTLY = ['partly', 'Done, but some rows failed'];
 const PERIOD = 1;
 /** The rate is that of so many seconds. */
 const SPAN = 30;
+/** What was seen in fewer seconds tells no rate. */
+const FIRST_SPAN = 2;
 
 export class Table extends Upload {
   kind = 'tables';
@@ -74,7 +77,7 @@ export class Table extends Upload {
   /** Seconds until all rows are sent, at the rate of late; null where that can't be told. */
   get secondsLeft() {
     const [first, last] = [this.seen[0], this.seen.at(-1)];
-    if (this.status !== 'running' || !first || last.done <= first.done) return null;
+    if (this.status !== 'running' || !first || last.done <= first.done || last.at - first.at < FIRST_SPAN) return null;
     return (this.rows - this.done) * (last.at - first.at) / (last.done - first.done);
   }
 
@@ -102,13 +105,16 @@ class TableView extends View {
 
   update() {
     const { ticket } = this;
-    const { id, name, size, status, sent, rows, done, failedRows, error, errors, note, isHeldUp } = ticket;
+    const { id, size, status, sent, rows, done, failedRows, error, errors, note, isHeldUp } = ticket;
+    const name = oneLine(ticket.name);
     const [kind, words] = isHeldUp ? HELD_UP : status === 'succeeded' && failedRows ? PARTLY : STATES[status];
     this.element.dataset.state = kind;
     this.set('.state', status === 'sending' ? `${words}, ${Math.floor(100 * sent)} %` : words);
     this.set('.name bdi', name);
     this.set('.size', size ? bytes(size) : ''); // One that sends rows of another has no file.
     this.set('.id code', id ?? '');
+    if (id) this.part('.id a').href = `/tables?id=${id}`;
+    this.part('.count').dataset.partly = failedRows > 0;
     this.set('.count span', rows === null ? '' : progress(ticket));
     this.set('.note', note);
     this.set('p.error', error);
@@ -136,11 +142,11 @@ class TableView extends View {
   showErrors({ errors, total }) {
     this.shown = errors;
     const rest = total > errors.length ? `, of which these are the first ${count(errors.length)}` : '';
-    this.set('.errors caption', `${count(total)} ${total === 1 ? 'error' : 'errors'}${rest}`);
-    this.part('.errors tbody').replaceChildren(...errors.map(({ row, column, reason }) => {
+    this.set('.errors summary', `${count(total)} ${total === 1 ? 'error' : 'errors'}${rest}`);
+    this.part('.errors tbody').replaceChildren(...errors.map(({ row, line: at, column, reason }) => {
       const line = $('#error').content.firstElementChild.cloneNode(true);
-      const texts = [row === 0 ? 'Header' : count(row), column, reason];
-      texts.forEach((text, at) => { line.cells[at].textContent = text; });
+      const texts = [at ? count(at) : '', row === 0 ? 'Header' : count(row), column, reason];
+      texts.forEach((text, cell) => set(line.cells[cell], text));
       return line;
     }));
   }
@@ -153,9 +159,4 @@ export function progress({ rows, done, failedRows, secondsLeft }) {
     failedRows && `${count(failedRows)} failed`,
     secondsLeft !== null && `about ${duration(secondsLeft)} left`,
   ].filter(Boolean).join(' · ');
-}
-
-function duration(seconds) {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${count(Math.round(seconds / 360) / 10)} h`;
 }

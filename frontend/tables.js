@@ -1,12 +1,15 @@
 // The page for tables: what a person can do on it. Which table's rows are shown is in its address.
 
-import { Refusal, findTable, newKey, retryTable, words } from './api.js';
+import { Refusal, find, findTable, newKey, retryTable, words } from './api.js';
 import { $, set } from './dom.js';
-import './gate.js';
+import { owner } from './gate.js';
 import { History } from './history.js';
 import { report, tell } from './news.js';
 import { close, open, refresh as refreshRows, shown } from './rows.js';
 import { Table, progress } from './table.js';
+import { oneLine } from './text.js';
+import { addressOf } from './ticket.js';
+import { offerUndo } from './undo.js';
 
 const kept = new History('coatcheck-tables', {
   needed: ['id', 'name', 'status'],
@@ -17,6 +20,8 @@ const list = $('#list');
 
 /** Newest first. */
 let tables = [];
+/** The one that was looked up and is not on the list. */
+let found = null;
 
 const newTable = fields => new Table(fields, { onChange: changed, onOpen: show, onAgain: again });
 
@@ -32,7 +37,7 @@ function changed(table) {
   if (table.hasEnded && table.reported !== table.status) {
     table.reported = table.status;
     const words = table.status === 'succeeded' ? `is done: ${progress(table)}.` : `${table.status}: ${table.error}`;
-    report(`${table.name} ${words}`, () => `${tables.filter(({ hasEnded }) => hasEnded).length} tables have ended.`);
+    report(`${oneLine(table.name)} ${words}`, () => `${tables.filter(({ hasEnded }) => hasEnded).length} tables have ended.`);
   }
   if (table === shown()) refreshRows();
   refresh();
@@ -43,6 +48,9 @@ function refresh() {
   $('#tickets').hidden = !tables.length;
   $('#clear').hidden = !tables.some(({ hasEnded }) => hasEnded);
   kept.save(tables);
+  const warning = kept.warning(tables.length, 'tables');
+  $('#kept').hidden = !warning;
+  set($('#kept'), warning);
 }
 
 function show(table) {
@@ -56,41 +64,54 @@ async function again(table) {
   table.againKey ??= newKey();
   try {
     const task = await retryTable(table.id, table.againKey);
-    const { view } = tables.find(({ id }) => id === task.id) ?? add(task);
+    const { view } = tables.find(({ id }) => id === task.id) ?? put(tableOf(task));
     $('h3', view.element).focus();
-    tell(`The rows of ${table.name} that failed are sent again. Their ticket is on top of the list.`);
+    tell(`The rows of ${oneLine(table.name)} that failed are sent again. Their ticket is on top of the list.`);
   } catch (error) {
     table.set({ note: `The rows can’t be sent again now: ${words(error)}` });
   }
 }
 
-/** Puts a table on top of the list, given as its task, and follows it. */
-function add(task) {
+/** The table of a task, followed. */
+function tableOf(task) {
   const table = newTable({ sent: 1, reported: task.finished ? task.status : null });
-  tables.unshift(table);
   table.update(task);
-  list.prepend(table.view.element);
   table.follow();
   return table;
 }
 
+/** Puts a table on top of the list. */
+function put(table) {
+  tables.unshift(table);
+  list.prepend(table.view.element);
+  refresh();
+  return table;
+}
+
 function clear() {
-  if (shown()?.hasEnded) {
+  if (shown()?.hasEnded && tables.includes(shown())) {
     close();
     history.replaceState(null, '', '/tables');
   }
-  kept.clear();
-  tables.filter(({ hasEnded }) => hasEnded).forEach(({ view }) => view.element.remove());
-  tables = tables.filter(({ hasEnded }) => !hasEnded);
+  const before = tables;
+  const restoreKept = kept.clear();
+  tables = before.filter(({ hasEnded }) => !hasEnded);
+  list.replaceChildren(...tables.map(({ view }) => view.element));
   refresh();
-  tell('The list is cleared.');
-  $(tables.length ? '#tickets-title' : '#files').focus(); // The button may be gone.
+  offerUndo($('#tickets'), 'The list is cleared.', () => {
+    restoreKept();
+    tables = [...tables.filter(table => !before.includes(table)), ...before];
+    list.replaceChildren(...tables.map(({ view }) => view.element));
+    refresh();
+  });
 }
 
 /** Shows tables of an earlier visit. */
 function restore() {
-  tables = kept.load().map(fields => newTable({ ...fields, sent: 1, reported: fields.status }));
-  for (const table of tables) {
+  const restored = kept.load().map(fields => newTable({ ...fields, sent: 1, reported: fields.status }));
+  // What was chosen meanwhile is newer.
+  tables.push(...restored);
+  for (const table of restored) {
     table.view.update();
     list.append(table.view.element);
     table.follow();
@@ -98,17 +119,32 @@ function restore() {
   refresh();
 }
 
-/** Shows the table that the address names. */
+/** Shows the table that the address names. It may be another's, and so doesn't come onto the list. */
 async function look() {
   const id = new URLSearchParams(location.search).get('id');
   if (!id) return;
   const known = tables.find(table => table.id === id);
   if (known) return open(known);
   try {
-    open(add(await findTable(encodeURIComponent(id))));
+    const task = await find(encodeURIComponent(id));
+    const address = addressOf(task);
+    if (task.kind !== 'table') return address ? location.replace(address) : set($('#trouble'), `It is a task of the kind “${task.kind}”.`);
+    found = tableOf(await findTable(task.id));
+    $('#found-list').replaceChildren(found.view.element);
+    $('#found').hidden = false;
+    open(found);
   } catch (error) {
     set($('#trouble'), error instanceof Refusal ? error.message : 'The server can’t be reached. Check the connection and try again.');
   }
+}
+
+function closeFound() {
+  if (shown() === found) close();
+  found.isDropped = true;
+  $('#found').hidden = true;
+  $('#found-list').replaceChildren();
+  history.replaceState(null, '', '/tables');
+  $('#files').focus(); // The button is gone.
 }
 
 for (const name of ['away', 'back']) addEventListener(name, () => { $('#away').hidden = name === 'back'; });
@@ -123,6 +159,8 @@ for (const name of ['dragover', 'drop']) {
 $('#origin').textContent = location.origin;
 $('#files').addEventListener('change', choose);
 $('#clear').addEventListener('click', clear);
+$('#close-found').addEventListener('click', closeFound);
 
+kept.of(await owner);
 restore();
 look();

@@ -51,30 +51,45 @@ export function take(files) {
   added.forEach(ticket => ticket.begin());
 }
 
-/** Shows what is known of tasks, each once, and follows those that have not ended. */
-export function show(tasks) {
-  const found = tasks.map(task => {
-    const at = tickets.findIndex(({ id }) => id === task.id);
-    const name = task.input?.filename || 'A file without a name';
-    const ticket = at < 0 ? new FileTicket({ name, size: task.input?.size, sent: 1 }) : tickets.splice(at, 1)[0];
-    ticket.isKnown = at >= 0;
-    ticket.update(task);
-    return ticket;
-  });
-  add(found);
-  found.filter(({ isKnown }) => !isKnown).forEach(ticket => ticket.follow());
+/** The ticket of a task that was looked up: the list's, or one that is on no list. */
+export function ticketOf(task) {
+  const known = tickets.find(({ id }) => id === task.id);
+  if (known) {
+    known.update(task);
+    return known;
+  }
+  const name = task.input?.filename || 'A file without a name';
+  const ticket = new FileTicket({ name, size: task.input?.size, sent: 1, reported: task.finished ? task.status : null });
+  ticket.update(task);
+  ticket.follow();
+  return ticket;
+}
+
+/** A ticket that was looked up is not shown any more. */
+export function drop(ticket) {
+  if (!tickets.includes(ticket)) ticket.isDropped = true;
 }
 
 /** Shows tickets of an earlier visit. */
 export function restore(kept) {
   const restored = kept.map(fields => new FileTicket({ ...fields, sent: 1, reported: fields.status }));
-  add(restored);
+  // What was chosen meanwhile is newer.
+  tickets.push(...restored);
+  changed();
   restored.forEach(ticket => ticket.follow());
 }
 
-/** Takes those off the list that have ended. */
+/** Takes those off the list that have ended, and returns a function that undoes this. */
 export function clear() {
+  const before = { tickets: [...tickets], batch };
   batch = batch.filter(ticket => !ticket.hasEnded);
   tickets.splice(0, tickets.length, ...tickets.filter(ticket => !ticket.hasEnded));
   changed();
+  return () => {
+    const known = new Set(before.tickets);
+    const added = tickets.filter(ticket => !known.has(ticket));
+    tickets.splice(0, tickets.length, ...added, ...before.tickets);
+    batch = [...before.batch, ...batch.filter(ticket => !known.has(ticket))];
+    changed();
+  };
 }

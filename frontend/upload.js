@@ -3,8 +3,10 @@
 import { Refusal, comeIn, newKey, pause, send, untilReachable } from './api.js';
 import { Ticket, lanes } from './ticket.js';
 
-/** A browser opens six connections to a host, for all its tabs. Two uploads and three that follow leave one. */
-const uploads = lanes(2);
+/** A browser opens six connections to a host, for all its tabs. Four uploads and one that follows leave one. */
+const uploads = lanes(4);
+/** Seconds in which the tickets of many uploads gather, to be followed together. */
+const GATHER = 0.25;
 
 const TRIES = 5;
 
@@ -27,14 +29,16 @@ export class Upload extends Ticket {
       for (let tries = 1; this.status === 'waiting'; tries += 1) await this.attempt(tries);
     });
     if (this.isUnwanted) await this.cancel();
+    if (uploads.waiting()) await pause(GATHER);
     if (this.id) await this.follow();
   }
 
   async attempt(tries) {
     try {
       const onProgress = sent => this.set({ sent, status: sent < 1 ? 'sending' : 'sent', note: '' });
+      this.set({ status: 'sending' });
       const { task, abort } = send(this.kind, this.file, this.key, onProgress);
-      this.set({ status: 'sending', abort });
+      this.abort = abort;
       this.update(await task);
       this.set({ file: null, abort: null, sent: 1 });
     } catch (error) {

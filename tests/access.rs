@@ -102,6 +102,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
         at("/metrics", Admins),
         at("/openapi.json", Admins),
         at("/api/v1/users/me", Users),
+        at("/api/v1/users/me/quotas", Users),
         at("/api/v1/users", Admins),
         route(
             Method::PUT,

@@ -4,10 +4,13 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::chromium::Browser;
+use crate::client::ask;
 use crate::content::{md5sum, noise};
+use crate::people::as_bearer;
 use crate::program::output;
 use crate::stack::Stack;
 
@@ -43,12 +46,88 @@ on_embedded!(a_thousand_files_are_handed_in_without_a_thousand_things_to_see, []
     browser
         .until("document.querySelector('#overall-words').textContent.startsWith('1,000 of 1,000 done')")
         .await;
-    assert_eq!(browser.texts("#list h3").await, names[..50]);
-    assert_eq!(browser.text("#more").await, "Show more (950 are not shown)");
+    assert_eq!(browser.texts("#list h3").await, [""; 0]);
+    assert_eq!(browser.texts("#dense tbody bdi").await, names[..100]);
+    assert_eq!(browser.text("#more").await, "Show more (900 are not shown)");
     browser.click("#more").await;
-    assert_eq!(browser.texts("#list h3").await, names[..150]);
+    assert_eq!(browser.texts("#dense tbody bdi").await, names[..300]);
+
+    browser.fill("#search", "077").await;
+    browser.until(&says("#found-words", "11 of 1,000 tickets")).await;
+    browser.assert_accessible("with some of a thousand tickets").await;
+    browser.click("[data-by=md5]").await;
+    browser.until("document.querySelector('#dense [aria-sort]').ariaSort === 'ascending'").await;
+    let digests = browser.texts("#dense tbody .digest code").await;
+    assert!(digests.len() == 11 && digests.is_sorted(), "{digests:?}");
+    browser.click("[data-by=name]").await;
+    browser.click("[data-by=name]").await;
+    browser.until("document.querySelector('#dense [aria-sort]').ariaSort === 'descending'").await;
+    assert_eq!(browser.texts("#dense tbody bdi").await[..2], ["0779", "0778"]);
+    browser.fill("#search", &md5sum(b"0123")).await;
+    browser.until(&says("#dense tbody bdi", "0123")).await;
+
     browser.click("#save").await;
     assert_eq!(browser.download("MD5SUMS").await.lines().count(), 1000);
+    browser.close().await;
+});
+
+on_embedded!(many_files_take_a_request_each_and_are_followed_together, [], |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+    let names: Vec<String> = (0..300).map(|number| format!("{number:04}")).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, name.as_bytes())).collect();
+    browser.asked().await;
+
+    browser.choose("#files", &files).await;
+    browser.until("document.querySelector('#overall-words').textContent.startsWith('300 of 300 done')").await;
+
+    let asked = browser.asked().await;
+    let handed_in = asked.iter().filter(|(method, _)| method == "POST").count();
+    let alone = asked.iter().filter(|(_, url)| url.contains("/api/v1/tasks/")).count();
+    assert_eq!(handed_in, 300);
+    assert!(alone < 60, "{alone} requests for a ticket of its own: {asked:?}");
+    browser.close().await;
+});
+
+on_embedded!(speed_and_time_left_are_told_while_files_are_sent, [], |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+    let slow = json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000});
+    browser.cdp("Network.enable", json!({})).await;
+    browser.cdp("Network.emulateNetworkConditions", slow).await;
+
+    browser.choose("#files", &[("large", &noise(3, 2_000_000)), ("small", b"")]).await;
+
+    let told = r"/ · [0-9.]+ [kM]B\/s · (.* · )?about [0-9]+ s left$/";
+    browser.until(&format!("{told}.test(document.querySelector('#overall-words').textContent)")).await;
+    browser.click("#cancel-all").await;
+    browser.agree().await;
+    browser.until(&says("#list .state", "Cancelled")).await;
+    browser.close().await;
+});
+
+on_embedded!(a_list_that_is_nearly_full_says_so_before_tickets_are_lost, [], |stack| async move {
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    let browser = Browser::open(&stack, "/").await;
+    let kept = |count: usize| {
+        // Ids in the order of time, none of which the server is asked for.
+        format!(
+            "localStorage.setItem('coatcheck-tickets', JSON.stringify(Array.from({{length: {count}}}, (_, n) => ({{
+                id: `0198c5a1-7b3e-7c40-9d55-${{String(n).padStart(12, '0')}}`, name: `${{n}}`, status: 'succeeded'}}))))"
+        )
+    };
+    // The page that is left keeps what it has.
+    browser.go("/docs").await;
+    browser.value(&kept(4200)).await;
+    browser.go("/").await;
+    browser.until(&seen("#kept")).await;
+    assert!(browser.text("#kept").await.starts_with("4,200 of at most 5,000 tickets are kept."));
+
+    browser.go("/docs").await;
+    browser.value(&kept(4999)).await;
+    browser.go("/").await;
+    browser.choose("#files", &[("a", b"a"), ("b", b"b"), ("c", b"c")]).await;
+    let words = "This browser keeps the newest 5,000 tickets. 2 of these will be gone from the list when you leave the page.";
+    browser.until(&says("#kept", words)).await;
     browser.close().await;
 });
 
@@ -64,8 +143,22 @@ on_embedded!(a_digest_is_compared_with_the_one_that_is_expected, [], |stack| asy
     let wrong = md5sum(b"abd");
     browser.fill(".expected", &wrong).await;
     browser.until(&says(".verdict", &format!("✗ It differs from the expected digest, {wrong}."))).await;
+    // It is red all over, and not done.
+    browser.until(&says("#list .state", "Done, but it differs")).await;
+    let red = "(() => {
+        const probe = document.body.appendChild(document.createElement('i'));
+        probe.style.color = 'var(--bad)';
+        const bad = getComputedStyle(probe).color;
+        probe.remove();
+        const card = document.querySelector('#list > li');
+        const colours = ['.state', '.verdict', '.digest code'].map(one => getComputedStyle(card.querySelector(one)).color);
+        const border = getComputedStyle(card);
+        return [...colours, border.borderLeftColor, border.borderTopColor].every(colour => colour === bad)
+            && card.dataset.state !== 'done' && border.backgroundColor !== getComputedStyle(document.querySelector('.drop')).backgroundColor;
+    })()";
+    browser.until(red).await;
     browser.fill(".expected", "abc").await;
-    assert!(browser.text(".compare .error").await.starts_with("That is no MD5 digest."));
+    assert!(browser.text(".compare .error").await.starts_with("That is not an MD5 digest."));
     browser.until(&says(".verdict", "")).await;
     browser.close().await;
 });
@@ -83,26 +176,90 @@ on_embedded!(tickets_are_compared_with_a_list_of_md5sum, [], |stack| async move 
     browser.click("#list-compare summary").await;
     browser.choose("#list-file", &[("MD5SUMS", lines.join("\n").as_bytes())]).await;
 
-    let result = "2 tickets match · 1 differs · 1 of the list without a ticket · 1 line is no line of md5sum";
+    let result = "2 tickets match · 1 differs · 1 of the list without a ticket · 1 line is not of md5sum";
     browser.until(&says("#list-result", result)).await;
+    browser
+        .until(
+            "document.querySelector('#overall-words').textContent.startsWith('3 of 3 done · 1 differs · ')",
+        )
+        .await;
     browser.until("document.querySelectorAll('[data-matches=true]').length === 2").await;
     browser.until("document.querySelectorAll('[data-matches=false]').length === 1").await;
     browser.close().await;
 });
 
-on_embedded!(what_was_handed_in_elsewhere_is_found_by_its_id, [], |stack| async move {
-    let id = stack.put("abc").await;
+on_embedded!(what_was_handed_in_elsewhere_is_found_by_its_id_and_stays_apart, [], |stack| async move {
+    let id = stack.put("theirs").await;
     stack.until(&id, "succeeded").await;
-    let browser = Browser::open(&stack, "/").await;
+    let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
 
     browser.fill("#id", &format!(" {} ", id.to_uppercase())).await;
     browser.click("#lookup button").await;
 
-    browser.until(&done(1)).await;
-    assert_eq!(browser.texts("#list .id code").await, [id]);
-    assert_eq!(browser.texts("#list .digest code").await, [md5sum(b"abc")]);
+    browser.until(&found(1)).await;
+    assert_eq!(browser.value("location.search").await, format!("?id={id}"));
+    assert_eq!(browser.texts("#found .id code").await, [&*id]);
+    assert_eq!(browser.texts("#found .digest code").await, [md5sum(b"theirs")]);
+    // It is another's, as far as the page knows.
+    assert_eq!(browser.texts("#list h3").await, ["a.txt"]);
+    browser.click("#save").await;
+    assert_eq!(browser.download("MD5SUMS").await, format!("{}  a.txt\n", md5sum(b"abc")));
+    browser.assert_accessible("with what was looked up").await;
+
+    // The address leads there again, and the list has not grown.
+    browser.reload().await;
+    browser.until(&found(1)).await;
+    assert_eq!(browser.texts("#list h3").await, ["a.txt"]);
+    browser.click("#close-found").await;
+    browser.until("!document.querySelector('#found').checkVisibility()").await;
+    assert_eq!(browser.value("location.search").await, "");
+    // A ticket of the list has an address too.
+    let mine = browser.text("#list .id code").await;
+    browser.click("#list .id a").await;
+    browser.until(&says("#found .id code", &mine)).await;
+    assert_eq!(browser.value("location.search").await, format!("?id={mine}"));
+    browser.value("history.back()").await;
+    browser.until("!document.querySelector('#found').checkVisibility()").await;
     browser.close().await;
 });
+
+on_embedded!(
+    tickets_of_every_kind_lead_to_their_pages,
+    [("FREE_URL", "http://127.0.0.1:9"), ("THIRD_PARTY_URL", "http://127.0.0.1:9")],
+    |stack| async move {
+        stack.register("ada").await;
+        let token = stack.log_in("ada").await;
+        let message = json!({"text": "How far is the moon?", "provider": "free"}).to_string();
+        let message = as_bearer(stack.request(Method::POST, "/api/v1/messages"), &token).body(message);
+        let message = ask(message).await.unwrap().json();
+        let table = stack.hand_in("userId,title,body\n1,a,b\n").await.json();
+        let browser = Browser::open(&stack, "/").await;
+
+        for (task, page, shown) in
+            [(&message, "/messages", "How far is the moon?"), (&table, "/tables", "posts.csv")]
+        {
+            let id = task["id"].as_str().unwrap();
+            browser.go("/").await;
+            browser.fill("#id", id).await;
+            browser.click("#lookup button").await;
+            browser.until(&format!("location.pathname + location.search === '{page}?id={id}'")).await;
+            browser.until(&says("#found h3", shown)).await;
+            assert_eq!(browser.texts("#list h3").await, [""; 0]);
+            // What it waits for is said in words.
+            browser.until(&says("#found .state", "Waiting")).await;
+            let words = r"/ can't be reached\. Next try at .+\.$/";
+            browser
+                .until(&format!("{words}.test(document.querySelector('#found .note')?.textContent)"))
+                .await;
+            for other in ["/", "/messages", "/tables"] {
+                browser.go(&format!("{other}?id={id}")).await;
+                browser.until(&format!("location.pathname === '{page}'")).await;
+                browser.until(&says("#found h3", shown)).await;
+            }
+        }
+        browser.close().await;
+    }
+);
 
 on_both_stacks!(what_was_handed_in_elsewhere_is_found_by_its_digest, |stack| async move {
     let ids = [stack.put("abc").await, stack.put("abc").await];
@@ -117,9 +274,28 @@ on_both_stacks!(what_was_handed_in_elsewhere_is_found_by_its_digest, |stack| asy
     browser.fill("#id", &md5sum(b"abc").to_uppercase()).await;
     browser.click("#lookup button").await;
 
-    browser.until(&done(2)).await;
+    browser.until(&found(2)).await;
     let [first, second] = ids;
-    assert_eq!(browser.texts("#list .id code").await, [second, first]);
+    assert_eq!(browser.texts("#found .id code").await, [second, first]);
+    browser.close().await;
+});
+
+on_embedded!(names_that_deceive_the_eye_are_shown_as_they_are, [], |stack| async move {
+    let browser = Browser::open(&stack, "/").await;
+    let name = "invoice\u{202e}fdp.exe";
+    browser.choose("#files", &[(name, b"abc"), ("zero\u{200b}width", b"b")]).await;
+    browser.until(&done(2)).await;
+    assert_eq!(browser.texts("#list h3 bdi").await, [r"invoice\u202Efdp.exe", r"zero\u200Bwidth"]);
+    let hidden = r"/[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069]/";
+    // Neither in what is read out, nor in what is pointed at.
+    let all = "[document.body.innerText, ...Array.from(document.querySelectorAll('[title], [aria-label]'), one => one.title + one.ariaLabel)].join()";
+    assert_eq!(browser.value(&format!("{hidden}.test({all})")).await, false);
+
+    stack.add_record("192.0.2.1 GET /a\u{200b}b 200").await;
+    browser.go("/records").await;
+    browser.until(&says("#records .uri", r"/a\u200Bb")).await;
+    browser.until(&says("#uris th", r"/a\u200Bb")).await;
+    assert_eq!(browser.value(&format!("{hidden}.test({all})")).await, false);
     browser.close().await;
 });
 
@@ -165,6 +341,14 @@ on_embedded!(
         assert_eq!(browser.texts("#list h3").await, ["b.txt", "a.txt"]);
         assert_eq!(browser.texts("#list code").await, before);
         // What had not ended is followed again, and the list's end is not its end.
+        browser.click("#clear").await;
+        browser.until("document.querySelectorAll('#list > li').length === 1").await;
+        // What was cleared comes back, for this visit and the next ones.
+        browser.click(".undo button").await;
+        browser.until("document.querySelectorAll('#list > li').length === 2").await;
+        browser.reload().await;
+        browser.until("document.querySelectorAll('#list > li').length === 2").await;
+        assert_eq!(browser.texts("#list code").await, before);
         browser.click("#clear").await;
         browser.until("document.querySelectorAll('#list > li').length === 1").await;
         held.release();
@@ -256,7 +440,7 @@ on_embedded!(everyone_can_use_the_page, [("MAX_UPLOAD", "64MiB"), ("WORKERS", "1
         .await;
     browser.assert_accessible("busy").await;
     held.release();
-    browser.until(&done(4)).await;
+    browser.until(&done(3)).await;
     browser.close().await;
 });
 
@@ -291,7 +475,16 @@ async fn with_files(stack: &Arc<Stack>, files: &[(&str, &[u8])]) -> Browser {
     browser
 }
 
+/// So many tickets that were looked up have digests.
+fn found(count: usize) -> String {
+    format!("document.querySelectorAll('#found-list > [data-state=done]').length === {count}")
+}
+
+fn seen(selector: &str) -> String {
+    format!("!!document.querySelector('{selector}')?.checkVisibility()")
+}
+
 /// Whether the first element of a selector has exactly this text.
 fn says(selector: &str, text: &str) -> String {
-    format!("document.querySelector('{selector}').textContent === {}", Value::from(text))
+    format!("document.querySelector('{selector}')?.textContent === {}", Value::from(text))
 }

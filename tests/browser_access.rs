@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::chromium::Browser;
+use crate::client::ask;
 use crate::content::md5sum;
-use crate::people::PASSWORD;
+use crate::people::{PASSWORD, as_bearer};
 use crate::stack::Stack;
 
 const GUEST: &str = "document.querySelector('#guest')?.checkVisibility() === true";
@@ -78,6 +80,73 @@ on_embedded!(
     }
 );
 
+on_embedded!(
+    who_is_logged_in_and_what_is_left_is_on_all_pages,
+    [
+        ("AUTH", "required"),
+        ("MAX_PENDING_PER_OWNER", "100"),
+        ("MAX_BYTES_PER_OWNER", "1MiB"),
+        ("UPLOADS_PER_MINUTE", "60"),
+        ("FREE_URL", "http://127.0.0.1:9"),
+    ],
+    |stack| async move {
+        stack.register("ada").await;
+        let token = stack.log_in("ada").await;
+        // It waits for a provider that is away.
+        let message = json!({"text": "How far is the moon?", "provider": "free"}).to_string();
+        let message = as_bearer(stack.request(Method::POST, "/api/v1/messages"), &token).body(message);
+        assert_eq!(ask(message).await.unwrap().status, 202);
+        let browser = Browser::open(&stack, "/").await;
+        log_in(&browser, "#log-in [type=submit]").await;
+        browser.choose("#files", &[("a.txt", b"abc")]).await;
+        is_done_with(&stack, &browser, 1).await;
+        let words = "1 of 100 tasks pending · 20 bytes of 1 MB in them · up to 60 a minute";
+
+        for path in ["/", "/messages", "/tables", "/records"] {
+            browser.go(path).await;
+            browser.until("document.querySelector('#account #name')?.textContent === 'ada'").await;
+            browser
+                .until(&format!("document.querySelector('#quotas').textContent === {}", json!(words)))
+                .await;
+            assert_eq!(browser.value("document.querySelectorAll('body > header').length").await, 1);
+            assert_eq!(browser.texts("nav [aria-current]").await.len(), 1, "{path}");
+            assert_eq!(browser.value("document.querySelector('#to-log-in').checkVisibility()").await, false);
+        }
+        browser.assert_accessible("with quotas").await;
+        browser.click("#log-out").await;
+        browser.until(GUEST).await;
+        browser.until("!document.querySelector('#name').checkVisibility()").await;
+
+        // Whoever comes next at this browser doesn't see what was hers.
+        browser.go("/").await;
+        browser.until(GUEST).await;
+        browser.fill("#username", "bob").await;
+        browser.fill("#password", PASSWORD).await;
+        browser.click("#register").await;
+        browser.until(NO_GUEST).await;
+        browser.choose("#files", &[("b.txt", b"b")]).await;
+        is_done_with(&stack, &browser, 1).await;
+        assert_eq!(browser.texts("#list h3").await, ["b.txt"]);
+        browser.click("#log-out").await;
+        log_in(&browser, "#log-in [type=submit]").await;
+        is_done_with(&stack, &browser, 1).await;
+        assert_eq!(browser.texts("#list h3").await, ["a.txt"]);
+        browser.close().await;
+    }
+);
+
+on_embedded!(quotas_that_are_not_set_are_null, [], |stack| async move {
+    stack.register("ada").await;
+    let token = stack.log_in("ada").await;
+
+    let quotas = stack.ask_as(&token, Method::GET, "/api/v1/users/me/quotas").await;
+
+    let none =
+        json!({"pending": 0, "max_pending": null, "bytes": 0, "max_bytes": null, "uploads_per_minute": null});
+    assert_eq!((quotas.status, quotas.json()), (200, none));
+    stack.get("/api/v1/users/me/quotas").await.problem(401, "unauthenticated");
+});
+
 on_embedded!(who_need_not_log_in_is_not_asked, [], |stack| async move {
     let browser = Browser::open(&stack, "/").await;
 
@@ -85,5 +154,6 @@ on_embedded!(who_need_not_log_in_is_not_asked, [], |stack| async move {
 
     browser.until("document.querySelectorAll('#list > [data-state=done]').length === 1").await;
     assert_eq!(browser.value(NO_GUEST).await, true);
+    browser.until("document.querySelector('#to-log-in').checkVisibility()").await;
     browser.close().await;
 });

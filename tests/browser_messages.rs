@@ -182,6 +182,11 @@ async fn who_may_not_pay_is_told_so_and_waits() {
         assert_eq!(providers.stats("paid").await["accepted"], 0);
         browser.click("#clear").await;
         browser.until("!document.querySelector('#sent').checkVisibility()").await;
+        browser.click(".undo button").await;
+        browser.until(&seen("#sent")).await;
+        assert_eq!(browser.texts("#list h3").await, ["two", "one"]);
+        browser.click("#clear").await;
+        browser.until("!document.querySelector('#sent').checkVisibility()").await;
         browser.close().await;
     })
     .await;
@@ -276,7 +281,9 @@ async fn markup_in_a_message_is_text() {
         browser.until(&answered(1)).await;
 
         assert_eq!(browser.text("#name").await, "<i>ada</i>");
-        assert_eq!(browser.texts("#list h3 bdi").await, [text]);
+        // What would turn the text around is shown as what it is.
+        assert_eq!(browser.texts("#list h3 bdi").await, [text.replace('\u{202e}', r"\u202E")]);
+        assert!(!browser.text("#list .reply bdi").await.contains('\u{202e}'));
         assert!(browser.text("#list .reply bdi").await.contains("<script>"));
         assert_eq!(browser.value("document.querySelectorAll('main :is(img, script, i)').length").await, 0);
         browser.close().await;

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use chrono::{DateTime, Duration, SecondsFormat, Timelike, Utc};
 use serde_json::json;
 
 use crate::chromium::Browser;
@@ -72,6 +73,32 @@ on_embedded!(the_chart_is_drawn_and_told_in_words, [], |stack| async move {
 
     browser.looks("dark", 390).await;
     browser.until("document.querySelector('#chart canvas').clientWidth < 390").await;
+    browser.close().await;
+});
+
+on_embedded!(bars_are_as_wide_as_their_time_is_long, [], |stack| async move {
+    let record = stack.add_record(LINES[0]).await;
+    let created: DateTime<Utc> = record["created"].as_str().unwrap().parse().unwrap();
+    let at = |seconds| (created + Duration::seconds(seconds)).to_rfc3339_opts(SecondsFormat::Micros, true);
+    // Of the minute that has the record, what lies before the time and after it is cut off.
+    let second = f64::from(created.second()) + f64::from(created.timestamp_subsec_millis()) / 1000.0;
+    let (before, after) = (second.min(20.0), (60.0 - second).min(70.0));
+    let browser = Browser::open(&stack, &format!("/records?date_from={}&date_to={}", at(-20), at(70))).await;
+    browser.until("document.querySelector('#chart .u-over')?.clientWidth > 600").await;
+
+    // How many of the columns above the axis are painted. Read once: Chromium complains of more.
+    let share = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() => {
+        const [canvas, plot] = [document.querySelector('#chart canvas'), document.querySelector('#chart .u-over')];
+        const [left, top] = [plot.offsetLeft, plot.offsetTop];
+        const line = canvas.getContext('2d').getImageData(left, top + plot.offsetHeight - 20, plot.offsetWidth, 1).data;
+        const [r, g, b] = [0x8c, 0x2f, 0x39];
+        let painted = 0;
+        for (let at = 0; at < line.length; at += 4) painted += line[at] === r && line[at + 1] === g && line[at + 2] === b;
+        return painted / plot.offsetWidth;
+    })";
+    let share = browser.value(share).await.as_f64().unwrap();
+    let expected = (before + after) / 90.0;
+    assert!((share - expected).abs() < 0.03, "{share} of the chart is a bar, not {expected}");
     browser.close().await;
 });
 

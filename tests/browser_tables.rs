@@ -114,18 +114,26 @@ on_embedded!(what_is_wrong_with_a_table_is_told_at_its_rows, [], |stack| async m
 
     browser.until(&is("failed")).await;
     assert_eq!(browser.text("#list p.error").await, told["title"].as_str().unwrap());
-    assert_eq!(browser.text("#list .errors caption").await, "2 errors");
-    let cells =
-        |error: &Value| ["row", "column", "reason"].map(|field| error[field].to_string().replace('"', ""));
+    // Folded, until somebody wants to see them.
+    assert_eq!(browser.text("#list .errors summary").await, "2 errors");
+    assert_eq!(browser.value(&seen("#list .errors td")).await, false);
+    browser.click("#list .errors summary").await;
+    browser.until(&seen("#list .errors td")).await;
+    let cells = |error: &Value| {
+        ["line", "row", "column", "reason"]
+            .map(|field| error[field].as_str().map_or_else(|| error[field].to_string(), str::to_owned))
+    };
     let cells: Vec<String> = errors.iter().flat_map(cells).collect();
     assert_eq!(browser.texts("#list .errors td").await, cells);
+    assert_eq!(cells[..4], ["2", "1", "userId", "expected a 64-bit integer, got \"x\""]);
+    assert_eq!(browser.text("#list .state").await, "Not taken");
 
     let many: String = (0..150).map(|_| "x,a,b\n").collect();
     browser.choose("#files", &[("many.csv", format!("userId,title,body\n{many}").as_bytes())]).await;
     let words = "150 errors, of which these are the first 100";
-    browser.until(&says("#list .errors caption", words)).await;
+    browser.until(&says("#list .errors summary", words)).await;
     browser.choose("#files", &[("headless.csv", b"1,a,b\n")]).await;
-    browser.until(&says("#list .errors td", "Header")).await;
+    browser.until(&says("#list .errors td + td", "Header")).await;
     browser.choose("#files", &[("binary.csv", &[0, 159, 146, 150])]).await;
     browser.until(&says("#list p.error", "The file is no text in UTF-8, and so no CSV.")).await;
     assert_eq!(stack.tasks("").await.len(), 0);
@@ -167,6 +175,10 @@ async fn rows_that_failed_are_found_among_the_others_and_sent_again() {
         assert_eq!(browser.text("#list .state").await, "Done, but some rows failed");
         assert_eq!(browser.text("#list .count span").await, "3 sent · 1 failed");
         browser.assert_accessible("with rows that failed").await;
+
+        // In amber: neither done nor failed.
+        let colours = "['#list .state', '#list .count dd'].map(one => getComputedStyle(document.querySelector(one)).color)";
+        assert_eq!(browser.value(colours).await, json!(vec!["rgb(138, 82, 0)"; 2]));
 
         open_rows(&browser).await;
         browser.click("#only-failed").await;
@@ -210,7 +222,7 @@ async fn a_table_that_waits_for_the_third_party_says_so() {
 }
 
 #[tokio::test]
-async fn a_table_is_found_by_its_address_and_stays_on_the_list() {
+async fn a_table_is_found_by_its_address_and_stays_off_the_list() {
     beside_third_party(&[("RATE", "50")], |stack, _third_party| async move {
         let answer = stack.hand_in(table(2)).await.json();
         let id = answer["id"].as_str().unwrap();
@@ -219,12 +231,29 @@ async fn a_table_is_found_by_its_address_and_stays_on_the_list() {
         browser.until("!document.querySelector('#tickets').checkVisibility()").await;
 
         browser.go(&format!("{PAGE}?id={id}")).await;
-        browser.until(&is("done")).await;
         browser.until(&says("#place", "Rows 1 to 2 of 2")).await;
-        browser.go(PAGE).await;
+        browser.until("document.querySelector('#found li').dataset.state === 'done'").await;
+        assert_eq!(browser.texts("#found .id code").await, [id]);
+        assert_eq!(browser.texts("#found h3").await, ["posts.csv"]);
+        // It may be another's.
+        assert_eq!(browser.texts("#list h3").await, [""; 0]);
+        browser.click("#close-found").await;
+        browser.until("!document.querySelector('#rows').checkVisibility()").await;
+        browser.reload().await;
+        browser.until("!document.querySelector('#found').checkVisibility()").await;
+
+        // One's own stays on the list, until it is cleared; and that can be undone.
+        browser.choose("#files", &[("mine.csv", table(1).as_bytes())]).await;
         browser.until(&is("done")).await;
-        assert_eq!(browser.texts("#list .id code").await, [id]);
-        assert_eq!(browser.texts("#list h3").await, ["posts.csv"]);
+        browser.click("#list .id a").await;
+        browser.until(&says("#rows-title bdi", "mine.csv")).await;
+        assert_eq!(browser.texts("#list h3").await, ["mine.csv"]);
+        browser.click("#clear").await;
+        browser.until("!document.querySelector('#tickets').checkVisibility()").await;
+        browser.click(".undo button").await;
+        browser.until(&is("done")).await;
+        browser.reload().await;
+        browser.until(&is("done")).await;
         browser.click("#clear").await;
         browser.reload().await;
         browser.until("!document.querySelector('#tickets').checkVisibility()").await;

@@ -111,20 +111,29 @@ impl Browser {
         browser
     }
 
-    /// Ends it, after a look at what it did: nothing was asked of another server, and nobody complained.
-    pub async fn close(self) {
+    /// What was asked for since it was opened, or since this was asked last: methods and addresses.
+    pub async fn asked(&self) -> Vec<(String, String)> {
         let origin = self.stack.url("/");
+        let mut asked = Vec::new();
         for entry in self.driver.get_log("performance").await.unwrap() {
             let event: Value = serde_json::from_str(&entry.message).unwrap();
             let event = &event["message"];
             if event["method"] == "Network.requestWillBeSent" {
-                let url = event["params"]["request"]["url"].as_str().unwrap();
+                let request = &event["params"]["request"];
+                let url = request["url"].as_str().unwrap();
                 let is_own = [&*origin, "data:", "blob:", "about:", "chrome:"]
                     .iter()
                     .any(|start| url.starts_with(start));
                 assert!(is_own, "asked for {url}");
+                asked.push((request["method"].as_str().unwrap().to_owned(), url.to_owned()));
             }
         }
+        asked
+    }
+
+    /// Ends it, after a look at what it did: nothing was asked of another server, and nobody complained.
+    pub async fn close(self) {
+        self.asked().await;
         for entry in self.driver.browser_log().await.unwrap() {
             // An answer that is a refusal, or none: what the page makes of it is the test's to look at.
             let is_refusal = entry.source.as_deref() == Some("network")
@@ -187,6 +196,11 @@ impl Browser {
     /// Clicks as soon as it can be clicked.
     pub async fn click(&self, selector: &str) {
         eventually(selector, async || self.find(selector).await.click().await).await;
+    }
+
+    /// Says yes to what the page asks in a box of the browser's own.
+    pub async fn agree(&self) {
+        eventually("a question", async || self.driver.accept_alert().await).await;
     }
 
     /// Replaces what is in a field.

@@ -219,11 +219,10 @@ on_both_stacks!(a_browser_that_finds_nothing_gets_a_page, |stack| async move {
             (status, "text/html; charset=utf-8"),
             "{path}"
         );
-        assert!(
-            answer.text().contains(tells) && !answer.text().contains("<script"),
-            "{path}: {}",
-            answer.text()
-        );
+        // The one script that is the page's own makes its head.
+        let head = "<script src=\"/header.js\" type=\"module\"></script>";
+        let told = answer.text().replacen(head, "", 1);
+        assert!(told.contains(tells) && !told.contains("<script"), "{path}: {told}");
         assert!(answer.header("vary").contains("accept"), "{path}");
     }
     let program = ask(stack.http.get(stack.url("/nothing")).header("accept", "*/*")).await.unwrap();

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod auth;
 pub mod key;
+pub mod quotas;
 pub mod secret;
 pub mod session;
 pub mod throttle;

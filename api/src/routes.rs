@@ -14,7 +14,7 @@ use crate::http::body::Body;
 use crate::http::origin;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Access;
-use crate::identity::{accounts, api_keys, session, users};
+use crate::identity::{accounts, api_keys, quotas, session, users};
 use crate::records;
 use crate::settings::Auth;
 use crate::site::openapi::Description;
@@ -24,7 +24,7 @@ use crate::tasks::events;
 use crate::tasks::kinds::{md5, message, table};
 
 /// What may answer with much JSON: it is compressed for clients that take it so.
-const LARGE: [&str; 7] = [
+const LARGE: [&str; 9] = [
     "/api/data",
     "/api/data/stats",
     "/api/v1/md5",
@@ -32,6 +32,8 @@ const LARGE: [&str; 7] = [
     "/api/v1/tables/{id}/rows",
     "/api/v1/tasks",
     page::DESCRIPTION,
+    "/docs",
+    "/docs/{file:.*}",
 ];
 
 /// Every address, with the methods that it takes.
@@ -79,6 +81,7 @@ pub fn routes(config: &mut ServiceConfig) {
             [(M::GET, web::to(accounts::list)), (M::POST, web::to(users::post))],
         ))
         .service(resource("/api/v1/users/me", [(M::GET, web::to(users::me))]))
+        .service(resource("/api/v1/users/me/quotas", [(M::GET, web::to(quotas::get))]))
         .service(resource("/api/v1/users/me/password", [(M::PUT, web::to(users::password))]))
         .service(resource("/api/v1/users/{id}", [(M::DELETE, web::to(accounts::remove))]))
         .service(resource(

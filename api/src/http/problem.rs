@@ -398,8 +398,11 @@ pub struct CellErrorView {
     #[schema(value_type = ColumnView)]
     column: ColumnView,
     /// For people
-    #[schema(example = "it is no integer of 64 bits")]
+    #[schema(example = "expected a 64-bit integer, got \"1.0\"")]
     reason: String,
+    /// The line of the file that the row begins on, counted from 1
+    #[schema(example = 2)]
+    line: u64,
 }
 
 /// Which cell of a row
@@ -448,8 +451,8 @@ fn response(codes: &[Code]) -> Response {
 
 fn example(code: Code) -> Value {
     let request_id = Uuid::from_u128(0x5a1c_9d1e_6a0b_4f6e_9d3c_2b8f_1a7e_4c55);
-    let reason = "it is no integer of 64 bits".to_owned();
-    let errors = Errors { first: vec![CellError { row: 1, column: 0.into(), reason }], total: 1 };
+    let reason = "expected a 64-bit integer, got \"1.0\"".to_owned();
+    let errors = Errors { first: vec![CellError { row: 1, column: 0.into(), reason, line: 2 }], total: 1 };
     let errors = (code == Code::InvalidTable).then_some(errors);
     json!(ProblemView::new(code, None, errors.as_ref(), Some(request_id)))
 }

@@ -264,7 +264,8 @@ impl IntoResponses for RegisterProblems {
     }
 }
 
-struct MeProblems;
+/// How a request that is about its own user is refused, for OpenAPI.
+pub struct MeProblems;
 
 impl IntoResponses for MeProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {

@@ -29,7 +29,7 @@ pub struct RecordParameters {
     #[param(example = "2026-01-02T03:04:05Z")]
     date_from: Option<String>,
     /// Only those created then or earlier: RFC 3339, or a date alone, of which the whole day is meant, in UTC
-    #[param(example = "2026-01-02")]
+    #[param(example = "2099-12-31")]
     date_to: Option<String>,
     /// At most so many, from 1 on; all if it isn't said
     #[param(value_type = Option<i64>, minimum = 1)]
@@ -41,10 +41,10 @@ pub struct RecordParameters {
     #[param(example = "GET")]
     method: Option<String>,
     /// Only with this status, or with one of a class such as `5xx`
-    #[param(example = "5xx", pattern = "^([1-5][0-9][0-9]|[1-5]xx)$")]
+    #[param(example = "2xx", pattern = "^([1-5][0-9][0-9]|[1-5]xx)$")]
     status_code: Option<String>,
     /// Only with a URI that begins so
-    #[param(example = "/api/")]
+    #[param(example = "/index")]
     uri: Option<String>,
 }
 

@@ -29,7 +29,7 @@ pub struct StatsParameters {
     #[param(example = "2026-01-02T03:04:05Z")]
     date_from: Option<String>,
     /// Those created then or earlier; now if it isn't said
-    #[param(example = "2026-01-02")]
+    #[param(example = "2099-12-31")]
     date_to: Option<String>,
 }
 

@@ -14,6 +14,7 @@ use crate::identity::access::Access;
 use crate::identity::accounts;
 use crate::identity::api_keys;
 use crate::identity::auth;
+use crate::identity::quotas;
 use crate::identity::session;
 use crate::identity::token::Keys;
 use crate::identity::users;
@@ -38,7 +39,7 @@ use crate::tasks::kinds;
         kinds::table::page, kinds::table::elsewhere,
         tasks::list, tasks::get, events::events, tasks::cancel,
         api_keys::list, api_keys::post, api_keys::delete,
-        users::post, users::me, users::password, users::grant, users::revoke,
+        users::post, users::me, quotas::get, users::password, users::grant, users::revoke,
         accounts::list, accounts::disable, accounts::enable, accounts::remove, accounts::end_sessions, session::post, session::delete,
         records::post, records::bulk::post, records::query::get, records::stats::get,
         health::alive, health::ready, health::metrics, document,
@@ -95,7 +96,11 @@ impl Description {
 fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Method, access: Access) {
     let mut codes = Vec::new();
     if access == Access::Open {
-        operation.security.get_or_insert_default();
+        let asks = operation.security.get_or_insert_default();
+        // Who may come without a token needs none: no padlock, where nobody has to log in.
+        if settings.auth == Auth::Off && asks.contains(&SecurityRequirement::default()) {
+            asks.clear();
+        }
     } else {
         let by = |scheme| SecurityRequirement::new(scheme, [""; 0]);
         operation.security = Some(vec![by("bearer"), by("cookie")]);

@@ -1,11 +1,10 @@
 //! What is looked at in a browser: the pages for files, messages, tables and the access log, and Swagger UI. All of it is in the program.
 
-use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch,
-};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use sha2::{Digest, Sha256};
 use utoipa_swagger_ui::Config;
 
 use crate::http::problem::{Code, Problem};
@@ -14,20 +13,26 @@ use crate::http::problem::{Code, Problem};
 pub const DESCRIPTION: &str = "/openapi.json";
 
 /// The pages' addresses, and the file behind each.
-pub const FILES: [(&str, &str); 31] = [
+pub const FILES: [(&str, &str); 37] = [
     ("/", "index.html"),
     ("/style.css", "style.css"),
     ("/app.js", "app.js"),
     ("/api.js", "api.js"),
+    ("/card.js", "card.js"),
     ("/digests.js", "digests.js"),
     ("/dom.js", "dom.js"),
+    ("/found.js", "found.js"),
     ("/gate.js", "gate.js"),
+    ("/header.js", "header.js"),
     ("/history.js", "history.js"),
     ("/list.js", "list.js"),
     ("/log-in.js", "log-in.js"),
     ("/news.js", "news.js"),
+    ("/overall.js", "overall.js"),
+    ("/text.js", "text.js"),
     ("/ticket.js", "ticket.js"),
     ("/tickets.js", "tickets.js"),
+    ("/undo.js", "undo.js"),
     ("/upload.js", "upload.js"),
     ("/messages", "messages.html"),
     ("/messages.css", "messages.css"),
@@ -66,20 +71,28 @@ pub const MISSING: &str = include_str!("../../../frontend/missing.html");
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let name = FILES.into_iter().find(|(path, _)| *path == request.path()).map(|(_, name)| name);
     let file: EmbeddedFile = name.and_then(Files::get).ok_or(Code::NotFound)?;
-    let tag =
-        EntityTag::new_strong(file.metadata.sha256_hash().iter().map(|byte| format!("{byte:02x}")).collect());
-    let is_known = IfNoneMatch::parse(&request).is_ok_and(|known| match known {
-        IfNoneMatch::Any => true,
-        IfNoneMatch::Items(tags) => tags.iter().any(|known| known.weak_eq(&tag)),
-    });
-
-    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    // The browser keeps it, and asks each time whether it still stands.
-    response.insert_header((CACHE_CONTROL, "no-cache")).insert_header((ETAG, tag.to_string()));
+    let tag = EntityTag::new_strong(hex(&file.metadata.sha256_hash()));
+    let (mut response, is_known) = tagged(&request, &tag);
     if is_known {
         return Ok(response.finish());
     }
     Ok(response.content_type(with_charset(file.metadata.mimetype())).body(file.data))
+}
+
+/// Begins the answer with what has this tag, and tells whether the browser has it already. It keeps it, and asks each time whether it
+/// still stands.
+fn tagged(request: &HttpRequest, tag: &EntityTag) -> (HttpResponseBuilder, bool) {
+    let is_known = IfNoneMatch::parse(request).is_ok_and(|known| match known {
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Items(tags) => tags.iter().any(|known| known.weak_eq(tag)),
+    });
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((CACHE_CONTROL, "no-cache")).insert_header((ETAG, tag.to_string()));
+    (response, is_known)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How Swagger UI is set up: nothing is asked of anyone else's server.
@@ -91,35 +104,43 @@ pub fn docs_config() -> Config<'static> {
 ///
 /// # Errors
 /// None, unless the program was built without it.
-pub async fn docs_index(config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
-    docs(Path::from(String::new()), config).await
+pub async fn docs_index(
+    request: HttpRequest,
+    config: Data<Config<'static>>,
+) -> Result<HttpResponse, Problem> {
+    docs(request, Path::from(String::new()), config).await
 }
 
 /// A file of Swagger UI; without a name, the one that shows the others.
 ///
 /// # Errors
 /// 404 if it has no such file.
-pub async fn docs(name: Path<String>, config: Data<Config<'static>>) -> Result<HttpResponse, Problem> {
+pub async fn docs(
+    request: HttpRequest,
+    name: Path<String>,
+    config: Data<Config<'static>>,
+) -> Result<HttpResponse, Problem> {
     let file = utoipa_swagger_ui::serve(&name, config.into_inner())
         .map_err(|error| Problem::internal(&*error))?
         .ok_or(Code::NotFound)?;
-    let mut response = HttpResponse::Ok();
-    response
-        .insert_header((CONTENT_SECURITY_POLICY, DOCS_POLICY))
-        .insert_header((CACHE_CONTROL, "no-cache"))
-        .content_type(with_charset(&file.content_type));
-    if file.gzpipped {
-        response.insert_header((CONTENT_ENCODING, "gzip"));
+    let body = if name.is_empty() { as_ours(&file.bytes).into_bytes() } else { file.bytes.into_owned() };
+    // Weak, for it is the same compressed.
+    let tag = EntityTag::new_weak(hex(&Sha256::digest(&body)));
+    let (mut response, is_known) = tagged(&request, &tag);
+    response.insert_header((CONTENT_SECURITY_POLICY, DOCS_POLICY));
+    if is_known {
+        return Ok(response.finish());
     }
-    if name.is_empty() {
-        return Ok(response.body(with_base(&file.bytes)));
-    }
-    Ok(response.body(file.bytes.into_owned()))
+    Ok(response.content_type(with_charset(&file.content_type)).body(body))
 }
 
-/// The page names its files relative to `/docs/`; this lets it stand at `/docs` too.
-fn with_base(page: &[u8]) -> String {
-    String::from_utf8_lossy(page).replacen("<head>", "<head>\n    <base href=\"/docs/\">", 1)
+/// Swagger UI's page with our title and a way back to the pages. It names its files relative to `/docs/`; the base lets it stand at `/docs`
+/// too.
+fn as_ours(page: &[u8]) -> String {
+    String::from_utf8_lossy(page)
+        .replacen("<head>", "<head>\n    <base href=\"/docs/\">", 1)
+        .replacen("<title>Swagger UI</title>", "<title>API · Coatcheck</title>", 1)
+        .replacen("<body>", concat!("<body>\n    ", include_str!("docs_nav.html")), 1)
 }
 
 fn with_charset(media_type: &str) -> String {

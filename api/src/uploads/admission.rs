@@ -64,6 +64,11 @@ impl Admission {
         }
     }
 
+    /// Returns the bounds of each user.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
     /// Lets an owner's upload in from a client, whose body is of that length, if that is known; `around` bytes of it may be no content.
     ///
     /// # Errors

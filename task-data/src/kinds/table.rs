@@ -16,6 +16,9 @@ use crate::task::TaskId;
 /// The columns' names, which the header has exactly so.
 pub const COLUMNS: [&str; 3] = ["userId", "title", "body"];
 
+/// Bytes of a cell that a reason tells at most, and a quotation mark: an integer of 64 bits has fewer.
+const MAX_TOLD: usize = 25;
+
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,9 +133,31 @@ impl TryFrom<&Record> for Row {
             std::str::from_utf8(cell).map_err(|_| no_row(column, "the cell is not UTF-8"))
         });
         let mut cell = || cells.next().unwrap_or(Ok(""));
-        let user_id = cell()?.parse().map_err(|_| no_row(0, "it is no integer of 64 bits"))?;
+        let user_id = cell()?;
+        let user_id = user_id.parse().map_err(|_| {
+            let reason = format!("expected a 64-bit integer, got {}", quoted(user_id.as_bytes()));
+            NoRow { column: 0, reason }
+        })?;
         Ok(Self { user_id, title: cell()?.to_owned(), body: cell()?.to_owned() })
     }
+}
+
+/// Returns the beginning of a cell as a reason tells it: in quotes, with escapes for what can't be seen.
+fn quoted(cell: &[u8]) -> String {
+    let mut told = String::from("\"");
+    for c in String::from_utf8_lossy(cell).chars() {
+        let length = told.len();
+        if c == '\'' {
+            told.push(c);
+        } else {
+            told.extend(c.escape_debug());
+        }
+        if told.len() > MAX_TOLD {
+            told.truncate(length);
+            return told + "\" …";
+        }
+    }
+    told + "\""
 }
 
 /// A table that was [checked](check) is no table any more.

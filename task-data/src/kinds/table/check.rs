@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::csv::{Record, Records};
-use super::{COLUMNS, Row};
+use super::{COLUMNS, Row, quoted};
 
 /// Errors that are told of one table at most; the others are counted.
 const MAX_ERRORS: usize = 100;
@@ -29,8 +29,10 @@ pub struct CellError {
     pub row: u64,
     /// Which cell.
     pub column: Column,
-    /// For people.
+    /// For people: what was expected, and what came.
     pub reason: String,
+    /// The line of the file that the row begins on, counted from 1. A row with line breaks in its cells has several.
+    pub line: u64,
 }
 
 /// Which cell of a row.
@@ -91,7 +93,7 @@ impl Check {
             self.seen.look_at(record);
         }
         if self.seen.records == 0 {
-            self.seen.add(0, 0, "there is no header");
+            self.seen.add(0, 1, 0, "there is no header");
         }
         let Seen { records, errors, .. } = self.seen;
         Ok(if errors.total == 0 { Ok(records - 1) } else { Err(errors) })
@@ -110,19 +112,19 @@ impl Seen {
         if row == 0 {
             if let Some((column, reason)) = other_header(record) {
                 self.has_other_header = true;
-                self.add(row, column, reason);
+                self.add(row, record.line, column, reason);
             }
         } else if !self.has_other_header
             && let Err(no_row) = Row::try_from(record)
         {
-            self.add(row, no_row.column, no_row.reason);
+            self.add(row, record.line, no_row.column, no_row.reason);
         }
     }
 
-    fn add(&mut self, row: u64, column: usize, reason: impl Into<String>) {
+    fn add(&mut self, row: u64, line: u64, column: usize, reason: impl Into<String>) {
         self.errors.total += 1;
         if self.errors.first.len() < MAX_ERRORS {
-            self.errors.first.push(CellError { row, column: column.into(), reason: reason.into() });
+            self.errors.first.push(CellError { row, column: column.into(), reason: reason.into(), line });
         }
     }
 }
@@ -134,7 +136,8 @@ fn other_header(record: &Record) -> Option<(usize, String)> {
     }
     let differs = COLUMNS.iter().zip(&record.cells).position(|(name, cell)| name.as_bytes() != cell);
     let column = differs.or((record.count != COLUMNS.len()).then_some(COLUMNS.len()))?;
-    Some((column, format!("the header must be {}", COLUMNS.join(","))))
+    let got = quoted(&record.cells.join(&b','));
+    Some((column, format!("the header must be {}, got {got}", COLUMNS.join(","))))
 }
 
 /// Text in UTF-8 without NUL, as it streams.

@@ -39,6 +39,8 @@ pub(super) struct Record {
     pub cells: [Vec<u8>; KEPT],
     /// How many there are.
     pub count: usize,
+    /// The line of the file that it begins on, counted from 1.
+    pub line: u64,
     /// The first thing that is wrong, with the number of its cell, counted from 0.
     pub fault: Option<(usize, Fault)>,
 }
@@ -46,7 +48,7 @@ pub(super) struct Record {
 impl Record {
     fn clear(&mut self) {
         self.cells.iter_mut().for_each(Vec::clear);
-        (self.count, self.fault) = (0, None);
+        (self.count, self.line, self.fault) = (0, 0, None);
     }
 }
 
@@ -74,11 +76,13 @@ pub(super) struct Records {
     place: Place,
     /// Bytes of the cell so far, also of one that is not kept.
     length: usize,
+    /// Line feeds so far.
+    lines: u64,
 }
 
 impl Default for Records {
     fn default() -> Self {
-        Self { record: Record::default(), place: Place::Mark(0), length: 0 }
+        Self { record: Record::default(), place: Place::Mark(0), length: 0, lines: 0 }
     }
 }
 
@@ -103,7 +107,7 @@ impl Records {
                     }
                     continue;
                 }
-                (Place::Outside, b'\n') => {}
+                (Place::Outside, b'\n') => self.lines += 1,
                 (Place::Outside, b'\r') => self.place = Place::Return,
                 (Place::Outside, _) => {
                     self.begin();
@@ -111,6 +115,7 @@ impl Records {
                 }
                 (Place::Return, b'\n') => {
                     self.place = Place::Outside;
+                    self.lines += 1;
                     *bytes = rest;
                     // Behind nothing, it ends an empty line.
                     if self.record.count > 0 {
@@ -127,6 +132,7 @@ impl Records {
                 (Place::CellBegins | Place::Plain | Place::Quote, b'\r') => self.place = Place::Return,
                 (Place::CellBegins | Place::Plain | Place::Quote, b'\n') => {
                     self.place = Place::Outside;
+                    self.lines += 1;
                     *bytes = rest;
                     return Some(&self.record);
                 }
@@ -139,7 +145,9 @@ impl Records {
                 (Place::Quoted, b'"') => self.place = Place::Quote,
                 (Place::Quoted, _) => {
                     let text = bytes.iter().position(|byte| *byte == b'"');
-                    self.push_from(bytes, text);
+                    let text = text.unwrap_or(bytes.len());
+                    self.lines += bytes[..text].iter().filter(|byte| **byte == b'\n').count() as u64;
+                    self.push_from(bytes, Some(text));
                     continue;
                 }
                 (Place::Quote, b'"') => {
@@ -180,6 +188,9 @@ impl Records {
     }
 
     fn begin(&mut self) {
+        if self.record.count == 0 {
+            self.record.line = self.lines + 1;
+        }
         self.record.count += 1;
         self.length = 0;
         self.place = Place::CellBegins;

@@ -93,11 +93,11 @@ fn what_is_wrong_is_told_by_row_and_column() {
         ("userId,title,body\n1,a\n", 1, Name("body"), "2 cells instead of 3"),
         ("userId,title,body\n1,a,b\n2,a,b,c,d\n", 2, Number(4), "5 cells instead of 3"),
         ("userId,title,body\n1;a;b\n", 1, Name("title"), "1 cells instead of 3"),
-        ("userId,title,body\nx,a,b\n", 1, Name("userId"), "no integer"),
-        ("userId,title,body\n,a,b\n", 1, Name("userId"), "no integer"),
-        ("userId,title,body\n 1,a,b\n", 1, Name("userId"), "no integer"),
-        ("userId,title,body\n1.0,a,b\n", 1, Name("userId"), "no integer"),
-        ("userId,title,body\n9223372036854775808,a,b\n", 1, Name("userId"), "no integer"),
+        ("userId,title,body\nx,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
+        ("userId,title,body\n,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
+        ("userId,title,body\n 1,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
+        ("userId,title,body\n1.0,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
+        ("userId,title,body\n9223372036854775808,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
         ("userId,title,body\n1,a,\"b\n2,a,b\n", 1, Name("body"), "never closed"),
         ("userId,title,body\n1,\"a\" b,c\n", 1, Name("title"), "after the closing quote"),
         ("userId,title,body\n1,a\rb,c\n", 1, Name("title"), "a carriage return without a line feed"),
@@ -111,6 +111,32 @@ fn what_is_wrong_is_told_by_row_and_column() {
 }
 
 #[test]
+fn what_is_wrong_is_told_with_its_line_and_what_came() {
+    let long = "9".repeat(50);
+    let file = format!(
+        "\u{feff}userId,title,body\r\n\n1,\"two\nlines\",\"\r\n\"\n1.0,a,b\n\n\u{202e}1,a,b\n{long},a,b\n"
+    );
+    // However the file is cut.
+    for size in [1, 7, file.len()] {
+        let chunks: Vec<&[u8]> = file.as_bytes().chunks(size).collect();
+
+        let Ok(Err(errors)) = checked(&chunks) else { panic!("it is a table") };
+
+        let told: Vec<_> = errors.first.iter().map(|error| (error.row, error.line, &*error.reason)).collect();
+        let cut = format!("expected a 64-bit integer, got \"{}\" …", &long[..24]);
+        let expected = [
+            (2, 6, "expected a 64-bit integer, got \"1.0\""),
+            (3, 8, "expected a 64-bit integer, got \"\\u{202e}1\""),
+            (4, 9, &cut),
+        ];
+        assert_eq!(told, expected);
+    }
+    let Ok(Err(errors)) = checked(&[b"\nid,title\n"]) else { panic!("it is a table") };
+    assert_eq!(errors.first[0].line, 2);
+    assert_eq!(errors.first[0].reason, "the header must be userId,title,body, got \"id,title,\"");
+}
+
+#[test]
 fn errors_are_counted_beyond_those_that_are_told() {
     let file = format!("userId,title,body\n{}", "x,a,b\n".repeat(250));
 
@@ -119,7 +145,7 @@ fn errors_are_counted_beyond_those_that_are_told() {
     assert_eq!((errors.first.len(), errors.total), (100, 250));
     assert_eq!(
         json!(errors.first[99]),
-        json!({"row": 100, "column": "userId", "reason": "it is no integer of 64 bits"})
+        json!({"row": 100, "column": "userId", "reason": "expected a 64-bit integer, got \"x\"", "line": 101})
     );
 }
 

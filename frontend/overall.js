@@ -1,0 +1,60 @@
+// How far all that was handed in together is, how fast, and how long it will take.
+
+import { $, bytes, count, duration, set } from './dom.js';
+import { hasFailed } from './list.js';
+import { batch } from './tickets.js';
+
+/** The speed is that of so many seconds; less than the first ones tell none. */
+const [SPAN, FIRST] = [10, 1];
+
+/** How far it was when: `{at, bytes, ended, way}`, in seconds; begun anew with each batch. */
+let seen = [];
+let began = null;
+
+/** Returns the numbers and words of the batch. */
+export function overall() {
+  const ended = batch.filter(ticket => ticket.hasEnded).length;
+  const differs = batch.filter(({ matches }) => matches === false).length;
+  const failed = batch.filter(hasFailed).length - differs;
+  const cancelled = batch.filter(({ status }) => status === 'cancelled').length;
+  const size = batch.reduce((sum, ticket) => sum + ticket.size, 0);
+  const sent = batch.reduce((sum, ticket) => sum + ticket.size * ticket.sent, 0);
+  // Sending is one half of the way, and having ended the other.
+  const way = ((size ? sent / size : 1) + ended / batch.length) / 2;
+  const words = [
+    `${count(ended - failed - cancelled)} of ${count(batch.length)} done`,
+    differs && `${count(differs)} ${differs === 1 ? 'differs' : 'differ'}`,
+    failed && `${count(failed)} failed`,
+    cancelled && `${count(cancelled)} cancelled`,
+    sent < size ? `${bytes(sent)} of ${bytes(size)} sent` : `${bytes(size)} sent`,
+    ...pace({ sent, ended, way }),
+  ].filter(Boolean).join(' · ');
+  return { words, way, hasEnded: ended === batch.length, isBad: differs + failed > 0 };
+}
+
+/** Speed and time left, while something is still to come. */
+function pace({ sent, ended, way }) {
+  const at = performance.now() / 1000;
+  if (began !== batch[0]) [began, seen] = [batch[0], []];
+  if (ended === batch.length) return [];
+  if (!seen.length || at - seen.at(-1).at > 0.25) seen = [...seen.filter(one => at - one.at < SPAN), { at, sent, ended, way }];
+  const [first, last] = [seen[0], seen.at(-1)];
+  const seconds = last.at - first.at;
+  if (seconds < FIRST) return [];
+  return [
+    last.sent > first.sent && `${bytes((last.sent - first.sent) / seconds)}/s`,
+    last.ended > first.ended && `${count(Math.round((last.ended - first.ended) / seconds * 10) / 10)} files/s`,
+    last.way > first.way && `about ${duration((1 - way) * seconds / (last.way - first.way))} left`,
+  ];
+}
+
+/** Shows it, for more than one file. */
+export function showOverall() {
+  $('#overall').hidden = batch.length < 2;
+  if (batch.length < 2) return;
+  const { words, way, hasEnded, isBad } = overall();
+  set($('#overall-words'), words);
+  $('#overall-words').classList.toggle('error', isBad);
+  $('#overall progress').value = way;
+  $('#overall progress').hidden = $('#cancel-all').hidden = hasEnded;
+}
