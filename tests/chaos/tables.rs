@@ -33,7 +33,7 @@ pub async fn hand_in(shared: Arc<Shared>, mut dice: Dice) {
             Some(answer) => shared.wrong(format!("a table was answered {}", shown(&answer))),
             None => {}
         }
-        sleep(Duration::from_millis(2000 + dice.below(2000))).await;
+        sleep(Duration::from_millis(4000 + dice.below(4000))).await;
     }
 }
 

@@ -23,7 +23,7 @@ const UNTIL_SOME_END: Duration = Duration::from_secs(10);
 /// The bounds, and what comes in under them.
 pub struct Quotas {
     life: Arc<Life>,
-    settings: QuotaSettings,
+    pub settings: QuotaSettings,
     counts: Counts,
     coming_in: Mutex<HashMap<UserId, ComingIn>>,
 }
