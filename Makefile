@@ -15,7 +15,7 @@ test: ## Install what the tests need, check the style, run every test on private
 # All with --workspace: a package alone has other features of the libraries, and builds them again. Cases wait more than they work.
 test-on-servers: lint
 	@mkdir -p target
-	RUST_TEST_THREADS=$$((2 * $$(nproc))) cargo test --workspace -- --skip chaos::every_promise 2>&1 | tee target/test.log
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --workspace -- --skip chaos::every_promise 2>&1 | tee target/test.log
 	cargo test --workspace --test black_box -- chaos:: --nocapture --test-threads=1
 	@awk '/^test .*(embedded|sqlite|memory|local) \.\.\. ok/ { e++ } /^test .*(distributed|postgres|rabbitmq|redis) \.\.\. ok/ { d++ } \
 		END { printf "cases on the embedded stack: %d, on the distributed stack: %d\n", e, d }' target/test.log

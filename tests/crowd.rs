@@ -52,8 +52,13 @@ on_both_stacks!(
 async fn wait_for(stack: Arc<Stack>, id: String) -> f64 {
     let task = loop {
         let url = stack.url(&format!("/api/v1/md5/{id}?wait=30"));
-        let task: Value = ask(stack.http.get(url)).await.unwrap().json();
-        // A slow machine may need longer than one wait.
+        let answer = ask(stack.http.get(url)).await.unwrap();
+        // A slow machine may not get to read thousands of heads in time.
+        if answer.status == 408 {
+            continue;
+        }
+        let task: Value = answer.json();
+        // Or it may need longer than one wait.
         if !task["finished"].is_null() {
             break task;
         }

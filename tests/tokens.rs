@@ -61,7 +61,7 @@ on_both_stacks!(a_command_that_brings_none_or_a_wrong_one_says_what_to_set, REQU
         for command in [stack.coatcheck(arguments), with(stack.coatcheck(arguments), wrong)] {
             let done = output(command).await;
             let said = String::from_utf8(done.stderr).unwrap();
-            assert_eq!(done.status.code(), Some(1), "{arguments:?}: {said}");
+            assert_eq!(done.status.code(), Some(4), "{arguments:?}: {said}");
             assert!(said.contains("COATCHECK_TOKEN") && !said.contains("wrong"), "{arguments:?}: {said}");
         }
     }

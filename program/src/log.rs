@@ -104,7 +104,9 @@ fn directives(given: &str) -> Result<String, String> {
 /// of which all is shown, and of all others nothing.
 fn is_of_a_part(directive: &str) -> bool {
     let name = directive.split("::").next().unwrap_or_default();
-    let has_level = |(part, level): (&str, &str)| !part.is_empty() && level.parse::<LevelFilter>().is_ok();
+    let has_level = |(part, level): (&str, &str)| {
+        !part.is_empty() && !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+    };
     OURS.contains(&name) || directive.ends_with(']') || directive.rsplit_once('=').is_some_and(has_level)
 }
 

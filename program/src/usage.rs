@@ -123,7 +123,10 @@ mod tests {
                 &["put"],
                 "the following required arguments were not provided: <FILE>; see coatcheck put --help",
             ),
-            (&["put", "x", "--odd"], "unexpected argument '--odd' found; see coatcheck put --help"),
+            (
+                &["put", "x", "--odd"],
+                "unexpected argument '--odd' found; to pass '--odd' as a value, use '-- --odd'; see coatcheck put --help",
+            ),
             (
                 &["--aut", "off"],
                 "unexpected argument '--aut' found; a similar argument exists: '--auth'; see coatcheck --help",
