@@ -55,7 +55,7 @@ fn tables(lines: &str) -> Tables {
     tables
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_schema_is_what_the_migrations_make() {
     let url = servers().database();
     PostgresStore::new(&url).unwrap().migrate().await.unwrap();
