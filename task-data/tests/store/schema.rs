@@ -63,7 +63,8 @@ async fn the_schema_is_what_the_migrations_make() {
     let made = psql(
         &url,
         "SELECT concat_ws('|', table_name, column_name, udt_name, (is_nullable = 'YES')::int) \
-         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> '__diesel_schema_migrations'",
+         FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name) \
+         WHERE table_type = 'BASE TABLE' AND table_schema = 'public' AND table_name <> '__diesel_schema_migrations'",
     );
 
     assert_eq!(tables(&made), schema());
