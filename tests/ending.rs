@@ -41,12 +41,28 @@ on_both_stacks!(sigint_ends_an_idle_program, |stack| async move {
 });
 
 on_both_stacks!(two_signals_within_a_moment_are_one_stop, |stack| async move {
-    // As `timeout` does: to its child, and to the group that it is in.
-    stack.signal(Signal::SIGTERM);
-    stack.signal(Signal::SIGTERM);
+    let content = noise(2, 200_000);
+    let mut upload = begun_upload(&stack, content.len(), 100_000).await;
 
+    // As `timeout` does: to its child, and to the group that it is in. Two of one sort may come as one.
+    stack.signal(Signal::SIGTERM);
+    stack.signal(Signal::SIGINT);
+    upload.write_all(&content[100_000..]).await.unwrap();
+
+    accepted(&read_answer(upload).await);
     assert_eq!(stack.exit().await.code(), Some(0));
 });
+
+/// An upload of so many bytes, of which some were sent and have come in.
+async fn begun_upload(stack: &Stack, bytes: usize, sent: usize) -> TcpStream {
+    let upload = stack.begin_put(bytes, sent).await;
+    eventually(
+        "bytes that have come in",
+        async || if stack.blobs().is_empty() { Err("none") } else { Ok(()) },
+    )
+    .await;
+    upload
+}
 
 #[tokio::test]
 async fn a_hangup_is_a_stop() {
@@ -87,12 +103,7 @@ on_embedded!(a_hangup_that_is_ignored_is_none, [], |stack| async move {
 
 on_both_stacks!(an_upload_under_way_may_still_come_in, |stack| async move {
     let content = noise(2, 200_000);
-    let mut upload = stack.begin_put(content.len(), 100_000).await;
-    eventually(
-        "bytes that have come in",
-        async || if stack.blobs().is_empty() { Err("none") } else { Ok(()) },
-    )
-    .await;
+    let mut upload = begun_upload(&stack, content.len(), 100_000).await;
 
     stack.signal(Signal::SIGTERM);
     eventually("a server that takes nothing new", async || match TcpStream::connect(stack.address()).await {

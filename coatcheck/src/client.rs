@@ -37,6 +37,8 @@ const WAIT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
 /// How often it is looked whether something moves.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The server that client commands talk to if nothing else is said.
+const DEFAULT_URL: &str = "http://127.0.0.1:9000";
 /// How often a server may say that it is busy before that is worth a line: many are full for a moment.
 const TRIES_IN_SILENCE: u32 = 5;
 /// How long a connection may take to be made.
@@ -59,7 +61,7 @@ pub struct ServerArgs {
         env = "COATCHECK_URL",
         alias = "coatcheck-url",
         value_name = "COATCHECK_URL",
-        default_value = "http://127.0.0.1:9000"
+        default_value = DEFAULT_URL
     )]
     pub url: String,
     /// The file with your API key, for a server with AUTH=required. The variable COATCHECK_TOKEN may have the key instead
@@ -68,6 +70,14 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// Returns the command that redeems a ticket of that server.
+    pub fn get(&self) -> String {
+        match self.url == DEFAULT_URL {
+            true => "coatcheck get".to_owned(),
+            false => format!("coatcheck get --url {}", program::without_passwords(&self.url)),
+        }
+    }
+
     /// Returns a client of that server, which sends the API key if there is one.
     ///
     /// # Errors

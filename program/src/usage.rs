@@ -9,6 +9,7 @@ pub fn told(error: &clap::Error) -> String {
     let line = match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => wrong_value(error),
         ErrorKind::ArgumentConflict => before_command(error),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => missing_command(&error.to_string()),
         _ => None,
     };
     let line = line.unwrap_or_else(|| one_line(&error.to_string()));
@@ -31,8 +32,10 @@ fn wrong_value(error: &clap::Error) -> Option<String> {
     let name = arg.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(arg, |(name, _)| name);
     let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => reason(&source.to_string(), value),
-        (None, Some(ContextValue::Strings(valid))) => format!("expected {}", valid.join(" or ")),
-        _ => return None,
+        (None, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
+            format!("expected {}", valid.join(" or "))
+        }
+        (None, _) => "expected a value".to_owned(),
     };
     Some(format!("{name}: {reason}, got {value:?}"))
 }
@@ -48,6 +51,18 @@ fn reason(source: &str, value: &str) -> String {
         }
         source => source.to_owned(),
     }
+}
+
+/// Names the commands that a help lists.
+fn missing_command(help: &str) -> Option<String> {
+    let (before, after) = help.split_once("\nCommands:\n")?;
+    let (_, usage) = before.split_once("Usage: ")?;
+    let called = usage.split(" [").next()?.split(" <").next()?;
+    let commands: Vec<&str> = after
+        .lines()
+        .map_while(|line| line.strip_prefix("  ")?.split(' ').find(|word| !word.is_empty()))
+        .collect();
+    Some(format!("expected a command: {}; see {called} --help", commands.join(", ")))
 }
 
 /// `--listen` in front of the command that it is for.
@@ -105,7 +120,19 @@ mod tests {
 
     #[derive(Debug, Subcommand)]
     enum Command {
-        Put { file: String },
+        Put {
+            file: String,
+        },
+        /// Users
+        #[command(subcommand)]
+        User(User),
+    }
+
+    #[derive(Debug, Subcommand)]
+    enum User {
+        /// Add one
+        Add,
+        List,
     }
 
     #[test]
@@ -119,6 +146,8 @@ mod tests {
                 &["--auth", "off", "put", "x"],
                 "--auth stands before the command; write it behind: coatcheck put --auth <AUTH>",
             ),
+            (&["--max-attempts", ""], "MAX_ATTEMPTS: expected a whole number, got \"\""),
+            (&["user"], "expected a command: add, list; see coatcheck user --help"),
             (
                 &["put"],
                 "the following required arguments were not provided: <FILE>; see coatcheck put --help",

@@ -128,7 +128,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
                             let status = unwritten(&error);
                             // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
                             if error.kind() != ErrorKind::BrokenPipe {
-                                tell_what_is_left(&handed);
+                                tell_what_is_left(&handed, &args.server);
                             }
                             return status;
                         }
@@ -143,7 +143,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
             trouble = outages.next() => bar.suspend(|| complain(&trouble)),
             () = stop.cancelled() => {
                 bar.finish_and_clear();
-                tell_what_is_left(&handed);
+                tell_what_is_left(&handed, &args.server);
                 return ExitCode::FAILURE;
             }
             _ = tick.tick(), if !bar.is_hidden() => {
@@ -185,11 +185,11 @@ impl<'a> Handed<'a> {
 }
 
 /// Tells of each file without a line what became of it: its ticket, if it has one.
-fn tell_what_is_left(handed: &[Handed<'_>]) {
+fn tell_what_is_left(handed: &[Handed<'_>], server: &ServerArgs) {
     for file in handed {
         let what = match file.stage.get() {
             Stage::Done => continue,
-            Stage::Ticket(id) => format!("handed in as {id}; its digest: coatcheck get {id}"),
+            Stage::Ticket(id) => format!("handed in as {id}; to redeem it: {} {id}", server.get()),
             Stage::Sending => "interrupted while it was sent: no ticket; send it again".to_owned(),
             Stage::NotSent => "not sent".to_owned(),
         };
