@@ -164,7 +164,8 @@ async fn an_interrupted_put_tells_its_tickets_and_what_was_not_sent() {
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!((status.code(), lines.len()), (Some(1), 11), "{told}");
         assert!(
-            lines[0].starts_with("coatcheck: file-0: ") && lines[0].contains(&format!("get {ID}")),
+            lines[0].starts_with("coatcheck: file-0: ")
+                && lines[0].ends_with(&format!("coatcheck get --url {} {ID}", server.url)),
             "{told}"
         );
         assert!(lines[1..9].iter().all(|line| line.contains("interrupted")), "{told}");

@@ -58,9 +58,10 @@ fn missing_command(help: &str) -> Option<String> {
     let (before, after) = help.split_once("\nCommands:\n")?;
     let (_, usage) = before.split_once("Usage: ")?;
     let called = usage.split(" [").next()?.split(" <").next()?;
-    let commands: Vec<&str> = after
-        .lines()
-        .map_while(|line| line.strip_prefix("  ")?.split(' ').find(|word| !word.is_empty()))
+    let lines = after.lines().map_while(|line| line.strip_prefix("  "));
+    let commands: Vec<&str> = lines
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
         .collect();
     Some(format!("expected a command: {}; see {called} --help", commands.join(", ")))
 }
