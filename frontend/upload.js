@@ -4,7 +4,10 @@ import { Refusal, comeIn, newKey, pause, send, untilReachable } from './api.js';
 import { Ticket, lanes } from './ticket.js';
 
 /** A browser opens six connections to a host, for all its tabs. Four uploads and one that follows leave one. */
-const uploads = lanes(4);
+const large = lanes(4);
+/** Uploads of up to so many bytes are through in a moment: they may have all six. */
+const SMALL = 65_536;
+const small = lanes(6);
 /** Seconds in which the tickets of many uploads gather, to be followed together. */
 const GATHER = 0.25;
 
@@ -25,6 +28,7 @@ export class Upload extends Ticket {
   /** Sends it, and follows the task. */
   async begin() {
     this.set({ status: 'waiting', error: '', note: '', sent: 0, canRetry: false });
+    const uploads = this.file.size > SMALL ? large : small;
     await uploads(async () => {
       for (let tries = 1; this.status === 'waiting'; tries += 1) await this.attempt(tries);
     });
