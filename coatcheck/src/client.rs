@@ -110,11 +110,7 @@ impl Client {
     /// When the URL can't be the address of a server, or the token be one.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, SettingError> {
         let base = base_url(url)?;
-        let tls = match base.scheme() {
-            "https" => program::tls::client(None),
-            _ => program::tls::without_authorities(),
-        };
-        let tls = tls.map_err(SettingError::Tls)?;
+        let tls = program::tls::of_http_client(base.scheme() == "https").map_err(SettingError::Tls)?;
         let http = reqwest::Client::builder()
             .default_headers(credentials(token)?)
             // A proxy from the environment would be asked for 127.0.0.1 too.

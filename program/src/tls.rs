@@ -35,12 +35,12 @@ pub fn client(file: Option<(&str, &Path)>) -> Result<ClientConfig, String> {
     with_roots(roots)
 }
 
-/// Returns what a client needs that is to speak HTTP without TLS alone: it trusts no authority.
+/// Returns what an HTTP client needs. One whose URLs are all `http` trusts no authority, so that none is looked for.
 ///
 /// # Errors
-/// If the library has no version of TLS.
-pub fn without_authorities() -> Result<ClientConfig, String> {
-    with_roots(RootCertStore::empty())
+/// Those of [`client`], where a URL is `https`.
+pub fn of_http_client(has_https: bool) -> Result<ClientConfig, String> {
+    if has_https { client(None) } else { with_roots(RootCertStore::empty()) }
 }
 
 fn of_this_machine() -> Result<Vec<CertificateDer<'static>>, String> {

@@ -96,13 +96,12 @@ impl Outbound {
     /// # Errors
     /// If that needs authorities for certificates, and none are known.
     pub fn new(needs_tls: bool) -> Result<Self, Failure> {
-        let tls = if needs_tls { tls::client(None) } else { tls::without_authorities() };
         // A redirect is the service's wish, not that of the settings: it is not followed.
         let client = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT)
             .timeout(CALL)
-            .tls_backend_preconfigured(tls.map_err(Failure::Tls)?)
+            .tls_backend_preconfigured(tls::of_http_client(needs_tls).map_err(Failure::Tls)?)
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { client, away: Arc::default(), untrusted: Arc::default() })

@@ -126,9 +126,7 @@ impl BaseUrl {
         }
         url
     }
-}
 
-impl BaseUrl {
     /// Whether it needs TLS.
     fn is_https(&self) -> bool {
         self.0.scheme() == "https"

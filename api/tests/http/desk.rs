@@ -80,7 +80,7 @@ impl Desk {
         let served = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        let tls = program::tls::without_authorities().unwrap();
+        let tls = program::tls::of_http_client(false).unwrap();
         let client = Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap();
         Self { address, client, stop: Some(stop), served, folder, _hold: hold }
     }

@@ -139,7 +139,7 @@ impl Records {
                 (Place::CellBegins | Place::Plain, _) => {
                     let text = bytes.iter().position(|byte| matches!(byte, b',' | b'\r' | b'\n'));
                     self.place = Place::Plain;
-                    self.push_from(bytes, text);
+                    self.push_from(bytes, text.unwrap_or(bytes.len()));
                     continue;
                 }
                 (Place::Quoted, b'"') => self.place = Place::Quote,
@@ -147,7 +147,7 @@ impl Records {
                     let text = bytes.iter().position(|byte| *byte == b'"');
                     let text = text.unwrap_or(bytes.len());
                     self.lines += bytes[..text].iter().filter(|byte| **byte == b'\n').count() as u64;
-                    self.push_from(bytes, Some(text));
+                    self.push_from(bytes, text);
                     continue;
                 }
                 (Place::Quote, b'"') => {
@@ -204,9 +204,9 @@ impl Records {
         self.place = Place::Plain;
     }
 
-    /// The first `length` of these bytes, or all.
-    fn push_from(&mut self, bytes: &mut &[u8], length: Option<usize>) {
-        let (text, rest) = bytes.split_at(length.unwrap_or(bytes.len()));
+    /// The first `length` of these bytes.
+    fn push_from(&mut self, bytes: &mut &[u8], length: usize) {
+        let (text, rest) = bytes.split_at(length);
         self.push(text);
         *bytes = rest;
     }
