@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -52,15 +52,23 @@ on_embedded!(every_route_has_its_bounds_in_the_guarantees, [], |stack| async mov
 /// On both stacks side by side: one minute, and each has its own processes.
 #[tokio::test]
 async fn memory_has_a_bound_while_the_worst_of_all_comes_at_once() {
-    // So that wrong log-ins come from many addresses, and are not all refused unread.
+    // So that wrong log-ins come from many addresses, and are not all refused unread; and that the table never ends.
     let settings = [("TRUSTED_PROXIES", "127.0.0.0/8")];
     tokio::join!(on(Stack::embedded(&settings), worst), on(Stack::distributed(&settings), worst));
 }
 
+/// Asks until it is answered so: a machine that is too busy to tell how full its disk is says 503.
+async fn accepted(what: &str, status: u16, request: impl Fn() -> RequestBuilder) {
+    eventually(what, async || {
+        let answer = ask(request()).await.unwrap();
+        if answer.status == status { Ok(()) } else { Err(answer.text().to_owned()) }
+    })
+    .await;
+}
+
 async fn worst(stack: Arc<Stack>) {
-    let user = stack.register("ada").await;
+    stack.register("ada").await;
     let token = stack.log_in("ada").await;
-    assert!(!user.is_empty());
     // Cells that are six times as long in JSON.
     let cell = "\u{1}".repeat(1 << 20);
     let row = format!("1,{cell},{cell}\n");
@@ -72,18 +80,18 @@ async fn worst(stack: Arc<Stack>) {
     let text = "\u{e9}".repeat(30_000);
     for _ in 0..60 {
         let body = json!({"text": text, "provider": "free"}).to_string();
-        // A machine that is too busy to tell how full its disk is says 503.
-        eventually("a message", async || {
-            let message = as_bearer(stack.request(Method::POST, "/api/v1/messages"), &token);
-            let answer = ask(message.body(body.clone())).await.unwrap();
-            if answer.status == 202 { Ok(()) } else { Err(answer.text().to_owned()) }
+        accepted("a message", 202, || {
+            as_bearer(stack.request(Method::POST, "/api/v1/messages"), &token).body(body.clone())
         })
         .await;
     }
     let long = "x".repeat(8000);
     let bulk: String = (0..2000).map(|number| format!("1.1.1.1 GET /{long}{number} 200\n")).collect();
-    let lines = stack.request(Method::POST, "/api/data/bulk").header("Content-Type", "text/plain");
-    assert_eq!(ask(lines.body(bulk)).await.unwrap().status, 201);
+    accepted("records", 201, || {
+        let lines = stack.request(Method::POST, "/api/data/bulk").header("Content-Type", "text/plain");
+        lines.body(bulk.clone())
+    })
+    .await;
 
     let seconds = std::env::var("COATCHECK_BOUNDS_SECONDS").ok();
     let seconds = seconds.map_or(SECONDS, |seconds| seconds.parse().unwrap());
@@ -119,9 +127,10 @@ async fn worst(stack: Arc<Stack>) {
         let large_type = ask(stack.put_request("a", "abc").header("Content-Type", "x".repeat(100_000)));
         let (log_ins, stats, large_type, ready) =
             tokio::join!(log_ins, stats, large_type, stack.get("/readyz"));
-        assert!(log_ins.iter().all(|status| matches!(status, 401 | 429 | 503)), "{log_ins:?}");
+        // 408: a machine so busy that requests are seconds on their way.
+        assert!(log_ins.iter().all(|status| matches!(status, 401 | 408 | 429 | 503)), "{log_ins:?}");
         assert!(stats.iter().all(|status| matches!(status, 200 | 503)), "{stats:?}");
-        assert_eq!((large_type.unwrap().status, ready.status), (415, 200));
+        assert_eq!((large_type.unwrap().status, ready.status), (415, 200), "{}", ready.text());
         for pid in stack.pids() {
             let now = memory_kib(pid, "VmRSS");
             assert!(now < MOST_KIB, "{now} KiB");
@@ -134,10 +143,9 @@ async fn worst(stack: Arc<Stack>) {
     }
     drop(standing);
     let whole: Value = stack.get(&format!("{rows}json")).await.json();
-    assert_eq!(
-        (whole.as_array().unwrap().len(), whole[TABLE_ROWS - 1]["input"]["body"].as_str()),
-        (TABLE_ROWS, Some(&*cell))
-    );
+    assert_eq!(whole.as_array().unwrap().len(), TABLE_ROWS);
+    // Not shown when it differs: a terminal would not survive it.
+    assert!(whole[TABLE_ROWS - 1]["input"]["body"].as_str() == Some(&*cell), "{}", stack.task(&table).await);
 }
 
 on_both_stacks!(slow_uploads_of_one_client_keep_no_other_out, [], |stack| async move {
