@@ -26,7 +26,7 @@ lint: ## Check the format, clippy's advice and the documentation's links
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
 
 schema: ## Check that diesel's schema is what the migrations make
-	tests/servers cargo test --workspace --test store -- schema::
+	tests/servers cargo test --workspace --test schema
 
 test-openapi: ## Try the API as its description tells it: no 5xx, no answer that isn't described (downloads schemathesis)
 	tests/openapi/fuzz

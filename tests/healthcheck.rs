@@ -5,10 +5,10 @@ use std::process::Output;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use test_kit::servers;
 
 use crate::program::{coatcheck, eventually, output};
 use crate::proxy::Proxy;
-use crate::servers::servers;
 use crate::stack::{Stack, on};
 
 on_both_stacks!(an_api_is_healthy_wherever_it_listens, |stack| async move {

@@ -3,9 +3,9 @@
 use std::fs;
 
 use serde_json::Value;
+use test_kit::servers;
 
 use crate::program::{eventually, output, stderr_of};
-use crate::servers::servers;
 use crate::stack::{Stack, on};
 
 on_both_stacks!(

@@ -21,7 +21,6 @@ mod people;
 mod program;
 mod proxy;
 mod scripted;
-mod servers;
 mod stand_ins;
 
 mod access;

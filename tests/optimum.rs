@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use test_kit::servers;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::content::Dice;
 use crate::messages::settings;
 use crate::proxy::Proxy;
-use crate::servers::servers;
 use crate::stack::{Extra, Stack, on};
 use crate::stand_ins::StandIns;
 

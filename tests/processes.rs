@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use test_kit::servers;
 
-use crate::content::Sample;
-use crate::content::noise;
+use crate::content::{Sample, noise};
 use crate::program::{coatcheck, eventually, output};
-use crate::servers::servers;
 use crate::stack::{Stack, on};
 
 on_distributed!(two_apis_and_three_workers_keep_each_promise_once, [], |stack| async move {

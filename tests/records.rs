@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use test_kit::servers;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{Answer, ask};
 use crate::program::eventually;
 use crate::proxy::Proxy;
-use crate::servers::servers;
 use crate::stack::{Stack, on};
 
 const TEXT: &str = "text/plain";

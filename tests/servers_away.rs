@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use test_kit::servers;
 use tokio::time::timeout;
 
 use crate::load::Load;
 use crate::proxy::Proxy;
-use crate::servers::servers;
 use crate::stack::{Stack, on};
 
 /// An upload is answered within this, whatever the broker does.

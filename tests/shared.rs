@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::servers::servers;
+use test_kit::servers;
+
 use crate::stack::{Stack, on};
 
 /// How many messages wait in the stack's queue of md5 tasks.

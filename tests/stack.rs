@@ -12,9 +12,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use test_kit::{psql, servers};
 
 use crate::program::{Program, coatcheck, eventually, stderr_of};
-use crate::servers::{psql, servers};
 
 /// Tests a promise on every stack: `on_both_stacks!(name, |stack| async move { … })`, or with settings before the
 /// closure: `on_both_stacks!(name, [("WORKERS", "1")], |stack| …)`.

@@ -7,12 +7,12 @@ use nix::sys::signal::Signal;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
+use test_kit::servers;
 
 use crate::client::{Answer, ask};
 use crate::people::as_bearer;
 use crate::program::eventually;
 use crate::proxy::Proxy;
-use crate::servers::servers;
 use crate::stack::{Stack, on};
 use crate::stand_ins::StandIns;
 

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access_log::AccessLog;
+use accounts::Accounts;
+use accounts::password::Passwords;
 use actix_web::HttpRequest;
+use limits::Limits;
 use program::PrometheusHandle;
-use task_data::access_log::AccessLog;
+use task_data::blobs::Blobs;
 use task_data::life::Life;
-use task_data::password::Passwords;
+use task_data::queue::Queue;
+use task_data::store::Store;
 use tokio::sync::watch;
 
 use crate::http::problem::{Code, Problem};
@@ -25,6 +30,11 @@ const PASSWORD_WAIT: Duration = Duration::from_secs(10);
 /// What every handler is given.
 pub struct Api {
     pub life: Arc<Life>,
+    pub store: Arc<dyn Store>,
+    pub queue: Arc<dyn Queue>,
+    pub blobs: Arc<dyn Blobs>,
+    pub limits: Arc<dyn Limits>,
+    pub accounts: Arc<dyn Accounts>,
     pub access_log: AccessLog,
     pub counting: Counting,
     /// Of answers with rows of tables, records and lists of tasks.

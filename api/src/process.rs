@@ -10,8 +10,7 @@ use task_data::settings::Settings;
 use task_data::stack::Stack;
 use tracing::info;
 
-use crate::ApiSettings;
-use crate::Server;
+use crate::{ApiSettings, Server};
 
 /// Run the API: it takes uploads in, hands tickets out and redeems them
 ///
@@ -39,8 +38,8 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         Err(status) => return status,
     };
     let beginning = args.promises.beginning();
-    let stack = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
-        Some(Ok(stack)) => stack,
+    let (stack, database) = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
+        Some(Ok(opened)) => opened,
         Some(Err(error)) => return refuse(&in_one_line(&error)),
         None => return ExitCode::SUCCESS,
     };
@@ -48,11 +47,11 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         Ok(metrics) => metrics,
         Err(error) => return refuse(&in_one_line(&error)),
     };
-    let life = match Life::start(stack, args.promises) {
+    let life = match Life::start(stack.clone(), args.promises) {
         Ok(life) => life,
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
-    let server = match Server::bind(life, args.api, metrics) {
+    let server = match Server::bind(life, stack, &database, args.api, metrics) {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };

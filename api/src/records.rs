@@ -9,12 +9,12 @@ pub mod totals;
 
 use std::collections::BTreeMap;
 
+use access_log::record::LogLine;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::{Value, json};
-use task_data::record::LogLine;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 

@@ -7,30 +7,29 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use access_log::AccessLog;
+use accounts::password::Passwords;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, QueryConfig};
 use actix_web::{App, HttpServer, dev};
+use database::Database;
 use nix::sys::resource::{Resource, getrlimit};
 use program::{PrometheusHandle, announce, taken_address};
-use task_data::access_log::AccessLog;
 use task_data::life::Life;
-use task_data::password::Passwords;
+use task_data::stack::Stack;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::app::Api;
-use crate::http::params;
-use crate::http::request;
 use crate::http::slots::Slots;
+use crate::http::{params, request};
 use crate::identity::secret;
 use crate::identity::throttle::Throttle;
 use crate::records::counting::Counting;
 use crate::routes::routes;
 use crate::settings::{ApiSettings, Auth};
 use crate::site::health::TriedWrites;
-use crate::site::missing;
-use crate::site::openapi;
-use crate::site::page;
+use crate::site::{missing, openapi, page};
 use crate::uploads::admission::Admission;
 
 /// How long a client may take for a request's headers.
@@ -85,6 +84,8 @@ impl Server {
     /// If the address can't be had, or there is no key to sign tokens with.
     pub fn bind(
         life: Arc<Life>,
+        stack: Stack,
+        database: &Database,
         settings: ApiSettings,
         metrics: PrometheusHandle,
     ) -> Result<Self, BindError> {
@@ -92,16 +93,22 @@ impl Server {
         let keys =
             secret::keys(settings.jwt_secret_file.as_deref(), access.auth).map_err(BindError::JwtSecret)?;
         let (draining, is_draining) = watch::channel(false);
-        let admission = Admission::new(life.clone(), settings);
-        let writes = TriedWrites::new(&life);
-        let access_log = AccessLog::start(life.stack());
-        let throttle = Throttle::new(life.stack().limits.clone());
+        let Stack { store, queue, blobs, limits, .. } = stack;
+        let admission = Admission::new(&life, store.clone(), blobs.clone(), limits.clone(), settings);
+        let writes = TriedWrites::new(&store, &blobs);
+        let access_log = AccessLog::start(access_log::of(database));
+        let throttle = Throttle::new(limits.clone());
         let passwords = Passwords::default();
         let description = openapi::Description::build(&access, &keys)
             .map_err(|error| BindError::Description(error.to_string()))?;
         let description = Data::new(description);
         let api = Data::new(Api {
-            life: life.clone(),
+            life,
+            store,
+            queue,
+            blobs,
+            limits,
+            accounts: accounts::of(database),
             access_log,
             counting: Counting::default(),
             table_answers: Slots::new(TABLE_ANSWERS),
@@ -181,7 +188,7 @@ impl Server {
         for address in addresses {
             info!("listening on http://{address}, {}", reached_by(address, api.access.auth));
         }
-        let life = api.life.clone();
+        let blobs = api.blobs.clone();
         tokio::spawn(async move { api.admission.warn_of_low_disk().await });
         let end = async {
             stop.await;
@@ -195,7 +202,7 @@ impl Server {
             () = end => {}
         }
         // Of uploads that were cut off: who received them may never get to run again.
-        life.stack().blobs.abandon().await;
+        blobs.abandon().await;
     }
 }
 

@@ -8,13 +8,13 @@ pub mod multipart;
 pub mod part;
 pub mod quota;
 
+use accounts::user::UserId;
 use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use bytes::Bytes;
 use task_data::Intake;
 use task_data::idempotency::IdempotencyKey;
 use task_data::kinds::md5::Md5Digest;
-use task_data::user::UserId;
 
 use crate::app::Api;
 use crate::http::body::Body;

@@ -33,7 +33,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
 
     let beginning = args.promises.beginning();
     // Held to the end: a second program on the same data would take this one's tasks for lost.
-    let (stack, hold) = match Stack::open_alone(&args.promises) {
+    let (stack, database, hold) = match Stack::open_alone(&args.promises) {
         Ok(opened) => opened,
         Err(error) => return refuse(&in_one_line(&error)),
     };
@@ -41,14 +41,14 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
         Ok(metrics) => metrics,
         Err(error) => return refuse(&in_one_line(&error)),
     };
-    let life = match Life::start(stack, args.promises) {
+    let life = match Life::start(stack.clone(), args.promises) {
         Ok(life) => life,
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
     if let Err(error) = life.begin_alone().await {
         return refuse(&format!("DATABASE_URL: {}", in_one_line(&error)));
     }
-    let server = match Server::bind(life.clone(), args.api, metrics) {
+    let server = match Server::bind(life.clone(), stack.clone(), &database, args.api, metrics) {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };
@@ -57,10 +57,10 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     }
     info!("{beginning}");
 
-    let store = life.stack().store.clone();
+    let store = stack.store.clone();
     let work = async {
         let outcome = tokio::select! {
-            outcome = worker::work(life, args.worker, stop.clone()) => outcome.map_err(|error| in_one_line(&error)),
+            outcome = worker::work(life, stack, args.worker, stop.clone()) => outcome.map_err(|error| in_one_line(&error)),
             error = hold.failed() => Err(format!("DATABASE_URL: {}", in_one_line(&error))),
         };
         // Whatever ended it: without its worker the program is of no use.

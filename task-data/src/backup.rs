@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use database::Sqlite;
 use program::private;
 use shared_log::{Head, LogError, LogFile};
 use tokio::task::spawn_blocking;
@@ -29,9 +30,9 @@ use crate::blobs::{Blobs, SHARDS};
 use crate::outcome::log_name;
 use crate::settings::Settings;
 use crate::stack::{OpenError, embedded_paths};
-use crate::store::sqlite::{Original, SqliteStore};
-use crate::store::{Filter, HandBack, StoreError, Tasks, Ticket, Upkeep};
-use crate::task::{Status, Task, TaskId};
+use crate::store::sqlite::{Original, forget, forget_logs};
+use crate::store::{Filter, HandBack, StoreError, Tasks, Upkeep};
+use crate::task::{Status, Task, TaskId, Ticket};
 
 /// Rows that are looked at together.
 const PAGE: usize = 500;
@@ -181,7 +182,7 @@ async fn copy_all(
     })
     .await?;
 
-    let store = SqliteStore::open(&place.unfinished)?;
+    let store = Sqlite::open(&place.unfinished)?;
     rest(&store, settings).await?;
     bring_rest(&store, &uploads).await?;
     let kept = drop_needless(&store, settings, &uploads).await?;
@@ -284,8 +285,8 @@ fn copy_log_file(
 
 /// Step 5. In the copy nobody works, so what ran goes back; nothing is due, so that `verify` finds nothing in a copy that lies for long.
 /// A program that starts has it all due anew.
-async fn rest(store: &SqliteStore, settings: &Settings) -> Result<(), BackupError> {
-    store.forget_logs().await?;
+async fn rest(store: &Sqlite, settings: &Settings) -> Result<(), BackupError> {
+    forget_logs(store).await?;
     let mut after = None;
     loop {
         let running = page(store, Status::Running, after).await?;
@@ -310,7 +311,7 @@ async fn rest(store: &SqliteStore, settings: &Settings) -> Result<(), BackupErro
 }
 
 /// Step 4.
-async fn bring_rest(store: &SqliteStore, uploads: &Uploads) -> Result<(), BackupError> {
+async fn bring_rest(store: &Sqlite, uploads: &Uploads) -> Result<(), BackupError> {
     let mut after = None;
     loop {
         let pending = page(store, Status::Pending, after).await?;
@@ -323,17 +324,13 @@ async fn bring_rest(store: &SqliteStore, uploads: &Uploads) -> Result<(), Backup
             }
         }
         if !gone.is_empty() {
-            store.forget(gone).await?;
+            forget(store, gone).await?;
         }
     }
 }
 
 /// Removes the uploads that no copied row needs; how many are left.
-async fn drop_needless(
-    store: &SqliteStore,
-    settings: &Settings,
-    uploads: &Uploads,
-) -> Result<u64, BackupError> {
+async fn drop_needless(store: &Sqlite, settings: &Settings, uploads: &Uploads) -> Result<u64, BackupError> {
     let mut kept = 0;
     for shard in 0..SHARDS {
         let ids = in_folder(uploads.copies.clone(), move |copies| copies.ids(shard)).await?;
@@ -359,7 +356,7 @@ async fn drop_needless(
     Ok(kept)
 }
 
-async fn page(store: &SqliteStore, status: Status, after: Option<TaskId>) -> Result<Vec<Task>, StoreError> {
+async fn page(store: &Sqlite, status: Status, after: Option<TaskId>) -> Result<Vec<Task>, StoreError> {
     let limit = PAGE as i64;
     let page = store.list(Filter { status: Some(status), after, limit, ..Filter::default() }).await?;
     Ok(page.tasks)

@@ -1,6 +1,7 @@
 //! Why a promise was not given, or could not be looked up.
 
-use crate::batch::Stopped;
+use database::batch::Stopped;
+
 use crate::blobs::BlobError;
 use crate::store::StoreError;
 

@@ -4,9 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use database::UserId;
 use sha2::{Digest, Sha256};
-
-use crate::user::UserId;
 
 /// A client's name for one thing that it wants done once: 1 to 128 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

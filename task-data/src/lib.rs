@@ -1,39 +1,28 @@
 //! Coatcheck's data and its protocol.
 //!
 //! [`life`] is the life of a promise, once, over the ports; all else serves it. The ports ([`store`], [`queue`], [`blobs`],
-//! [`notify`], [`limits`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
-//! holds no protocol and calls no other port. [`access_log`] stands beside it all: rows in, rows out, no promise.
+//! [`notify`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
+//! holds no protocol and calls no other port.
 //! [`verify`] checks afterwards that what the protocol promises is so.
 #![deny(missing_docs)]
 
-pub mod access_log;
-pub mod api_key;
-pub mod backoff;
 pub mod backup;
-pub mod batch;
 pub mod blobs;
-pub mod deployment;
 pub mod error;
 pub mod idempotency;
 mod intake;
 pub mod kinds;
 pub mod life;
-pub mod limits;
 pub mod metrics;
 pub mod notify;
 pub mod outcome;
-pub mod password;
 pub mod queue;
-mod reach;
-pub mod record;
 pub mod retry_after;
 pub mod settings;
 pub mod stack;
 pub mod store;
 pub mod tables;
 pub mod task;
-pub mod text;
-pub mod user;
 pub mod verify;
 mod wait;
 

@@ -23,6 +23,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use database::UserId;
+use database::batch::Batcher;
+use program::Backoff;
 use serde_json::Value;
 use shared_log::{LogError, SettleError, Settled, SharedLog};
 use tokio::runtime::Handle;
@@ -33,8 +36,6 @@ use tracing::{debug, info, warn};
 
 use self::batches::{end_all, failed_so, keep_all, mark_all, patiently, publish_all, record_all, tell_end};
 use self::sweep::Flow;
-use crate::backoff::Backoff;
-use crate::batch::Batcher;
 use crate::blobs::delete_all;
 use crate::error::Refusal;
 use crate::idempotency::{Idempotency, IdempotencyKey};
@@ -46,11 +47,10 @@ use crate::outcome::{Rows, log_name};
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
-    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, StoreError, TaskPage, Ticket,
+    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, StoreError, TaskPage,
     UnkeptRow, Upload,
 };
-use crate::task::{Status, Task, TaskError, TaskId, WorkerId};
-use crate::user::UserId;
+use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
 use crate::wait::{Waiters, Watch};
 
 /// The API's own chance to publish, before the sweep does.
@@ -171,11 +171,6 @@ impl Life {
             newer_kinds: Mutex::default(),
             has_looked: AtomicBool::new(false),
         }))
-    }
-
-    /// The ports, for what is no step of a promise's life.
-    pub fn stack(&self) -> &Stack {
-        &self.stack
     }
 
     /// The settings it was started with.

@@ -38,7 +38,6 @@ const CALLS: &str = "coatcheck_provider_calls_total";
 const CALL_SECONDS: &str = "coatcheck_provider_call_seconds";
 const AVOIDABLE: &str = "coatcheck_paid_calls_avoidable_total";
 const ROWS: &str = "coatcheck_table_rows_total";
-const RECORDS: &str = "coatcheck_records_appended_total";
 
 /// Upper bounds, in seconds, of the buckets of all that is timed.
 pub const BUCKETS: [f64; 14] =
@@ -94,7 +93,6 @@ pub(crate) fn describe() {
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "From a request to a provider to its reply");
     describe_counter!(AVOIDABLE, "Requests to the paid provider that the free one would have taken");
     describe_counter!(ROWS, "Rows of tables that have their answer, by what it was");
-    describe_counter!(RECORDS, "Records appended to the access log");
 }
 
 /// The queue has confirmed so many tasks.
@@ -170,10 +168,6 @@ pub fn paid_avoidably(count: u64) {
 /// A row of a table has its answer: it was taken, or has failed.
 pub fn row_answered(has_failed: bool) {
     counter!(ROWS, "outcome" => if has_failed { "failed" } else { "taken" }).increment(1);
-}
-
-pub(crate) fn records_appended(count: usize) {
-    counter!(RECORDS).increment(count as u64);
 }
 
 pub(crate) fn rows(stats: &KindStats) {

@@ -3,21 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use program::{Repeated, private};
+use database::postgres::SharedSessions;
+use database::{Database, Postgres, Sqlite, sqlite};
+use limits::{Limits, local::LocalLimits, redis::RedisLimits};
+use program::{Backoff, Repeated, private};
 use shared_log::FileLock;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::backoff::Backoff;
 use crate::blobs::{Blobs, folder::BlobFolder};
-use crate::limits::{Limits, local::LocalLimits, redis::RedisLimits};
 use crate::notify::redis::{RedisNotify, client};
 use crate::notify::{Notify, local::LocalNotify};
 use crate::queue::{Queue, amqp::Broker, memory::MemoryQueue};
 use crate::settings::Settings;
-use crate::store::postgres::{PostgresStore, SharedSessions};
-use crate::store::sqlite::{self, SqliteStore};
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 const SQLITE: &str = "sqlite:";
 const MEMORY: &str = "memory:";
@@ -25,7 +24,7 @@ const MEMORY: &str = "memory:";
 /// The ports, each with one adapter.
 #[derive(Clone)]
 pub struct Stack {
-    /// Rows.
+    /// The tasks' rows.
     pub store: Arc<dyn Store>,
     /// Ids on their way to workers.
     pub queue: Arc<dyn Queue>,
@@ -101,11 +100,11 @@ impl Hold {
 }
 
 impl Stack {
-    /// The embedded stack. Takes the database for this program alone.
+    /// The embedded stack, and its database for what else is in that. Takes the database for this program alone.
     ///
     /// # Errors
     /// If a setting is wrong, another program has the database, or it can't be opened.
-    pub fn open_alone(settings: &Settings) -> Result<(Self, Hold), OpenError> {
+    pub fn open_alone(settings: &Settings) -> Result<(Self, Database, Hold), OpenError> {
         if settings.database_url.starts_with("postgres:") || settings.database_url.starts_with("postgresql:")
         {
             let reason = "postgres:// is for processes that share it: run `coatcheck api` and `coatcheck worker`; without a command it \
@@ -124,17 +123,18 @@ impl Stack {
             .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", path.display())))?;
         let store = open_sqlite(path)?;
         let hold = Hold { _lock: lock, failure: store.failure() };
+        let database = Database::Sqlite(Arc::new(store));
         let stack = Self {
-            store: Arc::new(store),
+            store: store::of(&database),
             queue: Arc::new(MemoryQueue::new()),
             blobs: open_blobs(settings)?,
             notify: Arc::new(LocalNotify::new()),
             limits: Arc::new(LocalLimits::new()),
         };
-        Ok((stack, hold))
+        Ok((stack, database, hold))
     }
 
-    /// The distributed stack, shared with other processes. Waits for the database, and brings its schema up to date; the
+    /// The distributed stack, and its database for what else is in that, shared with other processes. Waits for the database, and brings its schema up to date; the
     /// queue and Redis may come later.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl Stack {
     ///
     /// # Cancel safety
     /// May be dropped while it waits.
-    pub async fn open_shared(settings: &Settings) -> Result<Self, OpenError> {
+    pub async fn open_shared(settings: &Settings) -> Result<(Self, Database), OpenError> {
         let needs =
             |name, server| OpenError::setting(name, format!("must be {server} for a process of its own"));
         if settings.database_url.starts_with(SQLITE) {
@@ -160,13 +160,15 @@ impl Stack {
         let blobs = open_blobs(settings)?;
         let store = open_postgres(&settings.database_url).await?;
         let deployment = patiently(|| store.deployment()).await?;
-        Ok(Self {
-            store: Arc::new(store),
+        let database = Database::Postgres(Arc::new(store));
+        let stack = Self {
+            store: store::of(&database),
             queue: Arc::new(broker.queues_of(&deployment)),
             blobs,
             notify: Arc::new(RedisNotify::start(redis.clone(), &deployment)),
-            limits: Arc::new(RedisLimits::new(redis, &deployment)),
-        })
+            limits: Arc::new(RedisLimits::new(redis, &deployment.0)),
+        };
+        Ok((stack, database))
     }
 }
 
@@ -182,17 +184,17 @@ pub async fn migrate(settings: &Settings) -> Result<(), OpenError> {
     }
 }
 
-/// Opens the rows alone, up to date, beside the programs that have them open: nothing is held, and nothing is waited for.
+/// Opens the database alone, up to date, beside the programs that have it open: nothing is held, and nothing is waited for.
 ///
 /// # Errors
 /// As [`migrate`], and if a database server is away.
-pub async fn open_store(database_url: &str) -> Result<Arc<dyn Store>, OpenError> {
+pub async fn open_database(database_url: &str) -> Result<Database, OpenError> {
     if database_url.starts_with(SQLITE) {
-        return Ok(Arc::new(open_sqlite(database_path(database_url)?)?));
+        return Ok(Database::Sqlite(Arc::new(open_sqlite(database_path(database_url)?)?)));
     }
-    let store = postgres(database_url)?;
-    store.migrate().await.map_err(refused)?;
-    Ok(Arc::new(store))
+    let database = postgres(database_url)?;
+    database.migrate().await.map_err(refused)?;
+    Ok(Database::Postgres(Arc::new(database)))
 }
 
 /// Rows and blobs as they were left, beside the programs that have them open, or without any.
@@ -206,7 +208,7 @@ pub struct Remains {
 /// Opens rows and blobs that are there. Nothing is made where it is missing, held, or waited for.
 ///
 /// # Errors
-/// As [`open_store`], and if there is no such database or folder.
+/// As [`open_database`], and if there is no such database or folder.
 pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
     if settings.database_url.starts_with(SQLITE) {
         existing_database(settings)?;
@@ -214,7 +216,7 @@ pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
     let root = path_after("BLOB_URL", &settings.blob_url, "file:")?;
     let blobs = BlobFolder::existing(&root)
         .map_err(|error| OpenError::setting("BLOB_URL", format!("{}: {error}", root.display())))?;
-    Ok(Remains { store: open_store(&settings.database_url).await?, blobs: Arc::new(blobs) })
+    Ok(Remains { store: store::of(&open_database(&settings.database_url).await?), blobs: Arc::new(blobs) })
 }
 
 /// The paths of the database and of the uploads' folder in the embedded form, of which there must be a database.
@@ -239,11 +241,11 @@ fn existing_database(settings: &Settings) -> Result<PathBuf, OpenError> {
     }
 }
 
-fn open_sqlite(path: PathBuf) -> Result<SqliteStore, OpenError> {
-    SqliteStore::open(&path).map_err(|source| OpenError::Sqlite { path, source })
+fn open_sqlite(path: PathBuf) -> Result<Sqlite, OpenError> {
+    Sqlite::open(&path).map_err(|source| OpenError::Sqlite { path, source })
 }
 
-async fn open_postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
+async fn open_postgres(database_url: &str) -> Result<Postgres, OpenError> {
     let store = postgres(database_url)?;
     patiently(|| store.migrate()).await?;
     Ok(store)
@@ -272,8 +274,8 @@ where
     }
 }
 
-fn postgres(database_url: &str) -> Result<PostgresStore, OpenError> {
-    PostgresStore::new(database_url).map_err(|error| OpenError::setting("DATABASE_URL", error))
+fn postgres(database_url: &str) -> Result<Postgres, OpenError> {
+    Postgres::new(database_url).map_err(|error| OpenError::setting("DATABASE_URL", error))
 }
 
 fn refused(source: StoreError) -> OpenError {

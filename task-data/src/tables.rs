@@ -7,14 +7,13 @@ mod file;
 
 use std::sync::Arc;
 
+use database::reach::Reach;
 use serde::Serialize;
 use serde_json::Value;
 
 pub use self::file::{RowFile, RowFileError};
 use crate::blobs::Blobs;
 use crate::kinds::table::{Input, Row, SentRow};
-use crate::reach::Reach;
-use crate::stack::Stack;
 use crate::store::{KeptRows, PAGE_BYTES, RowFilter, Store, StoreError};
 use crate::task::TaskId;
 
@@ -67,22 +66,27 @@ enum File {
 
 impl TableReader {
     /// From the first row of a table on, given with what was handed in.
-    pub fn new(stack: &Stack, id: TaskId, input: &Input, filter: RowFilter) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        id: TaskId,
+        input: &Input,
+        filter: RowFilter,
+    ) -> Self {
         let source = match filter {
-            RowFilter::All => Self::of_source(stack, input).map(Box::new),
+            RowFilter::All => Self::of_source(store.clone(), blobs.clone(), input).map(Box::new),
             RowFilter::Status(_) | RowFilter::Failed => None,
         };
-        Self { source, ..Self::along(stack, id, input.last_row(), filter) }
+        Self { source, ..Self::along(store, blobs, id, input.last_row(), filter) }
     }
 
     /// Reads the rows that had failed in another table, if those are what this one sends.
-    pub fn of_source(stack: &Stack, input: &Input) -> Option<Self> {
+    pub fn of_source(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, input: &Input) -> Option<Self> {
         let source = input.source?;
-        Some(Self::along(stack, TaskId(source.table), source.first_rows, RowFilter::Failed))
+        Some(Self::along(store, blobs, TaskId(source.table), source.first_rows, RowFilter::Failed))
     }
 
-    fn along(stack: &Stack, id: TaskId, last: i64, filter: RowFilter) -> Self {
-        let (store, blobs) = (stack.store.clone(), stack.blobs.clone());
+    fn along(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, id: TaskId, last: i64, filter: RowFilter) -> Self {
         let (reach, file) = (Reach::new(CHUNK), File::NotOpened);
         Self { store, blobs, id, last, after: 0, filter, reach, file, source: None }
     }

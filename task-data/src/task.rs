@@ -2,88 +2,23 @@
 //!
 //! No I/O here, and nothing of a database: how these values are stored is `store/types.rs`'s business.
 
-use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use database::UserId;
+pub use database::{InvalidId, Time};
+use serde::Serialize;
 use serde_json::Value;
-use uuid::{NoContext, Timestamp, Uuid};
 
-use crate::kinds::RowKind;
-use crate::user::UserId;
+use crate::kinds::{Kind, RowKind};
 
-/// The promise id: a UUIDv7 (RFC 9562), ordered by the clock to the millisecond, with 74 random bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct TaskId(pub Uuid);
-
-impl TaskId {
-    /// A new id that can't be guessed: `NoContext` fills all 74 bits at random, where `Uuid::now_v7` would count.
-    pub fn random() -> Self {
-        Self(Uuid::new_v7(Timestamp::now(NoContext)))
-    }
+database::id! {
+    /// The promise id: a UUIDv7, ordered by the clock to the millisecond, with 74 random bits.
+    TaskId, v7
 }
 
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
-
-/// The text is not a UUID in its hyphenated form of 36 characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an id is a UUID such as 0198c0de-0000-7000-8000-000000000000")]
-pub struct InvalidId;
-
-impl FromStr for TaskId {
-    type Err = InvalidId;
-
-    /// Takes the hyphenated form alone, in upper or lower case: braces, URNs and bare digits are refused.
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        hyphenated(text).map(Self)
-    }
-}
-
-/// The UUID that 36 characters stand for.
-pub(crate) fn hyphenated(text: &str) -> Result<Uuid, InvalidId> {
-    if text.len() != 36 {
-        return Err(InvalidId);
-    }
-    Uuid::try_parse(text).map_err(|_| InvalidId)
-}
-
-/// One life of one worker process, and the key of its lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct WorkerId(pub Uuid);
-
-impl WorkerId {
-    /// A new one; a process whose lease lapsed takes a new id before it claims again.
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
-    }
-}
-
-impl fmt::Display for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
-
-/// An instant by the database's clock, to the microsecond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time(pub DateTime<Utc>);
-
-impl fmt::Display for Time {
-    /// RFC 3339 in UTC with six decimals always, so that equal times are equal text.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+database::id! {
+    /// One life of one worker process, and the key of its lease: a process whose lease lapsed takes a new id before it claims again.
+    WorkerId, v4
 }
 
 /// Where a task stands.
@@ -198,6 +133,24 @@ impl Task {
     }
 }
 
+/// A pending task that is to be, or was, published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The promise id.
+    pub id: TaskId,
+    /// Which kind's queue it goes to.
+    pub kind: Kind,
+    /// How often the task had been claimed: a mark that comes late must not touch a later attempt.
+    pub attempt: i64,
+}
+
+impl Ticket {
+    /// Returns the ticket of a task, if this version knows its kind.
+    pub(crate) fn of(task: &Task) -> Option<Self> {
+        Some(Self { id: task.id, kind: task.kind.known()?, attempt: task.attempt })
+    }
+}
+
 /// Why a task ended without a result, or waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskError {
@@ -229,31 +182,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_in_its_hyphenated_form_alone() {
-        let id = TaskId::random();
-
-        assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
-        for garbage in
-            [format!("{{{id}}}"), id.0.simple().to_string(), "z".repeat(36), format!("urn:uuid:{id}")]
-        {
-            assert_eq!(garbage.parse::<TaskId>(), Err(InvalidId), "{garbage}");
-        }
-    }
-
-    #[test]
     fn nothing_moves_an_ended_task_on() {
         for ended in Status::ALL.into_iter().filter(|status| status.is_ended()) {
             for next in Status::ALL {
                 assert!(!ended.may_become(next));
             }
         }
-    }
-
-    #[test]
-    fn times_have_six_decimals_even_when_they_are_zero() {
-        let time = Time(DateTime::from_timestamp_micros(1_700_000_000_000_000).unwrap());
-
-        assert_eq!(time.to_string(), "2023-11-14T22:13:20.000000Z");
     }
 }

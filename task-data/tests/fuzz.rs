@@ -8,9 +8,9 @@ mod fuzzing;
 
 use std::path::Path;
 
+use access_log::record::{LogLine, check_ip, check_method, check_uri};
 use task_data::kinds::table::check::{Check, Errors, NoText};
 use task_data::kinds::table::{COLUMNS, Damaged, Row, Rows};
-use task_data::record::{LogLine, check_ip, check_method, check_uri};
 
 #[test]
 fn a_log_line_that_is_taken_is_told_as_it_was() {

@@ -13,14 +13,13 @@ mod support;
 
 use std::sync::Arc;
 
-use task_data::deployment::Deployment;
+use database::Deployment;
+use support::until;
 use task_data::notify::Notify;
 use task_data::notify::redis::{RedisNotify, client};
 use task_data::task::TaskId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
-
-use support::until;
 
 /// A promise, as one test an adapter.
 macro_rules! on_each_notify {

@@ -14,16 +14,14 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use database::Deployment;
 use futures::FutureExt;
 use futures::future::join;
-use task_data::deployment::Deployment;
+use support::{in_time, until};
 use task_data::kinds::Kind;
 use task_data::queue::amqp::Broker;
 use task_data::queue::{Consumer, Delivery, Queue};
-use task_data::store::Ticket;
-use task_data::task::TaskId;
-
-use support::{in_time, until};
+use task_data::task::{TaskId, Ticket};
 
 /// A promise, as one test an adapter.
 macro_rules! on_each_queue {

@@ -14,11 +14,11 @@ use chrono::Utc;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
+use test_kit::OwnServers;
 use tokio::task::spawn_blocking;
 
 use crate::program::{Program, eventually, stderr_of};
 use crate::proxy::Proxy;
-use crate::servers::OwnServers;
 use crate::stack::{Stack, own_host};
 use crate::stand_ins::StandIns;
 

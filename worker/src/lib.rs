@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use task_data::life::Life;
 use task_data::shared_log::LogError;
+use task_data::stack::Stack;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -56,7 +57,12 @@ pub enum Failure {
 ///
 /// # Errors
 /// If it can't go on.
-pub async fn work(life: Arc<Life>, settings: WorkerSettings, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn work(
+    life: Arc<Life>,
+    stack: Stack,
+    settings: WorkerSettings,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
     let outbound = Outbound::new(settings.needs_tls())?;
     // What serves the pool must outlive it.
     let end_of_service = CancellationToken::new();
@@ -69,8 +75,16 @@ pub async fn work(life: Arc<Life>, settings: WorkerSettings, stop: CancellationT
         md5_slots: settings.md5_slots(),
         hashing: Hashing::new(settings.hashing_threads()),
         life: life.clone(),
-        messages: Messages::new(life.clone(), settings.providers, outbound.clone(), stop.clone()),
-        tables: Tables::new(life.clone(), settings.third_party, outbound, stop.clone()),
+        queue: stack.queue.clone(),
+        blobs: stack.blobs.clone(),
+        messages: Messages::new(
+            stack.store.clone(),
+            stack.limits.clone(),
+            settings.providers,
+            outbound.clone(),
+            stop.clone(),
+        ),
+        tables: Tables::new(life.clone(), stack, settings.third_party, outbound, stop.clone()),
     });
     // On the runtime's threads, where what it starts runs too.
     let mut pool = AbortOnDropHandle::new(tokio::spawn(pool::run(workshop, lease.clone(), stop.clone())));

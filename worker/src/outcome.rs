@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use program::Repeated;
-use task_data::backoff::Backoff;
+use program::{Backoff, Repeated};
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::shared_log::{LogError, SettleError, Settled};

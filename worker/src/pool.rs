@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::batch::Batcher;
 use futures::future::join_all;
-use program::Repeated;
-use task_data::backoff::Backoff;
-use task_data::batch::Batcher;
+use program::{Backoff, Repeated};
 use task_data::kinds::Kind;
 use task_data::life::Life;
 use task_data::queue::{Consumer, Delivery, Receipt};
@@ -71,7 +70,7 @@ impl Pool {
         loop {
             // Deliveries are asked for only with a free slot: a busy worker sits on nothing that others could take.
             drop(self.free.acquire().await);
-            match self.hand.life.stack().queue.consume(self.kind, prefetch).await {
+            match self.hand.workshop.queue.consume(self.kind, prefetch).await {
                 Ok(consumer) => {
                     if failures > 0 {
                         info!("the queue of {} tasks is back", self.kind);

@@ -43,7 +43,7 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
     };
     let beginning = args.promises.beginning();
     let stack = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
-        Some(Ok(stack)) => stack,
+        Some(Ok((stack, _))) => stack,
         Some(Err(error)) => return refuse(&in_one_line(&error)),
         None => return ExitCode::SUCCESS,
     };
@@ -52,13 +52,13 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
     {
         return refuse(&format!("METRICS_LISTEN: {address}: {}", in_one_line(&error)));
     }
-    let life = match Life::start(stack, args.promises) {
+    let life = match Life::start(stack.clone(), args.promises) {
         Ok(life) => life,
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
     info!("{beginning}");
     info!("the worker takes tasks");
-    match work(life, args.worker, stop).await {
+    match work(life, stack, args.worker, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("the worker ends: {}", in_one_line(&error));

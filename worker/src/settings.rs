@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use limits::rate;
+use limits::window::Rule;
 use program::{duration, positive_duration};
 use reqwest::Url;
-use task_data::limits::rate;
-use task_data::limits::window::Rule;
 
 use crate::hashing::Hashing;
 use crate::outbound::CALL;

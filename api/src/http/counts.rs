@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use task_data::limits::local::LocalLimits;
-use task_data::limits::{Limits, LimitsError};
+use limits::local::LocalLimits;
+use limits::{Limits, LimitsError};
 use tracing::warn;
 
 use crate::http::problem::Problem;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use accounts::password::PasswordError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, ResponseError};
@@ -17,7 +18,6 @@ use serde_json::{Value, json};
 use task_data::blobs::BlobError;
 use task_data::error::Refusal;
 use task_data::kinds::table::check::{CellError, Errors};
-use task_data::password::PasswordError;
 use task_data::store::StoreError;
 use tracing::{error, warn};
 use utoipa::ToSchema;

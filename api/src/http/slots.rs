@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use accounts::user::UserId;
 use actix_web::HttpRequest;
 use ipnet::IpNet;
-use task_data::user::UserId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 

@@ -3,6 +3,7 @@
 //! What the table doesn't name needs a user where `AUTH` is `required`: an address that is added later is closed until it is
 //! named. Whose tasks a request sees is told by its [`Scope`], without which no handler gets at one.
 
+use accounts::user::{Right, UserId};
 use actix_web::dev::Payload;
 use actix_web::http::Method;
 use actix_web::web::Data;
@@ -10,7 +11,6 @@ use actix_web::{FromRequest, HttpRequest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use task_data::task::Task;
-use task_data::user::{Right, UserId};
 
 use crate::app::Api;
 use crate::http::problem::{Code, Problem};

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::accounts::user::{Account, Right, User, UserId, Username};
 use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::task::Time;
-use task_data::user::{Account, Right, User, UserId, Username};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
@@ -82,7 +82,7 @@ pub async fn list(
     session.need(Right::Admin)?;
     let (limit, after) = place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
     // One more tells whether there is a next page.
-    let mut users = api.life.stack().store.accounts(after.map(|id| UserId(id.0)), limit + 1).await?;
+    let mut users = api.accounts.accounts(after.map(|id| UserId(id.0)), limit + 1).await?;
     let has_more = users.len() > limit as usize;
     users.truncate(limit as usize);
     let next = users.last().filter(|_| has_more).map(|account| account.user.id.to_string());
@@ -131,7 +131,7 @@ async fn set_disabled(
     is_disabled: bool,
 ) -> Result<Json<AccountView>, Problem> {
     let id = target(session, request)?;
-    let account = api.life.stack().store.set_disabled(id, is_disabled).await?;
+    let account = api.accounts.set_disabled(id, is_disabled).await?;
     Ok(Json(account.ok_or_else(no_user)?.into()))
 }
 
@@ -146,7 +146,7 @@ async fn set_disabled(
 )]
 pub async fn remove(api: Data<Api>, session: Session, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = target(&session, &request)?;
-    done(api.life.stack().store.remove_user(id).await?)
+    done(api.accounts.remove_user(id).await?)
 }
 
 /// End a user's sessions
@@ -167,7 +167,7 @@ pub async fn end_sessions(
         "me" => session.user,
         _ => target(&session, &request)?,
     };
-    done(api.life.stack().store.end_sessions(id).await?)
+    done(api.accounts.end_sessions(id).await?)
 }
 
 /// Whom an admin means.

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use ::accounts::NewKey;
+use ::accounts::api_key::{ApiKey, KeyId, KeyName};
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use task_data::api_key::{ApiKey, KeyId, KeyName};
-use task_data::store::NewKey;
 use task_data::task::Time;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
@@ -97,8 +97,7 @@ async fn make(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpR
     let new = NewKey { id: KeyId::random(), user: session.user, name, hash: secret.hash() };
     let too_many =
         || Code::TooManyKeys.because(format!("A user has at most {MOST}. Revoke one that is not used."));
-    let ApiKey { id, name, created } =
-        api.life.stack().store.add_key(new, MOST).await?.ok_or_else(too_many)?;
+    let ApiKey { id, name, created } = api.accounts.add_key(new, MOST).await?.ok_or_else(too_many)?;
     Ok(HttpResponse::Created().json(MadeView { id, name, created, key: secret.told() }))
 }
 
@@ -112,7 +111,7 @@ async fn make(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpR
 )]
 pub async fn list(api: Data<Api>, session: Session) -> Result<Json<Vec<KeyView>>, Problem> {
     session.need_log_in()?;
-    let keys = api.life.stack().store.keys_of(session.user).await?;
+    let keys = api.accounts.keys_of(session.user).await?;
     Ok(Json(keys.into_iter().map(KeyView::from).collect()))
 }
 
@@ -129,7 +128,7 @@ pub async fn delete(api: Data<Api>, session: Session, request: HttpRequest) -> R
     session.need_log_in()?;
     let id = request.match_info().query("id").parse();
     let id = id.map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters."))?;
-    match api.life.stack().store.remove_key(session.user, id).await? {
+    match api.accounts.remove_key(session.user, id).await? {
         true => Ok(HttpResponse::NoContent().finish()),
         false => Err(Code::KeyNotFound.into()),
     }

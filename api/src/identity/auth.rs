@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ::accounts::api_key::KeyHash;
+use ::accounts::user::{Right, User, UserId};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, COOKIE};
@@ -14,16 +16,13 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError};
 use chrono::Utc;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use task_data::api_key::KeyHash;
-use task_data::user::{Right, User, UserId};
 use tokio::time::sleep;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 
 use crate::app::Api;
-use crate::http::bearer;
-use crate::http::hops;
 use crate::http::problem::{Code, Problem};
+use crate::http::{bearer, hops};
 use crate::identity::key::Secret;
 use crate::identity::token::{Bearer, Keys};
 
@@ -58,19 +57,19 @@ impl Credential {
     /// # Errors
     /// 401 if it stands for nobody any more; 503.
     async fn holder(self, api: &Api) -> Result<Session, Problem> {
-        let store = &api.life.stack().store;
+        let accounts = &api.accounts;
         let (user, rights) = match &self {
             Self::Key(hash) => {
                 let invalid =
                     || Code::Unauthenticated.because("There is no such API key, or it was revoked.");
-                let User { id, rights, .. } = store.user_of_key(*hash).await?.ok_or_else(invalid)?;
+                let User { id, rights, .. } = accounts.user_of_key(*hash).await?.ok_or_else(invalid)?;
                 (id, rights)
             }
             Self::Token(token) => {
                 if token.expires <= Utc::now() {
                     return Err(ended());
                 }
-                let account = store.account(token.user).await?.ok_or_else(ended)?;
+                let account = accounts.account(token.user).await?.ok_or_else(ended)?;
                 if account.disabled.is_some() || account.sessions != token.sessions {
                     return Err(ended());
                 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use accounts::api_key::KeyHash;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use task_data::api_key::KeyHash;
 
 /// What keys begin with, so that people, and programs that look for lost secrets, know one when they see it.
 const PREFIX: &str = "coatcheck_";

@@ -39,7 +39,7 @@ fn example() -> Value {
     responses((status = 200, description = "What is taken, and the bounds", body = QuotasView), MeProblems),
 )]
 pub async fn get(api: Data<Api>, session: Session) -> Result<Json<QuotasView>, Problem> {
-    let holdings = api.life.stack().store.holdings(session.user).await?;
+    let holdings = api.store.holdings(session.user).await?;
     let QuotaSettings { uploads_per_minute, max_pending_per_owner, max_bytes_per_owner } =
         api.admission.quotas().settings;
     Ok(Json(QuotasView {

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use ::accounts::Login;
+use ::accounts::user::{TypedName, User};
 use actix_web::cookie::{Cookie, CookieBuilder, SameSite, time};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
-use task_data::store::Login;
 use task_data::task::Time;
-use task_data::user::{TypedName, User};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::app::Api;
 use crate::http::body::Body;
-use crate::http::hops;
-use crate::http::json as json_body;
 use crate::http::problem::{self, Code, Problem};
+use crate::http::{hops, json as json_body};
 use crate::identity::auth;
 use crate::identity::throttle::Attempt;
 use crate::identity::token::{Issued, LIFE};
@@ -57,7 +56,7 @@ async fn log_in(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     let Credentials { username, password } = json_body::read(request, body, Code::InvalidUser, FORM).await?;
     let found = known(api, request, &username, password).await?;
     // The rights may be others by now; the session is the one that the password was for.
-    let account = api.life.stack().store.account(found.id).await?.ok_or(Code::InvalidCredentials)?;
+    let account = api.accounts.account(found.id).await?.ok_or(Code::InvalidCredentials)?;
     if account.disabled.is_some() {
         return Err(Code::InvalidCredentials.into());
     }
@@ -79,7 +78,7 @@ pub async fn known(
     api.throttle.check(&attempt).await?;
 
     let found = match name {
-        Some(name) => api.life.stack().store.login(name).await?,
+        Some(name) => api.accounts.login(name).await?,
         None => None,
     };
     // Whether there is such a user must show neither in the words nor in the time that they take.

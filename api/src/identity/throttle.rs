@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use accounts::user::TypedName;
 use actix_web::HttpRequest;
-use task_data::limits::Limits;
-use task_data::limits::count::Counted;
-use task_data::user::TypedName;
+use limits::Limits;
+use limits::count::Counted;
 
 use crate::http::counts::Counts;
 use crate::http::hops;

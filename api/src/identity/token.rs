@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use accounts::user::{Right, User, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use task_data::user::{Right, User, UserId};
 
 /// How long a token holds at most: until its user's sessions are ended.
 pub const LIFE: TimeDelta = TimeDelta::hours(1);

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::accounts::NewUser;
+use ::accounts::password::{InvalidPassword, Password};
+use ::accounts::user::{Right, TypedName, User, UserId, Username};
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use task_data::password::{InvalidPassword, Password};
-use task_data::store::NewUser;
-use task_data::user::{Right, TypedName, User, UserId, Username};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
@@ -99,10 +99,10 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
     if !is_admins {
         api.throttle.register(request).await?;
     }
-    let store = &api.life.stack().store;
+    let accounts = &api.accounts;
     // Also by a user from before names were mapped, who logs in by it.
     let is_taken = match TypedName::new(&typed) {
-        Some(name) => store.login(name).await?.is_some(),
+        Some(name) => accounts.login(name).await?.is_some(),
         None => false,
     };
     if is_taken {
@@ -113,7 +113,7 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
     let password_hash = api.passwords.hash(password).await?;
     drop(place);
     let user = User { id: UserId::random(), username, rights: BTreeSet::new() };
-    match store.add_user(NewUser { user: user.clone(), password_hash }).await? {
+    match accounts.add_user(NewUser { user: user.clone(), password_hash }).await? {
         true => Ok(HttpResponse::Created().json(UserView::from(user))),
         false => Err(Code::UsernameTaken.into()),
     }
@@ -171,14 +171,14 @@ async fn change_password(api: &Api, request: &HttpRequest, body: &mut Body) -> R
     let form = "an object with two texts in it, `current` and `new`";
     let NewPassword { current, new } = json_body::read(request, body, Code::InvalidUser, form).await?;
     let new = checked("new", &new)?;
-    let store = &api.life.stack().store;
-    let user = store.account(session.user).await?.ok_or(Code::Unauthenticated)?.user;
+    let accounts = &api.accounts;
+    let user = accounts.account(session.user).await?.ok_or(Code::Unauthenticated)?.user;
     // A session that was found open must not do: who guesses is counted, as at a log-in.
     session::known(api, request, user.username.as_str(), current).await?;
     let place = api.password_place(request).await?;
     let hash = api.passwords.hash(new).await?;
     drop(place);
-    let sessions = store.set_password(user.id, hash).await?.ok_or(Code::Unauthenticated)?;
+    let sessions = accounts.set_password(user.id, hash).await?.ok_or(Code::Unauthenticated)?;
     session::begin(api, request, &user, sessions)
 }
 
@@ -189,7 +189,7 @@ async fn change_password(api: &Api, request: &HttpRequest, body: &mut Body) -> R
     responses((status = 200, description = "The user as he is now", body = UserView), MeProblems),
 )]
 pub async fn me(api: Data<Api>, session: Session) -> Result<Json<UserView>, Problem> {
-    let account = api.life.stack().store.account(session.user).await?;
+    let account = api.accounts.account(session.user).await?;
     Ok(Json(account.ok_or(Code::Unauthenticated)?.user.into()))
 }
 
@@ -208,7 +208,7 @@ pub async fn grant(
     request: HttpRequest,
 ) -> Result<Json<UserView>, Problem> {
     let (id, right) = target(&session, &request)?;
-    let user = api.life.stack().store.grant(id, right).await?;
+    let user = api.accounts.grant(id, right).await?;
     Ok(Json(user.ok_or_else(no_user)?.into()))
 }
 
@@ -227,7 +227,7 @@ pub async fn revoke(
     request: HttpRequest,
 ) -> Result<Json<UserView>, Problem> {
     let (id, right) = target(&session, &request)?;
-    let user = api.life.stack().store.revoke(id, right).await?;
+    let user = api.accounts.revoke(id, right).await?;
     Ok(Json(user.ok_or_else(no_user)?.into()))
 }
 

@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
+use access_log::record::LogLine;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use serde::Serialize;
-use task_data::record::LogLine;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
@@ -181,7 +181,7 @@ impl Form {
         match self {
             Self::Json => parse(line),
             Self::Text => match std::str::from_utf8(line) {
-                Ok(line) => line.parse().map_err(|error: task_data::record::InvalidLog| error.to_string()),
+                Ok(line) => line.parse().map_err(|error: access_log::record::InvalidLog| error.to_string()),
                 Err(_) => Err("it is not UTF-8".to_owned()),
             },
         }

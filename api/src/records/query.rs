@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use access_log::record::{Record, RecordId, StatusCode, check_method, check_uri};
+use access_log::{Reader, RecordFilter, Selection};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use task_data::access_log::{Reader, Selection};
-use task_data::record::{Record, RecordId, StatusCode, check_method, check_uri};
-use task_data::store::RecordFilter;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use access_log::{Count, RecordCounts};
 use serde::Serialize;
 use serde_json::{Value, json};
-use task_data::store::{Count, RecordCounts};
 use task_data::task::Time;
 use utoipa::ToSchema;
 

@@ -9,8 +9,9 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
 use program::in_one_line;
 use serde::Serialize;
+use task_data::blobs::Blobs;
 use task_data::kinds::Kind;
-use task_data::life::Life;
+use task_data::store::Store;
 use tokio::time::timeout;
 use tracing::warn;
 use utoipa::ToSchema;
@@ -30,17 +31,17 @@ pub struct TriedWrites {
 }
 
 impl TriedWrites {
-    pub fn new(life: &Arc<Life>) -> Self {
-        let (database, uploads) = (life.clone(), life.clone());
+    pub fn new(store: &Arc<dyn Store>, blobs: &Arc<dyn Blobs>) -> Self {
+        let (store, blobs) = (store.clone(), blobs.clone());
         let (is_database_away, is_folder_away) = (Arc::default(), Arc::default());
         Self {
             database: Look::new(WRITE_AGE, move || {
-                let (life, was_away) = (database.clone(), Arc::clone(&is_database_away));
-                async move { told("the database", &was_away, life.stack().store.try_write().await) }
+                let (store, was_away) = (store.clone(), Arc::clone(&is_database_away));
+                async move { told("the database", &was_away, store.try_write().await) }
             }),
             uploads: Look::new(WRITE_AGE, move || {
-                let (life, was_away) = (uploads.clone(), Arc::clone(&is_folder_away));
-                async move { told("the folder of uploads", &was_away, life.stack().blobs.try_write().await) }
+                let (blobs, was_away) = (blobs.clone(), Arc::clone(&is_folder_away));
+                async move { told("the folder of uploads", &was_away, blobs.try_write().await) }
             }),
         }
     }
@@ -138,10 +139,9 @@ pub async fn alive() -> Json<Alive> {
         (status = 503, description = "It can't: the database or the disk takes no writes, or the program is stopping", body = Readiness),
     ))]
 pub async fn ready(api: Data<Api>) -> HttpResponse {
-    let stack = api.life.stack();
     let (database, queue, blobs, is_low) = tokio::join!(
         PartHealth::of_writes(&api.writes.database),
-        PartHealth::of(stack.queue.depth(Kind::Md5)),
+        PartHealth::of(api.queue.depth(Kind::Md5)),
         PartHealth::of_writes(&api.writes.uploads),
         api.admission.is_disk_low(),
     );

@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use accounts::user::UserId;
+use limits::Limits;
+use task_data::blobs::Blobs;
 use task_data::life::Life;
 use task_data::metrics;
-use task_data::user::UserId;
+use task_data::store::Store;
 use tracing::warn;
 
 use crate::http::look::Look;
@@ -28,7 +31,9 @@ const DISK_EVERY: u64 = 64 << 20;
 
 /// What decides for all of the process's uploads.
 pub struct Admission {
-    life: Arc<Life>,
+    store: Arc<dyn Store>,
+    /// Uploads up to this size take no slot.
+    inline_bytes: u64,
     settings: ApiSettings,
     slots: Arc<Slots>,
     pending: Figure,
@@ -49,14 +54,21 @@ pub struct Admitted<'a> {
 }
 
 impl Admission {
-    pub fn new(life: Arc<Life>, settings: ApiSettings) -> Self {
+    pub fn new(
+        life: &Life,
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        limits: Arc<dyn Limits>,
+        settings: ApiSettings,
+    ) -> Self {
         Self {
-            quotas: Quotas::new(life.clone(), settings.quotas),
+            quotas: Quotas::new(store.clone(), limits, settings.quotas),
             free_disk: Look::new(DISK_AGE, {
-                let life = life.clone();
-                move || measure_disks(life.clone())
+                let store = store.clone();
+                move || measure_disks(store.clone(), blobs.clone())
             }),
-            life,
+            store,
+            inline_bytes: life.settings().inline_bytes,
             settings,
             slots: Slots::new(SLOTS),
             pending: Figure::new(),
@@ -128,7 +140,7 @@ impl Admission {
 
     async fn count_pending(&self) -> Result<u64, Problem> {
         self.made.store(0, Relaxed);
-        Ok(self.life.stack().store.pending().await?.cast_unsigned())
+        Ok(self.store.pending().await?.cast_unsigned())
     }
 
     /// Refuses what would leave less than `MIN_FREE_DISK` on the disk of the uploads, or of an embedded database. Whatever adds
@@ -162,9 +174,9 @@ impl Admission {
 }
 
 /// Returns what the disk with the least room has, of that of the uploads and that of the database; `None` if one does not answer.
-async fn measure_disks(life: Arc<Life>) -> Option<u64> {
-    let uploads = life.stack().blobs.free_bytes().await.ok()?;
-    let database = life.stack().store.free_bytes().await.ok()?;
+async fn measure_disks(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>) -> Option<u64> {
+    let uploads = blobs.free_bytes().await.ok()?;
+    let database = store.free_bytes().await.ok()?;
     metrics::disk_free("uploads", uploads);
     metrics::disk_free("database", database);
     Some(uploads.into_iter().chain(database).min().unwrap_or(u64::MAX))
@@ -201,7 +213,7 @@ impl Admitted<'_> {
     }
 
     async fn take_slot_for(&self, size: u64) -> Result<(), Problem> {
-        if size > self.admission.life.settings().inline_bytes && !self.place.take().await {
+        if size > self.admission.inline_bytes && !self.place.take().await {
             return Err(Code::Overloaded.because("Too many uploads are coming in."));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use task_data::text::is_bidi_control;
+use program::is_bidi_control;
 
 use crate::http::problem::{Code, Problem};
 

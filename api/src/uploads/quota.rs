@@ -9,8 +9,9 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use task_data::life::Life;
-use task_data::user::UserId;
+use accounts::user::UserId;
+use limits::Limits;
+use task_data::store::Store;
 
 use crate::http::counts::Counts;
 use crate::http::problem::{Code, Problem};
@@ -22,7 +23,7 @@ const UNTIL_SOME_END: Duration = Duration::from_secs(10);
 
 /// The bounds, and what comes in under them.
 pub struct Quotas {
-    life: Arc<Life>,
+    store: Arc<dyn Store>,
     pub settings: QuotaSettings,
     counts: Counts,
     coming_in: Mutex<HashMap<UserId, ComingIn>>,
@@ -46,9 +47,9 @@ pub struct Reserved<'a> {
 }
 
 impl Quotas {
-    pub fn new(life: Arc<Life>, settings: QuotaSettings) -> Self {
-        let counts = Counts::new(life.stack().limits.clone());
-        Self { life, settings, counts, coming_in: Mutex::default() }
+    pub fn new(store: Arc<dyn Store>, limits: Arc<dyn Limits>, settings: QuotaSettings) -> Self {
+        let counts = Counts::new(limits);
+        Self { store, settings, counts, coming_in: Mutex::default() }
     }
 
     /// Reserves a place for a task with so many bytes, as far as they are known.
@@ -68,7 +69,7 @@ impl Quotas {
         self.coming_in().entry(owner).or_default().tasks += 1;
         reserved.owner = Some(owner);
         reserved.add(owner, bytes);
-        let rows = self.life.stack().store.holdings(owner).await?;
+        let rows = self.store.holdings(owner).await?;
         reserved.look(rows.bytes.cast_unsigned());
         let tasks = self.coming_in().get(&owner).map_or(0, |coming_in| coming_in.tasks);
         match self.settings.max_pending_per_owner {
@@ -139,7 +140,7 @@ impl Reserved<'_> {
     }
 
     async fn look_again(&mut self, owner: UserId) -> Result<(), Problem> {
-        let rows = self.quotas.life.stack().store.holdings(owner).await?;
+        let rows = self.quotas.store.holdings(owner).await?;
         self.look(rows.bytes.cast_unsigned());
         self.check_bytes(owner)
     }

@@ -70,11 +70,11 @@ impl Desk {
         ]);
         let Arguments { promises, api } = Arguments::parse_from(arguments.chain(flags.iter().copied()));
 
-        let (stack, hold) = Stack::open_alone(&promises).unwrap();
-        let life = Life::start(stack, promises).unwrap();
+        let (stack, database, hold) = Stack::open_alone(&promises).unwrap();
+        let life = Life::start(stack.clone(), promises).unwrap();
         // The process's tests share it with nobody: each server has a recorder of its own, which nothing is told.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let server = Server::bind(life, api, metrics).unwrap();
+        let server = Server::bind(life, stack, &database, api, metrics).unwrap();
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.run(async {

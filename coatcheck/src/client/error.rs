@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use program::Backoff;
 use reqwest::StatusCode;
-use task_data::backoff::Backoff;
 
 /// A setting is at fault; nothing was sent.
 #[derive(Debug, thiserror::Error)]

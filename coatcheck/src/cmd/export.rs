@@ -14,9 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use program::{LogArgs, in_one_line, refuse};
+use program::{Backoff, LogArgs, in_one_line, refuse};
 use shared_log::LogError;
-use task_data::backoff::Backoff;
 use task_data::settings::positive_duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use accounts::password::{Password, PasswordError, Passwords};
+use accounts::user::{Account, Right, TypedName, User, UserId, Username};
+use accounts::{Accounts, NewUser};
 use clap::Subcommand;
+use database::StoreError;
 use program::{complain, conclude, in_one_line, refuse, visible};
-use task_data::password::{Password, PasswordError, Passwords};
-use task_data::stack::{OpenError, open_store};
-use task_data::store::{NewUser, Store, StoreError};
-use task_data::user::{Account, Right, TypedName, User, UserId, Username};
+use task_data::stack::{OpenError, open_database};
 
 /// Where a new password is read.
 const PASSWORD: &str = "COATCHECK_PASSWORD";
@@ -109,11 +110,15 @@ pub async fn run(args: UserArgs) -> ExitCode {
     }
 }
 
+async fn open_accounts(database_url: &str) -> Result<Arc<dyn Accounts>, OpenError> {
+    Ok(accounts::of(&open_database(database_url).await?))
+}
+
 /// Does it; what was done, or the users, a line each.
 async fn act(
     UserArgs { action, database_url, coatcheck_password_file }: UserArgs,
 ) -> Result<Vec<String>, UserError> {
-    let open = || open_store(&database_url);
+    let open = || open_accounts(&database_url);
     let file = coatcheck_password_file.as_deref();
     let done = match action {
         Action::Create { name, admin } => {
@@ -122,37 +127,37 @@ async fn act(
             create(open().await?, name, password, admin).await?
         }
         Action::Grant { name, right } => {
-            let store = open().await?;
-            let id = id_of(&*store, &name).await?;
-            told(store.grant(id, right).await?, &name)?
+            let accounts = open().await?;
+            let id = id_of(&*accounts, &name).await?;
+            told(accounts.grant(id, right).await?, &name)?
         }
         Action::Revoke { name, right } => {
-            let store = open().await?;
-            let id = id_of(&*store, &name).await?;
-            told(store.revoke(id, right).await?, &name)?
+            let accounts = open().await?;
+            let id = id_of(&*accounts, &name).await?;
+            told(accounts.revoke(id, right).await?, &name)?
         }
         Action::List => return list(&*open().await?).await,
         Action::Password { name } => {
-            let store = open().await?;
-            let id = id_of(&*store, &name).await?;
+            let accounts = open().await?;
+            let id = id_of(&*accounts, &name).await?;
             let hash = Passwords::default().hash(password(&name, file).await?).await?;
-            store.set_password(id, hash).await?.ok_or_else(|| unknown(&name))?;
+            accounts.set_password(id, hash).await?.ok_or_else(|| unknown(&name))?;
             format!("set the password of {name} ({id}), and ended its sessions")
         }
         Action::Disable { name } => set_disabled(&*open().await?, &name, true).await?,
         Action::Enable { name } => set_disabled(&*open().await?, &name, false).await?,
         Action::Delete { name } => {
-            let store = open().await?;
-            let id = id_of(&*store, &name).await?;
-            if !store.remove_user(id).await? {
+            let accounts = open().await?;
+            let id = id_of(&*accounts, &name).await?;
+            if !accounts.remove_user(id).await? {
                 return Err(unknown(&name));
             }
             format!("deleted {name} ({id})")
         }
         Action::Logout { name } => {
-            let store = open().await?;
-            let id = id_of(&*store, &name).await?;
-            if !store.end_sessions(id).await? {
+            let accounts = open().await?;
+            let id = id_of(&*accounts, &name).await?;
+            if !accounts.end_sessions(id).await? {
                 return Err(unknown(&name));
             }
             format!("ended the sessions of {name} ({id})")
@@ -162,7 +167,7 @@ async fn act(
 }
 
 async fn create(
-    store: Arc<dyn Store>,
+    accounts: Arc<dyn Accounts>,
     username: Username,
     password: Password,
     is_admin: bool,
@@ -170,16 +175,16 @@ async fn create(
     let password_hash = Passwords::default().hash(password).await?;
     let rights: BTreeSet<Right> = is_admin.then_some(Right::Admin).into_iter().collect();
     let user = User { id: UserId::random(), username, rights };
-    if !store.add_user(NewUser { user: user.clone(), password_hash }).await? {
+    if !accounts.add_user(NewUser { user: user.clone(), password_hash }).await? {
         return Err(UserError::Usage(format!("the username {} is taken", user.username)));
     }
     Ok(format!("created {}", line(&user)))
 }
 
-async fn list(store: &dyn Store) -> Result<Vec<String>, UserError> {
+async fn list(accounts: &dyn Accounts) -> Result<Vec<String>, UserError> {
     let (mut lines, mut after) = (Vec::new(), None);
     loop {
-        let page = store.accounts(after, PAGE).await?;
+        let page = accounts.accounts(after, PAGE).await?;
         lines.extend(page.iter().map(account_line));
         match page.last().filter(|_| page.len() as i64 == PAGE) {
             Some(last) => after = Some(last.user.id),
@@ -188,16 +193,16 @@ async fn list(store: &dyn Store) -> Result<Vec<String>, UserError> {
     }
 }
 
-async fn set_disabled(store: &dyn Store, name: &str, is_disabled: bool) -> Result<String, UserError> {
-    let id = id_of(store, name).await?;
-    let account = store.set_disabled(id, is_disabled).await?.ok_or_else(|| unknown(name))?;
+async fn set_disabled(accounts: &dyn Accounts, name: &str, is_disabled: bool) -> Result<String, UserError> {
+    let id = id_of(accounts, name).await?;
+    let account = accounts.set_disabled(id, is_disabled).await?.ok_or_else(|| unknown(name))?;
     Ok(account_line(&account))
 }
 
 /// Finds a user by the name as it was typed.
-async fn id_of(store: &dyn Store, name: &str) -> Result<UserId, UserError> {
+async fn id_of(accounts: &dyn Accounts, name: &str) -> Result<UserId, UserError> {
     let typed = TypedName::new(name).ok_or_else(|| unknown(name))?;
-    Ok(store.login(typed).await?.ok_or_else(|| unknown(name))?.id)
+    Ok(accounts.login(typed).await?.ok_or_else(|| unknown(name))?.id)
 }
 
 fn told(user: Option<User>, name: &str) -> Result<String, UserError> {

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use database::batch::{Asked, Batcher};
+use program::Backoff;
 use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use super::{BATCH, End, GRACE, MARK_AFTER, Publishes, Recorded};
-use crate::backoff::Backoff;
-use crate::batch::{Asked, Batcher};
 use crate::blobs::delete_all;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
 use crate::metrics;
 use crate::stack::Stack;
-use crate::store::{Completion, HandBack, Keyed, Moved, NewTask, Rules, StoreError, Ticket, UnkeptRow};
-use crate::task::{Status, Task, TaskError, TaskId};
+use crate::store::{Completion, HandBack, Keyed, Moved, NewTask, Rules, StoreError, UnkeptRow};
+use crate::task::{Status, Task, TaskError, TaskId, Ticket};
 
 /// Inserts a batch, and hands what is new on to be published: the asker hears of it when both are done.
 pub(super) async fn record_all(

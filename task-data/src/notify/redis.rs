@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::Deployment;
 use futures::StreamExt;
-use program::Repeated;
+use program::{Backoff, Repeated};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError, RedisResult};
 use tokio::sync::{broadcast, mpsc};
@@ -16,8 +17,6 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::{BACKLOG, Notify};
-use crate::backoff::Backoff;
-use crate::deployment::Deployment;
 use crate::task::TaskId;
 
 const ANSWER: Duration = Duration::from_secs(2);

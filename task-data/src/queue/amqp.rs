@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::Deployment;
 use deadpool_lapin::{Manager, Pool};
 use futures::StreamExt;
 use futures::future::join_all;
-
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -31,10 +31,8 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::{Consumer, Delivery, Queue, QueueError, Receipt};
-use crate::deployment::Deployment;
 use crate::kinds::Kind;
-use crate::store::Ticket;
-use crate::task::TaskId;
+use crate::task::{TaskId, Ticket};
 
 /// Bound on everything that is asked of the broker, a batch of confirms included.
 const ANSWER: Duration = Duration::from_secs(2);

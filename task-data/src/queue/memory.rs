@@ -8,8 +8,7 @@ use tokio::sync::Notify;
 
 use super::{Consumer, Delivery, Queue, QueueError, Receipt};
 use crate::kinds::Kind;
-use crate::store::Ticket;
-use crate::task::TaskId;
+use crate::task::{TaskId, Ticket};
 
 /// Ids that one kind's queue holds at most, 16 MiB of them; the sweep brings the others later.
 const CAPACITY: usize = 1 << 20;

@@ -9,8 +9,7 @@ pub mod memory;
 use async_trait::async_trait;
 
 use crate::kinds::Kind;
-use crate::store::Ticket;
-use crate::task::TaskId;
+use crate::task::{TaskId, Ticket};
 
 /// The queue can't be reached; the sweep publishes later what could not be published now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

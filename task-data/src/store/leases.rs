@@ -1,13 +1,14 @@
 //! Queries on leases. Only the database's clock is asked.
 
+use database::now;
+use database::schema::{tasks, workers};
+use database::types::{SqlTime, SqlUuid, now_plus, sql_ids};
 use diesel::dsl::{auto_type, delete, exists, insert_into, not, update};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use super::schema::{tasks, workers};
-use super::tasks::{in_status, now, stands};
-use super::types::{SqlTime, SqlUuid, now_plus, sql_ids};
+use super::tasks::{in_status, stands};
 use crate::task::{Status, TaskId, WorkerId};
 
 /// A new lease of so many seconds.

@@ -1,44 +1,34 @@
-//! The port to the database: rows of tasks, leases, the outcome log's head, what was paid for, what came of tables' rows,
-//! records of the access log, users and their API keys.
+//! The port to the rows of tasks, leases, the outcome log's head, what was paid for, and what came of tables' rows.
 //!
 //! The row is the truth. A row of a kind that only a newer version knows is shown by its id, and else left alone: no list and no
 //! step of a promise meets it. Each method is one transaction, and no method holds protocol: which to call when, and
 //! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
 
-mod api_keys;
-mod error;
 mod leases;
 mod outcomes;
 mod paid_calls;
-pub mod postgres;
-mod records;
+mod postgres;
 mod rows;
-mod schema;
-pub mod sqlite;
+pub(crate) mod sqlite;
 mod table_rows;
 mod tasks;
 mod types;
-mod upkeep;
-mod users;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+pub use database::{Cause, PoolUse, StoreError, Upkeep};
+use database::{Database, UserId};
 use serde_json::Value;
 use shared_log::Head;
 
-pub use self::api_keys::{ApiKeys, NewKey};
 pub use self::paid_calls::{PaidCalls, PaidEntry};
-pub use self::records::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span};
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
-pub use self::upkeep::Upkeep;
-pub use self::users::{Login, NewUser, Users};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::md5::Md5Digest;
-use crate::kinds::{Kind, RowKind};
-use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
-use crate::user::UserId;
+use crate::kinds::{Kind, RowKind, UnknownKind};
+use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 
 /// What decides how attempts and uploads end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,32 +39,17 @@ pub struct Rules {
     pub keep_uploads: bool,
 }
 
-/// All of the database's subjects.
-pub trait Store:
-    Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys + Upkeep
-{
-}
-impl<T: Tasks + Leases + Outcomes + PaidCalls + Records + TableRows + Users + ApiKeys + Upkeep> Store for T {}
+/// All that the tasks have in the database.
+pub trait Store: Tasks + Leases + Outcomes + PaidCalls + TableRows + Upkeep {}
+impl<T: Tasks + Leases + Outcomes + PaidCalls + TableRows + Upkeep> Store for T {}
 
-/// What the database could not do, by what a caller then does.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// Ask again later; nothing was written.
-    #[error("the database is not available")]
-    Unavailable(#[source] Cause),
-    /// The commit may or may not have happened: look, or repeat what is safe to repeat.
-    #[error("the database did not say whether it has committed")]
-    Unknown(#[source] Cause),
-    /// The values themselves are refused; the same call will fail again.
-    #[error("the database refuses the row")]
-    Refused(#[source] Cause),
-    /// A row that can't be read, or a statement that is wrong: a bug, or a newer program's data.
-    #[error("the database and the program disagree")]
-    Internal(#[source] Cause),
+/// Returns the tasks' rows in that database.
+pub fn of(database: &Database) -> Arc<dyn Store> {
+    match database {
+        Database::Sqlite(sqlite) => sqlite.clone(),
+        Database::Postgres(postgres) => postgres.clone(),
+    }
 }
-
-/// An inner error, shared with everyone whose work was in the same batch.
-pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// A row to be.
 #[derive(Debug, Clone)]
@@ -159,24 +134,6 @@ pub enum Upload {
 
 /// How long after [`Upload::Blob::since`] a row with a blob is still taken.
 pub const BLOB_IS_FRESH: Duration = Duration::from_secs(30);
-
-/// A pending task that is to be, or was, published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    /// The promise id.
-    pub id: TaskId,
-    /// Which kind's queue it goes to.
-    pub kind: Kind,
-    /// How often the task had been claimed: a mark that comes late must not touch a later attempt.
-    pub attempt: i64,
-}
-
-impl Ticket {
-    /// Returns the ticket of a task, if this version knows its kind.
-    pub(crate) fn of(task: &Task) -> Option<Self> {
-        Some(Self { id: task.id, kind: task.kind.known()?, attempt: task.attempt })
-    }
-}
 
 /// The right to finish one attempt of one task, with all that the work needs.
 ///
@@ -338,21 +295,9 @@ pub struct KindStats {
     pub oldest_pending: Duration,
 }
 
-/// Connections to the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolUse {
-    /// At work.
-    pub used: usize,
-    /// Waiting for work.
-    pub free: usize,
-}
-
 /// Rows of tasks.
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// The database's clock.
-    async fn now(&self) -> Result<Time, StoreError>;
-
     /// Inserts the rows, `pending`, the sweep due in `grace`; a row whose id or idempotency key is there already is
     /// left alone. Gives the tasks that now stand under these ids, in any order: a missing one was too late
     /// ([`BLOB_IS_FRESH`]), or its key is another task's.
@@ -473,4 +418,10 @@ pub trait Outcomes: Send + Sync {
     /// Marks tasks as logged and moves the head, if it is still of this generation and not yet there; `false`
     /// if it was not moved.
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError>;
+}
+
+impl From<UnknownKind> for StoreError {
+    fn from(error: UnknownKind) -> Self {
+        Self::Internal(Arc::new(error))
+    }
 }

@@ -1,5 +1,8 @@
 //! Queries for the outcome log: what is owed, what was written, how far the file is known.
 
+use database::now;
+use database::schema::{log_head, tasks};
+use database::types::{SqlUuid, sql_ids};
 use diesel::dsl::{auto_type, update};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
@@ -7,9 +10,7 @@ use diesel::sql_types::Bool;
 use shared_log::Head;
 
 use super::rows::{TASK_COLUMNS, TaskColumns};
-use super::schema::{log_head, tasks};
-use super::tasks::{is_known, now};
-use super::types::{SqlUuid, sql_ids};
+use super::tasks::is_known;
 use crate::task::TaskId;
 
 /// A log's head as it is stored; unsigned numbers keep their bits.

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use database::StoreError;
+use database::schema::{paid_calls, tasks, user_rights, users};
+use database::types::{SqlTime, SqlUuid};
 use diesel::dsl::{auto_type, delete, exists, select};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
-use super::StoreError;
-use super::schema::{paid_calls, tasks, user_rights, users};
 use super::tasks::stands;
-use super::types::{SqlTime, SqlUuid};
 use crate::task::{Status, TaskId, Time};
-use crate::user::Right;
 
 /// What came of writing a call down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +80,12 @@ impl From<(bool, bool)> for PaidEntry {
     }
 }
 
+/// The right without which no task may use the paid provider.
+const PAID: &str = "paid";
+
 #[auto_type]
 fn has_right(id: SqlUuid) -> _ {
-    let paid: &'static str = Right::Paid.name();
+    let paid: &'static str = PAID;
     tasks::table
         .inner_join(users::table.on(tasks::owner.eq(users::id.nullable())))
         .inner_join(user_rights::table.on(user_rights::user_id.eq(users::id)))

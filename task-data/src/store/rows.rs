@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
+use database::UserId;
+use database::schema::tasks;
+use database::types::{SqlJson, SqlTime, SqlUuid};
 use diesel::prelude::*;
+use program::Backoff;
 
-use super::schema::tasks;
-use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid};
-use super::{Claim, Held, Keyed, KindStats, Moved, NewTask, Rules, Ticket, Upload};
-use crate::backoff::Backoff;
+use super::types::SqlStatus;
+use super::{Claim, Held, Keyed, KindStats, Moved, NewTask, Rules, Upload};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::{Kind, RowKind, UnknownKind};
-use crate::task::{Status, Task, TaskError, TaskId, Time};
-use crate::user::UserId;
+use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time};
 
 /// A task's row without its upload.
 #[derive(Queryable)]

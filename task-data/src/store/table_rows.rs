@@ -3,15 +3,15 @@
 //! A row is kept once and never changes again. It belongs to the task: what one attempt has kept, the next need not send.
 
 use async_trait::async_trait;
+use database::StoreError;
+use database::schema::{table_rows, tasks};
+use database::types::{SqlJson, SqlTime, SqlUuid};
 use diesel::dsl::{AsExprOf, auto_type, count_star, sql, update};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 use serde_json::json;
 
-use super::StoreError;
-use super::schema::{table_rows, tasks};
-use super::types::{SqlJson, SqlTime, SqlUuid};
 use crate::kinds::table::SentRow;
 use crate::task::{TaskId, Time};
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use database::schema::{tasks, workers};
+use database::types::{SqlJson, SqlTime, SqlUuid, first_time, now_plus, sql_ids};
+use database::{UserId, now};
 use diesel::dsl::{CountStar, Eq, auto_type, count, count_star, exists, min, not, select, sql, update};
 use diesel::expression::{SqlLiteral, UncheckedBind};
 use diesel::helper_types::{self, AsExprOf};
@@ -10,14 +13,12 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::Value;
 
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
-use super::schema::{tasks, workers};
-use super::types::{SqlJson, SqlStatus, SqlTime, SqlUuid, first_time, now_plus, sql_ids};
-use super::{LIST_BYTES, Rules, Ticket};
+use super::types::SqlStatus;
+use super::{LIST_BYTES, Rules};
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
-use crate::task::{Status, TaskError, TaskId, WorkerId};
-use crate::user::UserId;
+use crate::task::{Status, TaskError, TaskId, Ticket, WorkerId};
 
 /// Tasks by their ids.
 #[auto_type]
@@ -102,13 +103,6 @@ macro_rules! filtered {
     };
 }
 pub(super) use filtered;
-
-/// The database's clock, now.
-#[auto_type]
-pub fn now() -> _ {
-    let seconds: f64 = 0.0;
-    now_plus(seconds)
-}
 
 /// That a task stands there, in the words of the index that has only such ones.
 pub(super) fn in_status(status: Status) -> SqlLiteral<Bool> {

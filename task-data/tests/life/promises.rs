@@ -288,8 +288,8 @@ async fn what_was_left_of_ended_tasks_goes_when_a_process_starts() {
     let waits = large(&kept).await;
     let _ = kept.life.log_outcomes().await.unwrap();
     // No row comes for it any more, but nobody knows.
-    let nobodys = kept.life.stack().blobs.create(TaskId::random()).await.unwrap();
-    nobodys.keep(kept.life.stack().store.now().await.unwrap()).await.unwrap();
+    let nobodys = kept.stack.blobs.create(TaskId::random()).await.unwrap();
+    nobodys.keep(kept.stack.store.now().await.unwrap()).await.unwrap();
     assert_eq!(world.count_blobs(), 3);
 
     kept.life.remove_orphans().await.unwrap();
@@ -298,7 +298,7 @@ async fn what_was_left_of_ended_tasks_goes_when_a_process_starts() {
     next.life.remove_orphans().await.unwrap();
 
     assert_eq!(world.count_blobs(), 2);
-    assert!(next.life.stack().blobs.open(waits).await.is_ok());
+    assert!(next.stack.blobs.open(waits).await.is_ok());
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ async fn the_orphan_sweep_leaves_what_is_young_or_still_needed() {
 
     assert!(recorded.is_ok(), "{recorded:?}");
     for id in [pending, running, recorded.unwrap().task.id] {
-        assert!(process.life.stack().blobs.open(id).await.is_ok());
+        assert!(process.stack.blobs.open(id).await.is_ok());
     }
 }
 

@@ -153,10 +153,10 @@ impl<'p> Worker<'p> {
 
     /// Takes what is in the queue and claims it.
     pub async fn take(&self) -> Vec<Claim> {
-        let Process { life, queue, wire } = self.process;
+        let Process { life, stack, queue, wire } = self.process;
         wire.quiet().await;
         let mut claims = Vec::new();
-        let Ok(mut consumer) = life.stack().queue.consume(Kind::Md5, 1).await else { return claims };
+        let Ok(mut consumer) = stack.queue.consume(Kind::Md5, 1).await else { return claims };
         while queue.depth(Kind::Md5).await.unwrap() > 0 {
             let Some(delivery) = consumer.next().await else { continue };
             let claimed = life.claim(vec![delivery.id], self.id).await.expect("no claim is refused");
@@ -189,7 +189,7 @@ impl<'p> Worker<'p> {
         let bytes = match &claim.content {
             Some(bytes) => bytes.clone(),
             None => {
-                let mut reader = self.process.life.stack().blobs.open(claim.id).await.ok()?;
+                let mut reader = self.process.stack.blobs.open(claim.id).await.ok()?;
                 let mut bytes = Vec::new();
                 reader.read_to_end(&mut bytes).unwrap();
                 bytes

@@ -5,17 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::Sqlite;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use limits::local::LocalLimits;
 use task_data::blobs::folder::BlobFolder;
 use task_data::kinds::Kind;
 use task_data::life::Life;
-use task_data::limits::local::LocalLimits;
 use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
 use task_data::settings::Settings;
 use task_data::stack::Stack;
-use task_data::store::{Filter, Leases, Tasks, sqlite::SqliteStore};
+use task_data::store::{Filter, Leases, Tasks};
 use task_data::task::{Task, WorkerId};
 use tempfile::TempDir;
 
@@ -26,7 +27,7 @@ use crate::support::until;
 pub const INLINE_BYTES: u64 = 8;
 
 pub struct World {
-    store: Arc<SqliteStore>,
+    store: Arc<Sqlite>,
     blobs: Arc<BlobFolder>,
     folder: TempDir,
 }
@@ -34,6 +35,7 @@ pub struct World {
 /// One process: what it holds in memory is gone with it.
 pub struct Process {
     pub life: Arc<Life>,
+    pub stack: Stack,
     pub wire: Arc<Wire>,
     /// Its queue, off the wire.
     pub queue: Arc<dyn Queue>,
@@ -43,7 +45,7 @@ impl World {
     pub fn new() -> Self {
         // In memory where there is such a place: processes crash here, the machine doesn't, so no fsync is missed.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let store = Arc::new(SqliteStore::open(&folder.path().join("coatcheck.db")).unwrap());
+        let store = Arc::new(Sqlite::open(&folder.path().join("coatcheck.db")).unwrap());
         let blobs = Arc::new(BlobFolder::open(folder.path().join("blobs")).unwrap());
         Self { store, blobs, folder }
     }
@@ -79,7 +81,8 @@ impl World {
             notify: Arc::new(LocalNotify::new()),
             limits: Arc::new(LocalLimits::new()),
         };
-        Process { life: Life::start(wire.through(&stack), settings).unwrap(), wire, queue }
+        let stack = wire.through(&stack);
+        Process { life: Life::start(stack.clone(), settings).unwrap(), stack, wire, queue }
     }
 
     /// All tasks as they stand, off the wire.

@@ -1,11 +1,12 @@
 //! API keys: each stands for its user as he is now, until it is removed.
 
+use accounts::NewKey;
+use accounts::api_key::{ApiKey, KeyHash, KeyId};
+use accounts::user::{Right, User, UserId};
 use futures::future::join_all;
-use task_data::api_key::{ApiKey, KeyHash, KeyId};
-use task_data::store::{NewKey, Store};
-use task_data::user::{Right, User, UserId};
 
 use crate::samples::sorted;
+use crate::support::Everything;
 use crate::users::added;
 
 const MOST: i64 = 3;
@@ -14,7 +15,7 @@ pub fn new_key(user: &User, key: &str) -> NewKey {
     NewKey { id: KeyId::random(), user: user.id, name: "a name".parse().unwrap(), hash: KeyHash::of(key) }
 }
 
-async fn key(store: &dyn Store, user: &User, key: &str) -> ApiKey {
+async fn key(store: &dyn Everything, user: &User, key: &str) -> ApiKey {
     store.add_key(new_key(user, key), MOST).await.unwrap().unwrap()
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
 
+use access_log::Records;
+use accounts::user::Right;
+use accounts::{ApiKeys, Users};
+use database::Postgres;
 use shared_log::Head;
-use task_data::store::postgres::PostgresStore;
-use task_data::store::{
-    ApiKeys, Leases, NewTask, Outcomes, PaidCalls, Records, StoreError, TableRows, Tasks, Upkeep, Users,
-};
+use task_data::store::{Leases, NewTask, Outcomes, PaidCalls, StoreError, TableRows, Tasks, Upkeep};
 use task_data::task::WorkerId;
-use task_data::user::Right;
 
 use crate::api_keys::new_key;
 use crate::records::new_records;
@@ -75,7 +75,7 @@ const ROWS: &str = "SELECT string_agg(query_to_xml(format('TABLE %I', tablename)
 
 struct Late {
     url: String,
-    store: PostgresStore,
+    store: Postgres,
     tried: BTreeSet<String>,
 }
 
@@ -88,7 +88,7 @@ impl Late {
     async fn writes<T: Debug>(
         &mut self,
         method: &str,
-        write: impl AsyncFn(&PostgresStore) -> Result<T, StoreError>,
+        write: impl AsyncFn(&Postgres) -> Result<T, StoreError>,
     ) -> T {
         let before = self.rows();
         psql(&self.url, "UPDATE late_failure SET armed = true");
@@ -122,7 +122,7 @@ fn methods() -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     let url = servers().database();
-    let store = PostgresStore::new(&url).unwrap();
+    let store = Postgres::new(&url).unwrap();
     store.migrate().await.unwrap();
     psql(&url, TRIGGERS);
     let mut late = Late { url, store, tried: BTreeSet::new() };

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use task_data::kinds::Kind;
-use task_data::store::Store;
 use task_data::task::TaskId;
 
 use crate::samples::*;
+use crate::support::Everything;
 
-async fn published(store: &dyn Store) -> Vec<TaskId> {
+async fn published(store: &dyn Everything) -> Vec<TaskId> {
     let tickets = store.published_before(Kind::Md5, Duration::ZERO, 100).await.unwrap();
     tickets.iter().map(|ticket| ticket.id).collect()
 }

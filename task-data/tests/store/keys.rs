@@ -1,10 +1,10 @@
 //! An idempotency key stands for one task.
 
+use accounts::user::UserId;
 use futures::future::try_join_all;
 use task_data::idempotency::{Idempotency, OwnedKey};
 use task_data::store::NewTask;
 use task_data::task::TaskId;
-use task_data::user::UserId;
 
 use crate::samples::*;
 

@@ -3,16 +3,17 @@
 use serde_json::json;
 use task_data::kinds::Kind;
 use task_data::kinds::md5::Md5Digest;
-use task_data::store::{Completion, Filter, LIST_BYTES, NewTask, Store};
+use task_data::store::{Completion, Filter, LIST_BYTES, NewTask};
 use task_data::task::{Status, TaskId};
 
 use crate::samples::*;
+use crate::support::Everything;
 
-async fn listed(store: &dyn Store, filter: Filter) -> Vec<TaskId> {
+async fn listed(store: &dyn Everything, filter: Filter) -> Vec<TaskId> {
     store.list(filter).await.unwrap().tasks.iter().map(|task| task.id).collect()
 }
 
-async fn some(store: &dyn Store, count: usize) -> Vec<TaskId> {
+async fn some(store: &dyn Everything, count: usize) -> Vec<TaskId> {
     let new: Vec<_> = (0..count).map(|_| new_task()).collect();
     let ids = new.iter().map(|new| new.id).collect();
     store.insert(new, NOW).await.unwrap();

@@ -18,7 +18,7 @@ macro_rules! on_each_store {
         mod $promise {
             use super::*;
 
-            async fn keep($store: std::sync::Arc<dyn task_data::store::Store>) {
+            async fn keep($store: std::sync::Arc<dyn crate::support::Everything>) {
                 $body.await
             }
 
@@ -60,7 +60,6 @@ mod postgres;
 mod records;
 mod rows;
 mod samples;
-mod schema;
 mod sql_states;
 mod sqlite;
 mod table_rows;

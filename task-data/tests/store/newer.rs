@@ -1,17 +1,16 @@
 //! Rows of kinds that only a newer version knows: shown to who has their tickets, and else left to it.
 
+use database::{Postgres, Sqlite};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use task_data::idempotency::Idempotency;
 use task_data::kinds::{Kind, RowKind};
 use task_data::shared_log::Head;
-use task_data::store::postgres::PostgresStore;
-use task_data::store::sqlite::SqliteStore;
-use task_data::store::{Cancel, Filter, NewTask, Store};
+use task_data::store::{Cancel, Filter, NewTask};
 use task_data::task::{Task, TaskId};
 
 use crate::samples::*;
-use crate::support::{psql, servers};
+use crate::support::{Everything, psql, servers};
 
 const NEWER: &str = "UPDATE tasks SET kind = 'later', worker = NULL, published_at = created";
 
@@ -19,7 +18,7 @@ const NEWER: &str = "UPDATE tasks SET kind = 'later', worker = NULL, published_a
 async fn a_row_of_a_newer_kind_is_left_alone_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("coatcheck.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = Sqlite::open(&path).unwrap();
     let sql = |statement: &str| {
         let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
         connection.batch_execute(&format!("PRAGMA busy_timeout = 5000; {statement}")).unwrap();
@@ -30,18 +29,18 @@ async fn a_row_of_a_newer_kind_is_left_alone_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_of_a_newer_kind_is_left_alone_postgres() {
     let url = servers().database();
-    let store = PostgresStore::new(&url).unwrap();
+    let store = Postgres::new(&url).unwrap();
     store.migrate().await.unwrap();
     is_left_alone(&store, |statement| drop(psql(&url, statement))).await;
 }
 
-async fn rows(store: &dyn Store, ids: [TaskId; 5]) -> Vec<Task> {
+async fn rows(store: &dyn Everything, ids: [TaskId; 5]) -> Vec<Task> {
     let mut rows = store.find(ids.to_vec()).await.unwrap();
     rows.sort_by_key(|task| task.id);
     rows
 }
 
-async fn is_left_alone(store: &dyn Store, sql: impl Fn(&str)) {
+async fn is_left_alone(store: &dyn Everything, sql: impl Fn(&str)) {
     let newer = one_of_each(store).await;
     let [pending_one, running_one, ended @ ..] = newer;
     let keyed = NewTask {

@@ -1,10 +1,10 @@
 //! The outcome log's debts and its head.
 
 use task_data::shared_log::Head;
-use task_data::store::Store;
 use task_data::task::TaskId;
 
 use crate::samples::*;
+use crate::support::Everything;
 
 const LOG: &str = "/data/outcomes.log";
 
@@ -12,7 +12,7 @@ fn head(generation: u32, committed: u64) -> Head {
     Head { generation, dev: u64::MAX, ino: 1 << 63, committed, tail_check: i64::MIN }
 }
 
-async fn owed(store: &dyn Store) -> Vec<TaskId> {
+async fn owed(store: &dyn Everything) -> Vec<TaskId> {
     store.unlogged(100).await.unwrap().iter().map(|task| task.id).collect()
 }
 

@@ -1,14 +1,15 @@
 //! An owner's tasks: his alone are listed, and what he has waiting is told.
 
+use accounts::user::UserId;
 use serde_json::json;
 use task_data::kinds::Kind;
-use task_data::store::{Filter, Holdings, NewTask, Store, Upload};
+use task_data::store::{Filter, Holdings, NewTask, Upload};
 use task_data::task::TaskId;
-use task_data::user::UserId;
 
 use crate::samples::*;
+use crate::support::Everything;
 
-async fn tasks_of(store: &dyn Store, owner: Option<UserId>, count: usize) -> Vec<TaskId> {
+async fn tasks_of(store: &dyn Everything, owner: Option<UserId>, count: usize) -> Vec<TaskId> {
     let new: Vec<_> = (0..count).map(|_| NewTask { owner, ..new_task() }).collect();
     let ids = new.iter().map(|new| new.id).collect();
     store.insert(new, NOW).await.unwrap();

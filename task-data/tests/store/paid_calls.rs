@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use accounts::user::{Right, UserId};
+use task_data::store::NewTask;
 use task_data::store::PaidEntry::{NotAllowed, Recorded, Superseded};
-use task_data::store::{NewTask, Store};
 use task_data::task::TaskId;
-use task_data::user::{Right, UserId};
 
 use crate::samples::{NOW, RULES, claim, free_return, new_task, pending, worker};
+use crate::support::Everything;
 use crate::users::added;
 
 const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 
 /// A pending task of that user.
-async fn pending_of(store: &dyn Store, owner: UserId) -> TaskId {
+async fn pending_of(store: &dyn Everything, owner: UserId) -> TaskId {
     let new = NewTask { owner: Some(owner), ..new_task() };
     let id = new.id;
     store.insert(vec![new], NOW).await.unwrap();

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use task_data::store::postgres::PostgresStore;
-use task_data::store::{Records, StoreError};
+use access_log::Records;
+use database::Postgres;
+use task_data::store::StoreError;
 use tempfile::TempDir;
 
 use crate::records::new_records;
@@ -62,13 +63,13 @@ async fn sessions_that_transactions_share_are_refused_and_nothing_is_left_in_the
         let bouncer = Bouncer::before(&url, pool_mode).await;
 
         for _ in 0..2 {
-            let outcome = PostgresStore::new(&bouncer.url()).unwrap().migrate().await;
+            let outcome = Postgres::new(&bouncer.url()).unwrap().migrate().await;
 
             let Err(StoreError::Internal(cause)) = outcome else { panic!("{pool_mode}: {outcome:?}") };
             assert!(cause.to_string().contains("pool_mode to session"), "{cause}");
         }
         // While it still has its connections to the server.
-        PostgresStore::new(&url).unwrap().migrate().await.unwrap();
+        Postgres::new(&url).unwrap().migrate().await.unwrap();
     }
 }
 
@@ -76,11 +77,11 @@ async fn sessions_that_transactions_share_are_refused_and_nothing_is_left_in_the
 async fn sessions_of_our_own_serve_behind_a_pooler_too() {
     let url = servers().database();
     let bouncer = Bouncer::before(&url, "session").await;
-    let store = PostgresStore::new(&bouncer.url()).unwrap();
+    let store = Postgres::new(&bouncer.url()).unwrap();
 
     store.migrate().await.unwrap();
     store.append_records(new_records(&["127.0.0.1 GET / 200"])).await.unwrap();
 
-    PostgresStore::new(&url).unwrap().migrate().await.unwrap();
+    Postgres::new(&url).unwrap().migrate().await.unwrap();
     drop(store);
 }

@@ -1,9 +1,9 @@
 //! What PostgreSQL alone has: plans that are made once, for a table of any size.
 
+use database::Postgres;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use shared_log::Head;
 use task_data::kinds::Kind;
-use task_data::store::postgres::PostgresStore;
 use task_data::store::{Filter, Leases, Outcomes, Tasks};
 use task_data::task::Status;
 
@@ -18,7 +18,7 @@ async fn count(connection: &mut AsyncPgConnection, query: &str) -> i64 {
 }
 
 /// One of everything that a service does all the time, or each second.
-async fn a_day(store: &PostgresStore) {
+async fn a_day(store: &Postgres) {
     let worker = worker(store).await;
     let (first, second, third) = (pending(store).await, pending(store).await, pending(store).await);
     store.mark_published(vec![ticket(third, 0)]).await.unwrap();
@@ -65,7 +65,7 @@ async fn fill(connection: &mut AsyncPgConnection, rows: i64) {
 async fn what_was_planned_for_a_small_table_reads_few_rows_of_a_large_one() {
     for small in [0, 30, 300] {
         let url = servers().database();
-        let store = PostgresStore::new(&url).unwrap();
+        let store = Postgres::new(&url).unwrap();
         store.migrate().await.unwrap();
         let mut other = AsyncPgConnection::establish(&url).await.unwrap();
 

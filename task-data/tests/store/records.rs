@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use access_log::record::{Record, RecordId, StatusCode};
+use access_log::{Count, NewRecord, RecordFilter, Span};
 use chrono::TimeDelta;
 use futures::future::join_all;
-use task_data::record::{Record, RecordId, StatusCode};
-use task_data::store::{Count, NewRecord, RecordFilter, Span, Store};
 use task_data::task::Time;
+
+use crate::support::Everything;
 
 const ALL: i64 = 1_000_000;
 
@@ -19,22 +21,22 @@ pub fn new_records(lines: &[&str]) -> Vec<NewRecord> {
 }
 
 /// Appended in one transaction, and found again.
-async fn appended(store: &dyn Store, lines: &[&str]) -> Vec<Record> {
+async fn appended(store: &dyn Everything, lines: &[&str]) -> Vec<Record> {
     let new = new_records(lines);
     let created = store.append_records(new.clone()).await.unwrap();
     new.into_iter().map(|NewRecord { id, log }| Record { id, created, log }).collect()
 }
 
-async fn found(store: &dyn Store, span: Span, filter: RecordFilter) -> Vec<Record> {
+async fn found(store: &dyn Everything, span: Span, filter: RecordFilter) -> Vec<Record> {
     let placed = store.records(span, filter, ALL).await.unwrap();
     placed.into_iter().map(|placed| placed.record).collect()
 }
 
-async fn all(store: &dyn Store) -> Vec<Record> {
+async fn all(store: &dyn Everything) -> Vec<Record> {
     between(store, None, None).await
 }
 
-async fn between(store: &dyn Store, from: Option<Time>, to: Option<Time>) -> Vec<Record> {
+async fn between(store: &dyn Everything, from: Option<Time>, to: Option<Time>) -> Vec<Record> {
     found(store, store.record_span(from, to).await.unwrap(), RecordFilter::default()).await
 }
 

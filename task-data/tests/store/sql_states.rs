@@ -1,8 +1,9 @@
 //! What PostgreSQL's errors mean, whatever language they come in.
 
+use access_log::Records;
+use database::Postgres;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use task_data::store::postgres::PostgresStore;
-use task_data::store::{Records, StoreError, Tasks};
+use task_data::store::{StoreError, Tasks};
 
 use crate::records::new_records;
 use crate::samples::*;
@@ -19,7 +20,7 @@ fn before_records(url: &str, does: &str) {
     );
 }
 
-async fn append(store: &PostgresStore) -> Result<(), StoreError> {
+async fn append(store: &Postgres) -> Result<(), StoreError> {
     store.append_records(new_records(&["127.0.0.1 GET / 200"])).await.map(|_| ())
 }
 
@@ -34,13 +35,13 @@ fn variant<T>(outcome: &Result<T, StoreError>) -> &'static str {
     }
 }
 
-async fn german_store() -> (String, PostgresStore) {
+async fn german_store() -> (String, Postgres) {
     let url = database_set_otherwise();
     let mut other = AsyncPgConnection::establish(&url).await.unwrap();
     let error =
         diesel::sql_query("SELECT 1 / 0 AS count").get_result::<Count>(&mut other).await.err().unwrap();
     assert_eq!(error.to_string(), "Division durch Null", "are PostgreSQL's translations installed?");
-    let store = PostgresStore::new(&url).unwrap();
+    let store = Postgres::new(&url).unwrap();
     store.migrate().await.unwrap();
     (url, store)
 }
@@ -91,7 +92,7 @@ async fn a_database_that_takes_no_writes_is_away_until_it_does() {
     let (url, before) = german_store().await;
     append(&before).await.unwrap();
     set(&url, "default_transaction_read_only = on");
-    let store = PostgresStore::new(&url).unwrap();
+    let store = Postgres::new(&url).unwrap();
 
     let migrated = store.migrate().await;
     let written = [append(&store).await, append(&store).await];
@@ -121,7 +122,7 @@ async fn a_migration_that_is_cut_off_is_tried_again() {
              $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(10); END $$; \
          CREATE EVENT TRIGGER cut_off ON ddl_command_start WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION cut_off()",
     );
-    let store = PostgresStore::new(&url).unwrap();
+    let store = Postgres::new(&url).unwrap();
 
     let outcome = store.migrate().await;
     psql(&url, "DROP EVENT TRIGGER cut_off");

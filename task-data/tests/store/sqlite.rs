@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use database::Sqlite;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use futures::FutureExt;
-use task_data::store::sqlite::SqliteStore;
 use task_data::store::{Held, Leases, Rules, StoreError, Tasks};
 use task_data::task::{Status, Task};
 use tempfile::TempDir;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::samples::*;
 
 struct Database {
-    store: SqliteStore,
+    store: Sqlite,
     path: PathBuf,
     _folder: TempDir,
 }
@@ -24,7 +24,7 @@ impl Database {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("coatcheck.db");
-        Self { store: SqliteStore::open(&path).unwrap(), path, _folder: folder }
+        Self { store: Sqlite::open(&path).unwrap(), path, _folder: folder }
     }
 
     /// As another program opens it.
@@ -139,7 +139,7 @@ async fn rows_are_there_when_the_file_is_opened_anew() {
     let Database { store, path, _folder } = database;
     drop(store);
 
-    let reopened = SqliteStore::open(&path).unwrap();
+    let reopened = Sqlite::open(&path).unwrap();
 
     let by_id = |mut tasks: Vec<Task>| {
         tasks.sort_by_key(|task| task.id);

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 use task_data::kinds::table::{Row, SentRow};
-use task_data::store::{Claim, PAGE_BYTES, RowFilter, Store, TableProgress, UnkeptRow};
+use task_data::store::{Claim, PAGE_BYTES, RowFilter, TableProgress, UnkeptRow};
 use task_data::task::TaskId;
 
 use crate::samples::{
     NOW, RULES, charged_return, claim, free_return, is_taken, pending, running, stands, unreadable, worker,
 };
+use crate::support::Everything;
 
 /// A row with that answer.
 pub fn sent(number: i64, status: Option<u16>) -> SentRow {
@@ -19,7 +20,7 @@ pub fn unkept(claim: &Claim, sent: SentRow) -> UnkeptRow {
     UnkeptRow { task: claim.id, attempt: claim.attempt, sent }
 }
 
-async fn all(store: &dyn Store, id: TaskId, filter: RowFilter) -> Vec<SentRow> {
+async fn all(store: &dyn Everything, id: TaskId, filter: RowFilter) -> Vec<SentRow> {
     store.kept_rows(id, 0, i64::MAX, filter, 100).await.unwrap().rows
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use accounts::password::Passwords;
+use accounts::user::{Right, TypedName, User, UserId};
+use accounts::{Login, NewUser};
 use futures::future::join_all;
-use task_data::password::Passwords;
-use task_data::store::{Login, NewUser, Store};
-use task_data::user::{Right, TypedName, User, UserId};
+
+use crate::support::Everything;
 
 pub async fn new_user(username: &str, rights: &[Right]) -> NewUser {
     let rights = rights.iter().copied().collect();
@@ -14,7 +16,7 @@ pub async fn new_user(username: &str, rights: &[Right]) -> NewUser {
     NewUser { user, password_hash: Passwords::default().hash(password).await.unwrap() }
 }
 
-pub async fn added(store: &dyn Store, username: &str, rights: &[Right]) -> User {
+pub async fn added(store: &dyn Everything, username: &str, rights: &[Right]) -> User {
     let new = new_user(username, rights).await;
     assert!(store.add_user(new.clone()).await.unwrap());
     new.user
@@ -24,7 +26,7 @@ fn name(typed: &str) -> TypedName {
     TypedName::new(typed).unwrap()
 }
 
-async fn found(store: &dyn Store, id: UserId) -> Option<User> {
+async fn found(store: &dyn Everything, id: UserId) -> Option<User> {
     store.account(id).await.unwrap().map(|account| account.user)
 }
 

@@ -3,21 +3,23 @@
 #![allow(dead_code, reason = "each suite uses a part of it")]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use access_log::Records;
+use accounts::Accounts;
+use database::{Deployment, Postgres, Sqlite};
 use task_data::blobs::{Blobs, folder::BlobFolder};
-use task_data::deployment::Deployment;
-use task_data::limits::{Limits, local::LocalLimits, redis::RedisLimits};
 use task_data::notify::redis::{RedisNotify, client};
 use task_data::notify::{Notify, local::LocalNotify};
 use task_data::queue::{Queue, amqp::Broker, memory::MemoryQueue};
-use task_data::store::{Store, postgres::PostgresStore, sqlite::SqliteStore};
+use task_data::store::Store;
 use tempfile::TempDir;
 
-#[path = "../../../tests/servers.rs"]
-mod servers;
 #[allow(unused_imports, reason = "each suite uses a part of it")]
-pub use servers::{psql, servers};
+pub use test_kit::{DEADLINE, in_time, psql, servers, until};
+
+/// All that subjects have in one database.
+pub trait Everything: Store + Accounts + Records {}
+impl<T: Store + Accounts + Records> Everything for T {}
 
 /// A port over an adapter that nobody has used yet. What it wrote is removed when this is dropped.
 pub struct Fresh<P: ?Sized> {
@@ -25,14 +27,14 @@ pub struct Fresh<P: ?Sized> {
     _folder: Option<TempDir>,
 }
 
-pub fn sqlite() -> Fresh<dyn Store> {
+pub fn sqlite() -> Fresh<dyn Everything> {
     let folder = tempfile::tempdir().unwrap();
-    let port = Arc::new(SqliteStore::open(&folder.path().join("coatcheck.db")).unwrap());
+    let port = Arc::new(Sqlite::open(&folder.path().join("coatcheck.db")).unwrap());
     Fresh { port, _folder: Some(folder) }
 }
 
-pub async fn postgres() -> Fresh<dyn Store> {
-    let store = PostgresStore::new(&servers().database()).unwrap();
+pub async fn postgres() -> Fresh<dyn Everything> {
+    let store = Postgres::new(&servers().database()).unwrap();
     store.migrate().await.unwrap();
     Fresh { port: Arc::new(store), _folder: None }
 }
@@ -65,8 +67,8 @@ pub fn set(url: &str, setting: &str) {
     psql(url, &format!("ALTER DATABASE {name} SET {setting}"));
 }
 
-pub async fn postgres_set_otherwise() -> Fresh<dyn Store> {
-    let store = PostgresStore::new(&database_set_otherwise()).unwrap();
+pub async fn postgres_set_otherwise() -> Fresh<dyn Everything> {
+    let store = Postgres::new(&database_set_otherwise()).unwrap();
     store.migrate().await.unwrap();
     Fresh { port: Arc::new(store), _folder: None }
 }
@@ -104,39 +106,4 @@ pub fn redis_url() -> String {
 /// One of no database.
 pub fn deployment() -> Deployment {
     Deployment("0123456789ab".into())
-}
-
-pub fn redis_limits_at(url: &str) -> RedisLimits {
-    RedisLimits::new(client(url).unwrap(), &deployment())
-}
-
-pub fn redis_limits() -> Fresh<dyn Limits> {
-    Fresh { port: Arc::new(redis_limits_at(&redis_url())), _folder: None }
-}
-
-pub fn local_limits() -> Fresh<dyn Limits> {
-    Fresh { port: Arc::new(LocalLimits::new()), _folder: None }
-}
-
-/// What must have happened by then has not happened.
-pub const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Asks again and again until there is an answer; panics with `what` at the deadline.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Waits for `event`; panics with `what` at the deadline.
-pub async fn in_time<T>(what: &str, event: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, event).await {
-        Ok(answer) => answer,
-        Err(_) => panic!("waited {DEADLINE:?} in vain: {what}"),
-    }
 }

@@ -1,9 +1,8 @@
 //! MD5 of an upload.
 
 use serde_json::json;
-use task_data::blobs::BlobError;
+use task_data::blobs::{BlobError, Blobs};
 use task_data::kinds::md5::{Input, Md5Digest, Output as Md5Output};
-use task_data::life::Life;
 use task_data::metrics;
 use task_data::store::Claim;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +16,7 @@ const AT_ONCE: usize = 16 << 10;
 
 /// Hashes the upload, and notices if it is not what was taken in.
 pub async fn work(
-    life: &Life,
+    blobs: &dyn Blobs,
     hashing: &Hashing,
     claim: &Claim,
     content: Option<Vec<u8>>,
@@ -28,7 +27,7 @@ pub async fn work(
         (Some(bytes), _) if bytes.len() as u64 == input.size => Source::Content(bytes),
         (Some(_), _) => return Err(corrupt()),
         (None, Some(check)) => {
-            let blob = life.stack().blobs.open(claim.id).await?;
+            let blob = blobs.open(claim.id).await?;
             Source::Blob(Box::new(Upload::new(blob, input.size, check)))
         }
         (None, None) => return Err(BlobError::Missing.into()),

@@ -1,20 +1,19 @@
 //! Messages: to the free provider while it takes any, to the paid one while it does not and the sender may use that.
 //!
-//! What the free provider takes is counted for all processes by the port `Limits` ([`task_data::limits::window`]); here is who
+//! What the free provider takes is counted for all processes by the port `Limits` ([`limits::window`]); here is who
 //! waits for it, and where. A message that waits costs no try.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use limits::window::{Entry, Fate, Standing};
+use limits::{Limits, USE_WITHIN};
+use program::Backoff;
 use reqwest::Url;
 use serde_json::json;
-use task_data::backoff::Backoff;
 use task_data::kinds::message::{Choice, Input, Output as MessageOutput, Provider};
-use task_data::life::Life;
-use task_data::limits::USE_WITHIN;
-use task_data::limits::window::{Entry, Fate, Standing};
 use task_data::metrics;
-use task_data::store::{Claim, PaidEntry};
+use task_data::store::{Claim, PaidEntry, Store};
 use task_data::task::TaskError;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
@@ -43,7 +42,8 @@ const PATIENT_ATTEMPTS: i64 = 20;
 
 /// Sends messages.
 pub struct Messages {
-    life: Arc<Life>,
+    store: Arc<dyn Store>,
+    limits: Arc<dyn Limits>,
     settings: ProviderSettings,
     outbound: Outbound,
     free: Url,
@@ -72,7 +72,8 @@ enum Way {
 
 impl Messages {
     pub fn new(
-        life: Arc<Life>,
+        store: Arc<dyn Store>,
+        limits: Arc<dyn Limits>,
         settings: ProviderSettings,
         outbound: Outbound,
         draining: CancellationToken,
@@ -84,7 +85,8 @@ impl Messages {
         Self {
             free: settings.free_url.at("process"),
             paid: settings.paid_url.at("process"),
-            life,
+            store,
+            limits,
             settings,
             outbound,
             door: Mutex::new(Door { opens: now, believed: now }),
@@ -134,21 +136,20 @@ impl Messages {
                 return Ok(Way::Blocked(door.opens));
             }
             let (request, rule) = (Uuid::new_v4(), self.settings.rule());
-            let pause =
-                match self.life.stack().limits.enter(Provider::Free.name(), rule, request, LAPSES).await {
-                    Ok(Entry::Open) if now.elapsed() > USE_WITHIN => {
-                        self.leave(request, Fate::Unsent).await;
-                        continue;
-                    }
-                    Ok(Entry::Open) => return Ok(Way::Free(request)),
-                    Ok(Entry::Blocked { opens_in }) => {
-                        *door = Door { opens: now + opens_in, believed: now + BELIEVE };
-                        return Ok(Way::Blocked(door.opens));
-                    }
-                    Ok(Entry::Busy) => ASK_AGAIN,
-                    // Nothing is sent uncounted. The adapter says that it is away.
-                    Err(_) => Backoff::SERVER.delay(failures),
-                };
+            let pause = match self.limits.enter(Provider::Free.name(), rule, request, LAPSES).await {
+                Ok(Entry::Open) if now.elapsed() > USE_WITHIN => {
+                    self.leave(request, Fate::Unsent).await;
+                    continue;
+                }
+                Ok(Entry::Open) => return Ok(Way::Free(request)),
+                Ok(Entry::Blocked { opens_in }) => {
+                    *door = Door { opens: now + opens_in, believed: now + BELIEVE };
+                    return Ok(Way::Blocked(door.opens));
+                }
+                Ok(Entry::Busy) => ASK_AGAIN,
+                // Nothing is sent uncounted. The adapter says that it is away.
+                Err(_) => Backoff::SERVER.delay(failures),
+            };
             self.unless_draining(sleep(pause)).await?;
         }
         Err(WorkError::Stopped)
@@ -187,7 +188,7 @@ impl Messages {
     ) -> Result<Option<MessageOutput>, WorkError> {
         let provider = Provider::Paid;
         let free_opens_in = free_opens.map(left);
-        match self.life.stack().store.record_paid_call(claim.id, claim.attempt, free_opens_in).await {
+        match self.store.record_paid_call(claim.id, claim.attempt, free_opens_in).await {
             Ok(PaidEntry::Recorded) => {}
             Ok(PaidEntry::NotAllowed) if input.provider == Choice::Auto => {
                 input.may_pay = false;
@@ -206,7 +207,7 @@ impl Messages {
             }
         }
         if free_opens.is_some_and(|opens| left(opens).is_zero()) {
-            if let Err(error) = self.life.stack().store.withdraw_paid_call(claim.id, claim.attempt).await {
+            if let Err(error) = self.store.withdraw_paid_call(claim.id, claim.attempt).await {
                 debug!(task.id = %claim.id, %error, "a paid call is written down that was not made");
             }
             return Ok(None);
@@ -221,7 +222,7 @@ impl Messages {
     /// Counts what is paid although the free provider takes requests, against what was believed of it.
     async fn audit(&self, free_opens: Option<Instant>) {
         let Some(opens) = free_opens else { return };
-        let standing = self.life.stack().limits.standing(Provider::Free.name()).await;
+        let standing = self.limits.standing(Provider::Free.name()).await;
         if matches!(standing, Ok(Standing::Open { .. })) && !left(opens).is_zero() {
             metrics::paid_avoidably(1);
         }
@@ -259,7 +260,7 @@ impl Messages {
     }
 
     async fn leave(&self, request: Uuid, fate: Fate) {
-        if let Err(error) = self.life.stack().limits.leave(Provider::Free.name(), request, fate).await {
+        if let Err(error) = self.limits.leave(Provider::Free.name(), request, fate).await {
             debug!(%error, "what came of a request could not be said; it lapses");
         }
     }

@@ -8,9 +8,10 @@ pub mod upload;
 use std::sync::Arc;
 
 use serde_json::Value;
-use task_data::blobs::BlobError;
+use task_data::blobs::{BlobError, Blobs};
 use task_data::kinds::Kind;
 use task_data::life::Life;
+use task_data::queue::Queue;
 use task_data::store::Claim;
 use task_data::task::TaskError;
 use tokio::sync::OwnedSemaphorePermit;
@@ -79,6 +80,8 @@ pub struct Workshop {
     /// How many md5 tasks are worked on at once.
     pub md5_slots: usize,
     pub life: Arc<Life>,
+    pub queue: Arc<dyn Queue>,
+    pub blobs: Arc<dyn Blobs>,
     pub hashing: Hashing,
     pub messages: Messages,
     pub tables: Arc<Tables>,
@@ -110,7 +113,7 @@ impl Workshop {
         let work = async {
             match claim.kind {
                 Kind::Md5 => {
-                    let outcome = md5::work(&self.life, &self.hashing, claim, content, stop.clone()).await;
+                    let outcome = md5::work(&*self.blobs, &self.hashing, claim, content, stop.clone()).await;
                     drop(slot);
                     outcome
                 }

@@ -1,6 +1,6 @@
 //! Tables: each row to the third party, in the order of the file, and its answer kept.
 //!
-//! How often the third party is asked is bounded for all processes by the port `Limits` ([`task_data::limits::rate`]). A row that has its
+//! How often the third party is asked is bounded for all processes by the port `Limits` ([`limits::rate`]). A row that has its
 //! answer is never sent again; one whose answer was not kept is, under the same key. While the third party is away the table waits in its
 //! row, which says so, and no row is charged.
 
@@ -12,16 +12,17 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use limits::rate::{Rule, Turn};
+use limits::{Limits, USE_WITHIN};
+use program::Backoff;
 use reqwest::Url;
 use serde_json::{Value, json};
-use task_data::backoff::Backoff;
-use task_data::blobs::BlobError;
+use task_data::blobs::{BlobError, Blobs};
 use task_data::kinds::table::{Input, Output as TableOutput, Row, SentRow};
 use task_data::life::Life;
-use task_data::limits::USE_WITHIN;
-use task_data::limits::rate::{Rule, Turn};
 use task_data::metrics;
-use task_data::store::{Claim, StoreError};
+use task_data::stack::Stack;
+use task_data::store::{Claim, Store, StoreError};
 use task_data::task::{TaskError, TaskId};
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinHandle};
@@ -54,6 +55,9 @@ const VAIN_ATTEMPTS: i64 = 300;
 /// Sends tables.
 pub struct Tables {
     life: Arc<Life>,
+    store: Arc<dyn Store>,
+    blobs: Arc<dyn Blobs>,
+    limits: Arc<dyn Limits>,
     rule: Rule,
     posts: Url,
     outbound: Outbound,
@@ -63,12 +67,14 @@ pub struct Tables {
 impl Tables {
     pub fn new(
         life: Arc<Life>,
+        stack: Stack,
         settings: ThirdPartySettings,
         outbound: Outbound,
         draining: CancellationToken,
     ) -> Arc<Self> {
         let posts = settings.third_party_url.at("posts");
-        Arc::new(Self { life, rule: settings.rule(), posts, outbound, draining })
+        let Stack { store, blobs, limits, .. } = stack;
+        Arc::new(Self { life, store, blobs, limits, rule: settings.rule(), posts, outbound, draining })
     }
 
     /// Sends the rows that have no answer yet. Told to stop, it begins no other row, and waits for those under way.
@@ -81,9 +87,8 @@ impl Tables {
         if input.source.is_none() {
             self.verify(claim, input.size, stop).await?;
         }
-        let store = &self.life.stack().store;
-        let last_attempt = store.last_attempt(claim.id).await.map_err(not_now)?;
-        let rows = Unsent::open(self.life.clone(), claim.id, &input).await?;
+        let last_attempt = self.store.last_attempt(claim.id).await.map_err(not_now)?;
+        let rows = Unsent::open(self.store.clone(), self.blobs.clone(), claim.id, &input).await?;
         let table = Arc::new(Table {
             tables: self.clone(),
             claim: claim.clone(),
@@ -97,7 +102,7 @@ impl Tables {
         });
         table.send_all(rows).await?;
 
-        let progress = self.life.stack().store.table_progress(claim.id).await.map_err(not_now)?;
+        let progress = self.store.table_progress(claim.id).await.map_err(not_now)?;
         // Each row was answered, or this would be another file than the one that was counted.
         if progress.sent != input.rows {
             return Err(corrupt());
@@ -108,7 +113,7 @@ impl Tables {
     /// Nothing of a damaged table is sent.
     async fn verify(&self, claim: &Claim, size: u64, stop: &CancellationToken) -> Result<(), WorkError> {
         let check = claim.blob_check.ok_or(BlobError::Missing)?;
-        let upload = Upload::new(self.life.stack().blobs.open(claim.id).await?, size, check);
+        let upload = Upload::new(self.blobs.open(claim.id).await?, size, check);
         let stop = stop.clone();
         blocking(move || read_through(upload, &stop)).await
     }
@@ -271,8 +276,7 @@ impl Table {
 
     /// Sends one request; `None` if its grant is too old by now.
     async fn post(&self, Grant { request, asked }: Grant, row: Request<'_>) -> Option<Sent> {
-        let Tables { life, outbound, posts, .. } = &*self.tables;
-        let limits = &life.stack().limits;
+        let Tables { limits, outbound, posts, .. } = &*self.tables;
         let begun = Instant::now();
         let answer = match begun - asked > USE_WITHIN {
             true => None,
@@ -309,8 +313,8 @@ impl Table {
             let quiet_until = *self.quiet_until();
             self.unless_stopped(sleep_until(quiet_until)).await?;
             let (request, asked) = (Uuid::new_v4(), Instant::now());
-            let Tables { life, rule, .. } = &*self.tables;
-            let pause = match life.stack().limits.take(RECEIVER, *rule, self.claim.id.0, request).await {
+            let Tables { limits, rule, .. } = &*self.tables;
+            let pause = match limits.take(RECEIVER, *rule, self.claim.id.0, request).await {
                 Ok(Turn::Now) => return Ok(Grant { request, asked }),
                 Ok(Turn::Wait(pause)) => {
                     failures = 0;

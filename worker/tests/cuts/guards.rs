@@ -8,8 +8,8 @@ use std::io::Write;
 
 use task_data::store::Completion;
 use task_data::task::TaskId;
+use test_kit::psql;
 
-use crate::servers::psql;
 use crate::world::World;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,9 +25,6 @@ mod checks;
 mod guards;
 mod ports;
 mod process;
-#[expect(dead_code, reason = "shared with suites that use more of it")]
-#[path = "../../../tests/servers.rs"]
-mod servers;
 mod sweep;
 mod wire;
 mod world;

@@ -10,8 +10,7 @@ use task_data::kinds::Kind;
 use task_data::notify::Notify;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
 use task_data::stack::Stack;
-use task_data::store::Ticket;
-use task_data::task::TaskId;
+use task_data::task::{TaskId, Ticket};
 use tokio::sync::broadcast;
 
 use self::blobs::CutBlobs;

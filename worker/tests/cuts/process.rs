@@ -69,12 +69,13 @@ async fn rest() {
 }
 
 async fn run(world: &Arc<World>, wire: &Arc<Wire>, promise: &mut Promise, errand: Errand) {
-    let life = Life::start(ports::open(world, wire), world.settings()).unwrap();
+    let stack = ports::open(world, wire);
+    let life = Life::start(stack.clone(), world.settings()).unwrap();
     if world.database == Database::Sqlite {
         life.begin_alone().await.unwrap();
     }
     let stop = CancellationToken::new();
-    let working = tokio::spawn(worker::work(life.clone(), settings(), stop.clone()));
+    let working = tokio::spawn(worker::work(life.clone(), stack, settings(), stop.clone()));
     rest().await;
     match errand {
         Errand::Keep => hand_in(&life, promise).await,

@@ -2,26 +2,26 @@
 //! on a runtime that no cut ends.
 
 use std::any::Any;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
 use std::time::{Duration, SystemTime};
+use std::{fs, thread};
 
+use database::{Postgres, Sqlite};
 use futures::future::BoxFuture;
+use limits::local::LocalLimits;
 use task_data::blobs::folder::BlobFolder;
-use task_data::limits::local::LocalLimits;
 use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
 use task_data::settings::Settings;
 use task_data::stack::Stack;
-use task_data::store::{Filter, Store, postgres::PostgresStore, sqlite::SqliteStore};
+use task_data::store::{Filter, Store};
 use task_data::task::{Status, Task, TaskId, WorkerId};
 use tempfile::TempDir;
+use test_kit::{psql, servers};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::guards::Guard;
-use crate::servers::{psql, servers};
 use crate::wire::Moment;
 
 /// More bytes than this travel as a blob.
@@ -53,12 +53,12 @@ impl Databases {
         let outside = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let template = tempfile::tempdir().unwrap();
         let path = template.path().join(SQLITE);
-        drop(SqliteStore::open(&path).unwrap());
+        drop(Sqlite::open(&path).unwrap());
         // What is in the log goes to the database itself when its last connection is closed, on a thread of its own. Where two
         // are closed at once, neither is the last.
         while template.path().join(format!("{SQLITE}-wal")).exists() {
             thread::sleep(Duration::from_millis(5));
-            drop(SqliteStore::open(&path).unwrap());
+            drop(Sqlite::open(&path).unwrap());
         }
         Self { database, template, url: Mutex::default(), outside }
     }
@@ -100,7 +100,7 @@ impl Databases {
             // As above: no fsync is missed.
             let name = url.rsplit('/').next().unwrap();
             psql(&url, &format!("ALTER DATABASE {name} SET synchronous_commit = off"));
-            self.outside.block_on(async { PostgresStore::new(&url).unwrap().migrate().await.unwrap() });
+            self.outside.block_on(async { Postgres::new(&url).unwrap().migrate().await.unwrap() });
             url
         })
         .clone()
@@ -115,8 +115,8 @@ impl Databases {
 fn open(outside: &Handle, url: &str) -> Arc<dyn Store> {
     let _entered = outside.enter();
     match url.strip_prefix("sqlite:") {
-        Some(path) => Arc::new(SqliteStore::open(Path::new(path)).unwrap()),
-        None => Arc::new(PostgresStore::new(url).unwrap()),
+        Some(path) => Arc::new(Sqlite::open(Path::new(path)).unwrap()),
+        None => Arc::new(Postgres::new(url).unwrap()),
     }
 }
 

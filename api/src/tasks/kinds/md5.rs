@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use accounts::user::UserId;
 use actix_web::web::{Data, Json, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use serde_json::json;
 use task_data::kinds::{self, Kind};
 use task_data::store::Filter;
-use task_data::user::UserId;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use accounts::user::Right;
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use limits::window::Standing;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::idempotency::Idempotency;
 use task_data::kinds::Kind;
 use task_data::kinds::message::{Choice, Input as MessageInput, Provider, Text};
-use task_data::limits::window::Standing;
-use task_data::user::Right;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -180,7 +180,7 @@ impl From<Standing> for FreeProvider {
     responses((status = 200, description = "What all workers together have counted", body = FreeProvider)),
 )]
 pub async fn free(api: Data<Api>) -> Json<FreeProvider> {
-    let standing = api.life.stack().limits.standing(Provider::Free.name()).await;
+    let standing = api.limits.standing(Provider::Free.name()).await;
     Json(standing.unwrap_or(Standing::Unknown).into())
 }
 

@@ -162,7 +162,7 @@ pub async fn get(
     let output = task.result.clone().and_then(|result| serde_json::from_value(result).ok());
     let TableProgress { sent, failed } = match output {
         Some(TableOutput { rows, failed }) => TableProgress { sent: rows, failed },
-        None => api.life.stack().store.table_progress(task.id).await?,
+        None => api.store.table_progress(task.id).await?,
     };
     Ok(Json(TableTask { task: task.into(), progress: Progress { rows, sent, failed } }))
 }

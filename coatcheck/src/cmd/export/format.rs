@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use access_log::record::LogLine;
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
 use serde::Deserialize;
-use task_data::record::LogLine;
 use uuid::Uuid;
 
 /// How a record is written.

@@ -142,7 +142,7 @@ fn popular(rng: &mut Rng, most: u32) -> u32 {
 mod tests {
     use std::collections::HashMap;
 
-    use task_data::record::LogLine;
+    use access_log::record::LogLine;
 
     use super::*;
 

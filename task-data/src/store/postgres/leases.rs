@@ -3,25 +3,23 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::Postgres;
+use database::postgres::{Prepared, Session, answer};
+use database::schema::workers;
+use database::types::SqlUuid;
 use diesel::QueryDsl;
 use diesel::result::QueryResult;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::super::leases;
 use super::super::rows::RunningRow;
-use super::super::schema::workers;
-use super::super::types::SqlUuid;
-use super::super::{Held, Leases, Moved, Rules, StoreError, tasks as queries};
-use super::connection::answer;
-use super::prepared::Prepared;
-use super::session::Session;
-use super::{PostgresStore, move_on};
+use super::super::{Held, Leases, Moved, Rules, StoreError, leases, tasks as queries};
+use super::move_on;
 use crate::task::{TaskError, TaskId, WorkerId};
 
 #[async_trait]
-impl Leases for PostgresStore {
+impl Leases for Postgres {
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         // Again, if the answer to the first time was lost.
         let register =
             leases::register(worker, name, lease.as_secs_f64()).on_conflict(workers::id).do_nothing();
@@ -30,7 +28,7 @@ impl Leases for PostgresStore {
     }
 
     async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         if answer(Prepared(leases::extend(worker, lease.as_secs_f64())).execute(&mut connection)).await? == 0
         {
             return Ok(None);
@@ -41,13 +39,13 @@ impl Leases for PostgresStore {
     }
 
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         answer(leases::retire(worker).execute(&mut connection)).await?;
         Ok(())
     }
 
     async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let moved = (*connection).transaction(async |connection: &mut Session| {
             let mut moved = Vec::new();
             Prepared(leases::end_lapsed()).execute(connection).await?;
@@ -62,7 +60,7 @@ impl Leases for PostgresStore {
     }
 
     async fn begin_alone(&self) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let begun = (*connection).transaction(async |connection: &mut Session| {
             leases::end_all().execute(connection).await?;
             leases::all_due().execute(connection).await?;
@@ -77,7 +75,7 @@ impl Leases for PostgresStore {
         lapsed: Duration,
         overdue: Duration,
     ) -> Result<Vec<TaskId>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let unheld = leases::unheld(&ids, lapsed.as_secs_f64());
         let mut stuck: Vec<SqlUuid> = answer(unheld.load(&mut connection)).await?;
         let overdue = leases::overdue(&ids, overdue.as_secs_f64());
@@ -86,7 +84,7 @@ impl Leases for PostgresStore {
     }
 
     async fn live_leases(&self) -> Result<i64, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         answer(leases::live().get_result(&mut connection)).await
     }
 }

@@ -1,29 +1,22 @@
 //! The distributed adapter: PostgreSQL, shared by many processes.
 //!
 //! The queries are those of `store/tasks.rs` and its neighbours. Where a batch is one statement here, it is written in SQL: diesel
-//! has no `unnest`. Rows that are read to be written are locked, so what `SqliteStore` has by being the only writer holds here too.
+//! has no `unnest`. Rows that are read to be written are locked, so what SQLite has by being the only writer holds here too.
 
-mod api_keys;
-mod connection;
 mod leases;
-mod migration;
 mod outcomes;
 mod paid_calls;
-mod prepared;
-mod records;
-mod session;
-mod sql_state;
 mod table_rows;
-mod target;
-mod upkeep;
-mod users;
-mod wire;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::postgres::{Prepared, Session, answer};
+use database::schema::tasks;
+use database::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
+use database::{Postgres, UserId};
 use diesel::dsl::{count_star, sql};
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
@@ -31,76 +24,25 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use self::connection::{Connections, answer};
-use self::prepared::Prepared;
-use self::session::Session;
 use super::rows::{
     ClaimRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
     into_tasks, summed,
 };
-use super::schema::{deployment, tasks};
 use super::tasks::End;
-use super::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved, NewTask,
-    PoolUse, Rules, StoreError, TaskPage, Tasks, Ticket, Upload, tasks as queries,
+    PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, tasks as queries,
 };
-use crate::deployment::Deployment;
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
-use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
-use crate::user::UserId;
-
-pub use self::migration::SharedSessions;
-pub(super) use self::sql_state::ServerError;
-pub use self::target::UrlError;
-
-/// The tables in one PostgreSQL database.
-pub struct PostgresStore {
-    connections: Connections,
-}
-
-impl PostgresStore {
-    /// The store at that URL; nothing is asked of the server yet.
-    ///
-    /// # Errors
-    /// If the URL can't be one of a database.
-    pub fn new(url: &str) -> Result<Self, UrlError> {
-        Ok(Self { connections: Connections::new(url)? })
-    }
-
-    /// Brings the schema up to date. Must run on a multi-thread runtime.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if a migration fails, or with
-    /// [`SharedSessions`] as its cause.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        self.connections.migrate().await
-    }
-
-    /// Returns the deployment that the database is of.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if its schema is not up to date.
-    pub async fn deployment(&self) -> Result<Deployment, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let id: String = answer(deployment::table.select(deployment::id).get_result(&mut connection)).await?;
-        Ok(Deployment(id.into()))
-    }
-}
+use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 
 queries::filtered!(Pg);
 
 #[async_trait]
-impl Tasks for PostgresStore {
-    async fn now(&self) -> Result<Time, StoreError> {
-        let mut connection = self.connections.get().await?;
-        let now: SqlTime = answer(diesel::select(queries::now()).get_result(&mut connection)).await?;
-        Ok(now.into())
-    }
-
+impl Tasks for Postgres {
     async fn insert(&self, mut new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         // In one order everywhere: two statements that insert the same keys then never wait for each other.
         new.sort_by_cached_key(NewTask::owned_key);
         let (mut ids, mut kinds, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
@@ -168,17 +110,17 @@ impl Tasks for PostgresStore {
     }
 
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         Ok(into_tasks(answer(queries::by_ids(&ids).load(&mut connection)).await?))
     }
 
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         Ok(into_keyed(answer(queries::by_keys(&keys).load(&mut connection)).await?, &keys))
     }
 
     async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
-        let (mut connection, _turn) = self.connections.get_long().await?;
+        let (mut connection, _turn) = self.get_long().await?;
         let sizes = filtered(&filter).select((tasks::id, queries::task_bytes()));
         let sizes = sizes.order(tasks::id.desc()).limit(filter.limit + 1);
         let sizes: Vec<(SqlUuid, i64)> = answer(sizes.load(&mut connection)).await?;
@@ -191,7 +133,7 @@ impl Tasks for PostgresStore {
     }
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         for (attempt, ids) in queries::by_attempt(tickets) {
             // Rows that someone holds are passed by: they are being claimed. To wait for them, while others wait for those that
             // are marked already, may be a deadlock, which the database ends only after a second. And the ids are named once: of two lists
@@ -206,7 +148,7 @@ impl Tasks for PostgresStore {
     }
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let rows: Vec<ClaimRow> =
             answer(Prepared(queries::claim(&ids, worker)).get_results(&mut connection)).await?;
         let claimed =
@@ -220,7 +162,7 @@ impl Tasks for PostgresStore {
     }
 
     async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let (mut ids, mut attempts, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
         let (mut results, mut codes, mut details) = (Vec::new(), Vec::new(), Vec::new());
         for Completion { id, attempt, outcome } in completions {
@@ -256,7 +198,7 @@ impl Tasks for PostgresStore {
     }
 
     async fn hand_back(&self, returns: Vec<HandBack>, rules: Rules) -> Result<Vec<Moved>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let moved = (*connection).transaction(async |connection: &mut Session| {
             let mut moved = Vec::with_capacity(returns.len());
             for HandBack { id, attempt, after, charge, waits_for } in returns {
@@ -273,7 +215,7 @@ impl Tasks for PostgresStore {
     }
 
     async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let rows = (*connection).transaction(async |connection: &mut Session| {
             let row: Option<TaskRow> =
                 queries::by_ids(&[id]).for_update().get_result(connection).await.optional()?;
@@ -305,7 +247,7 @@ impl Tasks for PostgresStore {
     }
 
     async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let rows = (*connection).transaction(async |connection: &mut Session| {
             let rows: Vec<TicketRow> =
                 queries::due(limit).for_update().skip_locked().load(connection).await?;
@@ -322,25 +264,25 @@ impl Tasks for PostgresStore {
         limit: i64,
         published_ago: Duration,
     ) -> Result<Vec<TaskId>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let unqueued = queries::unqueued(kind, limit, published_ago.as_secs_f64());
         let ids: Vec<SqlUuid> = answer(unqueued.load(&mut connection)).await?;
         Ok(ids.into_iter().map(TaskId::from).collect())
     }
 
     async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         answer(queries::due_in(&ids, 0.0).execute(&mut connection)).await?;
         Ok(())
     }
 
     async fn pending(&self) -> Result<i64, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         answer(queries::pending().get_result(&mut connection)).await
     }
 
     async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let (pending, bytes) = answer(queries::holdings(owner).get_result(&mut connection)).await?;
         Ok(Holdings { pending, bytes })
     }
@@ -351,22 +293,22 @@ impl Tasks for PostgresStore {
         ago: Duration,
         limit: i64,
     ) -> Result<Vec<Ticket>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let published = queries::published_before(kind, ago.as_secs_f64(), limit);
         let rows: Vec<TicketRow> = answer(published.load(&mut connection)).await?;
         rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
     }
 
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let pending = answer(queries::stats(kind, Status::Pending).get_result(&mut connection)).await?;
         let running = answer(queries::stats(kind, Status::Running).get_result(&mut connection)).await?;
-        let now: SqlTime = answer(diesel::select(queries::now()).get_result(&mut connection)).await?;
+        let now: SqlTime = answer(diesel::select(database::now()).get_result(&mut connection)).await?;
         Ok(KindStats::from_rows(kind, pending, running, now.into()))
     }
 
     async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let mut kinds: Vec<(String, i64)> =
             answer(queries::newer_kinds_unlogged().load(&mut connection)).await?;
         for status in [Status::Pending, Status::Running] {
@@ -377,7 +319,7 @@ impl Tasks for PostgresStore {
     }
 
     fn pool_use(&self) -> PoolUse {
-        self.connections.pool_use()
+        self.pool_use()
     }
 }
 

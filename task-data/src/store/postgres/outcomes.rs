@@ -1,6 +1,10 @@
 //! The outcome log's ledger in PostgreSQL.
 
 use async_trait::async_trait;
+use database::Postgres;
+use database::postgres::{Prepared, answer};
+use database::schema::log_head;
+use database::types::{UuidType, sql_ids};
 use diesel::dsl::insert_into;
 use diesel::sql_types::{Array, BigInt, Integer, Text};
 use diesel::{OptionalExtension, sql_query};
@@ -9,24 +13,19 @@ use shared_log::Head;
 
 use super::super::outcomes::{self, HeadRow};
 use super::super::rows::into_tasks;
-use super::super::schema::log_head;
-use super::super::types::{UuidType, sql_ids};
 use super::super::{Outcomes, StoreError};
-use super::PostgresStore;
-use super::connection::answer;
-use super::prepared::Prepared;
 use crate::task::{Task, TaskId};
 
 #[async_trait]
-impl Outcomes for PostgresStore {
+impl Outcomes for Postgres {
     async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let row = async { outcomes::head(&log).get_result::<HeadRow>(&mut connection).await.optional() };
         Ok(answer(row).await?.map(Head::from))
     }
 
     async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let row = HeadRow::new(log, &new);
         let changed = match seen {
             Some(seen) => answer(outcomes::begin(seen, row).execute(&mut connection)).await?,
@@ -39,12 +38,12 @@ impl Outcomes for PostgresStore {
     }
 
     async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         Ok(into_tasks(answer(outcomes::unlogged(limit).load(&mut connection)).await?))
     }
 
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let HeadRow { log, generation, dev, ino, committed, tail_check } = HeadRow::new(log, &head);
         let commit = sql_query(
             "WITH marked AS (UPDATE tasks SET logged_at = now_plus(0) WHERE id = ANY($1) AND logged_at IS NULL) \

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use database::postgres::answer;
+use database::schema::paid_calls;
+use database::{Postgres, Upkeep};
 use diesel::dsl::insert_into;
 use diesel_async::RunQueryDsl;
 
+use super::super::StoreError;
 use super::super::paid_calls::{NewRow, PaidCalls, PaidEntry, may_be_paid, withdraw};
-use super::super::schema::paid_calls;
-use super::super::{StoreError, Tasks};
-use super::PostgresStore;
-use super::connection::answer;
 use crate::task::TaskId;
 
 #[async_trait]
-impl PaidCalls for PostgresStore {
+impl PaidCalls for Postgres {
     async fn record_paid_call(
         &self,
         id: TaskId,
@@ -22,7 +22,7 @@ impl PaidCalls for PostgresStore {
         free_opens_in: Option<Duration>,
     ) -> Result<PaidEntry, StoreError> {
         let now = self.now().await?;
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let found: (bool, bool) = answer(may_be_paid(id, attempt).get_result(&mut connection)).await?;
         let entry = PaidEntry::from(found);
         if entry == PaidEntry::Recorded {
@@ -34,7 +34,7 @@ impl PaidCalls for PostgresStore {
     }
 
     async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         answer(withdraw(id, attempt).execute(&mut connection)).await?;
         Ok(())
     }

@@ -1,26 +1,24 @@
 //! What came of the rows of tables, in PostgreSQL.
 
 use async_trait::async_trait;
+use database::postgres::{Prepared, answer};
+use database::types::{JsonType, SqlJson, SqlUuid, UuidType};
+use database::{Postgres, StoreError};
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt};
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::super::StoreError;
 use super::super::table_rows::{
     self as queries, KeptRow, KeptRows, RowFilter, TableProgress, TableRows, UnkeptRow,
 };
-use super::super::types::{JsonType, SqlJson, SqlUuid, UuidType};
-use super::PostgresStore;
-use super::connection::answer;
-use super::prepared::Prepared;
 use crate::kinds::table::SentRow;
 use crate::task::TaskId;
 
 #[async_trait]
-impl TableRows for PostgresStore {
+impl TableRows for Postgres {
     async fn keep_rows(&self, rows: Vec<UnkeptRow>) -> Result<Vec<(TaskId, i64)>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let (mut tasks, mut attempts, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         let (mut inputs, mut statuses, mut replies) = (Vec::new(), Vec::new(), Vec::new());
         let mut failed = Vec::new();
@@ -63,20 +61,20 @@ impl TableRows for PostgresStore {
     }
 
     async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError> {
-        let (mut connection, _turn) = self.connections.get_long().await?;
+        let (mut connection, _turn) = self.get_long().await?;
         // The failed ones first: a row that is kept in between is then sent, and not failed beyond what was sent.
         let failed = answer(queries::failed(id).get_result(&mut connection)).await?;
         Ok(TableProgress { sent: answer(queries::sent(id).get_result(&mut connection)).await?, failed })
     }
 
     async fn last_attempt(&self, id: TaskId) -> Result<i64, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         let attempts: Vec<i64> = answer(queries::last_attempt(id).load(&mut connection)).await?;
         Ok(attempts.into_iter().next().unwrap_or_default())
     }
 
     async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError> {
-        let mut connection = self.connections.get().await?;
+        let mut connection = self.get().await?;
         answer(queries::numbers(id, after, limit).load(&mut connection)).await
     }
 
@@ -88,7 +86,7 @@ impl TableRows for PostgresStore {
         filter: RowFilter,
         limit: i64,
     ) -> Result<KeptRows, StoreError> {
-        let (mut connection, _turn) = self.connections.get_long().await?;
+        let (mut connection, _turn) = self.get_long().await?;
         let sizes = queries::sizes(id, after, until, filter, limit);
         let sizes: Vec<(i64, i64)> = answer(sizes.load(&mut connection)).await?;
         let until = KeptRows::end_of_page(&sizes, until, limit);

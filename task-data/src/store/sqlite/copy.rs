@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use database::Sqlite;
+use database::schema::{log_head, paid_calls, table_rows, tasks};
+use database::sqlite::connect;
+use database::types::sql_ids;
 use diesel::dsl::{delete, sql_query};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
 use shared_log::Head;
 
-use super::super::schema::{log_head, paid_calls, table_rows, tasks};
-use super::super::types::sql_ids;
 use super::super::{StoreError, outcomes};
-use super::SqliteStore;
-use super::connection::connect;
 use crate::task::TaskId;
 
 /// A database that another program may have open. Nothing of it is changed.
@@ -50,29 +50,24 @@ fn head_of(connection: &mut SqliteConnection, log: &str) -> Result<Option<Head>,
     Ok(row.map(Head::from))
 }
 
-/// What makes a copy of the rows one that can be started elsewhere.
-impl SqliteStore {
-    /// Forgets how far the outcome log was written: another file has its place.
-    pub async fn forget_logs(&self) -> Result<(), StoreError> {
-        self.connections
-            .write(|connection| {
-                delete(log_head::table).execute(connection)?;
-                Ok(())
-            })
-            .await
-    }
+/// Forgets how far the outcome log was written: another file has its place.
+pub async fn forget_logs(copy: &Sqlite) -> Result<(), StoreError> {
+    copy.write(|connection| {
+        delete(log_head::table).execute(connection)?;
+        Ok(())
+    })
+    .await
+}
 
-    /// Deletes tasks that have not ended, with all that belongs to them.
-    pub async fn forget(&self, ids: Vec<TaskId>) -> Result<(), StoreError> {
-        self.connections
-            .write(move |connection| {
-                let of_tasks = sql_ids(&ids);
-                delete(table_rows::table.filter(table_rows::task.eq_any(&of_tasks))).execute(connection)?;
-                delete(paid_calls::table.filter(paid_calls::task.eq_any(&of_tasks))).execute(connection)?;
-                let open = tasks::table.filter(tasks::finished.is_null());
-                delete(open.filter(tasks::id.eq_any(&of_tasks))).execute(connection)?;
-                Ok(())
-            })
-            .await
-    }
+/// Deletes tasks that have not ended, with all that belongs to them.
+pub async fn forget(copy: &Sqlite, ids: Vec<TaskId>) -> Result<(), StoreError> {
+    copy.write(move |connection| {
+        let of_tasks = sql_ids(&ids);
+        delete(table_rows::table.filter(table_rows::task.eq_any(&of_tasks))).execute(connection)?;
+        delete(paid_calls::table.filter(paid_calls::task.eq_any(&of_tasks))).execute(connection)?;
+        let open = tasks::table.filter(tasks::finished.is_null());
+        delete(open.filter(tasks::id.eq_any(&of_tasks))).execute(connection)?;
+        Ok(())
+    })
+    .await
 }

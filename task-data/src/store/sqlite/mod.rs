@@ -1,82 +1,46 @@
 //! The embedded adapter: one SQLite file, held by one program.
 
-mod api_keys;
-mod connection;
 mod copy;
 mod paid_calls;
-mod records;
 mod table_rows;
-mod upkeep;
-mod users;
 
-use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use database::schema::{log_head, tasks, workers};
+use database::sqlite::clock;
+use database::types::{SqlUuid, sql_ids};
+use database::{Sqlite, UserId};
 use diesel::dsl::{count_star, insert_into};
 use diesel::prelude::*;
-use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel::sqlite::SqliteConnection;
 use shared_log::Head;
 
-use self::connection::Connections;
-pub use self::connection::{Failure, TookTooLong, read_files_from_device};
-pub(crate) use self::copy::Original;
+pub use self::copy::{Original, forget, forget_logs};
 use super::rows::{
     ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
 };
-use super::schema::{log_head, tasks, workers};
 use super::tasks::End;
-use super::types::{SqlTime, SqlUuid, sql_ids};
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    Moved, NewTask, Outcomes, PoolUse, Rules, StoreError, TaskPage, Tasks, Ticket, Upload, leases, outcomes,
+    Moved, NewTask, Outcomes, PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, leases, outcomes,
     tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
-use crate::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
-use crate::user::UserId;
-
-/// The tables in one SQLite file.
-pub struct SqliteStore {
-    connections: Connections,
-}
-
-impl SqliteStore {
-    /// Opens or makes the file and brings its schema up to date.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] if the file can't be opened, [`StoreError::Internal`] if a migration fails.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connections: Connections::open(path)? })
-    }
-
-    /// Tells when nothing can be written any more: the process must end, and the next one read the file anew.
-    pub fn failure(&self) -> Failure {
-        self.connections.failure()
-    }
-}
-
-fn clock(connection: &mut SqliteConnection) -> Result<Time, StoreError> {
-    Ok(diesel::select(queries::now()).get_result::<SqlTime>(connection)?.into())
-}
+use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-queries::filtered!(Sqlite);
+queries::filtered!(diesel::sqlite::Sqlite);
 
 #[async_trait]
-impl Tasks for SqliteStore {
-    async fn now(&self) -> Result<Time, StoreError> {
-        self.connections.read(clock).await
-    }
-
+impl Tasks for Sqlite {
     async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
-        self.connections
-            .write(move |connection| {
+        self.write(move |connection| {
                 let now = clock(connection)?;
                 let ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
                 for task in new {
@@ -94,132 +58,118 @@ impl Tasks for SqliteStore {
     }
 
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
-        self.connections.read(move |connection| Ok(into_tasks(queries::by_ids(&ids).load(connection)?))).await
+        self.read(move |connection| Ok(into_tasks(queries::by_ids(&ids).load(connection)?))).await
     }
 
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
-        self.connections
-            .read(move |connection| Ok(into_keyed(queries::by_keys(&keys).load(connection)?, &keys)))
-            .await
+        self.read(move |connection| Ok(into_keyed(queries::by_keys(&keys).load(connection)?, &keys))).await
     }
 
     async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
-        self.connections
-            .read_long(move |connection| {
-                let sizes = filtered(&filter).select((tasks::id, queries::task_bytes()));
-                let sizes: Vec<(SqlUuid, i64)> =
-                    sizes.order(tasks::id.desc()).limit(filter.limit + 1).load(connection)?;
-                let Some((newest, oldest, count, has_more)) = queries::page_of(&sizes, filter.limit) else {
-                    return Ok(TaskPage { tasks: Vec::new(), has_more: false });
-                };
-                let page = filtered(&filter).select(TASK_COLUMNS).filter(tasks::id.le(newest));
-                let page = page.filter(tasks::id.ge(oldest)).order(tasks::id.desc()).limit(count);
-                Ok(TaskPage { tasks: into_tasks(page.load(connection)?), has_more })
-            })
-            .await
+        self.read_long(move |connection| {
+            let sizes = filtered(&filter).select((tasks::id, queries::task_bytes()));
+            let sizes: Vec<(SqlUuid, i64)> =
+                sizes.order(tasks::id.desc()).limit(filter.limit + 1).load(connection)?;
+            let Some((newest, oldest, count, has_more)) = queries::page_of(&sizes, filter.limit) else {
+                return Ok(TaskPage { tasks: Vec::new(), has_more: false });
+            };
+            let page = filtered(&filter).select(TASK_COLUMNS).filter(tasks::id.le(newest));
+            let page = page.filter(tasks::id.ge(oldest)).order(tasks::id.desc()).limit(count);
+            Ok(TaskPage { tasks: into_tasks(page.load(connection)?), has_more })
+        })
+        .await
     }
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
-        self.connections
-            .write(move |connection| {
-                for (attempt, ids) in queries::by_attempt(tickets) {
-                    let marked = tasks::id.eq_any(sql_ids(&ids));
-                    queries::mark_published(attempt).filter(marked).execute(connection)?;
-                }
-                Ok(())
-            })
-            .await
+        self.write(move |connection| {
+            for (attempt, ids) in queries::by_attempt(tickets) {
+                let marked = tasks::id.eq_any(sql_ids(&ids));
+                queries::mark_published(attempt).filter(marked).execute(connection)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
-        self.connections
-            .write(move |connection| {
-                let rows: Vec<ClaimRow> = queries::claim(&ids, worker).get_results(connection)?;
-                let claimed = rows
-                    .into_iter()
-                    .map(|row| Ok(row.try_into()?))
-                    .collect::<Result<Vec<_>, StoreError>>()?;
-                let live: i64 =
-                    queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
-                // A lease that lapsed just after it was claimed under has claimed.
-                let lease_is_live = live > 0 || !claimed.is_empty();
-                Ok(Claims { claimed, lease_is_live })
-            })
-            .await
+        self.write(move |connection| {
+            let rows: Vec<ClaimRow> = queries::claim(&ids, worker).get_results(connection)?;
+            let claimed =
+                rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
+            let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
+            // A lease that lapsed just after it was claimed under has claimed.
+            let lease_is_live = live > 0 || !claimed.is_empty();
+            Ok(Claims { claimed, lease_is_live })
+        })
+        .await
     }
 
     async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
-        self.connections
-            .write(move |connection| {
-                let mut ended = Vec::with_capacity(completions.len());
-                for Completion { id, attempt, outcome } in completions {
-                    let (status, result, error) = match outcome {
-                        Ok(result) => (Status::Succeeded, Some(result), None),
-                        Err(error) => (Status::Failed, None, Some(error)),
-                    };
-                    let end = End { from: Status::Running, status, result, error };
-                    if queries::end(id, attempt, end, rules).execute(connection)? > 0 {
-                        ended.push(id);
-                    }
+        self.write(move |connection| {
+            let mut ended = Vec::with_capacity(completions.len());
+            for Completion { id, attempt, outcome } in completions {
+                let (status, result, error) = match outcome {
+                    Ok(result) => (Status::Succeeded, Some(result), None),
+                    Err(error) => (Status::Failed, None, Some(error)),
+                };
+                let end = End { from: Status::Running, status, result, error };
+                if queries::end(id, attempt, end, rules).execute(connection)? > 0 {
+                    ended.push(id);
                 }
-                Ok(ended)
-            })
-            .await
+            }
+            Ok(ended)
+        })
+        .await
     }
 
     async fn hand_back(&self, returns: Vec<HandBack>, rules: Rules) -> Result<Vec<Moved>, StoreError> {
-        self.connections
-            .write(move |connection| {
-                let mut moved = Vec::with_capacity(returns.len());
-                for HandBack { id, attempt, after, charge, waits_for } in returns {
-                    let row: Option<RunningRow> =
-                        queries::running(&[id]).get_result(connection).optional()?;
-                    if let Some(row) = row.filter(|row| row.attempt == attempt) {
-                        let next = row.next(charge, waits_for, rules);
-                        moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules)?);
-                    }
+        self.write(move |connection| {
+            let mut moved = Vec::with_capacity(returns.len());
+            for HandBack { id, attempt, after, charge, waits_for } in returns {
+                let row: Option<RunningRow> = queries::running(&[id]).get_result(connection).optional()?;
+                if let Some(row) = row.filter(|row| row.attempt == attempt) {
+                    let next = row.next(charge, waits_for, rules);
+                    moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules)?);
                 }
-                Ok(moved)
-            })
-            .await
+            }
+            Ok(moved)
+        })
+        .await
     }
 
     async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError> {
-        self.connections
-            .write(move |connection| {
-                let row: Option<TaskRow> = queries::by_ids(&[id]).get_result(connection).optional()?;
-                let Some(row) = row else { return Ok(Cancel::Unknown) };
-                let task = Task::from(row);
-                match task.status {
-                    Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Cancel::Ended(task)),
-                    Status::Pending | Status::Running if task.kind.known().is_none() => {
-                        return Ok(Cancel::Newer(task));
-                    }
-                    Status::Pending => {
-                        let error = Some(TaskError::cancelled());
-                        let end =
-                            End { from: Status::Pending, status: Status::Cancelled, result: None, error };
-                        queries::end(id, task.attempt, end, rules).execute(connection)?;
-                    }
-                    Status::Running => {
-                        queries::request_cancel(id).execute(connection)?;
-                    }
+        self.write(move |connection| {
+            let row: Option<TaskRow> = queries::by_ids(&[id]).get_result(connection).optional()?;
+            let Some(row) = row else { return Ok(Cancel::Unknown) };
+            let task = Task::from(row);
+            match task.status {
+                Status::Succeeded | Status::Failed | Status::Cancelled => return Ok(Cancel::Ended(task)),
+                Status::Pending | Status::Running if task.kind.known().is_none() => {
+                    return Ok(Cancel::Newer(task));
                 }
-                let row: TaskRow = queries::by_ids(&[id]).get_result(connection)?;
-                Ok(Cancel::Accepted(row.into()))
-            })
-            .await
+                Status::Pending => {
+                    let error = Some(TaskError::cancelled());
+                    let end = End { from: Status::Pending, status: Status::Cancelled, result: None, error };
+                    queries::end(id, task.attempt, end, rules).execute(connection)?;
+                }
+                Status::Running => {
+                    queries::request_cancel(id).execute(connection)?;
+                }
+            }
+            let row: TaskRow = queries::by_ids(&[id]).get_result(connection)?;
+            Ok(Cancel::Accepted(row.into()))
+        })
+        .await
     }
 
     async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError> {
-        self.connections
-            .write(move |connection| {
-                let rows: Vec<TicketRow> = queries::due(limit).load(connection)?;
-                let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
-                queries::due_in(&ids, repeat.as_secs_f64()).execute(connection)?;
-                rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
-            })
-            .await
+        self.write(move |connection| {
+            let rows: Vec<TicketRow> = queries::due(limit).load(connection)?;
+            let ids: Vec<TaskId> = rows.iter().map(|row| row.0.into()).collect();
+            queries::due_in(&ids, repeat.as_secs_f64()).execute(connection)?;
+            rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
+        })
+        .await
     }
 
     async fn unqueued(
@@ -228,35 +178,32 @@ impl Tasks for SqliteStore {
         limit: i64,
         published_ago: Duration,
     ) -> Result<Vec<TaskId>, StoreError> {
-        self.connections
-            .read(move |connection| {
-                let ids: Vec<SqlUuid> =
-                    queries::unqueued(kind, limit, published_ago.as_secs_f64()).load(connection)?;
-                Ok(ids.into_iter().map(TaskId::from).collect())
-            })
-            .await
+        self.read(move |connection| {
+            let ids: Vec<SqlUuid> =
+                queries::unqueued(kind, limit, published_ago.as_secs_f64()).load(connection)?;
+            Ok(ids.into_iter().map(TaskId::from).collect())
+        })
+        .await
     }
 
     async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError> {
-        self.connections
-            .write(move |connection| {
-                queries::due_in(&ids, 0.0).execute(connection)?;
-                Ok(())
-            })
-            .await
+        self.write(move |connection| {
+            queries::due_in(&ids, 0.0).execute(connection)?;
+            Ok(())
+        })
+        .await
     }
 
     async fn pending(&self) -> Result<i64, StoreError> {
-        self.connections.read(|connection| Ok(queries::pending().get_result(connection)?)).await
+        self.read(|connection| Ok(queries::pending().get_result(connection)?)).await
     }
 
     async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError> {
-        self.connections
-            .read(move |connection| {
-                let (pending, bytes) = queries::holdings(owner).get_result(connection)?;
-                Ok(Holdings { pending, bytes })
-            })
-            .await
+        self.read(move |connection| {
+            let (pending, bytes) = queries::holdings(owner).get_result(connection)?;
+            Ok(Holdings { pending, bytes })
+        })
+        .await
     }
 
     async fn published_before(
@@ -265,101 +212,93 @@ impl Tasks for SqliteStore {
         ago: Duration,
         limit: i64,
     ) -> Result<Vec<Ticket>, StoreError> {
-        self.connections
-            .read(move |connection| {
-                let published = queries::published_before(kind, ago.as_secs_f64(), limit);
-                let rows: Vec<TicketRow> = published.load(connection)?;
-                rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
-            })
-            .await
+        self.read(move |connection| {
+            let published = queries::published_before(kind, ago.as_secs_f64(), limit);
+            let rows: Vec<TicketRow> = published.load(connection)?;
+            rows.into_iter().map(|row| Ok(row.try_into()?)).collect()
+        })
+        .await
     }
 
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError> {
-        self.connections
-            .read(move |connection| {
-                let pending = queries::stats(kind, Status::Pending).get_result(connection)?;
-                let running = queries::stats(kind, Status::Running).get_result(connection)?;
-                Ok(KindStats::from_rows(kind, pending, running, clock(connection)?))
-            })
-            .await
+        self.read(move |connection| {
+            let pending = queries::stats(kind, Status::Pending).get_result(connection)?;
+            let running = queries::stats(kind, Status::Running).get_result(connection)?;
+            Ok(KindStats::from_rows(kind, pending, running, clock(connection)?))
+        })
+        .await
     }
 
     async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        self.connections
-            .read(|connection| {
-                let mut kinds: Vec<(String, i64)> = queries::newer_kinds_unlogged().load(connection)?;
-                for status in [Status::Pending, Status::Running] {
-                    kinds.extend(queries::newer_kinds(status).load::<(String, i64)>(connection)?);
-                }
-                Ok(summed(kinds))
-            })
-            .await
+        self.read(|connection| {
+            let mut kinds: Vec<(String, i64)> = queries::newer_kinds_unlogged().load(connection)?;
+            for status in [Status::Pending, Status::Running] {
+                kinds.extend(queries::newer_kinds(status).load::<(String, i64)>(connection)?);
+            }
+            Ok(summed(kinds))
+        })
+        .await
     }
 
     fn pool_use(&self) -> PoolUse {
-        self.connections.pool_use()
+        self.pool_use()
     }
 }
 
 #[async_trait]
-impl Leases for SqliteStore {
+impl Leases for Sqlite {
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
-        self.connections
-            .write(move |connection| {
-                // Again, if the answer to the first time was lost.
-                leases::register(worker, name, lease.as_secs_f64())
-                    .on_conflict(workers::id)
-                    .do_nothing()
-                    .execute(connection)?;
-                Ok(())
-            })
-            .await
+        self.write(move |connection| {
+            // Again, if the answer to the first time was lost.
+            leases::register(worker, name, lease.as_secs_f64())
+                .on_conflict(workers::id)
+                .do_nothing()
+                .execute(connection)?;
+            Ok(())
+        })
+        .await
     }
 
     async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
-        self.connections
-            .write(move |connection| {
-                if leases::extend(worker, lease.as_secs_f64()).execute(connection)? == 0 {
-                    return Ok(None);
-                }
-                let held: Vec<(SqlUuid, i64, bool)> = queries::held(worker, 10.0).load(connection)?;
-                Ok(Some(held.into_iter().map(Held::from).collect()))
-            })
-            .await
+        self.write(move |connection| {
+            if leases::extend(worker, lease.as_secs_f64()).execute(connection)? == 0 {
+                return Ok(None);
+            }
+            let held: Vec<(SqlUuid, i64, bool)> = queries::held(worker, 10.0).load(connection)?;
+            Ok(Some(held.into_iter().map(Held::from).collect()))
+        })
+        .await
     }
 
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {
-        self.connections
-            .write(move |connection| {
-                leases::retire(worker).execute(connection)?;
-                Ok(())
-            })
-            .await
+        self.write(move |connection| {
+            leases::retire(worker).execute(connection)?;
+            Ok(())
+        })
+        .await
     }
 
     async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
-        self.connections
-            .write(move |connection| {
-                leases::end_lapsed().execute(connection)?;
-                let lost: Vec<RunningRow> = queries::lost().load(connection)?;
-                lost.iter()
-                    .map(|row| {
-                        let next = row.next(Some(TaskError::worker_lost()), None, rules);
-                        move_on(connection, row, next, row.rest_after_loss(), rules)
-                    })
-                    .collect()
-            })
-            .await
+        self.write(move |connection| {
+            leases::end_lapsed().execute(connection)?;
+            let lost: Vec<RunningRow> = queries::lost().load(connection)?;
+            lost.iter()
+                .map(|row| {
+                    let next = row.next(Some(TaskError::worker_lost()), None, rules);
+                    move_on(connection, row, next, row.rest_after_loss(), rules)
+                })
+                .collect()
+        })
+        .await
     }
 
     async fn begin_alone(&self) -> Result<(), StoreError> {
-        self.connections
-            .write(|connection| {
-                leases::end_all().execute(connection)?;
-                leases::all_due().execute(connection)?;
-                Ok(())
-            })
-            .await
+        self.write(|connection| {
+            leases::end_all().execute(connection)?;
+            leases::all_due().execute(connection)?;
+            Ok(())
+        })
+        .await
     }
 
     async fn stuck(
@@ -368,17 +307,16 @@ impl Leases for SqliteStore {
         lapsed: Duration,
         overdue: Duration,
     ) -> Result<Vec<TaskId>, StoreError> {
-        self.connections
-            .read(move |connection| {
-                let mut stuck: Vec<SqlUuid> = leases::unheld(&ids, lapsed.as_secs_f64()).load(connection)?;
-                stuck.extend(leases::overdue(&ids, overdue.as_secs_f64()).load::<SqlUuid>(connection)?);
-                Ok(stuck.into_iter().map(TaskId::from).collect())
-            })
-            .await
+        self.read(move |connection| {
+            let mut stuck: Vec<SqlUuid> = leases::unheld(&ids, lapsed.as_secs_f64()).load(connection)?;
+            stuck.extend(leases::overdue(&ids, overdue.as_secs_f64()).load::<SqlUuid>(connection)?);
+            Ok(stuck.into_iter().map(TaskId::from).collect())
+        })
+        .await
     }
 
     async fn live_leases(&self) -> Result<i64, StoreError> {
-        self.connections.read(|connection| Ok(leases::live().get_result(connection)?)).await
+        self.read(|connection| Ok(leases::live().get_result(connection)?)).await
     }
 }
 
@@ -404,46 +342,40 @@ fn move_on(
 }
 
 #[async_trait]
-impl Outcomes for SqliteStore {
+impl Outcomes for Sqlite {
     async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
-        self.connections
-            .read(move |connection| {
-                let row: Option<outcomes::HeadRow> =
-                    outcomes::head(&log).get_result(connection).optional()?;
-                Ok(row.map(Head::from))
-            })
-            .await
+        self.read(move |connection| {
+            let row: Option<outcomes::HeadRow> = outcomes::head(&log).get_result(connection).optional()?;
+            Ok(row.map(Head::from))
+        })
+        .await
     }
 
     async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
-        self.connections
-            .write(move |connection| {
-                let row = outcomes::HeadRow::new(log, &new);
-                let changed = match seen {
-                    Some(seen) => outcomes::begin(seen, row).execute(connection)?,
-                    None => insert_into(log_head::table)
-                        .values(row)
-                        .on_conflict(log_head::log)
-                        .do_nothing()
-                        .execute(connection)?,
-                };
-                Ok(changed > 0)
-            })
-            .await
+        self.write(move |connection| {
+            let row = outcomes::HeadRow::new(log, &new);
+            let changed = match seen {
+                Some(seen) => outcomes::begin(seen, row).execute(connection)?,
+                None => insert_into(log_head::table)
+                    .values(row)
+                    .on_conflict(log_head::log)
+                    .do_nothing()
+                    .execute(connection)?,
+            };
+            Ok(changed > 0)
+        })
+        .await
     }
 
     async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
-        self.connections
-            .read(move |connection| Ok(into_tasks(outcomes::unlogged(limit).load(connection)?)))
-            .await
+        self.read(move |connection| Ok(into_tasks(outcomes::unlogged(limit).load(connection)?))).await
     }
 
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
-        self.connections
-            .write(move |connection| {
-                outcomes::mark_logged(&written).execute(connection)?;
-                Ok(outcomes::advance(outcomes::HeadRow::new(log, &head)).execute(connection)? > 0)
-            })
-            .await
+        self.write(move |connection| {
+            outcomes::mark_logged(&written).execute(connection)?;
+            Ok(outcomes::advance(outcomes::HeadRow::new(log, &head)).execute(connection)? > 0)
+        })
+        .await
     }
 }

@@ -6,24 +6,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use task_data::api_key::{ApiKey, KeyHash, KeyId};
+use database::UserId;
 use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
 use task_data::notify::Notify;
-use task_data::password::PasswordHash;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
-use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats,
-    Leases, Login, Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord,
-    PoolUse, RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, StoreError, TableProgress,
-    TableRows, TaskPage, Tasks, Ticket, UnkeptRow, Upkeep, Upload, Users,
+    Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats, Leases, Moved,
+    NewTask, Outcomes, PaidCalls, PaidEntry, PoolUse, RowFilter, Rules, StoreError, TableProgress, TableRows,
+    TaskPage, Tasks, UnkeptRow, Upkeep, Upload,
 };
-use task_data::task::{Task, TaskId, Time, WorkerId};
-use task_data::user::{Account, Right, TypedName, User, UserId};
+use task_data::task::{Task, TaskId, Ticket, Time, WorkerId};
 use tokio::sync::broadcast;
 
 use super::{Phase, Wire};
@@ -62,10 +58,6 @@ macro_rules! through {
 
 #[async_trait]
 impl Tasks for CutStore {
-    async fn now(&self) -> Result<Time, StoreError> {
-        through!(self, now(), reads)
-    }
-
     async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
         for new in new.iter().filter(|new| matches!(new.upload, Upload::Blob { .. })) {
             if self.inner.blobs.open(new.id).await.is_err() {
@@ -190,99 +182,12 @@ impl Leases for CutStore {
     }
 }
 
-/// The access log makes no promise that a cut could break: a call that fails has appended or it has not.
-#[async_trait]
-impl Records for CutStore {
-    async fn append_records(&self, new: Vec<NewRecord>) -> Result<Time, StoreError> {
-        through!(self, append_records(new), changes)
-    }
-
-    async fn record_place(&self, id: RecordId) -> Result<Option<i64>, StoreError> {
-        through!(self, record_place(id), reads)
-    }
-
-    async fn record_span(&self, from: Option<Time>, to: Option<Time>) -> Result<Span, StoreError> {
-        through!(self, record_span(from, to), reads)
-    }
-
-    async fn records(
-        &self,
-        span: Span,
-        filter: RecordFilter,
-        limit: i64,
-    ) -> Result<Vec<PlacedRecord>, StoreError> {
-        through!(self, records(span, filter, limit), reads)
-    }
-
-    async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
-        through!(self, count_records(span, minutes, top), reads)
-    }
-}
-
-#[async_trait]
-impl Users for CutStore {
-    async fn add_user(&self, new: NewUser) -> Result<bool, StoreError> {
-        through!(self, add_user(new), changes)
-    }
-
-    async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError> {
-        through!(self, account(id), reads)
-    }
-
-    async fn accounts(&self, after: Option<UserId>, limit: i64) -> Result<Vec<Account>, StoreError> {
-        through!(self, accounts(after, limit), reads)
-    }
-
-    async fn login(&self, name: TypedName) -> Result<Option<Login>, StoreError> {
-        through!(self, login(name), reads)
-    }
-
-    async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
-        through!(self, grant(id, right), changes)
-    }
-
-    async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
-        through!(self, revoke(id, right), changes)
-    }
-
-    async fn set_password(&self, id: UserId, hash: PasswordHash) -> Result<Option<i64>, StoreError> {
-        through!(self, set_password(id, hash), changes)
-    }
-
-    async fn end_sessions(&self, id: UserId) -> Result<bool, StoreError> {
-        through!(self, end_sessions(id), changes)
-    }
-
-    async fn set_disabled(&self, id: UserId, is_disabled: bool) -> Result<Option<Account>, StoreError> {
-        through!(self, set_disabled(id, is_disabled), changes)
-    }
-
-    async fn remove_user(&self, id: UserId) -> Result<bool, StoreError> {
-        through!(self, remove_user(id), changes)
-    }
-}
-
-#[async_trait]
-impl ApiKeys for CutStore {
-    async fn add_key(&self, new: NewKey, most: i64) -> Result<Option<ApiKey>, StoreError> {
-        through!(self, add_key(new, most), changes)
-    }
-
-    async fn keys_of(&self, user: UserId) -> Result<Vec<ApiKey>, StoreError> {
-        through!(self, keys_of(user), reads)
-    }
-
-    async fn remove_key(&self, user: UserId, id: KeyId) -> Result<bool, StoreError> {
-        through!(self, remove_key(user, id), changes)
-    }
-
-    async fn user_of_key(&self, hash: KeyHash) -> Result<Option<User>, StoreError> {
-        through!(self, user_of_key(hash), reads)
-    }
-}
-
 #[async_trait]
 impl Upkeep for CutStore {
+    async fn now(&self) -> Result<Time, StoreError> {
+        through!(self, now(), reads)
+    }
+
     async fn try_write(&self) -> Result<(), StoreError> {
         through!(self, try_write(), changes)
     }

@@ -4,8 +4,9 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::vec;
 
+use task_data::blobs::Blobs;
 use task_data::kinds::table::{Input, Row};
-use task_data::life::Life;
+use task_data::store::Store;
 use task_data::tables::{RowFile, RowFileError, TableReader, TableRow};
 use task_data::task::TaskId;
 
@@ -18,7 +19,7 @@ const NUMBERS: i64 = 10_000;
 
 /// A walk along the table, beside the rows that were kept.
 pub struct Unsent {
-    life: Arc<Life>,
+    store: Arc<dyn Store>,
     id: TaskId,
     rows: Rows,
     kept: Peekable<vec::IntoIter<i64>>,
@@ -34,12 +35,17 @@ enum Rows {
 }
 
 impl Unsent {
-    pub async fn open(life: Arc<Life>, id: TaskId, input: &Input) -> Result<Self, WorkError> {
-        let rows = match TableReader::of_source(life.stack(), input) {
+    pub async fn open(
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        id: TaskId,
+        input: &Input,
+    ) -> Result<Self, WorkError> {
+        let rows = match TableReader::of_source(store.clone(), blobs.clone(), input) {
             Some(reader) => Rows::Table(Box::new(reader), Vec::new().into_iter()),
-            None => Rows::File(RowFile::new(life.stack().blobs.open(id).await?)),
+            None => Rows::File(RowFile::new(blobs.open(id).await?)),
         };
-        Ok(Self { life, id, rows, kept: Vec::new().into_iter().peekable(), looked_up: Some(0) })
+        Ok(Self { store, id, rows, kept: Vec::new().into_iter().peekable(), looked_up: Some(0) })
     }
 
     /// The next row, with its number.
@@ -63,8 +69,7 @@ impl Unsent {
                 continue;
             }
             let Some(after) = self.looked_up.filter(|_| self.kept.peek().is_none()) else { return Ok(false) };
-            let kept =
-                self.life.stack().store.kept_numbers(self.id, after, NUMBERS).await.map_err(not_now)?;
+            let kept = self.store.kept_numbers(self.id, after, NUMBERS).await.map_err(not_now)?;
             self.looked_up = kept.last().copied().filter(|_| kept.len() as i64 == NUMBERS);
             self.kept = kept.into_iter().peekable();
         }

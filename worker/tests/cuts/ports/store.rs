@@ -6,21 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use task_data::api_key::{ApiKey, KeyHash, KeyId};
+use database::UserId;
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
 use task_data::outcome;
-use task_data::password::PasswordHash;
-use task_data::record::RecordId;
 use task_data::shared_log::Head;
 use task_data::store::{
-    ApiKeys, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats,
-    Leases, Login, Moved, NewKey, NewRecord, NewTask, NewUser, Outcomes, PaidCalls, PaidEntry, PlacedRecord,
-    PoolUse, RecordCounts, RecordFilter, Records, RowFilter, Rules, Span, Store, StoreError, TableProgress,
-    TableRows, TaskPage, Tasks, Ticket, UnkeptRow, Upkeep, Upload, Users,
+    Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats, Leases, Moved,
+    NewTask, Outcomes, PaidCalls, PaidEntry, PoolUse, RowFilter, Rules, Store, StoreError, TableProgress,
+    TableRows, TaskPage, Tasks, UnkeptRow, Upkeep, Upload,
 };
-use task_data::task::{Task, TaskId, Time, WorkerId};
-use task_data::user::{Account, Right, TypedName, User, UserId};
+use task_data::task::{Task, TaskId, Ticket, Time, WorkerId};
 
 use super::Line;
 use crate::wire::{Effect, Moment, When};
@@ -89,7 +85,6 @@ macro_rules! port {
 
 port! {
     Tasks {
-        Nothing fn now() -> Time;
         Nothing fn keyed(keys: Vec<OwnedKey>) -> Vec<Keyed>;
         Nothing fn list(filter: Filter) -> TaskPage;
         Afar fn mark_published(tickets: Vec<Ticket>) -> ();
@@ -248,44 +243,11 @@ fn missing_in_log(world: &World, owed: &[Task]) -> Vec<u8> {
 }
 
 port! {
-    Records {
-        Here fn append_records(new: Vec<NewRecord>) -> Time;
-        Nothing fn record_place(id: RecordId) -> Option<i64>;
-        Nothing fn record_span(from: Option<Time>, to: Option<Time>) -> Span;
-        Nothing fn records(span: Span, filter: RecordFilter, limit: i64) -> Vec<PlacedRecord>;
-        Nothing fn count_records(span: Span, minutes: i64, top: i64) -> RecordCounts;
-    }
-}
-
-port! {
-    Users {
-        Here fn add_user(new: NewUser) -> bool;
-        Nothing fn account(id: UserId) -> Option<Account>;
-        Nothing fn accounts(after: Option<UserId>, limit: i64) -> Vec<Account>;
-        Nothing fn login(name: TypedName) -> Option<Login>;
-        Here fn grant(id: UserId, right: Right) -> Option<User>;
-        Here fn revoke(id: UserId, right: Right) -> Option<User>;
-        Here fn set_password(id: UserId, hash: PasswordHash) -> Option<i64>;
-        Here fn end_sessions(id: UserId) -> bool;
-        Here fn set_disabled(id: UserId, is_disabled: bool) -> Option<Account>;
-        Here fn remove_user(id: UserId) -> bool;
-    }
-}
-
-port! {
     Upkeep {
+        Nothing fn now() -> Time;
         Here fn try_write() -> ();
         Nothing fn free_bytes() -> Option<u64>;
         Nothing fn close() -> ();
-    }
-}
-
-port! {
-    ApiKeys {
-        Here fn add_key(new: NewKey, most: i64) -> Option<ApiKey>;
-        Nothing fn keys_of(user: UserId) -> Vec<ApiKey>;
-        Here fn remove_key(user: UserId, id: KeyId) -> bool;
-        Nothing fn user_of_key(hash: KeyHash) -> Option<User>;
     }
 }
 

@@ -47,7 +47,7 @@ async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Resul
     if !table.status.is_ended() {
         return Err(Code::TaskNotEnded.because(format!("It is {}.", table.status.name())));
     }
-    let failed = api.life.stack().store.table_progress(table.id).await?.failed;
+    let failed = api.store.table_progress(table.id).await?.failed;
     if failed == 0 {
         return Err(Code::NothingFailed.into());
     }

@@ -122,7 +122,7 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let (filter, form) = (parameters.filter()?, parameters.form(&request)?);
     let task = tasks::redeemed(&api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
-    let reader = TableReader::new(api.life.stack(), task.id, &input_of(&task)?, filter);
+    let reader = TableReader::new(api.store.clone(), api.blobs.clone(), task.id, &input_of(&task)?, filter);
     streamed::answer(&request, &api.table_answers, form.media_type(), form, reader).await
 }
 

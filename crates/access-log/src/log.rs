@@ -1,0 +1,190 @@
+//! The access log: lines in, in batches; records out, in the order of commit, a chunk at a time.
+//!
+//! A reader that goes on after the last record it saw misses none and meets none twice, however many processes append. That
+//! order is the store's to make ([`Records`](crate::Records)); here it is walked along.
+
+use std::sync::Arc;
+
+use database::batch::Batcher;
+use database::reach::Reach;
+use database::{StoreError, Time};
+
+use crate::metrics;
+use crate::record::{LogLine, Record, RecordId};
+use crate::store::{NewRecord, RecordCounts, RecordFilter, Records, Span};
+
+/// Callers whose lines share a batch at most.
+const BATCH: usize = 256;
+/// Rows of one transaction, more or less: callers stay whole. It keeps others waiting while it commits.
+const ROWS: usize = 16_384;
+/// Records that are read at a time: some 2 MiB, if all of them have the longest URI.
+const CHUNK: i64 = 256;
+
+/// The log over its rows. Lives on the runtime that started it; its methods may be called from any.
+pub struct AccessLog {
+    store: Arc<dyn Records>,
+    appends: Batcher<Vec<NewRecord>, Result<Time, StoreError>>,
+}
+
+/// Which records are wanted, and how many at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only those that came after this one.
+    pub after: Option<RecordId>,
+    /// Only those created then or later.
+    pub from: Option<Time>,
+    /// Only those created then or earlier.
+    pub to: Option<Time>,
+    /// What they are like.
+    pub filter: RecordFilter,
+    /// At most so many.
+    pub limit: Option<i64>,
+}
+
+impl AccessLog {
+    /// Starts the batches on the current runtime.
+    pub fn start(store: Arc<dyn Records>) -> Self {
+        metrics::describe();
+        let appends = Batcher::start(BATCH, {
+            let store = store.clone();
+            move |callers| append_all(store.clone(), callers)
+        });
+        Self { store, appends }
+    }
+
+    /// Appends a line. When this returns it is kept.
+    ///
+    /// # Errors
+    /// The store's. One that is [`StoreError::Unknown`] may have been appended all the same.
+    ///
+    /// # Cancel safety
+    /// A caller that goes away loses the answer, not the record.
+    pub async fn append(&self, log: LogLine) -> Result<Record, StoreError> {
+        let id = RecordId::random();
+        let created = self.send(vec![NewRecord { id, log: log.clone() }]).await?;
+        Ok(Record { id, created, log })
+    }
+
+    /// Appends lines in their order, all or none.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::append`].
+    pub async fn append_lines(&self, lines: Vec<LogLine>) -> Result<(), StoreError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let mut ids: Vec<RecordId> = lines.iter().map(|_| RecordId::random()).collect();
+        // Random all the same, but in the order of the index that they go into: of two neighbours one page is written.
+        ids.sort_unstable();
+        let new = ids.into_iter().zip(lines).map(|(id, log)| NewRecord { id, log }).collect();
+        self.send(new).await.map(|_| ())
+    }
+
+    async fn send(&self, new: Vec<NewRecord>) -> Result<Time, StoreError> {
+        self.appends.send(new).await.unwrap_or_else(|stopped| Err(StoreError::Unavailable(Arc::new(stopped))))
+    }
+
+    /// A reader of what is there now; `None` if there is no record to come after.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn read(&self, selection: Selection) -> Result<Option<Reader>, StoreError> {
+        let Selection { after, from, to, filter, limit } = selection;
+        let after = match after {
+            Some(id) => match self.store.record_place(id).await? {
+                Some(place) => place,
+                None => return Ok(None),
+            },
+            None => 0,
+        };
+        let mut span = self.store.record_span(from, to).await?;
+        span.after = span.after.max(after);
+        Ok(Some(Reader {
+            store: self.store.clone(),
+            span,
+            filter,
+            left: limit.unwrap_or(i64::MAX),
+            reach: Reach::new(CHUNK),
+        }))
+    }
+
+    /// Counts what was created in these bounds: the last so many minutes that have any, the most frequent URIs and
+    /// addresses.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn count(
+        &self,
+        from: Option<Time>,
+        to: Option<Time>,
+        minutes: i64,
+        top: i64,
+    ) -> Result<RecordCounts, StoreError> {
+        let span = self.store.record_span(from, to).await?;
+        self.store.count_records(span, minutes, top).await
+    }
+
+    /// The database's clock.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn now(&self) -> Result<Time, StoreError> {
+        self.store.now().await
+    }
+}
+
+/// A walk along the records that were there when it began. Between two chunks it holds nothing of the database.
+pub struct Reader {
+    store: Arc<dyn Records>,
+    span: Span,
+    filter: RecordFilter,
+    left: i64,
+    reach: Reach,
+}
+
+impl Reader {
+    /// The next records, never an empty chunk; `None` at the end.
+    ///
+    /// # Errors
+    /// The store's; the same chunk may be asked for again.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<Record>>, StoreError> {
+        while self.left > 0 && !self.span.is_empty() {
+            let limit = self.left.min(CHUNK);
+            let until = self.span.until.min(self.span.after.saturating_add(self.reach.rows()));
+            let span = Span { until, ..self.span };
+            let placed = self.store.records(span, self.filter.clone(), limit).await?;
+            let count = placed.len() as i64;
+            self.reach.found(count);
+            // Fewer than wanted: up to there no more are to be had.
+            self.span.after = placed.last().filter(|_| count == limit).map_or(until, |last| last.place);
+            self.left -= count;
+            if !placed.is_empty() {
+                return Ok(Some(placed.into_iter().map(|placed| placed.record).collect()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Appends what several callers have, in as few transactions as they may be.
+async fn append_all(store: Arc<dyn Records>, callers: Vec<Vec<NewRecord>>) -> Vec<Result<Time, StoreError>> {
+    let mut outcomes = Vec::with_capacity(callers.len());
+    let mut callers = callers.into_iter().peekable();
+    while let Some(mut rows) = callers.next() {
+        let mut together = 1;
+        while let Some(mut more) = callers.next_if(|more| rows.len() + more.len() <= ROWS) {
+            rows.append(&mut more);
+            together += 1;
+        }
+        let count = rows.len();
+        let outcome = store.append_records(rows).await;
+        if outcome.is_ok() {
+            metrics::records_appended(count);
+        }
+        outcomes.extend(std::iter::repeat_n(outcome, together));
+    }
+    outcomes
+}

@@ -1,0 +1,14 @@
+//! What is counted of the access log.
+
+use metrics::{counter, describe_counter};
+
+const RECORDS: &str = "coatcheck_records_appended_total";
+
+/// Says what the name means.
+pub(crate) fn describe() {
+    describe_counter!(RECORDS, "Records appended to the access log");
+}
+
+pub(crate) fn records_appended(count: usize) {
+    counter!(RECORDS).increment(count as u64);
+}

@@ -1,0 +1,318 @@
+//! The port to the records, and its queries, written once for each database.
+//!
+//! A record's place is its number in the order of commit: once a reader has seen one, no lower one appears. Its `created` never
+//! goes back in that order. So a date is a place too, and every read is a walk along one key.
+
+mod postgres;
+mod sqlite;
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use database::schema::records;
+use database::types::{SqlTime, SqlUuid, TimeType, same_address};
+use database::{Database, StoreError, Time, Upkeep};
+use diesel::dsl::{AsExprOf, auto_type, count_star, sql};
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Integer, Text};
+
+use crate::record::{LogLine, Record, RecordId, StatusCode};
+
+/// A row to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecord {
+    /// Its id.
+    pub id: RecordId,
+    /// What was reported.
+    pub log: LogLine,
+}
+
+/// Places in the order of commit, from the one after `after` up to `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The place before the first.
+    pub after: i64,
+    /// The last place.
+    pub until: i64,
+}
+
+impl Span {
+    const EMPTY: Self = Self { after: 0, until: 0 };
+
+    pub(super) fn between(first: Option<i64>, last: Option<i64>) -> Self {
+        match (first, last) {
+            (Some(first), Some(last)) => Self { after: first - 1, until: last },
+            _ => Self::EMPTY,
+        }
+    }
+
+    /// Whether there is no place in it.
+    pub fn is_empty(self) -> bool {
+        self.after >= self.until
+    }
+}
+
+/// Which records are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordFilter {
+    /// Only from that address, however it is written.
+    pub ip: Option<IpAddr>,
+    /// Only with that method.
+    pub method: Option<String>,
+    /// Only with a URI that begins so.
+    pub uri_prefix: String,
+    /// Only with such a status.
+    pub status_codes: RangeInclusive<StatusCode>,
+}
+
+impl Default for RecordFilter {
+    fn default() -> Self {
+        let status_codes = StatusCode::MIN..=StatusCode::MAX;
+        Self { ip: None, method: None, uri_prefix: String::new(), status_codes }
+    }
+}
+
+/// A record and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedRecord {
+    /// Its number in the order of commit.
+    pub place: i64,
+    /// What it is.
+    pub record: Record,
+}
+
+/// How many records have something in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count<T> {
+    /// What they have in common.
+    pub of: T,
+    /// How many they are.
+    pub requests: i64,
+}
+
+/// What records are like, by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordCounts {
+    /// Minutes that have any, by their beginnings, the latest first.
+    pub minutes: Vec<Count<Time>>,
+    /// Every status that there is, in ascending order.
+    pub status_codes: Vec<Count<StatusCode>>,
+    /// The most frequent ones first.
+    pub uris: Vec<Count<String>>,
+    /// The most frequent ones first.
+    pub ips: Vec<Count<String>>,
+}
+
+/// The access log's rows.
+#[async_trait]
+pub trait Records: Upkeep {
+    /// Appends rows in one transaction, in their order. Gives the time that they all have: not before that of any
+    /// record that was there, whatever the clock does.
+    async fn append_records(&self, new: Vec<NewRecord>) -> Result<Time, StoreError>;
+
+    /// The place of a record; `None` if there is no such one.
+    async fn record_place(&self, id: RecordId) -> Result<Option<i64>, StoreError>;
+
+    /// The places of all records that there are now, or of those created in these bounds, both included.
+    async fn record_span(&self, from: Option<Time>, to: Option<Time>) -> Result<Span, StoreError>;
+
+    /// Records of a span by filter, in the order of commit, at most so many.
+    async fn records(
+        &self,
+        span: Span,
+        filter: RecordFilter,
+        limit: i64,
+    ) -> Result<Vec<PlacedRecord>, StoreError>;
+
+    /// Counts the records of a span: at most so many minutes, and so many URIs and addresses.
+    async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError>;
+}
+
+/// Returns the access log's rows in that database.
+pub fn of(database: &Database) -> Arc<dyn Records> {
+    match database {
+        Database::Sqlite(sqlite) => sqlite.clone(),
+        Database::Postgres(postgres) => postgres.clone(),
+    }
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// So many characters of a text, from one that is counted from 1.
+    fn substr(text: Text, from: Integer, length: Integer) -> Text;
+}
+
+/// The record of that id, its place.
+#[auto_type]
+pub(super) fn place(id: RecordId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    records::table.filter(records::id.eq(id)).select(records::seq)
+}
+
+/// The first place at or after a time.
+#[auto_type]
+pub(super) fn first_since(time: Time) -> _ {
+    let time: SqlTime = SqlTime(time.0);
+    records::table
+        .filter(records::created.ge(time))
+        .order((records::created.asc(), records::seq.asc()))
+        .select(records::seq)
+        .limit(1_i64)
+}
+
+/// The last place at or before a time.
+#[auto_type]
+pub(super) fn last_until(time: Time) -> _ {
+    let time: SqlTime = SqlTime(time.0);
+    records::table
+        .filter(records::created.le(time))
+        .order((records::created.desc(), records::seq.desc()))
+        .select(records::seq)
+        .limit(1_i64)
+}
+
+/// The last record's place, and when it was created.
+#[auto_type]
+pub(super) fn newest() -> _ {
+    records::table.order(records::seq.desc()).select((records::seq, records::created)).limit(1_i64)
+}
+
+/// What [`newest`] gives.
+pub(super) type NewestRow = (i64, SqlTime);
+
+type RecordColumns = (
+    records::seq,
+    records::id,
+    records::created,
+    records::ip,
+    records::method,
+    records::uri,
+    records::status_code,
+);
+
+const RECORD_COLUMNS: RecordColumns = (
+    records::seq,
+    records::id,
+    records::created,
+    records::ip,
+    records::method,
+    records::uri,
+    records::status_code,
+);
+
+/// Records of a span by filter, oldest first. A filter that lets everything through is in the statement all the same: it
+/// walks along the key in any case, and is one statement.
+#[auto_type]
+pub(super) fn page(span: Span, filter: RecordFilter, limit: i64) -> _ {
+    let columns: RecordColumns = RECORD_COLUMNS;
+    let any_ip: AsExprOf<bool, Bool> = filter.ip.is_none().into_sql::<Bool>();
+    let any_method: AsExprOf<bool, Bool> = filter.method.is_none().into_sql::<Bool>();
+    let ip: String = filter.ip.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)).to_string();
+    let method: String = filter.method.unwrap_or_default();
+    let low: i16 = filter.status_codes.start().0;
+    let high: i16 = filter.status_codes.end().0;
+    let from: i32 = 1;
+    let length: i32 = filter.uri_prefix.chars().count() as i32;
+    let prefix: String = filter.uri_prefix;
+    let rows: in_span = in_span(span);
+    rows.filter(any_ip.or(same_address(records::ip, ip)))
+        .filter(any_method.or(records::method.eq(method)))
+        .filter(records::status_code.ge(low))
+        .filter(records::status_code.le(high))
+        .filter(substr(records::uri, from, length).eq(prefix))
+        .order(records::seq.asc())
+        .limit(limit)
+        .select(columns)
+}
+
+#[auto_type]
+fn in_span(span: Span) -> _ {
+    let after: i64 = span.after;
+    let until: i64 = span.until;
+    records::table.filter(records::seq.gt(after)).filter(records::seq.le(until))
+}
+
+/// How many records each minute has, the latest minutes first; `minute` is a minute's beginning in the database's words.
+#[auto_type]
+pub(super) fn by_minute(span: Span, minute: &'static str, limit: i64) -> _ {
+    let rows: in_span = in_span(span);
+    let minutes: SqlLiteral<TimeType> = sql::<TimeType>(minute);
+    let selected: SqlLiteral<TimeType> = sql::<TimeType>(minute);
+    let ordered: SqlLiteral<TimeType> = sql::<TimeType>(minute);
+    rows.group_by(minutes).select((selected, count_star())).order(ordered.desc()).limit(limit)
+}
+
+/// How many records each status has.
+#[auto_type]
+pub(super) fn by_status_code(span: Span) -> _ {
+    let rows: in_span = in_span(span);
+    rows.group_by(records::status_code)
+        .select((records::status_code, count_star()))
+        .order(records::status_code.asc())
+}
+
+/// The most frequent URIs.
+#[auto_type]
+pub(super) fn by_uri(span: Span, limit: i64) -> _ {
+    let rows: in_span = in_span(span);
+    rows.group_by(records::uri)
+        .select((records::uri, count_star()))
+        .order((count_star().desc(), records::uri.asc()))
+        .limit(limit)
+}
+
+/// The most frequent addresses.
+#[auto_type]
+pub(super) fn by_ip(span: Span, limit: i64) -> _ {
+    let rows: in_span = in_span(span);
+    rows.group_by(records::ip)
+        .select((records::ip, count_star()))
+        .order((count_star().desc(), records::ip.asc()))
+        .limit(limit)
+}
+
+/// A record's row.
+#[derive(Queryable)]
+pub(super) struct RecordRow {
+    seq: i64,
+    id: SqlUuid,
+    created: SqlTime,
+    ip: String,
+    method: String,
+    uri: String,
+    status_code: i16,
+}
+
+impl From<RecordRow> for PlacedRecord {
+    fn from(row: RecordRow) -> Self {
+        let RecordRow { seq, id, created, ip, method, uri, status_code } = row;
+        let log = LogLine { ip, method, uri, status_code: StatusCode(status_code) };
+        Self { place: seq, record: Record { id: RecordId(id.0), created: created.into(), log } }
+    }
+}
+
+/// What the four counts give.
+pub(super) struct CountRows {
+    pub minutes: Vec<(SqlTime, i64)>,
+    pub status_codes: Vec<(i16, i64)>,
+    pub uris: Vec<(String, i64)>,
+    pub ips: Vec<(String, i64)>,
+}
+
+impl From<CountRows> for RecordCounts {
+    fn from(rows: CountRows) -> Self {
+        Self {
+            minutes: counts(rows.minutes, Time::from),
+            status_codes: counts(rows.status_codes, StatusCode),
+            uris: counts(rows.uris, |uri| uri),
+            ips: counts(rows.ips, |ip| ip),
+        }
+    }
+}
+
+fn counts<R, T>(rows: Vec<(R, i64)>, of: impl Fn(R) -> T) -> Vec<Count<T>> {
+    rows.into_iter().map(|(row, requests)| Count { of: of(row), requests }).collect()
+}

@@ -1,0 +1,97 @@
+//! Records in PostgreSQL. `append_records`, a function of the schema, makes the order of commit that of the rows' keys.
+
+use async_trait::async_trait;
+use database::postgres::answer;
+use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
+use database::{Postgres, StoreError, Time};
+use diesel::sql_types::{Array, SmallInt, Text};
+use diesel::{OptionalExtension, select};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    self as queries, CountRows, NewRecord, NewestRow, PlacedRecord, RecordCounts, RecordFilter, RecordRow,
+    Records, Span,
+};
+use crate::record::RecordId;
+
+/// A minute's beginning, whatever the session's time zone is.
+const MINUTE: &str = "date_bin('1 minute', created, to_timestamp(0))";
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn append_records(
+        ids: Array<UuidType>,
+        ips: Array<Text>,
+        methods: Array<Text>,
+        uris: Array<Text>,
+        status_codes: Array<SmallInt>,
+    ) -> TimeType;
+}
+
+#[async_trait]
+impl Records for Postgres {
+    async fn append_records(&self, new: Vec<NewRecord>) -> Result<Time, StoreError> {
+        let mut connection = self.get().await?;
+        let (mut ids, mut ips, mut methods) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut uris, mut status_codes) = (Vec::new(), Vec::new());
+        for NewRecord { id, log } in new {
+            ids.push(SqlUuid(id.0));
+            ips.push(log.ip);
+            methods.push(log.method);
+            uris.push(log.uri);
+            status_codes.push(log.status_code.0);
+        }
+        let append = select(append_records(ids, ips, methods, uris, status_codes));
+        let created: SqlTime = answer(append.get_result(&mut connection)).await?;
+        Ok(created.into())
+    }
+
+    async fn record_place(&self, id: RecordId) -> Result<Option<i64>, StoreError> {
+        let mut connection = self.get().await?;
+        answer(async { queries::place(id).get_result(&mut connection).await.optional() }).await
+    }
+
+    async fn record_span(&self, from: Option<Time>, to: Option<Time>) -> Result<Span, StoreError> {
+        let mut connection = self.get().await?;
+        let span = async {
+            let first = match from {
+                Some(from) => queries::first_since(from).get_result(&mut connection).await.optional()?,
+                None => Some(1),
+            };
+            let last = match to {
+                Some(to) => queries::last_until(to).get_result(&mut connection).await.optional()?,
+                None => {
+                    let newest =
+                        queries::newest().get_result::<NewestRow>(&mut connection).await.optional()?;
+                    newest.map(|row| row.0)
+                }
+            };
+            Ok(Span::between(first, last))
+        };
+        answer(span).await
+    }
+
+    async fn records(
+        &self,
+        span: Span,
+        filter: RecordFilter,
+        limit: i64,
+    ) -> Result<Vec<PlacedRecord>, StoreError> {
+        let (mut connection, _turn) = self.get_long().await?;
+        let page = queries::page(span, filter, limit);
+        let rows: Vec<RecordRow> = answer(page.load(&mut connection)).await?;
+        Ok(rows.into_iter().map(PlacedRecord::from).collect())
+    }
+
+    async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
+        let (mut connection, _turn) = self.get_long().await?;
+        // Each has the bound of a statement, not all together.
+        let rows = CountRows {
+            minutes: answer(queries::by_minute(span, MINUTE, minutes).load(&mut connection)).await?,
+            status_codes: answer(queries::by_status_code(span).load(&mut connection)).await?,
+            uris: answer(queries::by_uri(span, top).load(&mut connection)).await?,
+            ips: answer(queries::by_ip(span, top).load(&mut connection)).await?,
+        };
+        Ok(rows.into())
+    }
+}

@@ -1,0 +1,4 @@
+//! Accounts in PostgreSQL.
+
+mod api_keys;
+mod users;

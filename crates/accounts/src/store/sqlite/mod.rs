@@ -1,0 +1,4 @@
+//! Accounts in SQLite.
+
+mod api_keys;
+mod users;

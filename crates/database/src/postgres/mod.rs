@@ -1,0 +1,17 @@
+//! The distributed form: one PostgreSQL database, shared by many processes.
+
+mod connection;
+mod migration;
+mod prepared;
+mod session;
+mod sql_state;
+mod target;
+mod upkeep;
+mod wire;
+
+pub use self::connection::{Postgres, answer};
+pub use self::migration::SharedSessions;
+pub use self::prepared::Prepared;
+pub use self::session::Session;
+pub use self::sql_state::ServerError;
+pub use self::target::UrlError;

@@ -1,0 +1,45 @@
+//! Upkeep of connections to PostgreSQL.
+
+use async_trait::async_trait;
+use diesel::dsl::insert_into;
+use diesel::{QueryResult, select};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+
+use super::connection::{Postgres, answer};
+use super::session::Session;
+use crate::schema::readiness;
+use crate::types::SqlTime;
+use crate::upkeep::{ReadinessRow, Upkeep};
+use crate::{StoreError, Time, now};
+
+#[async_trait]
+impl Upkeep for Postgres {
+    async fn now(&self) -> Result<Time, StoreError> {
+        let mut connection = self.get().await?;
+        let now: SqlTime = answer(select(now()).get_result(&mut connection)).await?;
+        Ok(now.into())
+    }
+
+    async fn try_write(&self) -> Result<(), StoreError> {
+        let mut connection = self.get().await?;
+        // Within a transaction, so that the commit has an answer of its own.
+        let write = (*connection).transaction(async |connection: &mut Session| {
+            let now: SqlTime = select(now()).get_result(connection).await?;
+            let row = ReadinessRow::new(now);
+            let insert = insert_into(readiness::table).values(row);
+            let written = insert.on_conflict(readiness::id).do_update().set(row).execute(connection).await?;
+            QueryResult::Ok(written)
+        });
+        answer(write).await?;
+        Ok(())
+    }
+
+    async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.end();
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! The tables as diesel sees them: the same for each database, by the SQL types of `types.rs`.
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
+    use crate::types::{JsonType, StatusType, TimeType, UuidType};
+
+    tasks (id) {
+        id -> UuidType,
+        kind -> Text,
+        status -> StatusType,
+        owner -> Nullable<UuidType>,
+        idempotency_key -> Nullable<Text>,
+        content_sha256 -> Nullable<Binary>,
+        created -> TimeType,
+        input -> JsonType,
+        content -> Nullable<Binary>,
+        blob_check -> Nullable<BigInt>,
+        published_at -> Nullable<TimeType>,
+        sweep_at -> TimeType,
+        attempt -> BigInt,
+        tries -> Integer,
+        worker -> Nullable<UuidType>,
+        started -> Nullable<TimeType>,
+        cancel_requested -> Bool,
+        finished -> Nullable<TimeType>,
+        result -> Nullable<JsonType>,
+        error_code -> Nullable<Text>,
+        error_detail -> Nullable<Text>,
+        logged_at -> Nullable<TimeType>,
+        next_attempt -> Nullable<TimeType>,
+        retried_from -> Nullable<UuidType>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::types::{TimeType, UuidType};
+
+    workers (id) {
+        id -> UuidType,
+        name -> Text,
+        seen_at -> TimeType,
+        lease_until -> TimeType,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Integer, Text};
+
+    log_head (log) {
+        log -> Text,
+        generation -> Integer,
+        dev -> BigInt,
+        ino -> BigInt,
+        committed -> BigInt,
+        tail_check -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Bool, Text};
+
+    deployment (is_only) {
+        is_only -> Bool,
+        id -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, SmallInt, Text};
+    use crate::types::{TimeType, UuidType};
+
+    records (seq) {
+        seq -> BigInt,
+        id -> UuidType,
+        created -> TimeType,
+        ip -> Text,
+        method -> Text,
+        uri -> Text,
+        status_code -> SmallInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable};
+    use crate::types::{TimeType, UuidType};
+
+    paid_calls (task, attempt) {
+        task -> UuidType,
+        attempt -> BigInt,
+        at -> TimeType,
+        free_blocked_until -> Nullable<TimeType>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Bool, Nullable, SmallInt};
+    use crate::types::{JsonType, TimeType, UuidType};
+
+    table_rows (task, number) {
+        task -> UuidType,
+        number -> BigInt,
+        attempt -> BigInt,
+        at -> TimeType,
+        input -> JsonType,
+        status -> Nullable<SmallInt>,
+        reply -> JsonType,
+        failed -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use crate::types::{TimeType, UuidType};
+
+    users (id) {
+        id -> UuidType,
+        username -> Text,
+        password_hash -> Text,
+        created -> TimeType,
+        sessions -> BigInt,
+        disabled -> Nullable<TimeType>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::types::UuidType;
+
+    user_rights (user_id, right_name) {
+        user_id -> UuidType,
+        right_name -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Binary, Text};
+    use crate::types::{TimeType, UuidType};
+
+    api_keys (id) {
+        id -> UuidType,
+        user_id -> UuidType,
+        name -> Text,
+        created -> TimeType,
+        key_sha256 -> Binary,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Integer;
+    use crate::types::TimeType;
+
+    readiness (id) {
+        id -> Integer,
+        at -> TimeType,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(tasks, workers);
+diesel::allow_tables_to_appear_in_same_query!(api_keys, tasks, user_rights, users);

@@ -1,0 +1,443 @@
+//! SQLite's connections: one thread writes, a few connections read.
+//!
+//! All writes that have gathered while one commit was under way share the next: a `BEGIN IMMEDIATE … COMMIT` with a savepoint
+//! each, so one that fails takes no neighbour with it, and one fsync serves them all.
+//!
+//! A write or flush of the files that fails is the last: the kernel may have dropped what it could not write, and would say "success"
+//! next time. Nothing is written from then on, and the program ends; the next one reads the files from the device. The
+//! readers neither write nor flush, and never see what was not flushed: a commit enters the index of the WAL after its flush.
+
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::result::Error as DieselError;
+use diesel::sqlite::SqliteConnection;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use program::private;
+use shared_log::read_from_device;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tracing::{error, warn};
+
+use crate::types::same_address_utils;
+use crate::{Cause, PoolUse, StoreError};
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// `types::now_plus` as this database knows it: a time is an integer here.
+    #[sql_name = "now_plus"]
+    fn now_plus_micros(seconds: diesel::sql_types::Double) -> diesel::sql_types::BigInt;
+
+    /// Whether a long read may look at one more row. SQLite has no bound on a statement's time: once this is false, all rows are
+    /// passed over.
+    fn in_time() -> diesel::sql_types::Bool;
+}
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+/// Writes that share a commit at most.
+const GROUP: usize = 256;
+const READERS: usize = 4;
+/// Of these, how many may be taken by reads that look at many rows: promises and health never wait for all of those.
+const LONG_READS: usize = 2;
+/// How long such a read may take, and may wait for its turn.
+const LONGEST: Duration = Duration::from_secs(10);
+/// How long reads that are under way may take when the database is closed.
+const READS_END: Duration = Duration::from_secs(2);
+/// The files beside the database that are made and removed with it: the WAL and its index.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+/// Pages in the WAL from which on they are copied to the database.
+const CHECKPOINT_PAGES: i32 = 8192;
+/// What SQLite says when a file could not be written, flushed or read, or is not what was written. It has these texts compiled in
+/// (`sqlite3ErrStr`); the codes don't come through diesel. Not among them: `database or disk is full`, and a lock, which leave all
+/// as it was.
+const BROKEN: [&str; 3] = ["disk I/O error", "disk image is malformed", "file is not a database"];
+
+/// One SQLite file, held by one program: a writer's thread and the readers' connections.
+pub struct Sqlite {
+    path: PathBuf,
+    writer: Mutex<Option<Writer>>,
+    readers: Arc<Readers>,
+    failure: Failure,
+}
+
+struct Writer {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    thread: JoinHandle<()>,
+}
+
+/// Why nothing can be written any more, once that is so.
+pub type Failure = watch::Receiver<Option<StoreError>>;
+
+struct Readers {
+    free: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+    connections: Mutex<Vec<SqliteConnection>>,
+}
+
+impl Sqlite {
+    /// Opens or makes the file and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the file can't be opened, [`StoreError::Internal`] if a migration fails.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        let mut writer = connect(path)?;
+        // A row of the access log changes a page of an index at random. Most of these pages are kept at hand (KiB), and many
+        // changes of a page are written back as one, but before the WAL is larger than `journal_size_limit` lets it stay:
+        // it would be cut and grow anew each time. By the writer itself: an automatic checkpoint keeps to itself that it failed.
+        writer.batch_execute("PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 0;")?;
+        writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
+        let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
+        let (jobs, queue) = mpsc::channel();
+        let (tell, failure) = watch::channel(None);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_all(writer, queue, &tell))
+            .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        let readers = Readers {
+            free: Arc::new(Semaphore::new(READERS)),
+            long: Arc::new(Semaphore::new(LONG_READS)),
+            connections: Mutex::new(connections),
+        };
+        let writer = Mutex::new(Some(Writer { jobs, thread }));
+        Ok(Self { path: path.to_owned(), writer, readers: Arc::new(readers), failure })
+    }
+
+    /// The path of the database.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Commits what was sent, moves all rows from the WAL into the database's own file, and closes the connections. From then
+    /// on nothing is read or written.
+    pub(crate) async fn end(&self) {
+        // A read that is under way would keep its rows in the WAL.
+        let _ = timeout(READS_END, self.readers.free.acquire_many(READERS as u32)).await;
+        if let Some(thread) = self.end_writer() {
+            // The thread ends by itself; if it has panicked, it has committed nothing more.
+            let _ = spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    /// Lets the connections go, the writer's last.
+    fn end_writer(&self) -> Option<JoinHandle<()>> {
+        self.readers.free.close();
+        self.readers.lock().clear();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        writer.map(|writer| writer.thread)
+    }
+
+    /// Tells when nothing can be written any more: the process must end, and the next one read the file anew.
+    pub fn failure(&self) -> Failure {
+        self.failure.clone()
+    }
+
+    /// Runs `work` in a transaction of the writer, and answers when it has been committed.
+    ///
+    /// # Cancel safety
+    /// The write happens whether or not the caller waits for it.
+    pub async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, outcome) = oneshot::channel();
+        let job = Write { work: Some(work), outcome: None, answer };
+        self.send(Box::new(job))?;
+        outcome.await.map_err(|_| stopped())?
+    }
+
+    fn send(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref().ok_or_else(stopped)?.jobs.send(job).map_err(|_| stopped())
+    }
+
+    /// How the readers are used.
+    pub fn pool_use(&self) -> PoolUse {
+        let free = self.readers.free.available_permits();
+        PoolUse { used: READERS - free, free }
+    }
+
+    /// Runs `work`, which looks at many rows, as [`Self::read`] does: not on all readers at once, and its statements that ask
+    /// [`in_time`] end when it has taken ten seconds.
+    pub async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let turn = timeout(LONGEST, self.readers.long.clone().acquire_owned()).await;
+        let turn = turn.map_err(|late| StoreError::Unavailable(Arc::new(late)))?.map_err(|_| stopped())?;
+        self.read(move |connection| {
+            let _turn = turn;
+            let until = Instant::now() + LONGEST;
+            UNTIL.set(Some(until));
+            let outcome = work(connection);
+            UNTIL.set(None);
+            match Instant::now() < until {
+                true => outcome,
+                false => Err(StoreError::Unavailable(Arc::new(TookTooLong))),
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` on a reader, off the async threads.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        let turn = readers.free.clone().acquire_owned().await.map_err(|_| stopped())?;
+        // The connection and the turn go back on the blocking thread: a caller that leaves takes neither from others.
+        let reading = spawn_blocking(move || {
+            let _turn = turn;
+            let Some(mut connection) = readers.lock().pop() else {
+                return Err(stopped());
+            };
+            let outcome = work(&mut connection);
+            let mut connections = readers.lock();
+            if !readers.free.is_closed() {
+                connections.push(connection);
+            }
+            outcome
+        });
+        reading.await.map_err(|error| StoreError::Internal(Arc::new(error)))?
+    }
+}
+
+impl Drop for Sqlite {
+    /// As [`end`](Sqlite::end), for commands that end with their last use of the database.
+    fn drop(&mut self) {
+        if let Some(thread) = self.end_writer() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Readers {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes the database's file, if it is missing, and takes it and those beside it from other users. SQLite gives the WAL and its
+/// index the mode that the database has.
+fn make_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let beside = BESIDE.map(|suffix| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    for path in std::iter::once(path).chain(beside.iter().map(PathBuf::as_path)) {
+        if let Err(error) = private::close(path) {
+            warn!("{}: other users may read it: {error}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Flushes the database's files and drops them from the page cache, so that what they hold is read from the device. Before they are
+/// opened: a process before this one may have ended because they could not be flushed.
+///
+/// # Errors
+/// If what is in memory can't be flushed. It may be gone by the next time.
+pub fn read_files_from_device(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match File::open(name) {
+            Ok(file) => read_from_device(&file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Opens the file for one who reads, beside those that have it open.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] if the file can't be opened.
+pub fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
+    let path = path.to_str().ok_or_else(|| {
+        unavailable(ConnectionError::InvalidConnectionUrl("the path of the database is not UTF-8".to_owned()))
+    })?;
+    let mut connection = SqliteConnection::establish(path).map_err(unavailable)?;
+    // FULL: with NORMAL a power cut may take the last commits, and with them promises that were given out.
+    // https://www.sqlite.org/pragma.html#pragma_synchronous
+    connection.batch_execute(
+        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+         PRAGMA journal_size_limit = 67108864;",
+    )?;
+    now_plus_micros_utils::register_nondeterministic_impl(&mut connection, |seconds: f64| {
+        Utc::now().timestamp_micros().saturating_add((seconds * 1e6) as i64)
+    })?;
+    same_address_utils::register_impl(&mut connection, |one: String, other: String| {
+        one.parse::<IpAddr>().ok().is_some_and(|one| other.parse() == Ok(one))
+    })?;
+    in_time_utils::register_nondeterministic_impl(&connection, || {
+        UNTIL.get().is_none_or(|until| Instant::now() < until)
+    })?;
+    Ok(connection)
+}
+
+thread_local! {
+    /// Until when the long read may go on that this thread is at.
+    static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// A read that would have kept others waiting.
+#[derive(Debug, thiserror::Error)]
+#[error("the read took too long")]
+pub struct TookTooLong;
+
+/// A write that waits for its turn.
+trait Job: Send {
+    /// Does it, within the group's transaction.
+    ///
+    /// # Errors
+    /// If the files are broken. That a write alone has failed is its own caller's.
+    fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError>;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Write<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Write<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let mut broken = Ok(());
+        // Seen within: what comes out may be that the savepoint is gone, for SQLite has rolled all back.
+        self.outcome = self.work.take().map(|work| {
+            connection.transaction(|connection| {
+                work(connection).inspect_err(|error| {
+                    if is_broken(error) {
+                        broken = Err(error.clone());
+                    }
+                })
+            })
+        });
+        broken
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { outcome, answer, .. } = *self;
+        // A caller that went away doesn't want its answer.
+        let _ = answer.send(committed.and_then(|()| outcome.unwrap_or_else(|| Err(stopped()))));
+    }
+}
+
+fn write_all(
+    mut connection: SqliteConnection,
+    queue: mpsc::Receiver<Box<dyn Job>>,
+    tell: &watch::Sender<Option<StoreError>>,
+) {
+    while let Ok(first) = queue.recv() {
+        let mut group = vec![first];
+        group.extend(queue.try_iter().take(GROUP - 1));
+        let (mut begun, mut failure) = (false, None);
+        let committed = connection.immediate_transaction(|connection| {
+            begun = true;
+            let ran = group.iter_mut().try_for_each(|job| job.run(connection));
+            failure = ran.clone().err();
+            ran
+        });
+        let committed = committed.map_err(|error: StoreError| {
+            if failure.is_none() && is_broken(&error) {
+                failure = Some(error.clone());
+            }
+            match begun {
+                false => StoreError::Unavailable(cause_of(&error).clone()),
+                true => StoreError::Unknown(cause_of(&error).clone()),
+            }
+        });
+        let is_committed = committed.is_ok();
+        for job in group {
+            job.answer(committed.clone());
+        }
+        if is_committed {
+            let checkpointed = checkpoint(&mut connection).map_err(StoreError::from);
+            failure = checkpointed.err().filter(is_broken);
+        }
+        if let Some(failure) = failure {
+            error!(cause = ?failure, "the database's files could not be written; the process ends");
+            // Not closed: with the last connection SQLite would copy the WAL to the database, trust a flush of it, and remove the WAL.
+            std::mem::forget(connection);
+            tell.send_replace(Some(failure));
+            // The queue goes, and with it the answers to all that waits in it and all that is yet to come.
+            return;
+        }
+    }
+    // So that a copy of the database's file alone has all rows. Where another program has the database open, that may have to wait
+    // for its end; nothing is lost by that.
+    let into_file = "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);";
+    if let Err(error) = connection.batch_execute(into_file).map_err(StoreError::from) {
+        warn!(cause = ?error, "rows stay in the database's WAL");
+        if is_broken(&error) {
+            // As above.
+            std::mem::forget(connection);
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct Wal {
+    /// Pages in it; -1 while there is none.
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    log: i32,
+}
+
+/// Copies the WAL's pages to the database once there are enough of them, as far as no reader needs them.
+fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
+    let Wal { log } = diesel::sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)?;
+    if log >= CHECKPOINT_PAGES {
+        connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
+    }
+    Ok(())
+}
+
+/// Whether nothing may be written, and nothing that was be believed, before the files were read from the device.
+fn is_broken(error: &StoreError) -> bool {
+    match cause_of(error).downcast_ref() {
+        Some(DieselError::DatabaseError(_, info)) => BROKEN.iter().any(|text| info.message().contains(text)),
+        // SQLite is within a transaction that it can't leave.
+        Some(DieselError::RollbackErrorOnCommit { .. } | DieselError::BrokenTransactionManager) => true,
+        _ => false,
+    }
+}
+
+fn cause_of(error: &StoreError) -> &Cause {
+    let (StoreError::Unavailable(cause)
+    | StoreError::Unknown(cause)
+    | StoreError::Refused(cause)
+    | StoreError::Internal(cause)) = error;
+    cause
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable(Arc::new(crate::batch::Stopped))
+}

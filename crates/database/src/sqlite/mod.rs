@@ -1,0 +1,19 @@
+//! The embedded form: one SQLite file, held by one program.
+
+mod connection;
+mod upkeep;
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+pub use self::connection::{Failure, Sqlite, TookTooLong, connect, in_time, read_files_from_device};
+use crate::types::SqlTime;
+use crate::{StoreError, Time, now};
+
+/// The database's clock, within a transaction.
+///
+/// # Errors
+/// The database's.
+pub fn clock(connection: &mut SqliteConnection) -> Result<Time, StoreError> {
+    Ok(diesel::select(now()).get_result::<SqlTime>(connection)?.into())
+}

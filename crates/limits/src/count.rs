@@ -1,0 +1,82 @@
+//! A count of attempts within a while, such as wrong passwords.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Limits, LimitsError, Moment, State};
+
+/// What was counted under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// How many, this one included.
+    pub count: u32,
+    /// When the count begins anew.
+    pub resets_in: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Count {
+    count: u32,
+    resets: Moment,
+}
+
+impl State for Count {
+    fn missing() -> Self {
+        Self { count: 0, resets: Moment(0) }
+    }
+
+    fn keep_for(&self) -> Duration {
+        // Set with the first one, which knows for how long; later ones keep it longer than it means anything.
+        KEEP
+    }
+}
+
+/// Longer than anything is counted.
+const KEEP: Duration = Duration::from_secs(3600);
+
+impl Count {
+    fn now(&mut self, now: Moment) -> Counted {
+        if now >= self.resets {
+            self.count = 0;
+        }
+        Counted { count: self.count, resets_in: self.resets.since(now) }
+    }
+}
+
+impl dyn Limits + '_ {
+    /// Counts one more under the name. The count begins anew `within` after its first one; at most an hour.
+    ///
+    /// # Errors
+    /// If the limits can't be reached; then it may have been counted or not.
+    pub async fn count(&self, name: &str, within: Duration) -> Result<Counted, LimitsError> {
+        self.step(&key(name), |now, state: &mut Count| {
+            if state.now(now).count == 0 {
+                state.resets = now.after(within.min(KEEP));
+            }
+            state.count = state.count.saturating_add(1);
+            state.now(now)
+        })
+        .await
+    }
+
+    /// What was counted under the name, without counting.
+    ///
+    /// # Errors
+    /// If the limits can't be reached.
+    pub async fn counted(&self, name: &str) -> Result<Counted, LimitsError> {
+        self.look(&key(name), |now, mut state: Count| state.now(now)).await
+    }
+
+    /// Begins the count under the name anew.
+    ///
+    /// # Errors
+    /// If the limits can't be reached.
+    pub async fn forget(&self, name: &str) -> Result<(), LimitsError> {
+        self.step(&key(name), |_, state: &mut Count| *state = Count::missing()).await
+    }
+}
+
+fn key(name: &str) -> String {
+    format!("count:{name}")
+}

@@ -1,0 +1,51 @@
+//! The embedded adapter: states in this process's memory, by its steady clock.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use crate::{Change, Limits, LimitsError, Moment};
+
+/// States beyond which those are dropped that need not be kept any more.
+const CROWD: usize = 10_000;
+
+/// Limits of one process.
+pub struct LocalLimits {
+    began: Instant,
+    states: Mutex<HashMap<String, (Vec<u8>, Moment)>>,
+}
+
+impl LocalLimits {
+    /// With no state yet.
+    pub fn new() -> Self {
+        Self { began: Instant::now(), states: Mutex::default() }
+    }
+}
+
+impl Default for LocalLimits {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Limits for LocalLimits {
+    async fn change(&self, name: &str, change: &mut Change<'_>) -> Result<(), LimitsError> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Moment(0).after(self.began.elapsed());
+        if states.len() > CROWD {
+            states.retain(|_, (_, keep_until)| *keep_until > now);
+        }
+        let state = states.get(name).filter(|(_, keep_until)| *keep_until > now);
+        if let Some(kept) = change(now, state.map(|(bytes, _)| bytes.as_slice())) {
+            states.insert(name.to_owned(), (kept.bytes, now.after(kept.keep_for)));
+        }
+        Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,146 @@
+//! The private servers that `tests/servers` starts: taken from the environment, or started by the first who asks.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
+
+/// Where they are.
+pub struct Servers {
+    postgres: String,
+    amqp: String,
+    redis: String,
+    /// A folder in which tests claim numbers.
+    claims: PathBuf,
+    /// The script, if it was started here: it ends when this process does, and its standard input with it.
+    _script: Option<Child>,
+}
+
+/// The servers, started if nobody has.
+pub fn servers() -> &'static Servers {
+    static SERVERS: OnceLock<Servers> = OnceLock::new();
+    SERVERS.get_or_init(|| {
+        let from_environment = |name: &str| std::env::var(name).ok();
+        Servers::read(from_environment, None).unwrap_or_else(Servers::start)
+    })
+}
+
+impl Servers {
+    fn read(value: impl Fn(&str) -> Option<String>, script: Option<Child>) -> Option<Self> {
+        Some(Self {
+            postgres: value("COATCHECK_TEST_POSTGRES")?,
+            amqp: value("COATCHECK_TEST_AMQP")?,
+            redis: value("COATCHECK_TEST_REDIS")?,
+            claims: value("COATCHECK_TEST_CLAIMS")?.into(),
+            _script: script,
+        })
+    }
+
+    fn start() -> Self {
+        let (told, script) = start_script(&[]);
+        // Read no further: what the script says from here on interests nobody.
+        Self::of(&told, Some(script))
+    }
+
+    fn of(told: &[String], script: Option<Child>) -> Self {
+        let value = |name: &str| {
+            told.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+        };
+        Self::read(value, script).expect("tests/servers says where its servers are")
+    }
+
+    /// The URL of a new, empty database.
+    pub fn database(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("coat_{}_{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        psql(&format!("{}/postgres", self.postgres), &format!("CREATE DATABASE {name}"));
+        format!("{}/{name}", self.postgres)
+    }
+
+    /// The URL of a broker's virtual host that nobody has used yet.
+    pub fn vhost(&self) -> String {
+        format!("{}/t{}", self.amqp, self.unused("t", 360))
+    }
+
+    /// The URL of a database of the Redis that nobody has used yet.
+    pub fn redis(&self) -> String {
+        format!("{}/{}", self.redis, self.unused("r", 999))
+    }
+
+    /// A number up to `most` that nobody else gets, in whichever process.
+    fn unused(&self, what: &str, most: u32) -> u32 {
+        let is_mine = |number: &u32| std::fs::create_dir(self.claims.join(format!("{what}{number}"))).is_ok();
+        (1..=most).find(is_mine).expect("tests/servers has made enough of them")
+    }
+}
+
+/// Runs the script with such an environment, and reads what it tells until its servers are ready.
+fn start_script(environment: &[(&str, &str)]) -> (Vec<String>, Child) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/servers");
+    let mut command = Command::new(script);
+    let mut script = command
+        .envs(environment.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(script.stdout.take().unwrap());
+    let mut told = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(out.read_line(&mut line).unwrap() > 0, "tests/servers has ended: {told:?}");
+        match line.trim_end() {
+            "ready" => break,
+            line => told.push(line.to_owned()),
+        }
+    }
+    script.stdout = Some(out.into_inner());
+    (told, script)
+}
+
+/// Servers of one case alone, which it may stop and start.
+pub struct OwnServers {
+    /// Where they are.
+    pub servers: Servers,
+    script: Mutex<Script>,
+}
+
+struct Script {
+    /// Ends when its standard input does.
+    child: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl OwnServers {
+    /// Starts them.
+    pub fn start() -> Self {
+        let (told, mut child) = start_script(&[("COATCHECK_TEST_VHOSTS", "1")]);
+        let orders = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Self { servers: Servers::of(&told, None), script: Mutex::new(Script { child, orders, answers }) }
+    }
+
+    /// Does something to a server, in the words of the script; whether that could be done. Blocks until then.
+    pub fn order(&self, order: &str) -> bool {
+        let mut script = self.script.lock().unwrap();
+        writeln!(script.orders, "{order}").unwrap();
+        let mut answer = String::new();
+        script.answers.read_line(&mut answer).unwrap();
+        match answer.trim_end() {
+            "done" => true,
+            "failed" => false,
+            other => panic!("{order}: {other:?}; has the script ended? {:?}", script.child.try_wait()),
+        }
+    }
+}
+
+/// What `psql` says to a statement in the database of a URL.
+pub fn psql(url: &str, statement: &str) -> String {
+    let mut psql = Command::new("psql");
+    let output =
+        psql.args(["--quiet", "--tuples-only", "--no-align", url, "-c", statement]).output().unwrap();
+    assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
