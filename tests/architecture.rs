@@ -45,7 +45,7 @@ const ARROWS_OF_TESTS: [(&str, &[&str]); 1] = [("task-data", &["access-log", "ac
 
 /// A library's name in code, and the places where alone it may stand.
 const PLACES: [(&str, &[&str]); 9] = [
-    ("actix_web", &["api/src/", "providers/src/", "benches/src/uploads/bare.rs"]),
+    ("actix_web", &["api/src/", "crates/providers/src/", "benches/src/uploads/bare.rs"]),
     (
         "diesel",
         &[
@@ -69,10 +69,10 @@ const PLACES: [(&str, &[&str]); 9] = [
             "api/src/main.rs",
             "benches/src/main.rs",
             "worker/src/main.rs",
-            "providers/src/main.rs",
-            "coatcheck/src/main.rs",
+            "crates/providers/src/main.rs",
+            "crates/coatcheck/src/main.rs",
             "crates/powercut/src/main.rs",
-            "program/src/settings.rs",
+            "crates/program/src/settings.rs",
         ],
     ),
     (
@@ -81,18 +81,18 @@ const PLACES: [(&str, &[&str]); 9] = [
             "benches/src/main.rs",
             "crates/powercut/src/main.rs",
             "crates/test-kit/src/servers.rs",
-            "program/src/settings.rs",
+            "crates/program/src/settings.rs",
         ],
     ),
     // What another service calls a time of day is compared with one, and with nothing of ours.
-    ("SystemTime::now", &["providers/src/stand_in.rs", "task-data/src/retry_after.rs"]),
+    ("SystemTime::now", &["crates/providers/src/stand_in.rs", "task-data/src/retry_after.rs"]),
 ];
 
 /// An adapter calls no port but its own.
 const PORTS: [&str; 4] = ["store", "queue", "blobs", "notify"];
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
 /// The folder of a crate of ours.

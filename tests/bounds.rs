@@ -29,7 +29,7 @@ const RECORDS: usize = 500_000;
 
 on_embedded!(every_route_has_its_bounds_in_the_guarantees, [], |stack| async move {
     let guarantees =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../GUARANTEES.md")).unwrap();
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../GUARANTEES.md")).unwrap();
     let (_, table) = guarantees.split_once("### Bounds in bytes").unwrap();
     let rows = table.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
     let rows = rows.take_while(|line| line.starts_with('|'));

@@ -110,7 +110,7 @@ fn each_server_asks_for_a_password_and_production_has_none_of_development() {
 }
 
 fn deployment() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployment")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deployment")
 }
 
 fn read(file: &str) -> Value {

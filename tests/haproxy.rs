@@ -1,11 +1,10 @@
 //! HAProxy with the configuration of the deployment, before a real API: what one client can take of it.
 
-use std::fs;
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::{fs, io};
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -172,7 +171,7 @@ struct Haproxy {
 impl Haproxy {
     /// Starts it before a stack, with these parts of its configuration replaced, and waits until it passes requests on.
     async fn before(stack: &Arc<Stack>, changes: &[(&str, &str)]) -> Self {
-        let deployment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployment");
+        let deployment = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deployment");
         let problems = deployment.join("problems").canonicalize().unwrap();
         let host = own_host();
         let mut configuration = fs::read_to_string(deployment.join("haproxy.cfg")).unwrap();

@@ -8,7 +8,7 @@ use std::process::Command;
 const REQUIREMENTS: &str = include_str!("openapi/requirements.txt");
 
 on_both_stacks!(a_client_that_is_generated_from_the_description_hands_in_and_redeems, |stack| async move {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/openapi/check.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/openapi/check.py");
     let mut check = Command::new(python().await);
     check.arg(script).arg(stack.url("")).arg(stack.folder().join("client"));
 

@@ -60,7 +60,7 @@ impl Front {
 }
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/certificates").join(name)
 }
 
 on_embedded!(the_client_commands_speak_tls, [], |stack| async move {

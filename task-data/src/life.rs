@@ -40,8 +40,8 @@ use crate::blobs::delete_all;
 use crate::error::Refusal;
 use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::intake::Intake;
-use crate::kinds::Kind;
 use crate::kinds::table::SentRow;
+use crate::kinds::{Kind, Work};
 use crate::metrics;
 use crate::outcome::{Rows, log_name};
 use crate::settings::Settings;
@@ -207,13 +207,13 @@ impl Life {
     pub async fn accept(
         &self,
         intake: Intake,
-        kind: Kind,
         owner: Option<UserId>,
-        input: Value,
+        work: Work,
     ) -> Result<Accepted, Refusal> {
         let begun = Instant::now();
         let id = intake.id();
         let (upload, idempotency) = intake.keep(&*self.stack.store).await?;
+        let (kind, input) = work.into_row();
         let new = NewTask { id, kind, owner, input, upload, idempotency, retried_from: None };
         self.promise(begun, new).await
     }
@@ -228,11 +228,10 @@ impl Life {
     pub async fn accept_input(
         &self,
         idempotency: Option<Idempotency>,
-        kind: Kind,
         owner: Option<UserId>,
-        input: Value,
+        work: Work,
     ) -> Result<Accepted, Refusal> {
-        self.accept_without_upload(idempotency, kind, owner, input, None).await
+        self.accept_without_upload(idempotency, owner, work, None).await
     }
 
     /// Makes an input a task of the same owner as an ended one of its kind, which it takes up again.
@@ -245,21 +244,20 @@ impl Life {
     pub async fn accept_again(
         &self,
         idempotency: Option<Idempotency>,
-        kind: Kind,
         ended: &Task,
-        input: Value,
+        work: Work,
     ) -> Result<Accepted, Refusal> {
-        self.accept_without_upload(idempotency, kind, ended.owner, input, Some(ended.id)).await
+        self.accept_without_upload(idempotency, ended.owner, work, Some(ended.id)).await
     }
 
     async fn accept_without_upload(
         &self,
         idempotency: Option<Idempotency>,
-        kind: Kind,
         owner: Option<UserId>,
-        input: Value,
+        work: Work,
         retried_from: Option<TaskId>,
     ) -> Result<Accepted, Refusal> {
+        let (kind, input) = work.into_row();
         let (id, upload) = (TaskId::random(), Upload::None);
         let new = NewTask { id, kind, owner, input, upload, idempotency, retried_from };
         self.promise(Instant::now(), new).await

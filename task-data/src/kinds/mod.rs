@@ -2,48 +2,88 @@
 //!
 //! A kind says what goes in, what comes out and what the outcome log tells of it. No HTTP here, and no work.
 
-pub mod md5;
-pub mod message;
-pub mod table;
-
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// What sort of work a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// The MD5 of an uploaded file.
-    Md5,
-    /// A message to a provider.
-    Message,
-    /// Rows to a third party.
-    Table,
+/// Makes [`Kind`] and [`Work`] of the list of kinds. Each has a module of the name that it has in the database, the API, the queues and the
+/// outcome log; in that are its `Input`, its `Output` and what the log tells of it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident in $module:ident;)+) => {
+        $(pub mod $module;)+
+
+        /// What sort of work a task is.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: [Self; [$(stringify!($kind)),+].len()] = [$(Self::$kind),+];
+
+            /// The word for it in the database, the API, the queues and the outcome log.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($module),)+
+                }
+            }
+
+            /// What the outcome log says of a task that succeeded: words without spaces at their ends or line breaks.
+            pub fn outcome_detail(self, result: &Value) -> String {
+                match self {
+                    $(Self::$kind => $module::outcome_detail(result),)+
+                }
+            }
+        }
+
+        /// What is to be done: what was handed in, by its kind.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Work {
+            $($(#[$doc])* $kind($module::Input),)+
+        }
+
+        impl Work {
+            /// Reads what a row of that kind has.
+            ///
+            /// # Errors
+            /// If it is not what this version hands in.
+            pub fn read(kind: Kind, input: Value) -> serde_json::Result<Self> {
+                match kind {
+                    $(Kind::$kind => serde_json::from_value(input).map(Self::$kind),)+
+                }
+            }
+
+            /// Returns its kind, and what a row of that has.
+            pub(crate) fn into_row(self) -> (Kind, Value) {
+                match self {
+                    $(Self::$kind(input) => (Kind::$kind, json!(input)),)+
+                }
+            }
+        }
+
+        $(impl From<$module::Input> for Work {
+            fn from(input: $module::Input) -> Self {
+                Self::$kind(input)
+            }
+        })+
+    };
 }
 
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Md5, Self::Message, Self::Table];
+kinds! {
+    /// The MD5 of an uploaded file.
+    Md5 in md5;
+    /// A message to a provider.
+    Message in message;
+    /// Rows to a third party.
+    Table in table;
+}
 
-    /// The word for it in the database, the API, the queues and the outcome log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Message => "message",
-            Self::Table => "table",
-        }
-    }
-
-    /// What the outcome log says of a task that succeeded: words without spaces at their ends or line breaks.
-    pub fn outcome_detail(self, result: &Value) -> String {
-        match self {
-            Self::Md5 => md5::outcome_detail(result),
-            Self::Message => message::outcome_detail(result),
-            Self::Table => table::outcome_detail(result),
-        }
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

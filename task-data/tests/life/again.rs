@@ -2,15 +2,13 @@
 
 use bytes::Bytes;
 use futures::future::join_all;
-use serde_json::json;
 use task_data::error::Refusal;
 use task_data::idempotency::IdempotencyKey;
-use task_data::kinds::Kind;
 use task_data::life::Accepted;
 
 use crate::cut::{Call, Cut, Phase, Then, Wire};
 use crate::on_a_runtime;
-use crate::world::{Process, World};
+use crate::world::{Process, World, named};
 
 const CONTENT: &[u8] = b"too large for a row";
 
@@ -24,7 +22,7 @@ async fn hand_in_under(process: &Process, key: &str, content: &'static [u8]) -> 
     for chunk in content.chunks(5) {
         intake.write(Bytes::from_static(chunk)).await?;
     }
-    process.life.accept(intake, Kind::Md5, None, json!({})).await
+    process.life.accept(intake, None, named("a").into()).await
 }
 
 /// Hands in until a ticket is given, with the cut at the first time. Gives the calls of that time.

@@ -10,6 +10,7 @@ use task_data::stack::Stack;
 use tokio::sync::{Semaphore, watch};
 
 use self::ports::{CutBlobs, CutNotify, CutQueue, CutStore};
+pub use self::ports::{UNREADABLE, unreadable};
 
 /// One call to a port.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,32 +7,33 @@ use futures::future::{join, join_all};
 use serde_json::{Value, json};
 use task_data::error::Refusal;
 use task_data::kinds::Kind;
+use task_data::kinds::md5::Input;
 use task_data::settings::Settings;
 use task_data::store::{Cancel, Claim, StoreError};
 use task_data::task::{Status, Task, TaskError, TaskId};
 
-use crate::cut::{Call, Cut, Phase, Then, Wire};
+use crate::cut::{Call, Cut, Phase, Then, UNREADABLE, Wire, unreadable};
 use crate::scenario::{Worker, back};
 use crate::support::{DEADLINE, in_time};
-use crate::world::{INLINE_BYTES, Process, World};
+use crate::world::{INLINE_BYTES, Process, World, named};
 
 /// One call fails: the first of that method.
 fn first(method: &'static str, phase: Phase) -> Option<Cut> {
     Some(Cut { call: Call { method, occurrence: 1, changes: true }, phase, then: Then::GoesOn })
 }
 
-async fn hand_in(process: &Process, bytes: usize, input: Value) -> Result<Task, Refusal> {
+async fn hand_in(process: &Process, bytes: usize, input: Input) -> Result<Task, Refusal> {
     let mut intake = process.life.take_in(None);
     intake.write(Bytes::from(vec![b'x'; bytes])).await?;
-    process.life.accept(intake, Kind::Md5, None, input).await.map(|accepted| accepted.task)
+    process.life.accept(intake, None, input.into()).await.map(|accepted| accepted.task)
 }
 
 async fn small(process: &Process) -> TaskId {
-    hand_in(process, 1, json!({})).await.unwrap().id
+    hand_in(process, 1, named("a")).await.unwrap().id
 }
 
 async fn large(process: &Process) -> TaskId {
-    hand_in(process, INLINE_BYTES as usize + 1, json!({})).await.unwrap().id
+    hand_in(process, INLINE_BYTES as usize + 1, named("a")).await.unwrap().id
 }
 
 async fn stands(process: &Process, id: TaskId) -> Task {
@@ -44,11 +45,6 @@ async fn taken(process: &Process) -> Vec<Claim> {
     Worker::begin(process).await.take().await
 }
 
-/// What `serde_json` could not read back.
-fn unreadable() -> Value {
-    (0..250).fold(json!({}), |inner, _| json!([inner]))
-}
-
 fn done() -> Result<Value, TaskError> {
     Ok(json!({"md5": "abc"}))
 }
@@ -57,7 +53,7 @@ fn done() -> Result<Value, TaskError> {
 async fn a_row_that_is_refused_holds_up_no_neighbour_and_leaves_no_blob() {
     let world = World::new();
     let process = world.start(Wire::new(None));
-    let inputs = (0..20).map(|at| if at == 7 { unreadable() } else { json!(at) });
+    let inputs = (0..20).map(|at| named(if at == 7 { UNREADABLE } else { "a" }));
 
     let outcomes = join_all(inputs.map(|input| hand_in(&process, 100, input))).await;
 
@@ -122,7 +118,7 @@ async fn a_promise_that_the_database_did_not_take_leaves_nothing() {
     let world = World::new();
     let process = world.start(Wire::new(first("store.insert", Phase::Before)));
 
-    let outcome = hand_in(&process, 100, json!({})).await;
+    let outcome = hand_in(&process, 100, named("a")).await;
 
     assert!(matches!(outcome, Err(Refusal::Store(StoreError::Unavailable(_)))), "{outcome:?}");
     assert_eq!((world.tasks().await.len(), world.count_blobs()), (0, 0));
@@ -325,7 +321,7 @@ async fn the_orphan_sweep_leaves_what_is_young_or_still_needed() {
     unfinished.write(Bytes::from_static(b"more than fits in a row")).await.unwrap();
 
     process.life.remove_orphans().await.unwrap();
-    let recorded = process.life.accept(unfinished, Kind::Md5, None, json!({})).await;
+    let recorded = process.life.accept(unfinished, None, named("a").into()).await;
     let impatient = world.start(Wire::new(None));
     impatient.life.remove_orphans().await.unwrap();
 

@@ -16,7 +16,7 @@ use task_data::shared_log::Settled;
 use task_data::store::{Cancel, Claim, HandBack, StoreError};
 use task_data::task::{Status, Task, TaskError, TaskId, WorkerId};
 
-use crate::world::{Process, World};
+use crate::world::{Process, World, named};
 
 const SMALL: &[&[u8]] = &[b"small"];
 const LARGE: &[&[u8]] = &[b"too ", b"large for ", b"a row"];
@@ -216,7 +216,7 @@ impl Ledger {
             for chunk in chunks {
                 intake.write(Bytes::from_static(chunk)).await?;
             }
-            process.life.accept(intake, Kind::Md5, None, json!({"filename": "🧥.txt"})).await
+            process.life.accept(intake, None, named("🧥.txt").into()).await
         };
         self.promise(id).accepted = match accepted.await {
             Ok(_) => Answer::Yes,

@@ -11,6 +11,7 @@ use diesel::prelude::*;
 use limits::local::LocalLimits;
 use task_data::blobs::folder::BlobFolder;
 use task_data::kinds::Kind;
+use task_data::kinds::md5::Input;
 use task_data::life::Life;
 use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
@@ -25,6 +26,11 @@ use crate::support::until;
 
 /// More bytes than this travel as a blob.
 pub const INLINE_BYTES: u64 = 8;
+
+/// What is handed in with an upload of that name.
+pub fn named(filename: &str) -> Input {
+    Input { filename: Some(filename.to_owned()), size: 1, content_type: None, expected: None }
+}
 
 pub struct World {
     store: Arc<Sqlite>,

@@ -104,17 +104,23 @@ impl Late {
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 /// All methods of the ports, as their source has them.
 fn methods() -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let crates = ["task-data/src/store", "crates/accounts/src/store", "crates/access-log/src/store"];
+    let mut files = vec![root().join("crates/database/src/upkeep.rs")];
+    for folder in crates {
+        files.extend(std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+    }
     let mut methods = BTreeSet::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() {
-            let source = std::fs::read_to_string(path).unwrap();
-            let names = source.lines().filter_map(|line| line.trim_start().strip_prefix("async fn "));
-            methods.extend(names.filter_map(|name| Some(name.split_once('(')?.0.to_owned())));
-        }
+    // The adapters' have the same names.
+    for path in files.into_iter().filter(|path| path.is_file()) {
+        let source = std::fs::read_to_string(path).unwrap();
+        let names = source.lines().filter_map(|line| line.trim_start().strip_prefix("async fn "));
+        methods.extend(names.filter_map(|name| Some(name.split_once('(')?.0.to_owned())));
     }
     methods
 }

@@ -19,10 +19,10 @@ pub async fn work(
     blobs: &dyn Blobs,
     hashing: &Hashing,
     claim: &Claim,
+    input: Input,
     content: Option<Vec<u8>>,
     stop: CancellationToken,
 ) -> Result<Output, WorkError> {
-    let input: Input = serde_json::from_value(claim.input.clone()).map_err(|_| corrupt())?;
     let source = match (content, claim.blob_check) {
         (Some(bytes), _) if bytes.len() as u64 == input.size => Source::Content(bytes),
         (Some(_), _) => return Err(corrupt()),

@@ -96,9 +96,12 @@ impl Messages {
     }
 
     /// Sends a message where it is to go. Its slot is free as soon as it only waits.
-    pub async fn work(&self, claim: &Claim, slot: OwnedSemaphorePermit) -> Result<Output, WorkError> {
-        let mut input: Input = serde_json::from_value(claim.input.clone())
-            .map_err(|_| WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")))?;
+    pub async fn work(
+        &self,
+        claim: &Claim,
+        mut input: Input,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Output, WorkError> {
         let (mut slot, mut seat) = (Some(slot), None);
         loop {
             let answered = match input.provider {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use task_data::blobs::{BlobError, Blobs};
-use task_data::kinds::Kind;
+use task_data::kinds::{Kind, Work};
 use task_data::life::Life;
 use task_data::queue::Queue;
 use task_data::store::Claim;
@@ -70,6 +70,14 @@ impl From<BlobError> for WorkError {
     }
 }
 
+/// What a task has failed of whose row has no input of its kind.
+fn unreadable(kind: Kind) -> WorkError {
+    match kind {
+        Kind::Md5 | Kind::Table => upload::corrupt(),
+        Kind::Message => WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")),
+    }
+}
+
 /// How long work rests that could not open a file, because too many were open.
 const UNTIL_FILES_CLOSE: Duration = Duration::from_secs(1);
 /// How long work that was told to stop may take to look up.
@@ -111,15 +119,16 @@ impl Workshop {
             sleep(LOOK_UP).await;
         };
         let work = async {
-            match claim.kind {
-                Kind::Md5 => {
-                    let outcome = md5::work(&*self.blobs, &self.hashing, claim, content, stop.clone()).await;
+            match Work::read(claim.kind, claim.input.clone()).map_err(|_| unreadable(claim.kind))? {
+                Work::Md5(input) => {
+                    let outcome =
+                        md5::work(&*self.blobs, &self.hashing, claim, input, content, stop.clone()).await;
                     drop(slot);
                     outcome
                 }
-                Kind::Message => self.messages.work(claim, slot).await,
-                Kind::Table => {
-                    let outcome = self.tables.work(claim, &stop).await;
+                Work::Message(input) => self.messages.work(claim, input, slot).await,
+                Work::Table(input) => {
+                    let outcome = self.tables.work(claim, input, &stop).await;
                     drop(slot);
                     outcome
                 }

@@ -81,9 +81,9 @@ impl Tables {
     pub async fn work(
         self: &Arc<Self>,
         claim: &Claim,
+        input: Input,
         stop: &CancellationToken,
     ) -> Result<Output, WorkError> {
-        let input: Input = serde_json::from_value(claim.input.clone()).map_err(|_| corrupt())?;
         if input.source.is_none() {
             self.verify(claim, input.size, stop).await?;
         }

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Parser;
-use serde_json::json;
-use task_data::kinds::Kind;
 use task_data::kinds::md5::Input;
 use task_data::life::Life;
 use tokio::runtime::{Builder, Runtime};
@@ -93,7 +91,7 @@ async fn hand_in(life: &Life, promise: &mut Promise) {
         intake.write(Bytes::from_static(chunk)).await.unwrap();
     }
     let input = Input { filename: None, size: intake.size(), content_type: None, expected: None };
-    let accepted = life.accept(intake, Kind::Md5, None, json!(input)).await.unwrap();
+    let accepted = life.accept(intake, None, input.into()).await.unwrap();
     assert_eq!(Some(accepted.task.id), promise.id);
     promise.is_given = true;
 }

@@ -6,7 +6,6 @@ use accounts::user::UserId;
 use actix_web::web::{Data, Json, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
-use serde_json::json;
 use task_data::kinds::{self, Kind};
 use task_data::store::Filter;
 use utoipa::openapi::{RefOr, Response};
@@ -145,7 +144,7 @@ pub async fn put_unnamed(api: Data<Api>, request: HttpRequest, payload: Payload)
 async fn accept(api: &Api, owner: Option<UserId>, upload: Upload<'_>) -> Result<HttpResponse, Problem> {
     let Upload { intake, filename, content_type, expected, .. } = upload;
     let input = kinds::md5::Input { filename, size: intake.size(), content_type, expected };
-    let accepted = api.life.accept(intake, Kind::Md5, owner, json!(input)).await?;
+    let accepted = api.life.accept(intake, owner, input.into()).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
 

@@ -114,8 +114,8 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     // What the client said, not what he may do: his rights may be others when he says it again.
     let said = json!({"text": text, "provider": provider}).to_string();
     let idempotency = key.map(|key| Idempotency::of(key, said.as_bytes()));
-    let input = json!(MessageInput { text, provider, may_pay });
-    let accepted = api.life.accept_input(idempotency, Kind::Message, Some(session.user), input).await?;
+    let input = MessageInput { text, provider, may_pay };
+    let accepted = api.life.accept_input(idempotency, Some(session.user), input.into()).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
 

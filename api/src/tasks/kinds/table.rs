@@ -138,7 +138,7 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     let Upload { intake, filename, content_type, .. } = upload;
     let input =
         TableInput { filename, size: intake.size(), rows: rows.cast_signed(), content_type, source: None };
-    let accepted = api.life.accept(intake, Kind::Table, owner, json!(input)).await?;
+    let accepted = api.life.accept(intake, owner, input.into()).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
 

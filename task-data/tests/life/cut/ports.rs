@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use database::UserId;
+use serde_json::{Value, json};
 use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::idempotency::OwnedKey;
 use task_data::kinds::Kind;
@@ -37,6 +38,14 @@ fn queue_error<T>(_: Phase) -> Result<T, QueueError> {
     Err(QueueError("cut".to_owned()))
 }
 
+/// The name of an upload whose input comes to the store as what `serde_json` could not read back.
+pub const UNREADABLE: &str = "unreadable";
+
+/// What `serde_json` could not read back.
+pub fn unreadable() -> Value {
+    (0..250).fold(json!({}), |inner, _| json!([inner]))
+}
+
 pub struct CutStore {
     pub wire: Arc<Wire>,
     pub inner: Stack,
@@ -58,7 +67,10 @@ macro_rules! through {
 
 #[async_trait]
 impl Tasks for CutStore {
-    async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
+    async fn insert(&self, mut new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
+        for new in new.iter_mut().filter(|new| new.input["filename"] == UNREADABLE) {
+            new.input = unreadable();
+        }
         for new in new.iter().filter(|new| matches!(new.upload, Upload::Blob { .. })) {
             if self.inner.blobs.open(new.id).await.is_err() {
                 self.wire.wrong(format!("task {} was recorded before its blob was kept", new.id));

@@ -53,8 +53,8 @@ async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Resul
     }
     let _reserved = api.admission.admit_input(table.owner).await?;
     let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", table.id).as_bytes()));
-    let input = json!(input_of(&table)?.again(table.id, failed));
-    let accepted = api.life.accept_again(idempotency, Kind::Table, &table, input).await?;
+    let input = input_of(&table)?.again(table.id, failed);
+    let accepted = api.life.accept_again(idempotency, &table, input.into()).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
 

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::fuzzing;
-use crate::md5sum;
+use crate::{fuzzing, md5sum};
 
 type Listed = (Digest, OsString);
 

@@ -15,10 +15,9 @@ use crate::append::{append, sync};
 use crate::backwards::{End, end_of};
 use crate::device::{nuls_at_end, read_from_device};
 use crate::error::LogError;
-use crate::lock;
 use crate::read::Rest;
 use crate::rotation::{self, LIST_TRIES};
-use crate::{Guard, SharedLog};
+use crate::{Guard, SharedLog, lock};
 
 /// The log, locked until dropped, with what its last line said.
 ///

@@ -13,12 +13,11 @@ use actix_web::{App, HttpServer, Resource, Route, dev};
 use program::announce;
 use tracing::{error, info};
 
-use crate::call;
 use crate::control::Control;
-use crate::openapi;
 use crate::problem::{Code, Problem};
 use crate::provider::Provider;
 use crate::stand_in::StandIn;
+use crate::{call, openapi};
 
 /// The largest body.
 const BODY: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! A step of the outcome log: `SharedLog::settle`, in the order of `shared-log/src/settle.rs`.
+//! A step of the outcome log: `SharedLog::settle`, in the order of `crates/shared-log/src/settle.rs`.
 //!
 //! A file is told as the lines in it, an offset as their number. Flushing is not told: a process dies here, not a machine. So
 //! neither is that a file is read from its device, that what was never written is cut off, nor the look into other renamed files

@@ -1,12 +1,11 @@
 //! Other processes: this test binary once more, running the one test below.
 
-use std::env;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{env, thread};
 
 use nix::sys::signal::{Signal, raise};
 use shared_log::{LogError, SettleError, Settled, SharedLog};

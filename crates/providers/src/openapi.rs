@@ -1,7 +1,6 @@
 //! `/openapi.json` and Swagger UI at `/docs/`, of what stands beside the calls. All of it is in the program.
 
-use utoipa::OpenApi;
-use utoipa::openapi;
+use utoipa::{OpenApi, openapi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::call;

@@ -1,9 +1,8 @@
 //! The server's side: a page of records at a time, into memory.
 
-use crate::client::{Client, ClientError};
-
 use super::format::Record;
 use super::memory::{Fetched, Memory};
+use crate::client::{Client, ClientError};
 
 /// Records that are asked for at once, and after how many bytes of them the answer is read no further: what a page brings is
 /// written before the next one, if the file is free.

@@ -4,7 +4,7 @@ mod all_in_one;
 mod client;
 mod cmd;
 #[cfg(test)]
-#[path = "../../tests/fuzzing.rs"]
+#[path = "../../../tests/fuzzing.rs"]
 mod fuzzing;
 mod help;
 mod md5sum;

@@ -13,8 +13,7 @@ use crate::error::{LogError, SettleError};
 use crate::ledger::{Entry, Head, Ledger};
 use crate::read::{Batch, MAX_LINE_BYTES, Rest, check_before, lines_after};
 use crate::rotation::{find_file_of, first_head, is_file_of, is_sibling_of};
-use crate::unmarked;
-use crate::{Guard, SharedLog};
+use crate::{Guard, SharedLog, unmarked};
 
 /// How many entries are written at once.
 const APPEND_LINES: usize = 1000;
