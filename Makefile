@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers lint schema test-openapi deny chaos model powercut bench clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers check lint schema test-openapi deny chaos model powercut bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -24,6 +24,11 @@ lint: ## Check the format, clippy's advice and the documentation's links
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
+
+check: ## Check the style and run every test that needs no server: two minutes at most, once it is built
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo test --workspace --lib --bins --test blobs --test digests --test fuzz --test http --test life --test mutants --test promises --test spaces
 
 schema: ## Check that diesel's schema is what the migrations make
 	tests/servers cargo test --workspace --test schema
