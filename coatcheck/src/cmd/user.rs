@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Subcommand;
 use program::{complain, conclude, in_one_line, refuse, visible};
@@ -22,7 +21,7 @@ const PAGE: i64 = 1000;
 /// Make users, list them, change what they may do, and end their sessions
 ///
 /// Users can register themselves, unless REGISTRATION is closed; only this command makes the first admin, who can then do the
-/// rest over HTTP. It works on the database itself, beside a running server or without one. What is taken from a user is gone at
+/// rest over HTTP. It works on the database itself, which must be there, beside a running server or without one. What is taken from a user is gone at
 /// once; a right that is granted shows in tokens from the next log-in on, in API keys at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -113,36 +112,31 @@ pub async fn run(args: UserArgs) -> ExitCode {
 async fn act(
     UserArgs { action, database_url, coatcheck_password_file }: UserArgs,
 ) -> Result<Vec<String>, UserError> {
-    let open = || open_store(&database_url);
+    let store = open_store(&database_url).await?;
     let file = coatcheck_password_file.as_deref();
     let done = match action {
         Action::Create { name, admin } => {
-            // Before the database is made where it is missing.
             let password = password(name.as_str(), file).await?;
-            create(open().await?, name, password, admin).await?
+            create(&*store, name, password, admin).await?
         }
         Action::Grant { name, right } => {
-            let store = open().await?;
             let id = id_of(&*store, &name).await?;
             told(store.grant(id, right).await?, &name)?
         }
         Action::Revoke { name, right } => {
-            let store = open().await?;
             let id = id_of(&*store, &name).await?;
             told(store.revoke(id, right).await?, &name)?
         }
-        Action::List => return list(&*open().await?).await,
+        Action::List => return list(&*store).await,
         Action::Password { name } => {
-            let store = open().await?;
             let id = id_of(&*store, &name).await?;
             let hash = Passwords::default().hash(password(&name, file).await?).await?;
             store.set_password(id, hash).await?.ok_or_else(|| unknown(&name))?;
             format!("set the password of {name} ({id}), and ended its sessions")
         }
-        Action::Disable { name } => set_disabled(&*open().await?, &name, true).await?,
-        Action::Enable { name } => set_disabled(&*open().await?, &name, false).await?,
+        Action::Disable { name } => set_disabled(&*store, &name, true).await?,
+        Action::Enable { name } => set_disabled(&*store, &name, false).await?,
         Action::Delete { name } => {
-            let store = open().await?;
             let id = id_of(&*store, &name).await?;
             if !store.remove_user(id).await? {
                 return Err(unknown(&name));
@@ -150,7 +144,6 @@ async fn act(
             format!("deleted {name} ({id})")
         }
         Action::Logout { name } => {
-            let store = open().await?;
             let id = id_of(&*store, &name).await?;
             if !store.end_sessions(id).await? {
                 return Err(unknown(&name));
@@ -162,7 +155,7 @@ async fn act(
 }
 
 async fn create(
-    store: Arc<dyn Store>,
+    store: &dyn Store,
     username: Username,
     password: Password,
     is_admin: bool,
