@@ -37,6 +37,8 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
 
     /// Takes the bar away. Whether all files could be read and all was printed.
     pub fn finish(&self) -> bool {
+        // Drawn as it is in the end: the last time was some time ago.
+        self.bar.abandon();
         self.bar.finish_and_clear();
         !self.printed().has_failed
     }
