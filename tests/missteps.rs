@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -88,5 +89,45 @@ async fn a_target_of_log_lines_that_is_not_known_is_told_with_those_that_are() {
         assert!(done.status.success() && lines.len() == usize::from(unknown.is_some()), "{told}");
         let names = |line: &&str| line.contains("RUST_LOG: wroker ") && line.contains(" worker;");
         assert!(lines.iter().all(names), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_standard_input_that_is_closed_is_not_an_empty_file() {
+    let folder = TempDir::new().unwrap();
+    for (arguments, status, told) in [
+        (&["put", "-"][..], 2, "coatcheck: -: standard input is closed; give it a file or a pipe to read\n"),
+        // As md5sum does.
+        (&["sum"], 1, "coatcheck: -: Bad file descriptor\n"),
+        (&["sum", "-"], 1, "coatcheck: -: Bad file descriptor\n"),
+        (&["sum", "-c"], 1, "coatcheck: 'standard input': read error\n"),
+    ] {
+        let done = output(without_input(&coatcheck(folder.path(), arguments))).await;
+
+        assert_eq!((done.status.code(), done.stdout.len()), (Some(status), 0), "{arguments:?}");
+        assert_eq!(String::from_utf8(done.stderr).unwrap(), told);
+    }
+}
+
+fn without_input(command: &Command) -> Command {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", r#"exec "$0" "$@" <&-"#]).arg(command.get_program()).args(command.get_args());
+    shell.current_dir(command.get_current_dir().unwrap()).env_clear();
+    shell
+}
+
+#[tokio::test]
+async fn a_path_behind_the_servers_address_is_refused_at_once() {
+    const ID: &str = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
+    let folder = TempDir::new().unwrap();
+    for (path, words) in
+        [("/path", "has a path; leave out /path"), ("/api/v1/", "has a path; leave out /api/v1/")]
+    {
+        for arguments in [&["put", "file"][..], &["get", ID], &["simulate"], &["healthcheck"]] {
+            let mut command = coatcheck(folder.path(), arguments);
+            command.env("COATCHECK_URL", format!("http://127.0.0.1:9{path}"));
+
+            refused(&output(command).await, words);
+        }
     }
 }

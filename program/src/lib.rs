@@ -19,7 +19,7 @@ mod values;
 pub use log::LogArgs;
 pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;
-pub use output::{announce, complain, conclude, print, unwritten};
+pub use output::{announce, complain, conclude, print, standard_input, unwritten};
 pub use repeated::Repeated;
 pub use runtime::run;
 pub use settings::{in_one_line, parse, parse_as, refuse, secret, taken_address};

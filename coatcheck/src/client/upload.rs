@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream;
+use program::standard_input;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
@@ -69,7 +70,7 @@ impl Upload {
     pub async fn open(path: &Path) -> io::Result<Self> {
         let mut file = match path.as_os_str() == STDIN {
             // Not /dev/stdin, which opens the file anew, from its beginning, and no socket.
-            true => File::from_std(io::stdin().as_fd().try_clone_to_owned()?.into()),
+            true => File::from_std(standard_input()?.as_fd().try_clone_to_owned()?.into()),
             false => File::open(path).await?,
         };
         let mut head = Vec::new();

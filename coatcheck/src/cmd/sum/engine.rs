@@ -19,6 +19,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{SFlag, fstat};
+use program::standard_input;
 
 use super::jobs::{Job, Jobs};
 
@@ -64,7 +65,7 @@ pub fn hash(jobs: &impl Jobs, receiver: &impl Receiver) {
     for (job, file) in irregular {
         let digest = match file {
             Some(file) => wait_for(&file).and_then(|()| hash_alone(file, receiver)),
-            None => hash_alone(io::stdin().lock(), receiver),
+            None => standard_input().and_then(|input| hash_alone(input.lock(), receiver)),
         };
         if !receiver.take(vec![Done { job, digest }]) {
             break;
