@@ -61,6 +61,7 @@ mod logs;
 mod memory;
 mod messages;
 mod metrics;
+mod missteps;
 mod newer;
 mod openapi;
 mod optimum;

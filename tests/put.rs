@@ -137,8 +137,8 @@ async fn what_may_pass_is_tried_again() {
 async fn an_interrupted_put_tells_its_tickets_and_what_was_not_sent() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let folder = TempDir::new().unwrap();
-        // Eight are sent at once: the first has its ticket, the last two are not begun.
-        let names: Vec<String> = (0..11).map(|number| format!("file-{number}")).collect();
+        // Eight are sent at once: the first has its ticket, the last eleven are not begun.
+        let names: Vec<String> = (0..20).map(|number| format!("file-{number}")).collect();
         for name in &names {
             fs::write(folder.path().join(name), "abc").unwrap();
         }
@@ -162,14 +162,20 @@ async fn an_interrupted_put_tells_its_tickets_and_what_was_not_sent() {
         let status = eventually("its end", async || put.exit_status().ok_or("it goes on")).await;
         let told = fs::read_to_string(stderr_of(folder.path())).unwrap();
         let lines: Vec<&str> = told.lines().collect();
-        assert_eq!((status.code(), lines.len()), (Some(1), 11), "{told}");
+        assert_eq!((status.code(), lines.len()), (Some(1), 13), "{told}");
         assert!(
             lines[0].starts_with("coatcheck: file-0: ")
                 && lines[0].ends_with(&format!("coatcheck get --url {} {ID}", server.url)),
             "{told}"
         );
         assert!(lines[1..9].iter().all(|line| line.contains("interrupted")), "{told}");
-        assert_eq!(lines[9..], ["coatcheck: file-9: not sent", "coatcheck: file-10: not sent"], "{told}");
+        let last = [
+            "coatcheck: file-9: not sent",
+            "coatcheck: file-10: not sent",
+            "coatcheck: and 9 more without a ticket",
+            "coatcheck: of 20 files 0 are done, 1 have a ticket, 8 were being sent, 11 were not sent",
+        ];
+        assert_eq!(lines[9..], last, "{told}");
     }
 }
 
@@ -194,6 +200,37 @@ async fn a_server_that_is_away_is_told_at_once() {
         assert!(program.exit_status().is_none(), "it has given up already");
         assert!(told.contains("Connection refused") && told.contains("trying for a minute"), "{told}");
         assert!(told.starts_with("coatcheck: ") && told.lines().count() == 1, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_is_told_to_be_back_by_the_setting_that_names_it() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("file"), "abc").unwrap();
+    let server = Server::start(|first, before| match (before, first.starts_with("PUT")) {
+        // It goes away in the middle of the first try.
+        (0, true) => Some(String::new()),
+        (_, true) => accepted(),
+        (_, false) => succeeded(),
+    });
+    for (by_flag, setting) in [(true, "--url"), (false, "COATCHECK_URL")] {
+        server.requests.lock().unwrap().clear();
+        let arguments = ["put", "file", "--url", &server.url];
+        let mut command = coatcheck(folder.path(), &arguments[..if by_flag { 4 } else { 2 }]);
+        if !by_flag {
+            command.env("COATCHECK_URL", &server.url);
+        }
+
+        let done = output(command).await;
+
+        let told = String::from_utf8(done.stderr).unwrap();
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!((done.status.code(), lines.len()), (Some(0), 2), "{told}");
+        assert!(
+            lines[0].starts_with(&format!("coatcheck: no answer from {} ({setting}): ", server.url)),
+            "{told}"
+        );
+        assert_eq!(lines[1], format!("coatcheck: {} answers again", server.url));
     }
 }
 

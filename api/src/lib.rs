@@ -25,5 +25,5 @@ mod uploads;
 pub use http::problem;
 pub use identity::secret::PATH as KEPT_SECRET;
 pub use process::{ApiArgs, run};
-pub use server::{BindError, Server};
+pub use server::{Address, BindError, Server};
 pub use settings::ApiSettings;

@@ -10,7 +10,7 @@ use task_data::settings::Settings;
 use task_data::stack::Stack;
 use tracing::info;
 
-use crate::{ApiSettings, Server};
+use crate::{Address, ApiSettings, Server};
 
 /// Run the API: it takes uploads in, hands tickets out and redeems them
 ///
@@ -38,6 +38,10 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         Err(status) => return status,
     };
     let beginning = args.promises.beginning();
+    let address = match Address::take(args.api.listen) {
+        Ok(address) => address,
+        Err(error) => return refuse(&in_one_line(&error)),
+    };
     let (stack, database) = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
         Some(Ok(opened)) => opened,
         Some(Err(error)) => return refuse(&in_one_line(&error)),
@@ -51,7 +55,7 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         Ok(life) => life,
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
-    let server = match Server::bind(life, stack, &database, args.api, metrics) {
+    let server = match Server::bind(address, life, stack, &database, args.api, metrics) {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };

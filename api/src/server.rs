@@ -1,6 +1,7 @@
 //! The server: its addresses, its beginning and its end.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use program::{PrometheusHandle, announce, taken_address};
 use task_data::life::Life;
 use task_data::stack::Stack;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -44,6 +46,9 @@ const KEPT_DESCRIPTORS: u64 = 512;
 /// Connections of a thread, where descriptors are no bound.
 const MOST_CONNECTIONS: usize = 25_000;
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
 /// Answers with rows of tables on their way at a time; each holds some MiB at most.
 const TABLE_ANSWERS: usize = 16;
 /// Answers with records; each holds some 2 MiB at most.
@@ -68,6 +73,39 @@ pub enum BindError {
     JwtSecret(String),
 }
 
+/// An address that this program has, and does not listen on yet: clients are refused until a server is there.
+#[derive(Debug)]
+pub struct Address {
+    socket: TcpSocket,
+    listen: SocketAddr,
+}
+
+impl Address {
+    /// Takes the address, before anything is made that would be left behind without it.
+    ///
+    /// # Errors
+    /// [`BindError::Listen`] if it can't be had.
+    pub fn take(listen: SocketAddr) -> Result<Self, BindError> {
+        let bind = || {
+            let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // That of a program that has just ended can be had again; never one that is listened on.
+            socket.set_reuseaddr(true)?;
+            socket.bind(listen)?;
+            Ok(socket)
+        };
+        bind().map(|socket| Self { socket, listen }).map_err(|error| cannot_listen(listen, &error))
+    }
+
+    fn listen(self) -> Result<TcpListener, BindError> {
+        let listening = self.socket.listen(BACKLOG).and_then(tokio::net::TcpListener::into_std);
+        listening.map_err(|error| cannot_listen(self.listen, &error))
+    }
+}
+
+fn cannot_listen(listen: SocketAddr, error: &io::Error) -> BindError {
+    BindError::Listen(taken_address("LISTEN", listen, error))
+}
+
 /// A server that has its address and does not answer yet.
 pub struct Server {
     server: dev::Server,
@@ -77,19 +115,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address; connections wait until the server [runs](Self::run). The access log's batches live on the runtime
+    /// Listens on the address; connections wait until the server [runs](Self::run). The access log's batches live on the runtime
     /// that this is called on.
     ///
     /// # Errors
     /// If the address can't be had, or there is no key to sign tokens with.
     pub fn bind(
+        address: Address,
         life: Arc<Life>,
         stack: Stack,
         database: &Database,
         settings: ApiSettings,
         metrics: PrometheusHandle,
     ) -> Result<Self, BindError> {
-        let (listen, access, addresses) = (settings.listen, settings.access, settings.addresses.clone());
+        let (access, addresses) = (settings.access, settings.addresses.clone());
+        let listen = address.listen;
         let keys =
             secret::keys(settings.jwt_secret_file.as_deref(), access.auth).map_err(BindError::JwtSecret)?;
         let (draining, is_draining) = watch::channel(false);
@@ -147,8 +187,8 @@ impl Server {
         .client_disconnect_timeout(LINGER)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
-        .bind(listen)
-        .map_err(|error| BindError::Listen(taken_address("LISTEN", listen, &error)))?;
+        .listen(address.listen()?)
+        .map_err(|error| cannot_listen(listen, &error))?;
         let server = Self { addresses: server.addrs(), server: server.run(), api, draining };
         if access.auth == Auth::Off {
             server.warn_of_strangers();

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod expected;
+mod fields;
 pub mod filename;
 pub mod idempotency;
 pub mod multipart;
@@ -41,7 +42,8 @@ pub struct Upload<'a> {
     _admitted: Admitted<'a>,
 }
 
-/// The one part `file` of a form. `begin` makes what it goes to, and `look` sees what comes in before it is kept.
+/// The one part `file` of a form. `taken` names the fields that the form takes, `begin` makes what the file goes to, and `look` sees what
+/// comes in before it is kept.
 ///
 /// # Errors
 /// A refusal, also one of `look`; nothing of the upload remains then.
@@ -50,6 +52,7 @@ pub async fn from_form<'a>(
     owner: Option<UserId>,
     request: &HttpRequest,
     body: &mut Body,
+    taken: &[&str],
     begin: impl Fn(Option<IdempotencyKey>) -> Intake,
     mut look: impl FnMut(&[u8]) -> Result<(), Problem>,
 ) -> Result<Upload<'a>, Problem> {
@@ -61,20 +64,30 @@ pub async fn from_form<'a>(
     let mut admitted = Some(admitted);
     let mut form = Form::new(body, &boundary);
 
-    let mut upload = None;
+    let (mut upload, mut slip) = (None, None);
     while let Some(part) = form.part().await? {
         if part.name == b"file" {
             let admitted = admitted.take().ok_or(Code::MultipleFiles)?;
+            if let Some(slip) = slip {
+                return Err(Code::InvalidMultipart.because(slip));
+            }
             let receiver = Receiver { admitted, intake: begin(key.take()) };
             upload = Some(read_file(receiver, &mut form, part, &mut look).await?);
             continue;
         }
         let value = read_field(&mut form).await?;
-        if part.name == b"md5" {
+        if part.name == b"md5" && taken.contains(&"md5") {
             expected = expected::agreed(expected, expected::of_field(&value)?)?;
+        } else if slip.is_none() {
+            slip = fields::slip(&part, taken);
         }
     }
-    let upload = upload.ok_or(Code::MissingFile)?;
+    let upload = match (upload, slip) {
+        (Some(upload), None) => upload,
+        (Some(_), Some(slip)) => return Err(Code::InvalidMultipart.because(slip)),
+        (None, Some(slip)) => return Err(Code::MissingFile.because(slip)),
+        (None, None) => return Err(Code::MissingFile.into()),
+    };
     Ok(Upload { expected, ..upload })
 }
 

@@ -19,12 +19,13 @@ mod batches;
 mod sweep;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use database::UserId;
 use database::batch::Batcher;
+use parking_lot::Mutex;
 use program::Backoff;
 use serde_json::Value;
 use shared_log::{LogError, SettleError, Settled, SharedLog};
@@ -361,7 +362,7 @@ impl Life {
     pub async fn look_for_newer_kinds(&self) -> Result<(), StoreError> {
         let kinds = self.stack.store.newer_kinds().await?;
         metrics::newer_kinds(kinds.iter().map(|(_, count)| count).sum());
-        let mut told = self.newer_kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.newer_kinds.lock();
         for (kind, count) in kinds {
             if told.insert(kind.clone()) {
                 warn!(

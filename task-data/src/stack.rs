@@ -134,6 +134,13 @@ impl Stack {
         Ok((stack, database, hold))
     }
 
+    /// Returns the refusal of [`Self::open_alone`] if another program has the database. Makes none.
+    pub fn holder(settings: &Settings) -> Option<OpenError> {
+        let path = path_after("DATABASE_URL", &settings.database_url, SQLITE).ok()?;
+        let held = path.exists().then(|| hold(&path).err()).flatten();
+        held.filter(|error| matches!(error, OpenError::Held { .. }))
+    }
+
     /// The distributed stack, and its database for what else is in that, shared with other processes. Waits for the database, and brings its schema up to date; the
     /// queue and Redis may come later.
     ///
@@ -172,25 +179,28 @@ impl Stack {
     }
 }
 
-/// Makes the schema where it is missing and brings it up to date. Waits for a database server.
+/// Makes the schema where it is missing and brings it up to date. Waits for a database server. Returns the file that was made, if the
+/// database is one and was missing.
 ///
 /// # Errors
 /// If the setting is wrong, the database can't be opened, or a migration fails.
-pub async fn migrate(settings: &Settings) -> Result<(), OpenError> {
-    if settings.database_url.starts_with(SQLITE) {
-        open_sqlite(database_path(&settings.database_url)?).map(|_| ())
-    } else {
-        open_postgres(&settings.database_url).await.map(|_| ())
+pub async fn migrate(settings: &Settings) -> Result<Option<PathBuf>, OpenError> {
+    if !settings.database_url.starts_with(SQLITE) {
+        return open_postgres(&settings.database_url).await.map(|_| None);
     }
+    let path = database_path(&settings.database_url)?;
+    let was_missing = !path.exists();
+    open_sqlite(path.clone())?;
+    Ok(was_missing.then(|| shown(&path)))
 }
 
-/// Opens the database alone, up to date, beside the programs that have it open: nothing is held, and nothing is waited for.
+/// Opens the database alone, up to date, beside the programs that have it open: nothing is held or waited for, and none is made.
 ///
 /// # Errors
-/// As [`migrate`], and if a database server is away.
+/// As [`migrate`], and if there is no such database, or its server is away.
 pub async fn open_database(database_url: &str) -> Result<Database, OpenError> {
     if database_url.starts_with(SQLITE) {
-        return Ok(Database::Sqlite(Arc::new(open_sqlite(database_path(database_url)?)?)));
+        return Ok(Database::Sqlite(Arc::new(open_sqlite(existing_database(database_url)?)?)));
     }
     let database = postgres(database_url)?;
     database.migrate().await.map_err(refused)?;
@@ -211,7 +221,7 @@ pub struct Remains {
 /// As [`open_database`], and if there is no such database or folder.
 pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
     if settings.database_url.starts_with(SQLITE) {
-        existing_database(settings)?;
+        existing_database(&settings.database_url)?;
     }
     let root = path_after("BLOB_URL", &settings.blob_url, "file:")?;
     let blobs = BlobFolder::existing(&root)
@@ -229,16 +239,33 @@ pub(crate) fn embedded_paths(settings: &Settings) -> Result<(PathBuf, PathBuf), 
             "must be sqlite:PATH, for this copies the embedded form; copy PostgreSQL with deployment/backup";
         return Err(OpenError::setting("DATABASE_URL", reason));
     }
-    let database = existing_database(settings)?;
+    let database = existing_database(&settings.database_url)?;
     Ok((database, path_after("BLOB_URL", &settings.blob_url, "file:")?))
 }
 
-fn existing_database(settings: &Settings) -> Result<PathBuf, OpenError> {
-    let path = path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
+/// The path of a database that is there, for whoever works on what a server has made.
+fn existing_database(database_url: &str) -> Result<PathBuf, OpenError> {
+    let path = path_after("DATABASE_URL", database_url, SQLITE)?;
+    let shown = shown(&path);
     match path.metadata() {
-        Ok(_) => Ok(path),
-        Err(error) => Err(OpenError::setting("DATABASE_URL", format!("{}: {error}", path.display()))),
+        Ok(found) if found.len() > 0 => Ok(path),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(OpenError::setting("DATABASE_URL", format!("{}: {error}", shown.display())))
+        }
+        Ok(_) | Err(_) => {
+            let reason = format!(
+                "there is no database at {}; run this in the folder that the server was started in, or set DATABASE_URL to the server's. \
+                 `coatcheck migrate` makes a new database",
+                shown.display()
+            );
+            Err(OpenError::setting("DATABASE_URL", reason))
+        }
     }
+}
+
+/// The path from the root on: where a program was started is what is asked when its files are not found.
+fn shown(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn open_sqlite(path: PathBuf) -> Result<Sqlite, OpenError> {

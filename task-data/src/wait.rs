@@ -4,10 +4,11 @@
 //! of all that are waited for: those that were told to have changed at once, all of them each second.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use database::batch::Batcher;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -102,7 +103,7 @@ impl Waiters {
     }
 
     fn watched(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<Option<Task>>>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watched.lock()
     }
 }
 

@@ -14,10 +14,11 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 use md5_lanes::Lanes;
+use parking_lot::{Mutex, MutexGuard};
 use task_data::kinds::md5::Md5Digest;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -118,7 +119,7 @@ impl Crew {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -4,9 +4,10 @@
 //! work whose lease may have lapsed, so that no power is spent on what another has by then.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::store::{Claim, HandBack, Held};
@@ -133,12 +134,12 @@ impl Lease {
     }
 
     fn confirm(&self, at: Instant) {
-        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        *self.confirmed.lock() = at;
     }
 
     async fn tell_age(self: Arc<Self>) {
         loop {
-            metrics::lease_age(self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
+            metrics::lease_age(self.confirmed.lock().elapsed());
             sleep(TELL_AGE).await;
         }
     }
@@ -171,7 +172,7 @@ impl Lease {
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<TaskId, (i64, CancellationToken)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

@@ -5,9 +5,10 @@ mod body;
 mod status;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use program::{Repeated, tls};
 use reqwest::header::ACCEPT_ENCODING;
 use reqwest::redirect::Policy;
@@ -162,8 +163,8 @@ impl Outbound {
         }
     }
 
-    fn away(&self) -> std::sync::MutexGuard<'_, HashSet<&'static str>> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    fn away(&self) -> parking_lot::MutexGuard<'_, HashSet<&'static str>> {
+        self.away.lock()
     }
 }
 

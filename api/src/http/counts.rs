@@ -1,11 +1,12 @@
 //! Counts of all processes', and this process's own beside them: while the shared ones can't be had, this process counts for
 //! itself, for nobody's work should depend on a cache.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use limits::local::LocalLimits;
 use limits::{Limits, LimitsError};
+use parking_lot::{Mutex, MutexGuard};
 use tracing::warn;
 
 use crate::http::problem::Problem;
@@ -49,6 +50,6 @@ impl Counts {
     }
 
     fn away_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.away_until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.away_until.lock()
     }
 }

@@ -1,8 +1,9 @@
 //! Counts of records, which look at many rows: one at a time, and for all who ask for the same at about that time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use task_data::task::Time;
 use tokio::time::{Instant, timeout};
 
@@ -81,7 +82,7 @@ impl Counting {
                 let begun = Instant::now();
                 let stats = count.await?;
                 let ended = Instant::now();
-                let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut made = made.lock();
                 made.retain(|other| other.asked != asked && other.ended.elapsed() < AGE);
                 made.truncate(KEPT - 1);
                 made.push(Made { asked, begun, ended, stats: stats.clone() });
@@ -94,7 +95,7 @@ impl Counting {
     }
 
     fn made(&self, asked: Asked, arrived: Instant) -> Option<RecordStats> {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = self.made.lock();
         let good = made.iter().find(|made| made.asked == asked && made.is_good_for(arrived));
         good.map(|made| made.stats.clone())
     }

@@ -1,11 +1,12 @@
 //! Whether an upload may come in: decided before its body is read, and again while it grows.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use accounts::user::UserId;
 use limits::Limits;
+use parking_lot::{Mutex, MutexGuard};
 use task_data::blobs::Blobs;
 use task_data::life::Life;
 use task_data::metrics;
@@ -251,6 +252,6 @@ impl Figure {
     }
 
     fn known(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use accounts::user::UserId;
 use limits::Limits;
+use parking_lot::{Mutex, MutexGuard};
 use task_data::store::Store;
 
 use crate::http::counts::Counts;
@@ -107,7 +108,7 @@ impl Quotas {
     }
 
     fn coming_in(&self) -> MutexGuard<'_, HashMap<UserId, ComingIn>> {
-        self.coming_in.lock().unwrap_or_else(PoisonError::into_inner)
+        self.coming_in.lock()
     }
 }
 

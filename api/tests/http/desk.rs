@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use api::{ApiSettings, Server};
+use api::{Address, ApiSettings, Server};
 use clap::Parser;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -74,7 +74,8 @@ impl Desk {
         let life = Life::start(stack.clone(), promises).unwrap();
         // The process's tests share it with nobody: each server has a recorder of its own, which nothing is told.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let server = Server::bind(life, stack, &database, api, metrics).unwrap();
+        let address = Address::take(api.listen).unwrap();
+        let server = Server::bind(address, life, stack, &database, api, metrics).unwrap();
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.run(async {

@@ -153,6 +153,38 @@ async fn a_form_that_is_unusual_but_right_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slip_in_a_field_is_told_and_nothing_is_taken() {
+    let desk = Desk::open();
+    const TABLE: &str = "userId,title,body\n1,a,b\n";
+    let (md5, table) = ("/api/v1/md5", "/api/v1/tables");
+    for (path, field, known) in [
+        (md5, "name=\"md6\"", "`file` and `md5`"),
+        (md5, "name=\"sha256\"", "`file` and `md5`"),
+        (md5, "name=\"files\"", "`file` and `md5`"),
+        (md5, "name=\"other\"; filename=\"b.txt\"", "`file` and `md5`"),
+        (table, "name=\"md5\"", "`file`"),
+        (table, "name=\"other\"; filename=\"b.csv\"", "`file`"),
+    ] {
+        let head = format!("Content-Disposition: form-data; {field}\r\n");
+        let (slip, file) = ((head.as_str(), "900150983cd24fb0d6963f7d28e17f72"), (FILE, TABLE));
+        for (parts, code) in [
+            (&[slip, file][..], "invalid-multipart"),
+            (&[file, slip], "invalid-multipart"),
+            (&[slip], "missing-file"),
+        ] {
+            let request = String::from_utf8(post_form(&form(parts))).unwrap().replacen(md5, path, 1);
+
+            let answer = desk.raw(request.as_bytes()).await;
+
+            assert_eq!((answer.status(), answer.code()), (400, Some(code)), "{field}: {answer:?}");
+            let detail = answer.body()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.ends_with(&format!("unknown; this form takes {known}.")), "{detail}");
+            desk.is_empty_after(field).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_kept_as_sent_but_can_always_be_shown() {
     let desk = Desk::open();
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use api::{ApiSettings, Server};
+use api::{Address, ApiSettings, Server};
 use program::{LogArgs, in_one_line, refuse};
 use task_data::life::Life;
 use task_data::metrics::BUCKETS;
@@ -32,6 +32,14 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     };
 
     let beginning = args.promises.beginning();
+    let address = match Address::take(args.api.listen) {
+        Ok(address) => address,
+        // The program that has the data says more than its address does.
+        Err(error) => {
+            let holder = Stack::holder(&args.promises);
+            return refuse(&holder.map_or_else(|| in_one_line(&error), |holder| in_one_line(&holder)));
+        }
+    };
     // Held to the end: a second program on the same data would take this one's tasks for lost.
     let (stack, database, hold) = match Stack::open_alone(&args.promises) {
         Ok(opened) => opened,
@@ -48,7 +56,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     if let Err(error) = life.begin_alone().await {
         return refuse(&format!("DATABASE_URL: {}", in_one_line(&error)));
     }
-    let server = match Server::bind(life.clone(), stack.clone(), &database, args.api, metrics) {
+    let server = match Server::bind(address, life.clone(), stack.clone(), &database, args.api, metrics) {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };

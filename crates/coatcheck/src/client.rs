@@ -85,7 +85,10 @@ impl ServerArgs {
     pub fn client(&self) -> Result<Client, SettingError> {
         let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
             .map_err(SettingError::Token)?;
-        Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())
+        let client = Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())?;
+        let by_variable = std::env::var("COATCHECK_URL").is_ok_and(|url| url == self.url);
+        let setting = if by_variable || self.url == DEFAULT_URL { "COATCHECK_URL" } else { "--url" };
+        Ok(Client { shown: format!("{} ({setting})", client.name), ..client })
     }
 }
 
@@ -94,8 +97,11 @@ impl ServerArgs {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    /// How messages name the server: its address without a password.
+    /// The server's address without a password.
     name: String,
+    /// How messages name the server: as [`Self::name`], and the setting that it comes from.
+    shown: String,
+    has_token: bool,
     meter: Arc<Meter>,
     /// Requests that got through. While it stands still, the server takes nothing.
     answers: AtomicU64,
@@ -126,10 +132,13 @@ impl Client {
         let mut shown = base.clone();
         let _ = shown.set_password(None);
         let _ = shown.set_username("");
+        let name = shown.as_str().trim_end_matches('/').to_owned();
         Ok(Self {
             http,
             base,
-            name: shown.as_str().trim_end_matches('/').to_owned(),
+            shown: name.clone(),
+            name,
+            has_token: token.is_some(),
             meter: Arc::default(),
             answers: AtomicU64::new(0),
             gave_up_at: AtomicU64::new(u64::MAX),
@@ -141,20 +150,24 @@ impl Client {
         &self.meter
     }
 
-    /// Returns what tells of each time that the server can't be reached or takes nothing.
+    /// Returns what tells of each time that the server can't be reached or takes nothing, and when it is back.
     pub fn outages(&self) -> Outages {
-        self.meter.outages()
+        self.meter.outages(format!("{} answers again", self.name))
     }
 
-    /// Does some work with the server, and says on standard error when that can't be reached or takes nothing.
+    /// Does some work with the server, and says on standard error when that can't be reached or takes nothing, and when it is back.
     pub async fn telling<T>(&self, work: impl Future<Output = T>) -> T {
         let (mut outages, mut work) = (self.outages(), pin!(work));
-        loop {
+        let done = loop {
             tokio::select! {
-                done = &mut work => return done,
-                trouble = outages.next() => program::complain(&trouble),
+                done = &mut work => break done,
+                told = outages.next() => program::complain(&told),
             }
+        };
+        if let Some(told) = outages.rest() {
+            program::complain(&told);
         }
+        done
     }
 
     /// Hands a file in and gives the ticket: the id of its task.
@@ -210,7 +223,7 @@ impl Client {
     pub async fn look(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
         let lost = |source| self.lost(source);
         let mut url = self.base.clone();
-        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url.set_path(path);
         let response = self.http.get(url).timeout(LOOK).send().await.map_err(lost)?;
         let status = response.status();
         Ok((status, response.text().await.map_err(lost)?))
@@ -246,8 +259,7 @@ impl Client {
     }
 
     fn url(&self, segments: &[&str]) -> Url {
-        let mut path = self.base.path().trim_end_matches('/').to_owned();
-        path.push_str("/api");
+        let mut path = "/api".to_owned();
         for segment in segments {
             path.push('/');
             path.extend(utf8_percent_encode(segment, SEGMENT));
@@ -258,7 +270,7 @@ impl Client {
     }
 
     fn foreign(&self, status: StatusCode) -> ClientError {
-        ClientError::Foreign { server: self.name.clone(), status }
+        ClientError::Foreign { server: self.shown.clone(), status }
     }
 
     /// A task, as text and as value.
@@ -282,21 +294,20 @@ impl Client {
                 Err(error) if error.is_passing() => error,
                 ended => {
                     self.answers.fetch_add(1, Relaxed);
-                    self.meter.clear();
+                    self.meter.clear_before(begun);
                     return ended;
                 }
             };
             let answers = self.answers.load(Relaxed);
             let Some(pause) = series.pause(&error, begun.elapsed(), answers) else {
                 self.gave_up_at.store(answers, Relaxed);
-                return Err(error);
+                return Err(ClientError::GivenUp(Box::new(error)));
             };
             if self.gave_up_at.load(Relaxed) == answers {
-                return Err(error);
+                return Err(ClientError::GivenUp(Box::new(error)));
             }
             let is_worth_a_word = !error.is_answer() || series.tries() > TRIES_IN_SILENCE;
-            let text = format!("{error}; trying for a minute");
-            self.meter.set(Trouble { text, is_worth_a_word });
+            self.meter.set(Trouble::new(format!("{error}; trying for a minute"), is_worth_a_word));
             sleep(pause).await;
         }
     }
@@ -310,6 +321,7 @@ impl Client {
             let text = response.text().await.map_err(lost)?;
             if status.is_success() { Ok(text) } else { Err(self.refusal(status, &text, retry_after)) }
         });
+        let begun = Instant::now();
         let (mut seen, mut waited, mut quiet) = (sent.load(Relaxed), Duration::ZERO, Duration::ZERO);
         // Counted by looks, not by the clock: a process that was stopped for long, or a computer that slept, has not waited.
         while quiet < SILENCE {
@@ -324,17 +336,17 @@ impl Client {
             }
             // It goes on: what was wrong before is over.
             if quiet.is_zero() || waited > CONNECT {
-                self.meter.clear();
+                self.meter.clear_before(begun);
             }
         }
-        Err(ClientError::Silent { server: self.name.clone() })
+        Err(ClientError::Silent { server: self.shown.clone() })
     }
 
     fn lost(&self, source: reqwest::Error) -> ClientError {
         if let Some(advice) = program::tls::advice(&source) {
-            return ClientError::Tls { server: self.name.clone(), advice };
+            return ClientError::Tls { server: self.shown.clone(), advice };
         }
-        ClientError::Lost { server: self.name.clone(), source: source.without_url() }
+        ClientError::Lost { server: self.shown.clone(), source: source.without_url() }
     }
 
     fn refusal(&self, status: StatusCode, text: &str, retry_after: Option<Duration>) -> ClientError {
@@ -351,17 +363,15 @@ impl Client {
         match (status.as_u16(), code, reason) {
             // 520 to 529 are those of proxies that can't reach the server behind them.
             (408 | 425 | 429 | 500 | 502..=504 | 520..=529, _, reason) => ClientError::Busy {
-                reason: reason.unwrap_or_else(|| format!("{} (COATCHECK_URL) answers {status}", self.name)),
+                reason: reason.unwrap_or_else(|| format!("{} answers {status}", self.shown)),
                 retry_after,
             },
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
             (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
             (_, Some("invalid-id"), Some(reason)) => ClientError::Refused(reason),
-            (401, _, Some(reason)) => ClientError::Unauthenticated(reason),
+            (401, _, Some(_)) => ClientError::Unauthenticated { has_token: self.has_token },
             (403, _, Some(reason)) => ClientError::Forbidden(reason),
-            (401 | 403, _, None) => {
-                ClientError::Forbidden(format!("{} (COATCHECK_URL) answers {status}", self.name))
-            }
+            (401 | 403, _, None) => ClientError::Forbidden(format!("{} answers {status}", self.shown)),
             (.., Some(reason)) => ClientError::Refused(reason),
             (.., None) => self.foreign(status),
         }
@@ -385,6 +395,9 @@ fn base_url(given: &str) -> Result<Url, SettingError> {
     let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
     let url = Url::parse(given).map_err(|error| SettingError::Url(format!("{shown}: {error}")))?;
     match url.scheme() {
+        "http" | "https" if !matches!(url.path(), "" | "/") => {
+            Err(SettingError::Url(format!("{shown} has a path; leave out {}", url.path())))
+        }
         "http" | "https" if url.query().is_none() && url.fragment().is_none() => Ok(url),
         "http" | "https" => Err(SettingError::Url(format!("{shown} has a query or a fragment"))),
         _ => Err(SettingError::Url(format!("{shown} does not begin with http:// or https://"))),
@@ -421,22 +434,21 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_live_below_a_path() {
-        assert_eq!(
-            client("http://host/coat/").url(&["v1", "tasks"]).as_str(),
-            "http://host/coat/api/v1/tasks"
-        );
-    }
-
-    #[test]
     fn a_wrong_address_is_told_with_its_setting_and_without_its_password() {
-        for wrong in
-            ["", "127.0.0.1:9000", "localhost:9000", "http://", "ftp://h", "http://h:99999", "http://h/?a"]
-        {
+        for wrong in [
+            "",
+            "127.0.0.1:9000",
+            "localhost:9000",
+            "http://",
+            "ftp://h",
+            "http://h:99999",
+            "http://h/?a",
+            "http://h/api/v1",
+        ] {
             let error = base_url(wrong).unwrap_err().to_string();
             assert!(error.starts_with("COATCHECK_URL: ") && !error.contains('\n'), "{error}");
         }
-        for right in ["http://h", "https://h", "https://[::1]:8443/coat/", "https://me:secret@h"] {
+        for right in ["http://h", "https://h", "https://[::1]:8443/", "https://me:secret@h"] {
             assert!(base_url(right).is_ok(), "{right}");
         }
         assert!(!base_url("ftp://me:secret@host").unwrap_err().to_string().contains("secret"));

@@ -65,6 +65,9 @@ pub async fn with_bar<T>(
             _ = tick.tick() => show(&bar),
         }
     };
+    // As it is in the end: it was drawn some time ago.
+    show(&bar);
+    bar.abandon();
     bar.finish_and_clear();
     done
 }

@@ -1,10 +1,10 @@
 //! The embedded adapter: states in this process's memory, by its steady clock.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::{Change, Limits, LimitsError, Moment};
 
@@ -33,7 +33,7 @@ impl Default for LocalLimits {
 #[async_trait]
 impl Limits for LocalLimits {
     async fn change(&self, name: &str, change: &mut Change<'_>) -> Result<(), LimitsError> {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.states.lock();
         let now = Moment(0).after(self.began.elapsed());
         if states.len() > CROWD {
             states.retain(|_, (_, keep_until)| *keep_until > now);

@@ -10,7 +10,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
@@ -19,6 +18,7 @@ use fuser::{
     WriteFlags,
 };
 use nix::fcntl::FallocateFlags;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Context, Outcome, Trouble};
 use crate::recording::{self, Kind, Record};
@@ -166,7 +166,7 @@ impl Disks {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn attributes(&self, inode: INodeNo) -> Option<FileAttr> {

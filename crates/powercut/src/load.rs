@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use md5::{Digest, Md5};
+use parking_lot::{Mutex, RwLock};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -49,7 +50,7 @@ impl Notes {
     /// That the disks are gone.
     pub fn note(&self, event: Event) -> Outcome<()> {
         let (sequence, _) = self.sequence.look()?;
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock();
         serde_json::to_writer(&mut *file, &Noted { sequence, event })?;
         Ok(writeln!(file)?)
     }
@@ -109,7 +110,7 @@ impl Load {
 
     /// Sends what follows to another address.
     pub fn turn_to(&self, client: Client) {
-        *self.shared.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        *self.shared.client.write() = client;
     }
 
     /// Begins no new request, and waits for those under way; what is cut off from now on is not noted.
@@ -136,7 +137,7 @@ impl Shared {
     }
 
     fn client(&self) -> Client {
-        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.client.read().clone()
     }
 
     fn body(&self, dice: &mut Rng) -> Vec<u8> {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use fastrand::Rng;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::cut::{Cut, Device, Policy, Replay, choose};
 use crate::error::{Outcome, Trouble};
@@ -126,7 +126,7 @@ pub struct Suite {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl Suite {

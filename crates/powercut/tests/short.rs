@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// The exit status of `powercut` where power cannot be cut.
 const CANNOT: i32 = 77;
@@ -40,7 +41,7 @@ fn descendants(pid: u32) -> Vec<u32> {
 
 #[test]
 fn a_killed_run_leaves_no_process() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock();
     let mut short = short().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
     // The first inside, the disks, the third party and the program; or it cannot be done here.
@@ -65,7 +66,7 @@ fn a_killed_run_leaves_no_process() {
 
 #[test]
 fn what_was_answered_outlives_power_cuts() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock();
     let done = short().output().unwrap();
 
     let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();

@@ -17,21 +17,22 @@ pub mod tls;
 mod usage;
 mod values;
 
-use std::process::ExitCode;
-
 pub use backoff::Backoff;
 pub use log::LogArgs;
 pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-pub use output::{announce, complain, conclude, print, unwritten};
+pub use output::{announce, complain, conclude, print, standard_input, unwritten};
 pub use repeated::Repeated;
 pub use runtime::run;
 pub use settings::{in_one_line, parse, parse_as, refuse, secret, taken_address};
 pub use signals::stop_token;
 pub use text::{acts_on_terminal, is_bidi_control, is_invisible, is_name, visible, without_passwords};
-use tokio_util::sync::CancellationToken;
 pub use values::{address, duration, positive_duration, size};
+
+use std::process::ExitCode;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio_util::sync::CancellationToken;
 
 /// Begins a program that serves until a signal: its log lines, its open files, and the token that the first signal cancels.
 ///

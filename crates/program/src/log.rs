@@ -4,8 +4,8 @@ use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::{Args, ValueEnum};
-use tracing::error;
 use tracing::level_filters::LevelFilter;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::variable;
@@ -16,6 +16,30 @@ const OURS: [&str; 8] =
 /// Libraries that say more than is of use, and the most that is heard of each.
 const TALKATIVE: [(&str, LevelFilter); 3] =
     [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF), ("lapin", LevelFilter::OFF)];
+
+/// Libraries whose log lines can be asked for, by the names that they have in `RUST_LOG`.
+const LIBRARIES: [&str; 20] = [
+    "actix_http",
+    "actix_server",
+    "actix_web",
+    "amq_protocol",
+    "deadpool",
+    "diesel",
+    "h2",
+    "hickory_resolver",
+    "hyper",
+    "hyper_util",
+    "lapin",
+    "metrics_exporter_prometheus",
+    "mio",
+    "redis",
+    "reqwest",
+    "rustls",
+    "rustls_platform_verifier",
+    "tokio",
+    "tokio_postgres",
+    "tower",
+];
 
 /// Whether what stops the program before it serves is told as a log line in JSON.
 static TELLS_JSON: AtomicBool = AtomicBool::new(false);
@@ -45,11 +69,15 @@ impl LogArgs {
         if let LogFormat::Json = self.log_format {
             tell_json();
         }
-        let filter = filter(&variable("RUST_LOG")?.unwrap_or_default())?;
+        let given = variable("RUST_LOG")?.unwrap_or_default();
+        let filter = filter(&given)?;
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
         match self.log_format {
             LogFormat::Text => lines.with_ansi(stderr().is_terminal()).init(),
             LogFormat::Json => lines.json().init(),
+        }
+        if let Some(line) = unknown_parts(&given) {
+            warn!("{line}");
         }
         Ok(())
     }
@@ -100,6 +128,26 @@ fn directives(given: &str) -> Result<String, String> {
     Ok(directives.join(","))
 }
 
+/// Says which targets of a filter select nothing, as far as is known: a library that is missing in [`LIBRARIES`] may log all the same.
+fn unknown_parts(given: &str) -> Option<String> {
+    let is_known = |part: &&str| OURS.contains(part) || LIBRARIES.contains(part);
+    let parts = given.split(',').filter_map(|directive| {
+        let directive = directive.trim();
+        let target = directive.split(['=', '[']).next().unwrap_or_default();
+        let part = target.split("::").next().unwrap_or_default();
+        (!part.is_empty() && directive.parse::<LevelFilter>().is_err()).then_some(part)
+    });
+    let unknown: Vec<&str> = parts.filter(|part| !is_known(part)).collect();
+    (!unknown.is_empty()).then(|| {
+        format!(
+            "RUST_LOG: {} selects nothing that is known here; parts: {}; libraries: {}",
+            unknown.join(", "),
+            OURS.join(", "),
+            LIBRARIES.join(", ")
+        )
+    })
+}
+
 /// Whether a directive names a part: `worker=debug`, `api[request]`, or one of ours alone. Another word alone would be taken for a part too,
 /// of which all is shown, and of all others nothing.
 fn is_of_a_part(directive: &str) -> bool {
@@ -138,6 +186,24 @@ mod tests {
             assert!(filter(given).is_ok(), "{given}");
         }
         assert_eq!([of("debug", "actix_server"), of("error", "actix_server")], ["warn", "error"]);
+    }
+
+    #[test]
+    fn a_target_that_is_not_known_is_named() {
+        for (given, named) in [
+            ("info,wroker=debug", Some("wroker")),
+            ("coatchek::cmd=debug, hper=trace,worker=debug", Some("coatchek, hper")),
+            ("nothing[request]=debug", Some("nothing")),
+            ("", None),
+            ("debug", None),
+            ("[request]=debug", None),
+            ("worker,coatcheck::cmd=debug,hyper=debug,hyper_util::client=trace,info", None),
+        ] {
+            let told = unknown_parts(given);
+            let begin = named.map(|named| format!("RUST_LOG: {named} selects nothing"));
+            assert_eq!(told.is_some(), begin.is_some(), "{given}: {told:?}");
+            assert!(told.unwrap_or_default().starts_with(&begin.unwrap_or_default()), "{given}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Standard output and standard error: what can't be written is an error with its status, never a panic and never lost in silence.
+//! Standard input, output and error: what can't be read or written is an error with its status, never a panic and never lost in silence.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -8,14 +8,19 @@ use tracing::error;
 
 use crate::text::visible;
 
-/// Whether the program was started without a standard output.
-static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// Whether the program was started without a standard input, and without a standard output.
+static INPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+static OUTPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Looks for a standard output before Rust's runtime opens `/dev/null` in its place, where all is lost without an error.
+/// Looks for both before Rust's runtime opens `/dev/null` in their place, which is empty, and where all is lost without an error.
 extern "C" fn look() {
-    // SAFETY: F_GETFD reads a flag of the descriptor, and no memory.
-    let flags = unsafe { nix::libc::fcntl(nix::libc::STDOUT_FILENO, nix::libc::F_GETFD) };
-    WAS_CLOSED.store(flags == -1, Relaxed);
+    for (descriptor, was_closed) in
+        [(nix::libc::STDIN_FILENO, &INPUT_WAS_CLOSED), (nix::libc::STDOUT_FILENO, &OUTPUT_WAS_CLOSED)]
+    {
+        // SAFETY: F_GETFD reads a flag of the descriptor, and no memory.
+        let flags = unsafe { nix::libc::fcntl(descriptor, nix::libc::F_GETFD) };
+        was_closed.store(flags == -1, Relaxed);
+    }
 }
 
 // SAFETY: the loader calls each function of this section once, before `main`; this one needs nothing of Rust's runtime.
@@ -37,7 +42,19 @@ pub fn print(text: &[u8]) -> io::Result<()> {
 /// # Errors
 /// If the program was started without a standard output.
 pub(crate) fn is_open() -> io::Result<()> {
-    match WAS_CLOSED.load(Relaxed) {
+    check(&OUTPUT_WAS_CLOSED)
+}
+
+/// Returns standard input, to read from.
+///
+/// # Errors
+/// If the program was started without one.
+pub fn standard_input() -> io::Result<io::Stdin> {
+    check(&INPUT_WAS_CLOSED).map(|()| io::stdin())
+}
+
+fn check(was_closed: &AtomicBool) -> io::Result<()> {
+    match was_closed.load(Relaxed) {
         true => Err(io::Error::from_raw_os_error(nix::libc::EBADF)),
         false => Ok(()),
     }

@@ -1,8 +1,9 @@
 //! What repeats in the log: the first at once, then one line a minute that counts the rest.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How long a line that repeats is held back.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -27,7 +28,7 @@ impl Repeated {
     }
 
     fn line_at(&self, text: &str, now: Instant) -> Option<String> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         if let Some(told) = lines.get_mut(text) {
             let since = now.duration_since(told.at);
             if since < PAUSE {
@@ -76,6 +77,6 @@ mod tests {
 
         assert!((0..10_000).all(|number| lines.line_at(&number.to_string(), now).is_some()));
 
-        assert_eq!(lines.0.lock().unwrap().len(), MOST);
+        assert_eq!(lines.0.lock().len(), MOST);
     }
 }

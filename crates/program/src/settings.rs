@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
+use parking_lot::{Mutex, MutexGuard};
 use tracing::dispatcher::has_been_set;
 use tracing::warn;
 
@@ -138,7 +138,7 @@ pub(crate) fn tell_early() {
 }
 
 fn early() -> MutexGuard<'static, Vec<String>> {
-    EARLY.lock().unwrap_or_else(PoisonError::into_inner)
+    EARLY.lock()
 }
 
 /// An error and all that caused it, in one line.

@@ -11,13 +11,14 @@ use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use parking_lot::{Mutex, MutexGuard};
 use rustix::io::{ReadWriteFlags, preadv2};
 use shared_log::try_lock;
 use tokio::sync::{mpsc, oneshot};
@@ -44,7 +45,7 @@ pub struct BlobFolder {
 type Parts = Mutex<HashSet<PathBuf>>;
 
 fn paths(parts: &Parts) -> MutexGuard<'_, HashSet<PathBuf>> {
-    parts.lock().unwrap_or_else(PoisonError::into_inner)
+    parts.lock()
 }
 
 /// What the names of parts end with.

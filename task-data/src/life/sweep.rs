@@ -1,6 +1,5 @@
 //! The sweep: the one place that brings on what a crash has left between two steps.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -125,7 +124,7 @@ impl Life {
     }
 
     fn flow<T>(&self, kind: Kind, look: impl FnOnce(&mut Flow) -> T) -> T {
-        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flows = self.flows.lock();
         look(flows.entry(kind).or_default())
     }
 

@@ -1,9 +1,10 @@
 //! The embedded adapter: ids in memory, gone with the process. The sweep brings them back from the rows.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{Consumer, Delivery, Queue, QueueError, Receipt};
@@ -26,7 +27,7 @@ struct Ids {
 
 impl Ids {
     fn waiting(&self) -> MutexGuard<'_, VecDeque<TaskId>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 
     fn take(&self) -> Option<TaskId> {

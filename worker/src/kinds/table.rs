@@ -7,13 +7,14 @@
 mod outage;
 mod unsent;
 
-use std::sync::{Arc, Mutex as BriefMutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use limits::rate::{Rule, Turn};
 use limits::{Limits, USE_WITHIN};
+use parking_lot::{Mutex as BriefMutex, MutexGuard};
 use program::Backoff;
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -337,11 +338,11 @@ impl Table {
     }
 
     fn quiet_until(&self) -> MutexGuard<'_, Instant> {
-        self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.quiet_until.lock()
     }
 
     fn outage(&self) -> MutexGuard<'_, Outage> {
-        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outage.lock()
     }
 
     async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, WorkError> {

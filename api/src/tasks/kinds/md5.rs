@@ -95,8 +95,9 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
     let outcome = async {
         let owner = MaybeSession::of(&request).await?.user();
         let begin = |key| api.life.take_in(key);
-        accept(&api, owner, uploads::from_form(&api, owner, &request, &mut body, begin, |_| Ok(())).await?)
-            .await
+        let (taken, look) = (["file", "md5"], |_: &[u8]| Ok(()));
+        let upload = uploads::from_form(&api, owner, &request, &mut body, &taken, begin, look).await?;
+        accept(&api, owner, upload).await
     };
     let outcome = outcome.await;
     body.answered(outcome)

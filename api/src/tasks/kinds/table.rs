@@ -132,7 +132,7 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     let mut check = Check::default();
     let begin = |key| api.life.take_in_blob(key);
     let look = |bytes: &[u8]| check.feed(bytes).map_err(|_| Code::NotATable.into());
-    let upload = uploads::from_form(api, owner, request, body, begin, look).await?;
+    let upload = uploads::from_form(api, owner, request, body, &["file"], begin, look).await?;
     let rows = check.finish().map_err(|_| Code::NotATable)?.map_err(Problem::invalid_table)?;
 
     let Upload { intake, filename, content_type, .. } = upload;

@@ -4,10 +4,9 @@
 //! ever hashed, and are never returned to the system: thirty wrong passwords then cost a gigabyte. So there are as many buffers as hashes
 //! at a time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use argon2::password_hash::Error as HashError;
 use argon2::{Argon2, Block};
+use parking_lot::{Mutex, MutexGuard};
 
 /// Buffers that no hash uses at the moment.
 #[derive(Default)]
@@ -38,7 +37,7 @@ impl Memory {
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// How many buffers there are while no hash is under way.

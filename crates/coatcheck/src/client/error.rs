@@ -31,24 +31,27 @@ pub enum ClientError {
     #[error("the upload was cut short, and only a regular file can be sent twice")]
     ReadOnce,
     /// Whoever answers is not trusted, or speaks no TLS. Does not pass by itself.
-    #[error("no TLS with {server} (COATCHECK_URL): {advice}")]
+    #[error("no TLS with {server}: {advice}")]
     Tls { server: String, advice: String },
     /// No connection, or it broke. Passes, perhaps.
-    #[error("no answer from {server} (COATCHECK_URL): {}", root_cause(.source))]
+    #[error("no answer from {server}: {}", root_cause(.source))]
     Lost {
         server: String,
         #[source]
         source: reqwest::Error,
     },
     /// The connection stands, but nothing has moved on it for longer than patience lasts.
-    #[error("no answer from {server} (COATCHECK_URL): nothing moves any more")]
+    #[error("no answer from {server}: nothing moves any more")]
     Silent { server: String },
     /// The server can't do it now, and asks for another try later.
     #[error("{reason}")]
     Busy { reason: String, retry_after: Option<Duration> },
+    /// It did not pass for as long as patience lasts.
+    #[error("given up after a minute: {0}")]
+    GivenUp(#[source] Box<Self>),
     /// The server takes no anonymous requests, or not this key.
-    #[error("{0}; set COATCHECK_TOKEN to an API key of yours")]
-    Unauthenticated(String),
+    #[error("{}", unauthenticated(*.has_token))]
+    Unauthenticated { has_token: bool },
     /// The server knows the user, who may not do this.
     #[error("{0}")]
     Forbidden(String),
@@ -62,7 +65,7 @@ pub enum ClientError {
     #[error("ID: expected a task id such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, got {0:?}")]
     NotAnId(String),
     /// Someone else's answer, most likely.
-    #[error("{server} answered {status}, and not as Coatcheck does: is COATCHECK_URL right?")]
+    #[error("{server} answered {status}, and not as Coatcheck does: is this its address?")]
     Foreign { server: String, status: StatusCode },
     /// The task ended without a digest; why.
     #[error("{0}")]
@@ -78,9 +81,10 @@ impl ClientError {
     /// The exit status of a command that ends with it.
     pub const fn status(&self) -> u8 {
         match self {
+            Self::GivenUp(error) => error.status(),
             Self::NotAnId(_) => 2,
             Self::Lost { .. } | Self::Silent { .. } | Self::Tls { .. } => 3,
-            Self::Unauthenticated(_) | Self::Forbidden(_) => 4,
+            Self::Unauthenticated { .. } | Self::Forbidden(_) => 4,
             _ => 1,
         }
     }
@@ -97,6 +101,17 @@ impl ClientError {
             _ => Duration::ZERO,
         };
         Backoff::SERVER.delay(failures).max(asked)
+    }
+}
+
+/// What to do where the server wants an API key: its own words are for those who can log in there.
+const fn unauthenticated(has_token: bool) -> &'static str {
+    match has_token {
+        true => {
+            "the server does not know the API key in COATCHECK_TOKEN, or it was revoked: make another with POST /api/v1/keys, or unset \
+             COATCHECK_TOKEN if the server needs none"
+        }
+        false => "the server requires an API key: set COATCHECK_TOKEN to one, which POST /api/v1/keys makes",
     }
 }
 

@@ -1,7 +1,9 @@
 //! How far a command has come with its server, and what keeps it from going on.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
+use futures::FutureExt;
 use tokio::sync::watch;
 
 /// What is under way, for a progress bar and for lines on standard error.
@@ -14,9 +16,17 @@ pub struct Meter {
 /// Why it isn't going on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    pub text: String,
+    text: String,
     /// Whether it is told where there is no bar as well.
-    pub is_worth_a_word: bool,
+    is_worth_a_word: bool,
+    /// When a request failed so: answers to those that were sent before say nothing of it.
+    since: Instant,
+}
+
+impl Trouble {
+    pub fn new(text: String, is_worth_a_word: bool) -> Self {
+        Self { text, is_worth_a_word, since: Instant::now() }
+    }
 }
 
 impl Default for Meter {
@@ -51,23 +61,30 @@ impl Meter {
 
     /// Notes that it goes on; whether it did not before.
     pub(super) fn clear(&self) -> bool {
-        self.trouble.send_if_modified(|trouble| trouble.take().is_some())
+        self.clear_before(Instant::now())
     }
 
-    pub(super) fn outages(&self) -> Outages {
-        Outages { trouble: self.trouble.subscribe(), is_told: false }
+    /// As [`Self::clear`], by a request that was sent then.
+    pub(super) fn clear_before(&self, sent: Instant) -> bool {
+        self.trouble.send_if_modified(|trouble| trouble.take_if(|trouble| trouble.since <= sent).is_some())
+    }
+
+    /// `back` is said when what was told is over.
+    pub(super) fn outages(&self, back: String) -> Outages {
+        Outages { trouble: self.trouble.subscribe(), back, is_told: false }
     }
 }
 
-/// Tells of each time that it doesn't go on, once.
+/// Tells of each time that it doesn't go on, once, and of its end.
 #[derive(Debug)]
 pub struct Outages {
     trouble: watch::Receiver<Option<Trouble>>,
+    back: String,
     is_told: bool,
 }
 
 impl Outages {
-    /// Waits for the next one; what it is.
+    /// Waits for the next beginning or end; what it is, in words.
     ///
     /// # Cancel safety
     /// None is missed or told twice.
@@ -79,28 +96,32 @@ impl Outages {
             }
             let trouble = self.trouble.borrow_and_update().clone();
             match trouble {
-                None => self.is_told = false,
-                Some(Trouble { text, is_worth_a_word: true }) if !self.is_told => {
+                None if std::mem::take(&mut self.is_told) => return self.back.clone(),
+                Some(Trouble { text, is_worth_a_word: true, .. }) if !self.is_told => {
                     self.is_told = true;
                     return text;
                 }
-                Some(_) => {}
+                None | Some(_) => {}
             }
         }
+    }
+
+    /// Returns what was not told yet: once the work has ended, nothing more comes.
+    pub fn rest(&mut self) -> Option<String> {
+        self.next().now_or_never()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-
     use super::*;
 
     #[tokio::test]
     async fn each_outage_is_told_once_and_no_stale_one_is_kept() {
         let meter = Meter::default();
-        let mut outages = meter.outages();
-        let trouble = |text: &str, is_worth_a_word| Trouble { text: text.to_owned(), is_worth_a_word };
+        let mut outages = meter.outages("back".to_owned());
+        let before = Instant::now();
+        let trouble = |text: &str, is_worth_a_word| Trouble::new(text.to_owned(), is_worth_a_word);
 
         meter.set(trouble("full", false));
         assert_eq!((outages.next().now_or_never(), meter.trouble().as_deref()), (None, Some("full")));
@@ -109,8 +130,11 @@ mod tests {
         meter.set(trouble("refused", true));
         assert_eq!(outages.next().now_or_never(), None);
 
+        // The answer to a request that was sent before.
+        assert!(!meter.clear_before(before));
         meter.clear();
-        assert_eq!((outages.next().now_or_never(), meter.trouble()), (None, None));
+        assert_eq!((outages.rest().as_deref(), meter.trouble()), (Some("back"), None));
+        assert_eq!(outages.rest(), None);
         meter.set(trouble("refused again", true));
         assert_eq!(outages.next().now_or_never().as_deref(), Some("refused again"));
     }

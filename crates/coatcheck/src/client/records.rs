@@ -63,7 +63,7 @@ impl Client {
             self.tries_repeated.fetch_add(1, Relaxed);
             // Said once, by whoever meets it first. A server that is full for a moment isn't worth a word.
             let is_worth_a_word = !error.is_answer() || failures >= TRIES_IN_SILENCE;
-            let trouble = Trouble { text: error.to_string(), is_worth_a_word };
+            let trouble = Trouble::new(error.to_string(), is_worth_a_word);
             if is_worth_a_word && !self.meter.set(trouble) {
                 warn!("{error}; trying until it passes");
             }
@@ -102,7 +102,7 @@ impl Client {
     async fn in_time<T>(&self, step: impl Future<Output = reqwest::Result<T>>) -> Result<T, ClientError> {
         match timeout(SILENCE, step).await {
             Ok(outcome) => outcome.map_err(|source| self.lost(source)),
-            Err(_) => Err(ClientError::Silent { server: self.name.clone() }),
+            Err(_) => Err(ClientError::Silent { server: self.shown.clone() }),
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream;
+use parking_lot::Mutex;
+use program::standard_input;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
@@ -53,13 +55,13 @@ pub struct Fault(Arc<Mutex<Option<io::Error>>>);
 
 impl Fault {
     pub fn take(&self) -> Option<io::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     /// Keeps the error and gives a copy for the stream.
     fn keep(&self, error: io::Error) -> io::Error {
         let copy = io::Error::from(error.kind());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.0.lock() = Some(error);
         copy
     }
 }
@@ -69,7 +71,7 @@ impl Upload {
     pub async fn open(path: &Path) -> io::Result<Self> {
         let mut file = match path.as_os_str() == STDIN {
             // Not /dev/stdin, which opens the file anew, from its beginning, and no socket.
-            true => File::from_std(io::stdin().as_fd().try_clone_to_owned()?.into()),
+            true => File::from_std(standard_input()?.as_fd().try_clone_to_owned()?.into()),
             false => File::open(path).await?,
         };
         let mut head = Vec::new();

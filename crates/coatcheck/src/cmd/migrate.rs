@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use program::{LogArgs, in_one_line, refuse};
+use program::{LogArgs, complain, in_one_line, refuse};
 use task_data::settings::Settings;
 
 /// Make the database where it is missing, and bring its schema up to date
@@ -29,7 +29,12 @@ pub async fn run(args: MigrateArgs) -> ExitCode {
         return refuse(&line);
     }
     match task_data::stack::migrate(&args.promises).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(made) => {
+            if let Some(path) = made {
+                complain(&format!("made the database {}", path.display()));
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => refuse(&in_one_line(&error)),
     }
 }

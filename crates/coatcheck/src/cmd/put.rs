@@ -23,19 +23,22 @@ const UPLOADS: usize = 8;
 const WAITS: usize = 64;
 /// Files begun before the first of them is printed. More than [`WAITS`], so that a long file doesn't stop short ones.
 const WINDOW: usize = 1024;
+/// Files without a ticket that are named when it is interrupted.
+const NAMED: usize = 10;
 
 /// Hash files on the server and print what md5sum would
 ///
 /// Each file is handed in, several at once, and its digest is printed as soon as it and those before it are known.
 /// Standard output holds only lines that `md5sum -c` reads, in the order of the arguments; all else goes to standard
 /// error, with a progress bar on a terminal. What the server took it keeps: when the wait for a digest breaks off,
-/// the message has the id that `coatcheck get` redeems. Ctrl-C tells the ids that there are, and what was not sent.
+/// the message has the id that `coatcheck get` redeems. Ctrl-C tells the ids that there are, and how much was not sent; a second one
+/// ends at once. Where the reader of standard output goes away (`| head -1`), it ends without a message, but files that are sent go on.
 ///
 /// A server that is busy, starting or out of reach is tried again for a minute.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 all files are done; 1 some could not be done, each has a line on standard error; 2 wrong usage or settings; \
-3 the server can't be reached; 4 it refused the API key, or its owner lacks a right.
+Exit status: 0 all files are done; 1 some could not be done, each has a line on standard error, or a signal (Ctrl-C) or the reader of \
+standard output ended it; 2 wrong usage or settings; 3 the server can't be reached; 4 it refused the API key, or its owner lacks a right.
 
 Examples:
   coatcheck put disk.img
@@ -100,6 +103,9 @@ pub async fn run(args: PutArgs) -> ExitCode {
             "--name: expected - among the files, for it names standard input; see coatcheck put --help",
         );
     }
+    if args.files.iter().any(|file| file == STDIN) && program::standard_input().is_err() {
+        return refuse("-: standard input is closed; give it a file or a pipe to read");
+    }
     let (client, stop) = match (args.server.client(), program::stop_token()) {
         (Ok(client), Ok(stop)) => (client, stop),
         (Err(error), _) => return refuse(&error.to_string()),
@@ -140,7 +146,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
                 }
                 file.stage.set(Stage::Done);
             }
-            trouble = outages.next() => bar.suspend(|| complain(&trouble)),
+            told = outages.next() => bar.suspend(|| complain(&told)),
             () = stop.cancelled() => {
                 bar.finish_and_clear();
                 tell_what_is_left(&handed, &args.server);
@@ -152,7 +158,13 @@ pub async fn run(args: PutArgs) -> ExitCode {
             }
         }
     }
+    // As it is in the end: it was drawn some time ago.
+    bar.set_position(client.meter().sent());
+    bar.abandon_with_message(progress(&bar, done, &handed, None));
     bar.finish_and_clear();
+    if let Some(told) = outages.rest() {
+        complain(&told);
+    }
     ExitCode::from(status)
 }
 
@@ -184,17 +196,33 @@ impl<'a> Handed<'a> {
     }
 }
 
-/// Tells of each file without a line what became of it: its ticket, if it has one.
+/// Tells each ticket that was not redeemed, the first few of the files without one, and how many there are of each.
 fn tell_what_is_left(handed: &[Handed<'_>], server: &ServerArgs) {
+    let (mut tickets, mut sending, mut not_sent) = (0, 0, 0);
     for file in handed {
-        let what = match file.stage.get() {
+        let (count, what) = match file.stage.get() {
             Stage::Done => continue,
-            Stage::Ticket(id) => format!("handed in as {id}; to redeem it: {} {id}", server.get()),
-            Stage::Sending => "interrupted while it was sent: no ticket; send it again".to_owned(),
-            Stage::NotSent => "not sent".to_owned(),
+            Stage::Ticket(id) => {
+                (&mut tickets, format!("handed in as {id}; to redeem it: {} {id}", server.get()))
+            }
+            Stage::Sending => {
+                (&mut sending, "interrupted while it was sent: no ticket; send it again".to_owned())
+            }
+            Stage::NotSent => (&mut not_sent, "not sent".to_owned()),
         };
-        complain(&format!("{}: {what}", shown(file.shown())));
+        *count += 1;
+        if matches!(file.stage.get(), Stage::Ticket(_)) || sending + not_sent <= NAMED {
+            complain(&format!("{}: {what}", shown(file.shown())));
+        }
     }
+    let unnamed = (sending + not_sent).saturating_sub(NAMED);
+    if unnamed > 0 {
+        complain(&format!("and {unnamed} more without a ticket"));
+    }
+    let (files, done) = (handed.len(), handed.len() - tickets - sending - not_sent);
+    complain(&format!(
+        "of {files} files {done} are done, {tickets} have a ticket, {sending} were being sent, {not_sent} were not sent"
+    ));
 }
 
 /// What stands beside the bar: it is cut where the terminal ends, so the line stays one however that is resized.

@@ -23,7 +23,7 @@ const PAGE: i64 = 1000;
 /// Make users, list them, change what they may do, and end their sessions
 ///
 /// Users can register themselves, unless REGISTRATION is closed; only this command makes the first admin, who can then do the
-/// rest over HTTP. It works on the database itself, beside a running server or without one. What is taken from a user is gone at
+/// rest over HTTP. It works on the database itself, which must be there, beside a running server or without one. What is taken from a user is gone at
 /// once; a right that is granted shows in tokens from the next log-in on, in API keys at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -118,36 +118,31 @@ async fn open_accounts(database_url: &str) -> Result<Arc<dyn Accounts>, OpenErro
 async fn act(
     UserArgs { action, database_url, coatcheck_password_file }: UserArgs,
 ) -> Result<Vec<String>, UserError> {
-    let open = || open_accounts(&database_url);
+    let accounts = open_accounts(&database_url).await?;
     let file = coatcheck_password_file.as_deref();
     let done = match action {
         Action::Create { name, admin } => {
-            // Before the database is made where it is missing.
             let password = password(name.as_str(), file).await?;
-            create(open().await?, name, password, admin).await?
+            create(&*accounts, name, password, admin).await?
         }
         Action::Grant { name, right } => {
-            let accounts = open().await?;
             let id = id_of(&*accounts, &name).await?;
             told(accounts.grant(id, right).await?, &name)?
         }
         Action::Revoke { name, right } => {
-            let accounts = open().await?;
             let id = id_of(&*accounts, &name).await?;
             told(accounts.revoke(id, right).await?, &name)?
         }
-        Action::List => return list(&*open().await?).await,
+        Action::List => return list(&*accounts).await,
         Action::Password { name } => {
-            let accounts = open().await?;
             let id = id_of(&*accounts, &name).await?;
             let hash = Passwords::default().hash(password(&name, file).await?).await?;
             accounts.set_password(id, hash).await?.ok_or_else(|| unknown(&name))?;
             format!("set the password of {name} ({id}), and ended its sessions")
         }
-        Action::Disable { name } => set_disabled(&*open().await?, &name, true).await?,
-        Action::Enable { name } => set_disabled(&*open().await?, &name, false).await?,
+        Action::Disable { name } => set_disabled(&*accounts, &name, true).await?,
+        Action::Enable { name } => set_disabled(&*accounts, &name, false).await?,
         Action::Delete { name } => {
-            let accounts = open().await?;
             let id = id_of(&*accounts, &name).await?;
             if !accounts.remove_user(id).await? {
                 return Err(unknown(&name));
@@ -155,7 +150,6 @@ async fn act(
             format!("deleted {name} ({id})")
         }
         Action::Logout { name } => {
-            let accounts = open().await?;
             let id = id_of(&*accounts, &name).await?;
             if !accounts.end_sessions(id).await? {
                 return Err(unknown(&name));
@@ -167,7 +161,7 @@ async fn act(
 }
 
 async fn create(
-    accounts: Arc<dyn Accounts>,
+    accounts: &dyn Accounts,
     username: Username,
     password: Password,
     is_admin: bool,

@@ -74,12 +74,12 @@ pub async fn run(args: VerifyArgs) -> ExitCode {
 }
 
 async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
-    let log = Path::new(&settings.outcome_log);
-    let folder = folder_of(log);
+    // The database first: in a wrong folder both are missing, and it tells the way out.
+    let remains = open_remains(settings).await?;
+    let folder = folder_of(Path::new(&settings.outcome_log));
     if !folder.is_dir() {
         return Err(Trouble::NoFolder(folder.display().to_string()));
     }
-    let remains = open_remains(settings).await?;
     let progress = Arc::new(Progress::default());
     let report = with_log_bar(&progress, verify(&remains, settings, progress.clone())).await?;
     Ok(match program::print(told(&report).as_bytes()) {

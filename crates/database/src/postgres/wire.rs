@@ -7,11 +7,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -26,11 +27,11 @@ pub struct LastError(Arc<Mutex<Option<SqlState>>>);
 impl LastError {
     /// Returns it, if there was an error.
     pub fn get(&self) -> Option<SqlState> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn set(&self, state: SqlState) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+        *self.0.lock() = Some(state);
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use parking_lot::Mutex;
 use program::private;
 use shared_log::read_from_device;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -134,7 +135,7 @@ impl Sqlite {
     fn end_writer(&self) -> Option<JoinHandle<()>> {
         self.readers.free.close();
         self.readers.lock().clear();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().take();
         writer.map(|writer| writer.thread)
     }
 
@@ -159,7 +160,7 @@ impl Sqlite {
     }
 
     fn send(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.lock();
         writer.as_ref().ok_or_else(stopped)?.jobs.send(job).map_err(|_| stopped())
     }
 
@@ -227,8 +228,8 @@ impl Drop for Sqlite {
 }
 
 impl Readers {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<SqliteConnection>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<SqliteConnection>> {
+        self.connections.lock()
     }
 }
 

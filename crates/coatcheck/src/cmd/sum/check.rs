@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use md5_lanes::Digest;
+use program::standard_input;
 
 use super::engine::{Done, hash};
 use super::jobs::Listed;
@@ -16,10 +17,11 @@ use crate::md5sum::{quoted, verdict};
 
 /// Whether a manifest could be read and all files that it lists are as it says.
 pub fn check(manifest: &OsStr) -> bool {
+    let shown = if manifest == "-" { "'standard input'".to_owned() } else { quoted(manifest) };
     let text = match read(manifest) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-            say(&format!("{}: read error", quoted(manifest)));
+        Err(error) if manifest == "-" || error.kind() == io::ErrorKind::IsADirectory => {
+            say(&format!("{shown}: read error"));
             return false;
         }
         Err(error) => {
@@ -27,7 +29,6 @@ pub fn check(manifest: &OsStr) -> bool {
             return false;
         }
     };
-    let shown = if manifest == "-" { "'standard input'".to_owned() } else { quoted(manifest) };
     let (listed, improper) = listed(&text, manifest == "-");
     if listed.is_empty() {
         say(&format!("{shown}: no properly formatted checksum lines found"));
@@ -77,7 +78,7 @@ fn read(manifest: &OsStr) -> io::Result<Vec<u8>> {
         return std::fs::read(manifest);
     }
     let mut text = Vec::new();
-    io::stdin().lock().read_to_end(&mut text)?;
+    standard_input()?.lock().read_to_end(&mut text)?;
     Ok(text)
 }
 

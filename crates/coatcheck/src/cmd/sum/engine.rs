@@ -10,7 +10,6 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::vec::IntoIter;
 
@@ -19,6 +18,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{SFlag, fstat};
+use parking_lot::Mutex;
+use program::standard_input;
 
 use super::jobs::{Job, Jobs};
 
@@ -59,12 +60,12 @@ pub fn hash(jobs: &impl Jobs, receiver: &impl Receiver) {
         work();
     });
 
-    let mut irregular = shared.irregular.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut irregular = shared.irregular.into_inner();
     irregular.sort_by_key(|(job, _)| job.number);
     for (job, file) in irregular {
         let digest = match file {
             Some(file) => wait_for(&file).and_then(|()| hash_alone(file, receiver)),
-            None => hash_alone(io::stdin().lock(), receiver),
+            None => standard_input().and_then(|input| hash_alone(input.lock(), receiver)),
         };
         if !receiver.take(vec![Done { job, digest }]) {
             break;
@@ -84,7 +85,7 @@ struct Shared<'a, J> {
 
 impl<J> Shared<'_, J> {
     fn put_aside(&self, job: Job, file: Option<File>) {
-        self.irregular.lock().unwrap_or_else(PoisonError::into_inner).push((job, file));
+        self.irregular.lock().push((job, file));
     }
 }
 

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::io;
 use std::iter::Enumerate;
-use std::sync::{Mutex, PoisonError};
 use std::vec::IntoIter;
+
+use parking_lot::Mutex;
 
 /// Files that a thread takes at once, at most.
 const TAKEN: usize = 64;
@@ -43,12 +44,12 @@ impl Listed {
 
 impl Jobs for Listed {
     fn take(&self, threads: usize, _waits: bool) -> Vec<Job> {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.0.lock();
         let count = share(left.len(), threads);
         left.by_ref().take(count).map(|(number, name)| Job { number, name, error: None }).collect()
     }
 
     fn is_one(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() == 1
+        self.0.lock().len() == 1
     }
 }

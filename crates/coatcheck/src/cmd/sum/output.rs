@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::engine::{Done, Receiver};
 use crate::md5sum::quoted;
@@ -37,12 +37,14 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
 
     /// Takes the bar away. Whether all files could be read and all was printed.
     pub fn finish(&self) -> bool {
+        // Drawn as it is in the end: the last time was some time ago.
+        self.bar.abandon();
         self.bar.finish_and_clear();
         !self.printed().has_failed
     }
 
     fn printed(&self) -> MutexGuard<'_, Printed> {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.printed.lock()
     }
 
     fn print(&self, done: impl Iterator<Item = Done>, has_failed: &mut bool) -> bool {

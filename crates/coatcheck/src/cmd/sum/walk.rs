@@ -9,7 +9,8 @@ use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::jobs::{Job, Jobs, share};
 
@@ -33,7 +34,7 @@ impl Walked {
     }
 
     fn known(&self) -> MutexGuard<'_, VecDeque<Job>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 
@@ -42,8 +43,8 @@ impl Jobs for Walked {
         loop {
             let known = self.known().len();
             let walk = match known {
-                0 if waits => Some(self.walk.lock().unwrap_or_else(PoisonError::into_inner)),
-                0..KNOWN => self.walk.try_lock().ok(),
+                0 if waits => Some(self.walk.lock()),
+                0..KNOWN => self.walk.try_lock(),
                 _ => None,
             };
             let mut is_all = false;

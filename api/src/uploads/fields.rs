@@ -1,0 +1,59 @@
+//! Fields of a form that nothing reads. Most mean nothing here, such as a page's submit button, and are passed over; a slip in the name of
+//! one that does, a second file and a digest that would not be compared are not, for their sender relies on them.
+
+use strsim::osa_distance;
+
+use crate::uploads::filename;
+use crate::uploads::part::Part;
+
+/// Bytes of a name that are told at most.
+const MAX_NAME: usize = 64;
+/// What names of digests have in them.
+const DIGESTS: [&str; 7] = ["md5", "sha1", "sha2", "sha5", "crc32", "digest", "checksum"];
+
+/// Returns why a field that the form doesn't take can't be passed over, if so.
+pub fn slip(part: &Part, taken: &[&str]) -> Option<String> {
+    let name = filename::shown(&part.name[..part.name.len().min(MAX_NAME)]);
+    let letters: String = name.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    let is_near = |taken: &&str| letters.starts_with(*taken) || osa_distance(taken, &letters) <= 1;
+    let is_digest = DIGESTS.iter().any(|digest| letters.contains(digest));
+    let is_slip = part.filename.is_some() || is_digest || taken.iter().any(is_near);
+    is_slip.then(|| format!("`{name}`: unknown; this form takes `{}`.", taken.join("` and `")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slip_of(name: &str, filename: Option<&str>, taken: &[&str]) -> Option<String> {
+        let filename = filename.map(|name| name.as_bytes().to_vec());
+        slip(&Part { name: name.as_bytes().to_vec(), filename, content_type: None }, taken)
+    }
+
+    #[test]
+    fn what_its_sender_relies_on_is_not_passed_over() {
+        let both = ["file", "md5"];
+        for name in [
+            "md6",
+            "MD5",
+            "md5sum",
+            "m5",
+            "mdd5",
+            "content-md5",
+            "sha256",
+            "SHA-1",
+            "digest",
+            "files",
+            "File",
+        ] {
+            let told = slip_of(name, None, &both).unwrap_or_else(|| panic!("{name} is passed over"));
+            assert_eq!(told, format!("`{name}`: unknown; this form takes `file` and `md5`."));
+        }
+        for name in ["note", "submit", "_charset_", "comment", "", "é"] {
+            assert_eq!(slip_of(name, None, &both), None, "{name}");
+            assert!(slip_of(name, Some("a.txt"), &both).is_some(), "{name}");
+        }
+        assert!(slip_of("md5", None, &["file"]).is_some());
+        assert!(slip_of(&"file".repeat(5000), None, &both).unwrap().len() < 200);
+    }
+}
