@@ -14,6 +14,8 @@ impl Backoff {
     pub const TASK: Self = Self { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
     /// While a server is away: 200 ms … 10 s.
     pub const SERVER: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
+    /// Between the tries of a client, while the server takes nothing: 200 ms … 8 s.
+    pub const CLIENT: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(8) };
     /// While another holds the outcome log: 5 ms … 200 ms.
     pub const LOG: Self = Self { first: Duration::from_millis(5), cap: Duration::from_millis(200) };
 

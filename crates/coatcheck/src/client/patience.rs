@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use uuid::Uuid;
+use program::Backoff;
 
 use super::ClientError;
 
 /// How long tries go on while the server takes nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// What a try counts at most. Tries are counted, not the time on the clock: an upload of hours that breaks at its end has not used the
 /// patience up, and neither has a computer that slept in between.
 const LONGEST_TRY: Duration = Duration::from_secs(8);
@@ -48,17 +46,11 @@ impl Series {
             _ => took.min(LONGEST_TRY),
         };
         let left = PATIENCE.checked_sub(self.spent).filter(|left| !left.is_zero())?;
-        let backoff = FIRST_PAUSE.saturating_mul(1 << self.tries.min(16)).min(LONGEST_PAUSE);
-        let pause = backoff.max(asked).mul_f64(jitter()).max(asked).min(left);
+        let pause = (asked + Backoff::CLIENT.delay(self.tries)).min(left);
         self.tries += 1;
         self.spent += pause;
         Some(pause)
     }
-}
-
-/// Between 0.5 and 1.5, evenly.
-fn jitter() -> f64 {
-    0.5 + f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]
@@ -73,7 +65,7 @@ mod tests {
         let pauses: Vec<_> = std::iter::from_fn(|| series.pause(&busy, Duration::ZERO, 0)).collect();
 
         assert_eq!(pauses.iter().sum::<Duration>(), PATIENCE);
-        assert!(pauses.len() > 8 && pauses[0] <= FIRST_PAUSE.mul_f64(1.5), "{pauses:?}");
+        assert!(pauses.len() > 8 && pauses[0] <= Duration::from_millis(200), "{pauses:?}");
     }
 
     #[test]
