@@ -15,6 +15,7 @@ mod http;
 mod identity;
 mod process;
 mod records;
+mod resource;
 mod routes;
 mod server;
 mod settings;

@@ -139,9 +139,9 @@ impl Server {
         let access_log = AccessLog::start(access_log::of(database));
         let throttle = Throttle::new(limits.clone());
         let passwords = Passwords::default();
-        let description = openapi::Description::build(&access, &keys)
+        let (description, known) = openapi::Description::build(&access, &keys)
             .map_err(|error| BindError::Description(error.to_string()))?;
-        let description = Data::new(description);
+        let (description, known) = (Data::new(description), Data::new(known));
         let api = Data::new(Api {
             life,
             store,
@@ -173,6 +173,7 @@ impl Server {
             App::new()
                 .app_data(handed_out.clone())
                 .app_data(description.clone())
+                .app_data(known.clone())
                 .app_data(docs.clone())
                 .app_data(proxies.clone())
                 .app_data(QueryConfig::default().error_handler(|error, _| params::unreadable(error).into()))

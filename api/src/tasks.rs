@@ -26,7 +26,7 @@ use crate::http::patience::Patience;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::slots::Client;
 use crate::identity::access::Scope;
-use crate::tasks::kinds::{md5, message, table};
+use crate::tasks::kinds::{TaskInput, TaskOutput};
 use crate::uploads::idempotency;
 
 /// Bytes of a list that is no load for a connection.
@@ -90,27 +90,6 @@ impl From<Task> for TaskView {
             retried_from,
         }
     }
-}
-
-/// What was handed in, by its kind
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes JSON")]
-#[serde(untagged)]
-pub enum TaskInput {
-    // Before the one that has fewer fields of the same names.
-    Table(table::Input),
-    Md5(md5::Input),
-    Message(message::Input),
-}
-
-/// What came of it, by its kind
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes JSON")]
-#[serde(untagged)]
-pub enum TaskOutput {
-    Md5(md5::Output),
-    Message(message::Output),
-    Table(table::Output),
 }
 
 /// Why a task ended without a result, or waits

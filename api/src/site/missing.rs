@@ -7,14 +7,13 @@ use actix_web::mime::{self, Mime};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 
+use crate::http::addresses::Addresses;
 use crate::http::problem::{Code, Problem};
-use crate::site::openapi::Description;
 use crate::site::page;
 
 /// Answers a request for an address that isn't there.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
-    let meant =
-        request.app_data::<Data<Description>>().and_then(|known| known.addresses.meant(request.path()));
+    let meant = request.app_data::<Data<Addresses>>().and_then(|known| known.meant(request.path()));
     let problem = match &meant {
         Some(meant) => Code::NotFound.because(format!("Did you mean {meant}?")),
         None => Code::NotFound.into(),
@@ -25,8 +24,8 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
 /// Answers a request by a method that its address doesn't take; `path` is that address as it is described, `allow` the methods
 /// that it takes.
 pub fn method_not_allowed(request: &HttpRequest, path: &str, allow: &str) -> HttpResponse {
-    let description = request.app_data::<Data<Description>>();
-    let taking = description.and_then(|known| known.addresses.taking(request.method(), path));
+    let known = request.app_data::<Data<Addresses>>();
+    let taking = known.and_then(|known| known.taking(request.method(), path));
     let problem = Problem::method_not_allowed(allow);
     let problem = match taking {
         Some(taking) => problem.adding(&format!("{} goes to {taking}.", request.method())),

@@ -11,19 +11,12 @@ use utoipa::openapi::security::SecurityRequirement;
 use crate::http::addresses::Addresses;
 use crate::http::problem::{self, Code, ProblemView};
 use crate::identity::access::Access;
-use crate::identity::accounts;
-use crate::identity::api_keys;
-use crate::identity::auth;
-use crate::identity::quotas;
-use crate::identity::session;
 use crate::identity::token::Keys;
-use crate::identity::users;
-use crate::records;
+use crate::identity::{accounts, api_keys, auth, quotas, session, users};
 use crate::settings::{AccessSettings, Auth};
 use crate::site::health;
-use crate::tasks;
-use crate::tasks::events;
-use crate::tasks::kinds;
+use crate::tasks::{events, kinds};
+use crate::{records, tasks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,10 +26,6 @@ use crate::tasks::kinds;
                        whatever crashes.\n\nMD5 is a checksum against accidents, not against attackers."
     ),
     paths(
-        kinds::md5::post, kinds::md5::put, kinds::md5::put_unnamed, kinds::md5::get, kinds::md5::find,
-        kinds::message::post, kinds::message::get, kinds::message::free,
-        kinds::table::post, kinds::table::get, kinds::table::rows::get, kinds::table::retry::post,
-        kinds::table::page, kinds::table::elsewhere,
         tasks::list, tasks::get, events::events, tasks::cancel,
         api_keys::list, api_keys::post, api_keys::delete,
         users::post, users::me, quotas::get, users::password, users::grant, users::revoke,
@@ -57,21 +46,17 @@ use crate::tasks::kinds;
 )]
 struct Document;
 
-/// The description.
-pub struct Description {
-    /// As it is served.
-    json: String,
-    /// What it says of each address.
-    pub addresses: Addresses,
-}
+/// The description, as it is served.
+pub struct Description(String);
 
 impl Description {
-    /// As the settings make it: what each address asks of who comes is told.
+    /// As the settings make it: what each address asks of who comes is told. With it comes what it says of each address.
     ///
     /// # Errors
     /// If it can't be put as JSON, which is a bug.
-    pub fn build(settings: &AccessSettings, keys: &Keys) -> serde_json::Result<Self> {
+    pub fn build(settings: &AccessSettings, keys: &Keys) -> serde_json::Result<(Self, Addresses)> {
         let mut document = Document::openapi();
+        kinds::describe(&mut document);
         auth::describe(keys, &mut document);
         for (path, item) in &mut document.paths.paths {
             let methods = [
@@ -88,7 +73,7 @@ impl Description {
                 }
             }
         }
-        Ok(Self { json: document.to_json()?, addresses: Addresses::of(&document.paths) })
+        Ok((Self(document.to_json()?), Addresses::of(&document.paths)))
     }
 }
 
@@ -125,5 +110,5 @@ fn may_refuse(operation: &mut Operation, codes: &[Code]) {
 pub async fn document(description: Data<Description>) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header(ContentType::json()).insert_header((CACHE_CONTROL, "no-cache"));
-    response.body(description.json.clone())
+    response.body(description.0.clone())
 }

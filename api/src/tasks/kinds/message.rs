@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use accounts::user::Right;
-use actix_web::web::{Data, Json, Payload};
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig, Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use limits::window::Standing;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use task_data::idempotency::Idempotency;
 use task_data::kinds::Kind;
 use task_data::kinds::message::{Choice, Input as MessageInput, Provider, Text};
 use utoipa::openapi::{RefOr, Response};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::{OpenApi, IntoResponses, ToSchema};
 
 use crate::app::Api;
 use crate::http::body::Body;
@@ -22,6 +23,7 @@ use crate::http::patience::Patience;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::Session;
+use crate::resource::resource;
 use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
@@ -29,6 +31,19 @@ use crate::uploads::idempotency::{self, IdempotencyHeader};
 const PATH: &str = "/api/v1/messages/";
 /// What [`NewMessage`] is, in words.
 const FORM: &str = "an object with a text `text`, and `provider`, which is `auto`, `free` or `paid`";
+
+/// What is said of these addresses.
+#[derive(OpenApi)]
+#[openapi(paths(post, get, free))]
+pub struct Description;
+
+/// Adds these addresses.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .service(resource("/api/v1/messages", [(Method::POST, web::to(post))]))
+        .service(resource("/api/v1/messages/{id}", [(Method::GET, web::to(get))]))
+        .service(resource("/api/v1/providers/free", [(Method::GET, web::to(free))]));
+}
 
 /// Who is to answer a message
 #[derive(ToSchema)]
