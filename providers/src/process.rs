@@ -19,7 +19,7 @@ use crate::server::Server;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  coatcheck providers                            all three, on ports 2197 to 2199
+  coatcheck providers                            all, on ports 2197 to 2199
   coatcheck providers free --requests 5 --block-seconds 10
   curl localhost:2197/process -d '{\"text\": \"Good morning\"}'
   curl localhost:2197/control -X PUT -d '{\"latency\": 2}'")]
