@@ -86,7 +86,7 @@ impl ServerArgs {
         let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
             .map_err(SettingError::Token)?;
         let client = Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())?;
-        let by_variable = std::env::var("COATCHECK_URL").is_ok_and(|url| url == self.url);
+        let by_variable = program::variable("COATCHECK_URL").is_ok_and(|url| url.as_ref() == Some(&self.url));
         let setting = if by_variable || self.url == DEFAULT_URL { "COATCHECK_URL" } else { "--url" };
         Ok(Client { shown: format!("{} ({setting})", client.name), ..client })
     }
