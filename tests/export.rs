@@ -73,7 +73,9 @@ impl Stack {
 }
 
 fn target_of(stack: &Stack) -> PathBuf {
-    stack.folder().join("exported/access.log")
+    let folder = stack.folder().join("exported");
+    fs::create_dir(&folder).unwrap();
+    folder.join("access.log")
 }
 
 fn append(path: &Path, text: &str) {

@@ -4,8 +4,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 
+use reqwest::Method;
 use tempfile::TempDir;
 
+use crate::client::ask;
+use crate::people::as_bearer;
 use crate::program::{coatcheck, output};
 use crate::settings::refused;
 
@@ -129,5 +132,150 @@ async fn a_path_behind_the_servers_address_is_refused_at_once() {
 
             refused(&output(command).await, words);
         }
+    }
+}
+
+#[tokio::test]
+async fn an_export_makes_no_folder() {
+    let folder = TempDir::new().unwrap();
+    for target in ["nowhere/access.log", "a/b/access.log"] {
+        let done = output(coatcheck(folder.path(), ["export", "--target-file", target])).await;
+
+        let parent = target.strip_suffix("/access.log").unwrap();
+        refused(&done, parent);
+        assert!(String::from_utf8_lossy(&done.stderr).contains("No such file or directory"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+on_embedded!(each_answer_in_json_ends_its_line, [], |stack| async move {
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    for path in [
+        "/api/v1/tasks",
+        &format!("/api/v1/tasks/{id}"),
+        &format!("/api/v1/md5/{id}"),
+        "/api/v1/tasks/nonsense",
+        "/api/v1/users/me",
+        "/api/data",
+        "/api/data/stats",
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/nothing",
+    ] {
+        let answer = stack.get(path).await;
+        let text = answer.text();
+        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{path}: {text:?}");
+    }
+    for path in ["/api/v1/md5", "/api/v1/tables", "/api/v1/users", "/api/data", "/healthz"] {
+        let answer = ask(stack.request(Method::POST, path).body("nonsense")).await.unwrap();
+        assert!(answer.text().ends_with("}\n"), "{path}: {}", answer.text());
+    }
+    let accepted = ask(stack.request(Method::PUT, "/api/v1/md5/a").body("abc")).await.unwrap();
+    assert!(accepted.status == 202 && accepted.text().ends_with("}\n"), "{}", accepted.text());
+});
+
+on_embedded!(a_browser_is_told_in_a_page_why_it_gets_none, [("DOCS", "closed")], |stack| async move {
+    stack.register("ada").await;
+    let ada = stack.log_in("ada").await;
+    let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let requests = || {
+        let get = |path| stack.request(Method::GET, path);
+        [
+            (get("/").header("Host", "elsewhere.example"), None),
+            (get("/docs"), Some(401)),
+            (as_bearer(get("/docs/"), &ada), Some(403)),
+            (get("/nothing"), Some(404)),
+            (stack.request(Method::PUT, "/"), Some(405)),
+        ]
+    };
+    for (request, status) in requests() {
+        let page = ask(request.header("Accept", chromium)).await.unwrap();
+        assert!(status.map_or(page.status >= 400, |status| page.status == status), "{status:?}");
+        assert!(page.header("content-type").starts_with("text/html"), "{status:?}: {}", page.text());
+        assert!(page.text().contains(&format!("<h1>{}</h1>", page.status)), "{}", page.text());
+    }
+    for (request, status) in requests() {
+        let problem = ask(request).await.unwrap();
+        assert_eq!(problem.header("content-type"), "application/problem+json", "{status:?}");
+    }
+});
+
+/// The commands, and those below them.
+const COMMANDS: [&str; 23] = [
+    "",
+    "put",
+    "get",
+    "sum",
+    "simulate",
+    "export",
+    "user",
+    "user create",
+    "user grant",
+    "user revoke",
+    "user list",
+    "user password",
+    "user disable",
+    "user enable",
+    "user delete",
+    "user logout",
+    "migrate",
+    "verify",
+    "backup",
+    "api",
+    "worker",
+    "providers",
+    "healthcheck",
+];
+
+#[tokio::test]
+async fn each_help_has_examples_that_a_terminal_of_80_columns_does_not_break() {
+    let folder = TempDir::new().unwrap();
+    for command in COMMANDS {
+        let done = output(coatcheck(folder.path(), command.split_whitespace().chain(["--help"]))).await;
+
+        let help = String::from_utf8(done.stdout).unwrap();
+        let (before, examples) = help.split_once("\nExamples:\n").unwrap_or_else(|| panic!("{command}"));
+        let called = format!("coatcheck {command}");
+        assert!(examples.contains(called.trim_end()), "{command}: {examples}");
+        for line in examples.lines() {
+            assert!(line.starts_with("  ") && line.chars().count() <= 78, "{command}: {line}");
+        }
+        // Each argument says what it is.
+        let lines: Vec<&str> = before.lines().collect();
+        let undocumented = lines.windows(2).find(|pair| {
+            let is_bare = pair[0].starts_with("  <") && pair[0].split_whitespace().count() == 1;
+            is_bare && !pair[1].starts_with("      ")
+        });
+        assert_eq!(undocumented, None, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn the_help_of_what_is_scripted_tells_how_it_ends() {
+    let folder = TempDir::new().unwrap();
+    for (command, words) in [
+        ("put", &["Ctrl-C", "| head -1", "0 all", "1 some", "2 wrong", "3 the", "4 it"][..]),
+        ("get", &["for a minute", "0 the", "1 there", "2 wrong", "3 the", "4 it", "130"]),
+        ("sum", &["| head -1", "0 all", "1 some", "2 bad", "130"]),
+    ] {
+        let help =
+            String::from_utf8(output(coatcheck(folder.path(), [command, "--help"])).await.stdout).unwrap();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(help.contains(word), "{command}, {word}: {help}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_told_in_words() {
+    let folder = TempDir::new().unwrap();
+    for (flag, told) in [
+        ("--threads=0", "THREADS: expected a number from 1 to 1000, got \"0\""),
+        ("--count=0", "COUNT: expected a number of at least 1, got \"0\""),
+    ] {
+        refused(&output(coatcheck(folder.path(), ["simulate", flag])).await, told);
     }
 }

@@ -235,6 +235,22 @@ async fn a_server_that_was_away_is_told_to_be_back_by_the_setting_that_names_it(
 }
 
 #[tokio::test]
+async fn a_table_is_shown_with_its_progress() {
+    let folder = TempDir::new().unwrap();
+    let server = Server::start(|first, _| match first.contains("/api/v1/tables/") {
+        true => {
+            answer(200, &format!("{{\"id\": \"{ID}\", \"kind\": \"table\", \"progress\": {{\"rows\": 7}}}}"))
+        }
+        false => answer(200, &format!("{{\"id\": \"{ID}\", \"kind\": \"table\"}}")),
+    });
+
+    let done = output(server.command(folder.path(), &["get", ID])).await;
+
+    let shown: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((done.status.code(), &shown["progress"]["rows"]), (Some(0), &7.into()));
+}
+
+#[tokio::test]
 async fn a_refusal_has_an_exit_status_of_its_own() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("file"), "abc").unwrap();

@@ -19,8 +19,10 @@ use crate::{Address, ApiSettings, Server};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  export DATABASE_URL=postgres://coat:secret@db/coat AMQP_URL=amqp://coat:secret@mq/%2f REDIS_URL=redis://cache
-  coatcheck api --listen 0.0.0.0:9000 --auth required --jwt-secret-file /etc/coatcheck/jwt-secret
+  export DATABASE_URL=postgres://coat:secret@db/coat
+  export AMQP_URL=amqp://coat:secret@mq/%2f REDIS_URL=redis://cache
+  coatcheck api --listen 0.0.0.0:9000 --auth required \\
+    --jwt-secret-file /etc/coatcheck/jwt-secret
   DATABASE_URL_FILE=/run/secrets/database-url coatcheck api")]
 pub struct ApiArgs {
     #[command(flatten)]

@@ -16,7 +16,7 @@ use crate::http::origin;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Access;
 use crate::settings::Auth;
-use crate::site::missing;
+use crate::site::{missing, page};
 
 /// An address that lets in whom it is [for](Access), refuses all methods but these, and names these then. Whatever is got can be
 /// asked for by HEAD.
@@ -80,14 +80,30 @@ async fn guarded(
     let access = Access::of(&api.access, request.method(), path);
     let may_come = check(api, access, path, request.request()).await;
     let Err(problem) = may_come.and_then(|()| check_query(path, &request)) else {
-        return Ok(next.call(request).await?.map_into_boxed_body());
+        let response = next.call(request).await?.map_into_boxed_body();
+        let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+        let page = problem.filter(|_| is_page(path));
+        let page = page.map(|problem| missing::page_refused(response.request(), problem));
+        return Ok(match page {
+            Some(page) => response.into_response(page),
+            None => response,
+        });
     };
     let (request, payload) = request.into_parts();
+    let refusal = match is_page(path) {
+        true => missing::page_refused(&request, &problem),
+        false => problem.error_response(),
+    };
     let response = match payload {
-        Payload::None => problem.error_response(),
-        payload => Body::new(payload).unwanted(problem.error_response()),
+        Payload::None => refusal,
+        payload => Body::new(payload).unwanted(refusal),
     };
     Ok(ServiceResponse::new(request, response))
+}
+
+/// Whether an address is of what people look at, who are told in a page why they don't see it.
+fn is_page(path: &str) -> bool {
+    path.starts_with("/docs") || page::FILES.iter().any(|(page, _)| *page == path)
 }
 
 /// Asserts that the address knows all parameters of the query.

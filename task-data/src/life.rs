@@ -294,7 +294,7 @@ impl Life {
             }
         };
         metrics::accepted(kind, begun.elapsed());
-        debug!(task.id = %id, %kind, "task {id} accepted");
+        debug!(task.id = %id, %kind, "task accepted");
         Ok(Accepted { task, is_replay: false })
     }
 
@@ -396,7 +396,7 @@ impl Life {
     pub async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
         let outcome = self.stack.store.cancel(id, self.settings.rules()).await?;
         if let Cancel::Accepted(task) = &outcome {
-            debug!(task.id = %id, "task {id} is to be cancelled, it is {} now", task.status.name());
+            debug!(task.id = %id, "task is to be cancelled, it is {} now", task.status.name());
             self.moved(&[task.clone().into()]).await;
         }
         Ok(outcome)
@@ -429,7 +429,7 @@ impl Life {
     pub async fn begin_lease(&self, worker: WorkerId, name: &str) {
         let lease = self.settings.lease_seconds;
         patiently("leased", || self.stack.store.register(worker, name.to_owned(), lease)).await;
-        info!(%worker, "worker {worker} has its lease");
+        info!(%worker, "the worker has its lease");
     }
 
     /// Extends the lease; `None` if it was lost, and with it all that the worker holds.
@@ -489,14 +489,14 @@ impl Life {
             outcome => outcome?,
         };
         for Moved { id, status, .. } in &moved {
-            debug!(task.id = %id, "task {id} was handed back, it is {} now", status.name());
+            debug!(task.id = %id, "task was handed back, it is {} now", status.name());
         }
         let again = moved.iter().filter(|moved| moved.status == Status::Pending);
         for Moved { id, attempt, .. } in again {
             let back = returns.iter().find(|back| back.id == *id && back.attempt == *attempt);
             if let Some(HandBack { after, charge: Some(error), .. }) = back {
                 let seconds = after.as_secs_f64();
-                info!(task.id = %id, error.code, "task {id} is tried again in {seconds:.1} s: {}", error.detail);
+                info!(task.id = %id, error.code, "task is tried again in {seconds:.1} s: {}", error.detail);
             }
         }
         self.moved(&moved).await;

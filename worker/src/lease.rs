@@ -88,7 +88,7 @@ impl Lease {
                 self.worker.send_replace(None);
                 self.give_up();
                 metrics::lease_lost();
-                warn!(%worker, "worker {worker} has lost its lease; its tasks are dropped");
+                warn!(%worker, "the worker has lost its lease; its tasks are dropped");
             }
         };
         // On its own, so that it goes on being told if the lease is stuck.

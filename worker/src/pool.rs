@@ -164,7 +164,7 @@ impl Hand {
         // No claim: someone else has it, or it has ended.
         let Some(mut claim) = claimed else { return };
         let holding = self.lease.hold(&claim);
-        debug!(task.id = %id, claim.attempt, "task {id} claimed, attempt {}", claim.attempt);
+        debug!(task.id = %id, claim.attempt, "task claimed, attempt {}", claim.attempt);
 
         let content = claim.content.take();
         let outcome = self.workshop.work(&claim, content, slot, holding.stop()).await;
@@ -185,14 +185,14 @@ impl Hand {
         };
         let back = HandBack { id, attempt: claim.attempt, after, charge, waits_for };
         if let Err(error) = self.life.hand_back(vec![back]).await {
-            warn!(task.id = %id, %error, "task {id} could not be handed back now; the next beat sees it");
+            warn!(task.id = %id, %error, "task could not be handed back now; the next beat sees it");
         }
     }
 
     async fn complete(&self, claim: &Claim, outcome: Result<kinds::Output, TaskError>) {
         if !self.life.complete(claim, outcome).await {
             let (id, attempt) = (claim.id, claim.attempt);
-            info!(task.id = %id, attempt, "attempt {attempt} of task {id} came too late, its result is dropped");
+            info!(task.id = %id, attempt, "attempt {attempt} of the task came too late, its result is dropped");
         }
     }
 }

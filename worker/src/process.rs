@@ -20,7 +20,8 @@ use crate::{WorkerSettings, work};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  export DATABASE_URL=postgres://coat:secret@db/coat AMQP_URL=amqp://coat:secret@mq/%2f REDIS_URL=redis://cache
+  export DATABASE_URL=postgres://coat:secret@db/coat
+  export AMQP_URL=amqp://coat:secret@mq/%2f REDIS_URL=redis://cache
   coatcheck worker --metrics-listen 127.0.0.1:9001
   FREE_URL=https://free.example PAID_URL=https://paid.example coatcheck worker")]
 pub struct WorkerArgs {

@@ -1,6 +1,10 @@
-//! A small body in JSON, and where it is wrong.
+//! A small body in JSON, and where it is wrong; and how an answer in JSON ends.
 
 use actix_web::HttpRequest;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::ResponseHead;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Error, Value};
 
@@ -18,6 +22,27 @@ pub async fn read<T: DeserializeOwned>(
     form: &str,
 ) -> Result<T, Problem> {
     parse(&body.whole(request).await?, code, form)
+}
+
+/// Returns a value as JSON in a line, so that a terminal's prompt stands on the next one.
+pub fn line(value: &impl Serialize) -> Vec<u8> {
+    // What can't be written, a map with keys that are no texts, is not among our answers.
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// Ends an answer in JSON with a line break, where it is whole and not compressed.
+pub fn ended(head: &ResponseHead, body: BoxBody) -> BoxBody {
+    let kind = head.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.starts_with("application/json") || head.headers().contains_key(CONTENT_ENCODING) {
+        return body;
+    }
+    match body.try_into_bytes() {
+        Ok(bytes) if bytes.is_empty() || bytes.ends_with(b"\n") => BoxBody::new(bytes),
+        Ok(bytes) => BoxBody::new([&bytes, &b"\n"[..]].concat()),
+        Err(body) => body,
+    }
 }
 
 fn parse<T: DeserializeOwned>(json: &[u8], code: Code, form: &str) -> Result<T, Problem> {

@@ -26,7 +26,7 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use uuid::Uuid;
 
-use crate::http::request_id;
+use crate::http::{json as text, request_id};
 
 /// What requests fail with: a server that is away fails all of them.
 static REPEATED: LazyLock<Repeated> = LazyLock::new(Repeated::default);
@@ -250,6 +250,12 @@ impl Problem {
         Self { retry_after: Some(seconds), ..Code::TooManyRequests.into() }
     }
 
+    /// What it means and more on this very case, for people.
+    pub fn words(&self) -> String {
+        let (_, _, title) = self.code.parts();
+        self.detail.as_ref().map_or_else(|| title.to_owned(), |detail| format!("{title} {detail}"))
+    }
+
     /// With one more sentence on this very case.
     pub fn adding(self, sentence: &str) -> Self {
         let detail = self.detail.map_or(sentence.to_owned(), |detail| format!("{detail} {sentence}"));
@@ -352,7 +358,7 @@ impl ResponseError for Problem {
             response.insert_header((RETRY_AFTER, seconds));
         }
         let (detail, errors) = (self.detail.as_deref(), self.errors.as_ref());
-        response.json(ProblemView::new(self.code, detail, errors, self.request_id))
+        response.body(text::line(&ProblemView::new(self.code, detail, errors, self.request_id)))
     }
 }
 

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::http::body::Body;
 use crate::http::hops;
+use crate::http::json;
 use crate::http::kept::Kept;
 use crate::http::problem::{Code, Problem};
 use crate::http::request_id::{self, ID_HEADER};
@@ -177,7 +178,7 @@ async fn guarded(
         error!("a request's handler panicked");
         return Err(Problem::from(Code::Internal).into());
     };
-    let response = outcome?.map_into_boxed_body();
+    let response = outcome?.map_into_boxed_body().map_body(|head, body| json::ended(head, body));
 
     let (status, route) = (response.status(), response.request().match_pattern().unwrap_or_default());
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

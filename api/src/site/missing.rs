@@ -1,5 +1,5 @@
-//! Answers to requests for an address that isn't there, or by a method that it doesn't take: a problem for programs, a page for
-//! browsers. Both name the address that may have been meant.
+//! Answers to requests for an address that isn't there, by a method that it doesn't take, or for a page that is refused: a problem for
+//! programs, a page for browsers. Both name the address that may have been meant.
 
 use actix_web::http::header::{self, Accept, Header, VARY};
 use actix_web::http::{Method, StatusCode};
@@ -18,7 +18,7 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
         Some(meant) => Code::NotFound.because(format!("Did you mean {meant}?")),
         None => Code::NotFound.into(),
     };
-    answer(&request, problem, meant)
+    answer(&request, &problem, meant)
 }
 
 /// Answers a request by a method that its address doesn't take; `path` is that address as it is described, `allow` the methods
@@ -31,13 +31,18 @@ pub fn method_not_allowed(request: &HttpRequest, path: &str, allow: &str) -> Htt
         Some(taking) => problem.adding(&format!("{} goes to {taking}.", request.method())),
         None => problem,
     };
+    answer(request, &problem, None)
+}
+
+/// Answers a request for a page that is refused.
+pub fn page_refused(request: &HttpRequest, problem: &Problem) -> HttpResponse {
     answer(request, problem, None)
 }
 
-fn answer(request: &HttpRequest, problem: Problem, meant: Option<String>) -> HttpResponse {
+fn answer(request: &HttpRequest, problem: &Problem, meant: Option<String>) -> HttpResponse {
     let mut response = problem.error_response();
     if prefers_html(request) {
-        let page = page(response.status(), request.method(), meant.as_deref());
+        let page = page(problem, request.method(), meant.as_deref());
         let (name, value) =
             (header::CONTENT_TYPE, header::HeaderValue::from_static("text/html; charset=utf-8"));
         response.headers_mut().insert(name, value);
@@ -54,7 +59,8 @@ fn prefers_html(request: &HttpRequest) -> bool {
 }
 
 /// The page for people. Of what was asked nothing is shown but what is an address of ours.
-fn page(status: StatusCode, method: &Method, meant: Option<&str>) -> String {
+fn page(problem: &Problem, method: &Method, meant: Option<&str>) -> String {
+    let status = problem.status_code();
     let text = match (status, meant) {
         (StatusCode::METHOD_NOT_ALLOWED, _) => {
             format!("This address doesn’t take <code>{}</code>.", escaped(method.as_str()))
@@ -65,7 +71,7 @@ fn page(status: StatusCode, method: &Method, meant: Option<&str>) -> String {
                 "There is nothing at this address. Did you mean <a href=\"{meant}\"><code>{meant}</code></a>?"
             )
         }
-        (_, None) => "There is nothing at this address.".to_owned(),
+        (_, None) => escaped(&problem.words()),
     };
     page::MISSING.replace("{{status}}", status.as_str()).replace("{{text}}", &text)
 }
@@ -111,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_is_no_markup_in_the_page() {
-        let page = page(StatusCode::NOT_FOUND, &Method::GET, Some("/api/v1/tasks/\"><script>'&"));
+        let page = page(&Code::NotFound.into(), &Method::GET, Some("/api/v1/tasks/\"><script>'&"));
 
         assert!(page.contains("/api/v1/tasks/&quot;&gt;&lt;script&gt;&#39;&amp;"));
         assert!(!page.contains("{{") && !page.contains("<script>'"));

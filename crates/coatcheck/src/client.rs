@@ -86,7 +86,7 @@ impl ServerArgs {
         let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
             .map_err(SettingError::Token)?;
         let client = Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())?;
-        let by_variable = std::env::var("COATCHECK_URL").is_ok_and(|url| url == self.url);
+        let by_variable = program::variable("COATCHECK_URL").is_ok_and(|url| url.as_ref() == Some(&self.url));
         let setting = if by_variable || self.url == DEFAULT_URL { "COATCHECK_URL" } else { "--url" };
         Ok(Client { shown: format!("{} ({setting})", client.name), ..client })
     }
@@ -206,14 +206,17 @@ impl Client {
             .ok_or_else(|| self.foreign(StatusCode::ACCEPTED))
     }
 
-    /// The task as the server gives it: JSON text.
+    /// The task as the server gives it: JSON text. That of a table has its progress.
     ///
     /// # Errors
     /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or what keeps the server from answering.
     pub async fn task(&self, id: &str) -> Result<String, ClientError> {
         let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId(id.to_owned()))?;
-        let url = self.url(&["v1", "tasks", &id.to_string()]);
-        Ok(self.read(&url).await?.0)
+        let (text, task) = self.read(&self.url(&["v1", "tasks", &id.to_string()])).await?;
+        match task["kind"] == "table" {
+            true => Ok(self.read(&self.url(&["v1", "tables", &id.to_string()])).await?.0),
+            false => Ok(text),
+        }
     }
 
     /// What the server says at an address of its own such as `/readyz`, asked once: its status and its words.

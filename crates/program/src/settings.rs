@@ -119,7 +119,7 @@ pub fn secret(name: &str, file: Option<&Path>) -> Result<Option<String>, String>
 ///
 /// # Errors
 /// If it is not valid UTF-8, in one line that names it.
-pub(crate) fn variable(name: &str) -> Result<Option<String>, String> {
+pub fn variable(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),

@@ -43,13 +43,28 @@ fn wrong_value(error: &clap::Error) -> Option<String> {
 /// The library's words for numbers, in ours.
 fn reason(source: &str, value: &str) -> String {
     if let Some(range) = source.strip_prefix(&format!("{value} is not in ")) {
-        return format!("expected a number in {range}");
+        return format!("expected a number {}", range_in_words(range));
     }
     match source {
         "invalid digit found in string" | "cannot parse integer from empty string" => {
             "expected a whole number".to_owned()
         }
         source => source.to_owned(),
+    }
+}
+
+/// `1..=9`, as the library writes ranges, in words.
+fn range_in_words(range: &str) -> String {
+    match range.split_once("..") {
+        Some((least, most)) => match most.strip_prefix('=') {
+            Some(most) => format!("from {least} to {most}"),
+            // An open end is told as the largest number that there is.
+            None if most == i64::MAX.to_string() || most == u64::MAX.to_string() => {
+                format!("of at least {least}")
+            }
+            None => format!("from {least} to below {most}"),
+        },
+        None => format!("in {range}"),
     }
 }
 
@@ -139,7 +154,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_one_line_that_names_the_setting_and_what_came() {
         for (arguments, line) in [
-            (&["--max-attempts", "0"][..], "MAX_ATTEMPTS: expected a number in 1..=9, got \"0\""),
+            (&["--max-attempts", "0"][..], "MAX_ATTEMPTS: expected a number from 1 to 9, got \"0\""),
             (&["--max-attempts", "x"], "MAX_ATTEMPTS: expected a whole number, got \"x\""),
             (&["--auth", "on"], "AUTH: expected off or required, got \"on\""),
             (&["--auth", ""], "AUTH: expected off or required, got \"\""),

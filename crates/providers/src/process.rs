@@ -19,10 +19,10 @@ use crate::server::Server;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  coatcheck providers                                                 all three, on ports 2197, 2198 and 2199
+  coatcheck providers                            all, on ports 2197 to 2199
   coatcheck providers free --requests 5 --block-seconds 10
   curl localhost:2197/process -d '{\"text\": \"Good morning\"}'
-  curl localhost:2197/control -X PUT -d '{\"latency\": 2, \"failure_rate\": 0.1}'")]
+  curl localhost:2197/control -X PUT -d '{\"latency\": 2}'")]
 pub struct ProvidersArgs {
     /// Which one; none: all three
     #[arg(value_enum)]

@@ -79,7 +79,7 @@ pub trait Blobs: Send + Sync {
 pub(crate) async fn delete_all(blobs: &dyn Blobs, ids: impl IntoIterator<Item = TaskId>) {
     for id in ids {
         if let Err(error) = blobs.delete(id).await {
-            warn!(task.id = %id, %error, "the upload of task {id} could not be removed; the orphan sweep will");
+            warn!(task.id = %id, %error, "the upload of the task could not be removed; the orphan sweep will");
         }
     }
 }

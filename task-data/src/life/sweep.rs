@@ -65,7 +65,7 @@ impl Life {
         let returned = self.stack.store.return_lost(self.settings.rules()).await?;
         for Moved { id, status, .. } in &returned {
             metrics::lost(*status);
-            warn!(task.id = %id, "task {id} was held by a lost worker, it is {} now", status.name());
+            warn!(task.id = %id, "task was held by a lost worker, it is {} now", status.name());
         }
         if !returned.is_empty() {
             self.moved(&returned).await;

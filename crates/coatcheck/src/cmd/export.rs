@@ -48,12 +48,13 @@ Exit status: 0 it was told to end; 1 the file could not be flushed to its device
 Examples:
   coatcheck export --target-file access.log
   coatcheck export --target-file access.log --poll-interval 200ms --format clf
-  TARGET_FILE=/var/log/coat/access.json FORMAT=json coatcheck export --url http://hasher:9000")]
+  coatcheck export --url http://hasher:9000 --format json \\
+    --target-file /var/log/coat/access.json")]
 pub struct ExportArgs {
     /// How often the server is asked
     #[arg(long, env, value_name = "POLL_INTERVAL", default_value = "1", value_parser = positive_duration)]
     poll_interval: Duration,
-    /// The file to append to; made where it is missing
+    /// The file to append to; made where it is missing, in a folder that is there
     #[arg(long, env, value_name = "TARGET_FILE", value_parser = NonEmptyStringValueParser::new())]
     target_file: String,
     /// How a record is written

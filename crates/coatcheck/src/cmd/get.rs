@@ -10,17 +10,17 @@ use crate::terminal::{self, escaped_json};
 /// Show the task behind a ticket, as JSON
 ///
 /// Prints the task as the server gives it: its status (pending, running, succeeded, failed or cancelled), what was
-/// handed in, and the result once there is one. It doesn't wait: ask again, or hand files in with `coatcheck put`,
-/// which does.
+/// handed in, and the result once there is one. It doesn't wait for the task to end: ask again, or hand files in with
+/// `coatcheck put`, which does. A server that is busy, starting or out of reach is tried again for a minute.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 the task was printed; 1 there is no such task; 2 wrong usage or settings, as an ID that is not one; \
-3 the server can't be reached; 4 it refused the API key, or its owner lacks a right.
+Exit status: 0 the task was printed; 1 there is no such task, or it could not be printed; 2 wrong usage or settings, as an ID that is not one; \
+3 the server can't be reached; 4 it refused the API key, or its owner lacks a right; 130 and 143 a signal (Ctrl-C, kill) ended it.
 
 Examples:
   coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d
   coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d | jq -r .result.md5
-  COATCHECK_URL=http://hasher:9000 coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d")]
+  coatcheck get --url http://hasher:9000 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d")]
 pub struct GetArgs {
     /// The id that was given when the work was handed in
     #[arg(value_name = "ID")]

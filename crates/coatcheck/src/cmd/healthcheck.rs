@@ -27,10 +27,10 @@ const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
 Exit status: 0 it is healthy; 1 it is not, and one line says why; 2 a setting is wrong.
 
 Examples:
-  coatcheck healthcheck                                      the API on this machine
-  coatcheck healthcheck --url http://hasher:9000             an API elsewhere
-  coatcheck healthcheck --url http://127.0.0.1:2197          the stand-in for the free provider
-  METRICS_LISTEN=0.0.0.0:9001 coatcheck healthcheck          the worker on this machine that was started so")]
+  coatcheck healthcheck                          the API on this machine
+  coatcheck healthcheck --url http://hasher:9000
+  coatcheck healthcheck --url http://127.0.0.1:2197      the free stand-in
+  METRICS_LISTEN=0.0.0.0:9001 coatcheck healthcheck      a worker so started")]
 pub struct HealthcheckArgs {
     /// The API to look at, wherever it is: http:// or https://
     #[arg(long, env = "COATCHECK_URL", alias = "coatcheck-url", value_name = "COATCHECK_URL")]

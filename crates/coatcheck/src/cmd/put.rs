@@ -46,7 +46,7 @@ Examples:
   find photos -type f -print0 | xargs -0 coatcheck put
   tar c photos | coatcheck put - --name photos.tar
   coatcheck put --url https://hasher.example -- -odd-name
-  SSL_CERT_FILE=our-ca.pem coatcheck put --url https://hasher.internal disk.img")]
+  SSL_CERT_FILE=our-ca.pem coatcheck put --url https://hasher.intern disk.img")]
 pub struct PutArgs {
     /// Files to hand in; - is standard input
     #[arg(value_name = "FILE", required = true)]

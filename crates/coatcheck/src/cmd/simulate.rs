@@ -35,9 +35,9 @@ Exit status: 0 all was sent, or a signal ended it; 1 the server refused a record
 settings; 3 the server can't be trusted over TLS; 4 it refused the API key, or its owner lacks a right.
 
 Examples:
-  coatcheck simulate                                          four threads, until Ctrl-C
-  coatcheck simulate --threads 8 --requests-delay 0 --count 20000 --log-dir sent
-  THREADS=2 REQUESTS_DELAY=200 DURATION=5m coatcheck simulate --url http://hasher:9000")]
+  coatcheck simulate                             four threads, until Ctrl-C
+  coatcheck simulate --threads 8 --requests-delay 0 --count 20000 --log-dir l
+  coatcheck simulate --url http://hasher:9000 --duration 5m")]
 pub struct SimulateArgs {
     /// Threads that send
     #[arg(long, env, value_name = "THREADS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]

@@ -23,7 +23,8 @@ use crate::md5sum::line;
 /// read. A progress bar is shown on a terminal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 all is well; 1 some file couldn't be read or isn't what the manifest says; 2 bad usage.
+Exit status: 0 all is well; 1 some file couldn't be read or isn't what the manifest says, or the reader of standard \
+output has gone (`| head -1`), without a message; 2 bad usage; 130 and 143 a signal (Ctrl-C, kill) ended it.
 
 Examples:
   coatcheck sum *.iso > MD5SUMS

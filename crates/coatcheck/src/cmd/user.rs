@@ -57,6 +57,10 @@ pub struct UserArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Make a user; the password is read from COATCHECK_PASSWORD, or asked for on a terminal
+    #[command(after_help = "\
+Examples:
+  coatcheck user create ada --admin              asks for the password
+  COATCHECK_PASSWORD_FILE=secret coatcheck user create bob")]
     Create {
         /// 1 to 64 letters, digits and ASCII signs; upper and lower case are one
         name: Username,
@@ -64,22 +68,74 @@ enum Action {
         #[arg(long)]
         admin: bool,
     },
-    /// Grant a user a right: `paid` or `admin`
-    Grant { name: String, right: Right },
-    /// Revoke a right
-    Revoke { name: String, right: Right },
-    /// List all users, the oldest first
+    /// Grant a user a right; it shows in tokens from the next log-in on, in API keys at once
+    #[command(after_help = "\
+Examples:
+  coatcheck user grant bob paid                  may send messages that cost
+  coatcheck user grant bob admin                 sees all, manages users")]
+    Grant {
+        /// The user's name
+        name: String,
+        /// `paid` or `admin`
+        right: Right,
+    },
+    /// Revoke a right, at once
+    #[command(after_help = "\
+Examples:
+  coatcheck user revoke bob paid")]
+    Revoke {
+        /// The user's name
+        name: String,
+        /// `paid` or `admin`
+        right: Right,
+    },
+    /// List all users, the oldest first: a line each with name, id, rights, and whether they are disabled
+    #[command(after_help = "\
+Examples:
+  coatcheck user list
+  coatcheck user list | grep admin")]
     List,
     /// Set a user's password, read as for `create`, and end their sessions
-    Password { name: String },
+    #[command(after_help = "\
+Examples:
+  coatcheck user password bob                    asks for the password
+  COATCHECK_PASSWORD_FILE=secret coatcheck user password bob")]
+    Password {
+        /// The user's name
+        name: String,
+    },
     /// Disable a user: no log-in, no token and no API key of theirs holds
-    Disable { name: String },
+    #[command(after_help = "\
+Examples:
+  coatcheck user disable bob")]
+    Disable {
+        /// The user's name
+        name: String,
+    },
     /// Enable a user again
-    Enable { name: String },
-    /// Delete a user; their tasks are admins' alone from then on
-    Delete { name: String },
+    #[command(after_help = "\
+Examples:
+  coatcheck user enable bob")]
+    Enable {
+        /// The user's name
+        name: String,
+    },
+    /// Delete a user and their API keys; only admins see their tasks from then on. It can't be undone: see `disable`
+    #[command(after_help = "\
+Examples:
+  coatcheck user delete bob")]
+    Delete {
+        /// The user's name
+        name: String,
+    },
     /// End a user's sessions; API keys stay
-    Logout { name: String },
+    #[command(after_help = "\
+Examples:
+  coatcheck user logout bob")]
+    Logout {
+        /// The user's name
+        name: String,
+    },
 }
 
 /// Why it was not done.

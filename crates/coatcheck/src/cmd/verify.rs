@@ -33,7 +33,8 @@ Exit status: 0 nothing was found; 1 something was; 2 it could not be checked, an
 Examples:
   coatcheck verify
   coatcheck verify --rebuild data/rebuilt
-  DATABASE_URL_FILE=secret coatcheck verify --outcome-log /srv/logs/outcomes.log")]
+  coatcheck verify --outcome-log /srv/logs/outcomes.log
+  DATABASE_URL_FILE=secret coatcheck verify")]
 pub struct VerifyArgs {
     /// Write the log anew to this file, which must not be there yet
     #[arg(long, value_name = "FILE")]
