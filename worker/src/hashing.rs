@@ -25,8 +25,8 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use self::stream::Stream;
-use crate::kinds::WorkError;
 use crate::kinds::upload::Upload;
+use crate::work::WorkError;
 
 /// What a thread reads in a round, in bytes. It is in the core's own cache still when it is hashed.
 const ROUND: usize = 512 << 10;

@@ -13,6 +13,7 @@ mod pool;
 mod process;
 mod settings;
 mod sweeper;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::kinds::{self, WorkError, Workshop};
+use crate::kinds::Workshop;
 use crate::lease::Lease;
+use crate::work::{Output, WorkError};
 
 /// What was delivered ahead waits this long for a slot, then others may have it.
 const SLOT_PATIENCE: Duration = Duration::from_secs(1);
@@ -172,7 +173,7 @@ impl Hand {
     }
 
     /// Says what came of it.
-    async fn settle(&self, claim: &Claim, outcome: Result<kinds::Output, WorkError>) {
+    async fn settle(&self, claim: &Claim, outcome: Result<Output, WorkError>) {
         let id = claim.id;
         let (after, charge, waits_for) = match outcome {
             Ok(output) => return self.complete(claim, Ok(output)).await,
@@ -189,7 +190,7 @@ impl Hand {
         }
     }
 
-    async fn complete(&self, claim: &Claim, outcome: Result<kinds::Output, TaskError>) {
+    async fn complete(&self, claim: &Claim, outcome: Result<Output, TaskError>) {
         if !self.life.complete(claim, outcome).await {
             let (id, attempt) = (claim.id, claim.attempt);
             info!(task.id = %id, attempt, "attempt {attempt} of the task came too late, its result is dropped");

@@ -9,8 +9,8 @@ use database::types::{SqlJson, SqlTime, SqlUuid};
 use diesel::prelude::*;
 use program::Backoff;
 
+use super::port::{Claim, Held, Keyed, KindStats, Moved, NewTask, Rules, Upload};
 use super::types::SqlStatus;
-use super::{Claim, Held, Keyed, KindStats, Moved, NewTask, Rules, Upload};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::{Kind, RowKind, UnknownKind};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time};

@@ -12,9 +12,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::Value;
 
+use super::port::{LIST_BYTES, Rules};
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::types::SqlStatus;
-use super::{LIST_BYTES, Rules};
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{PAGE, Report, VerifyError};
+use super::report::{PAGE, Report, VerifyError};
 use crate::blobs::SHARDS;
 use crate::settings::Settings;
 use crate::stack::Remains;

@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::report::{FEW, Found, PAGE, Progress, Report, VerifyError};
 use super::rows::{Ended, check_of};
-use super::{FEW, Found, PAGE, Progress, Report, VerifyError};
 use crate::outcome;
 use crate::store::Store;
 use crate::task::{Task, TaskId};

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{PAGE, Progress};
+use super::report::{PAGE, Progress};
 use crate::outcome;
 use crate::store::{Filter, Store, StoreError};
 use crate::task::{TaskId, Time};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use twox_hash::XxHash3_64;
 
-use super::{PAGE, Progress, Report, VerifyError, patience};
+use super::report::{PAGE, Progress, Report, VerifyError};
 use crate::blobs::BlobError;
 use crate::outcome;
 use crate::settings::Settings;
@@ -124,4 +124,9 @@ pub async fn tell_stuck(
         }
     }
     Ok(())
+}
+
+/// What the sweep has to do it has done by then.
+pub(super) fn patience(settings: &Settings) -> Duration {
+    settings.sweep_seconds.saturating_mul(2).max(Duration::from_secs(1))
 }

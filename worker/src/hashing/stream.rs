@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Source;
-use crate::kinds::WorkError;
 use crate::kinds::upload::Upload;
+use crate::work::WorkError;
 
 /// What is read ahead at once where reading waits, in bytes.
 const AHEAD: usize = 256 << 10;

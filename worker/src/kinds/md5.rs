@@ -8,8 +8,8 @@ use task_data::store::Claim;
 use tokio_util::sync::CancellationToken;
 
 use super::upload::{Upload, corrupt};
-use super::{Output, WorkError};
 use crate::hashing::{Hashing, Source};
+use crate::work::{Output, WorkError};
 
 /// What is so short, in bytes, is hashed before another thread would have heard of it.
 const AT_ONCE: usize = 16 << 10;

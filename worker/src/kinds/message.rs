@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{Output, WorkError};
 use crate::outbound::{CALL, Outbound, Reply, Request};
 use crate::settings::ProviderSettings;
+use crate::work::{Output, WorkError};
 
 /// Messages worked on at once in a process: they mostly wait for a reply.
 pub const SLOTS: usize = 64;

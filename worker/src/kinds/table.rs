@@ -35,9 +35,9 @@ use uuid::Uuid;
 use self::outage::{Failures, Outage, ROWS};
 use self::unsent::Unsent;
 use super::upload::{Upload, blocking, corrupt, read_through};
-use super::{Output, WorkError};
 use crate::outbound::{Answer, Meaning, NoAnswer, Outbound, Request};
 use crate::settings::ThirdPartySettings;
+use crate::work::{Output, WorkError};
 
 /// Tables worked on at once in a process: they mostly wait for their turn.
 pub const SLOTS: usize = 16;

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use twox_hash::XxHash3_64;
 
-use super::WorkError;
+use crate::work::WorkError;
 
 const BUFFER: usize = 256 << 10;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use program::Backoff;
 
-use super::ClientError;
+use super::error::ClientError;
 
 /// How long tries go on while the server takes nothing.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use program::standard_input;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use super::Meter;
+use super::meter::Meter;
 
 /// The name of standard input.
 pub const STDIN: &str = "-";

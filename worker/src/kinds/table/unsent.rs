@@ -10,9 +10,9 @@ use task_data::store::Store;
 use task_data::tables::{RowFile, RowFileError, TableReader, TableRow};
 use task_data::task::TaskId;
 
-use super::super::WorkError;
 use super::super::upload::corrupt;
 use super::not_now;
+use crate::work::WorkError;
 
 /// Numbers of rows that are looked up at a time.
 const NUMBERS: i64 = 10_000;
