@@ -17,28 +17,10 @@ const OURS: [&str; 8] =
 const TALKATIVE: [(&str, LevelFilter); 3] =
     [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF), ("lapin", LevelFilter::OFF)];
 
-/// Libraries whose log lines can be asked for, by the names that they have in `RUST_LOG`.
-const LIBRARIES: [&str; 20] = [
-    "actix_http",
-    "actix_server",
-    "actix_web",
-    "amq_protocol",
-    "deadpool",
-    "diesel",
-    "h2",
-    "hickory_resolver",
-    "hyper",
-    "hyper_util",
-    "lapin",
-    "metrics_exporter_prometheus",
-    "mio",
-    "redis",
-    "reqwest",
-    "rustls",
-    "rustls_platform_verifier",
-    "tokio",
-    "tokio_postgres",
-    "tower",
+/// Libraries whose log lines can be asked for, by what their names begin with: a target stands for all that begin so.
+const LIBRARIES: [&str; 13] = [
+    "actix", "amq", "deadpool", "h2", "hickory", "hyper", "lapin", "metrics", "mio", "redis", "reqwest",
+    "rustls", "tokio",
 ];
 
 /// Whether what stops the program before it serves is told as a log line in JSON.
@@ -130,7 +112,8 @@ fn directives(given: &str) -> Result<String, String> {
 
 /// Says which targets of a filter select nothing, as far as is known: a library that is missing in [`LIBRARIES`] may log all the same.
 fn unknown_parts(given: &str) -> Option<String> {
-    let is_known = |part: &&str| OURS.contains(part) || LIBRARIES.contains(part);
+    let family = |part: &str| part.split('_').next().unwrap_or_default().to_owned();
+    let is_known = |part: &&str| OURS.contains(part) || LIBRARIES.contains(&&*family(part));
     let parts = given.split(',').filter_map(|directive| {
         let directive = directive.trim();
         let target = directive.split(['=', '[']).next().unwrap_or_default();
