@@ -73,9 +73,7 @@ impl Stack {
 }
 
 fn target_of(stack: &Stack) -> PathBuf {
-    let folder = stack.folder().join("exported");
-    fs::create_dir(&folder).unwrap();
-    folder.join("access.log")
+    stack.folder().join("exported/access.log")
 }
 
 fn append(path: &Path, text: &str) {
@@ -94,6 +92,20 @@ on_both_stacks!(the_first_poll_brings_all_and_later_ones_what_is_new, |stack| as
     first.program.kill();
     let _second = Exporter::start(&stack, &target, &[]);
     stack.is_all_exported(&target).await;
+});
+
+on_embedded!(a_folder_that_was_missing_is_made_and_told, [], |stack| async move {
+    let target = target_of(&stack);
+    let told = format!("the folder {} was missing, and is made", target.parent().unwrap().display());
+
+    let first = Exporter::start(&stack, &target, &[]);
+    first.until_told(&told).await;
+    stack.is_all_exported(&target).await;
+    first.program.kill();
+    let second = Exporter::start(&stack, &target, &[]);
+    stack.is_all_exported(&target).await;
+
+    assert!(!second.told().contains(&told), "{}", second.told());
 });
 
 on_embedded!(each_format_goes_on_where_another_has_ended, [], |stack| async move {

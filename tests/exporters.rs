@@ -50,7 +50,6 @@ impl Trial {
 on_both_stacks!(every_record_is_in_the_files_once_and_in_order, |stack| async move {
     let trial = Trial::new();
     let (target, logs) = (stack.folder().join("exported/access.log"), stack.folder().join("logs"));
-    fs::create_dir(target.parent().unwrap()).unwrap();
     let rotated = target.with_extension("log.1");
     // On one machine's data there is only one server.
     let mut second_api = stack.is_distributed().then(|| stack.extra(&["api"], &[]));

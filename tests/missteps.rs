@@ -135,19 +135,6 @@ async fn a_path_behind_the_servers_address_is_refused_at_once() {
     }
 }
 
-#[tokio::test]
-async fn an_export_makes_no_folder() {
-    let folder = TempDir::new().unwrap();
-    for target in ["nowhere/access.log", "a/b/access.log"] {
-        let done = output(coatcheck(folder.path(), ["export", "--target-file", target])).await;
-
-        let parent = target.strip_suffix("/access.log").unwrap();
-        refused(&done, parent);
-        assert!(String::from_utf8_lossy(&done.stderr).contains("No such file or directory"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-}
-
 on_embedded!(each_answer_in_json_ends_its_line, [], |stack| async move {
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;

@@ -9,7 +9,7 @@ mod outage;
 mod source;
 mod target;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use shared_log::LogError;
 use task_data::settings::positive_duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use self::format::Format;
 use self::memory::Memory;
@@ -54,7 +54,7 @@ pub struct ExportArgs {
     /// How often the server is asked
     #[arg(long, env, value_name = "POLL_INTERVAL", default_value = "1", value_parser = positive_duration)]
     poll_interval: Duration,
-    /// The file to append to; made where it is missing, in a folder that is there
+    /// The file to append to; made where it is missing, with its folder
     #[arg(long, env, value_name = "TARGET_FILE", value_parser = NonEmptyStringValueParser::new())]
     target_file: String,
     /// How a record is written
@@ -77,11 +77,17 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     let path = PathBuf::from(&args.target_file);
+    let folder = std::path::absolute(&path).ok().and_then(|path| path.parent().map(Path::to_owned));
+    let new_folder = folder.filter(|folder| !folder.exists());
     let target = match Target::open(&path, args.format) {
         Ok(target) => target,
         Err(error) => return refuse(&format!("TARGET_FILE: {}", in_one_line(&error))),
     };
     info!("new records go to {}", path.display());
+    // A slip in the path would else be a folder that nobody looks into.
+    if let Some(folder) = new_folder {
+        warn!("the folder {} was missing, and is made", folder.display());
+    }
     let mut exporter = Exporter {
         client,
         target,

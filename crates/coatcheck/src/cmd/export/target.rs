@@ -31,13 +31,8 @@ pub enum Written {
 
 impl Target {
     /// # Errors
-    /// When the file can't be had: its folder is missing, or it can't be made or written.
+    /// When the file can't be had: its folder or itself can't be made or written.
     pub fn open(path: &Path, format: Format) -> Result<Self, LogError> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // The log would make it, and a slip in the path be a folder that nobody looks into.
-        if let Err(source) = folder.metadata() {
-            return Err(LogError::Unwritable { path: folder.to_owned(), source });
-        }
         let log = SharedLog::new(path)?;
         // Makes it, so that what stands in the way is known before anything is fetched. Who else has it writes it.
         log.try_lock()?;
