@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     (
         "coatcheck",
         &[
+            "access-log",
             "accounts",
             "api",
             "database",

@@ -74,8 +74,9 @@ on_both_stacks!(put_lives_through_a_crash_of_the_server, |stack| async move {
     }
     let done = put.await.unwrap();
 
-    // Each time that it was away is told.
-    assert!(stderr(&done).lines().all(|line| line.contains("trying for a minute")), "{}", stderr(&done));
+    // Each time that it was away is told, and that it is back.
+    let is_news = |line: &str| line.contains("trying for a minute") || line.ends_with("answers again");
+    assert!(stderr(&done).lines().all(is_news), "{}", stderr(&done));
     assert_eq!(done.status.code(), Some(0));
     assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
     stack.each_task_has_one_line(&[]).await;

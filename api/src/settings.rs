@@ -47,13 +47,13 @@ pub struct AccessSettings {
     pub auth: Auth,
     /// Whether anyone may register (open), or only admins make users (closed)
     #[arg(long, env, value_name = "REGISTRATION", value_enum, default_value = "open")]
-    pub registration: Door,
+    pub registration: Exposure,
     /// Whether /docs and /openapi.json are for all (open), or only for admins (closed)
     #[arg(long, env, value_name = "DOCS", value_enum, default_value = "open")]
-    pub docs: Door,
+    pub docs: Exposure,
     /// Whether /metrics is for all (open), or only for admins (closed)
     #[arg(long, env, value_name = "METRICS", value_enum, default_value = "open")]
-    pub metrics: Door,
+    pub metrics: Exposure,
 }
 
 /// Which proxies are believed, and which host names are answered.
@@ -78,7 +78,7 @@ pub enum Auth {
 
 /// Whether something is for all, or for admins alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Door {
+pub enum Exposure {
     Open,
     Closed,
 }

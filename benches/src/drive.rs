@@ -19,7 +19,7 @@ use crate::target::Target;
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 /// After this without a line, the rest is taken never to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// After the last line: a second one of a promise would come until then.
 const AFTERWARDS: Duration = Duration::from_millis(300);
 /// Digests that are computed at once.
@@ -212,7 +212,7 @@ pub async fn until_ended(outcomes: &mut Outcomes, promises: &[Promise]) -> Resul
     let ids = promises.iter().map(|promise| promise.id.as_str());
     let mut open: HashSet<&str> = ids.filter(|id| !outcomes.digests.contains_key(*id)).collect();
     let mut last = Instant::now();
-    while !open.is_empty() && last.elapsed() < PATIENCE {
+    while !open.is_empty() && last.elapsed() < TIMEOUT {
         sleep(LOOK).await;
         for id in outcomes.look()? {
             if open.remove(id.as_str()) {

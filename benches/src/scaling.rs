@@ -21,7 +21,7 @@ const LEAST: usize = 1000;
 const MOST: usize = 100_000;
 const REPEAT: u64 = 3;
 const LOOK: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Measure how fast what waits is done
 #[derive(Debug, clap::Args)]
@@ -95,7 +95,7 @@ async fn drain(bench: &Bench, backlog: usize, workers: usize, row: &mut Row) -> 
     for _ in 0..workers {
         fleet.add_worker()?;
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let first = loop {
         let lines = outcomes.look()?.len();
         if lines > 0 || Instant::now() > deadline {

@@ -21,7 +21,7 @@ use bare::Kind;
 const REPEAT: u64 = 5;
 const MIB: usize = 1024;
 /// After this, a task is taken never to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Measure a large upload, beside bare handlers
 #[derive(Debug, clap::Args)]
@@ -105,7 +105,7 @@ async fn upload(address: &str, block: &[u8], mib: usize) -> Result<(f64, Connect
 }
 
 async fn until_done(service: &Service, id: &str) -> Result<(), BenchError> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let url = service.url(&format!("/api/v1/md5/{id}?wait=30"));
         let task: Value = service.http.get(url).send().await?.error_for_status()?.json().await?;

@@ -22,7 +22,7 @@ const CLIENTS: u64 = 24;
 /// Those that send records.
 const REPORTERS: u64 = 3;
 /// A client gives up a request after this: the server may stand still.
-const PATIENCE: Duration = Duration::from_secs(6);
+const TIMEOUT: Duration = Duration::from_secs(6);
 /// A time without a promise that is told when it ends.
 const WORTH_TELLING: Duration = Duration::from_secs(5);
 
@@ -261,7 +261,7 @@ impl Shared {
 
 /// The whole answer, if one came.
 pub async fn ask(request: reqwest::RequestBuilder) -> Option<Answer> {
-    tokio::time::timeout(PATIENCE, crate::client::ask(request)).await.ok()?.ok()
+    tokio::time::timeout(TIMEOUT, crate::client::ask(request)).await.ok()?.ok()
 }
 
 pub fn shown(answer: &Answer) -> String {

@@ -107,7 +107,7 @@ impl Crew {
     }
 
     /// A thread's share of all, those first that wait longest. If there is nothing, the thread is no longer counted.
-    fn take(self: &Arc<Self>) -> Option<Hand> {
+    fn take(self: &Arc<Self>) -> Option<Share> {
         let mut state = self.state();
         let share = state.under_way.div_ceil(self.threads);
         let count = share.min(self.lanes.width()).min(state.waiting.len());
@@ -115,7 +115,7 @@ impl Crew {
             state.running_threads -= 1;
             return None;
         }
-        Some(Hand { crew: self.clone(), streams: state.waiting.drain(..count).collect(), count })
+        Some(Share { crew: self.clone(), streams: state.waiting.drain(..count).collect(), count })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -124,14 +124,14 @@ impl Crew {
 }
 
 /// What a thread has in hand for a round. Dropped, what has not ended waits for the next one.
-struct Hand {
+struct Share {
     crew: Arc<Crew>,
     streams: Vec<Stream>,
     /// How many they were when they were taken.
     count: usize,
 }
 
-impl Hand {
+impl Share {
     /// Reads the next piece of each, and parts with those that have none.
     fn read(&mut self, buffer: &mut [u8]) {
         let length = (ROUND / self.streams.len()).min(PIECE);
@@ -168,7 +168,7 @@ impl Hand {
     }
 }
 
-impl Drop for Hand {
+impl Drop for Share {
     fn drop(&mut self) {
         if thread::panicking() {
             // Of what there is it is not known how far it is hashed.

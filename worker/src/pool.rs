@@ -23,7 +23,7 @@ use crate::lease::Lease;
 use crate::work::{Output, WorkError};
 
 /// What was delivered ahead waits this long for a slot, then others may have it.
-const SLOT_PATIENCE: Duration = Duration::from_secs(1);
+const SLOT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often rows are looked at for tasks while the queue is away.
 const ROWS_AGAIN: Duration = Duration::from_millis(500);
 
@@ -39,7 +39,7 @@ struct Pool {
     slots: usize,
     free: Arc<Semaphore>,
     under_way: TaskTracker,
-    hand: Hand,
+    runner: Runner,
 }
 
 impl Pool {
@@ -54,7 +54,7 @@ impl Pool {
             slots,
             free: Arc::new(Semaphore::new(slots)),
             under_way: TaskTracker::new(),
-            hand: Hand { workshop, life, lease, claims },
+            runner: Runner { workshop, life, lease, claims },
         }
     }
 
@@ -71,7 +71,7 @@ impl Pool {
         loop {
             // Deliveries are asked for only with a free slot: a busy worker sits on nothing that others could take.
             drop(self.free.acquire().await);
-            match self.hand.workshop.queue.consume(self.kind, prefetch).await {
+            match self.runner.workshop.queue.consume(self.kind, prefetch).await {
                 Ok(consumer) => {
                     if failures > 0 {
                         info!("the queue of {} tasks is back", self.kind);
@@ -95,12 +95,12 @@ impl Pool {
     /// Takes deliveries, each with a free slot, until their stream ends or no slot gets free for a while: the queue then gives
     /// what was delivered ahead to others.
     async fn take_from(&self, mut consumer: Box<dyn Consumer>) {
-        while let Ok(Ok(slot)) = timeout(SLOT_PATIENCE, self.free.clone().acquire_owned()).await {
+        while let Ok(Ok(slot)) = timeout(SLOT_TIMEOUT, self.free.clone().acquire_owned()).await {
             let Some(delivery) = consumer.next().await else {
                 // A broker that ends each stream at once is not asked for another in the same breath.
                 return sleep(Backoff::SERVER.delay(0)).await;
             };
-            self.under_way.spawn(self.hand.clone().take(delivery, slot));
+            self.under_way.spawn(self.runner.clone().take(delivery, slot));
         }
     }
 
@@ -108,14 +108,14 @@ impl Pool {
     async fn take_rows(&self, until: Instant) {
         while Instant::now() < until {
             let free = self.free.available_permits().max(1);
-            let ids = self.hand.life.unqueued(self.kind, free).await.unwrap_or_default();
+            let ids = self.runner.life.unqueued(self.kind, free).await.unwrap_or_default();
             if ids.is_empty() {
                 sleep_until(until.min(Instant::now() + ROWS_AGAIN)).await;
             }
             for id in ids {
                 let Ok(slot) = self.free.clone().acquire_owned().await else { return };
                 let delivery = Delivery { id, receipt: Box::new(NoReceipt) };
-                self.under_way.spawn(self.hand.clone().take(delivery, slot));
+                self.under_way.spawn(self.runner.clone().take(delivery, slot));
             }
             // A slot that is free again has claimed its task: the rows that are read next are others.
             drop(self.free.acquire().await);
@@ -149,14 +149,14 @@ async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<
 
 /// What a slot's holder works with.
 #[derive(Clone)]
-struct Hand {
+struct Runner {
     workshop: Arc<Workshop>,
     life: Arc<Life>,
     lease: Arc<Lease>,
     claims: Arc<Batcher<TaskId, Option<Claim>>>,
 }
 
-impl Hand {
+impl Runner {
     async fn take(self, delivery: Delivery, slot: OwnedSemaphorePermit) {
         let Delivery { id, receipt } = delivery;
         let Ok(claimed) = self.claims.send(id).await else { return };

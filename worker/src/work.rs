@@ -9,6 +9,7 @@ use tokio::time::Duration;
 
 /// How long work rests that could not open a file, because too many were open.
 const UNTIL_FILES_CLOSE: Duration = Duration::from_secs(1);
+
 /// A kind's `Output` in JSON.
 pub type Output = Value;
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// How long a look may take before its outcome counts as unknown.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Looks at something, on the runtime that it was made on, and shares the outcome.
 pub struct Look<T> {
@@ -60,7 +60,7 @@ impl<T: Clone + Send + Sync + 'static> Look<T> {
             self.begin();
         }
         let begun = state.borrow().begun.unwrap_or_else(Instant::now);
-        let ended = timeout_at(begun + PATIENCE, state.wait_for(|state| !state.is_under_way)).await;
+        let ended = timeout_at(begun + LOOK_TIMEOUT, state.wait_for(|state| !state.is_under_way)).await;
         ended.ok()?.ok()?.outcome.clone()
     }
 
@@ -127,7 +127,7 @@ mod tests {
             advance(AGE).await;
         }
         // Only the first waits: what hangs is known to.
-        assert_eq!((begun.elapsed(), count.load(Relaxed)), (PATIENCE + 20 * AGE, 1));
+        assert_eq!((begun.elapsed(), count.load(Relaxed)), (LOOK_TIMEOUT + 20 * AGE, 1));
 
         turns.add_permits(10);
         sleep(Duration::from_millis(1)).await;

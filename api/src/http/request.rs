@@ -64,7 +64,7 @@ impl Connection {
     pub fn begin(connection: &dyn Any, data: &mut Extensions) {
         let mut kept = None;
         if let Some(connection) = connection.downcast_ref::<TcpStream>() {
-            let bound = stalled::bound(connection, stalled::PATIENCE);
+            let bound = stalled::bound(connection, stalled::SEND_TIMEOUT);
             match bound.and_then(|()| Kept::watch(connection)) {
                 Ok(watched) => kept = Some(watched),
                 Err(error) => warn!("a client will be waited for, whatever it does: {error}"),

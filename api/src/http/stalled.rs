@@ -11,7 +11,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
 
 /// How long a client may take nothing of what is there for it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Ends the connection as soon as its other side has taken nothing for so long, though something was there for it.
 ///
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_client_that_reads_gets_all_of_it() {
         let (mut client, mut server) = connected();
-        bound(&server, PATIENCE).unwrap();
+        bound(&server, SEND_TIMEOUT).unwrap();
         let reader = std::thread::spawn(move || client.read_to_end(&mut Vec::new()));
 
         for _ in 0..100 {

@@ -15,7 +15,7 @@ use task_data::task::Task;
 use crate::app::Api;
 use crate::http::problem::{Code, Problem};
 use crate::identity::auth::Session;
-use crate::settings::{AccessSettings, Auth, Door};
+use crate::settings::{AccessSettings, Auth, Exposure};
 use crate::site::page;
 
 /// Whom an address is for.
@@ -32,7 +32,7 @@ pub enum Access {
 impl Access {
     /// What the settings make of an address, given as the pattern that it is routed by.
     pub fn of(settings: &AccessSettings, method: &Method, path: &str) -> Self {
-        let door = |door| if door == Door::Open { Self::Open } else { Self::Admin };
+        let door = |door| if door == Exposure::Open { Self::Open } else { Self::Admin };
         match path {
             "/healthz" | "/readyz" => Self::Open,
             // Who has no log-in gets one here.
@@ -112,9 +112,9 @@ mod tests {
 
     const REQUIRED: AccessSettings = AccessSettings {
         auth: Auth::Required,
-        registration: Door::Open,
-        docs: Door::Closed,
-        metrics: Door::Open,
+        registration: Exposure::Open,
+        docs: Exposure::Closed,
+        metrics: Exposure::Open,
     };
 
     #[test]

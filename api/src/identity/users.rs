@@ -21,7 +21,7 @@ use crate::http::problem::{self, Code, Problem};
 use crate::identity::accounts::{self, UserProblems};
 use crate::identity::auth::{MaybeSession, Session};
 use crate::identity::session::{self, SessionView};
-use crate::settings::Door;
+use crate::settings::Exposure;
 use crate::tasks;
 
 /// What [`Credentials`] are, in words.
@@ -121,7 +121,7 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
 
 /// Whether it is an admin who makes a user. Where anyone may register, nobody is asked who it is.
 async fn is_admin_who_registers(api: &Api, request: &HttpRequest) -> Result<bool, Problem> {
-    if api.access.registration == Door::Open {
+    if api.access.registration == Exposure::Open {
         return Ok(false);
     }
     let MaybeSession(session) = MaybeSession::of(request).await?;

@@ -11,7 +11,7 @@ use super::totals::RecordStats;
 use crate::http::problem::{Code, Problem};
 
 /// How long a request waits for its count, and so for the one before.
-const PATIENCE: Duration = Duration::from_secs(10);
+const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How old a count may be that is told again, if it took longer than [`QUICK`].
 const AGE: Duration = Duration::from_secs(5);
 /// A count that is made in this time is made anew for each request that comes after it was begun.
@@ -23,7 +23,7 @@ const KEPT: usize = 16;
 pub fn too_long() -> Problem {
     let told = format!(
         "The records can't be counted within {} seconds. Ask for a shorter time.",
-        PATIENCE.as_secs()
+        COUNT_TIMEOUT.as_secs()
     );
     Code::Overloaded.because(told)
 }
@@ -91,7 +91,7 @@ impl Counting {
             });
             counting.await.unwrap_or_else(|error| Err(Problem::internal(&error)))
         };
-        timeout(PATIENCE, counted).await.unwrap_or_else(|_| Err(too_long()))
+        timeout(COUNT_TIMEOUT, counted).await.unwrap_or_else(|_| Err(too_long()))
     }
 
     fn made(&self, asked: Asked, arrived: Instant) -> Option<RecordStats> {
@@ -154,7 +154,7 @@ mod tests {
                 let counting = Counting::default();
                 let is_begun = Rc::new(Cell::new(false));
                 let slow = counting.counted((None, None), async {
-                    sleep(PATIENCE * 3).await;
+                    sleep(COUNT_TIMEOUT * 3).await;
                     Ok(RecordStats::nothing())
                 });
                 let other = {

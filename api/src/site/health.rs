@@ -20,7 +20,7 @@ use crate::app::Api;
 use crate::http::look::Look;
 
 /// How long the queue, or a look at the gauges, may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How old the outcome of a write may be.
 const WRITE_AGE: Duration = Duration::from_secs(3);
 
@@ -111,7 +111,7 @@ enum DiskHealth {
 
 impl PartHealth {
     async fn of<T, E>(answer: impl Future<Output = Result<T, E>>) -> Self {
-        match timeout(PATIENCE, answer).await {
+        match timeout(CHECK_TIMEOUT, answer).await {
             Ok(Ok(_)) => Self::Ok,
             Ok(Err(_)) | Err(_) => Self::Unavailable,
         }
@@ -168,6 +168,6 @@ pub async fn ready(api: Data<Api>) -> HttpResponse {
         example = "# TYPE coatcheck_tasks_accepted_total counter\ncoatcheck_tasks_accepted_total{kind=\"md5\"} 3")))]
 pub async fn metrics(api: Data<Api>) -> HttpResponse {
     // Without the database the rest is told all the same, the gauges as they were.
-    let _ = tokio::join!(timeout(PATIENCE, api.life.look_around()), api.admission.is_disk_low());
+    let _ = tokio::join!(timeout(CHECK_TIMEOUT, api.life.look_around()), api.admission.is_disk_low());
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(api.metrics.render())
 }

@@ -19,7 +19,7 @@ const SECOND: u64 = 1_000_000;
 const KILL_EACH: Duration = Duration::from_secs(5);
 const LOOK_EACH: Duration = Duration::from_millis(200);
 /// Beyond what the rate alone needs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// # Errors
 /// When a row is not sent as it should be.
@@ -73,7 +73,7 @@ async fn send(bench: &Bench, rows: usize, kills: bool) -> Result<Sent, BenchErro
     }
 
     let (mut killed, deadline) =
-        (Instant::now(), Instant::now() + PATIENCE + Duration::from_secs((2 * rows / RATE) as u64));
+        (Instant::now(), Instant::now() + TIMEOUT + Duration::from_secs((2 * rows / RATE) as u64));
     for task in tasks {
         loop {
             let found = fleet.found(&task).await?;

@@ -12,7 +12,7 @@ use crate::recording::{Event, Plan, StackKind};
 use crate::rig::Recorder;
 
 /// So long a fault may take to meet a write of its file.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Where SQLite's write-ahead log has its salt, which each of its frames repeats (<https://sqlite.org/fileformat2.html#walformat>).
 const SALT: (u64, usize) = (16, 8);
 
@@ -81,7 +81,7 @@ pub async fn strike(
     load: &Load,
 ) -> Outcome<()> {
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while notes.look()?.1 == 0 {
         // The write-ahead log has another salt after each time that it was copied, and none before its first frame.
         if let Ok(fault) = target.fault(plan.stack, places) {

@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::task::{Task, TaskId};
 
 /// A writer is given so long to end a line that it has begun.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// What the log has, as far as it was read.
 pub struct Reading {
@@ -181,7 +181,7 @@ impl Reading {
         if torn.is_empty() {
             return Ok(());
         }
-        sleep(PATIENCE).await;
+        sleep(SETTLING).await;
         for place in torn {
             let lines: io::Result<Vec<Line>> = self.files[place.file].lines(place.offset).collect();
             for line in lines.map_err(LogError::Io)? {

@@ -22,14 +22,6 @@ use self::table::Tables;
 use crate::hashing::Hashing;
 use crate::work::{Output, WorkError};
 
-/// What a task has failed of whose row has no input of its kind.
-fn unreadable(kind: Kind) -> WorkError {
-    match kind {
-        Kind::Md5 | Kind::Table => upload::corrupt(),
-        Kind::Message => WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")),
-    }
-}
-
 /// How long work that was told to stop may take to look up.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
@@ -89,5 +81,13 @@ impl Workshop {
             // A thread that hangs in a read hears nothing; its task must not hang with it.
             () = stopped => Err(WorkError::Stopped),
         }
+    }
+}
+
+/// What a task has failed of whose row has no input of its kind.
+fn unreadable(kind: Kind) -> WorkError {
+    match kind {
+        Kind::Md5 | Kind::Table => upload::corrupt(),
+        Kind::Message => WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")),
     }
 }

@@ -7,7 +7,7 @@ use program::Backoff;
 use super::error::ClientError;
 
 /// How long tries go on while the server takes nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RETRY_BUDGET: Duration = Duration::from_secs(60);
 /// What a try counts at most. Tries are counted, not the time on the clock: an upload of hours that breaks at its end has not used the
 /// patience up, and neither has a computer that slept in between.
 const LONGEST_TRY: Duration = Duration::from_secs(8);
@@ -45,7 +45,7 @@ impl Series {
             ClientError::Silent { .. } => SILENT_TRY,
             _ => took.min(LONGEST_TRY),
         };
-        let left = PATIENCE.checked_sub(self.spent).filter(|left| !left.is_zero())?;
+        let left = RETRY_BUDGET.checked_sub(self.spent).filter(|left| !left.is_zero())?;
         let pause = (asked + Backoff::CLIENT.delay(self.tries)).min(left);
         self.tries += 1;
         self.spent += pause;
@@ -64,7 +64,7 @@ mod tests {
 
         let pauses: Vec<_> = std::iter::from_fn(|| series.pause(&busy, Duration::ZERO, 0)).collect();
 
-        assert_eq!(pauses.iter().sum::<Duration>(), PATIENCE);
+        assert_eq!(pauses.iter().sum::<Duration>(), RETRY_BUDGET);
         assert!(pauses.len() > 8 && pauses[0] <= Duration::from_millis(200), "{pauses:?}");
     }
 
