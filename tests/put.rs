@@ -173,7 +173,7 @@ async fn an_interrupted_put_tells_its_tickets_and_what_was_not_sent() {
             "coatcheck: file-9: not sent",
             "coatcheck: file-10: not sent",
             "coatcheck: and 9 more without a ticket",
-            "coatcheck: of 20 files 0 are done, 1 have a ticket, 8 were being sent, 11 were not sent",
+            "coatcheck: of 20 files: done 0, with a ticket 1, interrupted 8, not sent 11",
         ];
         assert_eq!(lines[9..], last, "{told}");
     }

@@ -288,7 +288,9 @@ pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<Tas
     }
     match api.life.cancel(id).await? {
         Cancel::Accepted(task) => Ok(Json(task.into())),
-        Cancel::Ended(task) => Err(Code::TaskEnded.because(format!("It is {}.", task.status.name()))),
+        Cancel::Ended(task) => {
+            Err(Code::TaskEnded.because(format!("Its status is `{}`.", task.status.name())))
+        }
         Cancel::Newer(task) => Err(Code::NewerKind.because(format!("It is of kind `{}`.", task.kind))),
         Cancel::Unknown => Err(Code::TaskNotFound.into()),
     }

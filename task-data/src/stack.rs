@@ -105,19 +105,21 @@ impl Stack {
     /// # Errors
     /// If a setting is wrong, another program has the database, or it can't be opened.
     pub fn open_alone(settings: &Settings) -> Result<(Self, Database, Hold), OpenError> {
-        if settings.database_url.starts_with("postgres:") || settings.database_url.starts_with("postgresql:")
-        {
+        if is_postgres(&settings.database_url) {
             let reason = "postgres:// is for processes that share it: run `coatcheck api` and `coatcheck worker`; without a command it \
                           must be sqlite:PATH";
             return Err(OpenError::setting("DATABASE_URL", reason));
         }
-        let path = database_path(&settings.database_url)?;
+        // Before a folder is made.
+        path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
         if settings.amqp_url != MEMORY {
             return Err(OpenError::setting("AMQP_URL", "must be memory: with a sqlite: database"));
         }
         if settings.redis_url.is_some() {
             return Err(OpenError::setting("REDIS_URL", "must be unset with a sqlite: database"));
         }
+        path_after("BLOB_URL", &settings.blob_url, "file:")?;
+        let path = database_path(&settings.database_url)?;
         let lock = hold(&path)?;
         sqlite::read_files_from_device(&path)
             .map_err(|error| OpenError::setting("DATABASE_URL", format!("{}: {error}", path.display())))?;
@@ -194,6 +196,10 @@ pub async fn migrate(settings: &Settings) -> Result<Option<PathBuf>, OpenError> 
     Ok(was_missing.then(|| shown(&path)))
 }
 
+fn is_postgres(database_url: &str) -> bool {
+    database_url.starts_with("postgres:") || database_url.starts_with("postgresql:")
+}
+
 /// Opens the database alone, up to date, beside the programs that have it open: nothing is held or waited for, and none is made.
 ///
 /// # Errors
@@ -254,8 +260,7 @@ fn existing_database(database_url: &str) -> Result<PathBuf, OpenError> {
         }
         Ok(_) | Err(_) => {
             let reason = format!(
-                "there is no database at {}; run this in the folder that the server was started in, or set DATABASE_URL to the server's. \
-                 `coatcheck migrate` makes a new database",
+                "there is no database at {}; run this in the folder that the server was started in, or set DATABASE_URL to the server's",
                 shown.display()
             );
             Err(OpenError::setting("DATABASE_URL", reason))
@@ -302,6 +307,10 @@ where
 }
 
 fn postgres(database_url: &str) -> Result<Postgres, OpenError> {
+    if !is_postgres(database_url) {
+        let reason = "must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+        return Err(OpenError::setting("DATABASE_URL", reason));
+    }
     Postgres::new(database_url).map_err(|error| OpenError::setting("DATABASE_URL", error))
 }
 

@@ -117,7 +117,9 @@ impl Code {
             Self::InvalidCredentials => {
                 (S::UNAUTHORIZED, "invalid-credentials", "There is no user of this name with this password.")
             }
-            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "This needs a log-in that holds."),
+            Self::Unauthenticated => {
+                (S::UNAUTHORIZED, "unauthenticated", "This needs a valid log-in or API key.")
+            }
             Self::PaidNotAllowed => (
                 S::FORBIDDEN,
                 "paid-not-allowed",

@@ -93,7 +93,7 @@ impl Session {
         let MaybeSession(session) = MaybeSession::of(request).await?;
         session.ok_or_else(|| match request.headers().contains_key(AUTHORIZATION) {
             true => Code::Unauthenticated.because("`Authorization` has a token as `Bearer`."),
-            false => Code::Unauthenticated.because("Log in first."),
+            false => Code::Unauthenticated.because("Log in by POST /api/v1/session, or send an API key."),
         })
     }
 

@@ -25,6 +25,8 @@ const SLOTS: usize = 64;
 const COUNT_AGE: Duration = Duration::from_secs(10);
 /// How old it may be when it says that there are too many.
 const FULL_COUNT_AGE: Duration = Duration::from_secs(1);
+/// A bound on pending tasks below this is counted anew rather than refused by a figure of a second ago.
+const FEW_PENDING: u64 = 10_000;
 /// How old the figure of free space may be: what comes in meanwhile may go beyond the bound.
 const DISK_AGE: Duration = Duration::from_millis(100);
 /// How often a growing upload looks at the disk.
@@ -130,7 +132,9 @@ impl Admission {
     }
 
     async fn check_pending(&self) -> Result<(), Problem> {
-        for age in [COUNT_AGE, FULL_COUNT_AGE] {
+        // So few rows are counted at once.
+        let full_age = if self.settings.max_pending < FEW_PENDING { Duration::ZERO } else { FULL_COUNT_AGE };
+        for age in [COUNT_AGE, full_age] {
             let counted = self.pending.read(age, async || self.count_pending().await).await?;
             if counted.saturating_add(self.made.load(Relaxed)) < self.settings.max_pending {
                 return Ok(());

@@ -64,7 +64,9 @@ pub fn of_field(value: &[u8]) -> Result<Option<Md5Digest>, Problem> {
         return Ok(None);
     }
     let digest = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-    digest.map(Some).ok_or_else(|| Code::InvalidDigest.because("The field `md5` has 32 hex digits."))
+    digest
+        .map(Some)
+        .ok_or_else(|| Code::InvalidDigest.because("The field `md5` must be a digest of 32 hex digits."))
 }
 
 /// The one that both expect.

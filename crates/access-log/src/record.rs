@@ -126,7 +126,7 @@ impl FromStr for LogLine {
 /// In words for people.
 pub fn check_ip(ip: &str) -> Result<(), &'static str> {
     let is_one = ip.parse::<Ipv4Addr>().is_ok() || ip.parse::<Ipv6Addr>().is_ok();
-    is_one.then_some(()).ok_or("it begins with an IPv4 or IPv6 address, without a zone")
+    is_one.then_some(()).ok_or("it must begin with an IPv4 or IPv6 address, without a zone")
 }
 
 /// Whether it is a token of RFC 9110, 5.6.2, that is not too long.

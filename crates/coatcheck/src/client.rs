@@ -64,7 +64,7 @@ pub struct ServerArgs {
         default_value = DEFAULT_URL
     )]
     pub url: String,
-    /// The file with your API key, for a server with AUTH=required. The variable COATCHECK_TOKEN may have the key instead
+    /// The file with your API key, for a server with AUTH=required. The variable COATCHECK_TOKEN may have the key instead; a file that is named by this flag goes before it
     #[arg(long, env, value_name = "COATCHECK_TOKEN_FILE")]
     pub coatcheck_token_file: Option<PathBuf>,
 }
@@ -396,6 +396,10 @@ fn credentials(token: Option<&str>) -> Result<HeaderMap, SettingError> {
 fn base_url(given: &str) -> Result<Url, SettingError> {
     // What holds a password is not repeated.
     let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
+    let other = format!("{shown} does not begin with http:// or https://");
+    if !given.contains("://") {
+        return Err(SettingError::Url(other));
+    }
     let url = Url::parse(given).map_err(|error| SettingError::Url(format!("{shown}: {error}")))?;
     match url.scheme() {
         "http" | "https" if !matches!(url.path(), "" | "/") => {
@@ -403,7 +407,7 @@ fn base_url(given: &str) -> Result<Url, SettingError> {
         }
         "http" | "https" if url.query().is_none() && url.fragment().is_none() => Ok(url),
         "http" | "https" => Err(SettingError::Url(format!("{shown} has a query or a fragment"))),
-        _ => Err(SettingError::Url(format!("{shown} does not begin with http:// or https://"))),
+        _ => Err(SettingError::Url(other)),
     }
 }
 

@@ -108,10 +108,12 @@ impl ClientError {
 const fn unauthenticated(has_token: bool) -> &'static str {
     match has_token {
         true => {
-            "the server does not know the API key in COATCHECK_TOKEN, or it was revoked: make another with POST /api/v1/keys, or unset \
-             COATCHECK_TOKEN if the server needs none"
+            "the server does not know the API key (of COATCHECK_TOKEN or of the file that was named), or it was revoked: make another with \
+             POST /api/v1/keys, or leave the key out if the server needs none"
         }
-        false => "the server requires an API key: set COATCHECK_TOKEN to one, which POST /api/v1/keys makes",
+        false => {
+            "the server requires an API key: set COATCHECK_TOKEN to one, or name its file with --coatcheck-token-file; POST /api/v1/keys makes one"
+        }
     }
 }
 

@@ -221,7 +221,7 @@ fn tell_what_is_left(handed: &[Handed<'_>], server: &ServerArgs) {
     }
     let (files, done) = (handed.len(), handed.len() - tickets - sending - not_sent);
     complain(&format!(
-        "of {files} files {done} are done, {tickets} have a ticket, {sending} were being sent, {not_sent} were not sent"
+        "of {files} files: done {done}, with a ticket {tickets}, interrupted {sending}, not sent {not_sent}"
     ));
 }
 

@@ -136,7 +136,7 @@ fn other_header(record: &Record) -> Option<(usize, String)> {
     }
     let differs = COLUMNS.iter().zip(&record.cells).position(|(name, cell)| name.as_bytes() != cell);
     let column = differs.or((record.count != COLUMNS.len()).then_some(COLUMNS.len()))?;
-    let got = quoted(&record.cells.join(&b','));
+    let got = quoted(&record.cells[..record.count.clamp(1, COLUMNS.len())].join(&b','));
     Some((column, format!("the header must be {}, got {got}", COLUMNS.join(","))))
 }
 

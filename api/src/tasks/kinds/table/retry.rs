@@ -45,7 +45,7 @@ async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Resul
     let key = idempotency::key(request.headers())?;
     let table = tasks::redeemed(api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
     if !table.status.is_ended() {
-        return Err(Code::TaskNotEnded.because(format!("It is {}.", table.status.name())));
+        return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", table.status.name())));
     }
     let failed = api.store.table_progress(table.id).await?.failed;
     if failed == 0 {
