@@ -71,6 +71,32 @@ async fn a_server_without_its_address_leaves_nothing_behind() {
     }
 }
 
+#[tokio::test]
+async fn a_setting_that_is_refused_leaves_nothing_behind_and_is_told_what_it_must_be() {
+    let folder = TempDir::new().unwrap();
+    for (arguments, setting, told) in [
+        (&[][..], ("AMQP_URL", "rabbit"), "AMQP_URL: must be memory: with a sqlite: database"),
+        (&[], ("BLOB_URL", "folder"), "BLOB_URL: must be file:PATH"),
+        (&[], ("DATABASE_URL", "mysql://a"), "DATABASE_URL: must be sqlite:PATH"),
+        (&["user", "list"], ("DATABASE_URL", "a.db"), "DATABASE_URL: must be sqlite:PATH or postgres://"),
+        (&["verify"], ("DATABASE_URL", "a.db"), "DATABASE_URL: must be sqlite:PATH or postgres://"),
+        (&["get", "a"], ("COATCHECK_URL", "127.0.0.1:9"), "does not begin with http:// or https://"),
+    ] {
+        let mut command = coatcheck(folder.path(), arguments);
+        command.env("LISTEN", "127.0.0.1:0").env(setting.0, setting.1);
+
+        refused(&output(command).await, told);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?} {setting:?}");
+    }
+}
+
+on_embedded!(tasks_that_have_ended_keep_none_out, [("MAX_PENDING", "2")], |stack| async move {
+    for number in 0..6 {
+        let id = stack.put(number.to_string()).await;
+        stack.until(&id, "succeeded").await;
+    }
+});
+
 on_embedded!(a_second_server_in_the_same_place_names_the_first, [], |stack| async move {
     let mut second = stack.command(&[]);
     second.env("LISTEN", stack.address());
