@@ -80,7 +80,11 @@ async fn a_setting_that_is_refused_leaves_nothing_behind_and_is_told_what_it_mus
         (&[], ("DATABASE_URL", "mysql://a"), "DATABASE_URL: must be sqlite:PATH"),
         (&["user", "list"], ("DATABASE_URL", "a.db"), "DATABASE_URL: must be sqlite:PATH or postgres://"),
         (&["verify"], ("DATABASE_URL", "a.db"), "DATABASE_URL: must be sqlite:PATH or postgres://"),
-        (&["get", "a"], ("COATCHECK_URL", "127.0.0.1:9"), "does not begin with http:// or https://"),
+        (
+            &["get", "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d"],
+            ("COATCHECK_URL", "127.0.0.1:9"),
+            "does not begin with http:// or https://",
+        ),
     ] {
         let mut command = coatcheck(folder.path(), arguments);
         command.env("LISTEN", "127.0.0.1:0").env(setting.0, setting.1);

@@ -196,6 +196,14 @@ pub async fn migrate(settings: &Settings) -> Result<Option<PathBuf>, OpenError> 
     Ok(was_missing.then(|| shown(&path)))
 }
 
+fn check_scheme(database_url: &str) -> Result<(), OpenError> {
+    if database_url.starts_with(SQLITE) || is_postgres(database_url) {
+        return Ok(());
+    }
+    let reason = "must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    Err(OpenError::setting("DATABASE_URL", reason))
+}
+
 fn is_postgres(database_url: &str) -> bool {
     database_url.starts_with("postgres:") || database_url.starts_with("postgresql:")
 }
@@ -226,6 +234,7 @@ pub struct Remains {
 /// # Errors
 /// As [`open_database`], and if there is no such database or folder.
 pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
+    check_scheme(&settings.database_url)?;
     if settings.database_url.starts_with(SQLITE) {
         existing_database(&settings.database_url)?;
     }
@@ -307,10 +316,7 @@ where
 }
 
 fn postgres(database_url: &str) -> Result<Postgres, OpenError> {
-    if !is_postgres(database_url) {
-        let reason = "must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
-        return Err(OpenError::setting("DATABASE_URL", reason));
-    }
+    check_scheme(database_url)?;
     Postgres::new(database_url).map_err(|error| OpenError::setting("DATABASE_URL", error))
 }
 
