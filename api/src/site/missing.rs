@@ -27,9 +27,12 @@ pub fn method_not_allowed(request: &HttpRequest, path: &str, allow: &str) -> Htt
     let known = request.app_data::<Data<Addresses>>();
     let taking = known.and_then(|known| known.taking(request.method(), path));
     let problem = Problem::method_not_allowed(allow);
-    let problem = match taking {
-        Some(taking) => problem.adding(&format!("{} goes to {taking}.", request.method())),
-        None => problem,
+    let posting = known.filter(|_| request.method() == Method::PUT);
+    let posting = posting.and_then(|known| known.taking(&Method::POST, path));
+    let problem = match (taking, posting) {
+        (Some(taking), _) => problem.adding(&format!("{} goes to {taking}.", request.method())),
+        (None, Some(posting)) => problem.adding(&format!("POST goes to {posting}.")),
+        (None, None) => problem,
     };
     answer(request, &problem, None)
 }

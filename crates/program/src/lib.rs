@@ -26,7 +26,9 @@ pub use repeated::Repeated;
 pub use runtime::run;
 pub use settings::{in_one_line, parse, parse_as, refuse, secret, taken_address, variable};
 pub use signals::stop_token;
-pub use text::{acts_on_terminal, is_bidi_control, is_invisible, is_name, visible, without_passwords};
+pub use text::{
+    acts_on_terminal, is_bidi_control, is_invisible, is_name, visible, without_numbers, without_passwords,
+};
 pub use values::{address, duration, positive_duration, size};
 
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tracing::error;
 
-use crate::text::visible;
+use crate::text::{visible, without_numbers};
 
 /// Whether the program was started without a standard input, and without a standard output.
 static INPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
@@ -64,8 +64,7 @@ fn check(was_closed: &AtomicBool) -> io::Result<()> {
 /// more of it, and no complaint either.
 pub fn unwritten(error: &io::Error) -> ExitCode {
     if error.kind() != ErrorKind::BrokenPipe {
-        let reason = error.to_string();
-        let reason = reason.split(" (os error").next().unwrap_or(&reason);
+        let reason = without_numbers(&error.to_string());
         complain(&format!("standard output could not be written: {reason}"));
     }
     ExitCode::FAILURE

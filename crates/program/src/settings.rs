@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::log;
 use crate::output::{complain, is_open, unwritten};
-use crate::text::without_passwords;
+use crate::text::{without_numbers, without_passwords};
 use crate::usage::told;
 
 /// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
@@ -149,7 +149,7 @@ pub fn in_one_line(error: &dyn std::error::Error) -> String {
         line = format!("{line}: {cause}");
         source = cause.source();
     }
-    line.replace('\n', " ")
+    without_numbers(&line.replace('\n', " "))
 }
 
 /// The content of `NAME_FILE` becomes the default of `NAME`; so a flag and `NAME` itself go first.

@@ -49,6 +49,18 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Returns the text without the system's numbers of errors: "No such file or directory" for "No such file or directory (os error 2)".
+pub fn without_numbers(text: &str) -> String {
+    const BEGINS: &str = " (os error ";
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once(BEGINS) {
+        shown.push_str(before);
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// Returns the text with `…` in the place of each URL's user and password.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
     const SCHEME_ENDS: &str = "://";

@@ -114,7 +114,9 @@ fn command(error: &clap::Error) -> Option<String> {
 fn one_line(text: &str) -> String {
     let told = text.split("\n\nUsage:").next().unwrap_or(text).split("\n\nFor more information").next();
     let words: Vec<&str> = told.unwrap_or(text).split_whitespace().collect();
-    words.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ")
+    let line = words.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ");
+    // A flag that isn't known was hardly meant as a file's name.
+    line.split("; to pass '").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -168,10 +170,7 @@ mod tests {
                 &["put"],
                 "the following required arguments were not provided: <FILE>; see coatcheck put --help",
             ),
-            (
-                &["put", "x", "--odd"],
-                "unexpected argument '--odd' found; to pass '--odd' as a value, use '-- --odd'; see coatcheck put --help",
-            ),
+            (&["put", "x", "--odd"], "unexpected argument '--odd' found; see coatcheck put --help"),
             (
                 &["--aut", "off"],
                 "unexpected argument '--aut' found; a similar argument exists: '--auth'; see coatcheck --help",

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use program::Backoff;
+use program::{Backoff, without_numbers};
 use reqwest::StatusCode;
 
 /// A setting is at fault; nothing was sent.
@@ -25,7 +25,7 @@ pub enum SettingError {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The file can't be read. Nothing was handed in.
-    #[error("{}", without_number(.0))]
+    #[error("{}", without_numbers(&.0.to_string()))]
     Read(#[source] io::Error),
     /// A pipe or device was cut short in the middle: what was read from it is gone.
     #[error("the upload was cut short, and only a regular file can be sent twice")]
@@ -123,13 +123,9 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    cause.downcast_ref().map_or_else(|| cause.to_string(), without_number)
-}
-
-/// "No such file or directory", without " (os error 2)".
-fn without_number(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error ").next().unwrap_or_default().to_owned()
+    cause
+        .downcast_ref()
+        .map_or_else(|| cause.to_string(), |error: &io::Error| without_numbers(&error.to_string()))
 }
 
 /// For words that aren't ours.

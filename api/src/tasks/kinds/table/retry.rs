@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use task_data::idempotency::Idempotency;
 use task_data::kinds::Kind;
+use task_data::task::Status;
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
@@ -49,7 +50,11 @@ async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Resul
     }
     let failed = api.store.table_progress(table.id).await?.failed;
     if failed == 0 {
-        return Err(Code::NothingFailed.into());
+        return Err(match table.status {
+            Status::Cancelled => Code::NothingFailed
+                .because("It was cancelled; rows that were not sent are gone with its file: hand that in again."),
+            _ => Code::NothingFailed.into(),
+        });
     }
     let _reserved = api.admission.admit_input(table.owner).await?;
     let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", table.id).as_bytes()));

@@ -128,10 +128,9 @@ pub fn say(line: &str) {
 
 /// An error in the system's words alone.
 fn told(error: &io::Error) -> String {
-    let text = match error.kind() {
+    match error.kind() {
         // Also told without the system's number of it.
         ErrorKind::IsADirectory => "Is a directory".to_owned(),
-        _ => error.to_string(),
-    };
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
+        _ => program::without_numbers(&error.to_string()),
+    }
 }
