@@ -133,7 +133,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_came() {
     }
     let Ok(Err(errors)) = checked(&[b"\nid,title\n"]) else { panic!("it is a table") };
     assert_eq!(errors.first[0].line, 2);
-    assert_eq!(errors.first[0].reason, "the header must be userId,title,body, got \"id,title,\"");
+    assert_eq!(errors.first[0].reason, "the header must be userId,title,body, got \"id,title\"");
 }
 
 #[test]
