@@ -171,7 +171,7 @@ impl Sqlite {
     }
 
     /// Runs `work`, which looks at many rows, as [`Self::read`] does: not on all readers at once, and its statements that ask
-    /// [`in_time`] end when it has taken ten seconds.
+    /// [`in_time()`] end when it has taken ten seconds.
     pub async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -219,7 +219,7 @@ impl Sqlite {
 }
 
 impl Drop for Sqlite {
-    /// As [`end`](Sqlite::end), for commands that end with their last use of the database.
+    /// As `end`, for commands that end with their last use of the database.
     fn drop(&mut self) {
         if let Some(thread) = self.end_writer() {
             let _ = thread.join();
