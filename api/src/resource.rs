@@ -59,7 +59,7 @@ fn of_size<const N: usize>(
 
 /// Asserts that a request may come in: no other site is behind it, and it is for whom it comes from.
 async fn check(api: &Api, access: Access, path: &str, request: &HttpRequest) -> Result<(), Problem> {
-    // Who looks whether the server lives knows it by a name of its own, and learns nothing else.
+    // Health checks come by host names of their own, and learn nothing but the health.
     if api.access.auth == Auth::Off && !matches!(path, "/healthz" | "/readyz") {
         origin::check_host(request, &api.addresses.allowed_hosts)?;
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use database::batch::Batcher;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -53,7 +53,7 @@ impl Waiters {
     /// From now on, each change of the task is seen.
     pub(crate) fn watch(self: &Arc<Self>, id: TaskId) -> Watch {
         metrics::waiter_came();
-        let receiver = self.watched().entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
+        let receiver = self.watched.lock().entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
         Watch { id, receiver, waiters: self.clone(), seen: None }
     }
 
@@ -63,7 +63,7 @@ impl Waiters {
         loop {
             let mut ids = HashSet::new();
             tokio::select! {
-                _ = look.tick() => ids.extend(self.watched().keys().copied()),
+                _ = look.tick() => ids.extend(self.watched.lock().keys().copied()),
                 woken = wakes.recv() => match woken {
                     Ok(id) => {
                         ids.insert(id);
@@ -71,12 +71,12 @@ impl Waiters {
                             ids.insert(id);
                         }
                     }
-                    Err(RecvError::Lagged(_)) => ids.extend(self.watched().keys().copied()),
+                    Err(RecvError::Lagged(_)) => ids.extend(self.watched.lock().keys().copied()),
                     Err(RecvError::Closed) => return,
                 },
             }
             let ids: Vec<TaskId> = {
-                let watched = self.watched();
+                let watched = self.watched.lock();
                 ids.into_iter().filter(|id| watched.contains_key(id)).collect()
             };
             for ids in ids.chunks(ROWS) {
@@ -90,7 +90,7 @@ impl Waiters {
     }
 
     fn tell(&self, tasks: impl Iterator<Item = Task>) {
-        let watched = self.watched();
+        let watched = self.watched.lock();
         for task in tasks {
             if let Some(sender) = watched.get(&task.id) {
                 sender.send_if_modified(|seen| {
@@ -100,10 +100,6 @@ impl Waiters {
                 });
             }
         }
-    }
-
-    fn watched(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<Option<Task>>>> {
-        self.watched.lock()
     }
 }
 
@@ -165,7 +161,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         metrics::waiter_left();
-        let mut watched = self.waiters.watched();
+        let mut watched = self.waiters.watched.lock();
         // This one's receiver is still counted.
         if watched.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
             watched.remove(&self.id);

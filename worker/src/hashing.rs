@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 
 use md5_lanes::Lanes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use task_data::kinds::md5::Md5Digest;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -87,7 +87,7 @@ impl Hashing {
 
 impl Crew {
     fn add(self: &Arc<Self>, stream: Stream) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.waiting.push_back(stream);
         state.under_way += 1;
         if state.running_threads < self.threads {
@@ -108,7 +108,7 @@ impl Crew {
 
     /// A thread's share of all, those first that wait longest. If there is nothing, the thread is no longer counted.
     fn take(self: &Arc<Self>) -> Option<Share> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let share = state.under_way.div_ceil(self.threads);
         let count = share.min(self.lanes.width()).min(state.waiting.len());
         if count == 0 {
@@ -116,10 +116,6 @@ impl Crew {
             return None;
         }
         Some(Share { crew: self.clone(), streams: state.waiting.drain(..count).collect(), count })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 
@@ -174,7 +170,7 @@ impl Drop for Share {
             // Of what there is it is not known how far it is hashed.
             self.streams.clear();
         }
-        let mut state = self.crew.state();
+        let mut state = self.crew.state.lock();
         state.under_way -= self.count - self.streams.len();
         state.waiting.extend(self.streams.drain(..));
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::store::{Claim, HandBack, Held};
@@ -66,13 +66,13 @@ impl Lease {
     /// Holds a claimed task until the holding is dropped.
     pub fn hold(self: &Arc<Self>, claim: &Claim) -> Holding {
         let stop = CancellationToken::new();
-        self.held().insert(claim.id, (claim.attempt, stop.clone()));
+        self.held.lock().insert(claim.id, (claim.attempt, stop.clone()));
         Holding { lease: self.clone(), id: claim.id, attempt: claim.attempt, stop }
     }
 
     /// Tells all work to stop; each task is then handed back by its holder.
     pub fn give_up(&self) {
-        self.held().values().for_each(|(_, stop)| stop.cancel());
+        self.held.lock().values().for_each(|(_, stop)| stop.cancel());
     }
 
     /// Keeps a lease, one after the other, until `end`.
@@ -149,7 +149,7 @@ impl Lease {
     async fn attend(&self, rows: Vec<Held>) {
         let mut returns = Vec::new();
         for row in rows {
-            match self.held().get(&row.id) {
+            match self.held.lock().get(&row.id) {
                 Some((attempt, stop)) if *attempt == row.attempt => {
                     if row.cancel_requested {
                         stop.cancel();
@@ -170,10 +170,6 @@ impl Lease {
             debug!(%error, "tasks could not be handed back; the next beat tries again");
         }
     }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<TaskId, (i64, CancellationToken)>> {
-        self.held.lock()
-    }
 }
 
 /// A task that is held in this process.
@@ -193,7 +189,7 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        let mut held = self.lease.held();
+        let mut held = self.lease.held.lock();
         // A later attempt may be held here by now.
         if held.get(&self.id).is_some_and(|(attempt, _)| *attempt == self.attempt) {
             held.remove(&self.id);

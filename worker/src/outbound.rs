@@ -151,20 +151,16 @@ impl Outbound {
 
     /// Says that a service can't be used, once until it [is back](Self::is_back).
     pub fn is_away(&self, service: &'static str, why: &str) {
-        if self.away().insert(service) {
+        if self.away.lock().insert(service) {
             warn!(service, "{service} is away: {why}; tasks that need it wait");
         }
     }
 
     /// Says that a service can be used again, if it was away.
     pub fn is_back(&self, service: &'static str) {
-        if self.away().remove(service) {
+        if self.away.lock().remove(service) {
             info!(service, "{service} is back");
         }
-    }
-
-    fn away(&self) -> parking_lot::MutexGuard<'_, HashSet<&'static str>> {
-        self.away.lock()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What work comes to: a result, or why there is none.
+//! The outcome of work: a result, or the reason why there is none.
 
 use serde_json::Value;
 use task_data::blobs::BlobError;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use limits::local::LocalLimits;
 use limits::{Limits, LimitsError};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::http::problem::Problem;
@@ -36,20 +36,16 @@ impl Counts {
         ask: impl AsyncFn(&dyn Limits) -> Result<T, LimitsError>,
     ) -> Result<T, Problem> {
         let own = ask(&*self.own).await.map_err(|error| Problem::internal(&error))?;
-        let is_away = self.away_until().is_some_and(|until| Instant::now() < until);
+        let is_away = self.away_until.lock().is_some_and(|until| Instant::now() < until);
         if !is_away {
             match ask(&*self.shared).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
                     warn!("wrong passwords and uploads are counted by this process alone: {error}");
-                    *self.away_until() = Some(Instant::now() + REST);
+                    *self.away_until.lock() = Some(Instant::now() + REST);
                 }
             }
         }
         Ok(own)
-    }
-
-    fn away_until(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.away_until.lock()
     }
 }

@@ -24,9 +24,9 @@ pub async fn read<T: DeserializeOwned>(
     parse(&body.whole(request).await?, code, form)
 }
 
-/// Returns a value as JSON in a line, so that a terminal's prompt stands on the next one.
+/// Returns a value as JSON that ends with a line break, so that a terminal shows its prompt on the next line.
 pub fn line(value: &impl Serialize) -> Vec<u8> {
-    // What can't be written, a map with keys that are no texts, is not among our answers.
+    // Writing fails only for a map whose keys are not strings; no answer of ours has one.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line

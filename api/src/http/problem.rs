@@ -252,7 +252,7 @@ impl Problem {
         Self { retry_after: Some(seconds), ..Code::TooManyRequests.into() }
     }
 
-    /// What it means and more on this very case, for people.
+    /// Returns the title and the detail, for people.
     pub fn words(&self) -> String {
         let (_, _, title) = self.code.parts();
         self.detail.as_ref().map_or_else(|| title.to_owned(), |detail| format!("{title} {detail}"))

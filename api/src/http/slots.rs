@@ -11,7 +11,7 @@ use std::time::Duration;
 use accounts::user::UserId;
 use actix_web::HttpRequest;
 use ipnet::IpNet;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -112,7 +112,7 @@ impl Slots {
     }
 
     fn try_take(self: &Arc<Self>, client: Client) -> Option<Slot> {
-        let mut taken = self.taken();
+        let mut taken = self.taken.lock();
         let Taken { free, by_client, short_until } = &mut *taken;
         let held = by_client.get(&client).map_or(0, |share| share.held);
         if held >= *free {
@@ -130,20 +130,16 @@ impl Slots {
 
     /// The pace that a client must keep up where it has a place.
     fn least_pace(&self, client: Client) -> Pace {
-        let taken = self.taken();
+        let taken = self.taken.lock();
         let of_client = taken.by_client.get(&client).and_then(|share| share.short_until);
         let until = taken.short_until.max(of_client);
         if until.is_some_and(|until| Instant::now() < until) { FAIR } else { EASY }
-    }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock()
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken();
+        let mut taken = self.slots.taken.lock();
         taken.free += 1;
         if let Some(share) = taken.by_client.get_mut(&self.client) {
             share.held -= 1;
@@ -213,7 +209,7 @@ mod tests {
         assert!(slots.take(client(8)).await.is_none());
         drop(shares);
         assert_eq!(all(&slots, client(8)).len(), 32);
-        assert!(slots.taken().by_client.is_empty());
+        assert!(slots.taken.lock().by_client.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

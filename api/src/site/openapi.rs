@@ -50,7 +50,7 @@ struct Document;
 pub struct Description(String);
 
 impl Description {
-    /// As the settings make it: what each address asks of who comes is told. With it comes what it says of each address.
+    /// Builds the description for these settings, with the access that each address needs; also returns what it says of each address.
     ///
     /// # Errors
     /// If it can't be put as JSON, which is a bug.
@@ -73,7 +73,9 @@ impl Description {
                 }
             }
         }
-        Ok((Self(document.to_json()?), Addresses::of(&document.paths)))
+        // Ends a line, as all answers in JSON do.
+        let json = document.to_json()? + "\n";
+        Ok((Self(json), Addresses::of(&document.paths)))
     }
 }
 

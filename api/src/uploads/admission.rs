@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use accounts::user::UserId;
 use limits::Limits;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use task_data::blobs::Blobs;
 use task_data::life::Life;
 use task_data::metrics;
@@ -240,22 +240,18 @@ impl Figure {
         read: impl AsyncFnOnce() -> Result<u64, Problem>,
     ) -> Result<u64, Problem> {
         {
-            let mut known = self.known();
+            let mut known = self.0.lock();
             if known.1.is_some_and(|at| at.elapsed() < age) {
                 return Ok(known.0);
             }
             known.1 = Some(Instant::now());
         }
         let number = read().await;
-        let mut known = self.known();
+        let mut known = self.0.lock();
         match number {
             Ok(number) => known.0 = number,
             Err(_) => known.1 = None,
         }
         number
-    }
-
-    fn known(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {
-        self.0.lock()
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use accounts::user::UserId;
 use limits::Limits;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use task_data::store::Store;
 
 use crate::http::counts::Counts;
@@ -67,12 +67,12 @@ impl Quotas {
             return Ok(reserved);
         }
         // Before the rows are read: of several that come at once the last one to read sees all.
-        self.coming_in().entry(owner).or_default().tasks += 1;
+        self.coming_in.lock().entry(owner).or_default().tasks += 1;
         reserved.owner = Some(owner);
         reserved.add(owner, bytes);
         let rows = self.store.holdings(owner).await?;
         reserved.look(rows.bytes.cast_unsigned());
-        let tasks = self.coming_in().get(&owner).map_or(0, |coming_in| coming_in.tasks);
+        let tasks = self.coming_in.lock().get(&owner).map_or(0, |coming_in| coming_in.tasks);
         match self.settings.max_pending_per_owner {
             Some(most) if rows.pending.cast_unsigned().saturating_add(tasks) > most => {
                 return Err(full(format!(
@@ -105,10 +105,6 @@ impl Quotas {
             }
             _ => Ok(()),
         }
-    }
-
-    fn coming_in(&self) -> MutexGuard<'_, HashMap<UserId, ComingIn>> {
-        self.coming_in.lock()
     }
 }
 
@@ -151,12 +147,12 @@ impl Reserved<'_> {
     }
 
     fn add(&mut self, owner: UserId, bytes: u64) {
-        self.quotas.coming_in().entry(owner).or_default().bytes += bytes;
+        self.quotas.coming_in.lock().entry(owner).or_default().bytes += bytes;
         self.bytes += bytes;
     }
 
     fn check_bytes(&self, owner: UserId) -> Result<(), Problem> {
-        let coming_in = self.quotas.coming_in().get(&owner).map_or(0, |coming_in| coming_in.bytes);
+        let coming_in = self.quotas.coming_in.lock().get(&owner).map_or(0, |coming_in| coming_in.bytes);
         match self.quotas.settings.max_bytes_per_owner {
             Some(most) if self.bytes_in_rows.saturating_add(coming_in) > most => Err(full(format!(
                 "With this you have more than {most} bytes in tasks that have not ended, which is what a user may have."
@@ -169,7 +165,7 @@ impl Reserved<'_> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         let Some(owner) = self.owner else { return };
-        if let Entry::Occupied(mut entry) = self.quotas.coming_in().entry(owner) {
+        if let Entry::Occupied(mut entry) = self.quotas.coming_in.lock().entry(owner) {
             entry.get_mut().tasks -= 1;
             entry.get_mut().bytes -= self.bytes;
             if entry.get().tasks == 0 {

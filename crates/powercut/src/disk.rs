@@ -18,7 +18,7 @@ use fuser::{
     WriteFlags,
 };
 use nix::fcntl::FallocateFlags;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::error::{Context, Outcome, Trouble};
 use crate::recording::{self, Kind, Record};
@@ -165,10 +165,6 @@ impl Disks {
         Ok(Self { sizes, state: Mutex::new(state) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-
     fn attributes(&self, inode: INodeNo) -> Option<FileAttr> {
         let (kind, size, perm) = match inode.0 {
             1 => (FileType::Directory, 0, 0o700),
@@ -290,7 +286,7 @@ impl Filesystem for Disks {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let state = self.state();
+        let state = self.state.lock();
         if inode.0 == SEQUENCE {
             let told = format!("{} {}\n", state.sequence, state.struck);
             let from = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -320,7 +316,7 @@ impl Filesystem for Disks {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let written = if inode.0 == CONTROL {
             // It may have struck since whoever writes this looked.
             if state.struck == 0 {
@@ -353,14 +349,14 @@ impl Filesystem for Disks {
         let Some(disk) = disk_of(inode.0).filter(|_| mode & zeroes.bits() != 0) else {
             return reply.error(Errno::EOPNOTSUPP);
         };
-        match self.state().zero(disk, offset, length) {
+        match self.state.lock().zero(disk, offset, length) {
             Ok(()) => reply.ok(),
             Err(_) => reply.error(Errno::EIO),
         }
     }
 
     fn fsync(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        match disk_of(inode.0).map_or(Ok(()), |disk| self.state().flush(disk)) {
+        match disk_of(inode.0).map_or(Ok(()), |disk| self.state.lock().flush(disk)) {
             Ok(()) => reply.ok(),
             Err(_) => reply.error(Errno::EIO),
         }

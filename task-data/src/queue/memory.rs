@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Consumer, Delivery, Queue, QueueError, Receipt};
@@ -26,12 +26,8 @@ struct Ids {
 }
 
 impl Ids {
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<TaskId>> {
-        self.waiting.lock()
-    }
-
     fn take(&self) -> Option<TaskId> {
-        let mut waiting = self.waiting();
+        let mut waiting = self.waiting.lock();
         let id = waiting.pop_front();
         // Arrivals that nobody waited for are remembered as one: who takes an id passes the word on.
         if !waiting.is_empty() {
@@ -64,7 +60,7 @@ impl Queue for MemoryQueue {
         let mut published = Vec::with_capacity(tickets.len());
         for ticket in tickets {
             let Ok(ids) = self.ids(ticket.kind) else { continue };
-            let mut waiting = ids.waiting();
+            let mut waiting = ids.waiting.lock();
             if waiting.len() < CAPACITY {
                 waiting.push_back(ticket.id);
                 ids.arrived.notify_one();
@@ -79,7 +75,7 @@ impl Queue for MemoryQueue {
     }
 
     async fn depth(&self, kind: Kind) -> Result<u64, QueueError> {
-        Ok(self.ids(kind)?.waiting().len() as u64)
+        Ok(self.ids(kind)?.waiting.lock().len() as u64)
     }
 }
 
@@ -116,7 +112,7 @@ impl Receipt for MemoryReceipt {
 impl Drop for MemoryReceipt {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.ids.waiting().push_front(id);
+            self.ids.waiting.lock().push_front(id);
             self.ids.arrived.notify_one();
         }
     }

@@ -84,7 +84,7 @@ impl Workshop {
     }
 }
 
-/// What a task has failed of whose row has no input of its kind.
+/// Returns the error of a task whose input is not one of its kind.
 fn unreadable(kind: Kind) -> WorkError {
     match kind {
         Kind::Md5 | Kind::Table => upload::corrupt(),

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use limits::rate::{Rule, Turn};
 use limits::{Limits, USE_WITHIN};
-use parking_lot::{Mutex as BriefMutex, MutexGuard};
+use parking_lot::Mutex as BriefMutex;
 use program::Backoff;
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -164,7 +164,7 @@ impl Table {
         while outcome.is_ok() {
             let most = self.tables.rule.rate as usize + 1;
             // Whether the third party is there at all is found out with a few.
-            let most = if self.outage().has_answers() { most } else { most.min(ROWS) };
+            let most = if self.outage.lock().has_answers() { most } else { most.min(ROWS) };
             if under_way.len() >= most {
                 outcome = settled(under_way.next().await);
                 continue;
@@ -196,10 +196,10 @@ impl Table {
 
     /// Sends a row until it has its answer, and keeps that.
     async fn send(self: Arc<Self>, number: i64, row: Row, grant: Grant) -> Result<(), WorkError> {
-        self.outage().begin();
+        self.outage.lock().begin();
         let mut failures = Failures::default();
         let answer = self.answer(number, &row, grant, &mut failures).await;
-        self.outage().end(&failures);
+        self.outage.lock().end(&failures);
         let (status, reply) = answer?;
         let sent = SentRow { number, row, status, reply };
         let has_failed = sent.has_failed();
@@ -232,7 +232,7 @@ impl Table {
             };
             let pause = match sent {
                 Sent::Final(answer) => {
-                    self.outage().answered();
+                    self.outage.lock().answered();
                     self.tables.outbound.is_back(RECEIVER);
                     return Ok((Some(answer.status.as_u16()), kept(&answer)));
                 }
@@ -244,7 +244,7 @@ impl Table {
                         None if status.is_none() => reply = json!({"error": why}),
                         None => {}
                     }
-                    let is_outage = self.outage().failed(number, failures) || pause > SILENT_PAUSE;
+                    let is_outage = self.outage.lock().failed(number, failures) || pause > SILENT_PAUSE;
                     if is_outage && self.in_vain < VAIN_ATTEMPTS {
                         return Err(self.away(why, pause));
                     }
@@ -311,7 +311,7 @@ impl Table {
         let _turn = self.unless_stopped(self.door.lock()).await?;
         let mut failures = 0;
         loop {
-            let quiet_until = *self.quiet_until();
+            let quiet_until = *self.quiet_until.lock();
             self.unless_stopped(sleep_until(quiet_until)).await?;
             let (request, asked) = (Uuid::new_v4(), Instant::now());
             let Tables { limits, rule, .. } = &*self.tables;
@@ -333,16 +333,8 @@ impl Table {
 
     fn be_quiet_for(&self, pause: Duration) {
         let until = Instant::now() + pause;
-        let mut quiet_until = self.quiet_until();
+        let mut quiet_until = self.quiet_until.lock();
         *quiet_until = quiet_until.max(until);
-    }
-
-    fn quiet_until(&self) -> MutexGuard<'_, Instant> {
-        self.quiet_until.lock()
-    }
-
-    fn outage(&self) -> MutexGuard<'_, Outage> {
-        self.outage.lock()
     }
 
     async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, WorkError> {

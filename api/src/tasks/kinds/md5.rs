@@ -28,7 +28,7 @@ use crate::uploads::{self, Upload};
 /// Where uploads go; tickets and file names follow it.
 const PATH: &str = "/api/v1/md5/";
 
-/// What is said of these addresses.
+/// The OpenAPI description of these addresses.
 #[derive(OpenApi)]
 #[openapi(paths(post, put, put_unnamed, get, find))]
 pub struct Description;

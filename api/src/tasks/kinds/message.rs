@@ -32,7 +32,7 @@ const PATH: &str = "/api/v1/messages/";
 /// What [`NewMessage`] is, in words.
 const FORM: &str = "an object with a text `text`, and `provider`, which is `auto`, `free` or `paid`";
 
-/// What is said of these addresses.
+/// The OpenAPI description of these addresses.
 #[derive(OpenApi)]
 #[openapi(paths(post, get, free))]
 pub struct Description;

@@ -4,7 +4,7 @@ use actix_web::web::ServiceConfig;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
 
-/// Makes of the list of kinds what the API has of each. A kind's module has its `Input` and `Output` as they are described, the `routes` to
+/// Generates the API's part of each kind. A kind's module has its `Input` and `Output` as they are described, the `routes` to
 /// its handlers, and their `Description`.
 macro_rules! kinds {
     ($($kind:ident in $module:ident;)+) => {

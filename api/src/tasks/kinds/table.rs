@@ -34,7 +34,7 @@ use crate::uploads::{self, Upload};
 /// Where tables go; tickets follow it.
 const PATH: &str = "/api/v1/tables/";
 
-/// What is said of these addresses.
+/// The OpenAPI description of these addresses.
 #[derive(OpenApi)]
 #[openapi(paths(post, get, rows::get, retry::post, page, elsewhere))]
 pub struct Description;

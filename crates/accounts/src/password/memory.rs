@@ -6,7 +6,7 @@
 
 use argon2::password_hash::Error as HashError;
 use argon2::{Argon2, Block};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 /// Buffers that no hash uses at the moment.
 #[derive(Default)]
@@ -25,24 +25,20 @@ impl Memory {
         digest: &mut [u8],
     ) -> Result<(), HashError> {
         let needed = argon2.params().block_count();
-        let mut blocks = self.free().pop().unwrap_or_default();
+        let mut blocks = self.0.lock().pop().unwrap_or_default();
         if blocks.len() < needed {
             blocks = Vec::new();
             blocks.try_reserve_exact(needed).map_err(|_| HashError::OutOfMemory)?;
             blocks.resize(needed, Block::new());
         }
         let outcome = argon2.hash_password_into_with_memory(password, salt, digest, &mut blocks);
-        self.free().push(blocks);
+        self.0.lock().push(blocks);
         Ok(outcome?)
-    }
-
-    fn free(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        self.0.lock()
     }
 
     /// How many buffers there are while no hash is under way.
     #[cfg(test)]
     pub(super) fn buffers(&self) -> usize {
-        self.free().len()
+        self.0.lock().len()
     }
 }

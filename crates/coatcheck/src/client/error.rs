@@ -123,9 +123,7 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    cause
-        .downcast_ref()
-        .map_or_else(|| cause.to_string(), |error: &io::Error| without_numbers(&error.to_string()))
+    without_numbers(&cause.to_string())
 }
 
 /// For words that aren't ours.

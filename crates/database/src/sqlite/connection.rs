@@ -134,7 +134,7 @@ impl Sqlite {
     /// Lets the connections go, the writer's last.
     fn end_writer(&self) -> Option<JoinHandle<()>> {
         self.readers.free.close();
-        self.readers.lock().clear();
+        self.readers.connections.lock().clear();
         let writer = self.writer.lock().take();
         writer.map(|writer| writer.thread)
     }
@@ -204,11 +204,11 @@ impl Sqlite {
         // The connection and the turn go back on the blocking thread: a caller that leaves takes neither from others.
         let reading = spawn_blocking(move || {
             let _turn = turn;
-            let Some(mut connection) = readers.lock().pop() else {
+            let Some(mut connection) = readers.connections.lock().pop() else {
                 return Err(stopped());
             };
             let outcome = work(&mut connection);
-            let mut connections = readers.lock();
+            let mut connections = readers.connections.lock();
             if !readers.free.is_closed() {
                 connections.push(connection);
             }
@@ -224,12 +224,6 @@ impl Drop for Sqlite {
         if let Some(thread) = self.end_writer() {
             let _ = thread.join();
         }
-    }
-}
-
-impl Readers {
-    fn lock(&self) -> parking_lot::MutexGuard<'_, Vec<SqliteConnection>> {
-        self.connections.lock()
     }
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::engine::{Done, Receiver};
 use crate::md5sum::quoted;
@@ -40,11 +40,7 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
         // Drawn as it is in the end: the last time was some time ago.
         self.bar.abandon();
         self.bar.finish_and_clear();
-        !self.printed().has_failed
-    }
-
-    fn printed(&self) -> MutexGuard<'_, Printed> {
-        self.printed.lock()
+        !self.printed.lock().has_failed
     }
 
     fn print(&self, done: impl Iterator<Item = Done>, has_failed: &mut bool) -> bool {
@@ -74,7 +70,7 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
 
 impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Receiver for Output<F> {
     fn take(&self, done: Vec<Done>) -> bool {
-        let mut printed = self.printed();
+        let mut printed = self.printed.lock();
         let Printed { next, waiting, has_failed, is_stopped } = &mut *printed;
         if *is_stopped {
             return false;

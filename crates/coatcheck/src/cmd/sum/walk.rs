@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::jobs::{Job, Jobs, share};
 
@@ -32,16 +32,12 @@ impl Walked {
     pub fn new(named: Vec<OsString>) -> Self {
         Self { walk: Mutex::new(Walk::new(named)), known: Mutex::default() }
     }
-
-    fn known(&self) -> MutexGuard<'_, VecDeque<Job>> {
-        self.known.lock()
-    }
 }
 
 impl Jobs for Walked {
     fn take(&self, threads: usize, waits: bool) -> Vec<Job> {
         loop {
-            let known = self.known().len();
+            let known = self.known.lock().len();
             let walk = match known {
                 0 if waits => Some(self.walk.lock()),
                 0..KNOWN => self.walk.try_lock(),
@@ -50,13 +46,13 @@ impl Jobs for Walked {
             let mut is_all = false;
             if let Some(mut walk) = walk {
                 // Another thread may have found some while this one waited.
-                if self.known().len() < KNOWN {
+                if self.known.lock().len() < KNOWN {
                     let found = walk.next_sorted();
                     is_all = found.len() == 0;
-                    self.known().extend(found);
+                    self.known.lock().extend(found);
                 }
             }
-            let mut known = self.known();
+            let mut known = self.known.lock();
             let count = share(known.len(), threads);
             if count > 0 || is_all || !waits {
                 return known.drain(..count).collect();
