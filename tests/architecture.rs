@@ -7,6 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::program::{coatcheck, output};
+
 /// Which of our crates may know which others of ours. An arrow that is not here should not be.
 const ARROWS: [(&str, &[&str]); 16] = [
     ("benches", &["md5-lanes"]),
@@ -126,6 +128,27 @@ fn no_crate_knows_another_that_it_should_not() {
             assert!(!names.contains(other) || is_allowed, "{name} must not know {other}");
         }
     }
+}
+
+#[tokio::test]
+async fn each_crate_of_the_program_is_a_part_that_log_lines_can_be_chosen_of() {
+    let others = ["benches", "model", "powercut", "test-kit"];
+    let parts: Vec<String> = ARROWS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !others.contains(name))
+        .map(|name| name.replace('-', "_"))
+        .collect::<BTreeSet<String>>()
+        .into_iter()
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut migrate = coatcheck(folder.path(), ["migrate"]);
+    migrate.env("RUST_LOG", "unknown=debug");
+
+    let told = output(migrate).await.stderr;
+
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains(&format!("parts: {}; libraries", parts.join(", "))), "{parts:?}: {told}");
 }
 
 #[test]

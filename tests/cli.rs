@@ -89,7 +89,7 @@ on_both_stacks!(put_draws_a_bar_on_a_terminal_and_prints_lines_alone, |stack| as
     let (done, terminal) = output_on_terminal(put(&stack, &names)).await;
 
     assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
-    assert!(terminal.contains("/20.00 MiB") && terminal.contains("0 of 1 files"), "{terminal}");
+    assert!(terminal.contains("/20.00 MiB") && terminal.contains("0 of 1 file"), "{terminal}");
 });
 
 on_both_stacks!(put_of_nothing_or_to_nowhere_is_bad_usage, |stack| async move {

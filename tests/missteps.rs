@@ -1,7 +1,8 @@
 //! Commands in the wrong place or with a slip in them: told at once with what is meant, and nothing is left behind.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use reqwest::Method;
@@ -44,12 +45,70 @@ async fn no_command_that_works_on_a_database_makes_one() {
 async fn the_database_that_is_made_is_named() {
     let folder = TempDir::new().unwrap();
     let made = folder.path().canonicalize().unwrap().join("data/coatcheck.db");
-    for told in [format!("coatcheck: made the database {}\n", made.display()), String::new()] {
+    let made = made.display();
+    for told in [
+        format!("coatcheck: made the database {made}\n"),
+        format!("coatcheck: the schema of {made} is up to date\n"),
+    ] {
         let done = output(coatcheck(folder.path(), ["migrate"])).await;
 
         assert!(done.status.success());
         assert_eq!(String::from_utf8(done.stderr).unwrap(), told);
     }
+}
+
+#[tokio::test]
+async fn a_value_is_named_as_it_was_given() {
+    let folder = TempDir::new().unwrap();
+    let command = coatcheck(folder.path(), ["simulate", "--threads", "0"]);
+    refused(&output(command).await, "coatcheck: --threads: expected a number from 1 to 1000, got \"0\"");
+    let mut command = coatcheck(folder.path(), ["simulate"]);
+    command.env("THREADS", "0");
+    refused(&output(command).await, "coatcheck: THREADS: expected a number from 1 to 1000, got \"0\"");
+}
+
+#[tokio::test]
+async fn a_secret_that_others_can_read_is_told_before_the_work() {
+    let folder = TempDir::new().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "correct horse").unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
+    assert!(output(coatcheck(folder.path(), ["migrate"])).await.status.success());
+    let mut create = coatcheck(folder.path(), ["user", "create", "ada", "--admin"]);
+    create.env("COATCHECK_PASSWORD_FILE", &secret);
+    // Both in one file, in the order in which they are written.
+    let told = fs::File::create(folder.path().join("told")).unwrap();
+    create.stdout(told.try_clone().unwrap()).stderr(told);
+
+    assert!(create.status().unwrap().success());
+
+    let told = fs::read_to_string(folder.path().join("told")).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].contains("COATCHECK_PASSWORD_FILE") && lines[1].contains("ada"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_takes_the_last_admin_away_is_told() {
+    let folder = TempDir::new().unwrap();
+    assert!(output(coatcheck(folder.path(), ["migrate"])).await.status.success());
+    let user = async |arguments: &[&str]| {
+        let mut command = coatcheck(folder.path(), [&["user"], arguments].concat());
+        command.env("COATCHECK_PASSWORD", "correct horse");
+        let done = output(command).await;
+        assert!(done.status.success(), "{arguments:?}: {done:?}");
+        String::from_utf8(done.stderr).unwrap().contains("no admin is left")
+    };
+    user(&["create", "ada", "--admin"]).await;
+    user(&["create", "bob", "--admin"]).await;
+
+    assert!(!user(&["disable", "ada"]).await);
+    assert!(user(&["revoke", "bob", "admin"]).await);
+    assert!(!user(&["enable", "ada"]).await);
+    assert!(!user(&["delete", "bob"]).await);
+    assert!(user(&["delete", "ada"]).await);
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ on_both_stacks!(
             assert!(named(&stack).iter().all(|count| *count == 1), "{:?}", named(&stack));
             // That nothing moves one on is so, as long as no newer version is there.
             stack
-                .verify_finds(&[("stuck", 1)], "1 ended tasks are of kinds that only a newer version knows")
+                .verify_finds(&[("stuck", 1)], "1 task ended of kinds that only a newer version knows")
                 .await;
 
             stack.kill();

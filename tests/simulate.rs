@@ -169,7 +169,7 @@ async fn a_full_server_is_asked_again_and_what_it_takes_is_logged() {
     let done = output(command).await;
 
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
-    assert!(stderr(&done).contains("2 tries repeated"), "{}", stderr(&done));
+    assert!(stderr(&done).contains("2 requests repeated"), "{}", stderr(&done));
     let bodies = server.await.unwrap();
     assert!(bodies[0] == bodies[1] && bodies[1] == bodies[2], "{bodies:?}");
     let sent: serde_json::Value = serde_json::from_str(&bodies[0]).unwrap();

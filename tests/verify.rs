@@ -115,7 +115,7 @@ on_both_stacks!(a_service_in_order_verifies_at_work_and_at_rest, [("WORKERS", "1
     stack.kill();
     stack.verifies().await;
     let verdict = stack.verify().await;
-    verdict.says("10 tasks have ended; 10 lines of tasks in 2 files");
+    verdict.says("10 tasks ended; 10 lines of tasks in 2 files");
 });
 
 on_both_stacks!(what_is_on_its_way_is_no_finding, |stack| async move {
@@ -182,7 +182,7 @@ on_both_stacks!(half_a_line_whose_writer_was_killed_is_no_finding, [("WORKERS", 
     stack.sql(&format!("UPDATE tasks SET logged_at = NULL WHERE id = {}", stack.sql_id(word(last, 1))));
     stack.sql("DELETE FROM log_head");
 
-    stack.verify().await.says("1 lines are owed");
+    stack.verify().await.says("1 line owed");
     stack.verifies().await;
 
     stack.start().await;
@@ -252,7 +252,7 @@ on_both_stacks!(a_log_that_was_deleted_is_written_anew_and_goes_on, |stack| asyn
     stack.sql(&format!("UPDATE tasks SET logged_at = NULL WHERE id = {}", stack.sql_id(&ids[0])));
     let verdict = stack.verify().await;
     verdict.has(&[("lost", 2)]);
-    verdict.says("1 lines are owed");
+    verdict.says("1 line owed");
 
     let done = output(stack.command(&["verify", "--rebuild", "data/rebuilt"])).await;
 

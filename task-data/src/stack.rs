@@ -181,19 +181,28 @@ impl Stack {
     }
 }
 
-/// Makes the schema where it is missing and brings it up to date. Waits for a database server. Returns the file that was made, if the
-/// database is one and was missing.
+/// A database whose schema is up to date.
+#[derive(Debug)]
+pub struct Migrated {
+    /// Where it is: the file's absolute path, or the server's URL, which may hold a password.
+    pub database: String,
+    /// Whether it is a file that was missing.
+    pub is_new: bool,
+}
+
+/// Makes the schema where it is missing and brings it up to date. Waits for a database server.
 ///
 /// # Errors
 /// If the setting is wrong, the database can't be opened, or a migration fails.
-pub async fn migrate(settings: &Settings) -> Result<Option<PathBuf>, OpenError> {
+pub async fn migrate(settings: &Settings) -> Result<Migrated, OpenError> {
     if !settings.database_url.starts_with(SQLITE) {
-        return open_postgres(&settings.database_url).await.map(|_| None);
+        open_postgres(&settings.database_url).await?;
+        return Ok(Migrated { database: settings.database_url.clone(), is_new: false });
     }
     let path = database_path(&settings.database_url)?;
-    let was_missing = !path.exists();
+    let is_new = !path.exists();
     open_sqlite(path.clone())?;
-    Ok(was_missing.then(|| shown(&path)))
+    Ok(Migrated { database: shown(&path).display().to_string(), is_new })
 }
 
 fn check_scheme(database_url: &str) -> Result<(), OpenError> {

@@ -258,6 +258,11 @@ impl Problem {
         self.detail.as_ref().map_or_else(|| title.to_owned(), |detail| format!("{title} {detail}"))
     }
 
+    /// Whether it is this one.
+    pub fn is(&self, code: Code) -> bool {
+        self.code == code
+    }
+
     /// With one more sentence on this very case.
     pub fn adding(self, sentence: &str) -> Self {
         let detail = self.detail.map_or(sentence.to_owned(), |detail| format!("{detail} {sentence}"));

@@ -206,16 +206,16 @@ impl Client {
             .ok_or_else(|| self.foreign(StatusCode::ACCEPTED))
     }
 
-    /// The task as the server gives it: JSON text. That of a table has its progress.
+    /// Returns the task as the server gives it: its fields keep their order, numbers their text. That of a table has its progress.
     ///
     /// # Errors
     /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or what keeps the server from answering.
-    pub async fn task(&self, id: &str) -> Result<String, ClientError> {
+    pub async fn task(&self, id: &str) -> Result<Value, ClientError> {
         let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId(id.to_owned()))?;
-        let (text, task) = self.read(&self.url(&["v1", "tasks", &id.to_string()])).await?;
+        let task = self.read(&self.url(&["v1", "tasks", &id.to_string()])).await?;
         match task["kind"] == "table" {
-            true => Ok(self.read(&self.url(&["v1", "tables", &id.to_string()])).await?.0),
-            false => Ok(text),
+            true => self.read(&self.url(&["v1", "tables", &id.to_string()])).await,
+            false => Ok(task),
         }
     }
 
@@ -241,7 +241,7 @@ impl Client {
         url.set_query(Some(&format!("wait={}", WAIT.as_secs())));
         loop {
             let begun = Instant::now();
-            let task = self.read(&url).await?.1;
+            let task = self.read(&url).await?;
             match task["status"].as_str() {
                 Some("pending" | "running") => {
                     sleep(POLL_AT_MOST_EVERY.saturating_sub(begun.elapsed())).await;
@@ -276,13 +276,11 @@ impl Client {
         ClientError::Foreign { server: self.shown.clone(), status }
     }
 
-    /// A task, as text and as value.
-    async fn read(&self, url: &Url) -> Result<(String, Value), ClientError> {
+    async fn read(&self, url: &Url) -> Result<Value, ClientError> {
         let nothing_sent = AtomicU64::new(0);
         let text =
             self.patiently(async || self.answer(self.http.get(url.clone()), &nothing_sent).await).await?;
-        let task = task(&text).ok_or_else(|| self.foreign(StatusCode::OK))?;
-        Ok((text, task))
+        task(&text).ok_or_else(|| self.foreign(StatusCode::OK))
     }
 
     /// Tries until it succeeds, is refused, or patience ends.

@@ -27,7 +27,8 @@ pub use runtime::run;
 pub use settings::{in_one_line, parse, parse_as, refuse, secret, taken_address, variable};
 pub use signals::stop_token;
 pub use text::{
-    acts_on_terminal, is_bidi_control, is_invisible, is_name, visible, without_numbers, without_passwords,
+    acts_on_terminal, counted, is_bidi_control, is_invisible, is_name, visible, without_numbers,
+    without_passwords,
 };
 pub use values::{address, duration, positive_duration, size};
 
@@ -42,7 +43,6 @@ use tokio_util::sync::CancellationToken;
 /// The status to end with, if `RUST_LOG` is wrong or the system takes no handlers of signals.
 pub fn begin(log: LogArgs) -> Result<CancellationToken, ExitCode> {
     log.start().map_err(|line| refuse(&line))?;
-    settings::warn_of_early();
     raise_file_limit();
     signals::stop_token().map_err(|error| refuse(&format!("signals can't be handled: {error}")))
 }

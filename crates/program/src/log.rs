@@ -8,11 +8,23 @@ use tracing::level_filters::LevelFilter;
 use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::settings::variable;
+use crate::settings::{variable, warn_of_early};
 
 /// The parts of this program, by the names that `RUST_LOG` has for them.
-const OURS: [&str; 8] =
-    ["api", "coatcheck", "md5_lanes", "program", "providers", "shared_log", "task_data", "worker"];
+const OURS: [&str; 12] = [
+    "access_log",
+    "accounts",
+    "api",
+    "coatcheck",
+    "database",
+    "limits",
+    "md5_lanes",
+    "program",
+    "providers",
+    "shared_log",
+    "task_data",
+    "worker",
+];
 /// Libraries that say more than is of use, and the most that is heard of each.
 const TALKATIVE: [(&str, LevelFilter); 3] =
     [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF), ("lapin", LevelFilter::OFF)];
@@ -61,6 +73,7 @@ impl LogArgs {
         if let Some(line) = unknown_parts(&given) {
             warn!("{line}");
         }
+        warn_of_early();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
@@ -27,6 +28,8 @@ const MOUNTED: &str = "/run/secrets";
 
 /// Warnings from before there were log lines.
 static EARLY: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Whether the command writes log lines, so that what is warned of before waits for them.
+static WAITS_FOR_LOG_LINES: AtomicBool = AtomicBool::new(false);
 
 /// Parses the command line and the environment, or says in one line what is wrong; the program then ends with that status.
 ///
@@ -41,7 +44,12 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
-    if logs_json(&command) {
+    let arguments: Vec<String> =
+        env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let called = arguments.iter().find_map(|arg| command.find_subcommand(arg)).unwrap_or(&command);
+    let has_log_lines = called.get_arguments().any(|arg| arg.get_id() == "log_format");
+    WAITS_FOR_LOG_LINES.store(has_log_lines, Relaxed);
+    if has_log_lines && asks_for_json(&arguments) {
         log::tell_json();
     }
     let command = with_secret_files(command).map_err(|line| refuse(&line))?;
@@ -51,21 +59,18 @@ pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
             let printed = is_open().and_then(|()| error.print()).and_then(|()| io::stdout().flush());
             printed.map_or_else(|error| unwritten(&error), |()| ExitCode::SUCCESS)
         }
-        _ => refuse(&told(&without_secret(error))),
+        _ => refuse(&told(&without_secret(error), &arguments)),
     })
 }
 
-/// Whether the command that is called writes log lines, and in JSON, as far as that is known before all is parsed.
-fn logs_json(command: &Command) -> bool {
-    let given: Vec<String> = env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let called = given.iter().find_map(|arg| command.find_subcommand(arg)).unwrap_or(command);
-    let flag = given.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("--log-format")? {
-        "" => given.get(at + 1).map(String::as_str),
+/// Whether log lines are to be JSON, as far as that is known before all is parsed.
+fn asks_for_json(arguments: &[String]) -> bool {
+    let flag = arguments.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("--log-format")? {
+        "" => arguments.get(at + 1).map(String::as_str),
         value => value.strip_prefix('='),
     });
     let variable = env::var("LOG_FORMAT").ok();
-    let has_format = called.get_arguments().any(|arg| arg.get_id() == "log_format");
-    has_format && flag.or(variable.as_deref()) == Some("json")
+    flag.or(variable.as_deref()) == Some("json")
 }
 
 /// Takes the value out of what clap says of a setting that is or may hold a secret.
@@ -132,9 +137,11 @@ pub(crate) fn warn_of_early() {
     early().drain(..).for_each(|line| warn!("{line}"));
 }
 
-/// Tells what was to be warned of where there were no log lines at all.
+/// Tells what was to be warned of, where a command with log lines ended before there were any.
 pub(crate) fn tell_early() {
-    early().drain(..).for_each(|line| complain(&line));
+    if WAITS_FOR_LOG_LINES.load(Relaxed) {
+        early().drain(..).for_each(|line| complain(&line));
+    }
 }
 
 fn early() -> MutexGuard<'static, Vec<String>> {
@@ -200,15 +207,20 @@ fn read_secret(name: &str, path: &Path) -> Result<String, String> {
     Ok(secret)
 }
 
-/// Warns by a log line, as soon as there are any; a setting is read for each command that has it.
+/// Warns by a log line, as soon as there are any, or at once where a command writes none. A setting is read for each command that
+/// has it.
 fn warn_once(line: String) {
     if has_been_set() {
         return warn!("{line}");
     }
     let mut early = early();
-    if !early.contains(&line) {
-        early.push(line);
+    if early.contains(&line) {
+        return;
     }
+    if !WAITS_FOR_LOG_LINES.load(Relaxed) {
+        complain(&line);
+    }
+    early.push(line);
 }
 
 fn secret_name(arg: &Arg) -> Option<&str> {

@@ -12,6 +12,11 @@ pub fn acts_on_terminal(c: char) -> bool {
     c.is_control() || is_bidi_control(c)
 }
 
+/// A number of things in words: `1 line`, `2 lines`.
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Whether a text can be a name: 1 to `max_chars` characters that can be seen, and no space at its ends. What can't be seen could make one
 /// name look like another.
 pub fn is_name(text: &str, max_chars: usize) -> bool {

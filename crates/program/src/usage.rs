@@ -4,10 +4,11 @@ use std::error::Error;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Returns what clap says over several lines as one, which names the setting as the documents do.
-pub fn told(error: &clap::Error) -> String {
+/// Returns what clap says over several lines as one. A wrong value is named by its flag if the command line has that, else as the
+/// documents name the setting.
+pub fn told(error: &clap::Error, arguments: &[String]) -> String {
     let line = match error.kind() {
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue => wrong_value(error),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => wrong_value(error, arguments),
         ErrorKind::ArgumentConflict => before_command(error),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => missing_command(&error.to_string()),
         _ => None,
@@ -26,10 +27,15 @@ pub fn told(error: &clap::Error) -> String {
 }
 
 /// `WORKERS: expected a whole number, got "x"`.
-fn wrong_value(error: &clap::Error) -> Option<String> {
+fn wrong_value(error: &clap::Error, arguments: &[String]) -> Option<String> {
     let arg = text(error, ContextKind::InvalidArg)?;
     let value = text(error, ContextKind::InvalidValue)?;
-    let name = arg.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(arg, |(name, _)| name);
+    let flag = arg.split(' ').next().unwrap_or(arg);
+    let is_flag = |argument: &String| {
+        argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    };
+    let setting = || Some(arg.split_once('<')?.1.split_once('>')?.0);
+    let name = if arguments.iter().any(is_flag) { flag } else { setting().unwrap_or(arg) };
     let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => reason(&source.to_string(), value),
         (None, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
@@ -156,15 +162,15 @@ mod tests {
     #[test]
     fn what_is_wrong_is_one_line_that_names_the_setting_and_what_came() {
         for (arguments, line) in [
-            (&["--max-attempts", "0"][..], "MAX_ATTEMPTS: expected a number from 1 to 9, got \"0\""),
-            (&["--max-attempts", "x"], "MAX_ATTEMPTS: expected a whole number, got \"x\""),
-            (&["--auth", "on"], "AUTH: expected off or required, got \"on\""),
-            (&["--auth", ""], "AUTH: expected off or required, got \"\""),
+            (&["--max-attempts", "0"][..], "--max-attempts: expected a number from 1 to 9, got \"0\""),
+            (&["--max-attempts=x"], "--max-attempts: expected a whole number, got \"x\""),
+            (&["--auth", "on"], "--auth: expected off or required, got \"on\""),
+            (&["--auth", ""], "--auth: expected off or required, got \"\""),
             (
                 &["--auth", "off", "put", "x"],
                 "--auth stands before the command; write it behind: coatcheck put --auth <AUTH>",
             ),
-            (&["--max-attempts", ""], "MAX_ATTEMPTS: expected a whole number, got \"\""),
+            (&["--max-attempts", ""], "--max-attempts: expected a whole number, got \"\""),
             (&["user"], "expected a command: add, list; see coatcheck user --help"),
             (
                 &["put"],
@@ -177,8 +183,19 @@ mod tests {
             ),
         ] {
             let error = Cli::try_parse_from([&["coatcheck"], arguments].concat()).unwrap_err();
+            let given: Vec<String> = arguments.iter().map(ToString::to_string).collect();
 
-            assert_eq!(told(&error), line, "{arguments:?}");
+            assert_eq!(told(&error, &given), line, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_of_the_environment_is_named_by_its_variable() {
+        let error = Cli::try_parse_from(["coatcheck", "--auth", "on"]).unwrap_err();
+
+        for given in [&[][..], &["--author", "on"]] {
+            let given: Vec<String> = given.iter().map(ToString::to_string).collect();
+            assert_eq!(told(&error, &given), "AUTH: expected off or required, got \"on\"");
         }
     }
 }

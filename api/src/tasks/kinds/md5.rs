@@ -120,7 +120,11 @@ pub async fn post(api: Data<Api>, request: HttpRequest, payload: Payload) -> Htt
         let owner = MaybeSession::of(&request).await?.user();
         let begin = |key| api.life.take_in(key);
         let (taken, look) = (["file", "md5"], |_: &[u8]| Ok(()));
-        let upload = uploads::from_form(&api, owner, &request, &mut body, &taken, begin, look).await?;
+        let upload = uploads::from_form(&api, owner, &request, &mut body, &taken, begin, look).await;
+        let upload = upload.map_err(|problem| match problem.is(Code::UnsupportedMediaType) {
+            true => problem.adding("PUT /api/v1/md5/{filename} takes a file as the bare body."),
+            false => problem,
+        })?;
         accept(&api, owner, upload).await
     };
     let outcome = outcome.await;

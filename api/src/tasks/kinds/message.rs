@@ -159,7 +159,7 @@ pub struct FreeProvider {
     /// Requests that it takes before it blocks
     #[schema(required)]
     remaining: Option<u32>,
-    /// Whether `remaining` is the most that it can be: the provider may have had others before these were counted
+    /// Whether `remaining` is an upper bound: the provider may have taken other requests before these were counted
     is_at_most: bool,
     /// Seconds until it takes requests again, at least; only while it is blocked
     #[schema(required)]

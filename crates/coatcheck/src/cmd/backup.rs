@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
-use program::{complain, conclude, in_one_line, raise_file_limit, refuse};
+use program::{complain, conclude, counted, in_one_line, raise_file_limit, refuse};
 use task_data::backup::{BackupError, Copied, Progress, backup};
 use task_data::settings::Settings;
 
@@ -54,7 +54,9 @@ pub async fn run(args: BackupArgs) -> ExitCode {
         Ok(Copied { database_bytes, uploads, log_files }) => {
             let folder = args.folder.display();
             conclude(&format!(
-                "{folder}: {database_bytes} bytes of rows, {uploads} uploads, {log_files} files of the outcome log\n"
+                "{folder}: {database_bytes} bytes of rows, {}, {} of the outcome log\n",
+                counted(uploads, "upload"),
+                counted(log_files as u64, "file")
             ))
         }
         Err(error @ (BackupError::Open(_) | BackupError::NotEmpty(_))) => refuse(&in_one_line(&error)),

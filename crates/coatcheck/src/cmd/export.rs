@@ -25,7 +25,7 @@ use self::format::Format;
 use self::memory::Memory;
 use self::outage::Outage;
 use self::target::{Target, Written};
-use crate::client::{Client, ServerArgs};
+use crate::client::{Client, ClientError, ServerArgs};
 
 /// A file that can't be read or written is tried again after this.
 const FILE_PAUSE: Duration = Duration::from_secs(1);
@@ -43,7 +43,8 @@ const FILE_PAUSE: Duration = Duration::from_secs(1);
 /// TARGET_FILE-*, which must not be compressed. Beside it lives TARGET_FILE.lock, which must stay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 it was told to end; 1 the file could not be flushed to its device; 2 a wrong setting.
+Exit status: 0 it was told to end; 1 the file could not be flushed to its device; 2 a wrong setting; 3 the server can't be trusted \
+over TLS; 4 it refused the API key, or its owner lacks a right. Once the server has answered, 3 and 4 are waited out.
 
 Examples:
   coatcheck export --target-file access.log
@@ -84,6 +85,16 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         Err(error) => return refuse(&format!("TARGET_FILE: {}", in_one_line(&error))),
     };
     info!("new records go to {}", path.display());
+    match target.format_so_far() {
+        Ok(Some(format)) if format != args.format => {
+            warn!(
+                "the last record in the file is in the format {format}, and new ones are written as {}",
+                args.format
+            );
+        }
+        // A file that can't be read is told by the first poll.
+        Ok(_) | Err(_) => {}
+    }
     // A slip in the path would else be a folder that nobody looks into.
     if let Some(folder) = new_folder {
         warn!("the folder {} was missing, and is made", folder.display());
@@ -93,6 +104,7 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         target,
         interval: args.poll_interval,
         memory: Memory::default(),
+        has_answered: false,
         server_outage: Outage::default(),
         file_outage: Outage::default(),
         times_busy: 0,
@@ -101,11 +113,26 @@ pub async fn run(args: ExportArgs) -> ExitCode {
     };
     match exporter.export(&stop).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
+        Err(ExportError::Log(error)) => {
             error!("{}: {}", path.display(), in_one_line(&error));
             ExitCode::FAILURE
         }
+        Err(ExportError::Server(error)) => {
+            error!("{error}");
+            ExitCode::from(error.status())
+        }
     }
+}
+
+/// Why an export ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    /// [`LogError::SyncFailed`]: what this process knows of the file may not be so.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The server has refused from the first request on, for a reason that a setting must mend.
+    #[error(transparent)]
+    Server(#[from] ClientError),
 }
 
 /// Two things that don't wait for each other: to fetch, and to write what is fetched.
@@ -114,6 +141,8 @@ struct Exporter {
     target: Target,
     interval: Duration,
     memory: Memory,
+    /// Whether the server has given a page since the start.
+    has_answered: bool,
     server_outage: Outage,
     file_outage: Outage,
     /// How often in a row another had the file.
@@ -126,12 +155,12 @@ impl Exporter {
     /// Until it is told to stop.
     ///
     /// # Errors
-    /// [`LogError::SyncFailed`]: what this process knows of the file may not be so.
-    async fn export(&mut self, stop: &CancellationToken) -> Result<(), LogError> {
+    /// Those of [`ExportError`].
+    async fn export(&mut self, stop: &CancellationToken) -> Result<(), ExportError> {
         loop {
             if self.memory.room() > 0 && Instant::now() >= self.next_poll {
                 // What has come in by then is kept.
-                let _ = stop.run_until_cancelled(self.poll()).await;
+                stop.run_until_cancelled(self.poll()).await.transpose()?;
             }
             let is_last = stop.is_cancelled();
             if !self.memory.is_empty() && (is_last || Instant::now() >= self.next_write) {
@@ -150,8 +179,11 @@ impl Exporter {
         }
     }
 
-    /// Fetches a page. Nothing goes wrong that does not pass, or is not said.
-    async fn poll(&mut self) {
+    /// Fetches a page. What goes wrong is said, and passes.
+    ///
+    /// # Errors
+    /// [`ExportError::Server`].
+    async fn poll(&mut self) -> Result<(), ExportError> {
         let begun = Instant::now();
         // Until it is known how it went: the poll may be cut off here.
         self.next_poll = begun + self.interval;
@@ -161,17 +193,21 @@ impl Exporter {
                 Err(error) => {
                     self.file_outage.begin(&in_one_line(&error));
                     self.next_poll = begun + self.interval.max(FILE_PAUSE);
-                    return;
+                    return Ok(());
                 }
             }
         }
         let page = source::fetch(&self.client, &mut self.memory).await;
         match page.outcome {
             Ok(()) => {
+                self.has_answered = true;
                 self.server_outage.end("the server answers again");
                 if page.is_full {
                     self.next_poll = begun;
                 }
+            }
+            Err(error) if error.status() >= 3 && !error.is_passing() && !self.has_answered => {
+                return Err(error.into());
             }
             Err(error) => {
                 let pause = error.pause(self.server_outage.failures());
@@ -179,6 +215,7 @@ impl Exporter {
                 self.next_poll = Instant::now() + pause;
             }
         }
+        Ok(())
     }
 
     /// Writes what is fetched, if nobody else has the file. This thread has nothing else to do: it may wait for the disk.

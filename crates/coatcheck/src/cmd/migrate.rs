@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use program::{LogArgs, complain, in_one_line, refuse};
+use program::{LogArgs, complain, in_one_line, refuse, without_passwords};
 use task_data::settings::Settings;
+use task_data::stack::Migrated;
 
 /// Make the database where it is missing, and bring its schema up to date
 ///
@@ -29,10 +30,12 @@ pub async fn run(args: MigrateArgs) -> ExitCode {
         return refuse(&line);
     }
     match task_data::stack::migrate(&args.promises).await {
-        Ok(made) => {
-            if let Some(path) = made {
-                complain(&format!("made the database {}", path.display()));
-            }
+        Ok(Migrated { database, is_new }) => {
+            let database = without_passwords(&database);
+            complain(&match is_new {
+                true => format!("made the database {database}"),
+                false => format!("the schema of {database} is up to date"),
+            });
             ExitCode::SUCCESS
         }
         Err(error) => refuse(&in_one_line(&error)),

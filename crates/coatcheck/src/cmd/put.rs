@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use futures::{StreamExt, stream};
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
-use program::{acts_on_terminal, complain, refuse, unwritten};
+use program::{acts_on_terminal, complain, counted, refuse, unwritten};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -206,7 +206,7 @@ fn tell_what_is_left(handed: &[Handed<'_>], server: &ServerArgs) {
                 (&mut tickets, format!("handed in as {id}; to redeem it: {} {id}", server.get()))
             }
             Stage::Sending => {
-                (&mut sending, "interrupted while it was sent: no ticket; send it again".to_owned())
+                (&mut sending, "interrupted before the server answered: no ticket; send it again".to_owned())
             }
             Stage::NotSent => (&mut not_sent, "not sent".to_owned()),
         };
@@ -221,14 +221,15 @@ fn tell_what_is_left(handed: &[Handed<'_>], server: &ServerArgs) {
     }
     let (files, done) = (handed.len(), handed.len() - tickets - sending - not_sent);
     complain(&format!(
-        "of {files} files: done {done}, with a ticket {tickets}, interrupted {sending}, not sent {not_sent}"
+        "of {}: done {done}, with a ticket {tickets}, interrupted {sending}, not sent {not_sent}",
+        counted(files as u64, "file")
     ));
 }
 
 /// What stands beside the bar: it is cut where the terminal ends, so the line stays one however that is resized.
 fn progress(bar: &ProgressBar, done: usize, handed: &[Handed<'_>], trouble: Option<String>) -> String {
     let bytes = format!("{}/{}", HumanBytes(bar.position()), HumanBytes(bar.length().unwrap_or_default()));
-    let files = format!("{done} of {} files", handed.len());
+    let files = format!("{done} of {}", counted(handed.len() as u64, "file"));
     let is_sent = |file: &Handed<'_>| matches!(file.stage.get(), Stage::Ticket(_) | Stage::Done);
     match trouble {
         Some(trouble) => format!("{bytes} · {files} · {trouble}"),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
-use program::{LogArgs, complain, refuse};
+use program::{LogArgs, complain, counted, refuse};
 use task_data::settings::{duration, positive_duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -99,10 +99,11 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
     let outcome = send(&shared, senders, args.duration, args.count).await;
     let (sent, took) = (shared.sent.load(Relaxed), begun.elapsed().as_secs_f64());
     let summary = format!(
-        "{sent} records sent by {} threads in {took:.1} s, {:.0} a second; {} tries repeated; logs: {}",
-        names.len(),
+        "{} sent by {} in {took:.1} s, {:.0} a second; {} repeated; logs: {}",
+        counted(sent, "record"),
+        counted(names.len() as u64, "thread"),
         sent as f64 / took.max(0.001),
-        shared.client.tries_repeated(),
+        counted(shared.client.tries_repeated(), "request"),
         names.join(" "),
     );
     complain(&summary);

@@ -17,6 +17,8 @@ use task_data::stack::{OpenError, open_database};
 
 /// Where a new password is read.
 const PASSWORD: &str = "COATCHECK_PASSWORD";
+/// Said after a command that leaves the server without an admin.
+const NO_ADMIN: &str = "no admin is left who can log in; make one: coatcheck user create NAME --admin, or coatcheck user grant NAME admin";
 /// Users that are asked for at once.
 const PAGE: i64 = 1000;
 
@@ -176,6 +178,10 @@ async fn act(
 ) -> Result<Vec<String>, UserError> {
     let accounts = open_accounts(&database_url).await?;
     let file = coatcheck_password_file.as_deref();
+    let takes_away = matches!(
+        action,
+        Action::Revoke { right: Right::Admin, .. } | Action::Disable { .. } | Action::Delete { .. }
+    );
     let done = match action {
         Action::Create { name, admin } => {
             let password = password(name.as_str(), file).await?;
@@ -189,7 +195,7 @@ async fn act(
             let id = id_of(&*accounts, &name).await?;
             told(accounts.revoke(id, right).await?, &name)?
         }
-        Action::List => return list(&*accounts).await,
+        Action::List => return Ok(all(&*accounts).await?.iter().map(account_line).collect()),
         Action::Password { name } => {
             let id = id_of(&*accounts, &name).await?;
             let hash = Passwords::default().hash(password(&name, file).await?).await?;
@@ -213,6 +219,9 @@ async fn act(
             format!("ended the sessions of {name} ({id})")
         }
     };
+    if takes_away && !has_admin(&*accounts).await? {
+        complain(NO_ADMIN);
+    }
     Ok(vec![done])
 }
 
@@ -231,14 +240,15 @@ async fn create(
     Ok(format!("created {}", line(&user)))
 }
 
-async fn list(accounts: &dyn Accounts) -> Result<Vec<String>, UserError> {
-    let (mut lines, mut after) = (Vec::new(), None);
+/// Returns all users, the oldest first.
+async fn all(accounts: &dyn Accounts) -> Result<Vec<Account>, UserError> {
+    let mut found: Vec<Account> = Vec::new();
     loop {
-        let page = accounts.accounts(after, PAGE).await?;
-        lines.extend(page.iter().map(account_line));
-        match page.last().filter(|_| page.len() as i64 == PAGE) {
-            Some(last) => after = Some(last.user.id),
-            None => return Ok(lines),
+        let page = accounts.accounts(found.last().map(|last| last.user.id), PAGE).await?;
+        let is_last = (page.len() as i64) < PAGE;
+        found.extend(page);
+        if is_last {
+            return Ok(found);
         }
     }
 }
@@ -247,6 +257,13 @@ async fn set_disabled(accounts: &dyn Accounts, name: &str, is_disabled: bool) ->
     let id = id_of(accounts, name).await?;
     let account = accounts.set_disabled(id, is_disabled).await?.ok_or_else(|| unknown(name))?;
     Ok(account_line(&account))
+}
+
+/// Whether an admin is left who can log in.
+async fn has_admin(accounts: &dyn Accounts) -> Result<bool, UserError> {
+    let is_admin =
+        |account: &Account| account.disabled.is_none() && account.user.rights.contains(&Right::Admin);
+    Ok(all(accounts).await?.iter().any(is_admin))
 }
 
 /// Finds a user by the name as it was typed.

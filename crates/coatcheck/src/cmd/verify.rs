@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
-use program::{conclude, in_one_line, raise_file_limit, refuse, unwritten, visible};
+use program::{conclude, counted, in_one_line, raise_file_limit, refuse, unwritten, visible};
 use task_data::settings::Settings;
 use task_data::stack::{OpenError, open_remains};
 use task_data::verify::{Found, Progress, RebuildError, Rebuilt, Report, VerifyError, rebuild, verify};
@@ -104,17 +104,19 @@ fn told(report: &Report) -> String {
         }
     }
     if report.owed > 0 {
-        let _ = writeln!(text, "{} lines are owed, and will be written", report.owed);
+        let _ = writeln!(text, "{} owed, to be written by a worker", counted(report.owed, "line"));
     }
     if report.newer > 0 {
         let _ = writeln!(
             text,
-            "{} ended tasks are of kinds that only a newer version knows; their lines are for it to check",
-            report.newer
+            "{} ended of kinds that only a newer version knows, for it to check",
+            counted(report.newer, "task")
         );
     }
     let Report { ended, lines, files, .. } = report;
-    let _ = writeln!(text, "{ended} tasks have ended; {lines} lines of tasks in {files} files");
+    let [tasks, lines, files] =
+        [counted(*ended, "task"), counted(*lines, "line"), counted(*files as u64, "file")];
+    let _ = writeln!(text, "{tasks} ended; {lines} of tasks in {files}");
     text
 }
 
@@ -128,7 +130,7 @@ async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Troubl
     let Rebuilt { lines, is_worked_on } =
         with_log_bar(&progress, rebuild(&*remains.store, file, &progress)).await?;
     let (file, log) = (file.display(), log.display());
-    let mut text = format!("wrote {lines} lines to {file}\n");
+    let mut text = format!("wrote {} to {file}\n", counted(lines, "line"));
     if is_worked_on {
         text.push_str(
             "a worker is running, and what ends from now on is not in it: stop all workers, and do this again\n",

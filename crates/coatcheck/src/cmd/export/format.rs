@@ -3,6 +3,7 @@
 //! The id is found in a line of any format, whichever is written: so the format may be changed, or differ between exporters.
 
 use std::borrow::Cow;
+use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
 use access_log::record::LogLine;
@@ -50,6 +51,16 @@ impl<'j> Record<'j> {
     }
 }
 
+impl Display for Format {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Line => "line",
+            Self::Json => "json",
+            Self::Clf => "clf",
+        })
+    }
+}
+
 impl Format {
     /// The line of the record that has this JSON, without a newline; `None` if it is none.
     pub fn line(self, json: &str) -> Option<String> {
@@ -87,13 +98,19 @@ fn escaped(uri: &str) -> Cow<'_, str> {
     }
 }
 
-/// The id of the record whose line this is; `None` if it is somebody else's.
+/// Returns the id of the record whose line this is; `None` if it is another program's.
 pub fn id_of(line: &[u8]) -> Option<Uuid> {
+    Some(read(line)?.1)
+}
+
+/// Returns the format of a record's line, and the record's id; `None` if it is another program's.
+pub fn read(line: &[u8]) -> Option<(Format, Uuid)> {
     if line.starts_with(b"{") {
-        return Some(Record::from_json(line)?.id);
+        return Some((Format::Json, Record::from_json(line)?.id));
     }
     let line = str::from_utf8(line).ok()?;
-    id_of_line(line).or_else(|| id_of_clf(line))
+    let as_line = id_of_line(line).map(|id| (Format::Line, id));
+    as_line.or_else(|| id_of_clf(line).map(|id| (Format::Clf, id)))
 }
 
 fn id_of_line(line: &str) -> Option<Uuid> {

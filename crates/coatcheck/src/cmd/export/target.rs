@@ -5,7 +5,7 @@ use std::path::Path;
 use shared_log::{LogError, Resumed, SharedLog};
 use uuid::Uuid;
 
-use super::format::{Format, id_of};
+use super::format::{self, Format, id_of};
 use super::memory::Memory;
 
 /// Bytes of one write, more or less.
@@ -37,6 +37,14 @@ impl Target {
         // Makes it, so that what stands in the way is known before anything is fetched. Who else has it writes it.
         log.try_lock()?;
         Ok(Self { log, format })
+    }
+
+    /// Returns the format of its last record; `None` if it has none.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn format_so_far(&self) -> Result<Option<Format>, LogError> {
+        self.log.last_line(|line| format::read(line).map(|(format, _)| format))
     }
 
     /// The id of its last record as far as can be told without the lock.
