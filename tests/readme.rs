@@ -1,4 +1,4 @@
-//! The README's commands do what it says.
+//! The commands of README and OPERATIONS do what these say.
 //!
 //! A `console` block is run command by command: what follows one is what it prints, `…` standing for anything. `019dc…` in a
 //! command is the task's id that was printed last, `7f3c…` the record's. A `console session` runs as a whole, for programs
@@ -14,7 +14,11 @@ use crate::program::output;
 use crate::stack::{Stack, on};
 use crate::stand_ins::StandIns;
 
-const README: &str = include_str!("../README.md");
+/// The README and, as its tour goes on there, OPERATIONS.
+const README: &str = concat!(
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")),
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../OPERATIONS.md")),
+);
 /// How ids begin in it.
 const IDS: [&str; 2] = ["019dc…", "7f3c…"];
 
