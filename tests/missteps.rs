@@ -349,8 +349,8 @@ async fn the_help_of_what_is_scripted_tells_how_it_ends() {
 async fn a_range_is_told_in_words() {
     let folder = TempDir::new().unwrap();
     for (flag, told) in [
-        ("--threads=0", "THREADS: expected a number from 1 to 1000, got \"0\""),
-        ("--count=0", "COUNT: expected a number of at least 1, got \"0\""),
+        ("--threads=0", "--threads: expected a number from 1 to 1000, got \"0\""),
+        ("--count=0", "--count: expected a number of at least 1, got \"0\""),
     ] {
         refused(&output(coatcheck(folder.path(), ["simulate", flag])).await, told);
     }

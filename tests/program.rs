@@ -30,7 +30,8 @@ pub async fn eventually<T, S: std::fmt::Debug>(what: &str, mut look: impl AsyncF
 /// A command line of `coatcheck` in `folder`, with nothing in its environment that the machine happens to have there.
 pub fn coatcheck<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coatcheck"));
-    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
+    // Not its usual port, which another program may have.
+    command.args(arguments).current_dir(folder).env_clear().env("LISTEN", "127.0.0.1:0").stdin(Stdio::null());
     command
 }
 
