@@ -61,7 +61,10 @@ pub(crate) fn describe() {
     describe_counter!(ACCEPTED, "Tasks that were promised, by kind");
     describe_counter!(ENDED, "Tasks that this process has ended, by kind and status");
     describe_counter!(PUBLISHED, "Tasks that the queue has confirmed");
-    describe_counter!(RETRIED, "Attempts that failed for a reason that may pass, and were charged to their task");
+    describe_counter!(
+        RETRIED,
+        "Attempts that failed for a reason that may pass, and were charged to their task"
+    );
     describe_counter!(LOST, "Tasks taken back from workers that were lost, by where they went");
     describe_counter!(STALE, "Results that came too late: another attempt had the task");
     describe_counter!(LEASES_LOST, "Leases that this worker has lost");

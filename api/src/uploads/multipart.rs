@@ -1,8 +1,7 @@
 //! `multipart/form-data` (RFC 7578) as a stream, in bounded memory.
 //!
-//! Not actix-multipart: it believes a part's own `Content-Length` (so a wrong one would cut a file short without a word),
-//! refuses names that are not UTF-8 or hold controls, and can't tell a cut body from a broken one. Here a part is whole
-//! only when its closing boundary was read, and the form only when its final one was.
+//! A part is whole only when its closing boundary was read, and the form only when its final one was. Why the parser is our own:
+//! `docs/decisions/048-own-multipart-parser.md`.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::{self, Finder};

@@ -22,7 +22,7 @@ pub fn boundary(request: &HeaderMap) -> Result<Vec<u8>, Problem> {
         );
     }
     parameters
-        .take(b"boundary")
+        .take(b"boundary")?
         .filter(|boundary| (1..=MAX_BOUNDARY).contains(&boundary.len()))
         .ok_or_else(|| invalid("The Content-Type needs a boundary of 1 to 70 characters."))
 }
@@ -44,7 +44,9 @@ impl Part {
         let headers = headers(head)?;
         for (name, value) in &headers {
             if name.eq_ignore_ascii_case(b"content-disposition") {
-                disposition = Some(value);
+                if disposition.replace(value).is_some() {
+                    return Err(invalid("A part has more than one Content-Disposition."));
+                }
             } else if name.eq_ignore_ascii_case(b"content-type") {
                 content_type = Some(value.to_vec());
             }
@@ -55,10 +57,10 @@ impl Part {
         if !parameters.kind.eq_ignore_ascii_case(b"form-data") {
             return Err(unnamed());
         }
-        let name = parameters.take(b"name").ok_or_else(unnamed)?;
-        let plain = parameters.take(b"filename");
+        let name = parameters.take(b"name")?.ok_or_else(unnamed)?;
+        let plain = parameters.take(b"filename")?;
         // RFC 6266, 4.3: the extended form is the better one, if it can be read.
-        let filename = match parameters.take(b"filename*") {
+        let filename = match parameters.take(b"filename*")? {
             Some(extended) => Some(decode_extended(&extended, plain)),
             None => plain,
         };
@@ -92,12 +94,18 @@ fn headers(head: &[u8]) -> Result<Vec<Header<'_>>, Problem> {
     let mut headers = Vec::new();
     let mut rest = head;
     while !rest.is_empty() {
-        let (line, after) = split_line(rest);
+        let (line, after) = split_line(rest)?;
         let colon = line
             .iter()
             .position(|&byte| byte == b':')
             .ok_or_else(|| invalid("A part's header has no colon."))?;
-        headers.push((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()));
+        let name = line[..colon].trim_ascii_end();
+        if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
+            return Err(invalid(
+                "A part's header begins with its name: letters, digits or hyphens, then a colon.",
+            ));
+        }
+        headers.push((name, line[colon + 1..].trim_ascii()));
         if headers.len() > MAX_HEADERS {
             return Err(invalid(format!("A part has at most {MAX_HEADERS} headers.")));
         }
@@ -106,18 +114,32 @@ fn headers(head: &[u8]) -> Result<Vec<Header<'_>>, Problem> {
     Ok(headers)
 }
 
-/// In one pass: a head may be one quoted string full of line breaks.
-fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
+/// The characters of a token (RFC 9110, 5.6.2), as a header's name is one.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// Splits a head after its first line. In one pass: a head may be one quoted string full of line breaks.
+///
+/// # Errors
+/// 400 for half a line break outside of quotes: for some readers the head would end there, and the file begin.
+fn split_line(text: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     for (at, &byte) in text.iter().enumerate() {
         match byte {
             b'"' if !is_escaped => is_quoted = !is_quoted,
-            b'\r' if !is_quoted && text.get(at + 1) == Some(&b'\n') => return (&text[..at], &text[at + 2..]),
+            b'\r' if !is_quoted && text.get(at + 1) == Some(&b'\n') => {
+                return Ok((&text[..at], &text[at + 2..]));
+            }
+            b'\r' | b'\n' if !is_quoted => {
+                return Err(invalid("A part's header has half a line break: lines end with CR and LF."));
+            }
             _ => {}
         }
         is_escaped = byte == b'\\' && !is_escaped;
     }
-    (text, &[])
+    Ok((text, &[]))
 }
 
 /// `form-data; name="a"; filename="b"`.
@@ -140,9 +162,17 @@ impl<'a> Parameters<'a> {
         Self { kind: kind.trim_ascii(), named }
     }
 
-    fn take(&mut self, name: &[u8]) -> Option<Vec<u8>> {
-        let (_, value) = self.named.iter_mut().find(|(found, _)| found.eq_ignore_ascii_case(name))?;
-        Some(std::mem::take(value))
+    /// Takes a parameter out.
+    ///
+    /// # Errors
+    /// 400 if it is there twice: readers differ in which one they take.
+    fn take(&mut self, name: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
+        let mut found = self.named.extract_if(.., |(found, _)| found.eq_ignore_ascii_case(name));
+        let value = found.next().map(|(_, value)| value);
+        match found.next() {
+            Some(_) => Err(invalid(format!("The parameter {} is there twice.", name.escape_ascii()))),
+            None => Ok(value),
+        }
     }
 }
 
@@ -279,6 +309,38 @@ mod tests {
         ] {
             assert_eq!(parse(header), Err("unsupported-media-type".to_owned()), "{header}");
         }
+    }
+
+    #[test]
+    fn a_head_that_readers_take_apart_in_different_ways_is_refused() {
+        let file = "Content-Disposition: form-data; name=\"file\"";
+        for head in [
+            // Behind the first of these, other readers see the file begin.
+            format!("{file}\n\nabc"),
+            format!("{file}\r\r\nabc: d"),
+            format!("{file}\n\r\nabc: d"),
+            format!("{file}\nX: y"),
+            format!("{file}\rX: y"),
+            format!("{file}\r\nX: a\nb"),
+            format!("{file}\r\nX: y\n"),
+            format!("{file}\r\n{file}"),
+            format!("{file}; name=\"md5\""),
+            format!("{file}; filename=\"a\"; FileName=\"b\""),
+            format!("{file}\r\n: x"),
+            format!("{file}\r\n folded: x"),
+            format!("{file}\r\nX y: z"),
+            format!("{file}\r\né: z"),
+        ] {
+            let refused = Part::parse(head.as_bytes()).map_err(|problem| problem.to_string());
+            assert_eq!(refused, Err("invalid-multipart".to_owned()), "{head:?}");
+        }
+        for head in [format!("{file}\r\nX-Trace_1 : y"), format!("{file}; filename=\"two\nlines\"")] {
+            assert!(Part::parse(head.as_bytes()).is_ok(), "{head:?}");
+        }
+        assert_eq!(
+            boundary_of("multipart/form-data; boundary=a; boundary=b").unwrap_err(),
+            "invalid-multipart"
+        );
     }
 
     #[test]
