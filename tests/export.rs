@@ -122,7 +122,7 @@ on_embedded!(each_format_goes_on_where_another_has_ended, [], |stack| async move
     let lines = lines_of(&target, 4).await;
     assert_eq!(lines.len(), 4);
     let other = Exporter::start(&stack, &target, &[("FORMAT", "clf")]);
-    other.until_told("in the format json, and new ones are written as clf").await;
+    other.until_told("which is in the format json; new ones are written as clf").await;
     let json: Vec<serde_json::Value> =
         [0, 3].map(|line: usize| serde_json::from_str(&lines[line]).unwrap()).to_vec();
     assert_eq!(json, [records[0].clone(), records[3].clone()]);
@@ -291,6 +291,7 @@ async fn a_wrong_setting_of_an_exporter_is_told_in_one_line() {
     for (name, value) in [
         ("TARGET_FILE", ""),
         ("TARGET_FILE", "a folder"),
+        ("TARGET_FILE", "-"),
         ("TARGET_FILE", "a file/access.log"),
         ("POLL_INTERVAL", "0"),
         ("POLL_INTERVAL", "often"),

@@ -37,6 +37,8 @@ const WAIT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(90);
 /// How often it is looked whether something moves.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The setting that has the server's address.
+const URL: &str = "COATCHECK_URL";
 /// The server that client commands talk to if nothing else is said.
 const DEFAULT_URL: &str = "http://127.0.0.1:9000";
 /// How often a server may say that it is busy before that is worth a line: many are full for a moment.
@@ -85,10 +87,15 @@ impl ServerArgs {
     pub fn client(&self) -> Result<Client, SettingError> {
         let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
             .map_err(SettingError::Token)?;
-        let client = Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())?;
         let by_variable = program::variable("COATCHECK_URL").is_ok_and(|url| url.as_ref() == Some(&self.url));
-        let setting = if by_variable || self.url == DEFAULT_URL { "COATCHECK_URL" } else { "--url" };
-        Ok(Client { shown: format!("{} ({setting})", client.name), ..client })
+        let setting = if by_variable { "COATCHECK_URL" } else { "--url" };
+        let client = Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())
+            .map_err(|error| error.of(setting))?;
+        let given = match self.url == DEFAULT_URL && !by_variable {
+            true => "the default; --url or COATCHECK_URL names another",
+            false => setting,
+        };
+        Ok(Client { shown: format!("{} ({given})", client.name), ..client })
     }
 }
 
@@ -116,7 +123,8 @@ impl Client {
     /// When the URL can't be the address of a server, or the token be one.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, SettingError> {
         let base = base_url(url)?;
-        let tls = program::tls::of_http_client(base.scheme() == "https").map_err(SettingError::Tls)?;
+        let tls = program::tls::of_http_client(base.scheme() == "https")
+            .map_err(|reason| SettingError::Tls(URL, reason))?;
         let http = reqwest::Client::builder()
             .default_headers(credentials(token)?)
             // A proxy from the environment would be asked for 127.0.0.1 too.
@@ -128,7 +136,7 @@ impl Client {
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| SettingError::Url(root_cause(&error)))?;
+            .map_err(|error| SettingError::Url(URL, root_cause(&error)))?;
         let mut shown = base.clone();
         let _ = shown.set_password(None);
         let _ = shown.set_username("");
@@ -367,6 +375,8 @@ impl Client {
                 reason: reason.unwrap_or_else(|| format!("{} answers {status}", self.shown)),
                 retry_after,
             },
+            // Another program that answers as ours do, for none of its addresses is missing here.
+            (_, Some("not-found"), _) => self.foreign(status),
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
             (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
             (_, Some("invalid-id"), Some(reason)) => ClientError::Refused(reason),
@@ -396,16 +406,16 @@ fn base_url(given: &str) -> Result<Url, SettingError> {
     let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
     let other = format!("{shown} does not begin with http:// or https://");
     if !given.contains("://") {
-        return Err(SettingError::Url(other));
+        return Err(SettingError::Url(URL, other));
     }
-    let url = Url::parse(given).map_err(|error| SettingError::Url(format!("{shown}: {error}")))?;
+    let url = Url::parse(given).map_err(|error| SettingError::Url(URL, format!("{shown}: {error}")))?;
     match url.scheme() {
         "http" | "https" if !matches!(url.path(), "" | "/") => {
-            Err(SettingError::Url(format!("{shown} has a path; leave out {}", url.path())))
+            Err(SettingError::Url(URL, format!("{shown} has a path; leave out {}", url.path())))
         }
         "http" | "https" if url.query().is_none() && url.fragment().is_none() => Ok(url),
-        "http" | "https" => Err(SettingError::Url(format!("{shown} has a query or a fragment"))),
-        _ => Err(SettingError::Url(other)),
+        "http" | "https" => Err(SettingError::Url(URL, format!("{shown} has a query or a fragment"))),
+        _ => Err(SettingError::Url(URL, other)),
     }
 }
 

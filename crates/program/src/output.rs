@@ -70,11 +70,15 @@ pub fn unwritten(error: &io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints the last words of a command that has done its work; its exit status.
+/// Prints the last words of a command that has done its work; its exit status. If they can't be written, standard error has them:
+/// the work is done all the same.
 pub fn conclude(text: &str) -> ExitCode {
     match print(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => unwritten(&error),
+        Err(error) => {
+            text.lines().for_each(|line| complain(&format!("done: {line}")));
+            unwritten(&error)
+        }
     }
 }
 

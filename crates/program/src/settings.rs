@@ -53,13 +53,14 @@ pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
         log::tell_json();
     }
     let command = with_secret_files(command).map_err(|line| refuse(&line))?;
-    let parsed = command.try_get_matches().and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
+    let parsed =
+        command.clone().try_get_matches().and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let printed = is_open().and_then(|()| error.print()).and_then(|()| io::stdout().flush());
             printed.map_or_else(|error| unwritten(&error), |()| ExitCode::SUCCESS)
         }
-        _ => refuse(&told(&without_secret(error), &arguments)),
+        _ => refuse(&told(&without_secret(error), &arguments, &command)),
     })
 }
 
@@ -115,8 +116,9 @@ pub fn secret(name: &str, file: Option<&Path>) -> Result<Option<String>, String>
         return read_secret(name, by_flag).map(Some);
     }
     match variable(name)? {
-        Some(secret) => Ok(Some(secret)),
-        None => secret_of_file(name),
+        // Set to nothing, as compose files do with what they leave out, it stands in no file's way.
+        Some(secret) if !secret.is_empty() || by_variable.is_none() => Ok(Some(secret)),
+        _ => secret_of_file(name),
     }
 }
 
@@ -191,7 +193,9 @@ fn secret_of_file(name: &str) -> Result<Option<String>, String> {
 }
 
 fn read_secret(name: &str, path: &Path) -> Result<String, String> {
-    let failed = |error: io::Error| format!("{name}_FILE: {}: {error}", path.display());
+    let failed = |error: io::Error| {
+        format!("{name}_FILE: {}: {}", path.display(), without_numbers(&error.to_string()))
+    };
     let mut file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 && !path.starts_with(MOUNTED) {
@@ -204,6 +208,9 @@ fn read_secret(name: &str, path: &Path) -> Result<String, String> {
     let mut secret = String::new();
     file.read_to_string(&mut secret).map_err(failed)?;
     secret.truncate(secret.trim_end_matches(['\n', '\r']).len());
+    if secret.is_empty() {
+        return Err(format!("{name}_FILE: {}: the file is empty", path.display()));
+    }
     Ok(secret)
 }
 

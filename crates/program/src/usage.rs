@@ -2,15 +2,16 @@
 
 use std::error::Error;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Returns what clap says over several lines as one. A wrong value is named by its flag if the command line has that, else as the
 /// documents name the setting.
-pub fn told(error: &clap::Error, arguments: &[String]) -> String {
+pub fn told(error: &clap::Error, arguments: &[String], program: &Command) -> String {
     let line = match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => wrong_value(error, arguments),
         ErrorKind::ArgumentConflict => before_command(error),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => missing_command(&error.to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Some(missing_command(arguments, program)),
         _ => None,
     };
     let line = line.unwrap_or_else(|| one_line(&error.to_string()));
@@ -74,17 +75,18 @@ fn range_in_words(range: &str) -> String {
     }
 }
 
-/// Names the commands that a help lists.
-fn missing_command(help: &str) -> Option<String> {
-    let (before, after) = help.split_once("\nCommands:\n")?;
-    let (_, usage) = before.split_once("Usage: ")?;
-    let called = usage.split(" [").next()?.split(" <").next()?;
-    let lines = after.lines().map_while(|line| line.strip_prefix("  "));
-    let commands: Vec<&str> = lines
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|command| *command != "help")
-        .collect();
-    Some(format!("expected a command: {}; see {called} --help", commands.join(", ")))
+/// Names the commands that the called one has.
+fn missing_command(arguments: &[String], program: &Command) -> String {
+    let (mut called, mut path) = (program, program.get_name().to_owned());
+    for argument in arguments {
+        if let Some(command) = called.find_subcommand(argument) {
+            called = command;
+            path = format!("{path} {argument}");
+        }
+    }
+    let commands: Vec<&str> =
+        called.get_subcommands().map(Command::get_name).filter(|name| *name != "help").collect();
+    format!("expected a command: {}; see {path} --help", commands.join(", "))
 }
 
 /// `--listen` in front of the command that it is for.
@@ -127,7 +129,7 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Parser, Subcommand};
+    use clap::{CommandFactory, Parser, Subcommand};
 
     use super::*;
 
@@ -139,11 +141,11 @@ mod tests {
         #[arg(long, value_name = "AUTH", value_parser = ["off", "required"])]
         auth: Option<String>,
         #[command(subcommand)]
-        command: Option<Command>,
+        command: Option<Called>,
     }
 
     #[derive(Debug, Subcommand)]
-    enum Command {
+    enum Called {
         Put {
             file: String,
         },
@@ -185,7 +187,7 @@ mod tests {
             let error = Cli::try_parse_from([&["coatcheck"], arguments].concat()).unwrap_err();
             let given: Vec<String> = arguments.iter().map(ToString::to_string).collect();
 
-            assert_eq!(told(&error, &given), line, "{arguments:?}");
+            assert_eq!(told(&error, &given, &Cli::command()), line, "{arguments:?}");
         }
     }
 
@@ -195,7 +197,7 @@ mod tests {
 
         for given in [&[][..], &["--author", "on"]] {
             let given: Vec<String> = given.iter().map(ToString::to_string).collect();
-            assert_eq!(told(&error, &given), "AUTH: expected off or required, got \"on\"");
+            assert_eq!(told(&error, &given, &Cli::command()), "AUTH: expected off or required, got \"on\"");
         }
     }
 }

@@ -61,9 +61,15 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// One line for a person, if the text is nothing of the kind, or the host has no address.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong =
-        || "an address is a host and a port such as 127.0.0.1:9000, [::]:9000 or localhost:9000".to_owned();
-    text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(wrong)
+    let wrong = |reason: &str| {
+        format!("expected a host and a port such as 127.0.0.1:9000, [::]:9000 or localhost:9000{reason}")
+    };
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong(""))?;
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(wrong(", the port from 0 to 65535"));
+    }
+    let addresses = text.to_socket_addrs().map_err(|_| wrong(", and a host that has an address"))?;
+    addresses.into_iter().next().ok_or_else(|| wrong(""))
 }
 
 fn number_and_unit(text: &str) -> Option<(f64, &str)> {

@@ -143,7 +143,8 @@ impl SharedLog {
     /// Beside the file lives `{path}.lock`, which is never rotated and must not be removed.
     ///
     /// # Errors
-    /// [`LogError::Network`] on a network file system, [`LogError::Unwritable`] if the folder can't be made.
+    /// [`LogError::Network`] on a network file system, [`LogError::Unwritable`] if the folder can't be made, or the
+    /// path is a folder.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, LogError> {
         let path = path::absolute(path.as_ref()).map_err(|error| LogError::opening(path.as_ref(), error))?;
         let folder = path.parent().unwrap_or(&path).to_owned();
@@ -157,6 +158,9 @@ impl SharedLog {
             .map_err(|error| LogError::opening(&folder, error))?;
         if let Some(file_system) = lock::network_file_system(&folder).map_err(LogError::Io)? {
             return Err(LogError::Network { path: folder, file_system });
+        }
+        if path.is_dir() {
+            return Err(LogError::Unwritable { path, source: std::io::ErrorKind::IsADirectory.into() });
         }
         Ok(Self { path, folder, lock_path })
     }

@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 use crate::append::{append, sync};
 use crate::backwards::{End, end_of};
@@ -71,7 +72,10 @@ impl SharedLog {
         let End { last, rest } = end;
         let (last, torn) = match last {
             Some(last) => (Some(last), Vec::new()),
-            None => self.last_of_rotated(Some(guard.file()), &recognize)?,
+            None => {
+                let (last, torn) = self.last_of_rotated(Some(guard.file()), &recognize)?;
+                (last.map(|(last, _)| last), torn)
+            }
         };
         for (file, _) in &torn {
             // For foreign programs that still write to it; ours are kept out by the lock file.
@@ -86,22 +90,33 @@ impl SharedLog {
     /// # Errors
     /// [`LogError::Unwritable`] if a file can't be opened, [`LogError::Compressed`], else [`LogError::Io`].
     pub fn last_line<T>(&self, recognize: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, LogError> {
+        Ok(self.last_line_and_file(recognize)?.map(|(last, _)| last))
+    }
+
+    /// As [`last_line`](Self::last_line), with the file that has it: the log, or what it was renamed to.
+    ///
+    /// # Errors
+    /// Those of [`last_line`](Self::last_line).
+    pub fn last_line_and_file<T>(
+        &self,
+        recognize: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Option<(T, PathBuf)>, LogError> {
         let own = rotation::open(&self.path)?;
         if let Some(file) = &own {
             let end = end_of(file, &recognize).map_err(LogError::Io)?;
-            if end.last.is_some() {
-                return Ok(end.last);
+            if let Some(last) = end.last {
+                return Ok(Some((last, self.path.clone())));
             }
         }
         Ok(self.last_of_rotated(own.as_ref(), &recognize)?.0)
     }
 
-    /// The last known line of the newest rotated file that has one, and what is torn there and in those that are newer.
+    /// The last known line of the newest rotated file that has one, with that file's path, and what is torn there and in those that are newer.
     fn last_of_rotated<T>(
         &self,
         current: Option<&File>,
         recognize: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<(Option<T>, Vec<Torn>), LogError> {
+    ) -> Result<(Option<(T, PathBuf)>, Vec<Torn>), LogError> {
         // While others rotate, what was listed may be elsewhere by now: nothing may be passed over.
         'listed: for _ in 0..LIST_TRIES {
             let mut torn = Vec::new();
@@ -113,8 +128,8 @@ impl SharedLog {
                 if let Rest::Torn(half) = rest {
                     torn.push((file, half));
                 }
-                if last.is_some() {
-                    return Ok((last, torn));
+                if let Some(last) = last {
+                    return Ok((Some((last, sibling.path().to_owned())), torn));
                 }
             }
             return Ok((None, torn));

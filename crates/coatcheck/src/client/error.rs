@@ -9,16 +9,25 @@ use reqwest::StatusCode;
 /// A setting is at fault; nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
-    #[error(
-        "COATCHECK_URL: expected an address such as http://127.0.0.1:9000 or https://hasher.example: {0}"
-    )]
-    Url(String),
+    #[error("{0}: expected an address such as http://127.0.0.1:9000 or https://hasher.example: {1}")]
+    Url(&'static str, String),
     /// There is nothing to know a server over TLS by.
-    #[error("COATCHECK_URL: {0}")]
-    Tls(String),
+    #[error("{0}: {1}")]
+    Tls(&'static str, String),
     /// In words that name it.
     #[error("{0}")]
     Token(String),
+}
+
+impl SettingError {
+    /// Names the setting that the server's address came from.
+    pub fn of(self, setting: &'static str) -> Self {
+        match self {
+            Self::Url(_, reason) => Self::Url(setting, reason),
+            Self::Tls(_, reason) => Self::Tls(setting, reason),
+            Self::Token(reason) => Self::Token(reason),
+        }
+    }
 }
 
 /// Why the server did not do what it was asked.

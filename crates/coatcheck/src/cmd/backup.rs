@@ -24,7 +24,8 @@ use crate::terminal::with_bar;
 /// With PostgreSQL use `deployment/backup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 the copy is whole and synced; 1 it could not be made, and nothing of it is left; 2 wrong usage or settings.
+Exit status: 0 the copy is whole and synced; 1 it could not be made, and nothing of it is left, or it is \
+made and standard output could not be written; 2 wrong usage or settings.
 
 Examples:
   coatcheck backup /backups/2026-11-28

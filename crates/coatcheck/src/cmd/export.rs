@@ -77,6 +77,11 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         Ok(client) => client,
         Err(error) => return refuse(&error.to_string()),
     };
+    if args.target_file == "-" {
+        return refuse(
+            "TARGET_FILE: expected a file, whose last record tells where to go on, got \"-\"; a file of that name is ./-",
+        );
+    }
     let path = PathBuf::from(&args.target_file);
     let folder = std::path::absolute(&path).ok().and_then(|path| path.parent().map(Path::to_owned));
     let new_folder = folder.filter(|folder| !folder.exists());
@@ -85,15 +90,16 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         Err(error) => return refuse(&format!("TARGET_FILE: {}", in_one_line(&error))),
     };
     info!("new records go to {}", path.display());
-    match target.format_so_far() {
-        Ok(Some(format)) if format != args.format => {
-            warn!(
-                "the last record in the file is in the format {format}, and new ones are written as {}",
+    // What can't be read is told by the first poll.
+    if let Ok(Some((format, file))) = target.last_format() {
+        let file = file.display();
+        match format == args.format {
+            true => info!("goes on after the last record in {file}"),
+            false => warn!(
+                "goes on after the last record in {file}, which is in the format {format}; new ones are written as {}",
                 args.format
-            );
+            ),
         }
-        // A file that can't be read is told by the first poll.
-        Ok(_) | Err(_) => {}
     }
     // A slip in the path would else be a folder that nobody looks into.
     if let Some(folder) = new_folder {

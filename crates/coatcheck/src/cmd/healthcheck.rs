@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use program::{address, complain, refuse};
+use program::{address, complain, refuse, without_passwords};
 use reqwest::StatusCode;
 use serde_json::Value;
 use task_data::settings::positive_duration;
@@ -60,7 +60,7 @@ pub async fn run(args: HealthcheckArgs) -> ExitCode {
     };
     match trouble {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(trouble)) => unhealthy(&trouble),
+        Ok(Some(trouble)) => unhealthy(&format!("{}: {trouble}", without_passwords(&url))),
         Err(error) => unhealthy(&error.to_string()),
     }
 }

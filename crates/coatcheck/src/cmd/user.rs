@@ -29,7 +29,7 @@ const PAGE: i64 = 1000;
 /// once; a right that is granted shows in tokens from the next log-in on, in API keys at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 done, and one line a user says what; 1 the database can't be had; 2 bad usage, a taken or unknown username.
+Exit status: 0 done, and one line a user says what; 1 the database can't be had, or standard output could not be written after it was done; 2 bad usage, a taken or unknown username.
 
 Examples:
   coatcheck user create ada --admin              asks for the password
@@ -64,7 +64,7 @@ Examples:
   coatcheck user create ada --admin              asks for the password
   COATCHECK_PASSWORD_FILE=secret coatcheck user create bob")]
     Create {
-        /// 1 to 64 letters, digits and ASCII signs; upper and lower case are one
+        /// 1 to 64 letters, digits, ASCII signs and single spaces within; upper and lower case are one
         name: Username,
         /// Let them manage users and see all tasks
         #[arg(long)]
@@ -285,9 +285,18 @@ fn account_line(Account { user, disabled, .. }: &Account) -> String {
     format!("{}{}", line(user), if disabled.is_some() { ", disabled" } else { "" })
 }
 
+/// A name that could be read as more than a name, in quotes.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_.@+".contains(c);
+    match name.chars().all(|c| is_plain(c) || c == '-') && !name.starts_with('-') {
+        true => name.to_owned(),
+        false => format!("{name:?}"),
+    }
+}
+
 /// A user in words: `ada (0198…), rights: paid admin`.
 fn line(User { id, username, rights }: &User) -> String {
-    let mut line = format!("{username} ({id}), rights:");
+    let mut line = format!("{} ({id}), rights:", quoted(username.as_str()));
     for right in rights {
         // Writing to a string can't fail.
         let _ = write!(line, " {right}");

@@ -1,6 +1,6 @@
 //! The file: its last record is the cursor, and what follows that one is appended, under the lock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shared_log::{LogError, Resumed, SharedLog};
 use uuid::Uuid;
@@ -39,12 +39,12 @@ impl Target {
         Ok(Self { log, format })
     }
 
-    /// Returns the format of its last record; `None` if it has none.
+    /// Returns the format of the last record, and the file that has it: this one, or one that it was renamed to. `None`: there is none.
     ///
     /// # Errors
     /// When it can't be read.
-    pub fn format_so_far(&self) -> Result<Option<Format>, LogError> {
-        self.log.last_line(|line| format::read(line).map(|(format, _)| format))
+    pub fn last_format(&self) -> Result<Option<(Format, PathBuf)>, LogError> {
+        self.log.last_line_and_file(|line| format::read(line).map(|(format, _)| format))
     }
 
     /// The id of its last record as far as can be told without the lock.
