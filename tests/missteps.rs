@@ -112,6 +112,56 @@ async fn whoever_takes_the_last_admin_away_is_told() {
 }
 
 #[tokio::test]
+async fn a_missing_command_is_told_with_those_that_there_are() {
+    let folder = TempDir::new().unwrap();
+    let commands = "create, grant, revoke, list, password, disable, enable, delete, logout";
+    for columns in ["20", "60", "200"] {
+        let mut command = coatcheck(folder.path(), ["user"]);
+        command.env("COLUMNS", columns);
+        refused(
+            &output(command).await,
+            &format!("expected a command: {commands}; see coatcheck user --help"),
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_the_log_s_place_and_an_empty_secret_are_refused_before_the_work() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("empty"), "\n").unwrap();
+    for (arguments, setting, told) in [
+        (&[][..], ("OUTCOME_LOG", "."), "OUTCOME_LOG: "),
+        (&["get", "x"], ("COATCHECK_TOKEN_FILE", "empty"), "COATCHECK_TOKEN_FILE: empty: the file is empty"),
+        (&["migrate"], ("DATABASE_URL_FILE", "empty"), "DATABASE_URL_FILE: empty: the file is empty"),
+        (&["get", "x", "--url", "nonsense"], ("X", ""), "coatcheck: --url: expected an address"),
+        (&["get", "x"], ("COATCHECK_URL", "nonsense"), "coatcheck: COATCHECK_URL: expected an address"),
+        (&["api"], ("LISTEN", "127.0.0.1:99999"), "the port from 0 to 65535"),
+    ] {
+        let mut command = coatcheck(folder.path(), arguments);
+        command.env(setting.0, setting.1);
+        refused(&output(command).await, told);
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_is_told_where_standard_output_takes_nothing() {
+    let folder = TempDir::new().unwrap();
+    assert!(output(coatcheck(folder.path(), ["migrate"])).await.status.success());
+    let mut create = coatcheck(folder.path(), ["user", "create", "ada"]);
+    create.env("COATCHECK_PASSWORD", "correct horse");
+    create.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+    create.stderr(std::process::Stdio::piped());
+
+    let done = tokio::task::spawn_blocking(move || create.spawn().unwrap().wait_with_output().unwrap())
+        .await
+        .unwrap();
+
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{told}");
+    assert!(told.starts_with("coatcheck: done: created ada ("), "{told}");
+}
+
+#[tokio::test]
 async fn a_server_without_its_address_leaves_nothing_behind() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
