@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers check lint schema test-openapi deny chaos model powercut bench clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers check lint docs reference schema test-openapi deny chaos model powercut bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -29,6 +29,19 @@ check: ## Check the style and run every test that needs no server: two minutes a
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo test --workspace --lib --bins --test blobs --test digests --test fuzz --test http --test life --test mutants --test promises --test spaces
+
+docs: ## Build the book, with the documents of this folder, into target/docs/book (needs mdBook: cargo install --locked mdbook)
+	@command -v mdbook >/dev/null || { echo 'mdBook is missing: cargo install --locked mdbook' >&2; exit 2; }
+	rm -rf target/docs && mkdir -p target/docs/src
+	cp -r --parents *.md LICENSE docs benches/RESULTS.md target/docs/src
+	sed 's#](#](docs/#; s#](docs/\.\./#](#' docs/SUMMARY.md >target/docs/src/SUMMARY.md
+	rm target/docs/src/docs/SUMMARY.md
+	mv target/docs/src/docs/book.toml target/docs
+	@mdbook build target/docs 2>&1 | tee target/docs/log
+	@! grep --quiet -E '(WARN|ERROR)' target/docs/log || { echo 'mdBook has warned' >&2; exit 1; }
+
+reference: ## Write the lists of docs/reference/ anew, as the program says them
+	COATCHECK_WRITE_DOCS=1 cargo test --workspace --test black_box book::reference
 
 schema: ## Check that diesel's schema is what the migrations make
 	tests/servers cargo test --workspace --test schema
