@@ -28,6 +28,7 @@ mod architecture;
 mod backlog;
 mod backup;
 mod bad_requests;
+mod book;
 mod bounds;
 mod browser;
 mod browser_access;

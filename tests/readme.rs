@@ -24,18 +24,23 @@ const IDS: [&str; 2] = ["019dc…", "7f3c…"];
 
 #[tokio::test]
 async fn every_command_of_the_tours_prints_what_is_said() {
-    let stand_ins = StandIns::start(&[]).await;
-    on(Stack::embedded(&stand_ins.urls()), |stack| tour(stack, &stand_ins)).await;
+    let stand_ins = &StandIns::start(&[]).await;
+    on(Stack::embedded(&stand_ins.urls()), |stack| async move {
+        std::fs::write(stack.folder().join("README.md"), README).unwrap();
+        std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
+        let count = tour(&stack, stand_ins, README).await;
+        assert!(count > 15, "{count} commands");
+    })
+    .await;
 }
 
-async fn tour(stack: Arc<Stack>, stand_ins: &StandIns) {
-    std::fs::write(stack.folder().join("README.md"), README).unwrap();
-    std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
+/// Runs the commands of a page's `console` blocks, and returns how many there are. Each prints what the page says.
+pub async fn tour(stack: &Arc<Stack>, stand_ins: &StandIns, page: &str) -> usize {
     let (_, free) = stand_ins.urls()[0];
     let (mut last_ids, mut exports) = (HashMap::<&str, String>::new(), String::new());
     let mut count = 0;
 
-    for block in blocks("console") {
+    for block in blocks(page, "console") {
         for (command, expected) in commands(block) {
             if command.starts_with("export ") {
                 exports = format!("{exports}{command}\n");
@@ -45,7 +50,7 @@ async fn tour(stack: Arc<Stack>, stand_ins: &StandIns) {
                 shell = shell.replace(short, id);
             }
             let shell = shell.replace("localhost:9000", &stack.address()).replace("localhost:2197", free);
-            let printed = run(&stack, &shell).await;
+            let printed = run(stack, &shell).await;
             assert!(matches(expected.trim(), printed.trim()), "{command}\nprinted {printed}\nnot {expected}");
             let id = printed.split_once("\"id\":\"").and_then(|(_, rest)| rest.get(..36));
             if let (Some(id), Some(short)) = (id, IDS.iter().find(|short| expected.contains(**short))) {
@@ -54,14 +59,18 @@ async fn tour(stack: Arc<Stack>, stand_ins: &StandIns) {
             count += 1;
         }
     }
-
-    assert!(count > 15, "{count} commands");
+    count
 }
 
 on_both_stacks!(what_is_simulated_is_exported_as_is_said, [], |stack| async move {
+    session(&stack, README).await;
+});
+
+/// Runs a page's `console session` blocks as a whole.
+pub async fn session(stack: &Arc<Stack>, page: &str) {
     let mut session = "set -e -o pipefail\ntrap 'kill $(jobs -p)' EXIT\n".to_owned();
     let mut expected = String::new();
-    for (command, prints) in blocks("console session").flat_map(commands) {
+    for (command, prints) in blocks(page, "console session").flat_map(commands) {
         if command.contains("access.log") && !command.starts_with("coatcheck ") {
             // Who types it is slower than the exporters.
             session.push_str("until [ \"$(cat access.log* 2>&- | wc -l)\" = 1000 ]; do sleep 0.05; done\n");
@@ -70,15 +79,15 @@ on_both_stacks!(what_is_simulated_is_exported_as_is_said, [], |stack| async move
         expected.push_str(prints);
     }
 
-    let printed = run(&stack, &session).await;
+    let printed = run(stack, &session).await;
 
     assert!(matches(expected.trim(), printed.trim()), "printed {printed}\nnot {expected}");
     assert_eq!(printed.lines().count(), 1, "{printed}");
-});
+}
 
 on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| async move {
     let mut lines = Vec::new();
-    for line in blocks("sh").flat_map(str::lines).map(|line| line.split('#').next().unwrap().trim()) {
+    for line in blocks(README, "sh").flat_map(str::lines).map(|line| line.split('#').next().unwrap().trim()) {
         match line {
             // This program, and this test.
             "cargo run --release" | "make test" => {}
@@ -108,7 +117,7 @@ on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| asy
 });
 
 /// The commands of a block, each with what it prints.
-fn commands(block: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+fn commands(block: &str) -> impl Iterator<Item = (&str, &str)> {
     let (_, commands) = block.split_once("$ ").expect("a command");
     commands.split("\n$ ").map(|text| {
         // A pipe at its end goes on in the next line.
@@ -118,11 +127,11 @@ fn commands(block: &'static str) -> impl Iterator<Item = (&'static str, &'static
     })
 }
 
-/// What stands between the fences of that language.
-fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
+/// Returns the texts between a page's fences of that language.
+pub fn blocks<'a>(page: &'a str, language: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     let fence = format!("```{language}\n");
-    let starts: Vec<usize> = README.match_indices(&fence).map(|(at, fence)| at + fence.len()).collect();
-    starts.into_iter().map(|at| README[at..].split("\n```").next().unwrap())
+    let starts: Vec<usize> = page.match_indices(&fence).map(|(at, fence)| at + fence.len()).collect();
+    starts.into_iter().map(|at| page[at..].split("\n```").next().unwrap())
 }
 
 /// Runs a command as a user of this stack would; what it prints.
