@@ -16,6 +16,7 @@ mod identity;
 mod process;
 mod records;
 mod resource;
+mod route;
 mod routes;
 mod server;
 mod settings;

@@ -1,70 +1,83 @@
 //! An address: which methods it takes, and what is asked of each request before its handler is.
 
 use std::future::ready;
+use std::rc::Rc;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::{Compress, Condition, Next, from_fn};
 use actix_web::web::{self, Data};
-use actix_web::{Error, HttpRequest, ResponseError, Route, guard};
+use actix_web::{Error, HttpRequest, ResponseError, guard};
 
 use crate::app::Api;
 use crate::http::addresses::Addresses;
 use crate::http::body::Body;
 use crate::http::origin;
 use crate::http::problem::{Code, Problem};
-use crate::identity::access::Access;
+use crate::identity::access::Audience;
+use crate::route::Route;
 use crate::settings::Auth;
 use crate::site::{missing, page};
 
-/// An address that lets in whom it is [for](Access), refuses all methods but these, and names these then. Whatever is got can be
-/// asked for by HEAD.
-pub fn resource<const N: usize>(path: &'static str, routes: [(Method, Route); N]) -> impl HttpServiceFactory {
-    of_size(path, routes, false)
-}
-
-/// A [`resource`] that may answer with much JSON: it is compressed for clients that take it so.
-pub fn large_resource<const N: usize>(
-    path: &'static str,
-    routes: [(Method, Route); N],
-) -> impl HttpServiceFactory {
-    of_size(path, routes, true)
-}
-
-fn of_size<const N: usize>(
-    path: &'static str,
-    routes: [(Method, Route); N],
-    is_large: bool,
-) -> impl HttpServiceFactory {
+/// An address with the routes that it has. It lets in whom these are [for](Audience), refuses all methods but theirs, and names these
+/// then. Whatever is got can be asked for by HEAD.
+pub fn resource(path: &str, routes: &[&Route]) -> impl HttpServiceFactory + use<> {
     let mut resource = web::resource(path);
     let mut allowed = Vec::new();
-    for (method, route) in routes {
-        allowed.push(method.to_string());
+    for Route { method, handler, .. } in routes {
+        allowed.push(method.as_str());
         let mut methods = guard::Any(guard::Method(method.clone()));
-        if method == Method::GET {
-            allowed.push(Method::HEAD.to_string());
+        if *method == Method::GET {
+            allowed.push(Method::HEAD.as_str());
             methods = methods.or(guard::Head());
         }
-        resource = resource.route(route.guard(methods));
+        resource = resource.route(handler().guard(methods));
     }
-    let allow = allowed.join(", ");
-    let described = path.trim_end_matches('/');
-    let refuse = move |request: HttpRequest| ready(missing::method_not_allowed(&request, described, &allow));
+    let (allow, described) = (allowed.join(", "), path.trim_end_matches('/').to_owned());
+    let refuse = move |request: HttpRequest| ready(missing::method_not_allowed(&request, &described, &allow));
+    let audiences = routes.iter().map(|route| (route.method.clone(), route.audience)).collect();
+    let gate = Rc::new(Gate { path: path.to_owned(), audiences });
     resource
         .default_service(web::to(refuse))
-        .wrap(Condition::new(is_large, Compress::default()))
-        .wrap(from_fn(move |request, next| guarded(path, request, next)))
+        .wrap(Condition::new(routes.iter().any(|route| route.is_large), Compress::default()))
+        .wrap(from_fn(move |request, next| guarded(gate.clone(), request, next)))
 }
 
-/// Asserts that a request may come in: no other site is behind it, and it is for whom it comes from.
-async fn check(api: &Api, access: Access, path: &str, request: &HttpRequest) -> Result<(), Problem> {
-    // Health checks come by host names of their own, and learn nothing but the health.
-    if api.access.auth == Auth::Off && !matches!(path, "/healthz" | "/readyz") {
-        origin::check_host(request, &api.addresses.allowed_hosts)?;
+/// Whom an address lets in.
+struct Gate {
+    path: String,
+    audiences: Vec<(Method, Audience)>,
+}
+
+impl Gate {
+    /// Whom requests by this method are for. Whether the address takes it is no stranger's to know: if it doesn't, who may see what
+    /// is there may know for a safe method, and who may come by each of the others for any other.
+    fn audience(&self, method: &Method) -> Audience {
+        let method = if method.is_safe() { &Method::GET } else { method };
+        let of_method = self.audiences.iter().find(|(taken, _)| taken == method);
+        let narrowest = || self.audiences.iter().map(|(_, audience)| *audience).max();
+        of_method.map(|(_, audience)| *audience).or_else(narrowest).unwrap_or(Audience::Users)
     }
-    origin::check(request)?;
-    access.check(request).await
+
+    /// Asserts that a request may come in: no other site is behind it, it is for whom it comes from, and the address knows all
+    /// parameters of its query.
+    async fn check(&self, request: &HttpRequest) -> Result<(), Problem> {
+        let api = request.app_data::<Data<Api>>().ok_or(Code::Internal)?;
+        let audience = self.audience(request.method());
+        if api.access.auth == Auth::Off && audience != Audience::HealthChecks {
+            origin::check_host(request, &api.addresses.allowed_hosts)?;
+        }
+        origin::check(request)?;
+        audience.access(&api.access).check(request).await?;
+        let addresses = request.app_data::<Data<Addresses>>().ok_or(Code::Internal)?;
+        addresses.check_query(request.method(), self.path.trim_end_matches('/'), request.query_string())
+    }
+
+    /// Whether the address is of what people look at, who are told in a page why they don't see it.
+    fn is_page(&self) -> bool {
+        self.path.starts_with("/docs") || page::is_file(&self.path)
+    }
 }
 
 /// The middleware around each address: lets in whom it is for, before a body is read.
@@ -72,17 +85,14 @@ async fn check(api: &Api, access: Access, path: &str, request: &HttpRequest) -> 
 /// # Errors
 /// Those of the handler.
 async fn guarded(
-    path: &str,
+    gate: Rc<Gate>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let Some(api) = request.app_data::<Data<Api>>() else { return Err(Problem::from(Code::Internal).into()) };
-    let access = Access::of(&api.access, request.method(), path);
-    let may_come = check(api, access, path, request.request()).await;
-    let Err(problem) = may_come.and_then(|()| check_query(path, &request)) else {
+    let Err(problem) = gate.check(request.request()).await else {
         let response = next.call(request).await?.map_into_boxed_body();
         let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
-        let page = problem.filter(|_| is_page(path));
+        let page = problem.filter(|_| gate.is_page());
         let page = page.map(|problem| missing::page_refused(response.request(), problem));
         return Ok(match page {
             Some(page) => response.into_response(page),
@@ -90,7 +100,7 @@ async fn guarded(
         });
     };
     let (request, payload) = request.into_parts();
-    let refusal = match is_page(path) {
+    let refusal = match gate.is_page() {
         true => missing::page_refused(&request, &problem),
         false => problem.error_response(),
     };
@@ -101,13 +111,28 @@ async fn guarded(
     Ok(ServiceResponse::new(request, response))
 }
 
-/// Whether an address is of what people look at, who are told in a page why they don't see it.
-fn is_page(path: &str) -> bool {
-    path.starts_with("/docs") || page::FILES.iter().any(|(page, _)| *page == path)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Asserts that the address knows all parameters of the query.
-fn check_query(path: &str, request: &ServiceRequest) -> Result<(), Problem> {
-    let addresses = request.app_data::<Data<Addresses>>().ok_or(Code::Internal)?;
-    addresses.check_query(request.method(), path.trim_end_matches('/'), request.query_string())
+    #[test]
+    fn a_method_that_is_not_taken_opens_nothing() {
+        let of = |audiences: &[(Method, Audience)], method: Method| {
+            Gate { path: String::new(), audiences: audiences.to_vec() }.audience(&method)
+        };
+        let users = [(Method::GET, Audience::Users), (Method::POST, Audience::Anyone)];
+        let file = [(Method::GET, Audience::Anyone), (Method::POST, Audience::Users)];
+        for (audiences, method, audience) in [
+            (&users[..], Method::POST, Audience::Anyone),
+            (&users, Method::HEAD, Audience::Users),
+            (&users, Method::OPTIONS, Audience::Users),
+            (&users, Method::DELETE, Audience::Users),
+            (&file, Method::OPTIONS, Audience::Anyone),
+            (&file, Method::PUT, Audience::Users),
+            (&users[1..], Method::GET, Audience::Anyone),
+            (&[], Method::GET, Audience::Users),
+        ] {
+            assert_eq!(of(audiences, method.clone()), audience, "{method} {audiences:?}");
+        }
+    }
 }

@@ -1,64 +1,63 @@
-//! Every address: its path, its methods, and who answers.
+//! Every route, a line each: whom it is for and who answers. The method and the path stand with the handler, in its `#[utoipa::path]`.
 
-use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig};
+use std::collections::BTreeMap;
+
+use actix_web::web::ServiceConfig;
 
 use crate::identity::{accounts, api_keys, quotas, session, users};
 use crate::records;
-use crate::resource::{large_resource, resource};
+use crate::resource::resource;
+use crate::route::{Route, route};
 use crate::site::{health, openapi, page};
 use crate::tasks::{self, events, kinds};
 
-/// Every address, with the methods that it takes.
-pub fn routes(config: &mut ServiceConfig) {
-    use Method as M;
-    kinds::routes(config);
-    config
-        .service(large_resource("/api/v1/tasks", [(M::GET, web::to(tasks::list))]))
-        .service(resource(
-            "/api/v1/tasks/{id}",
-            [(M::GET, web::to(tasks::get)), (M::DELETE, web::to(tasks::cancel))],
-        ))
-        .service(resource("/api/v1/tasks/{id}/events", [(M::GET, web::to(events::events))]))
-        .service(large_resource(
-            "/api/data",
-            [(M::GET, web::to(records::query::get)), (M::POST, web::to(records::post))],
-        ))
-        .service(resource(
-            "/api/v1/keys",
-            [(M::GET, web::to(api_keys::list)), (M::POST, web::to(api_keys::post))],
-        ))
-        .service(resource("/api/v1/keys/{id}", [(M::DELETE, web::to(api_keys::delete))]))
-        .service(resource(
-            "/api/v1/users",
-            [(M::GET, web::to(accounts::list)), (M::POST, web::to(users::post))],
-        ))
-        .service(resource("/api/v1/users/me", [(M::GET, web::to(users::me))]))
-        .service(resource("/api/v1/users/me/quotas", [(M::GET, web::to(quotas::get))]))
-        .service(resource("/api/v1/users/me/password", [(M::PUT, web::to(users::password))]))
-        .service(resource("/api/v1/users/{id}", [(M::DELETE, web::to(accounts::remove))]))
-        .service(resource(
-            "/api/v1/users/{id}/disabled",
-            [(M::PUT, web::to(accounts::disable)), (M::DELETE, web::to(accounts::enable))],
-        ))
-        .service(resource("/api/v1/users/{id}/sessions", [(M::DELETE, web::to(accounts::end_sessions))]))
-        .service(resource(
-            "/api/v1/users/{id}/rights/{right}",
-            [(M::PUT, web::to(users::grant)), (M::DELETE, web::to(users::revoke))],
-        ))
-        .service(resource(
-            "/api/v1/session",
-            [(M::POST, web::to(session::post)), (M::DELETE, web::to(session::delete))],
-        ))
-        .service(resource("/api/data/bulk", [(M::POST, web::to(records::bulk::post))]))
-        .service(large_resource("/api/data/stats", [(M::GET, web::to(records::stats::get))]))
-        .service(resource("/healthz", [(M::GET, web::to(health::alive))]))
-        .service(resource("/readyz", [(M::GET, web::to(health::ready))]))
-        .service(resource("/metrics", [(M::GET, web::to(health::metrics))]))
-        .service(large_resource(page::DESCRIPTION, [(M::GET, web::to(openapi::document))]))
-        .service(large_resource("/docs", [(M::GET, web::to(page::docs_index))]))
-        .service(large_resource("/docs/{file:.*}", [(M::GET, web::to(page::docs))]));
-    for (path, _) in page::FILES {
-        config.service(resource(path, [(M::GET, web::to(page::file))]));
+/// Every route. Methods of one address are told to clients in this order.
+pub fn all() -> Vec<Route> {
+    let mut routes = kinds::routes();
+    routes.extend([
+        route!(Users: tasks::list).large(),
+        route!(Users: tasks::get),
+        route!(Users: tasks::cancel),
+        route!(Users: events::events),
+        route!(Users: records::query::get).large(),
+        route!(Users: records::post),
+        route!(Users: records::bulk::post),
+        route!(Users: records::stats::get).large(),
+        route!(Anyone: session::post),
+        route!(Anyone: session::delete),
+        route!(Users: api_keys::list),
+        route!(Users: api_keys::post),
+        route!(Users: api_keys::delete),
+        route!(Users: accounts::list),
+        route!(Anyone: users::post),
+        route!(Users: accounts::remove),
+        route!(Users: accounts::disable),
+        route!(Users: accounts::enable),
+        route!(Users: accounts::end_sessions),
+        route!(Users: users::grant),
+        route!(Users: users::revoke),
+        route!(Users: users::me),
+        route!(Users: users::password),
+        route!(Users: quotas::get),
+        route!(HealthChecks: health::alive),
+        route!(HealthChecks: health::ready),
+        route!(Metrics: health::metrics),
+        route!(Docs: openapi::document).large(),
+        route!(Docs: GET "/docs", page::docs_index).large(),
+        route!(Docs: GET "/docs/{file:.*}", page::docs).large(),
+    ]);
+    routes.extend(page::addresses().map(|path| route!(Anyone: GET path, page::file)));
+    routes
+}
+
+/// Serves these routes.
+pub fn serve(routes: &[Route], config: &mut ServiceConfig) {
+    // In order, so that a path comes before a pattern that it matches: `{` is behind all that stands in paths.
+    let mut addresses = BTreeMap::<&str, Vec<&Route>>::new();
+    for route in routes {
+        addresses.entry(&route.path).or_default().push(route);
+    }
+    for (path, routes) in addresses {
+        config.service(resource(path, &routes));
     }
 }

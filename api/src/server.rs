@@ -28,7 +28,8 @@ use crate::http::{params, request};
 use crate::identity::secret;
 use crate::identity::throttle::Throttle;
 use crate::records::counting::Counting;
-use crate::routes::routes;
+use crate::route::Route;
+use crate::routes;
 use crate::settings::{ApiSettings, Auth};
 use crate::site::health::TriedWrites;
 use crate::site::{missing, openapi, page};
@@ -139,7 +140,8 @@ impl Server {
         let access_log = AccessLog::start(access_log::of(database));
         let throttle = Throttle::new(limits.clone());
         let passwords = Passwords::default();
-        let (description, known) = openapi::Description::build(&access, &keys)
+        let routes: Arc<[Route]> = routes::all().into();
+        let (description, known) = openapi::Description::build(&routes, &access, &keys)
             .map_err(|error| BindError::Description(error.to_string()))?;
         let (description, known) = (Data::new(description), Data::new(known));
         let api = Data::new(Api {
@@ -177,7 +179,7 @@ impl Server {
                 .app_data(docs.clone())
                 .app_data(proxies.clone())
                 .app_data(QueryConfig::default().error_handler(|error, _| params::unreadable(error).into()))
-                .configure(routes)
+                .configure(|config| routes::serve(&routes, config))
                 .default_service(web::to(missing::not_found))
                 .wrap(from_fn(request::answer))
         })

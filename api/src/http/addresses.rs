@@ -11,6 +11,7 @@ use utoipa::openapi::{PathItem, RefOr};
 
 use crate::http::params::{unreadable, wrong};
 use crate::http::problem::Problem;
+use crate::route::operations;
 use crate::uploads::filename;
 
 /// Bytes of a path that is compared with the addresses at most: a longer one is none of them.
@@ -93,17 +94,7 @@ fn filled(known: &str, asked: &str, typos: usize) -> Option<String> {
 }
 
 fn methods(item: &PathItem) -> Vec<(Method, Vec<String>)> {
-    let described = [
-        (Method::GET, &item.get),
-        (Method::PUT, &item.put),
-        (Method::POST, &item.post),
-        (Method::PATCH, &item.patch),
-        (Method::DELETE, &item.delete),
-    ];
-    let known = described
-        .into_iter()
-        .filter_map(|(method, operation)| Some((method, operation.as_ref().map(query_names)?)));
-    known.collect()
+    operations(item).map(|(method, operation)| (method, query_names(operation))).collect()
 }
 
 fn query_names(operation: &Operation) -> Vec<String> {

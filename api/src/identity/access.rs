@@ -1,11 +1,8 @@
-//! Who may ask what: one table of addresses.
-//!
-//! What the table doesn't name needs a user where `AUTH` is `required`: an address that is added later is closed until it is
-//! named. Whose tasks a request sees is told by its [`Scope`], without which no handler gets at one.
+//! Who may ask what. Each route says whom it is for, without which it can't be; the settings make of that whom it lets in. Whose
+//! tasks a request sees is told by its [`Scope`], without which no handler gets at one.
 
 use accounts::user::{Right, UserId};
 use actix_web::dev::Payload;
-use actix_web::http::Method;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use futures::FutureExt;
@@ -16,9 +13,37 @@ use crate::app::Api;
 use crate::http::problem::{Code, Problem};
 use crate::identity::auth::Session;
 use crate::settings::{AccessSettings, Auth, Exposure};
-use crate::site::page;
 
-/// Whom an address is for.
+/// Whom a route is for; the later ones are narrower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Audience {
+    /// Anyone, also health checks: they come by host names of their own, and learn nothing but the health.
+    HealthChecks,
+    /// Anyone: it is a page, or who has no log-in gets one here.
+    Anyone,
+    /// Any user, where `AUTH` is `required`; else anyone.
+    Users,
+    /// Whom `METRICS` says.
+    Metrics,
+    /// Whom `DOCS` says.
+    Docs,
+}
+
+impl Audience {
+    /// What the settings make of it.
+    pub fn access(self, settings: &AccessSettings) -> Access {
+        let exposed = |exposure| if exposure == Exposure::Open { Access::Open } else { Access::Admin };
+        match self {
+            Self::HealthChecks | Self::Anyone => Access::Open,
+            Self::Users if settings.auth == Auth::Off => Access::Open,
+            Self::Users => Access::User,
+            Self::Metrics => exposed(settings.metrics),
+            Self::Docs => exposed(settings.docs),
+        }
+    }
+}
+
+/// Whom an address lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Anyone.
@@ -30,24 +55,6 @@ pub enum Access {
 }
 
 impl Access {
-    /// What the settings make of an address, given as the pattern that it is routed by.
-    pub fn of(settings: &AccessSettings, method: &Method, path: &str) -> Self {
-        let door = |door| if door == Exposure::Open { Self::Open } else { Self::Admin };
-        match path {
-            "/healthz" | "/readyz" => Self::Open,
-            // Who has no log-in gets one here.
-            "/api/v1/session" => Self::Open,
-            "/api/v1/users" if *method == Method::POST => Self::Open,
-            // It leads to a page.
-            "/api/v1/file" if method.is_safe() => Self::Open,
-            path if page::FILES.iter().any(|(file, _)| *file == path) => Self::Open,
-            page::DESCRIPTION | "/docs" | "/docs/{file:.*}" => door(settings.docs),
-            "/metrics" => door(settings.metrics),
-            _ if settings.auth == Auth::Off => Self::Open,
-            _ => Self::User,
-        }
-    }
-
     /// Asserts that a request may come in.
     ///
     /// # Errors
@@ -118,31 +125,16 @@ mod tests {
     };
 
     #[test]
-    fn an_address_that_nobody_has_thought_of_is_closed() {
-        for path in [
-            "/api/v2/anything",
-            "/docs/x",
-            "/healthz/",
-            "/HEALTHZ",
-            "",
-            "/api/v1/users",
-            "/api/v1/users/{id}",
-            "/page.html",
-        ] {
-            assert_eq!(Access::of(&REQUIRED, &Method::GET, path), Access::User, "{path}");
-        }
-        assert_eq!(Access::of(&REQUIRED, &Method::GET, "/openapi.json"), Access::Admin);
-        assert_eq!(Access::of(&REQUIRED, &Method::GET, "/metrics"), Access::Open);
-        assert_eq!(Access::of(&REQUIRED, &Method::GET, "/"), Access::Open);
-    }
-
-    #[test]
-    fn without_auth_only_what_a_setting_closes_is_closed() {
+    fn what_a_setting_closes_is_for_admins_and_the_rest_for_users_where_these_must_log_in() {
         let off = AccessSettings { auth: Auth::Off, ..REQUIRED };
-        for (path, access) in
-            [("/docs", Access::Admin), ("/metrics", Access::Open), ("/api/v1/tasks", Access::Open)]
-        {
-            assert_eq!(Access::of(&off, &Method::GET, path), access, "{path}");
+        for (audience, required, free) in [
+            (Audience::HealthChecks, Access::Open, Access::Open),
+            (Audience::Anyone, Access::Open, Access::Open),
+            (Audience::Users, Access::User, Access::Open),
+            (Audience::Metrics, Access::Open, Access::Open),
+            (Audience::Docs, Access::Admin, Access::Admin),
+        ] {
+            assert_eq!((audience.access(&REQUIRED), audience.access(&off)), (required, free), "{audience:?}");
         }
     }
 }

@@ -11,12 +11,11 @@ use utoipa::openapi::security::SecurityRequirement;
 use crate::http::addresses::Addresses;
 use crate::http::problem::{self, Code, ProblemView};
 use crate::identity::access::Access;
+use crate::identity::auth;
 use crate::identity::token::Keys;
-use crate::identity::{accounts, api_keys, auth, quotas, session, users};
+use crate::route::Route;
 use crate::settings::{AccessSettings, Auth};
-use crate::site::health;
-use crate::tasks::{events, kinds};
-use crate::{records, tasks};
+use crate::site::page;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,14 +23,6 @@ use crate::{records, tasks};
         title = "Coatcheck",
         description = "Hand a piece of work in, get a ticket at once, redeem the ticket for the result. The ticket is kept, \
                        whatever crashes.\n\nMD5 is a checksum against accidents, not against attackers."
-    ),
-    paths(
-        tasks::list, tasks::get, events::events, tasks::cancel,
-        api_keys::list, api_keys::post, api_keys::delete,
-        users::post, users::me, quotas::get, users::password, users::grant, users::revoke,
-        accounts::list, accounts::disable, accounts::enable, accounts::remove, accounts::end_sessions, session::post, session::delete,
-        records::post, records::bulk::post, records::query::get, records::stats::get,
-        health::alive, health::ready, health::metrics, document,
     ),
     components(schemas(Code, ProblemView)),
     tags(
@@ -50,28 +41,30 @@ struct Document;
 pub struct Description(String);
 
 impl Description {
-    /// Builds the description for these settings, with the access that each address needs; also returns what it says of each address.
+    /// Builds the description of these routes for these settings, with the access that each needs; also returns what it says of each
+    /// address.
     ///
     /// # Errors
     /// If it can't be put as JSON, which is a bug.
-    pub fn build(settings: &AccessSettings, keys: &Keys) -> serde_json::Result<(Self, Addresses)> {
+    pub fn build(
+        routes: &[Route],
+        settings: &AccessSettings,
+        keys: &Keys,
+    ) -> serde_json::Result<(Self, Addresses)> {
         let mut document = Document::openapi();
-        kinds::describe(&mut document);
         auth::describe(keys, &mut document);
-        for (path, item) in &mut document.paths.paths {
-            let methods = [
-                (Method::GET, &mut item.get),
-                (Method::PUT, &mut item.put),
-                (Method::POST, &mut item.post),
-                (Method::DELETE, &mut item.delete),
-            ];
-            for (method, operation) in methods {
-                if let Some(operation) = operation {
+        for Route { method, audience, description, .. } in routes {
+            let Some(mut description) = description.clone() else { continue };
+            for item in description.paths.paths.values_mut() {
+                let operations =
+                    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+                for operation in operations.into_iter().flatten() {
                     // Any of them refuses parameters that it doesn't know.
                     may_refuse(operation, &[Code::InvalidParameter]);
-                    tell_access(settings, operation, &method, Access::of(settings, &method, path));
+                    tell_access(settings, operation, method, audience.access(settings));
                 }
             }
+            document.merge(description);
         }
         // Ends a line, as all answers in JSON do.
         let json = document.to_json()? + "\n";
@@ -107,7 +100,7 @@ fn may_refuse(operation: &mut Operation, codes: &[Code]) {
 }
 
 /// This description
-#[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "getOpenApi",
+#[utoipa::path(get, path = page::DESCRIPTION, tag = "health", operation_id = "getOpenApi",
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object)))]
 pub async fn document(description: Data<Description>) -> HttpResponse {
     let mut response = HttpResponse::Ok();

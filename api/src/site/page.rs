@@ -13,7 +13,7 @@ use crate::http::problem::{Code, Problem};
 pub const DESCRIPTION: &str = "/openapi.json";
 
 /// The pages' addresses, and the file behind each.
-pub const FILES: [(&str, &str); 37] = [
+const FILES: [(&str, &str); 37] = [
     ("/", "index.html"),
     ("/style.css", "style.css"),
     ("/app.js", "app.js"),
@@ -52,6 +52,16 @@ pub const FILES: [(&str, &str); 37] = [
     ("/vendor/uPlot.iife.min.js", "vendor/uPlot.iife.min.js"),
     ("/vendor/uPlot.min.css", "vendor/uPlot.min.css"),
 ];
+
+/// The addresses of the pages and their files.
+pub fn addresses() -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().map(|(path, _)| path)
+}
+
+/// Whether that is the address of a page or one of its files.
+pub fn is_file(path: &str) -> bool {
+    FILES.iter().any(|(file, _)| *file == path)
+}
 
 /// As for every response, but Swagger UI sets styles in its elements, and its page a base.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use accounts::user::UserId;
-use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig, Data, Json, Payload, Query};
+use actix_web::web::{Data, Json, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use task_data::kinds::{self, Kind};
 use task_data::store::Filter;
 use utoipa::openapi::{RefOr, Response};
-use utoipa::{OpenApi, IntoParams, IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::app::Api;
 use crate::http::body::Body;
@@ -19,7 +18,7 @@ use crate::http::patience::Patience;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
-use crate::resource::{large_resource, resource};
+use crate::route::{Route, route};
 use crate::tasks::{self, RedeemProblems, TaskList, TaskView};
 use crate::uploads::expected::{ExpectedHeaders, ExpectedOfBody};
 use crate::uploads::idempotency::IdempotencyHeader;
@@ -28,26 +27,19 @@ use crate::uploads::{self, Upload};
 /// Where uploads go; tickets and file names follow it.
 const PATH: &str = "/api/v1/md5/";
 
-/// The OpenAPI description of these addresses.
-#[derive(OpenApi)]
-#[openapi(paths(post, put, put_unnamed, get, find))]
-pub struct Description;
-
-/// Adds these addresses.
-pub fn routes(config: &mut ServiceConfig) {
-    // `curl -T FILE` adds the file's name to an address that ends with a slash, and standard input has none.
-    for path in ["/api/v1/md5", "/api/v1/md5/"] {
-        let find_or_take = [
-            (Method::GET, web::to(find)),
-            (Method::POST, web::to(post)),
-            (Method::PUT, web::to(put_unnamed)),
-        ];
-        config.service(large_resource(path, find_or_take));
-    }
-    config.service(resource(
-        "/api/v1/md5/{id}",
-        [(Method::GET, web::to(get)), (Method::PUT, web::to(put))],
-    ));
+/// What is at these addresses.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route!(Users: find).large(),
+        route!(Users: post),
+        route!(Users: put_unnamed),
+        // `curl -T FILE` adds the file's name to an address that ends with a slash, and standard input has none.
+        route!(Users: GET PATH, find).large(),
+        route!(Users: POST PATH, post),
+        route!(Users: PUT PATH, put_unnamed),
+        route!(Users: get),
+        route!(Users: put),
+    ]
 }
 
 /// What was uploaded

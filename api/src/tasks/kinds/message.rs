@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use accounts::user::Right;
-use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig, Data, Json, Payload};
+use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use limits::window::Standing;
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,7 @@ use task_data::idempotency::Idempotency;
 use task_data::kinds::Kind;
 use task_data::kinds::message::{Choice, Input as MessageInput, Provider, Text};
 use utoipa::openapi::{RefOr, Response};
-use utoipa::{OpenApi, IntoResponses, ToSchema};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::app::Api;
 use crate::http::body::Body;
@@ -23,7 +22,7 @@ use crate::http::patience::Patience;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::Session;
-use crate::resource::resource;
+use crate::route::{Route, route};
 use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
@@ -32,17 +31,9 @@ const PATH: &str = "/api/v1/messages/";
 /// What [`NewMessage`] is, in words.
 const FORM: &str = "an object with a text `text`, and `provider`, which is `auto`, `free` or `paid`";
 
-/// The OpenAPI description of these addresses.
-#[derive(OpenApi)]
-#[openapi(paths(post, get, free))]
-pub struct Description;
-
-/// Adds these addresses.
-pub fn routes(config: &mut ServiceConfig) {
-    config
-        .service(resource("/api/v1/messages", [(Method::POST, web::to(post))]))
-        .service(resource("/api/v1/messages/{id}", [(Method::GET, web::to(get))]))
-        .service(resource("/api/v1/providers/free", [(Method::GET, web::to(free))]));
+/// What is at these addresses.
+pub fn routes() -> Vec<Route> {
+    vec![route!(Users: post), route!(Users: get), route!(Users: free)]
 }
 
 /// Who is to answer a message

@@ -1,11 +1,11 @@
 //! The kinds of tasks, each with its own addresses.
 
-use actix_web::web::ServiceConfig;
 use utoipa::ToSchema;
-use utoipa::openapi::OpenApi;
 
-/// Generates the API's part of each kind. A kind's module has its `Input` and `Output` as they are described, the `routes` to
-/// its handlers, and their `Description`.
+use crate::route::Route;
+
+/// Generates the API's part of each kind. A kind's module has its `Input` and `Output` as they are described, and its
+/// `routes`.
 macro_rules! kinds {
     ($($kind:ident in $module:ident;)+) => {
         $(pub mod $module;)+
@@ -26,14 +26,11 @@ macro_rules! kinds {
             $($kind($module::Output),)+
         }
 
-        /// Adds every kind's addresses.
-        pub fn routes(config: &mut ServiceConfig) {
-            $($module::routes(config);)+
-        }
-
-        /// Adds to the description what is said of every kind's addresses.
-        pub fn describe(document: &mut OpenApi) {
-            $(document.merge(<$module::Description as utoipa::OpenApi>::openapi());)+
+        /// Every kind's routes.
+        pub fn routes() -> Vec<Route> {
+            let mut routes = Vec::new();
+            $(routes.extend($module::routes());)+
+            routes
         }
     };
 }

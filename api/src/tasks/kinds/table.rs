@@ -5,9 +5,8 @@ pub mod rows;
 
 use std::collections::BTreeMap;
 
-use actix_web::http::Method;
 use actix_web::http::header::LOCATION;
-use actix_web::web::{self, ServiceConfig, Data, Json, Payload};
+use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use task_data::kinds::table::{Input as TableInput, Output as TableOutput};
 use task_data::store::TableProgress;
 use task_data::task::Task;
 use utoipa::openapi::{RefOr, Response};
-use utoipa::{OpenApi, IntoResponses, ToSchema};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::app::Api;
 use crate::http::body::Body;
@@ -26,7 +25,7 @@ use crate::http::patience::Patience;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
-use crate::resource::{large_resource, resource};
+use crate::route::{Route, route};
 use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::idempotency::IdempotencyHeader;
 use crate::uploads::{self, Upload};
@@ -34,22 +33,17 @@ use crate::uploads::{self, Upload};
 /// Where tables go; tickets follow it.
 const PATH: &str = "/api/v1/tables/";
 
-/// The OpenAPI description of these addresses.
-#[derive(OpenApi)]
-#[openapi(paths(post, get, rows::get, retry::post, page, elsewhere))]
-pub struct Description;
-
-/// Adds these addresses.
-pub fn routes(config: &mut ServiceConfig) {
-    config
-        .service(resource("/api/v1/tables", [(Method::POST, web::to(post))]))
-        .service(resource("/api/v1/tables/{id}", [(Method::GET, web::to(get))]))
-        .service(large_resource("/api/v1/tables/{id}/rows", [(Method::GET, web::to(rows::get))]))
-        .service(resource("/api/v1/tables/{id}/retry", [(Method::POST, web::to(retry::post))]))
-        .service(resource(
-            "/api/v1/file",
-            [(Method::GET, web::to(page)), (Method::POST, web::to(elsewhere))],
-        ));
+/// What is at these addresses.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route!(Users: post),
+        route!(Users: get),
+        route!(Users: rows::get).large(),
+        route!(Users: retry::post),
+        // It leads to a page.
+        route!(Anyone: page),
+        route!(Users: elsewhere),
+    ]
 }
 
 /// What was handed in
