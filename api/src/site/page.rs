@@ -1,5 +1,8 @@
 //! What is looked at in a browser: the pages for files, messages, tables and the access log, and Swagger UI. All of it is in the program.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -12,57 +15,6 @@ use crate::http::problem::{Code, Problem};
 /// Where the API's description is found.
 pub const DESCRIPTION: &str = "/openapi.json";
 
-/// The pages' addresses, and the file behind each.
-const FILES: [(&str, &str); 37] = [
-    ("/", "index.html"),
-    ("/style.css", "style.css"),
-    ("/app.js", "app.js"),
-    ("/api.js", "api.js"),
-    ("/card.js", "card.js"),
-    ("/digests.js", "digests.js"),
-    ("/dom.js", "dom.js"),
-    ("/found.js", "found.js"),
-    ("/gate.js", "gate.js"),
-    ("/header.js", "header.js"),
-    ("/history.js", "history.js"),
-    ("/list.js", "list.js"),
-    ("/log-in.js", "log-in.js"),
-    ("/news.js", "news.js"),
-    ("/overall.js", "overall.js"),
-    ("/text.js", "text.js"),
-    ("/ticket.js", "ticket.js"),
-    ("/tickets.js", "tickets.js"),
-    ("/undo.js", "undo.js"),
-    ("/upload.js", "upload.js"),
-    ("/messages", "messages.html"),
-    ("/messages.css", "messages.css"),
-    ("/messages.js", "messages.js"),
-    ("/sent.js", "sent.js"),
-    ("/session.js", "session.js"),
-    ("/standing.js", "standing.js"),
-    ("/tables", "tables.html"),
-    ("/tables.css", "tables.css"),
-    ("/tables.js", "tables.js"),
-    ("/table.js", "table.js"),
-    ("/rows.js", "rows.js"),
-    ("/records", "records.html"),
-    ("/records.css", "records.css"),
-    ("/records.js", "records.js"),
-    ("/numbers.js", "numbers.js"),
-    ("/vendor/uPlot.iife.min.js", "vendor/uPlot.iife.min.js"),
-    ("/vendor/uPlot.min.css", "vendor/uPlot.min.css"),
-];
-
-/// The addresses of the pages and their files.
-pub fn addresses() -> impl Iterator<Item = &'static str> {
-    FILES.into_iter().map(|(path, _)| path)
-}
-
-/// Whether that is the address of a page or one of its files.
-pub fn is_file(path: &str) -> bool {
-    FILES.iter().any(|(file, _)| *file == path)
-}
-
 /// As for every response, but Swagger UI sets styles in its elements, and its page a base.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                            connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'";
@@ -70,6 +22,33 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 #[derive(RustEmbed)]
 #[folder = "../frontend"]
 struct Files;
+
+/// The addresses of all that browsers are given, and the file behind each: a page is at its name, without `.html`.
+static FILES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+    let given = Files::iter().filter_map(|file| Some((address(&file)?, file.into_owned())));
+    given.collect()
+});
+
+/// Where a file is found; `None` if it is for nobody to get, such as the licence of what others have written.
+fn address(file: &str) -> Option<String> {
+    match file.rsplit_once('.')? {
+        ("index", "html") => Some("/".to_owned()),
+        ("missing", "html") => None,
+        (name, "html") => Some(format!("/{name}")),
+        (_, "css" | "js") => Some(format!("/{file}")),
+        _ => None,
+    }
+}
+
+/// The addresses of the pages and their files.
+pub fn addresses() -> impl Iterator<Item = &'static str> {
+    FILES.keys().map(String::as_str)
+}
+
+/// Whether that is the address of a page or one of its files.
+pub fn is_file(path: &str) -> bool {
+    FILES.contains_key(path)
+}
 
 /// What a browser gets where there is nothing; `{{status}}` and `{{text}}` stand for what it tells.
 pub const MISSING: &str = include_str!("../../../frontend/missing.html");
@@ -79,8 +58,8 @@ pub const MISSING: &str = include_str!("../../../frontend/missing.html");
 /// # Errors
 /// 404, if the program was built without it.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let name = FILES.into_iter().find(|(path, _)| *path == request.path()).map(|(_, name)| name);
-    let file: EmbeddedFile = name.and_then(Files::get).ok_or(Code::NotFound)?;
+    let name = FILES.get(request.path());
+    let file: EmbeddedFile = name.and_then(|name| Files::get(name)).ok_or(Code::NotFound)?;
     let tag = EntityTag::new_strong(hex(&file.metadata.sha256_hash()));
     let (mut response, is_known) = tagged(&request, &tag);
     if is_known {
