@@ -9,12 +9,13 @@ pub mod totals;
 
 use std::collections::BTreeMap;
 
-use access_log::record::LogLine;
+use access_log::record::{LogLine, Record, RecordId, StatusCode};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::{Value, json};
+use task_data::task::Time;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -33,22 +34,28 @@ pub struct NewRecord {
 }
 
 /// A record of the access log
-#[derive(ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Record, example = example)]
-#[expect(dead_code, reason = "describes the JSON of a Record, which knows nothing of OpenAPI")]
 pub struct RecordView {
     /// A UUIDv4
-    id: uuid::Uuid,
+    #[schema(value_type = uuid::Uuid)]
+    id: RecordId,
     /// When it was added, to the microsecond; never before the record ahead of it
     #[schema(value_type = String, format = DateTime)]
-    created: String,
+    created: Time,
     log: LogView,
 }
 
+impl From<Record> for RecordView {
+    fn from(Record { id, created, log }: Record) -> Self {
+        let (ip, method, uri, status_code) = log.into_parts();
+        Self { id, created, log: LogView { ip, method, uri, status_code } }
+    }
+}
+
 /// What was reported, each part as it was given
-#[derive(ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Log)]
-#[expect(dead_code, reason = "describes the JSON of a LogLine, which knows nothing of OpenAPI")]
 pub struct LogView {
     #[schema(example = "127.0.0.1")]
     ip: String,
@@ -56,8 +63,8 @@ pub struct LogView {
     method: String,
     #[schema(example = "/index.html")]
     uri: String,
-    #[schema(example = 200, minimum = 100, maximum = 599)]
-    status_code: u16,
+    #[schema(value_type = u16, example = 200, minimum = 100, maximum = 599)]
+    status_code: StatusCode,
 }
 
 /// Add a record
@@ -78,7 +85,7 @@ async fn add(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpRe
     let line = parse(&body.whole(request).await?).map_err(|reason| Code::InvalidLog.because(reason))?;
     api.admission.need_disk(0).await?;
     let record = api.access_log.append(line).await?;
-    Ok(HttpResponse::Created().json(record))
+    Ok(HttpResponse::Created().json(RecordView::from(record)))
 }
 
 /// The line in `{"log": …}`, or what is wrong where.

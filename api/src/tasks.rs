@@ -61,8 +61,8 @@ pub struct TaskView {
     #[schema(value_type = Option<TaskOutput>, required)]
     result: Option<Value>,
     /// Why it failed or was cancelled; while it waits for another try, or for a service that is away, what went wrong last
-    #[schema(value_type = Option<FailureView>, required)]
-    error: Option<TaskError>,
+    #[schema(required)]
+    error: Option<TaskErrorView>,
     /// When it is tried again, while it waits for that
     #[schema(value_type = Option<String>, format = DateTime, required)]
     next_attempt: Option<Time>,
@@ -75,6 +75,7 @@ impl From<Task> for TaskView {
     fn from(task: Task) -> Self {
         let Task { id, kind, status, created, started, finished, attempt, .. } = task;
         let Task { input, result, error, next_attempt, retried_from, .. } = task;
+        let error = error.map(|TaskError { code, detail }| TaskErrorView { code, detail });
         Self {
             id,
             kind,
@@ -93,10 +94,9 @@ impl From<Task> for TaskView {
 }
 
 /// Why a task ended without a result, or waits
-#[derive(ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TaskError)]
-#[expect(dead_code, reason = "describes the JSON of a TaskError, which knows nothing of OpenAPI")]
-pub struct FailureView {
+pub struct TaskErrorView {
     /// A stable word for programs
     #[schema(example = "worker-lost")]
     code: String,

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use task_data::blobs::BlobError;
 use task_data::error::Refusal;
-use task_data::kinds::table::check::{CellError, Errors};
+use task_data::kinds::table::check::{CellError, Column, Errors};
 use task_data::store::StoreError;
 use tracing::{error, warn};
 use utoipa::ToSchema;
@@ -389,7 +389,7 @@ pub struct ProblemView<'a> {
     /// What is wrong with a table, the first 100
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<CellErrorView>, required = false)]
-    errors: Option<&'a [CellError]>,
+    errors: Option<Vec<CellErrorView<'a>>>,
     /// How many errors it has
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = false)]
@@ -400,30 +400,38 @@ pub struct ProblemView<'a> {
 }
 
 /// What is wrong with a cell of a table
-#[derive(ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CellError)]
-#[expect(dead_code, reason = "describes the JSON of a CellError, which knows nothing of OpenAPI")]
-pub struct CellErrorView {
+pub struct CellErrorView<'a> {
     /// Counted from 1, 0 is the header; empty lines don't count
     #[schema(example = 1)]
     row: u64,
     /// The column's name, or its number where there is no such column
-    #[schema(value_type = ColumnView)]
     column: ColumnView,
     /// For people
     #[schema(example = "expected a 64-bit integer, got \"1.0\"")]
-    reason: String,
+    reason: &'a str,
     /// The line of the file that the row begins on, counted from 1
     #[schema(example = 2)]
     line: u64,
 }
 
+impl<'a> From<&'a CellError> for CellErrorView<'a> {
+    fn from(CellError { row, column, reason, line }: &'a CellError) -> Self {
+        let column = match column {
+            Column::Name(name) => ColumnView::Name(name),
+            Column::Number(number) => ColumnView::Number(*number as u64),
+        };
+        Self { row: *row, column, reason, line: *line }
+    }
+}
+
 /// Which cell of a row
-#[derive(ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Column)]
 #[serde(untagged)]
 pub enum ColumnView {
-    Name(String),
+    Name(&'static str),
     Number(u64),
 }
 
@@ -437,7 +445,7 @@ impl<'a> ProblemView<'a> {
         let (status, name, title) = code.parts();
         let r#type = format!("urn:coatcheck:problem:{name}");
         let total = errors.map(|errors| errors.total);
-        let errors = errors.map(|errors| errors.first.as_slice());
+        let errors = errors.map(|errors| errors.first.iter().map(CellErrorView::from).collect());
         Self { r#type, title, status: status.as_u16(), code, detail, errors, total, request_id }
     }
 }

@@ -3,7 +3,7 @@
 //! What is changed here is asked of the rows at each request ([`Session`]), so it holds from the answer on, at every process. There is
 //! no last admin to protect: `coatcheck user` makes another one, on the database itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ::accounts::user::{Account, Right, User, UserId, Username};
 use actix_web::web::{Data, Json, Query};
@@ -29,8 +29,7 @@ pub struct AccountView {
     id: UserId,
     #[schema(value_type = String)]
     username: Username,
-    #[schema(value_type = Vec<RightView>)]
-    rights: BTreeSet<Right>,
+    rights: Vec<RightView>,
     #[schema(value_type = String, format = DateTime)]
     created: Time,
     /// Since when the user may not come in; null for one who may
@@ -40,6 +39,7 @@ pub struct AccountView {
 
 impl From<Account> for AccountView {
     fn from(Account { user: User { id, username, rights }, created, disabled, .. }: Account) -> Self {
+        let rights = rights.into_iter().map(RightView).collect();
         Self { id, username, rights, created, disabled }
     }
 }

@@ -50,18 +50,18 @@ pub struct UserView {
     #[schema(value_type = String)]
     username: Username,
     /// What the user may do; a right that is granted shows in the tokens of the next log-in
-    #[schema(value_type = Vec<RightView>)]
-    rights: BTreeSet<Right>,
+    rights: Vec<RightView>,
 }
 
 impl From<User> for UserView {
     fn from(User { id, username, rights }: User) -> Self {
-        Self { id, username, rights }
+        Self { id, username, rights: rights.into_iter().map(RightView).collect() }
     }
 }
 
-/// A right, for OpenAPI.
-pub struct RightView;
+/// A right, as a word.
+#[derive(Debug, Serialize)]
+pub struct RightView(pub Right);
 
 impl PartialSchema for RightView {
     fn schema() -> RefOr<Schema> {

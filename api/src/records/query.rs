@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use access_log::record::{Record, RecordId, StatusCode, check_method, check_uri};
+use access_log::record::{RecordId, StatusCode, check_method, check_uri};
 use access_log::{Reader, RecordFilter, Selection};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -110,10 +110,11 @@ pub async fn get(
 }
 
 impl Source for Reader {
-    type Row = Record;
+    type Row = RecordView;
 
-    async fn chunk(&mut self) -> Result<Option<Vec<Record>>, Problem> {
-        Ok(Reader::chunk(self).await?)
+    async fn chunk(&mut self) -> Result<Option<Vec<RecordView>>, Problem> {
+        let records = Reader::chunk(self).await?;
+        Ok(records.map(|records| records.into_iter().map(RecordView::from).collect()))
     }
 }
 

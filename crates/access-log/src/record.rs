@@ -41,6 +41,13 @@ pub struct LogLine {
     pub(crate) status_code: StatusCode,
 }
 
+impl LogLine {
+    /// Takes it apart: the IP address, the method, the URI and the status.
+    pub fn into_parts(self) -> (String, String, String, StatusCode) {
+        (self.ip, self.method, self.uri, self.status_code)
+    }
+}
+
 impl fmt::Display for LogLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ip, method, uri, status_code } = self;

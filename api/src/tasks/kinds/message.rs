@@ -37,13 +37,24 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// Who is to answer a message
-#[derive(ToSchema)]
-#[schema(as = Choice, rename_all = "lowercase")]
-#[expect(dead_code, reason = "describes the JSON of a Choice, which knows nothing of OpenAPI")]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = Choice)]
+#[serde(rename_all = "lowercase")]
 pub enum ChoiceView {
+    #[default]
     Auto,
     Free,
     Paid,
+}
+
+impl From<ChoiceView> for Choice {
+    fn from(choice: ChoiceView) -> Self {
+        match choice {
+            ChoiceView::Auto => Self::Auto,
+            ChoiceView::Free => Self::Free,
+            ChoiceView::Paid => Self::Paid,
+        }
+    }
 }
 
 /// A message
@@ -57,7 +68,7 @@ pub struct NewMessage {
     /// provider, whenever it takes the message. `paid`: the paid one at once
     #[serde(default)]
     #[schema(value_type = Option<ChoiceView>, default = "auto", nullable = false)]
-    provider: Choice,
+    provider: ChoiceView,
 }
 
 /// What was handed in
@@ -112,7 +123,7 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     reserved.settle().await?;
     let text: Text =
         text.try_into().map_err(|error| Code::InvalidMessage.because(format!("`text`: {error}.")))?;
-    let may_pay = session.has(Right::Paid);
+    let (provider, may_pay) = (Choice::from(provider), session.has(Right::Paid));
     if provider == Choice::Paid && !may_pay {
         return Err(Code::PaidNotAllowed.into());
     }

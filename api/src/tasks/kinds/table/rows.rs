@@ -5,9 +5,10 @@ use std::io::{self, Write};
 
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
+use task_data::kinds::table::Row;
 use task_data::store::RowFilter;
 use task_data::tables::{TableReader, TableRow};
 use utoipa::openapi::{RefOr, Response};
@@ -27,12 +28,12 @@ const CSV: &str = "text/csv";
 const CSV_UTF8: &str = "text/csv; charset=utf-8; header=present";
 
 /// A row of a table
-#[derive(ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TableRow, example = example)]
-#[expect(dead_code, reason = "describes the JSON of a TableRow, which knows nothing of OpenAPI")]
 pub struct RowView {
     /// Its number, counted from 1
-    row: u64,
+    #[schema(value_type = u64)]
+    row: i64,
     /// What is in it; null if it was never sent, and the task has ended
     #[schema(required)]
     input: Option<PostView>,
@@ -44,11 +45,17 @@ pub struct RowView {
     reply: Option<Value>,
 }
 
+impl From<TableRow> for RowView {
+    fn from(TableRow { row, input, status, reply }: TableRow) -> Self {
+        let input = input.map(|Row { user_id, title, body }| PostView { user_id, title, body });
+        Self { row, input, status, reply }
+    }
+}
+
 /// What is sent of a row
-#[derive(ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Post)]
 #[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes the JSON of a Row, which knows nothing of OpenAPI")]
 pub struct PostView {
     #[schema(example = 1)]
     user_id: i64,
@@ -127,10 +134,11 @@ pub async fn get(
 }
 
 impl Source for TableReader {
-    type Row = TableRow;
+    type Row = RowView;
 
-    async fn chunk(&mut self) -> Result<Option<Vec<TableRow>>, Problem> {
-        Ok(TableReader::chunk(self).await?)
+    async fn chunk(&mut self) -> Result<Option<Vec<RowView>>, Problem> {
+        let rows = TableReader::chunk(self).await?;
+        Ok(rows.map(|rows| rows.into_iter().map(RowView::from).collect()))
     }
 }
 
@@ -150,15 +158,15 @@ impl RowForm {
     }
 }
 
-impl Form<TableRow> for RowForm {
+impl Form<RowView> for RowForm {
     fn begin(&self) -> &[u8] {
         match self {
-            Self::Json(form) => Form::<TableRow>::begin(form),
+            Self::Json(form) => Form::<RowView>::begin(form),
             Self::Csv => b"\"row\",\"userId\",\"title\",\"body\",\"status\",\"reply\"\r\n",
         }
     }
 
-    fn write(&self, out: &mut impl Write, row: &TableRow, is_first: bool) -> io::Result<()> {
+    fn write(&self, out: &mut impl Write, row: &RowView, is_first: bool) -> io::Result<()> {
         match self {
             Self::Json(form) => form.write(out, row, is_first),
             Self::Csv => write_csv(out, row),
@@ -167,13 +175,13 @@ impl Form<TableRow> for RowForm {
 
     fn end(&self) -> &[u8] {
         match self {
-            Self::Json(form) => Form::<TableRow>::end(form),
+            Self::Json(form) => Form::<RowView>::end(form),
             Self::Csv => b"",
         }
     }
 }
 
-fn write_csv(out: &mut impl Write, TableRow { row, input, status, reply }: &TableRow) -> io::Result<()> {
+fn write_csv(out: &mut impl Write, RowView { row, input, status, reply }: &RowView) -> io::Result<()> {
     let input = input.as_ref();
     let user_id = input.map(|input| input.user_id.to_string()).unwrap_or_default();
     let status = status.map(|status| status.to_string()).unwrap_or_default();
