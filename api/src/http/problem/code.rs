@@ -1,0 +1,113 @@
+//! The codes of all refusals: one table.
+
+use actix_web::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Problem;
+
+/// Makes [`Code`] of its table: a code, its status, its word, and a sentence for people.
+macro_rules! codes {
+    ($($code:ident, $status:ident, $word:tt, $title:literal;)+) => {
+        /// What was wrong, as a stable word for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        pub enum Code {
+            $(#[serde(rename = $word)] $code,)+
+        }
+
+        impl Code {
+            /// The HTTP status that it is answered with.
+            pub const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$code => StatusCode::$status,)+
+                }
+            }
+
+            /// The word for programs.
+            pub const fn word(self) -> &'static str {
+                match self {
+                    $(Self::$code => $word,)+
+                }
+            }
+
+            /// What it means, for people.
+            pub const fn title(self) -> &'static str {
+                match self {
+                    $(Self::$code => $title,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    IncompleteUpload, BAD_REQUEST, "incomplete-upload", "The upload ended before its end was reached.";
+    InvalidDigest, BAD_REQUEST, "invalid-digest", "This is not an MD5 digest.";
+    InvalidId, BAD_REQUEST, "invalid-id", "This is not an id.";
+    InvalidIdempotencyKey, BAD_REQUEST, "invalid-idempotency-key",
+        "An Idempotency-Key has 1 to 128 visible ASCII characters.";
+    InvalidJson, BAD_REQUEST, "invalid-json", "The body is not JSON.";
+    InvalidMultipart, BAD_REQUEST, "invalid-multipart", "The form is not well made.";
+    InvalidParameter, BAD_REQUEST, "invalid-parameter", "A query parameter is unknown or has a wrong value.";
+    InvalidRequest, BAD_REQUEST, "invalid-request", "The request cannot be answered as it is.";
+    MissingFile, BAD_REQUEST, "missing-file", "Send one part named `file`.";
+    MultipleFiles, BAD_REQUEST, "multiple-files", "Send one part named `file`, and only one.";
+    PartialUpload, BAD_REQUEST, "partial-upload", "The request has a part of the file. Send the whole file.";
+    InvalidCredentials, UNAUTHORIZED, "invalid-credentials",
+        "There is no user of this name with this password.";
+    Unauthenticated, UNAUTHORIZED, "unauthenticated", "This needs a valid log-in or API key.";
+    Forbidden, FORBIDDEN, "forbidden", "You may not do this.";
+    PaidNotAllowed, FORBIDDEN, "paid-not-allowed",
+        "The paid provider requires the right `paid`; log in again after it has been granted.";
+    NotFound, NOT_FOUND, "not-found", "There is nothing at this address.";
+    KeyNotFound, NOT_FOUND, "key-not-found", "You have no such API key.";
+    RecordNotFound, NOT_FOUND, "record-not-found", "There is no such record.";
+    TaskNotFound, NOT_FOUND, "task-not-found", "There is no such task.";
+    MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "This address doesn't take this method.";
+    SlowUpload, REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.";
+    TaskEnded, CONFLICT, "task-ended", "The task has ended already.";
+    TaskNotEnded, CONFLICT, "task-not-ended", "The task has not ended yet.";
+    NothingFailed, CONFLICT, "nothing-failed", "No row of this table has failed.";
+    TooManyKeys, CONFLICT, "too-many-keys", "You have as many API keys as a user may have.";
+    UsernameTaken, CONFLICT, "username-taken", "Another user has this name.";
+    BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than what is taken here.";
+    UploadTooLarge, PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server takes.";
+    NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is no text in UTF-8, and so no CSV.";
+    UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
+        "The body is not of a type that is taken here.";
+    InvalidLog, IM_A_TEAPOT, "invalid-log",
+        "This is not a line of an access log: {IP} {METHOD} {URI} {STATUS}.";
+    IdempotencyMismatch, UNPROCESSABLE_ENTITY, "idempotency-mismatch",
+        "This Idempotency-Key was used for another content. Take a new key for it.";
+    InvalidKey, UNPROCESSABLE_ENTITY, "invalid-key", "This can't be an API key's name.";
+    InvalidMessage, UNPROCESSABLE_ENTITY, "invalid-message", "This can't be sent as a message.";
+    InvalidTable, UNPROCESSABLE_ENTITY, "invalid-table", "The file is no table of userId,title,body.";
+    InvalidUser, UNPROCESSABLE_ENTITY, "invalid-user", "This can't be a user's name and password.";
+    TooManyRequests, TOO_MANY_REQUESTS, "too-many-requests", "There were too many of these. Try again later.";
+    HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large",
+        "The request's target and headers are larger than the server takes.";
+    Internal, INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server.";
+    DatabaseUnavailable, SERVICE_UNAVAILABLE, "database-unavailable",
+        "The database is not available. Try again.";
+    NewerKind, SERVICE_UNAVAILABLE, "newer-kind",
+        "Only a newer version of the service can change this task, and this process is not of it. Try again.";
+    Overloaded, SERVICE_UNAVAILABLE, "overloaded", "The server has as much to do as it can. Try again.";
+    QueueFull, SERVICE_UNAVAILABLE, "queue-full", "Too many tasks are waiting already. Try again later.";
+    InsufficientStorage, INSUFFICIENT_STORAGE, "insufficient-storage", "The server is short of disk space.";
+}
+
+impl Code {
+    /// After how many seconds the same request may succeed, where that is the same in every case.
+    pub(super) const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::Overloaded | Self::DatabaseUnavailable | Self::NewerKind => Some(1),
+            Self::QueueFull => Some(10),
+            _ => None,
+        }
+    }
+
+    /// The code with words on this very case. They are shown to the client.
+    pub fn because(self, detail: impl Into<String>) -> Problem {
+        Problem { detail: Some(detail.into()), ..self.into() }
+    }
+}
