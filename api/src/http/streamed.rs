@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use actix_web::http::Method;
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, VARY};
+use actix_web::http::header::{ACCEPT, Accept, CONTENT_TYPE, Header, Quality, QualityItem, VARY};
+use actix_web::mime::Mime;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -189,8 +190,8 @@ pub enum JsonForm {
 
 impl JsonForm {
     /// As `Accept` asks for it; what it asks for otherwise is answered with an array.
-    pub fn wanted(headers: &HeaderMap) -> Self {
-        if accepts(headers, NDJSON) { Self::Lines } else { Self::Array }
+    pub fn wanted(request: &HttpRequest) -> Self {
+        if accepts(request, NDJSON) { Self::Lines } else { Self::Array }
     }
 
     pub const fn media_type(self) -> &'static str {
@@ -229,19 +230,15 @@ impl<Row: Serialize> Form<Row> for JsonForm {
 }
 
 /// Whether `Accept` names a media type, as one that may come.
-pub fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
-    let is_named = |range: &str| {
-        let mut parts = range.split(';').map(str::trim);
-        let is_it = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
-        is_it && !parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-    };
-    let mut values = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    values.any(|value| value.split(',').any(is_named))
+pub fn accepts(request: &HttpRequest, media_type: &str) -> bool {
+    let is_named =
+        |named: &QualityItem<Mime>| named.item.essence_str() == media_type && named.quality > Quality::ZERO;
+    Accept::parse(request).is_ok_and(|accept| accept.iter().any(is_named))
 }
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
+    use actix_web::test::TestRequest;
     use futures::StreamExt;
 
     use super::*;
@@ -298,13 +295,13 @@ mod tests {
             ("Application/X-NDJSON; q=0.5, text/html", JsonForm::Lines),
             ("application/json, application/x-ndjson", JsonForm::Lines),
             ("application/x-ndjson;q=0", JsonForm::Array),
+            (";;, application/x-ndjson; q=0.001", JsonForm::Lines),
             ("application/json", JsonForm::Array),
             ("*/*", JsonForm::Array),
             ("", JsonForm::Array),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            assert_eq!(JsonForm::wanted(&headers), form, "{accept}");
+            let request = TestRequest::default().append_header((ACCEPT, accept)).to_http_request();
+            assert_eq!(JsonForm::wanted(&request), form, "{accept}");
         }
     }
 }

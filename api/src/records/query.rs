@@ -105,7 +105,7 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let selection = parameters.into_inner().selection()?;
     let reader = api.access_log.read(selection).await?.ok_or(Code::RecordNotFound)?;
-    let form = JsonForm::wanted(request.headers());
+    let form = JsonForm::wanted(&request);
     streamed::answer(&request, &api.record_answers, form.media_type(), form, reader).await
 }
 

@@ -97,8 +97,8 @@ impl RowParameters {
             Some("ndjson") => RowForm::Json(JsonForm::Lines),
             Some("csv") => RowForm::Csv,
             Some(_) => return Err(wrong("format", "it is `json`, `ndjson` or `csv`")),
-            None if accepts(request.headers(), CSV) => RowForm::Csv,
-            None => RowForm::Json(JsonForm::wanted(request.headers())),
+            None if accepts(request, CSV) => RowForm::Csv,
+            None => RowForm::Json(JsonForm::wanted(request)),
         })
     }
 }
