@@ -22,9 +22,9 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use crate::app::Api;
 use crate::http::body::holding;
 use crate::http::params::{Id, parsed, place_of_page};
-use crate::http::patience::Patience;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::slots::Client;
+use crate::http::wait::Wait;
 use crate::identity::access::Scope;
 use crate::tasks::kinds::{TaskInput, TaskOutput};
 use crate::uploads::idempotency;
@@ -139,7 +139,7 @@ impl ListParameters {
     }
 }
 
-/// The task, as soon as it has ended or patience has.
+/// The task, as soon as it has ended, or the wait has.
 ///
 /// # Errors
 /// 404 if there is none, it is another's, or of another kind.
@@ -147,10 +147,10 @@ pub async fn redeem(
     api: &Api,
     scope: Scope,
     id: Id,
-    patience: Patience,
+    wait: Wait,
     kind: Option<Kind>,
 ) -> Result<Json<TaskView>, Problem> {
-    Ok(Json(redeemed(api, scope, id, patience, kind).await?.into()))
+    Ok(Json(redeemed(api, scope, id, wait, kind).await?.into()))
 }
 
 /// As [`redeem`], before it is put as JSON.
@@ -161,15 +161,15 @@ pub async fn redeemed(
     api: &Api,
     scope: Scope,
     Id(id): Id,
-    Patience(patience): Patience,
+    Wait(wait): Wait,
     kind: Option<Kind>,
 ) -> Result<Task, Problem> {
     // How long another's task takes must not show.
-    if scope != Scope::All && !patience.is_zero() {
+    if scope != Scope::All && !wait.is_zero() {
         found(api, scope, id).await?;
     }
     let task = tokio::select! {
-        task = api.life.wait(id, patience) => task,
+        task = api.life.wait(id, wait) => task,
         // Who waits is answered when the server stops, rather than kept until it is gone.
         () = api.draining() => api.life.find(id).await,
     };
@@ -222,16 +222,11 @@ pub fn acceptance(example: Value, codes: &[Code]) -> BTreeMap<String, RefOr<Resp
 /// With `wait` the answer comes as soon as the task has ended, or after that many seconds with what it is then.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "getTask",
-    params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),
     responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
 )]
-pub async fn get(
-    api: Data<Api>,
-    scope: Scope,
-    id: Id,
-    patience: Patience,
-) -> Result<Json<TaskView>, Problem> {
-    redeem(&api, scope, id, patience, None).await
+pub async fn get(api: Data<Api>, scope: Scope, id: Id, wait: Wait) -> Result<Json<TaskView>, Problem> {
+    redeem(&api, scope, id, wait, None).await
 }
 
 /// List tasks, newest first

@@ -324,12 +324,12 @@ impl Life {
         self.waiters.find(id).await
     }
 
-    /// The task as soon as it has ended, or after `patience` as it stands then.
+    /// The task as soon as it has ended, or after `timeout` as it stands then.
     ///
     /// # Errors
     /// The store's.
-    pub async fn wait(&self, id: TaskId, patience: Duration) -> Result<Option<Task>, StoreError> {
-        let deadline = Instant::now() + patience;
+    pub async fn wait(&self, id: TaskId, timeout: Duration) -> Result<Option<Task>, StoreError> {
+        let deadline = Instant::now() + timeout;
         // Subscribed before the row is read, so that no change falls between.
         let mut watch = self.watch(id);
         let mut task = watch.now().await?;

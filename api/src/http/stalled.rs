@@ -17,8 +17,8 @@ pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// If it is no TCP.
-pub fn bound(connection: &impl AsFd, patience: Duration) -> nix::Result<()> {
-    let milliseconds = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+pub fn bound(connection: &impl AsFd, timeout: Duration) -> nix::Result<()> {
+    let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     setsockopt(connection, TcpUserTimeout, &milliseconds)
 }
 

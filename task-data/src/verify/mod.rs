@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use self::log::Reading;
 pub use self::rebuild::{RebuildError, Rebuilt, rebuild};
 pub use self::report::{Found, Progress, Report, VerifyError};
-use self::rows::{Rows, patience};
+use self::rows::{Rows, sweep_timeout};
 use crate::settings::Settings;
 use crate::stack::Remains;
 
@@ -44,7 +44,7 @@ pub async fn verify(
 
     let (stuck, orphans) = suspects;
     if !stuck.is_empty() || !orphans.is_empty() {
-        sleep(patience(settings)).await;
+        sleep(sweep_timeout(settings)).await;
     }
     rows::tell_stuck(remains, settings, &stuck, &mut report).await?;
     bytes::tell_orphans(remains, settings, &orphans, &mut report).await?;

@@ -107,7 +107,7 @@ async fn is_blob_missing(remains: &Remains, id: TaskId) -> Result<bool, BlobErro
 }
 
 async fn stuck(remains: &Remains, settings: &Settings, ids: Vec<TaskId>) -> Result<Vec<TaskId>, StoreError> {
-    remains.store.stuck(ids, patience(settings), OVERDUE).await
+    remains.store.stuck(ids, sweep_timeout(settings), OVERDUE).await
 }
 
 /// Those of the suspects that still are stuck.
@@ -127,6 +127,6 @@ pub async fn tell_stuck(
 }
 
 /// What the sweep has to do it has done by then.
-pub(super) fn patience(settings: &Settings) -> Duration {
+pub(super) fn sweep_timeout(settings: &Settings) -> Duration {
     settings.sweep_seconds.saturating_mul(2).max(Duration::from_secs(1))
 }

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::params::{self, Id};
-use crate::http::patience::Patience;
+use crate::http::wait::Wait;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
@@ -208,16 +208,16 @@ pub async fn find(
 /// With `wait` the answer comes as soon as the digest is there, or after that many seconds with what the task is then.
 #[utoipa::path(
     get, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "getMd5",
-    params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),
     responses((status = 200, description = "The task", body = TaskView), RedeemProblems),
 )]
 pub async fn get(
     api: Data<Api>,
     scope: Scope,
     id: Id,
-    patience: Patience,
+    wait: Wait,
 ) -> Result<Json<TaskView>, Problem> {
-    tasks::redeem(&api, scope, id, patience, Some(Kind::Md5)).await
+    tasks::redeem(&api, scope, id, wait, Some(Kind::Md5)).await
 }
 
 struct DigestProblems;

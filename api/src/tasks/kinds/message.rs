@@ -18,7 +18,7 @@ use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::json as json_body;
 use crate::http::params::Id;
-use crate::http::patience::Patience;
+use crate::http::wait::Wait;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::Session;
@@ -141,16 +141,16 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
 /// With `wait` the answer comes as soon as the message is answered, or after that many seconds with what the task is then.
 #[utoipa::path(
     get, path = "/api/v1/messages/{id}", tag = "messages", operation_id = "getMessage",
-    params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),
     responses((status = 200, description = "The task", body = TaskView, example = answered), RedeemProblems),
 )]
 pub async fn get(
     api: Data<Api>,
     scope: Scope,
     id: Id,
-    patience: Patience,
+    wait: Wait,
 ) -> Result<Json<TaskView>, Problem> {
-    tasks::redeem(&api, scope, id, patience, Some(Kind::Message)).await
+    tasks::redeem(&api, scope, id, wait, Some(Kind::Message)).await
 }
 
 /// Where the free provider stands, as far as it has been counted

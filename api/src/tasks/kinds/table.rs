@@ -21,7 +21,7 @@ use utoipa::{IntoResponses, ToSchema};
 use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::params::Id;
-use crate::http::patience::Patience;
+use crate::http::wait::Wait;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
@@ -161,16 +161,16 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
 /// With `wait` the answer comes as soon as each row has its answer, or after that many seconds with what the task is then.
 #[utoipa::path(
     get, path = "/api/v1/tables/{id}", tag = "tables", operation_id = "getTable",
-    params(("id" = uuid::Uuid, Path, description = "The ticket"), Patience),
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),
     responses((status = 200, description = "The task", body = TableTask), RedeemProblems),
 )]
 pub async fn get(
     api: Data<Api>,
     scope: Scope,
     id: Id,
-    patience: Patience,
+    wait: Wait,
 ) -> Result<Json<TableTask>, Problem> {
-    let task = tasks::redeemed(&api, scope, id, patience, Some(Kind::Table)).await?;
+    let task = tasks::redeemed(&api, scope, id, wait, Some(Kind::Table)).await?;
     let rows = input_of(&task)?.rows;
     // What has succeeded needs no counting.
     let output = task.result.clone().and_then(|result| serde_json::from_value(result).ok());

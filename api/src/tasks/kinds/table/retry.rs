@@ -15,7 +15,7 @@ use super::{PATH, input_of};
 use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::params::Id;
-use crate::http::patience::Patience;
+use crate::http::wait::Wait;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
 use crate::tasks;
@@ -44,7 +44,7 @@ pub async fn post(
 
 async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let key = idempotency::key(request.headers())?;
-    let table = tasks::redeemed(api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
+    let table = tasks::redeemed(api, scope, id, Wait::NONE, Some(Kind::Table)).await?;
     if !table.status.is_ended() {
         return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", table.status.name())));
     }

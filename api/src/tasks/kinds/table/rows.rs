@@ -18,7 +18,7 @@ use super::input_of;
 use crate::app::Api;
 use crate::http::csv;
 use crate::http::params::{Id, wrong};
-use crate::http::patience::Patience;
+use crate::http::wait::Wait;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::streamed::{self, Form, JsonForm, Source, accepts};
 use crate::identity::access::Scope;
@@ -128,7 +128,7 @@ pub async fn get(
     parameters: Query<RowParameters>,
 ) -> Result<HttpResponse, Problem> {
     let (filter, form) = (parameters.filter()?, parameters.form(&request)?);
-    let task = tasks::redeemed(&api, scope, id, Patience::NONE, Some(Kind::Table)).await?;
+    let task = tasks::redeemed(&api, scope, id, Wait::NONE, Some(Kind::Table)).await?;
     let reader = TableReader::new(api.store.clone(), api.blobs.clone(), task.id, &input_of(&task)?, filter);
     streamed::answer(&request, &api.table_answers, form.media_type(), form, reader).await
 }

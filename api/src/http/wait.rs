@@ -20,14 +20,14 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// How long a request is willing to wait for a task to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience(pub Duration);
+pub struct Wait(pub Duration);
 
 #[derive(Deserialize)]
 struct WaitParameter {
     wait: Option<String>,
 }
 
-impl FromRequest for Patience {
+impl FromRequest for Wait {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
@@ -36,7 +36,7 @@ impl FromRequest for Patience {
     }
 }
 
-impl Patience {
+impl Wait {
     /// It is answered with what the task is now.
     pub const NONE: Self = Self(Duration::ZERO);
 
@@ -52,7 +52,7 @@ impl Patience {
     }
 }
 
-impl IntoParams for Patience {
+impl IntoParams for Wait {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let seconds = ObjectBuilder::new()
             .schema_type(Type::Number)
@@ -101,21 +101,21 @@ mod tests {
 
     use super::*;
 
-    fn patience(query: &str, prefer: &str) -> Option<Duration> {
+    fn wait_of(query: &str, prefer: &str) -> Option<Duration> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_str(prefer).unwrap());
-        Patience::of(query, &headers).ok().map(|patience| patience.0)
+        Wait::of(query, &headers).ok().map(|wait| wait.0)
     }
 
     #[test]
     fn a_wait_is_between_0_and_60_seconds() {
         for (query, milliseconds) in [("", 0), ("wait=0", 0), ("wait=0.25", 250), ("wait=60", 60_000)] {
-            assert_eq!(patience(query, ""), Some(Duration::from_millis(milliseconds)), "{query}");
+            assert_eq!(wait_of(query, ""), Some(Duration::from_millis(milliseconds)), "{query}");
         }
         for wait in ["", "-1", "60.001", "1e1", "NaN", "inf", "abc", "1s", "+1", ".", "1.2.3", "%20"] {
-            assert_eq!(patience(&format!("wait={wait}"), ""), None, "{wait}");
+            assert_eq!(wait_of(&format!("wait={wait}"), ""), None, "{wait}");
         }
-        assert_eq!(patience("wait=1&wait=2", ""), None);
+        assert_eq!(wait_of("wait=1&wait=2", ""), None);
     }
 
     #[test]
@@ -128,8 +128,8 @@ mod tests {
             ("waiting=3", 0),
             ("wait", 0),
         ] {
-            assert_eq!(patience("", prefer), Some(Duration::from_secs(seconds)), "{prefer}");
+            assert_eq!(wait_of("", prefer), Some(Duration::from_secs(seconds)), "{prefer}");
         }
-        assert_eq!(patience("wait=1", "wait=10"), Some(Duration::from_secs(1)));
+        assert_eq!(wait_of("wait=1", "wait=10"), Some(Duration::from_secs(1)));
     }
 }
