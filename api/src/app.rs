@@ -15,8 +15,8 @@ use task_data::queue::Queue;
 use task_data::store::Store;
 use tokio::sync::watch;
 
+use crate::http::permits::{Client, FairSemaphore, Permit};
 use crate::http::problem::{Code, Problem};
-use crate::http::slots::{Client, Slot, Slots};
 use crate::identity::throttle::Throttle;
 use crate::identity::token::Keys;
 use crate::records::counting::Counting;
@@ -24,7 +24,7 @@ use crate::settings::{AccessSettings, AddressSettings};
 use crate::site::health::TriedWrites;
 use crate::uploads::admission::Admission;
 
-/// How long a password waits for its place: for as long as others of its client are hashed on a busy machine.
+/// How long a password waits for its permit: for as long as others of its client are hashed on a busy machine.
 const PASSWORD_WAIT: Duration = Duration::from_secs(10);
 
 /// What every handler is given.
@@ -38,15 +38,15 @@ pub struct Api {
     pub access_log: AccessLog,
     pub counting: Counting,
     /// Of answers with rows of tables, records and lists of tasks.
-    pub table_answers: Arc<Slots>,
-    pub record_answers: Arc<Slots>,
-    pub list_answers: Arc<Slots>,
+    pub table_answers: Arc<FairSemaphore>,
+    pub record_answers: Arc<FairSemaphore>,
+    pub list_answers: Arc<FairSemaphore>,
     pub metrics: PrometheusHandle,
     pub admission: Admission,
     pub writes: TriedWrites,
     pub keys: Keys,
     pub passwords: Passwords,
-    pub password_places: Arc<Slots>,
+    pub password_permits: Arc<FairSemaphore>,
     pub throttle: Throttle,
     pub access: AccessSettings,
     pub addresses: AddressSettings,
@@ -59,13 +59,13 @@ impl Api {
         *self.draining.borrow()
     }
 
-    /// Takes a place among the passwords that are hashed, so that a client that sends many, right or wrong, keeps no other out.
+    /// Takes a permit to hash a password, so that a client that sends many, right or wrong, keeps no other out.
     ///
     /// # Errors
     /// 503 if there is none for the request's client.
-    pub async fn password_place(&self, request: &HttpRequest) -> Result<Slot, Problem> {
-        let place = self.password_places.take_within(Client::of(request, None), PASSWORD_WAIT).await;
-        place.ok_or_else(|| Code::Overloaded.because("Too many passwords are being looked at."))
+    pub async fn password_permit(&self, request: &HttpRequest) -> Result<Permit, Problem> {
+        let permit = self.password_permits.take_within(Client::of(request, None), PASSWORD_WAIT).await;
+        permit.ok_or_else(|| Code::Overloaded.because("Too many passwords are being looked at."))
     }
 
     /// Returns when the server begins to stop.

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::app::Api;
-use crate::http::slots::Slots;
+use crate::http::permits::FairSemaphore;
 use crate::http::{params, request};
 use crate::identity::secret;
 use crate::identity::throttle::Throttle;
@@ -153,15 +153,15 @@ impl Server {
             accounts: accounts::of(database),
             access_log,
             counting: Counting::default(),
-            table_answers: Slots::new(TABLE_ANSWERS),
-            record_answers: Slots::new(RECORD_ANSWERS),
-            list_answers: Slots::new(LIST_ANSWERS),
+            table_answers: FairSemaphore::new(TABLE_ANSWERS),
+            record_answers: FairSemaphore::new(RECORD_ANSWERS),
+            list_answers: FairSemaphore::new(LIST_ANSWERS),
             metrics,
             admission,
             writes,
             keys,
             passwords,
-            password_places: Slots::new(PASSWORDS),
+            password_permits: FairSemaphore::new(PASSWORDS),
             throttle,
             access,
             addresses,

@@ -22,8 +22,8 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use crate::app::Api;
 use crate::http::body::holding;
 use crate::http::params::{Id, parsed, place_of_page};
+use crate::http::permits::Client;
 use crate::http::problem::{self, Code, Problem};
-use crate::http::slots::Client;
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
 use crate::tasks::kinds::{TaskInput, TaskOutput};
@@ -255,8 +255,8 @@ pub async fn page(
     request: &HttpRequest,
     mut filter: Filter,
 ) -> Result<HttpResponse, Problem> {
-    let slot = api.list_answers.take(Client::of(request, scope.owner())).await;
-    let slot = slot.ok_or_else(|| Code::Overloaded.because("Too many lists are being read."))?;
+    let permit = api.list_answers.take(Client::of(request, scope.owner())).await;
+    let permit = permit.ok_or_else(|| Code::Overloaded.because("Too many lists are being read."))?;
     filter.owner = scope.owner();
     let TaskPage { tasks, has_more } = api.life.list(filter).await?;
     let next = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
@@ -264,7 +264,7 @@ pub async fn page(
     let response = HttpResponse::Ok().json(list);
     Ok(match response.body().size() {
         BodySize::Sized(bytes) if bytes <= SMALL => response,
-        _ => response.map_body(|_, body| holding(body, slot)),
+        _ => response.map_body(|_, body| holding(body, permit)),
     })
 }
 

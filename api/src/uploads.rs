@@ -19,8 +19,8 @@ use task_data::kinds::md5::Md5Digest;
 
 use crate::app::Api;
 use crate::http::body::Body;
+use crate::http::permits::Client;
 use crate::http::problem::{Code, Problem};
-use crate::http::slots::Client;
 use crate::uploads::admission::Admitted;
 use crate::uploads::multipart::{Form, MAX_HEAD, MAX_PARTS};
 use crate::uploads::part::Part;
@@ -38,7 +38,7 @@ pub struct Upload<'a> {
     pub filename: Option<String>,
     pub content_type: Option<String>,
     pub expected: Option<Md5Digest>,
-    /// Holds the upload's place until it has become a task.
+    /// Holds the upload's permit until it has become a task.
     _admitted: Admitted<'a>,
 }
 
@@ -60,7 +60,7 @@ pub async fn from_form<'a>(
     let mut key = idempotency::key(request.headers())?;
     let mut expected = expected::of_form(request.headers())?;
     let admitted = admit(api, owner, request, AROUND_FILE).await?;
-    body.keep_pace_of(admitted.place());
+    body.keep_pace_of(admitted.permit());
     let mut admitted = Some(admitted);
     let mut form = Form::new(body, &boundary);
 
@@ -108,7 +108,7 @@ pub async fn from_body<'a>(
     let key = idempotency::key(request.headers())?;
     let expected = expected::of_file(request.headers())?;
     let admitted = admit(api, owner, request, 0).await?;
-    body.keep_pace_of(admitted.place());
+    body.keep_pace_of(admitted.permit());
     let mut receiver = Receiver { admitted, intake: api.life.take_in(key) };
     while let Some(chunk) = body.chunk().await? {
         receiver.take(chunk).await?;

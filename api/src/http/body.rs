@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio::time::{Instant, timeout};
 
+use crate::http::permits::{Client, EASY, FairSemaphore, LazyPermit, Pace};
 use crate::http::problem::{Code, Problem};
-use crate::http::slots::{Client, EASY, Pace, Place, Slots};
 
 /// How long a whole body may take, and for each of how many bytes it may take a second more: so a body of any size may come, and none
 /// stays for long that brings little.
@@ -28,7 +28,7 @@ pub const MAX_BYTES: usize = 64 << 10;
 /// Bytes that any number of bodies may have in memory, and how many may have more there at a time.
 const UNCOUNTED: u64 = 16 << 10;
 const LARGER_BODIES: usize = 32;
-static LARGER: LazyLock<Arc<Slots>> = LazyLock::new(|| Slots::new(LARGER_BODIES));
+static LARGER: LazyLock<Arc<FairSemaphore>> = LazyLock::new(|| FairSemaphore::new(LARGER_BODIES));
 
 /// The body of a request.
 pub struct Body {
@@ -40,8 +40,8 @@ pub struct Body {
     /// The same, since the body's beginning.
     waited_in_all: Duration,
     came_in_all: u64,
-    place: Option<Arc<Place>>,
-    /// Whether it is read beyond the first bytes only once it has its place.
+    permit: Option<Arc<LazyPermit>>,
+    /// Whether it is read beyond the first bytes only once it has its permit.
     is_counted: bool,
 }
 
@@ -54,24 +54,24 @@ impl Body {
             came: 0,
             waited_in_all: Duration::ZERO,
             came_in_all: 0,
-            place: None,
+            permit: None,
             is_counted: false,
         }
     }
 
     /// From now on it is read into memory, as one of a few that have more than a little there.
     pub fn count(&mut self, request: &HttpRequest) {
-        self.place = Some(Place::new(LARGER.clone(), Client::of(request, None)));
+        self.permit = Some(LazyPermit::new(LARGER.clone(), Client::of(request, None)));
         self.is_counted = true;
     }
 
-    /// From now on the body has to keep up the pace that is expected of who has that place.
-    pub fn keep_pace_of(&mut self, place: Arc<Place>) {
-        self.place = Some(place);
+    /// From now on the body has to keep up the pace that is expected of who has that permit.
+    pub fn keep_pace_of(&mut self, permit: Arc<LazyPermit>) {
+        self.permit = Some(permit);
     }
 
     fn least_pace(&self) -> Pace {
-        self.place.as_ref().map_or(EASY, |place| place.least_pace())
+        self.permit.as_ref().map_or(EASY, |permit| permit.least_pace())
     }
 
     /// The next bytes; `None` at the body's end.
@@ -82,10 +82,10 @@ impl Body {
     /// # Cancel safety
     /// A call that was given up has taken nothing of the body.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
-        if let Some(place) = &self.place
+        if let Some(permit) = &self.permit
             && self.is_counted
             && self.came_in_all >= UNCOUNTED
-            && !place.take().await
+            && !permit.take().await
         {
             return Err(Code::Overloaded.because("Too many bodies are on their way."));
         }
@@ -249,21 +249,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_places_are_missing_a_slow_body_loses_its_own() {
-        use crate::http::slots::{Client, Slots};
-        let slots = Slots::new(1);
-        let place = Place::new(slots.clone(), Client::Unknown);
-        assert!(place.take().await);
+        use crate::http::permits::{Client, FairSemaphore};
+        let semaphore = FairSemaphore::new(1);
+        let permit = LazyPermit::new(semaphore.clone(), Client::Unknown);
+        assert!(permit.take().await);
         let of = |pace: usize| {
             let mut body = body(vec![(1, Some(pace)); 60]);
-            body.keep_pace_of(place.clone());
+            body.keep_pace_of(permit.clone());
             read(body)
         };
         assert_eq!(of(2 << 10).await, Ok(120 << 10));
 
-        let (slow, other) = tokio::join!(of(2 << 10), slots.take(Client::Unknown));
+        let (slow, other) = tokio::join!(of(2 << 10), semaphore.take(Client::Unknown));
         assert_eq!((slow, other.is_none()), (Err(StatusCode::REQUEST_TIMEOUT), true));
 
-        let (fair, other) = tokio::join!(of(70 << 10), slots.take(Client::Unknown));
+        let (fair, other) = tokio::join!(of(70 << 10), semaphore.take(Client::Unknown));
         assert_eq!((fair, other.is_none()), (Ok(4200 << 10), true));
     }
 

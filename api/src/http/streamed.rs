@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures::{Stream, stream};
 use serde::Serialize;
 
+use crate::http::permits::{Client, FairSemaphore, Permit};
 use crate::http::problem::{Code, Problem};
-use crate::http::slots::{Client, Slot, Slots};
 
 /// The media type of a row a line.
 pub const NDJSON: &str = "application/x-ndjson";
@@ -45,13 +45,13 @@ pub trait Form<Row> {
     fn end(&self) -> &[u8];
 }
 
-/// The answer with all that the source has. It takes one of these slots until it has ended.
+/// The answer with all that the source has. It takes one of these permits until it has ended.
 ///
 /// # Errors
-/// The source's, at its first chunk; 503 if no slot is free for the request's client.
+/// The source's, at its first chunk; 503 if no permit is free for the request's client.
 pub async fn answer<S, F>(
     request: &HttpRequest,
-    slots: &Arc<Slots>,
+    semaphore: &Arc<FairSemaphore>,
     media_type: &str,
     form: F,
     mut source: S,
@@ -66,11 +66,11 @@ where
         // Nobody would see what all the reading is for.
         return Ok(response.streaming(stream::empty::<Result<Bytes, Problem>>()));
     }
-    let slot = slots.take(Client::of(request, None)).await;
-    let slot = slot.ok_or_else(|| Code::Overloaded.because("Too many long answers are on their way."))?;
+    let permit = semaphore.take(Client::of(request, None)).await;
+    let permit = permit.ok_or_else(|| Code::Overloaded.because("Too many long answers are on their way."))?;
     // The first chunk before the status: what fails at once is told in the usual way.
     let rows = source.chunk().await?.map(VecDeque::from).unwrap_or_default();
-    let rest = Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _slot: slot };
+    let rest = Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _permit: permit };
     Ok(response.streaming(written(rest)))
 }
 
@@ -85,7 +85,7 @@ struct Rest<S: Source, F> {
     /// Whether the first row of all is still to come.
     is_first: bool,
     next: Next,
-    _slot: Slot,
+    _permit: Permit,
 }
 
 /// What a body goes on with.
@@ -274,11 +274,11 @@ mod tests {
                         chunks.concat().iter().map(|row| format!("{}\n", serde_json::json!(row))).collect()
                     }
                 };
-                let slot = Slots::new(1).take(Client::Unknown).await.unwrap();
+                let permit = FairSemaphore::new(1).take(Client::Unknown).await.unwrap();
                 let mut source = Chunks(chunks.clone());
                 let rows = source.chunk().await.unwrap().map(VecDeque::from).unwrap_or_default();
                 let rest =
-                    Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _slot: slot };
+                    Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _permit: permit };
 
                 let pieces: Vec<Bytes> = written(rest).map(Result::unwrap).collect().await;
 

@@ -83,9 +83,9 @@ pub async fn known(
     };
     // Whether there is such a user must show neither in the words nor in the time that they take.
     let hash = found.as_ref().map(|found| found.password_hash.clone());
-    let place = api.password_place(request).await?;
+    let permit = api.password_permit(request).await?;
     let is_right = api.passwords.verify(password, hash).await?;
-    drop(place);
+    drop(permit);
     let Some(found) = found.filter(|_| is_right) else {
         api.throttle.count(&attempt).await?;
         return Err(Code::InvalidCredentials.into());

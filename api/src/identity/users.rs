@@ -109,9 +109,9 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
         return Err(Code::UsernameTaken.into());
     }
     api.admission.need_disk(0).await?;
-    let place = api.password_place(request).await?;
+    let permit = api.password_permit(request).await?;
     let password_hash = api.passwords.hash(password).await?;
-    drop(place);
+    drop(permit);
     let user = User { id: UserId::random(), username, rights: BTreeSet::new() };
     match accounts.add_user(NewUser { user: user.clone(), password_hash }).await? {
         true => Ok(HttpResponse::Created().json(UserView::from(user))),
@@ -175,9 +175,9 @@ async fn change_password(api: &Api, request: &HttpRequest, body: &mut Body) -> R
     let user = accounts.account(session.user).await?.ok_or(Code::Unauthenticated)?.user;
     // A session that was found open must not do: who guesses is counted, as at a log-in.
     session::known(api, request, user.username.as_str(), current).await?;
-    let place = api.password_place(request).await?;
+    let permit = api.password_permit(request).await?;
     let hash = api.passwords.hash(new).await?;
-    drop(place);
+    drop(permit);
     let sessions = accounts.set_password(user.id, hash).await?.ok_or(Code::Unauthenticated)?;
     session::begin(api, request, &user, sessions)
 }

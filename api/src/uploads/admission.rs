@@ -14,13 +14,13 @@ use task_data::store::Store;
 use tracing::warn;
 
 use crate::http::look::Look;
+use crate::http::permits::{Client, FairSemaphore, LazyPermit};
 use crate::http::problem::{Code, Problem};
-use crate::http::slots::{Client, Place, Slots};
 use crate::settings::ApiSettings;
 use crate::uploads::quota::{Quotas, Reserved};
 
 /// Uploads that stream into the blob store at a time.
-const SLOTS: usize = 64;
+const STREAMED_UPLOADS: usize = 64;
 /// How old the count of pending tasks may be: counting millions of rows is not free.
 const COUNT_AGE: Duration = Duration::from_secs(10);
 /// How old it may be when it says that there are too many.
@@ -35,10 +35,10 @@ const DISK_EVERY: u64 = 64 << 20;
 /// What decides for all of the process's uploads.
 pub struct Admission {
     store: Arc<dyn Store>,
-    /// Uploads up to this size take no slot.
+    /// Uploads up to this size take no permit.
     inline_bytes: u64,
     settings: ApiSettings,
-    slots: Arc<Slots>,
+    semaphore: Arc<FairSemaphore>,
     pending: Figure,
     /// Tasks made here since they were counted.
     made: AtomicU64,
@@ -50,7 +50,7 @@ pub struct Admission {
 pub struct Admitted<'a> {
     admission: &'a Admission,
     /// Only what goes to the blob store takes one. A slow client with a small upload then keeps nobody out.
-    place: Arc<Place>,
+    permit: Arc<LazyPermit>,
     reserved: Reserved<'a>,
     size: u64,
     disk_seen_at: u64,
@@ -73,7 +73,7 @@ impl Admission {
             store,
             inline_bytes: life.settings().inline_bytes,
             settings,
-            slots: Slots::new(SLOTS),
+            semaphore: FairSemaphore::new(STREAMED_UPLOADS),
             pending: Figure::new(),
             made: AtomicU64::new(0),
         }
@@ -100,13 +100,13 @@ impl Admission {
         let reserved = self.quotas.reserve(owner, known).await?;
         self.check_pending().await?;
         self.need_disk(known).await?;
-        let place = Place::new(self.slots.clone(), client);
-        let admitted = Admitted { admission: self, place, reserved, size: 0, disk_seen_at: 0 };
+        let permit = LazyPermit::new(self.semaphore.clone(), client);
+        let admitted = Admitted { admission: self, permit, reserved, size: 0, disk_seen_at: 0 };
         admitted.take_slot_for(known).await?;
         Ok(admitted)
     }
 
-    /// Lets in an input that has no upload. Its place is held until it has become a task; it grows to the input's size.
+    /// Lets in an input that has no upload. What is reserved for it is held until it has become a task; it grows to the input's size.
     ///
     /// # Errors
     /// 429, 503 or 507.
@@ -212,13 +212,13 @@ impl Admitted<'_> {
         self.reserved.settle().await
     }
 
-    /// The upload's place, whose pace its body has to keep up.
-    pub fn place(&self) -> Arc<Place> {
-        self.place.clone()
+    /// The upload's permit, whose pace its body has to keep up.
+    pub fn permit(&self) -> Arc<LazyPermit> {
+        self.permit.clone()
     }
 
     async fn take_slot_for(&self, size: u64) -> Result<(), Problem> {
-        if size > self.admission.inline_bytes && !self.place.take().await {
+        if size > self.admission.inline_bytes && !self.permit.take().await {
             return Err(Code::Overloaded.because("Too many uploads are coming in."));
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! Places that requests share: fairly, so that one client can't have them all.
+//! Permits that requests share: fairly, so that one client can't have them all.
 //!
-//! A client that has k places gets another only while more than k are free. So one alone has half of them at most, and each further client
+//! A client that has k permits gets another only while more than k are free. So one alone has half of them at most, and each further client
 //! half of the rest: to take all, many addresses or users are needed. Slow requests are told from others by their pace: more of it is
-//! expected of a client that has its share and wants more, and of all while no place is free.
+//! expected of a client that has its share and wants more, and of all while no permit is free.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -17,9 +17,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::http::hops;
 
-/// How long a request waits for a place.
+/// How long a request waits for a permit.
 const WAIT: Duration = Duration::from_secs(2);
-/// For how long places count as missing after one was waited for.
+/// For how long permits count as missing after one was waited for.
 const SHORT: Duration = Duration::from_secs(30);
 
 /// Bytes a second, and over what time they are measured.
@@ -31,10 +31,10 @@ pub struct Pace {
 
 /// The least pace while nobody waits.
 pub const EASY: Pace = Pace { bytes: 1 << 10, over: Duration::from_secs(30) };
-/// The least pace of who has a place while others wait for one.
+/// The least pace of who has a permit while others wait for one.
 pub const FAIR: Pace = Pace { bytes: 64 << 10, over: Duration::from_secs(10) };
 
-/// A client, to whom its places are counted: a user, or a network where there is none.
+/// A client, to whom its permits are counted: a user, or a network where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Client {
     User(UserId),
@@ -53,8 +53,8 @@ impl Client {
     }
 }
 
-/// A number of places.
-pub struct Slots {
+/// A number of permits.
+pub struct FairSemaphore {
     taken: Mutex<Taken>,
     given_back: Notify,
 }
@@ -74,44 +74,44 @@ struct Share {
     short_until: Option<Instant>,
 }
 
-/// A place, given back when it is dropped.
-pub struct Slot {
-    slots: Arc<Slots>,
+/// A permit, given back when it is dropped.
+pub struct Permit {
+    semaphore: Arc<FairSemaphore>,
     client: Client,
 }
 
-impl Slots {
-    pub fn new(places: usize) -> Arc<Self> {
-        let taken = Taken { free: places, by_client: HashMap::new(), short_until: None };
+impl FairSemaphore {
+    pub fn new(permits: usize) -> Arc<Self> {
+        let taken = Taken { free: permits, by_client: HashMap::new(), short_until: None };
         Arc::new(Self { taken: Mutex::new(taken), given_back: Notify::new() })
     }
 
-    /// Takes a place; `None` if there is none for this client within two seconds.
+    /// Takes a permit; `None` if there is none for this client within two seconds.
     ///
     /// # Cancel safety
     /// A caller that goes away takes none.
-    pub async fn take(self: &Arc<Self>, client: Client) -> Option<Slot> {
+    pub async fn take(self: &Arc<Self>, client: Client) -> Option<Permit> {
         self.take_within(client, WAIT).await
     }
 
-    /// Takes a place; `None` if there is none for this client within that time.
+    /// Takes a permit; `None` if there is none for this client within that time.
     ///
     /// # Cancel safety
     /// A caller that goes away takes none.
-    pub async fn take_within(self: &Arc<Self>, client: Client, wait: Duration) -> Option<Slot> {
+    pub async fn take_within(self: &Arc<Self>, client: Client, wait: Duration) -> Option<Permit> {
         let deadline = Instant::now() + wait;
         loop {
             let mut given_back = std::pin::pin!(self.given_back.notified());
             // Before the look, so that none that is given back after it is missed.
             given_back.as_mut().enable();
-            if let Some(slot) = self.try_take(client) {
-                return Some(slot);
+            if let Some(permit) = self.try_take(client) {
+                return Some(permit);
             }
             timeout_at(deadline, given_back).await.ok()?;
         }
     }
 
-    fn try_take(self: &Arc<Self>, client: Client) -> Option<Slot> {
+    fn try_take(self: &Arc<Self>, client: Client) -> Option<Permit> {
         let mut taken = self.taken.lock();
         let Taken { free, by_client, short_until } = &mut *taken;
         let held = by_client.get(&client).map_or(0, |share| share.held);
@@ -125,10 +125,10 @@ impl Slots {
         }
         *free -= 1;
         by_client.entry(client).or_default().held += 1;
-        Some(Slot { slots: self.clone(), client })
+        Some(Permit { semaphore: self.clone(), client })
     }
 
-    /// The pace that a client must keep up where it has a place.
+    /// The pace that a client must keep up where it has a permit.
     fn least_pace(&self, client: Client) -> Pace {
         let taken = self.taken.lock();
         let of_client = taken.by_client.get(&client).and_then(|share| share.short_until);
@@ -137,9 +137,9 @@ impl Slots {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.slots.taken.lock();
+        let mut taken = self.semaphore.taken.lock();
         taken.free += 1;
         if let Some(share) = taken.by_client.get_mut(&self.client) {
             share.held -= 1;
@@ -149,36 +149,36 @@ impl Drop for Slot {
         }
         drop(taken);
         // Whose share has room is known to those who wait alone.
-        self.slots.given_back.notify_waiters();
+        self.semaphore.given_back.notify_waiters();
     }
 }
 
-/// A request's place, taken once it needs one.
-pub struct Place {
-    slots: Arc<Slots>,
+/// A request's permit, taken once it needs one.
+pub struct LazyPermit {
+    semaphore: Arc<FairSemaphore>,
     client: Client,
-    slot: OnceLock<Slot>,
+    permit: OnceLock<Permit>,
 }
 
-impl Place {
-    pub fn new(slots: Arc<Slots>, client: Client) -> Arc<Self> {
-        Arc::new(Self { slots, client, slot: OnceLock::new() })
+impl LazyPermit {
+    pub fn new(semaphore: Arc<FairSemaphore>, client: Client) -> Arc<Self> {
+        Arc::new(Self { semaphore, client, permit: OnceLock::new() })
     }
 
-    /// Takes the place, if that was not done before; `false` if there is none.
+    /// Takes the permit, if that was not done before; `false` if there is none.
     pub async fn take(&self) -> bool {
-        if self.slot.get().is_none() {
-            let Some(slot) = self.slots.take(self.client).await else { return false };
+        if self.permit.get().is_none() {
+            let Some(permit) = self.semaphore.take(self.client).await else { return false };
             // One request takes one after the other.
-            let _ = self.slot.set(slot);
+            let _ = self.permit.set(permit);
         }
         true
     }
 
     /// The pace that the request must keep up.
     pub fn least_pace(&self) -> Pace {
-        match self.slot.get() {
-            Some(_) => self.slots.least_pace(self.client),
+        match self.permit.get() {
+            Some(_) => self.semaphore.least_pace(self.client),
             None => EASY,
         }
     }
@@ -194,30 +194,30 @@ mod tests {
         Client::Network(IpAddr::from([10, 0, 0, number]).into())
     }
 
-    /// As many places as the client can have.
-    fn all(slots: &Arc<Slots>, client: Client) -> Vec<Slot> {
-        std::iter::from_fn(|| slots.try_take(client)).collect()
+    /// As many permits as the client can have.
+    fn all(semaphore: &Arc<FairSemaphore>, client: Client) -> Vec<Permit> {
+        std::iter::from_fn(|| semaphore.try_take(client)).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_client_never_has_all() {
-        let slots = Slots::new(64);
+        let semaphore = FairSemaphore::new(64);
 
-        let shares: Vec<Vec<Slot>> = (1..=7).map(|number| all(&slots, client(number))).collect();
+        let shares: Vec<Vec<Permit>> = (1..=7).map(|number| all(&semaphore, client(number))).collect();
 
         assert_eq!(shares.iter().map(Vec::len).collect::<Vec<_>>(), [32, 16, 8, 4, 2, 1, 1]);
-        assert!(slots.take(client(8)).await.is_none());
+        assert!(semaphore.take(client(8)).await.is_none());
         drop(shares);
-        assert_eq!(all(&slots, client(8)).len(), 32);
-        assert!(slots.taken.lock().by_client.is_empty());
+        assert_eq!(all(&semaphore, client(8)).len(), 32);
+        assert!(semaphore.taken.lock().by_client.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_place_that_is_given_back_is_taken_by_who_waits() {
-        let slots = Slots::new(1);
-        let only = slots.take(client(1)).await.unwrap();
+        let semaphore = FairSemaphore::new(1);
+        let only = semaphore.take(client(1)).await.unwrap();
 
-        let (waited, ()) = tokio::join!(slots.take(client(2)), async {
+        let (waited, ()) = tokio::join!(semaphore.take(client(2)), async {
             tokio::time::sleep(WAIT / 2).await;
             drop(only);
         });
@@ -227,20 +227,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_a_place_is_missing_a_fair_pace_is_expected() {
-        let slots = Slots::new(4);
+        let semaphore = FairSemaphore::new(4);
         let [one, two] = [1, 2].map(client);
-        let place = Place::new(slots.clone(), two);
-        assert!(place.take().await);
-        let held = all(&slots, one);
+        let permit = LazyPermit::new(semaphore.clone(), two);
+        assert!(permit.take().await);
+        let held = all(&semaphore, one);
         // Its share is taken, and others need not care.
-        assert_eq!((held.len(), slots.least_pace(one), place.least_pace()), (2, FAIR, EASY));
+        assert_eq!((held.len(), semaphore.least_pace(one), permit.least_pace()), (2, FAIR, EASY));
 
         tokio::time::advance(SHORT).await;
-        assert_eq!(slots.least_pace(one), EASY);
+        assert_eq!(semaphore.least_pace(one), EASY);
 
-        let last = slots.take(client(3)).await;
-        assert!(last.is_some() && slots.take(client(4)).await.is_none());
-        assert_eq!((slots.least_pace(one), place.least_pace()), (FAIR, FAIR));
-        assert_eq!(Place::new(slots, one).least_pace(), EASY);
+        let last = semaphore.take(client(3)).await;
+        assert!(last.is_some() && semaphore.take(client(4)).await.is_none());
+        assert_eq!((semaphore.least_pace(one), permit.least_pace()), (FAIR, FAIR));
+        assert_eq!(LazyPermit::new(semaphore, one).least_pace(), EASY);
     }
 }
