@@ -9,7 +9,7 @@ pub mod csv;
 pub mod dates;
 pub mod hops;
 pub mod json;
-pub mod kept;
+pub mod keep_alive;
 pub mod look;
 pub mod origin;
 pub mod params;

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::http::body::Body;
 use crate::http::hops;
 use crate::http::json;
-use crate::http::kept::Kept;
+use crate::http::keep_alive::KeepAlive;
 use crate::http::problem::{Code, Problem};
 use crate::http::request_id::{self, ID_HEADER};
 use crate::http::stalled;
@@ -56,21 +56,21 @@ static FAILED: LazyLock<Repeated> = LazyLock::new(Repeated::default);
 #[derive(Clone, Default)]
 pub struct Connection {
     is_ended: Rc<Cell<bool>>,
-    kept: Option<Rc<Kept>>,
+    keep_alive: Option<Rc<KeepAlive>>,
 }
 
 impl Connection {
     /// For actix to call at each new connection.
     pub fn begin(connection: &dyn Any, data: &mut Extensions) {
-        let mut kept = None;
+        let mut keep_alive = None;
         if let Some(connection) = connection.downcast_ref::<TcpStream>() {
             let bound = stalled::bound(connection, stalled::SEND_TIMEOUT);
-            match bound.and_then(|()| Kept::watch(connection)) {
-                Ok(watched) => kept = Some(watched),
+            match bound.and_then(|()| KeepAlive::watch(connection)) {
+                Ok(watched) => keep_alive = Some(watched),
                 Err(error) => warn!("a client will be waited for, whatever it does: {error}"),
             }
         }
-        data.insert(Self { is_ended: Rc::default(), kept });
+        data.insert(Self { is_ended: Rc::default(), keep_alive });
     }
 
     fn is_ended(&self) -> bool {
@@ -96,7 +96,7 @@ pub async fn answer(
     let is_tls = hops::is_tls(request.request());
     let request_version = request.version();
     let connection = request.conn_data::<Connection>().cloned();
-    let under_way = connection.as_ref().and_then(|connection| Some(connection.kept.as_ref()?.begin()));
+    let under_way = connection.as_ref().and_then(|connection| Some(connection.keep_alive.as_ref()?.begin()));
     // The path is left out: it may hold a user's file name.
     let span = info_span!("request", request_id = %id, method = %request.method());
     let answered = request_id::answer(id, async {

@@ -21,13 +21,13 @@ use crate::http::body::holding;
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// A connection, as its requests share it.
-pub struct Kept {
+pub struct KeepAlive {
     under_way: Cell<usize>,
     since: Cell<Instant>,
     gone: Rc<Notify>,
 }
 
-impl Kept {
+impl KeepAlive {
     /// Watches a connection for as long as this lives.
     ///
     /// # Errors
@@ -35,10 +35,10 @@ impl Kept {
     pub fn watch(connection: &impl AsRawFd) -> nix::Result<Rc<Self>> {
         let socket = Socket::of(connection)?;
         let gone = Rc::new(Notify::new());
-        let kept =
+        let keep_alive =
             Rc::new(Self { under_way: Cell::new(0), since: Cell::new(Instant::now()), gone: gone.clone() });
-        rt::spawn(left(socket, Rc::downgrade(&kept), gone));
-        Ok(kept)
+        rt::spawn(left(socket, Rc::downgrade(&keep_alive), gone));
+        Ok(keep_alive)
     }
 
     /// A request has come. It is under way until its answer's body was handed over.
@@ -53,21 +53,21 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeepAlive {
     fn drop(&mut self) {
         self.gone.notify_one();
     }
 }
 
-async fn left(socket: Socket, kept: Weak<Kept>, gone: Rc<Notify>) {
+async fn left(socket: Socket, keep_alive: Weak<KeepAlive>, gone: Rc<Notify>) {
     let mut due = Instant::now() + LONGEST;
     loop {
         tokio::select! {
             () = sleep_until(due) => {}
             () = gone.notified() => return,
         }
-        let Some(kept) = kept.upgrade() else { return };
-        due = kept.due();
+        let Some(keep_alive) = keep_alive.upgrade() else { return };
+        due = keep_alive.due();
         if due <= Instant::now() {
             socket.end();
             return;
@@ -87,7 +87,7 @@ impl Socket {
         Ok(Self { descriptor, peer: getpeername(descriptor)? })
     }
 
-    /// Only called while [`Kept`] lives, so on the thread of a connection that is open; should its number be another's
+    /// Only called while [`KeepAlive`] lives, so on the thread of a connection that is open; should its number be another's
     /// all the same, that one has another peer.
     fn end(&self) {
         if getpeername(self.descriptor) == Ok(self.peer) {
@@ -98,7 +98,7 @@ impl Socket {
 }
 
 /// A request that is under way until this is dropped.
-pub struct UnderWay(Rc<Kept>);
+pub struct UnderWay(Rc<KeepAlive>);
 
 impl UnderWay {
     /// The body, with the request under way until it was handed over.
@@ -134,8 +134,8 @@ mod tests {
     async fn a_connection_without_a_request_is_left_and_one_with_it_is_not() {
         let watched = async {
             let (mut server, _client) = connected().await;
-            let kept = Kept::watch(&server).unwrap();
-            let under_way = kept.begin();
+            let keep_alive = KeepAlive::watch(&server).unwrap();
+            let under_way = keep_alive.begin();
             sleep(10 * LONGEST).await;
             let mut byte = [0];
             assert!(
@@ -144,7 +144,7 @@ mod tests {
             drop(under_way);
 
             assert_eq!(server.read(&mut byte).await.unwrap(), 0);
-            assert!(kept.since.get().elapsed() >= LONGEST);
+            assert!(keep_alive.since.get().elapsed() >= LONGEST);
         };
         LocalSet::new().run_until(watched).await;
     }
