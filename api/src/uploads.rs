@@ -22,7 +22,7 @@ use crate::http::body::Body;
 use crate::http::permits::Client;
 use crate::http::problem::{Code, Problem};
 use crate::uploads::admission::Admitted;
-use crate::uploads::multipart::{Form, MAX_HEAD, MAX_PARTS};
+use crate::uploads::multipart::{MAX_HEAD, MAX_PARTS, MultipartForm};
 use crate::uploads::part::Part;
 
 /// Bytes of a form's field that is no file.
@@ -62,7 +62,7 @@ pub async fn from_form<'a>(
     let admitted = admit(api, owner, request, AROUND_FILE).await?;
     body.keep_pace_of(admitted.permit());
     let mut admitted = Some(admitted);
-    let mut form = Form::new(body, &boundary);
+    let mut form = MultipartForm::new(body, &boundary);
 
     let (mut upload, mut slip) = (None, None);
     while let Some(part) = form.part().await? {
@@ -140,7 +140,7 @@ async fn admit<'a>(
 
 async fn read_file<'a>(
     mut receiver: Receiver<'a>,
-    form: &mut Form<'_>,
+    form: &mut MultipartForm<'_>,
     part: Part,
     look: &mut impl FnMut(&[u8]) -> Result<(), Problem>,
 ) -> Result<Upload<'a>, Problem> {
@@ -170,7 +170,7 @@ fn media_type(sent: &[u8]) -> Result<String, Problem> {
     Ok(shown)
 }
 
-async fn read_field(form: &mut Form<'_>) -> Result<Vec<u8>, Problem> {
+async fn read_field(form: &mut MultipartForm<'_>) -> Result<Vec<u8>, Problem> {
     let mut value = Vec::new();
     while let Some(chunk) = form.data().await? {
         value.extend_from_slice(&chunk);

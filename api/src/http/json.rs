@@ -67,14 +67,14 @@ mod tests {
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Form {
+    struct Named {
         name: String,
     }
 
     fn status(json: &str) -> Result<String, u16> {
-        let form: Result<Form, Problem> =
+        let named: Result<Named, Problem> =
             parse(json.as_bytes(), Code::InvalidUser, "an object with a `name`");
-        form.map(|form| form.name).map_err(|problem| problem.status_code().as_u16())
+        named.map(|named| named.name).map_err(|problem| problem.status_code().as_u16())
     }
 
     #[test]

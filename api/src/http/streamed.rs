@@ -34,7 +34,7 @@ pub trait Source {
 }
 
 /// How rows are written one after another.
-pub trait Form<Row> {
+pub trait Format<Row> {
     /// Before all of them.
     fn begin(&self) -> &[u8];
 
@@ -53,12 +53,12 @@ pub async fn answer<S, F>(
     request: &HttpRequest,
     semaphore: &Arc<FairSemaphore>,
     media_type: &str,
-    form: F,
+    format: F,
     mut source: S,
 ) -> Result<HttpResponse, Problem>
 where
     S: Source + 'static,
-    F: Form<S::Row> + 'static,
+    F: Format<S::Row> + 'static,
 {
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, media_type)).insert_header((VARY, ACCEPT.as_str()));
@@ -70,13 +70,13 @@ where
     let permit = permit.ok_or_else(|| Code::Overloaded.because("Too many long answers are on their way."))?;
     // The first chunk before the status: what fails at once is told in the usual way.
     let rows = source.chunk().await?.map(VecDeque::from).unwrap_or_default();
-    let rest = Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _permit: permit };
+    let rest = Rest { format, source, rows, given: 0, is_first: true, next: Next::Begin, _permit: permit };
     Ok(response.streaming(written(rest)))
 }
 
 /// A body on its way, with what it is made of.
 struct Rest<S: Source, F> {
-    form: F,
+    format: F,
     source: S,
     /// Those of the chunk that were not given out whole.
     rows: VecDeque<S::Row>,
@@ -98,7 +98,7 @@ enum Next {
     Nothing,
 }
 
-fn written<S: Source, F: Form<S::Row>>(rest: Rest<S, F>) -> impl Stream<Item = Result<Bytes, Problem>> {
+fn written<S: Source, F: Format<S::Row>>(rest: Rest<S, F>) -> impl Stream<Item = Result<Bytes, Problem>> {
     stream::unfold(rest, async |mut rest| {
         if rest.next == Next::Nothing {
             return None;
@@ -111,19 +111,19 @@ fn written<S: Source, F: Form<S::Row>>(rest: Rest<S, F>) -> impl Stream<Item = R
     })
 }
 
-impl<S: Source, F: Form<S::Row>> Rest<S, F> {
+impl<S: Source, F: Format<S::Row>> Rest<S, F> {
     /// The next bytes. None of a chunk while there are some of the one before: so much is read as the client takes.
     async fn piece(&mut self) -> Result<Bytes, Problem> {
         let mut piece = Piece::default();
         if self.next == Next::Begin {
-            piece.bytes.extend_from_slice(self.form.begin());
+            piece.bytes.extend_from_slice(self.format.begin());
             self.next = Next::Rows;
         }
         if self.next == Next::Chunk {
             self.rows = self.source.chunk().await?.map(VecDeque::from).unwrap_or_default();
         }
         if self.rows.is_empty() {
-            piece.bytes.extend_from_slice(self.form.end());
+            piece.bytes.extend_from_slice(self.format.end());
             self.next = Next::Nothing;
             return Ok(piece.bytes.into());
         }
@@ -133,7 +133,7 @@ impl<S: Source, F: Form<S::Row>> Rest<S, F> {
         {
             let before = piece.bytes.len();
             piece.skip = self.given;
-            match self.form.write(&mut piece, row, self.is_first) {
+            match self.format.write(&mut piece, row, self.is_first) {
                 Ok(()) => {
                     self.rows.pop_front();
                     (self.given, self.is_first) = (0, false);
@@ -183,12 +183,12 @@ impl Write for Piece {
 
 /// Rows as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JsonForm {
+pub enum JsonFormat {
     Array,
     Lines,
 }
 
-impl JsonForm {
+impl JsonFormat {
     /// As `Accept` asks for it; what it asks for otherwise is answered with an array.
     pub fn wanted(request: &HttpRequest) -> Self {
         if accepts(request, NDJSON) { Self::Lines } else { Self::Array }
@@ -202,7 +202,7 @@ impl JsonForm {
     }
 }
 
-impl<Row: Serialize> Form<Row> for JsonForm {
+impl<Row: Serialize> Format<Row> for JsonFormat {
     fn begin(&self) -> &[u8] {
         match self {
             Self::Array => b"[",
@@ -263,22 +263,29 @@ mod tests {
             vec![vec![row(10); 1000], vec![row(1); 3]],
             vec![vec![row(1), row(1 << 20), row(1)], vec![row(300_000); 4]],
         ] {
-            for form in [JsonForm::Array, JsonForm::Lines] {
-                let expected = match form {
-                    JsonForm::Array => {
+            for format in [JsonFormat::Array, JsonFormat::Lines] {
+                let expected = match format {
+                    JsonFormat::Array => {
                         let rows: Vec<_> =
                             chunks.concat().iter().map(|row| serde_json::json!(row).to_string()).collect();
                         format!("[{}]\n", rows.join(",\n"))
                     }
-                    JsonForm::Lines => {
+                    JsonFormat::Lines => {
                         chunks.concat().iter().map(|row| format!("{}\n", serde_json::json!(row))).collect()
                     }
                 };
                 let permit = FairSemaphore::new(1).take(Client::Unknown).await.unwrap();
                 let mut source = Chunks(chunks.clone());
                 let rows = source.chunk().await.unwrap().map(VecDeque::from).unwrap_or_default();
-                let rest =
-                    Rest { form, source, rows, given: 0, is_first: true, next: Next::Begin, _permit: permit };
+                let rest = Rest {
+                    format,
+                    source,
+                    rows,
+                    given: 0,
+                    is_first: true,
+                    next: Next::Begin,
+                    _permit: permit,
+                };
 
                 let pieces: Vec<Bytes> = written(rest).map(Result::unwrap).collect().await;
 
@@ -290,18 +297,18 @@ mod tests {
 
     #[test]
     fn lines_are_for_who_asks_for_them() {
-        for (accept, form) in [
-            ("application/x-ndjson", JsonForm::Lines),
-            ("Application/X-NDJSON; q=0.5, text/html", JsonForm::Lines),
-            ("application/json, application/x-ndjson", JsonForm::Lines),
-            ("application/x-ndjson;q=0", JsonForm::Array),
-            (";;, application/x-ndjson; q=0.001", JsonForm::Lines),
-            ("application/json", JsonForm::Array),
-            ("*/*", JsonForm::Array),
-            ("", JsonForm::Array),
+        for (accept, format) in [
+            ("application/x-ndjson", JsonFormat::Lines),
+            ("Application/X-NDJSON; q=0.5, text/html", JsonFormat::Lines),
+            ("application/json, application/x-ndjson", JsonFormat::Lines),
+            ("application/x-ndjson;q=0", JsonFormat::Array),
+            (";;, application/x-ndjson; q=0.001", JsonFormat::Lines),
+            ("application/json", JsonFormat::Array),
+            ("*/*", JsonFormat::Array),
+            ("", JsonFormat::Array),
         ] {
             let request = TestRequest::default().append_header((ACCEPT, accept)).to_http_request();
-            assert_eq!(JsonForm::wanted(&request), form, "{accept}");
+            assert_eq!(JsonFormat::wanted(&request), format, "{accept}");
         }
     }
 }

@@ -96,7 +96,7 @@ async fn add(api: &Api, headers: &HeaderMap, body: &mut Body) -> Result<BulkRepo
     if api.is_draining() {
         return Err(Code::Overloaded.because("The server is stopping."));
     }
-    let mut intake = Intake::new(Form::of(headers)?);
+    let mut intake = Intake::new(LineFormat::of(headers)?);
     let kept = keep(api, body, &mut intake).await;
     kept.map_err(|problem| {
         problem.adding(&format!("The first {} lines were dealt with.", intake.dealt_with))
@@ -149,12 +149,12 @@ async fn keep(api: &Api, body: &mut Body, intake: &mut Intake) -> Result<(), Pro
 
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum LineFormat {
     Text,
     Json,
 }
 
-impl Form {
+impl LineFormat {
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let unsupported = |detail: &str| Err(Code::UnsupportedMediaType.because(detail));
         if headers.contains_key(CONTENT_ENCODING) {
@@ -165,7 +165,7 @@ impl Form {
         }
         let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let mut parts = sent.split(';').map(|part| part.trim().to_ascii_lowercase());
-        let form = match parts.next().as_deref() {
+        let format = match parts.next().as_deref() {
             Some("text/plain") => Self::Text,
             Some(NDJSON) => Self::Json,
             _ => return unsupported("It takes text/plain and application/x-ndjson."),
@@ -173,7 +173,7 @@ impl Form {
         let is_utf8 = |charset: &str| matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii");
         match parts.find_map(|part| part.strip_prefix("charset=").map(str::to_owned)) {
             Some(charset) if !is_utf8(&charset) => unsupported("It takes lines in UTF-8."),
-            _ => Ok(form),
+            _ => Ok(format),
         }
     }
 
@@ -190,7 +190,7 @@ impl Form {
 
 /// Lines on their way in.
 struct Intake {
-    form: Form,
+    format: LineFormat,
     /// The beginning of a line whose end has not come; nothing of one that is too long.
     begun: Vec<u8>,
     is_too_long: bool,
@@ -206,9 +206,9 @@ struct Intake {
 }
 
 impl Intake {
-    fn new(form: Form) -> Self {
+    fn new(format: LineFormat) -> Self {
         Self {
-            form,
+            format,
             begun: Vec::new(),
             is_too_long: false,
             number: 0,
@@ -272,7 +272,7 @@ impl Intake {
         if line.is_empty() {
             return;
         }
-        match self.form.parse(line) {
+        match self.format.parse(line) {
             Ok(log) => {
                 self.batch.push(log);
                 self.batch_bytes += line.len();
@@ -304,8 +304,8 @@ mod tests {
 
     use super::*;
 
-    fn taken<'a>(form: Form, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Vec<u64>) {
-        let mut intake = Intake::new(form);
+    fn taken<'a>(format: LineFormat, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Vec<u64>) {
+        let mut intake = Intake::new(format);
         chunks.into_iter().for_each(|chunk| intake.take(chunk));
         intake.end();
         let lines = intake.batch.iter().map(LogLine::to_string).collect();
@@ -317,8 +317,8 @@ mod tests {
         let lines = b"1.1.1.1 GET /a 200\r\n\nnonsense\n\r\n1.1.1.1 GET /\xff 200\n::1 GET /b 404";
         let kept = vec!["1.1.1.1 GET /a 200".to_owned(), "::1 GET /b 404".to_owned()];
 
-        assert_eq!(taken(Form::Text, [&lines[..]]), (kept.clone(), vec![3, 5]));
-        assert_eq!(taken(Form::Text, lines.chunks(1)), (kept, vec![3, 5]));
+        assert_eq!(taken(LineFormat::Text, [&lines[..]]), (kept.clone(), vec![3, 5]));
+        assert_eq!(taken(LineFormat::Text, lines.chunks(1)), (kept, vec![3, 5]));
     }
 
     #[test]
@@ -327,9 +327,9 @@ mod tests {
         let lines = [&long[..], b"\n1.1.1.1 GET /a 200\n", &long, &long, b"\n", &long].concat();
         let kept = vec!["1.1.1.1 GET /a 200".to_owned()];
 
-        assert_eq!(taken(Form::Text, [&lines[..]]), (kept.clone(), vec![1, 3, 4]));
-        assert_eq!(taken(Form::Text, lines.chunks(10_000)), (kept, vec![1, 3, 4]));
-        let mut intake = Intake::new(Form::Text);
+        assert_eq!(taken(LineFormat::Text, [&lines[..]]), (kept.clone(), vec![1, 3, 4]));
+        assert_eq!(taken(LineFormat::Text, lines.chunks(10_000)), (kept, vec![1, 3, 4]));
+        let mut intake = Intake::new(LineFormat::Text);
         lines.chunks(1000).for_each(|chunk| {
             intake.take(chunk);
             assert!(intake.begun.capacity() <= 2 * MAX_BYTES);
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn rejected_lines_are_all_counted_and_not_all_listed() {
-        let mut intake = Intake::new(Form::Text);
+        let mut intake = Intake::new(LineFormat::Text);
         intake.take(&b"nonsense\n".repeat(LISTED + 5));
 
         assert_eq!((intake.report.rejected.len(), intake.report.unlisted), (LISTED, 5));
@@ -346,30 +346,30 @@ mod tests {
 
     #[test]
     fn lines_are_text_or_json_and_in_utf_8() {
-        let form = |content_type: &'static str| {
+        let format = |content_type: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-            Form::of(&headers).ok()
+            LineFormat::of(&headers).ok()
         };
         for (content_type, expected) in [
-            ("text/plain", Some(Form::Text)),
-            ("Text/Plain; Charset=UTF-8", Some(Form::Text)),
-            ("text/plain;charset=\"utf-8\"", Some(Form::Text)),
-            ("application/x-ndjson", Some(Form::Json)),
+            ("text/plain", Some(LineFormat::Text)),
+            ("Text/Plain; Charset=UTF-8", Some(LineFormat::Text)),
+            ("text/plain;charset=\"utf-8\"", Some(LineFormat::Text)),
+            ("application/x-ndjson", Some(LineFormat::Json)),
             ("text/plain; charset=utf-16", None),
             ("application/json", None),
-            ("application/x-www-form-urlencoded", None),
+            ("application/x-www-format-urlencoded", None),
             ("", None),
         ] {
-            assert_eq!(form(content_type), expected, "{content_type}");
+            assert_eq!(format(content_type), expected, "{content_type}");
         }
-        assert!(Form::of(&HeaderMap::new()).is_err());
+        assert!(LineFormat::of(&HeaderMap::new()).is_err());
     }
 
     proptest! {
         #[test]
         fn where_a_body_is_cut_makes_no_difference(lines in "([0-9a-z. /\r]{0,30}\n|1.1.1.1 GET /[a-z]{0,9} 200\r?\n){0,20}", size in 1_usize..50) {
-            prop_assert_eq!(taken(Form::Text, lines.as_bytes().chunks(size)), taken(Form::Text, [lines.as_bytes()]));
+            prop_assert_eq!(taken(LineFormat::Text, lines.as_bytes().chunks(size)), taken(LineFormat::Text, [lines.as_bytes()]));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::app::Api;
 use crate::http::dates::Bound;
 use crate::http::params::wrong;
 use crate::http::problem::{self, Code, Problem};
-use crate::http::streamed::{self, JsonForm, Source};
+use crate::http::streamed::{self, JsonFormat, Source};
 use crate::records::{self, RecordView};
 
 /// Which records are wanted; what is given must all hold
@@ -105,8 +105,8 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let selection = parameters.into_inner().selection()?;
     let reader = api.access_log.read(selection).await?.ok_or(Code::RecordNotFound)?;
-    let form = JsonForm::wanted(&request);
-    streamed::answer(&request, &api.record_answers, form.media_type(), form, reader).await
+    let format = JsonFormat::wanted(&request);
+    streamed::answer(&request, &api.record_answers, format.media_type(), format, reader).await
 }
 
 impl Source for Reader {

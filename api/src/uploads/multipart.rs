@@ -18,13 +18,13 @@ pub const MAX_PARTS: usize = 16;
 const MAX_AROUND: usize = 8 << 10;
 
 /// A form that is being read from a body.
-pub struct Form<'a> {
+pub struct MultipartForm<'a> {
     body: &'a mut Body,
     parser: Parser,
     parts: usize,
 }
 
-impl<'a> Form<'a> {
+impl<'a> MultipartForm<'a> {
     pub fn new(body: &'a mut Body, boundary: &[u8]) -> Self {
         Self { body, parser: Parser::new(boundary), parts: 0 }
     }

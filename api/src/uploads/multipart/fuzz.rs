@@ -18,12 +18,12 @@ type Whole = (Part, Vec<u8>);
 async fn read(pieces: &[&[u8]]) -> (Vec<Whole>, Result<(), String>) {
     let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     let mut body = Body::new(Payload::Stream { payload: Box::pin(stream::iter(pieces)) });
-    let (mut form, mut parts) = (Form::new(&mut body, BOUNDARY), Vec::new());
+    let (mut form, mut parts) = (MultipartForm::new(&mut body, BOUNDARY), Vec::new());
     let outcome = read_parts(&mut form, &mut parts).await;
     (parts, outcome.map_err(|problem| format!("{problem:?}")))
 }
 
-async fn read_parts(form: &mut Form<'_>, parts: &mut Vec<Whole>) -> Result<(), Problem> {
+async fn read_parts(form: &mut MultipartForm<'_>, parts: &mut Vec<Whole>) -> Result<(), Problem> {
     while let Some(part) = form.part().await? {
         let mut content = Vec::new();
         while let Some(bytes) = form.data().await? {

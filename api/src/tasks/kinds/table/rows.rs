@@ -20,7 +20,7 @@ use crate::http::csv;
 use crate::http::params::{Id, wrong};
 use crate::http::wait::Wait;
 use crate::http::problem::{self, Code, Problem};
-use crate::http::streamed::{self, Form, JsonForm, Source, accepts};
+use crate::http::streamed::{self, Format, JsonFormat, Source, accepts};
 use crate::identity::access::Scope;
 use crate::tasks;
 
@@ -91,14 +91,14 @@ impl RowParameters {
         }
     }
 
-    fn form(&self, request: &HttpRequest) -> Result<RowForm, Problem> {
+    fn row_format(&self, request: &HttpRequest) -> Result<RowFormat, Problem> {
         Ok(match self.format.as_deref() {
-            Some("json") => RowForm::Json(JsonForm::Array),
-            Some("ndjson") => RowForm::Json(JsonForm::Lines),
-            Some("csv") => RowForm::Csv,
+            Some("json") => RowFormat::Json(JsonFormat::Array),
+            Some("ndjson") => RowFormat::Json(JsonFormat::Lines),
+            Some("csv") => RowFormat::Csv,
             Some(_) => return Err(wrong("format", "it is `json`, `ndjson` or `csv`")),
-            None if accepts(request, CSV) => RowForm::Csv,
-            None => RowForm::Json(JsonForm::wanted(request)),
+            None if accepts(request, CSV) => RowFormat::Csv,
+            None => RowFormat::Json(JsonFormat::wanted(request)),
         })
     }
 }
@@ -127,10 +127,10 @@ pub async fn get(
     id: Id,
     parameters: Query<RowParameters>,
 ) -> Result<HttpResponse, Problem> {
-    let (filter, form) = (parameters.filter()?, parameters.form(&request)?);
+    let (filter, format) = (parameters.filter()?, parameters.row_format(&request)?);
     let task = tasks::redeemed(&api, scope, id, Wait::NONE, Some(Kind::Table)).await?;
     let reader = TableReader::new(api.store.clone(), api.blobs.clone(), task.id, &input_of(&task)?, filter);
-    streamed::answer(&request, &api.table_answers, form.media_type(), form, reader).await
+    streamed::answer(&request, &api.table_answers, format.media_type(), format, reader).await
 }
 
 impl Source for TableReader {
@@ -144,38 +144,38 @@ impl Source for TableReader {
 
 /// How rows are written one after another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RowForm {
-    Json(JsonForm),
+enum RowFormat {
+    Json(JsonFormat),
     Csv,
 }
 
-impl RowForm {
+impl RowFormat {
     const fn media_type(self) -> &'static str {
         match self {
-            Self::Json(form) => form.media_type(),
+            Self::Json(format) => format.media_type(),
             Self::Csv => CSV_UTF8,
         }
     }
 }
 
-impl Form<RowView> for RowForm {
+impl Format<RowView> for RowFormat {
     fn begin(&self) -> &[u8] {
         match self {
-            Self::Json(form) => Form::<RowView>::begin(form),
+            Self::Json(format) => Format::<RowView>::begin(format),
             Self::Csv => b"\"row\",\"userId\",\"title\",\"body\",\"status\",\"reply\"\r\n",
         }
     }
 
     fn write(&self, out: &mut impl Write, row: &RowView, is_first: bool) -> io::Result<()> {
         match self {
-            Self::Json(form) => form.write(out, row, is_first),
+            Self::Json(format) => format.write(out, row, is_first),
             Self::Csv => write_csv(out, row),
         }
     }
 
     fn end(&self) -> &[u8] {
         match self {
-            Self::Json(form) => Form::<RowView>::end(form),
+            Self::Json(format) => Format::<RowView>::end(format),
             Self::Csv => b"",
         }
     }
