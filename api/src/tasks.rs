@@ -21,7 +21,7 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::app::Api;
 use crate::http::body::holding;
-use crate::http::params::{Id, parsed, place_of_page};
+use crate::http::params::{Id, page_parameters, parsed};
 use crate::http::permits::Client;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::wait::Wait;
@@ -132,7 +132,7 @@ pub struct ListParameters {
 
 impl ListParameters {
     fn filter(&self) -> Result<Filter, Problem> {
-        let (limit, after) = place_of_page(self.limit.as_deref(), self.after.as_deref())?;
+        let (limit, after) = page_parameters(self.limit.as_deref(), self.after.as_deref())?;
         let kind = parsed("kind", self.kind.as_deref())?;
         let status = parsed("status", self.status.as_deref())?;
         Ok(Filter { kind, status, after, limit, ..Filter::default() })
@@ -234,7 +234,7 @@ pub async fn get(api: Data<Api>, scope: Scope, id: Id, wait: Wait) -> Result<Jso
 /// A page has at most `limit` tasks, and ends earlier where they have 2 MiB together; `next` tells whether there are more.
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks", params(ListParameters),
-    responses((status = 200, description = "A page of tasks", body = TaskList), ListProblems),
+    responses((status = 200, description = "A page of tasks", body = TaskList), TaskListProblems),
 )]
 pub async fn list(
     api: Data<Api>,
@@ -311,9 +311,9 @@ impl IntoResponses for FindProblems {
     }
 }
 
-struct ListProblems;
+struct TaskListProblems;
 
-impl IntoResponses for ListProblems {
+impl IntoResponses for TaskListProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable, Code::Overloaded])
     }

@@ -15,7 +15,7 @@ const MAX_LIMIT: i64 = 1000;
 ///
 /// # Errors
 /// 400 if they can't be read.
-pub fn place_of_page(limit: Option<&str>, after: Option<&str>) -> Result<(i64, Option<TaskId>), Problem> {
+pub fn page_parameters(limit: Option<&str>, after: Option<&str>) -> Result<(i64, Option<TaskId>), Problem> {
     let limit = limit.map_or(Ok(DEFAULT_LIMIT), str::parse);
     let limit = limit
         .ok()

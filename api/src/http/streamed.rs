@@ -26,7 +26,7 @@ const PIECE: usize = 64 << 10;
 const LARGEST_PIECE: usize = 1 << 20;
 
 /// Where rows come from.
-pub trait Source {
+pub trait RowSource {
     type Row;
 
     /// The next rows, never an empty chunk; `None` at the end.
@@ -57,7 +57,7 @@ pub async fn answer<S, F>(
     mut source: S,
 ) -> Result<HttpResponse, Problem>
 where
-    S: Source + 'static,
+    S: RowSource + 'static,
     F: Format<S::Row> + 'static,
 {
     let mut response = HttpResponse::Ok();
@@ -75,7 +75,7 @@ where
 }
 
 /// A body on its way, with what it is made of.
-struct Rest<S: Source, F> {
+struct Rest<S: RowSource, F> {
     format: F,
     source: S,
     /// Those of the chunk that were not given out whole.
@@ -98,7 +98,7 @@ enum Next {
     Nothing,
 }
 
-fn written<S: Source, F: Format<S::Row>>(rest: Rest<S, F>) -> impl Stream<Item = Result<Bytes, Problem>> {
+fn written<S: RowSource, F: Format<S::Row>>(rest: Rest<S, F>) -> impl Stream<Item = Result<Bytes, Problem>> {
     stream::unfold(rest, async |mut rest| {
         if rest.next == Next::Nothing {
             return None;
@@ -111,7 +111,7 @@ fn written<S: Source, F: Format<S::Row>>(rest: Rest<S, F>) -> impl Stream<Item =
     })
 }
 
-impl<S: Source, F: Format<S::Row>> Rest<S, F> {
+impl<S: RowSource, F: Format<S::Row>> Rest<S, F> {
     /// The next bytes. None of a chunk while there are some of the one before: so much is read as the client takes.
     async fn piece(&mut self) -> Result<Bytes, Problem> {
         let mut piece = Piece::default();
@@ -246,7 +246,7 @@ mod tests {
     /// Rows of so many bytes, a chunk each list.
     struct Chunks(Vec<Vec<String>>);
 
-    impl Source for Chunks {
+    impl RowSource for Chunks {
         type Row = String;
 
         async fn chunk(&mut self) -> Result<Option<Vec<String>>, Problem> {

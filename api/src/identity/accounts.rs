@@ -15,7 +15,7 @@ use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::app::Api;
-use crate::http::params::place_of_page;
+use crate::http::params::page_parameters;
 use crate::http::problem::{self, Code, Problem};
 use crate::identity::auth::Session;
 use crate::identity::users::{RightView, no_user};
@@ -72,7 +72,7 @@ pub struct AccountParameters {
     get, path = "/api/v1/users", tag = "users", operation_id = "listUsers",
     security(("bearer" = []), ("cookie" = [])),
     params(AccountParameters),
-    responses((status = 200, description = "A page of users", body = AccountList), ListProblems),
+    responses((status = 200, description = "A page of users", body = AccountList), UserListProblems),
 )]
 pub async fn list(
     api: Data<Api>,
@@ -80,7 +80,7 @@ pub async fn list(
     parameters: Query<AccountParameters>,
 ) -> Result<Json<AccountList>, Problem> {
     session.need(Right::Admin)?;
-    let (limit, after) = place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
+    let (limit, after) = page_parameters(parameters.limit.as_deref(), parameters.after.as_deref())?;
     // One more tells whether there is a next page.
     let mut users = api.accounts.accounts(after.map(|id| UserId(id.0)), limit + 1).await?;
     let has_more = users.len() > limit as usize;
@@ -184,9 +184,9 @@ fn done(there_was_one: bool) -> Result<HttpResponse, Problem> {
     if there_was_one { Ok(HttpResponse::NoContent().finish()) } else { Err(no_user()) }
 }
 
-struct ListProblems;
+struct UserListProblems;
 
-impl IntoResponses for ListProblems {
+impl IntoResponses for UserListProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         use Code::{DatabaseUnavailable, Forbidden, InvalidParameter, Unauthenticated};
         problem::responses(&[InvalidParameter, Unauthenticated, Forbidden, DatabaseUnavailable])

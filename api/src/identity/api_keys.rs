@@ -107,7 +107,7 @@ async fn make(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpR
 #[utoipa::path(
     get, path = "/api/v1/keys", tag = "users", operation_id = "listKeys",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "Your keys", body = Vec<KeyView>, example = json!([example()])), ListProblems),
+    responses((status = 200, description = "Your keys", body = Vec<KeyView>, example = json!([example()])), KeyListProblems),
 )]
 pub async fn list(api: Data<Api>, session: Session) -> Result<Json<Vec<KeyView>>, Problem> {
     session.need_log_in()?;
@@ -154,9 +154,9 @@ impl IntoResponses for MakeProblems {
     }
 }
 
-struct ListProblems;
+struct KeyListProblems;
 
-impl IntoResponses for ListProblems {
+impl IntoResponses for KeyListProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         problem::responses(&[Code::Unauthenticated, Code::Forbidden, Code::DatabaseUnavailable])
     }

@@ -14,7 +14,7 @@ use crate::app::Api;
 use crate::http::dates::Bound;
 use crate::http::params::wrong;
 use crate::http::problem::{self, Code, Problem};
-use crate::http::streamed::{self, JsonFormat, Source};
+use crate::http::streamed::{self, JsonFormat, RowSource};
 use crate::records::{self, RecordView};
 
 /// Which records are wanted; what is given must all hold
@@ -109,7 +109,7 @@ pub async fn get(
     streamed::answer(&request, &api.record_answers, format.media_type(), format, reader).await
 }
 
-impl Source for Reader {
+impl RowSource for Reader {
     type Row = RecordView;
 
     async fn chunk(&mut self) -> Result<Option<Vec<RecordView>>, Problem> {

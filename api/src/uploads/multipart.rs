@@ -92,7 +92,7 @@ enum Event {
     End,
 }
 
-enum State {
+enum ParserState {
     /// Before the first boundary; so many bytes were dropped.
     Preamble(usize),
     /// At a boundary, which is whole.
@@ -110,7 +110,7 @@ enum State {
 struct Parser {
     buffer: BytesMut,
     delimiter: Finder<'static>,
-    state: State,
+    state: ParserState,
 }
 
 impl Parser {
@@ -118,7 +118,7 @@ impl Parser {
         // The first boundary needs no line break before it; this one stands for it.
         let buffer = BytesMut::from(&b"\r\n"[..]);
         let delimiter = Finder::new(&[b"\r\n--", boundary].concat()).into_owned();
-        Self { buffer, delimiter, state: State::Preamble(0) }
+        Self { buffer, delimiter, state: ParserState::Preamble(0) }
     }
 
     fn feed(&mut self, chunk: &[u8]) {
@@ -129,24 +129,25 @@ impl Parser {
     fn next(&mut self) -> Result<Option<Event>, Problem> {
         loop {
             match self.state {
-                State::Preamble(dropped) => {
+                ParserState::Preamble(dropped) => {
                     let (before, is_found) = self.until_delimiter();
                     let dropped = dropped + before.len();
                     if dropped > MAX_AROUND {
                         return Err(invalid("The form's first boundary is missing."));
                     }
-                    self.state = if is_found { State::Delimiter } else { State::Preamble(dropped) };
+                    self.state =
+                        if is_found { ParserState::Delimiter } else { ParserState::Preamble(dropped) };
                     if !is_found {
                         return Ok(None);
                     }
                 }
-                State::Delimiter => {
+                ParserState::Delimiter => {
                     self.buffer.advance(self.delimiter.needle().len());
-                    self.state = State::Boundary;
+                    self.state = ParserState::Boundary;
                 }
-                State::Boundary => {
+                ParserState::Boundary => {
                     if self.buffer.starts_with(b"--") {
-                        self.state = State::End;
+                        self.state = ParserState::End;
                         continue;
                     }
                     let end = memmem::find(&self.buffer, b"\r\n");
@@ -159,9 +160,9 @@ impl Parser {
                     if !self.buffer.split_to(end).trim_ascii().is_empty() {
                         return Err(bad_boundary());
                     }
-                    self.state = State::Head;
+                    self.state = ParserState::Head;
                 }
-                State::Head => {
+                ParserState::Head => {
                     let end = memmem::find(&self.buffer, b"\r\n\r\n");
                     // The last three bytes may begin what ends it.
                     if end.unwrap_or(self.buffer.len().saturating_sub(3)) > MAX_HEAD {
@@ -169,12 +170,12 @@ impl Parser {
                     }
                     let Some(end) = end else { return Ok(None) };
                     let head = self.buffer.split_to(end + 4).freeze();
-                    self.state = State::Data;
+                    self.state = ParserState::Data;
                     return Ok(Some(Event::Part(head.slice(end.min(2)..end))));
                 }
-                State::Data => {
+                ParserState::Data => {
                     let (data, is_found) = self.until_delimiter();
-                    self.state = if is_found { State::PartEnd } else { State::Data };
+                    self.state = if is_found { ParserState::PartEnd } else { ParserState::Data };
                     if !data.is_empty() {
                         return Ok(Some(Event::Data(data)));
                     }
@@ -182,11 +183,11 @@ impl Parser {
                         return Ok(None);
                     }
                 }
-                State::PartEnd => {
-                    self.state = State::Delimiter;
+                ParserState::PartEnd => {
+                    self.state = ParserState::Delimiter;
                     return Ok(Some(Event::PartEnd));
                 }
-                State::End => return Ok(Some(Event::End)),
+                ParserState::End => return Ok(Some(Event::End)),
             }
         }
     }

@@ -198,7 +198,7 @@ pub async fn find(
     let digest = digest.ok_or_else(|| params::wrong("digest", "it is missing"))?;
     let digest =
         digest.parse().map_err(|_| Code::InvalidDigest.because("`digest` must have 32 hex digits."))?;
-    let (limit, after) = params::place_of_page(parameters.limit.as_deref(), parameters.after.as_deref())?;
+    let (limit, after) = params::page_parameters(parameters.limit.as_deref(), parameters.after.as_deref())?;
     tasks::page(&api, scope, &request, Filter { digest: Some(digest), after, limit, ..Filter::default() })
         .await
 }

@@ -65,14 +65,13 @@ pub struct Input {
     content_type: Option<String>,
     /// Where its rows come from, if they have failed in another table
     #[schema(nullable = false)]
-    source: Option<Source>,
+    source: Option<TableSource>,
 }
 
 /// Rows that have failed in another table
 #[derive(ToSchema)]
-#[schema(as = TableSource)]
-#[expect(dead_code, reason = "describes the JSON of kinds::table::Source, which knows nothing of OpenAPI")]
-pub struct Source {
+#[expect(dead_code, reason = "describes the JSON of kinds::table::TableSource, which knows nothing of OpenAPI")]
+pub struct TableSource {
     /// The table in which they have failed
     table: uuid::Uuid,
     /// The table that they were handed in with, whose id stays in their `Idempotency-Key`s

@@ -20,7 +20,7 @@ use crate::http::csv;
 use crate::http::params::{Id, wrong};
 use crate::http::wait::Wait;
 use crate::http::problem::{self, Code, Problem};
-use crate::http::streamed::{self, Format, JsonFormat, Source, accepts};
+use crate::http::streamed::{self, Format, JsonFormat, RowSource, accepts};
 use crate::identity::access::Scope;
 use crate::tasks;
 
@@ -133,7 +133,7 @@ pub async fn get(
     streamed::answer(&request, &api.table_answers, format.media_type(), format, reader).await
 }
 
-impl Source for TableReader {
+impl RowSource for TableReader {
     type Row = RowView;
 
     async fn chunk(&mut self) -> Result<Option<Vec<RowView>>, Problem> {
