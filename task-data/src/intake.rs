@@ -10,7 +10,7 @@ use twox_hash::XxHash3_64;
 use crate::blobs::{BlobError, BlobWriter, Blobs};
 use crate::error::Refusal;
 use crate::idempotency::{Idempotency, IdempotencyKey};
-use crate::store::{Store, Upload};
+use crate::store::{Payload, Store};
 use crate::task::TaskId;
 
 /// An upload that is coming in. Dropped before it is kept, nothing of it remains.
@@ -74,15 +74,15 @@ impl Intake {
     }
 
     /// Makes a blob durable; what is small is made durable by its row.
-    pub(crate) async fn keep(self, store: &dyn Store) -> Result<(Upload, Option<Idempotency>), Refusal> {
+    pub(crate) async fn keep(self, store: &dyn Store) -> Result<(Payload, Option<Idempotency>), Refusal> {
         let idempotency =
             self.keyed.map(|(key, sha256)| Idempotency { key, content_sha256: sha256.finalize().into() });
         let upload = match self.so_far {
-            SoFar::Memory(bytes) => Upload::Inline(bytes),
+            SoFar::Memory(bytes) => Payload::Inline(bytes),
             SoFar::Blob { writer, check } => {
                 let since = store.now().await?;
                 writer.keep(since).await?;
-                Upload::Blob { check: check.finish().cast_signed(), since }
+                Payload::Blob { check: check.finish().cast_signed(), since }
             }
         };
         Ok((upload, idempotency))

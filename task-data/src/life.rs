@@ -48,8 +48,8 @@ use crate::outcome::{Rows, log_name};
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
-    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, StoreError, TaskPage,
-    UnkeptRow, Upload,
+    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, StoreError, TaskPage,
+    UnkeptRow,
 };
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
 use crate::wait::{Waiters, Watch};
@@ -213,9 +213,9 @@ impl Life {
     ) -> Result<Accepted, Refusal> {
         let begun = Instant::now();
         let id = intake.id();
-        let (upload, idempotency) = intake.keep(&*self.stack.store).await?;
+        let (payload, idempotency) = intake.keep(&*self.stack.store).await?;
         let (kind, input) = work.into_row();
-        let new = NewTask { id, kind, owner, input, upload, idempotency, retried_from: None };
+        let new = NewTask { id, kind, owner, input, payload, idempotency, retried_from: None };
         self.promise(begun, new).await
     }
 
@@ -259,14 +259,14 @@ impl Life {
         retried_from: Option<TaskId>,
     ) -> Result<Accepted, Refusal> {
         let (kind, input) = work.into_row();
-        let (id, upload) = (TaskId::random(), Upload::None);
-        let new = NewTask { id, kind, owner, input, upload, idempotency, retried_from };
+        let (id, payload) = (TaskId::random(), Payload::None);
+        let new = NewTask { id, kind, owner, input, payload, idempotency, retried_from };
         self.promise(Instant::now(), new).await
     }
 
     async fn promise(&self, begun: Instant, new: NewTask) -> Result<Accepted, Refusal> {
         let (id, kind) = (new.id, new.kind);
-        let is_blob = matches!(new.upload, Upload::Blob { .. });
+        let is_blob = matches!(new.payload, Payload::Blob { .. });
 
         let task = match self.inserts.send(new).await? {
             // The blob stays: the row may yet be there, and if it isn't, the orphan sweep sees it.

@@ -34,7 +34,7 @@ pub struct NewTask {
     /// Its kind's `Input` in JSON.
     pub input: Value,
     /// Where the upload is.
-    pub upload: Upload,
+    pub payload: Payload,
     /// What makes a repetition of it the same task, if its client has said so.
     pub idempotency: Option<Idempotency>,
     /// The ended task that it takes up again.
@@ -62,7 +62,7 @@ impl NewTask {
             input: self.input,
             result: None,
             error: None,
-            has_blob: matches!(self.upload, Upload::Blob { .. }),
+            has_blob: matches!(self.payload, Payload::Blob { .. }),
             next_attempt: None,
             retried_from: self.retried_from,
             is_logged: false,
@@ -88,7 +88,7 @@ impl Keyed {
 
 /// Where a recorded upload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Upload {
+pub enum Payload {
     /// There is none: the input is all.
     None,
     /// In the row.
@@ -103,7 +103,7 @@ pub enum Upload {
     },
 }
 
-/// How long after [`Upload::Blob::since`] a row with a blob is still taken.
+/// How long after [`Payload::Blob::since`] a row with a blob is still taken.
 pub const BLOB_IS_FRESH: Duration = Duration::from_secs(30);
 
 /// The right to finish one attempt of one task, with all that the work needs.

@@ -9,7 +9,7 @@ use database::types::{SqlJson, SqlTime, SqlUuid};
 use diesel::prelude::*;
 use program::Backoff;
 
-use super::port::{Claim, Held, Keyed, KindStats, Moved, NewTask, Rules, Upload};
+use super::port::{Claim, Held, Keyed, KindStats, Moved, NewTask, Payload, Rules};
 use super::types::SqlStatus;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::{Kind, RowKind, UnknownKind};
@@ -139,10 +139,10 @@ pub struct NewRow {
 impl NewRow {
     /// The row of a task that is created now.
     pub fn new(new: NewTask, now: Time, sweep_at: Time) -> Self {
-        let (content, blob_check) = match new.upload {
-            Upload::None => (None, None),
-            Upload::Inline(bytes) => (Some(bytes), None),
-            Upload::Blob { check, .. } => (None, Some(check)),
+        let (content, blob_check) = match new.payload {
+            Payload::None => (None, None),
+            Payload::Inline(bytes) => (Some(bytes), None),
+            Payload::Blob { check, .. } => (None, Some(check)),
         };
         let (idempotency_key, content_sha256) = idempotency_columns(new.idempotency);
         Self {

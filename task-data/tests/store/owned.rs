@@ -3,7 +3,7 @@
 use accounts::user::UserId;
 use serde_json::json;
 use task_data::kinds::Kind;
-use task_data::store::{Filter, Holdings, NewTask, Upload};
+use task_data::store::{Filter, Holdings, NewTask, Payload};
 use task_data::task::TaskId;
 
 use crate::samples::*;
@@ -52,7 +52,7 @@ on_each_store!(what_an_owner_has_waiting_is_told, |store| async move {
         kind: Kind::Message,
         owner: Some(ada),
         input: json!({"text": "abc", "provider": "auto", "may_pay": false}),
-        upload: Upload::None,
+        payload: Payload::None,
         ..new_task()
     };
     store.insert(vec![message], NOW).await.unwrap();

@@ -5,7 +5,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
-use task_data::store::{BLOB_IS_FRESH, NewTask, Upload};
+use task_data::store::{BLOB_IS_FRESH, NewTask, Payload};
 use task_data::task::{Status, TaskError, TaskId, Time};
 
 use crate::samples::*;
@@ -25,7 +25,7 @@ on_each_store!(a_task_is_found_as_it_was_inserted, |store| async move {
 
 on_each_store!(a_small_upload_is_given_to_who_claims_it, |store| async move {
     let bytes: Vec<u8> = (0..=255).cycle().take(16 << 10).collect();
-    let new = NewTask { upload: Upload::Inline(bytes.clone()), ..new_task() };
+    let new = NewTask { payload: Payload::Inline(bytes.clone()), ..new_task() };
     store.insert(vec![new.clone()], NOW).await.unwrap();
 
     let claim = claim(&*store, new.id, worker(&*store).await).await;
@@ -34,7 +34,7 @@ on_each_store!(a_small_upload_is_given_to_who_claims_it, |store| async move {
 });
 
 on_each_store!(an_empty_upload_is_one_too, |store| async move {
-    let new = NewTask { upload: Upload::Inline(Vec::new()), ..new_task() };
+    let new = NewTask { payload: Payload::Inline(Vec::new()), ..new_task() };
     store.insert(vec![new.clone()], NOW).await.unwrap();
 
     let claim = claim(&*store, new.id, worker(&*store).await).await;
@@ -44,8 +44,8 @@ on_each_store!(an_empty_upload_is_one_too, |store| async move {
 
 on_each_store!(a_large_upload_is_told_by_its_check_alone, |store| async move {
     for check in [i64::MIN, 0, i64::MAX] {
-        let upload = Upload::Blob { check, since: store.now().await.unwrap() };
-        let new = NewTask { upload, ..new_task() };
+        let payload = Payload::Blob { check, since: store.now().await.unwrap() };
+        let new = NewTask { payload, ..new_task() };
         let inserted = store.insert(vec![new.clone()], NOW).await.unwrap();
 
         let claim = claim(&*store, new.id, worker(&*store).await).await;
@@ -71,9 +71,9 @@ on_each_store!(an_id_that_is_inserted_again_is_left_as_it_stands, |store| async 
 
 on_each_store!(a_blob_that_has_waited_too_long_gets_no_row_and_its_neighbours_do, |store| async move {
     let now = store.now().await.unwrap();
-    let blob_of = |age: TimeDelta| Upload::Blob { check: 1, since: Time(now.0 - age) };
-    let too_late = NewTask { upload: blob_of(TimeDelta::from_std(BLOB_IS_FRESH).unwrap()), ..new_task() };
-    let in_time = NewTask { upload: blob_of(TimeDelta::zero()), ..new_task() };
+    let blob_of = |age: TimeDelta| Payload::Blob { check: 1, since: Time(now.0 - age) };
+    let too_late = NewTask { payload: blob_of(TimeDelta::from_std(BLOB_IS_FRESH).unwrap()), ..new_task() };
+    let in_time = NewTask { payload: blob_of(TimeDelta::zero()), ..new_task() };
     let small = new_task();
 
     let given = store.insert(vec![in_time.clone(), too_late.clone(), small.clone()], NOW).await.unwrap();
@@ -85,9 +85,10 @@ on_each_store!(a_blob_that_has_waited_too_long_gets_no_row_and_its_neighbours_do
 
 on_each_store!(a_row_that_is_there_is_given_however_late_it_is_asked_for_again, |store| async move {
     let now = store.now().await.unwrap();
-    let new = NewTask { upload: Upload::Blob { check: 1, since: now }, ..new_task() };
+    let new = NewTask { payload: Payload::Blob { check: 1, since: now }, ..new_task() };
     let first = store.insert(vec![new.clone()], NOW).await.unwrap();
-    let late = NewTask { upload: Upload::Blob { check: 1, since: Time(now.0 - TimeDelta::hours(1)) }, ..new };
+    let late =
+        NewTask { payload: Payload::Blob { check: 1, since: Time(now.0 - TimeDelta::hours(1)) }, ..new };
 
     let second = store.insert(vec![late], NOW).await.unwrap();
 

@@ -6,7 +6,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
-use task_data::store::{Claim, Completion, HandBack, Moved, NewTask, Rules, StoreError, Upload};
+use task_data::store::{Claim, Completion, HandBack, Moved, NewTask, Payload, Rules, StoreError};
 use task_data::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
 
 use crate::support::Everything;
@@ -30,7 +30,7 @@ pub fn new_task() -> NewTask {
         kind: Kind::Md5,
         owner: None,
         input: json!({"filename": "abc.txt", "size": 3}),
-        upload: Upload::Inline(b"abc".to_vec()),
+        payload: Payload::Inline(b"abc".to_vec()),
         idempotency: None,
         retried_from: None,
     }

@@ -31,7 +31,7 @@ use super::rows::{
 use super::tasks::End;
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved, NewTask,
-    PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, tasks as queries,
+    Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -49,11 +49,11 @@ impl Tasks for Postgres {
         let (mut contents, mut checks, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
         let (mut owners, mut keys, mut sums) = (Vec::new(), Vec::new(), Vec::new());
         let mut retried = Vec::new();
-        for NewTask { id, kind, owner, input, upload, idempotency, retried_from } in &new {
-            let (content, check, since) = match upload {
-                Upload::None => (None, None, None),
-                Upload::Inline(bytes) => (Some(bytes.as_slice()), None, None),
-                Upload::Blob { check, since } => (None, Some(*check), Some(SqlTime(since.0))),
+        for NewTask { id, kind, owner, input, payload, idempotency, retried_from } in &new {
+            let (content, check, since) = match payload {
+                Payload::None => (None, None, None),
+                Payload::Inline(bytes) => (Some(bytes.as_slice()), None, None),
+                Payload::Blob { check, since } => (None, Some(*check), Some(SqlTime(since.0))),
             };
             ids.push(SqlUuid::from(*id));
             kinds.push(kind.name());

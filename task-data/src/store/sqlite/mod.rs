@@ -24,7 +24,7 @@ use super::rows::{
 use super::tasks::End;
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    Moved, NewTask, Outcomes, PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, leases, outcomes,
+    Moved, NewTask, Outcomes, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases, outcomes,
     tasks as queries,
 };
 use crate::idempotency::OwnedKey;
@@ -44,7 +44,7 @@ impl Tasks for Sqlite {
                 let now = clock(connection)?;
                 let ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
                 for task in new {
-                    if matches!(task.upload, Upload::Blob { since, .. } if now.0 - since.0 >= delta(BLOB_IS_FRESH)) {
+                    if matches!(task.payload, Payload::Blob { since, .. } if now.0 - since.0 >= delta(BLOB_IS_FRESH)) {
                         continue;
                     }
                     insert_into(tasks::table)

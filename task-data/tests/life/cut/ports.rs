@@ -17,8 +17,8 @@ use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
     Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats, Leases, Moved,
-    NewTask, Outcomes, PaidCalls, PaidEntry, PoolUse, RowFilter, Rules, StoreError, TableProgress, TableRows,
-    TaskPage, Tasks, UnkeptRow, Upkeep, Upload,
+    NewTask, Outcomes, PaidCalls, PaidEntry, Payload, PoolUse, RowFilter, Rules, StoreError, TableProgress,
+    TableRows, TaskPage, Tasks, UnkeptRow, Upkeep,
 };
 use task_data::task::{Task, TaskId, Ticket, Time, WorkerId};
 use tokio::sync::broadcast;
@@ -71,7 +71,7 @@ impl Tasks for CutStore {
         for new in new.iter_mut().filter(|new| new.input["filename"] == UNREADABLE) {
             new.input = unreadable();
         }
-        for new in new.iter().filter(|new| matches!(new.upload, Upload::Blob { .. })) {
+        for new in new.iter().filter(|new| matches!(new.payload, Payload::Blob { .. })) {
             if self.inner.blobs.open(new.id).await.is_err() {
                 self.wire.wrong(format!("task {} was recorded before its blob was kept", new.id));
             }

@@ -13,8 +13,8 @@ use task_data::outcome;
 use task_data::shared_log::Head;
 use task_data::store::{
     Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats, Leases, Moved,
-    NewTask, Outcomes, PaidCalls, PaidEntry, PoolUse, RowFilter, Rules, Store, StoreError, TableProgress,
-    TableRows, TaskPage, Tasks, UnkeptRow, Upkeep, Upload,
+    NewTask, Outcomes, PaidCalls, PaidEntry, Payload, PoolUse, RowFilter, Rules, Store, StoreError,
+    TableProgress, TableRows, TaskPage, Tasks, UnkeptRow, Upkeep,
 };
 use task_data::task::{Task, TaskId, Ticket, Time, WorkerId};
 
@@ -102,8 +102,8 @@ port! {
     async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
         let act = move |store: Arc<dyn Store>, arrival| async move {
             let mut new = new;
-            for NewTask { upload, .. } in &mut new {
-                if let (Upload::Blob { since, .. }, Arrival::Late) = (upload, arrival) {
+            for NewTask { payload, .. } in &mut new {
+                if let (Payload::Blob { since, .. }, Arrival::Late) = (payload, arrival) {
                     *since = World::a_day_before(*since);
                 }
             }
