@@ -44,7 +44,7 @@ use crate::intake::Intake;
 use crate::kinds::table::SentRow;
 use crate::kinds::{Kind, Work};
 use crate::metrics;
-use crate::outcome::{Rows, log_name};
+use crate::outcome::{TaskLedger, log_name};
 use crate::settings::Settings;
 use crate::stack::Stack;
 use crate::store::{
@@ -538,13 +538,13 @@ impl Life {
     /// The log's and the store's; [`LogError::SyncFailed`] must end the process.
     pub async fn log_outcomes(&self) -> Result<Settled, SettleError<StoreError>> {
         let log = self.log.clone();
-        let mut rows = Rows {
+        let mut ledger = TaskLedger {
             store: self.stack.store.clone(),
             blobs: (!self.settings.keep_uploads).then(|| self.stack.blobs.clone()),
             log: self.log_name.clone(),
             runtime: Handle::current(),
         };
-        spawn_blocking(move || log.settle(&mut rows))
+        spawn_blocking(move || log.settle(&mut ledger))
             .await
             .unwrap_or_else(|error| Err(LogError::Io(std::io::Error::other(error)).into()))
     }

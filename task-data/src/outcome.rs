@@ -62,7 +62,7 @@ pub(crate) fn begins_like_ours(line: &[u8]) -> bool {
 }
 
 /// The rows as `shared_log` sees them. Its calls block: it lives on a blocking thread.
-pub(crate) struct Rows {
+pub(crate) struct TaskLedger {
     pub(crate) store: Arc<dyn Store>,
     /// Where the uploads of ended tasks go; none, if they are kept.
     pub(crate) blobs: Option<Arc<dyn Blobs>>,
@@ -70,7 +70,7 @@ pub(crate) struct Rows {
     pub(crate) runtime: Handle,
 }
 
-impl Rows {
+impl TaskLedger {
     fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -83,7 +83,7 @@ fn entry(task: &Task) -> Option<Entry<TaskId>> {
     Some(Entry { id: task.id, line: line(task)? })
 }
 
-impl Ledger for Rows {
+impl Ledger for TaskLedger {
     type Id = TaskId;
     type Error = StoreError;
 

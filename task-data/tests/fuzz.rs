@@ -10,7 +10,7 @@ use std::path::Path;
 
 use access_log::record::{LogLine, check_ip, check_method, check_uri};
 use task_data::kinds::table::check::{Check, Errors, NoText};
-use task_data::kinds::table::{COLUMNS, Damaged, Row, Rows};
+use task_data::kinds::table::{COLUMNS, Damaged, Row, RowParser};
 
 #[test]
 fn a_log_line_that_is_taken_is_told_as_it_was() {
@@ -42,7 +42,7 @@ fn checked(pieces: &[&[u8]]) -> Result<Result<u64, Errors>, NoText> {
 }
 
 fn rows_of(pieces: &[&[u8]]) -> Result<Vec<Row>, Damaged> {
-    let (mut reader, mut rows) = (Rows::default(), Vec::new());
+    let (mut reader, mut rows) = (RowParser::default(), Vec::new());
     for piece in pieces {
         reader.feed(piece, &mut rows)?;
     }

@@ -167,12 +167,12 @@ pub struct Damaged;
 
 /// The rows of a table that was checked, taken out of the bytes of its file.
 #[derive(Debug, Default)]
-pub struct Rows {
+pub struct RowParser {
     records: Records,
     is_in_body: bool,
 }
 
-impl Rows {
+impl RowParser {
     /// Adds the rows that end in the next bytes of the file.
     ///
     /// # Errors

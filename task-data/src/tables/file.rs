@@ -6,7 +6,7 @@ use std::vec;
 use tokio::task::spawn_blocking;
 
 use crate::blobs::{BlobError, BlobReader};
-use crate::kinds::table::{Damaged, Row, Rows};
+use crate::kinds::table::{Damaged, Row, RowParser};
 
 /// Bytes that are read at a time.
 const BUFFER: usize = 64 << 10;
@@ -27,7 +27,7 @@ enum Reader {
 
 struct Open {
     blob: Box<dyn BlobReader>,
-    rows: Rows,
+    rows: RowParser,
     buffer: Vec<u8>,
 }
 
@@ -45,7 +45,7 @@ pub enum RowFileError {
 impl RowFile {
     /// From the beginning of the file.
     pub fn new(blob: Box<dyn BlobReader>) -> Self {
-        let open = Open { blob, rows: Rows::default(), buffer: vec![0; BUFFER] };
+        let open = Open { blob, rows: RowParser::default(), buffer: vec![0; BUFFER] };
         Self { reader: Reader::Open(Box::new(open)), ready: Vec::new().into_iter(), number: 0 }
     }
 

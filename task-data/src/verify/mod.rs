@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use self::log::Reading;
 pub use self::rebuild::{RebuildError, Rebuilt, rebuild};
 pub use self::report::{Found, Progress, Report, VerifyError};
-use self::rows::{Rows, sweep_timeout};
+use self::rows::{TaskRows, sweep_timeout};
 use crate::settings::Settings;
 use crate::stack::Remains;
 
@@ -35,7 +35,7 @@ pub async fn verify(
     let log = Path::new(&settings.outcome_log);
     let mut report = Report::default();
 
-    let rows = Rows::read(remains, settings, &progress).await?;
+    let rows = TaskRows::read(remains, settings, &progress).await?;
     let suspects = (rows.stuck.clone(), bytes::orphans(remains, settings).await?);
     rows.tell_missing_uploads(remains, &mut report).await?;
     report.newer = rows.newer;

@@ -27,7 +27,7 @@ pub struct Ended {
 }
 
 /// What was read.
-pub struct Rows {
+pub struct TaskRows {
     /// Newest first.
     pub ended: Vec<Ended>,
     /// How many have ended of kinds that only a newer version knows.
@@ -43,7 +43,7 @@ pub fn check_of(line: &[u8]) -> u64 {
     XxHash3_64::oneshot(line)
 }
 
-impl Rows {
+impl TaskRows {
     pub async fn read(
         remains: &Remains,
         settings: &Settings,

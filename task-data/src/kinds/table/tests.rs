@@ -18,7 +18,7 @@ fn checked(chunks: &[&[u8]]) -> Checked {
 }
 
 fn rows_of(chunks: &[&[u8]]) -> Result<Vec<Row>, Damaged> {
-    let (mut reader, mut rows) = (Rows::default(), Vec::new());
+    let (mut reader, mut rows) = (RowParser::default(), Vec::new());
     for chunk in chunks {
         reader.feed(chunk, &mut rows)?;
     }

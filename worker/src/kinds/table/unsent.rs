@@ -21,14 +21,14 @@ const NUMBERS: i64 = 10_000;
 pub struct Unsent {
     store: Arc<dyn Store>,
     id: TaskId,
-    rows: Rows,
+    rows: RowSource,
     kept: Peekable<vec::IntoIter<i64>>,
     /// The last number that was looked up, unless there are no more.
     looked_up: Option<i64>,
 }
 
 /// Where the rows come from.
-enum Rows {
+enum RowSource {
     File(RowFile),
     /// Another table, of which they have failed: its reader, and what it has read.
     Table(Box<TableReader>, vec::IntoIter<TableRow>),
@@ -42,8 +42,8 @@ impl Unsent {
         input: &Input,
     ) -> Result<Self, WorkError> {
         let rows = match TableReader::of_source(store.clone(), blobs.clone(), input) {
-            Some(reader) => Rows::Table(Box::new(reader), Vec::new().into_iter()),
-            None => Rows::File(RowFile::new(blobs.open(id).await?)),
+            Some(reader) => RowSource::Table(Box::new(reader), Vec::new().into_iter()),
+            None => RowSource::File(RowFile::new(blobs.open(id).await?)),
         };
         Ok(Self { store, id, rows, kept: Vec::new().into_iter().peekable(), looked_up: Some(0) })
     }
@@ -76,7 +76,7 @@ impl Unsent {
     }
 }
 
-impl Rows {
+impl RowSource {
     async fn next(&mut self) -> Result<Option<(i64, Row)>, WorkError> {
         match self {
             Self::File(file) => match file.next().await {
