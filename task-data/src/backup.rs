@@ -106,11 +106,11 @@ pub async fn backup(
     let (database, blobs) = embedded_paths(settings)?;
     let source = BlobFolder::existing(&blobs).map_err(at(&blobs))?;
     let is_made = make_empty(folder)?;
-    let place = Place::new(folder);
-    let copied = copy_all(settings, &database, source, &place, more, progress).await;
+    let layout = Layout::new(folder);
+    let copied = copy_all(settings, &database, source, &layout, more, progress).await;
     if copied.is_err() {
         // Half a copy must not be taken for a whole one.
-        let _ = fs::remove_dir_all(&place.data);
+        let _ = fs::remove_dir_all(&layout.data);
         if is_made {
             let _ = fs::remove_dir(folder);
         }
@@ -136,7 +136,7 @@ fn make_empty(folder: &Path) -> Result<bool, BackupError> {
 
 /// Where the parts of a copy are.
 #[derive(Clone)]
-struct Place {
+struct Layout {
     folder: PathBuf,
     data: PathBuf,
     blobs: PathBuf,
@@ -146,7 +146,7 @@ struct Place {
     database: PathBuf,
 }
 
-impl Place {
+impl Layout {
     fn new(folder: &Path) -> Self {
         let data = folder.join(private::DATA);
         Self {
@@ -164,34 +164,34 @@ async fn copy_all(
     settings: &Settings,
     database: &Path,
     source: BlobFolder,
-    place: &Place,
+    layout: &Layout,
     more: &[&Path],
     progress: Arc<Progress>,
 ) -> Result<Copied, BackupError> {
-    DirBuilder::new().mode(0o700).create(&place.data).map_err(at(&place.data))?;
+    DirBuilder::new().mode(0o700).create(&layout.data).map_err(at(&layout.data))?;
     let uploads = Uploads {
-        copies: Arc::new(BlobFolder::open(&place.blobs).map_err(at(&place.blobs))?),
+        copies: Arc::new(BlobFolder::open(&layout.blobs).map_err(at(&layout.blobs))?),
         source: Arc::new(source),
         progress,
     };
     uploads.bring_all().await?;
 
     let log_files = blocking({
-        let (settings, database, place) = (settings.clone(), database.to_owned(), place.clone());
-        move || copy_rows_and_log(&settings, &database, &place)
+        let (settings, database, layout) = (settings.clone(), database.to_owned(), layout.clone());
+        move || copy_rows_and_log(&settings, &database, &layout)
     })
     .await?;
 
-    let store = Sqlite::open(&place.unfinished)?;
+    let store = Sqlite::open(&layout.unfinished)?;
     rest(&store, settings).await?;
     bring_rest(&store, &uploads).await?;
     let kept = drop_needless(&store, settings, &uploads).await?;
     store.close().await?;
 
-    let (place, more) = (place.clone(), more.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
+    let (layout, more) = (layout.clone(), more.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
     blocking(move || {
-        uploads.copies.sync().map_err(at(&place.blobs))?;
-        let database_bytes = finish(&place, &more)?;
+        uploads.copies.sync().map_err(at(&layout.blobs))?;
+        let database_bytes = finish(&layout, &more)?;
         Ok(Copied { database_bytes, uploads: kept, log_files })
     })
     .await
@@ -233,7 +233,7 @@ async fn in_folder<T: Send + 'static>(
 }
 
 /// Steps 2 and 3; how many files of the log were copied.
-fn copy_rows_and_log(settings: &Settings, database: &Path, place: &Place) -> Result<usize, BackupError> {
+fn copy_rows_and_log(settings: &Settings, database: &Path, layout: &Layout) -> Result<usize, BackupError> {
     let log = Path::new(&settings.outcome_log);
     let name = log_name(settings).map_err(at(log))?;
     let mut original = Original::open(database)?;
@@ -243,16 +243,16 @@ fn copy_rows_and_log(settings: &Settings, database: &Path, place: &Place) -> Res
         let sizes: io::Result<Vec<u64>> = files.iter().map(LogFile::bytes).collect();
         let sizes = sizes.map_err(at(log))?;
 
-        create(&place.unfinished)?;
-        original.copy_into(&place.unfinished)?;
-        let head = Original::open(&place.unfinished)?.log_head(&name)?;
+        create(&layout.unfinished)?;
+        original.copy_into(&layout.unfinished)?;
+        let head = Original::open(&layout.unfinished)?.log_head(&name)?;
         if begun.map(|head| head.generation) == head.map(|head| head.generation) {
             for (file, size) in files.iter().zip(sizes) {
-                copy_log_file(file, size, head.as_ref(), log, place)?;
+                copy_log_file(file, size, head.as_ref(), log, layout)?;
             }
             return Ok(files.len());
         }
-        fs::remove_file(&place.unfinished).map_err(at(&place.unfinished))?;
+        fs::remove_file(&layout.unfinished).map_err(at(&layout.unfinished))?;
     }
     Err(BackupError::Restless)
 }
@@ -263,14 +263,14 @@ fn copy_log_file(
     size: u64,
     head: Option<&Head>,
     log: &Path,
-    place: &Place,
+    layout: &Layout,
 ) -> Result<(), BackupError> {
     let path = file.path();
     let is_current = head.filter(|head| file.is_of(head).unwrap_or(false));
     let length = is_current.map_or(size, |head| head.committed);
     // Its name goes on as before, from the name that the log has by default.
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut copy_path = place.log.clone().into_os_string();
+    let mut copy_path = layout.log.clone().into_os_string();
     copy_path.push(name(path).strip_prefix(&*name(log)).unwrap_or_default());
     let copy_path = PathBuf::from(copy_path);
 
@@ -363,10 +363,10 @@ async fn page(store: &Sqlite, status: Status, after: Option<TaskId>) -> Result<V
 }
 
 /// Copies the other files, syncs all and gives the database its name; how many bytes it has.
-fn finish(place: &Place, more: &[PathBuf]) -> Result<u64, BackupError> {
+fn finish(layout: &Layout, more: &[PathBuf]) -> Result<u64, BackupError> {
     for path in more {
         let Some(name) = path.file_name() else { continue };
-        let copy_path = place.data.join(name);
+        let copy_path = layout.data.join(name);
         match fs::read(path) {
             Ok(content) => {
                 let mut copy = create(&copy_path)?;
@@ -377,13 +377,13 @@ fn finish(place: &Place, more: &[PathBuf]) -> Result<u64, BackupError> {
         }
     }
     let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all()).map_err(at(path));
-    sync(&place.unfinished)?;
-    fs::rename(&place.unfinished, &place.database).map_err(at(&place.database))?;
-    sync(&place.data)?;
-    sync(&place.folder)?;
-    let parent = place.folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync(&layout.unfinished)?;
+    fs::rename(&layout.unfinished, &layout.database).map_err(at(&layout.database))?;
+    sync(&layout.data)?;
+    sync(&layout.folder)?;
+    let parent = layout.folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     sync(parent.unwrap_or(Path::new(".")))?;
-    Ok(fs::metadata(&place.database).map_err(at(&place.database))?.len())
+    Ok(fs::metadata(&layout.database).map_err(at(&layout.database))?.len())
 }
 
 fn create(path: &Path) -> Result<File, BackupError> {

@@ -30,9 +30,9 @@ pub struct Reading {
     /// Lines of tasks that ended after the rows were read: what they are compared by, and how many.
     late: HashMap<TaskId, (u64, u32)>,
     /// Lines whose rows are yet to be asked for.
-    unknown: Vec<(Place, Vec<u8>)>,
+    unknown: Vec<(Position, Vec<u8>)>,
     /// Where a file ends within a line.
-    torn: Vec<Place>,
+    torn: Vec<Position>,
     malformed: Found,
     foreign: Found,
     lines: u64,
@@ -40,7 +40,7 @@ pub struct Reading {
 
 /// A line's.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Position {
     file: usize,
     offset: u64,
 }
@@ -88,7 +88,7 @@ impl Reading {
             for line in log_file.lines(0) {
                 let line = line.map_err(LogError::Io)?;
                 progress.bytes.fetch_add(line.text.as_ref().map_or(0, Vec::len) as u64 + 1, Relaxed);
-                self.see(Place { file, offset: line.offset }, line);
+                self.see(Position { file, offset: line.offset }, line);
                 if self.unknown.len() >= PAGE as usize {
                     runtime.block_on(self.ask())?;
                 }
@@ -97,16 +97,16 @@ impl Reading {
         runtime.block_on(self.ask())
     }
 
-    fn see(&mut self, place: Place, Line { text, is_whole, .. }: Line) {
+    fn see(&mut self, position: Position, Line { text, is_whole, .. }: Line) {
         if !is_whole {
-            return self.torn.push(place);
+            return self.torn.push(position);
         }
         let Some(text) = text else {
-            let at = self.at(place);
+            let at = self.at(position);
             return self.foreign.add(|| format!("{at}, a line too long to be a task's"));
         };
         let Some(id) = outcome::id_of(&text) else {
-            let at = self.at(place);
+            let at = self.at(position);
             return self.foreign.add(|| format!("{at}: {}", shown(&text)));
         };
         // Newest first.
@@ -116,7 +116,7 @@ impl Reading {
                 self.lines += 1;
             }
             // It may have ended since the rows were read.
-            Ok(_) | Err(_) => self.unknown.push((place, text)),
+            Ok(_) | Err(_) => self.unknown.push((position, text)),
         }
     }
 
@@ -129,8 +129,8 @@ impl Reading {
         let ids = unknown.iter().filter_map(|(_, text)| outcome::id_of(text)).collect();
         let tasks = self.store.find(ids).await?;
         let tasks: HashMap<TaskId, Task> = tasks.into_iter().map(|task| (task.id, task)).collect();
-        for (place, text) in unknown {
-            let at = self.at(place);
+        for (position, text) in unknown {
+            let at = self.at(position);
             let task = outcome::id_of(&text).and_then(|id| tasks.get(&id));
             if let Some(task) = task.filter(|task| outcome::is_line_of(&text, task)) {
                 self.late.entry(task.id).or_insert((check_of(&text), 0)).1 += 1;
@@ -182,15 +182,15 @@ impl Reading {
             return Ok(());
         }
         sleep(SETTLING).await;
-        for place in torn {
-            let lines: io::Result<Vec<Line>> = self.files[place.file].lines(place.offset).collect();
+        for position in torn {
+            let lines: io::Result<Vec<Line>> = self.files[position.file].lines(position.offset).collect();
             for line in lines.map_err(LogError::Io)? {
-                let place = Place { offset: line.offset, ..place };
+                let position = Position { offset: line.offset, ..position };
                 match line {
-                    Line { is_whole: true, .. } => self.see(place, line),
+                    Line { is_whole: true, .. } => self.see(position, line),
                     Line { text: Some(text), .. } if self.is_owed(&text).await? => {}
                     // As if it were whole: no row's line is like that.
-                    Line { .. } => self.see(place, Line { is_whole: true, ..line }),
+                    Line { .. } => self.see(position, Line { is_whole: true, ..line }),
                 }
             }
         }
@@ -206,8 +206,8 @@ impl Reading {
         Ok(owed.iter().filter_map(outcome::line).any(|line| line.as_bytes().starts_with(text)))
     }
 
-    fn at(&self, place: Place) -> String {
-        at(&self.files[place.file], place.offset)
+    fn at(&self, position: Position) -> String {
+        at(&self.files[position.file], position.offset)
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Stream {
     ahead: Vec<u8>,
     taken: usize,
     /// This round's piece.
-    piece: Place,
+    piece: PieceRange,
     md5: Md5,
     digest: Digest,
     stop: CancellationToken,
@@ -30,7 +30,7 @@ pub struct Stream {
 }
 
 /// Where a piece is.
-enum Place {
+enum PieceRange {
     /// In the thread's buffer.
     Buffer(Range<usize>),
     /// In what was read ahead.
@@ -48,7 +48,7 @@ impl Stream {
             Source::Blob(upload) => (Some(upload), Vec::new()),
         };
         let (md5, digest) = (Md5::new(), Digest::default());
-        Self { upload, ahead, taken: 0, piece: Place::Buffer(0..0), md5, digest, stop, answer }
+        Self { upload, ahead, taken: 0, piece: PieceRange::Buffer(0..0), md5, digest, stop, answer }
     }
 
     /// Reads the next piece, at most as long as that part of the buffer; says whether there is one without a wait. The last
@@ -59,7 +59,7 @@ impl Stream {
         }
         if self.taken < self.ahead.len() {
             let end = self.ahead.len().min(self.taken + part.len());
-            self.piece = Place::Ahead(self.taken..end);
+            self.piece = PieceRange::Ahead(self.taken..end);
             self.taken = end;
             return Ok(true);
         }
@@ -73,7 +73,7 @@ impl Stream {
                 length => end += length,
             }
         }
-        self.piece = Place::Buffer(start..end);
+        self.piece = PieceRange::Buffer(start..end);
         Ok(end > start || self.upload.is_none())
     }
 
@@ -93,14 +93,14 @@ impl Stream {
     /// Where the buffer is free again behind the piece, if it was free from `start` on.
     pub fn end_in_buffer(&self, start: usize) -> usize {
         match &self.piece {
-            Place::Buffer(range) => range.end,
-            Place::Ahead(_) => start,
+            PieceRange::Buffer(range) => range.end,
+            PieceRange::Ahead(_) => start,
         }
     }
 
     /// The piece's bytes.
     pub fn length(&self) -> usize {
-        let (Place::Buffer(range) | Place::Ahead(range)) = &self.piece;
+        let (PieceRange::Buffer(range) | PieceRange::Ahead(range)) = &self.piece;
         range.len()
     }
 
@@ -108,8 +108,8 @@ impl Stream {
     pub fn piece<'a>(&'a mut self, buffer: &'a [u8]) -> Piece<'a> {
         let is_last = self.has_ended();
         let bytes = match &self.piece {
-            Place::Buffer(range) => &buffer[range.clone()],
-            Place::Ahead(range) => &self.ahead[range.clone()],
+            PieceRange::Buffer(range) => &buffer[range.clone()],
+            PieceRange::Ahead(range) => &self.ahead[range.clone()],
         };
         if is_last {
             Piece::last(&mut self.md5, bytes, &mut self.digest)

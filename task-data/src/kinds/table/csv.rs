@@ -54,7 +54,7 @@ impl Record {
 
 /// Where in a record the next byte stands.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum State {
     /// Before the file's first cell, with so many bytes of a byte order mark behind it.
     Mark(usize),
     /// Before a record.
@@ -73,7 +73,7 @@ enum Place {
 #[derive(Debug)]
 pub(super) struct Records {
     record: Record,
-    place: Place,
+    state: State,
     /// Bytes of the cell so far, also of one that is not kept.
     length: usize,
     /// Line feeds so far.
@@ -82,39 +82,39 @@ pub(super) struct Records {
 
 impl Default for Records {
     fn default() -> Self {
-        Self { record: Record::default(), place: Place::Mark(0), length: 0, lines: 0 }
+        Self { record: Record::default(), state: State::Mark(0), length: 0, lines: 0 }
     }
 }
 
 impl Records {
     /// The next record, its bytes and those before taken off the front of `bytes`; `None` when these are used up.
     pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<&Record> {
-        if self.place == Place::Outside {
+        if self.state == State::Outside {
             self.record.clear();
         }
         while let Some((&byte, rest)) = bytes.split_first() {
-            match (self.place, byte) {
-                (Place::Mark(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => {
-                    self.place = Place::Mark(seen + 1);
+            match (self.state, byte) {
+                (State::Mark(seen), _) if BYTE_ORDER_MARK.get(seen) == Some(&byte) => {
+                    self.state = State::Mark(seen + 1);
                 }
-                (Place::Mark(seen), _) => {
+                (State::Mark(seen), _) => {
                     // Not a whole one is text as any other.
-                    self.place = Place::Outside;
+                    self.state = State::Outside;
                     if (1..BYTE_ORDER_MARK.len()).contains(&seen) {
                         self.begin();
                         self.push(&BYTE_ORDER_MARK[..seen]);
-                        self.place = Place::Plain;
+                        self.state = State::Plain;
                     }
                     continue;
                 }
-                (Place::Outside, b'\n') => self.lines += 1,
-                (Place::Outside, b'\r') => self.place = Place::Return,
-                (Place::Outside, _) => {
+                (State::Outside, b'\n') => self.lines += 1,
+                (State::Outside, b'\r') => self.state = State::Return,
+                (State::Outside, _) => {
                     self.begin();
                     continue;
                 }
-                (Place::Return, b'\n') => {
-                    self.place = Place::Outside;
+                (State::Return, b'\n') => {
+                    self.state = State::Outside;
                     self.lines += 1;
                     *bytes = rest;
                     // Behind nothing, it ends an empty line.
@@ -123,40 +123,40 @@ impl Records {
                     }
                     continue;
                 }
-                (Place::Return, _) => {
+                (State::Return, _) => {
                     self.lone_return();
                     continue;
                 }
-                (Place::CellBegins, b'"') => self.place = Place::Quoted,
-                (Place::CellBegins | Place::Plain | Place::Quote, b',') => self.begin(),
-                (Place::CellBegins | Place::Plain | Place::Quote, b'\r') => self.place = Place::Return,
-                (Place::CellBegins | Place::Plain | Place::Quote, b'\n') => {
-                    self.place = Place::Outside;
+                (State::CellBegins, b'"') => self.state = State::Quoted,
+                (State::CellBegins | State::Plain | State::Quote, b',') => self.begin(),
+                (State::CellBegins | State::Plain | State::Quote, b'\r') => self.state = State::Return,
+                (State::CellBegins | State::Plain | State::Quote, b'\n') => {
+                    self.state = State::Outside;
                     self.lines += 1;
                     *bytes = rest;
                     return Some(&self.record);
                 }
-                (Place::CellBegins | Place::Plain, _) => {
+                (State::CellBegins | State::Plain, _) => {
                     let text = bytes.iter().position(|byte| matches!(byte, b',' | b'\r' | b'\n'));
-                    self.place = Place::Plain;
+                    self.state = State::Plain;
                     self.push_from(bytes, text.unwrap_or(bytes.len()));
                     continue;
                 }
-                (Place::Quoted, b'"') => self.place = Place::Quote,
-                (Place::Quoted, _) => {
+                (State::Quoted, b'"') => self.state = State::Quote,
+                (State::Quoted, _) => {
                     let text = bytes.iter().position(|byte| *byte == b'"');
                     let text = text.unwrap_or(bytes.len());
                     self.lines += bytes[..text].iter().filter(|byte| **byte == b'\n').count() as u64;
                     self.push_from(bytes, text);
                     continue;
                 }
-                (Place::Quote, b'"') => {
+                (State::Quote, b'"') => {
                     self.push(b"\"");
-                    self.place = Place::Quoted;
+                    self.state = State::Quoted;
                 }
-                (Place::Quote, _) => {
+                (State::Quote, _) => {
                     self.fault(Fault::AfterQuote);
-                    self.place = Place::Plain;
+                    self.state = State::Plain;
                     continue;
                 }
             }
@@ -167,18 +167,18 @@ impl Records {
 
     /// The record that ends with the file, if there is one.
     pub(super) fn end(&mut self) -> Option<&Record> {
-        match std::mem::take(&mut self.place) {
-            Place::Outside => return None,
-            Place::Mark(seen) if seen == 0 || seen == BYTE_ORDER_MARK.len() => return None,
-            Place::Mark(seen) => {
+        match std::mem::take(&mut self.state) {
+            State::Outside => return None,
+            State::Mark(seen) if seen == 0 || seen == BYTE_ORDER_MARK.len() => return None,
+            State::Mark(seen) => {
                 self.begin();
                 self.push(&BYTE_ORDER_MARK[..seen]);
             }
-            Place::Quoted => self.fault(Fault::Unclosed),
-            Place::Return => self.lone_return(),
-            Place::CellBegins | Place::Plain | Place::Quote => {}
+            State::Quoted => self.fault(Fault::Unclosed),
+            State::Return => self.lone_return(),
+            State::CellBegins | State::Plain | State::Quote => {}
         }
-        self.place = Place::Outside;
+        self.state = State::Outside;
         Some(&self.record)
     }
 
@@ -193,7 +193,7 @@ impl Records {
         }
         self.record.count += 1;
         self.length = 0;
-        self.place = Place::CellBegins;
+        self.state = State::CellBegins;
     }
 
     fn lone_return(&mut self) {
@@ -201,7 +201,7 @@ impl Records {
             self.begin();
         }
         self.fault(Fault::CarriageReturn);
-        self.place = Place::Plain;
+        self.state = State::Plain;
     }
 
     /// The first `length` of these bytes.
