@@ -70,11 +70,11 @@ pub enum BackupError {
 
 /// How far a backup has come; may be asked from elsewhere meanwhile.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct BackupProgress {
     uploads: AtomicU64,
 }
 
-impl Progress {
+impl BackupProgress {
     /// How many uploads were linked or copied.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Relaxed)
@@ -101,7 +101,7 @@ pub async fn backup(
     settings: &Settings,
     folder: &Path,
     more: &[&Path],
-    progress: Arc<Progress>,
+    progress: Arc<BackupProgress>,
 ) -> Result<Copied, BackupError> {
     let (database, blobs) = embedded_paths(settings)?;
     let source = BlobFolder::existing(&blobs).map_err(at(&blobs))?;
@@ -166,7 +166,7 @@ async fn copy_all(
     source: BlobFolder,
     layout: &Layout,
     more: &[&Path],
-    progress: Arc<Progress>,
+    progress: Arc<BackupProgress>,
 ) -> Result<Copied, BackupError> {
     DirBuilder::new().mode(0o700).create(&layout.data).map_err(at(&layout.data))?;
     let uploads = Uploads {
@@ -201,7 +201,7 @@ async fn copy_all(
 struct Uploads {
     source: Arc<BlobFolder>,
     copies: Arc<BlobFolder>,
-    progress: Arc<Progress>,
+    progress: Arc<BackupProgress>,
 }
 
 impl Uploads {

@@ -80,7 +80,7 @@ pub struct Life {
     inserts: Batcher<NewTask, Result<Recorded, StoreError>>,
     publishes: Arc<Publishes>,
     keeps: Batcher<UnkeptRow, bool>,
-    ends: Batcher<End, bool>,
+    ends: Batcher<QueuedCompletion, bool>,
     waiters: Arc<Waiters>,
     log: Arc<SharedLog>,
     log_name: String,
@@ -97,7 +97,7 @@ type Publishes = Batcher<Task, Result<Recorded, StoreError>>;
 
 /// A completion on its way to the database.
 #[derive(Clone)]
-struct End {
+struct QueuedCompletion {
     completion: Completion,
     kind: Kind,
     has_blob: bool,
@@ -465,7 +465,7 @@ impl Life {
     /// # Cancel safety
     /// Once sent it goes on, whether or not the caller waits.
     pub async fn complete(&self, claim: &Claim, outcome: Result<Value, TaskError>) -> bool {
-        let end = End {
+        let end = QueuedCompletion {
             completion: Completion { id: claim.id, attempt: claim.attempt, outcome },
             kind: claim.kind,
             has_blob: claim.blob_check.is_some(),

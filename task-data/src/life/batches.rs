@@ -10,7 +10,7 @@ use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{BATCH, End, GRACE, MARK_AFTER, Publishes, Recorded};
+use super::{BATCH, GRACE, MARK_AFTER, Publishes, QueuedCompletion, Recorded};
 use crate::blobs::delete_all;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
@@ -163,11 +163,16 @@ pub(super) async fn keep_all(stack: Stack, rows: Vec<UnkeptRow>) -> Vec<bool> {
 }
 
 /// Ends a batch of tasks, and follows it up.
-pub(super) async fn end_all(stack: Stack, owed: Arc<Signal>, rules: Rules, ends: Vec<End>) -> Vec<bool> {
+pub(super) async fn end_all(
+    stack: Stack,
+    owed: Arc<Signal>,
+    rules: Rules,
+    ends: Vec<QueuedCompletion>,
+) -> Vec<bool> {
     let completions: Vec<Completion> = ends.iter().map(|end| end.completion.clone()).collect();
     let ended = complete_all(&stack, completions, rules).await;
     let mut is_mine = Vec::with_capacity(ends.len());
-    for End { completion, kind, age, .. } in &ends {
+    for QueuedCompletion { completion, kind, age, .. } in &ends {
         let mine = ended.contains(&completion.id) || has_ended_so(&stack, completion).await;
         if mine {
             let Completion { id, attempt, outcome } = completion;

@@ -102,14 +102,14 @@ fn runs_in(id: SqlUuid, attempt: i64, is_running: SqlLiteral<Bool>) -> _ {
 /// A row to insert.
 #[derive(Insertable)]
 #[diesel(table_name = paid_calls)]
-pub struct NewRow {
+pub struct NewPaidCall {
     task: SqlUuid,
     attempt: i64,
     at: SqlTime,
     free_blocked_until: Option<SqlTime>,
 }
 
-impl NewRow {
+impl NewPaidCall {
     /// The row of a call that is made now.
     pub fn new(id: TaskId, attempt: i64, now: Time, free_opens_in: Option<Duration>) -> Self {
         let opens = |after| now.0.checked_add_signed(TimeDelta::from_std(after).ok()?).map(SqlTime);

@@ -121,7 +121,7 @@ pub const TASK_COLUMNS: TaskColumns = (
 /// A row to insert.
 #[derive(Insertable)]
 #[diesel(table_name = tasks, treat_none_as_default_value = false)]
-pub struct NewRow {
+pub struct NewTaskRow {
     id: SqlUuid,
     kind: &'static str,
     status: SqlStatus,
@@ -136,7 +136,7 @@ pub struct NewRow {
     retried_from: Option<SqlUuid>,
 }
 
-impl NewRow {
+impl NewTaskRow {
     /// The row of a task that is created now.
     pub fn new(new: NewTask, now: Time, sweep_at: Time) -> Self {
         let (content, blob_check) = match new.payload {

@@ -116,7 +116,7 @@ impl KeptRows {
 /// A row to insert.
 #[derive(Insertable)]
 #[diesel(table_name = table_rows)]
-pub(super) struct NewRow {
+pub(super) struct NewTableRow {
     task: SqlUuid,
     number: i64,
     attempt: i64,
@@ -127,7 +127,7 @@ pub(super) struct NewRow {
     failed: bool,
 }
 
-impl NewRow {
+impl NewTableRow {
     pub(super) fn new(UnkeptRow { task, attempt, sent }: UnkeptRow, now: Time) -> Self {
         Self {
             task: task.into(),

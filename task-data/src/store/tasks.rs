@@ -227,7 +227,7 @@ pub fn release(id: TaskId, attempt: i64, tries: i32, error: Option<TaskError>, s
 
 /// How a task ends.
 #[derive(Debug, Clone, PartialEq)]
-pub struct End {
+pub struct TaskEnd {
     /// Where it must stand for that.
     pub from: Status,
     pub status: Status,
@@ -239,7 +239,7 @@ type ContentGoes = Option<Eq<tasks::content, Option<Vec<u8>>>>;
 
 /// In that attempt and state: ended.
 #[auto_type]
-pub fn end(id: TaskId, attempt: i64, end: End, rules: Rules) -> _ {
+pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     let stands_there: SqlLiteral<Bool> = stands(end.from);
     let status: SqlStatus = SqlStatus(end.status);

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::report::{FEW, Found, PAGE, Progress, Report, VerifyError};
+use super::report::{FEW, Found, PAGE, Report, VerifyError, VerifyProgress};
 use super::rows::{Ended, check_of};
 use crate::outcome;
 use crate::store::Store;
@@ -59,7 +59,7 @@ impl Reading {
         store: Arc<dyn Store>,
         log: &Path,
         ended: Vec<Ended>,
-        progress: Arc<Progress>,
+        progress: Arc<VerifyProgress>,
     ) -> Result<Self, VerifyError> {
         let log = log.to_owned();
         let runtime = Handle::current();
@@ -81,7 +81,7 @@ impl Reading {
         .await
     }
 
-    fn read_files(&mut self, runtime: &Handle, progress: &Progress) -> Result<(), VerifyError> {
+    fn read_files(&mut self, runtime: &Handle, progress: &VerifyProgress) -> Result<(), VerifyError> {
         let sizes: io::Result<Vec<u64>> = self.files.iter().map(LogFile::bytes).collect();
         progress.of_bytes.store(sizes.map_err(LogError::Io)?.iter().sum(), Relaxed);
         for (file, log_file) in self.files.clone().iter().enumerate() {

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use self::log::Reading;
 pub use self::rebuild::{RebuildError, Rebuilt, rebuild};
-pub use self::report::{Found, Progress, Report, VerifyError};
+pub use self::report::{Found, Report, VerifyError, VerifyProgress};
 use self::rows::{TaskRows, sweep_timeout};
 use crate::settings::Settings;
 use crate::stack::Remains;
@@ -30,7 +30,7 @@ use crate::stack::Remains;
 pub async fn verify(
     remains: &Remains,
     settings: &Settings,
-    progress: Arc<Progress>,
+    progress: Arc<VerifyProgress>,
 ) -> Result<Report, VerifyError> {
     let log = Path::new(&settings.outcome_log);
     let mut report = Report::default();

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::report::{PAGE, Progress};
+use super::report::{PAGE, VerifyProgress};
 use crate::outcome;
 use crate::store::{Filter, Store, StoreError};
 use crate::task::{TaskId, Time};
@@ -48,7 +48,11 @@ pub struct Rebuilt {
 ///
 /// # Errors
 /// If there is one already, it can't be written, or the rows can't be read.
-pub async fn rebuild(store: &dyn Store, path: &Path, progress: &Progress) -> Result<Rebuilt, RebuildError> {
+pub async fn rebuild(
+    store: &dyn Store,
+    path: &Path,
+    progress: &VerifyProgress,
+) -> Result<Rebuilt, RebuildError> {
     let failed = |source| RebuildError::File { path: path.to_owned(), source };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path).map_err(failed)?;
     let written = write(store, file, progress, failed).await;
@@ -65,7 +69,7 @@ pub async fn rebuild(store: &dyn Store, path: &Path, progress: &Progress) -> Res
 async fn write(
     store: &dyn Store,
     file: File,
-    progress: &Progress,
+    progress: &VerifyProgress,
     failed: impl Fn(io::Error) -> RebuildError,
 ) -> Result<u64, RebuildError> {
     let mut ended = ended(store, progress).await?;
@@ -85,7 +89,7 @@ async fn write(
 }
 
 /// All that have ended, and when. No more of them than that fits into memory.
-async fn ended(store: &dyn Store, progress: &Progress) -> Result<Vec<(Time, TaskId)>, RebuildError> {
+async fn ended(store: &dyn Store, progress: &VerifyProgress) -> Result<Vec<(Time, TaskId)>, RebuildError> {
     let (mut ended, mut after) = (Vec::new(), None);
     loop {
         let filter = Filter { after, limit: PAGE, with_newer: true, ..Filter::default() };

@@ -92,13 +92,13 @@ impl Report {
 
 /// How far a check or a rebuild has come; may be asked from elsewhere meanwhile.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct VerifyProgress {
     pub(super) rows: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) of_bytes: AtomicU64,
 }
 
-impl Progress {
+impl VerifyProgress {
     /// Rows that were read.
     pub fn rows(&self) -> u64 {
         self.rows.load(Relaxed)

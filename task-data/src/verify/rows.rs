@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use twox_hash::XxHash3_64;
 
-use super::report::{PAGE, Progress, Report, VerifyError};
+use super::report::{PAGE, Report, VerifyError, VerifyProgress};
 use crate::blobs::BlobError;
 use crate::outcome;
 use crate::settings::Settings;
@@ -47,7 +47,7 @@ impl TaskRows {
     pub async fn read(
         remains: &Remains,
         settings: &Settings,
-        progress: &Progress,
+        progress: &VerifyProgress,
     ) -> Result<Self, VerifyError> {
         let mut rows = Self { ended: Vec::new(), newer: 0, stuck: Vec::new(), without_blob: Vec::new() };
         let mut after = None;

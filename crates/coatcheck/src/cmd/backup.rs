@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use program::{complain, conclude, counted, in_one_line, raise_file_limit, refuse};
-use task_data::backup::{BackupError, Copied, Progress, backup};
+use task_data::backup::{BackupError, BackupProgress, Copied, backup};
 use task_data::settings::Settings;
 
 use crate::terminal::with_bar;
@@ -42,7 +42,7 @@ pub struct BackupArgs {
 pub async fn run(args: BackupArgs) -> ExitCode {
     // Each file that the log was renamed to is open meanwhile.
     raise_file_limit();
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(BackupProgress::default());
     let more = [Path::new(api::KEPT_SECRET)];
     let show = |bar: &ProgressBar| {
         bar.set_position(progress.uploads());

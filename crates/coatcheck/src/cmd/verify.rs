@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use program::{conclude, counted, in_one_line, raise_file_limit, refuse, unwritten, visible};
 use task_data::settings::Settings;
 use task_data::stack::{OpenError, open_remains};
-use task_data::verify::{Found, Progress, RebuildError, Rebuilt, Report, VerifyError, rebuild, verify};
+use task_data::verify::{Found, RebuildError, Rebuilt, Report, VerifyError, VerifyProgress, rebuild, verify};
 
 use crate::terminal::with_bar;
 
@@ -81,7 +81,7 @@ async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
     if !folder.is_dir() {
         return Err(Trouble::NoFolder(folder.display().to_string()));
     }
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(VerifyProgress::default());
     let report = with_log_bar(&progress, verify(&remains, settings, progress.clone())).await?;
     Ok(match program::print(told(&report).as_bytes()) {
         Ok(()) if report.is_clean() => ExitCode::SUCCESS,
@@ -126,7 +126,7 @@ async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Troubl
         return Err(Trouble::Sibling(file.display().to_string()));
     }
     let remains = open_remains(settings).await?;
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(VerifyProgress::default());
     let Rebuilt { lines, is_worked_on } =
         with_log_bar(&progress, rebuild(&*remains.store, file, &progress)).await?;
     let (file, log) = (file.display(), log.display());
@@ -160,7 +160,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-async fn with_log_bar<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
+async fn with_log_bar<T>(progress: &VerifyProgress, work: impl Future<Output = T>) -> T {
     let show = |bar: &ProgressBar| {
         let (bytes, of_bytes) = progress.bytes();
         bar.set_length(of_bytes);

@@ -55,7 +55,7 @@ impl From<usize> for Column {
 /// Checks a file that comes in.
 #[derive(Debug, Default)]
 pub struct Check {
-    text: Text,
+    text: Utf8Check,
     records: Records,
     seen: Seen,
 }
@@ -142,12 +142,12 @@ fn other_header(record: &Record) -> Option<(usize, String)> {
 
 /// Text in UTF-8 without NUL, as it streams.
 #[derive(Debug, Default)]
-struct Text {
+struct Utf8Check {
     /// The beginning of a character that the bytes before have ended in.
     begun: Vec<u8>,
 }
 
-impl Text {
+impl Utf8Check {
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), NoText> {
         if bytes.contains(&0) {
             return Err(NoText);

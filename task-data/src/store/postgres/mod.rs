@@ -28,7 +28,7 @@ use super::rows::{
     ClaimRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
     into_tasks, summed,
 };
-use super::tasks::End;
+use super::tasks::TaskEnd;
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved, NewTask,
     Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, tasks as queries,
@@ -228,7 +228,8 @@ impl Tasks for Postgres {
                 }
                 Status::Pending => {
                     let error = Some(TaskError::cancelled());
-                    let end = End { from: Status::Pending, status: Status::Cancelled, result: None, error };
+                    let end =
+                        TaskEnd { from: Status::Pending, status: Status::Cancelled, result: None, error };
                     queries::end(id, attempt, end, rules).execute(connection).await?;
                 }
                 Status::Running => {
@@ -351,7 +352,7 @@ async fn move_on(
             queries::release(id, row.attempt, tries, error, seconds).execute(connection).await?;
         }
         Next::Ended { status, error } => {
-            let end = End { from: Status::Running, status, result: None, error: Some(error) };
+            let end = TaskEnd { from: Status::Running, status, result: None, error: Some(error) };
             queries::end(id, row.attempt, end, rules).execute(connection).await?;
         }
     }

@@ -10,7 +10,7 @@ use diesel::dsl::insert_into;
 use diesel_async::RunQueryDsl;
 
 use super::super::StoreError;
-use super::super::paid_calls::{NewRow, PaidCalls, PaidEntry, may_be_paid, withdraw};
+use super::super::paid_calls::{NewPaidCall, PaidCalls, PaidEntry, may_be_paid, withdraw};
 use crate::task::TaskId;
 
 #[async_trait]
@@ -26,7 +26,7 @@ impl PaidCalls for Postgres {
         let found: (bool, bool) = answer(may_be_paid(id, attempt).get_result(&mut connection)).await?;
         let entry = PaidEntry::from(found);
         if entry == PaidEntry::Recorded {
-            let row = NewRow::new(id, attempt, now, free_opens_in);
+            let row = NewPaidCall::new(id, attempt, now, free_opens_in);
             let insert = insert_into(paid_calls::table).values(row).on_conflict_do_nothing();
             answer(insert.execute(&mut connection)).await?;
         }

@@ -19,9 +19,9 @@ use shared_log::Head;
 
 pub use self::copy::{Original, forget, forget_logs};
 use super::rows::{
-    ClaimRow, NewRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
+    ClaimRow, NewTaskRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
 };
-use super::tasks::End;
+use super::tasks::TaskEnd;
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
     Moved, NewTask, Outcomes, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases, outcomes,
@@ -48,7 +48,7 @@ impl Tasks for Sqlite {
                         continue;
                     }
                     insert_into(tasks::table)
-                        .values(NewRow::new(task, now, Time(now.0 + delta(grace))))
+                        .values(NewTaskRow::new(task, now, Time(now.0 + delta(grace))))
                         .on_conflict_do_nothing()
                         .execute(connection)?;
                 }
@@ -112,7 +112,7 @@ impl Tasks for Sqlite {
                     Ok(result) => (Status::Succeeded, Some(result), None),
                     Err(error) => (Status::Failed, None, Some(error)),
                 };
-                let end = End { from: Status::Running, status, result, error };
+                let end = TaskEnd { from: Status::Running, status, result, error };
                 if queries::end(id, attempt, end, rules).execute(connection)? > 0 {
                     ended.push(id);
                 }
@@ -149,7 +149,8 @@ impl Tasks for Sqlite {
                 }
                 Status::Pending => {
                     let error = Some(TaskError::cancelled());
-                    let end = End { from: Status::Pending, status: Status::Cancelled, result: None, error };
+                    let end =
+                        TaskEnd { from: Status::Pending, status: Status::Cancelled, result: None, error };
                     queries::end(id, task.attempt, end, rules).execute(connection)?;
                 }
                 Status::Running => {
@@ -334,7 +335,7 @@ fn move_on(
             queries::release(id, row.attempt, tries, error, seconds).execute(connection)?;
         }
         Next::Ended { status, error } => {
-            let end = End { from: Status::Running, status, result: None, error: Some(error) };
+            let end = TaskEnd { from: Status::Running, status, result: None, error: Some(error) };
             queries::end(id, row.attempt, end, rules).execute(connection)?;
         }
     }

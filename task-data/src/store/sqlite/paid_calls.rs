@@ -9,7 +9,7 @@ use database::{Sqlite, StoreError};
 use diesel::dsl::insert_into;
 use diesel::prelude::*;
 
-use super::super::paid_calls::{NewRow, PaidCalls, PaidEntry, may_be_paid, withdraw};
+use super::super::paid_calls::{NewPaidCall, PaidCalls, PaidEntry, may_be_paid, withdraw};
 use crate::task::TaskId;
 
 #[async_trait]
@@ -24,7 +24,7 @@ impl PaidCalls for Sqlite {
             let found: (bool, bool) = may_be_paid(id, attempt).get_result(connection)?;
             let entry = PaidEntry::from(found);
             if entry == PaidEntry::Recorded {
-                let row = NewRow::new(id, attempt, clock(connection)?, free_opens_in);
+                let row = NewPaidCall::new(id, attempt, clock(connection)?, free_opens_in);
                 insert_into(paid_calls::table).values(row).on_conflict_do_nothing().execute(connection)?;
             }
             Ok(entry)

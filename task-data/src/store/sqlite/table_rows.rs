@@ -11,7 +11,7 @@ use diesel::prelude::*;
 
 use super::super::paid_calls::runs;
 use super::super::table_rows::{
-    self as queries, KeptRow, KeptRows, NewRow, RowFilter, TableProgress, TableRows, UnkeptRow,
+    self as queries, KeptRow, KeptRows, NewTableRow, RowFilter, TableProgress, TableRows, UnkeptRow,
 };
 use crate::kinds::table::SentRow;
 use crate::task::TaskId;
@@ -37,7 +37,7 @@ impl TableRows for Sqlite {
                 };
                 if runs {
                     insert_into(table_rows::table)
-                        .values(NewRow::new(row, now))
+                        .values(NewTableRow::new(row, now))
                         .on_conflict_do_nothing()
                         .execute(connection)?;
                 }
