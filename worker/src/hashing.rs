@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use self::stream::Stream;
-use crate::kinds::upload::Upload;
+use crate::kinds::checked_blob::CheckedBlob;
 use crate::work::WorkError;
 
 /// What a thread reads in a round, in bytes. It is in the core's own cache still when it is hashed.
@@ -40,7 +40,7 @@ pub enum Source {
     /// What travelled in the row.
     Content(Vec<u8>),
     /// What is in the blob store.
-    Blob(Box<Upload>),
+    Blob(Box<CheckedBlob>),
 }
 
 /// Hashes uploads.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::Source;
-use crate::kinds::upload::Upload;
+use crate::kinds::checked_blob::CheckedBlob;
 use crate::work::WorkError;
 
 /// What is read ahead at once where reading waits, in bytes.
@@ -17,7 +17,7 @@ const AHEAD: usize = 256 << 10;
 /// An upload that is being hashed.
 pub struct Stream {
     /// `None` once its end has come.
-    upload: Option<Box<Upload>>,
+    upload: Option<Box<CheckedBlob>>,
     /// What was read ahead, and how much of it has been a piece.
     ahead: Vec<u8>,
     taken: usize,

@@ -9,7 +9,7 @@ use task_data::blobs::BlobReader;
 use twox_hash::XxHash3_64;
 
 use super::*;
-use crate::kinds::upload::corrupt;
+use crate::kinds::checked_blob::corrupt;
 
 /// The test suite of RFC 1321, appendix A.5.
 const VECTORS: [(&str, &str); 7] = [
@@ -71,14 +71,14 @@ where
 fn blob_of(bytes: &[u8], content: &[u8], ready: u64) -> Source {
     let blob = Box::new(Blob { bytes: io::Cursor::new(content.to_vec()), ready });
     let check = XxHash3_64::oneshot(bytes).cast_signed();
-    Source::Blob(Box::new(Upload::new(blob, bytes.len() as u64, check)))
+    Source::Blob(Box::new(CheckedBlob::new(blob, bytes.len() as u64, check)))
 }
 
 fn odd(
     read: impl FnMut(&mut [u8]) -> io::Result<usize> + Send + 'static,
     ready: impl FnMut(&mut [u8]) -> Option<usize> + Send + 'static,
 ) -> Source {
-    Source::Blob(Box::new(Upload::new(Box::new(Odd(read, ready)), 0, 0)))
+    Source::Blob(Box::new(CheckedBlob::new(Box::new(Odd(read, ready)), 0, 0)))
 }
 
 fn noise(number: usize, length: usize) -> Vec<u8> {

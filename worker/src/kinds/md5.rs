@@ -7,7 +7,7 @@ use task_data::metrics;
 use task_data::store::Claim;
 use tokio_util::sync::CancellationToken;
 
-use super::upload::{Upload, corrupt};
+use super::checked_blob::{CheckedBlob, corrupt};
 use crate::hashing::{Hashing, Source};
 use crate::work::{Output, WorkError};
 
@@ -28,7 +28,7 @@ pub async fn work(
         (Some(_), _) => return Err(corrupt()),
         (None, Some(check)) => {
             let blob = blobs.open(claim.id).await?;
-            Source::Blob(Box::new(Upload::new(blob, input.size, check)))
+            Source::Blob(Box::new(CheckedBlob::new(blob, input.size, check)))
         }
         (None, None) => return Err(BlobError::Missing.into()),
     };

@@ -1,9 +1,9 @@
 //! The work of each kind.
 
+pub mod checked_blob;
 mod md5;
 pub mod message;
 pub mod table;
-pub mod upload;
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ impl Workshop {
 /// Returns the error of a task whose input is not one of its kind.
 fn unreadable(kind: Kind) -> WorkError {
     match kind {
-        Kind::Md5 | Kind::Table => upload::corrupt(),
+        Kind::Md5 | Kind::Table => checked_blob::corrupt(),
         Kind::Message => WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")),
     }
 }

@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use self::outage::{Failures, Outage, ROWS};
 use self::unsent::Unsent;
-use super::upload::{Upload, blocking, corrupt, read_through};
+use super::checked_blob::{CheckedBlob, blocking, corrupt, read_through};
 use crate::outbound::{Answer, Meaning, NoAnswer, Outbound, Request};
 use crate::settings::ThirdPartySettings;
 use crate::work::{Output, WorkError};
@@ -114,7 +114,7 @@ impl Tables {
     /// Nothing of a damaged table is sent.
     async fn verify(&self, claim: &Claim, size: u64, stop: &CancellationToken) -> Result<(), WorkError> {
         let check = claim.blob_check.ok_or(BlobError::Missing)?;
-        let upload = Upload::new(self.blobs.open(claim.id).await?, size, check);
+        let upload = CheckedBlob::new(self.blobs.open(claim.id).await?, size, check);
         let stop = stop.clone();
         blocking(move || read_through(upload, &stop)).await
     }

@@ -10,7 +10,7 @@ use task_data::store::Store;
 use task_data::tables::{RowFile, RowFileError, TableReader, TableRow};
 use task_data::task::TaskId;
 
-use super::super::upload::corrupt;
+use super::super::checked_blob::corrupt;
 use super::not_now;
 use crate::work::WorkError;
 

@@ -14,7 +14,7 @@ use crate::work::WorkError;
 const BUFFER: usize = 256 << 10;
 
 /// A blob on its way through a worker, which notices at its end if it is not what was taken in.
-pub struct Upload {
+pub struct CheckedBlob {
     blob: Box<dyn BlobReader>,
     size: u64,
     check: i64,
@@ -22,7 +22,7 @@ pub struct Upload {
     read: u64,
 }
 
-impl Upload {
+impl CheckedBlob {
     /// A blob that was taken in with that length and that XXH3.
     pub fn new(blob: Box<dyn BlobReader>, size: u64, check: i64) -> Self {
         Self { blob, size, check, xxh3: XxHash3_64::new(), read: 0 }
@@ -57,7 +57,7 @@ impl Upload {
 }
 
 /// Reads an upload through on this thread.
-pub fn read_through(mut upload: Upload, stop: &CancellationToken) -> Result<(), WorkError> {
+pub fn read_through(mut upload: CheckedBlob, stop: &CancellationToken) -> Result<(), WorkError> {
     let mut buffer = vec![0; BUFFER];
     while !stop.is_cancelled() {
         if upload.read(&mut buffer)? == 0 {
