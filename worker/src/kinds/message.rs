@@ -49,13 +49,13 @@ pub struct Messages {
     free: Url,
     paid: Url,
     /// One at a time asks for a place, in the order in which they came.
-    door: Mutex<Door>,
+    availability: Mutex<Availability>,
     room: Semaphore,
     draining: CancellationToken,
 }
 
 /// What was last heard of the free provider.
-struct Door {
+struct Availability {
     /// It is blocked until about then.
     opens: Instant,
     /// Which is believed until then.
@@ -89,7 +89,7 @@ impl Messages {
             limits,
             settings,
             outbound,
-            door: Mutex::new(Door { opens: now, believed: now }),
+            availability: Mutex::new(Availability { opens: now, believed: now }),
             room: Semaphore::new(seats),
             draining,
         }
@@ -132,11 +132,11 @@ impl Messages {
 
     /// Asks for a place with the free provider, until it is had or there is none.
     async fn way(&self) -> Result<Way, WorkError> {
-        let mut door = self.unless_draining(self.door.lock()).await?;
+        let mut availability = self.unless_draining(self.availability.lock()).await?;
         for failures in 0.. {
             let now = Instant::now();
-            if now < door.opens && now < door.believed {
-                return Ok(Way::Blocked(door.opens));
+            if now < availability.opens && now < availability.believed {
+                return Ok(Way::Blocked(availability.opens));
             }
             let (request, rule) = (Uuid::new_v4(), self.settings.rule());
             let pause = match self.limits.enter(Provider::Free.name(), rule, request, LAPSES).await {
@@ -146,8 +146,8 @@ impl Messages {
                 }
                 Ok(Entry::Open) => return Ok(Way::Free(request)),
                 Ok(Entry::Blocked { opens_in }) => {
-                    *door = Door { opens: now + opens_in, believed: now + BELIEVE };
-                    return Ok(Way::Blocked(door.opens));
+                    *availability = Availability { opens: now + opens_in, believed: now + BELIEVE };
+                    return Ok(Way::Blocked(availability.opens));
                 }
                 Ok(Entry::Busy) => ASK_AGAIN,
                 // Nothing is sent uncounted. The adapter says that it is away.
