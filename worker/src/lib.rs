@@ -1,6 +1,6 @@
 //! Coatcheck's workers: they take tasks, do them, and say what came of it.
 //!
-//! What a worker may do to a task, and in which order, is `task_data::life`'s; here is who does it when: a pool of slots a
+//! What a worker may do to a task, and in which order, is `task_data::life`'s; here is who does it when: a pool of permits a
 //! kind (`pool`), the lease on what they hold (`lease`), the outcome log's writer (`outcome`) and the sweep
 //! (`sweeper`). The work itself is one file a kind (`kinds`); uploads are hashed side by side (`hashing`).
 
@@ -73,7 +73,7 @@ pub async fn work(
     let mut logging = tokio::spawn(outcome::run(life.clone(), end_of_service.clone()));
 
     let workshop = Arc::new(Workshop {
-        md5_slots: settings.md5_slots(),
+        md5_concurrency: settings.md5_concurrency(),
         hashing: Hashing::new(settings.hashing_threads()),
         life: life.clone(),
         queue: stack.queue.clone(),

@@ -1,4 +1,4 @@
-//! The pool: slots a kind, each holding one task from its delivery to the end of its work.
+//! The pool: permits a kind, each holding one task from its delivery to the end of its work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::kinds::Workshop;
 use crate::lease::Lease;
 use crate::work::{Output, WorkError};
 
-/// What was delivered ahead waits this long for a slot, then others may have it.
-const SLOT_TIMEOUT: Duration = Duration::from_secs(1);
+/// What was delivered ahead waits this long for a permit, then others may have it.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often rows are looked at for tasks while the queue is away.
 const ROWS_AGAIN: Duration = Duration::from_millis(500);
 
@@ -33,10 +33,10 @@ pub async fn run(workshop: Arc<Workshop>, lease: Arc<Lease>, stop: CancellationT
     join_all(pools.iter().map(|pool| pool.run(&stop))).await;
 }
 
-/// The slots of one kind: one kind's long tasks never keep another's waiting.
+/// The permits of one kind: one kind's long tasks never keep another's waiting.
 struct Pool {
     kind: Kind,
-    slots: usize,
+    concurrency: usize,
     free: Arc<Semaphore>,
     under_way: TaskTracker,
     runner: Runner,
@@ -44,15 +44,15 @@ struct Pool {
 
 impl Pool {
     fn new(kind: Kind, workshop: Arc<Workshop>, lease: Arc<Lease>) -> Self {
-        let (life, slots) = (workshop.life.clone(), workshop.slots(kind));
-        let claims = Arc::new(Batcher::start(slots, {
+        let (life, concurrency) = (workshop.life.clone(), workshop.concurrency(kind));
+        let claims = Arc::new(Batcher::start(concurrency, {
             let (life, lease) = (life.clone(), lease.clone());
             move |ids| claim_all(life.clone(), lease.clone(), ids)
         }));
         Self {
             kind,
-            slots,
-            free: Arc::new(Semaphore::new(slots)),
+            concurrency,
+            free: Arc::new(Semaphore::new(concurrency)),
             under_way: TaskTracker::new(),
             runner: Runner { workshop, life, lease, claims },
         }
@@ -66,10 +66,10 @@ impl Pool {
 
     /// Takes deliveries while the queue is there, and rows while it is away.
     async fn take_deliveries(&self) {
-        let prefetch = u16::try_from(self.slots).unwrap_or(u16::MAX);
+        let prefetch = u16::try_from(self.concurrency).unwrap_or(u16::MAX);
         let (mut failures, mut outage) = (0, Repeated::default());
         loop {
-            // Deliveries are asked for only with a free slot: a busy worker sits on nothing that others could take.
+            // Deliveries are asked for only with a free permit: a busy worker sits on nothing that others could take.
             drop(self.free.acquire().await);
             match self.runner.workshop.queue.consume(self.kind, prefetch).await {
                 Ok(consumer) => {
@@ -92,15 +92,15 @@ impl Pool {
         }
     }
 
-    /// Takes deliveries, each with a free slot, until their stream ends or no slot gets free for a while: the queue then gives
+    /// Takes deliveries, each with a free permit, until their stream ends or no permit gets free for a while: the queue then gives
     /// what was delivered ahead to others.
     async fn take_from(&self, mut consumer: Box<dyn Consumer>) {
-        while let Ok(Ok(slot)) = timeout(SLOT_TIMEOUT, self.free.clone().acquire_owned()).await {
+        while let Ok(Ok(permit)) = timeout(PERMIT_TIMEOUT, self.free.clone().acquire_owned()).await {
             let Some(delivery) = consumer.next().await else {
                 // A broker that ends each stream at once is not asked for another in the same breath.
                 return sleep(Backoff::SERVER.delay(0)).await;
             };
-            self.under_way.spawn(self.runner.clone().take(delivery, slot));
+            self.under_way.spawn(self.runner.clone().take(delivery, permit));
         }
     }
 
@@ -113,11 +113,11 @@ impl Pool {
                 sleep_until(until.min(Instant::now() + ROWS_AGAIN)).await;
             }
             for id in ids {
-                let Ok(slot) = self.free.clone().acquire_owned().await else { return };
+                let Ok(permit) = self.free.clone().acquire_owned().await else { return };
                 let delivery = Delivery { id, receipt: Box::new(NoReceipt) };
-                self.under_way.spawn(self.runner.clone().take(delivery, slot));
+                self.under_way.spawn(self.runner.clone().take(delivery, permit));
             }
-            // A slot that is free again has claimed its task: the rows that are read next are others.
+            // A permit that is free again has claimed its task: the rows that are read next are others.
             drop(self.free.acquire().await);
         }
     }
@@ -147,7 +147,7 @@ async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<
     }
 }
 
-/// What a slot's holder works with.
+/// What a permit's holder works with.
 #[derive(Clone)]
 struct Runner {
     workshop: Arc<Workshop>,
@@ -157,7 +157,7 @@ struct Runner {
 }
 
 impl Runner {
-    async fn take(self, delivery: Delivery, slot: OwnedSemaphorePermit) {
+    async fn take(self, delivery: Delivery, permit: OwnedSemaphorePermit) {
         let Delivery { id, receipt } = delivery;
         let Ok(claimed) = self.claims.send(id).await else { return };
         // Acknowledged as soon as the claim has committed: no acknowledgement waits for work.
@@ -168,7 +168,7 @@ impl Runner {
         debug!(task.id = %id, claim.attempt, "task claimed, attempt {}", claim.attempt);
 
         let content = claim.content.take();
-        let outcome = self.workshop.work(&claim, content, slot, holding.stop()).await;
+        let outcome = self.workshop.work(&claim, content, permit, holding.stop()).await;
         self.settle(&claim, outcome).await;
     }
 

@@ -28,7 +28,7 @@ pub struct WorkerSettings {
 
 impl WorkerSettings {
     /// How many md5 tasks are worked on at once. Unless it is told, so many that all lanes of all threads may be taken.
-    pub(crate) fn md5_slots(&self) -> usize {
+    pub(crate) fn md5_concurrency(&self) -> usize {
         self.workers.map_or_else(|| cores() * Hashing::lanes(), usize::from)
     }
 
@@ -40,7 +40,7 @@ impl WorkerSettings {
 
     /// How many threads hash.
     pub(crate) fn hashing_threads(&self) -> usize {
-        cores().min(self.md5_slots())
+        cores().min(self.md5_concurrency())
     }
 }
 

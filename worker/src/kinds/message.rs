@@ -95,14 +95,14 @@ impl Messages {
         }
     }
 
-    /// Sends a message where it is to go. Its slot is free as soon as it only waits.
+    /// Sends a message where it is to go. Its permit is free as soon as it only waits.
     pub async fn work(
         &self,
         claim: &Claim,
         mut input: Input,
-        slot: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Output, WorkError> {
-        let (mut slot, mut seat) = (Some(slot), None);
+        let (mut permit, mut seat) = (Some(permit), None);
         loop {
             let answered = match input.provider {
                 Choice::Paid => self.pay(claim, &mut input, None).await?,
@@ -112,7 +112,7 @@ impl Messages {
                         self.pay(claim, &mut input, Some(opens)).await?
                     }
                     Way::Blocked(opens) => {
-                        slot.take();
+                        permit.take();
                         self.wait(claim, opens, &mut seat).await?;
                         None
                     }

@@ -28,7 +28,7 @@ const LOOK_UP: Duration = Duration::from_secs(1);
 /// What the work of each kind needs.
 pub struct Workshop {
     /// How many md5 tasks are worked on at once.
-    pub md5_slots: usize,
+    pub md5_concurrency: usize,
     pub life: Arc<Life>,
     pub queue: Arc<dyn Queue>,
     pub blobs: Arc<dyn Blobs>,
@@ -39,21 +39,21 @@ pub struct Workshop {
 
 impl Workshop {
     /// How many tasks of a kind are worked on at once in this process.
-    pub fn slots(&self, kind: Kind) -> usize {
+    pub fn concurrency(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Md5 => self.md5_slots,
+            Kind::Md5 => self.md5_concurrency,
             Kind::Message => message::SLOTS,
             Kind::Table => table::SLOTS,
         }
     }
 
-    /// Does a claimed task, unless it is stopped. `content` is its upload, where that travels in the row; the slot is free as
+    /// Does a claimed task, unless it is stopped. `content` is its upload, where that travels in the row; the permit is free as
     /// soon as the task does not need it any more.
     pub async fn work(
         &self,
         claim: &Claim,
         content: Option<Vec<u8>>,
-        slot: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         stop: CancellationToken,
     ) -> Result<Output, WorkError> {
         let stopped = async {
@@ -65,13 +65,13 @@ impl Workshop {
                 Work::Md5(input) => {
                     let outcome =
                         md5::work(&*self.blobs, &self.hashing, claim, input, content, stop.clone()).await;
-                    drop(slot);
+                    drop(permit);
                     outcome
                 }
-                Work::Message(input) => self.messages.work(claim, input, slot).await,
+                Work::Message(input) => self.messages.work(claim, input, permit).await,
                 Work::Table(input) => {
                     let outcome = self.tables.work(claim, input, &stop).await;
-                    drop(slot);
+                    drop(permit);
                     outcome
                 }
             }
