@@ -36,11 +36,11 @@ pub trait Limits: Send + Sync {
 }
 
 /// A step: from the time and the state, if there is one, to the state that is kept; `None` leaves it as it is.
-pub type Change<'a> = dyn FnMut(Moment, Option<&[u8]>) -> Option<Kept> + Send + 'a;
+pub type Change<'a> = dyn FnMut(Moment, Option<&[u8]>) -> Option<StoredState> + Send + 'a;
 
 /// A state on its way back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredState {
     /// The state.
     pub bytes: Vec<u8>,
     /// How long it must be kept at least, unless it is changed again.
@@ -90,7 +90,7 @@ impl dyn Limits + '_ {
             let mut state: S = read(bytes);
             answer = Some(step(now, &mut state));
             let bytes = serde_json::to_vec(&state).ok()?;
-            Some(Kept { bytes, keep_for: state.keep_for() })
+            Some(StoredState { bytes, keep_for: state.keep_for() })
         })
         .await?;
         answer.ok_or_else(|| LimitsError("no step was made".to_owned()))

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-use crate::{Change, Kept, Limits, LimitsError, Moment};
+use crate::{Change, Limits, LimitsError, Moment, StoredState};
 
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -53,7 +53,7 @@ impl RedisLimits {
             let (seconds, micros, state): (u64, u64, Option<Vec<u8>>) =
                 redis::cmd("EVAL").arg(READ).arg(1).arg(key).query_async(&mut connection).await?;
             let now = Moment(seconds.saturating_mul(1_000_000).saturating_add(micros));
-            let Some(Kept { bytes, keep_for }) = change(now, state.as_deref()) else { break };
+            let Some(StoredState { bytes, keep_for }) = change(now, state.as_deref()) else { break };
             let keep_for = u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX).max(1);
             let written: bool = redis::cmd("EVAL")
                 .arg(WRITE)

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use limits::rate::{self, Turn};
 use limits::window::{Entry, Fate, Rule, Standing};
-use limits::{Kept, Limits, local::LocalLimits, redis::RedisLimits};
+use limits::{Limits, StoredState, local::LocalLimits, redis::RedisLimits};
 use redis::Client;
 use test_kit::{servers, until};
 use uuid::Uuid;
@@ -53,7 +53,7 @@ async fn add_one(limits: &dyn Limits, name: &str) {
     limits
         .change(name, &mut |_, bytes| {
             let number: u32 = bytes.map_or(0, |bytes| std::str::from_utf8(bytes).unwrap().parse().unwrap());
-            Some(Kept { bytes: (number + 1).to_string().into_bytes(), keep_for: MINUTE })
+            Some(StoredState { bytes: (number + 1).to_string().into_bytes(), keep_for: MINUTE })
         })
         .await
         .unwrap();
@@ -89,7 +89,7 @@ on_all_limits!(no_step_is_lost_among_many, |limits| async move {
 
 on_all_limits!(a_state_goes_when_it_need_not_be_kept, |limits| async move {
     let keep_for = Duration::from_millis(1);
-    limits.change("a", &mut |_, _| Some(Kept { bytes: b"1".to_vec(), keep_for })).await.unwrap();
+    limits.change("a", &mut |_, _| Some(StoredState { bytes: b"1".to_vec(), keep_for })).await.unwrap();
 
     until("it is gone", async || kept(&*limits, "a").await.is_none().then_some(())).await;
 });
