@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use limits::rate;
-use limits::window::Rule;
+use limits::window::WindowRule;
 use program::{duration, positive_duration};
 use reqwest::Url;
 
@@ -83,8 +83,8 @@ pub struct ProviderSettings {
 
 impl ProviderSettings {
     /// What the free provider takes.
-    pub fn rule(&self) -> Rule {
-        Rule { requests: self.requests, block: self.block_seconds }
+    pub fn rule(&self) -> WindowRule {
+        WindowRule { requests: self.requests, block: self.block_seconds }
     }
 }
 
@@ -108,8 +108,8 @@ pub struct ThirdPartySettings {
 
 impl ThirdPartySettings {
     /// What the third party may see.
-    pub fn rule(&self) -> rate::Rule {
-        rate::Rule { rate: self.rate, call: CALL }
+    pub fn rule(&self) -> rate::RateRule {
+        rate::RateRule { rate: self.rate, call: CALL }
     }
 }
 

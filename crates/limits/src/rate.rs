@@ -35,14 +35,14 @@ const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What the receiver allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
+pub struct RateRule {
     /// Requests in any sliding second; at least 1.
     pub rate: u32,
     /// Within that a request arrives and is answered, or it is given up.
     pub call: Duration,
 }
 
-impl Rule {
+impl RateRule {
     /// From a grant until what it was for can't come to the receiver within a second of anything later.
     fn lapse(self) -> Duration {
         USE_WITHIN + self.call + REST
@@ -92,7 +92,7 @@ impl State for Slots {
 }
 
 impl Slots {
-    fn take(&mut self, now: Moment, is_shared: bool, rule: Rule, table: Uuid, request: Uuid) -> Turn {
+    fn take(&mut self, now: Moment, is_shared: bool, rule: RateRule, table: Uuid, request: Uuid) -> Turn {
         let closed_until = *self.closed_until.get_or_insert(match is_shared {
             true => now.after(rule.lapse()),
             false => Moment(0).after(REST),
@@ -140,7 +140,7 @@ impl dyn Limits + '_ {
     pub async fn take(
         &self,
         receiver: &str,
-        rule: Rule,
+        rule: RateRule,
         table: Uuid,
         request: Uuid,
     ) -> Result<Turn, LimitsError> {

@@ -19,7 +19,7 @@ use crate::{Limits, LimitsError, Moment, State};
 
 /// What the provider allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
+pub struct WindowRule {
     /// Requests that it takes before it blocks; at least 1.
     pub requests: u32,
     /// For how long it blocks then.
@@ -85,7 +85,7 @@ const LONGEST_REFUSAL: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Window {
     /// As it was when a request last came, for those who only look.
-    rule: Option<Rule>,
+    rule: Option<WindowRule>,
     /// Requests that the provider has in this window at most.
     sent: u32,
     /// Whether it may have fewer.
@@ -131,7 +131,7 @@ impl State for Window {
 }
 
 impl Window {
-    fn enter(&mut self, now: Moment, rule: Rule, id: Uuid, lapses_in: Duration) -> Entry {
+    fn enter(&mut self, now: Moment, rule: WindowRule, id: Uuid, lapses_in: Duration) -> Entry {
         self.rule = Some(rule);
         self.lapse(now);
         let is_probe = match self.standing(now) {
@@ -239,7 +239,7 @@ impl dyn Limits + '_ {
     pub async fn enter(
         &self,
         provider: &str,
-        rule: Rule,
+        rule: WindowRule,
         id: Uuid,
         lapses_in: Duration,
     ) -> Result<Entry, LimitsError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use limits::rate::{self, Turn};
-use limits::window::{Entry, Fate, Rule, Standing};
+use limits::window::{Entry, Fate, Standing, WindowRule};
 use limits::{Limits, StoredState, local::LocalLimits, redis::RedisLimits};
 use redis::Client;
 use test_kit::{servers, until};
@@ -127,7 +127,7 @@ on_all_limits!(attempts_are_counted_until_their_while_is_over, |limits| async mo
 });
 
 /// Sends until the provider is full; the number sent, and how long it is blocked.
-async fn fill(limits: &dyn Limits, rule: Rule) -> (u32, Duration) {
+async fn fill(limits: &dyn Limits, rule: WindowRule) -> (u32, Duration) {
     let mut sent = 0;
     loop {
         let id = Uuid::new_v4();
@@ -141,7 +141,7 @@ async fn fill(limits: &dyn Limits, rule: Rule) -> (u32, Duration) {
 }
 
 on_all_limits!(a_provider_is_full_after_its_requests_and_opens_after_its_block, |limits| async move {
-    let rule = Rule { requests: 3, block: Duration::from_millis(200) };
+    let rule = WindowRule { requests: 3, block: Duration::from_millis(200) };
     assert_eq!(limits.standing("free").await.unwrap(), Standing::Unknown);
 
     let (sent, opens_in) = fill(&*limits, rule).await;
@@ -156,7 +156,7 @@ on_all_limits!(a_provider_is_full_after_its_requests_and_opens_after_its_block, 
 });
 
 on_all_limits!(slots_are_granted_up_to_the_rate, |limits| async move {
-    let (rule, table) = (rate::Rule { rate: 2, call: Duration::ZERO }, Uuid::new_v4());
+    let (rule, table) = (rate::RateRule { rate: 2, call: Duration::ZERO }, Uuid::new_v4());
     let [first, second, third] = [(); 3].map(|()| Uuid::new_v4());
     let take = async |request| limits.take("third-party", rule, table, request).await.unwrap();
     until("what may have been under way before has arrived", async || {
@@ -178,7 +178,7 @@ async fn processes_share_a_window() {
     let url = servers().redis();
     let processes: Vec<Arc<dyn Limits>> =
         (0..4).map(|_| Arc::new(redis_at(&url)) as Arc<dyn Limits>).collect();
-    let rule = Rule { requests: 50, block: MINUTE };
+    let rule = WindowRule { requests: 50, block: MINUTE };
     // Where the provider stands is known from a refusal that is over at once.
     processes[0]
         .leave("free", Uuid::nil(), Fate::Refused { retry_after: Some(Duration::ZERO) })

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use limits::rate::{Rule, Turn};
+use limits::rate::{RateRule, Turn};
 use limits::{Limits, USE_WITHIN};
 use parking_lot::Mutex as BriefMutex;
 use program::Backoff;
@@ -59,7 +59,7 @@ pub struct Tables {
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
     limits: Arc<dyn Limits>,
-    rule: Rule,
+    rule: RateRule,
     posts: Url,
     outbound: Outbound,
     draining: CancellationToken,

@@ -7,8 +7,8 @@ use super::*;
 const SECOND: u64 = 1_000_000;
 const CALL: Duration = Duration::from_secs(10);
 
-fn rule(rate: u32) -> Rule {
-    Rule { rate, call: CALL }
+fn rule(rate: u32) -> RateRule {
+    RateRule { rate, call: CALL }
 }
 
 fn at(seconds: f64) -> Moment {
@@ -100,7 +100,7 @@ struct World {
 }
 
 /// Runs tables that always have something to send; what arrived, of which table. The state is lost at each of `wipes`.
-fn run(rule: Rule, world: World, seconds: u64, wipes: &[Moment], seed: u64) -> Vec<(Moment, Uuid)> {
+fn run(rule: RateRule, world: World, seconds: u64, wipes: &[Moment], seed: u64) -> Vec<(Moment, Uuid)> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut between = |most: Duration| Duration::from_micros(random.u64(..=most.as_micros() as u64));
     let mut chance = fastrand::Rng::with_seed(seed ^ 1);

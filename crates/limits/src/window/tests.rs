@@ -7,8 +7,8 @@ use super::*;
 const SECOND: u64 = 1_000_000;
 const LAPSE: Duration = Duration::from_secs(10);
 
-fn rule(requests: u32, seconds: u64) -> Rule {
-    Rule { requests, block: Duration::from_secs(seconds) }
+fn rule(requests: u32, seconds: u64) -> WindowRule {
+    WindowRule { requests, block: Duration::from_secs(seconds) }
 }
 
 fn at(seconds: f64) -> Moment {
@@ -16,7 +16,7 @@ fn at(seconds: f64) -> Moment {
 }
 
 /// A window of which it is known that the provider has none.
-fn fresh(rule: Rule) -> Window {
+fn fresh(rule: WindowRule) -> Window {
     Window { rule: Some(rule), sent: 0, is_unsure: false, ..Window::missing() }
 }
 
@@ -139,7 +139,7 @@ fn a_request_whose_process_died_counts_and_leaves_a_doubt() {
 
 /// A provider that keeps the rule.
 struct Provider {
-    rule: Rule,
+    rule: WindowRule,
     taken: u32,
     blocked_until: Moment,
     refused: u32,
@@ -179,7 +179,14 @@ struct Chances {
 }
 
 /// Runs the senders for so long, and says how the provider has fared. The state is lost at each of `wipes`.
-fn run(rule: Rule, senders: u32, seconds: u64, chances: Chances, wipes: &[Moment], seed: u64) -> Provider {
+fn run(
+    rule: WindowRule,
+    senders: u32,
+    seconds: u64,
+    chances: Chances,
+    wipes: &[Moment],
+    seed: u64,
+) -> Provider {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut provider = Provider { rule, taken: 0, blocked_until: Moment(0), refused: 0 };
     let mut window = Window::missing();
