@@ -41,3 +41,55 @@ kinds! {
     Md5 in md5;
     Message in message;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::Serialize;
+    use serde_json::{Value, json};
+    use task_data::kinds;
+    use utoipa::PartialSchema;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn keys(object: &Value) -> BTreeSet<String> {
+        object.as_object().unwrap().keys().cloned().collect()
+    }
+
+    /// Asserts that the description has the fields that are written, and no other.
+    fn describes<D: PartialSchema>(written: impl Serialize) {
+        assert_eq!(keys(&json!(D::schema())["properties"]), keys(&json!(written)));
+    }
+
+    #[test]
+    fn what_is_described_of_a_kind_is_what_it_writes() {
+        let (filename, content_type) = (Some("a".to_owned()), Some("text/plain".to_owned()));
+        let digest = kinds::md5::Md5Digest([0; 16]);
+        describes::<md5::Input>(kinds::md5::Input {
+            filename: filename.clone(),
+            size: 1,
+            content_type: content_type.clone(),
+            expected: Some(digest),
+        });
+        let comparison = kinds::md5::Comparison { expected: digest, matches: true };
+        describes::<md5::Output>(kinds::md5::Output { md5: digest, comparison: Some(comparison) });
+
+        let (text, provider) = ("a".parse().unwrap(), kinds::message::Choice::Free);
+        describes::<message::Input>(kinds::message::Input { text, provider, may_pay: true });
+        let provider = kinds::message::Provider::Free;
+        describes::<message::Output>(kinds::message::Output { provider, reply: json!("a") });
+
+        let source = kinds::table::Source { table: Uuid::nil(), first: Uuid::nil(), first_rows: 1 };
+        describes::<table::TableSource>(source);
+        describes::<table::Input>(kinds::table::Input {
+            filename,
+            size: 1,
+            rows: 1,
+            content_type,
+            source: Some(source),
+        });
+        describes::<table::Output>(kinds::table::Output { rows: 1, failed: 0 });
+    }
+}
