@@ -20,8 +20,8 @@ use crate::route::Route;
 use crate::settings::Auth;
 use crate::site::{missing, page};
 
-/// An address with the routes that it has. It lets in whom these are [for](Audience), refuses all methods but theirs, and names these
-/// then. Whatever is got can be asked for by HEAD.
+/// Serves an address with its routes: admits the [audience](Audience) of each, and rejects other methods with the list of theirs. HEAD
+/// is taken wherever GET is.
 pub fn resource(path: &str, routes: &[&Route]) -> impl HttpServiceFactory + use<> {
     let mut resource = web::resource(path);
     let mut allowed = Vec::new();
@@ -44,15 +44,15 @@ pub fn resource(path: &str, routes: &[&Route]) -> impl HttpServiceFactory + use<
         .wrap(from_fn(move |request, next| guarded(gate.clone(), request, next)))
 }
 
-/// Whom an address lets in.
+/// The audiences of an address.
 struct Gate {
     path: String,
     audiences: Vec<(Method, Audience)>,
 }
 
 impl Gate {
-    /// Whom requests by this method are for. Whether the address takes it is no stranger's to know: if it doesn't, who may see what
-    /// is there may know for a safe method, and who may come by each of the others for any other.
+    /// Returns the audience of a method. A method that the address does not take has that of GET if it is safe, else the narrowest of
+    /// all: an anonymous request does not learn which methods a closed address takes.
     fn audience(&self, method: &Method) -> Audience {
         let method = if method.is_safe() { &Method::GET } else { method };
         let of_method = self.audiences.iter().find(|(taken, _)| taken == method);
@@ -60,7 +60,7 @@ impl Gate {
         of_method.map(|(_, audience)| *audience).or_else(narrowest).unwrap_or(Audience::Users)
     }
 
-    /// Asserts that a request may come in: no other site is behind it, it is for whom it comes from, and the address knows all
+    /// Asserts that a request may come in: no other site is behind it, its client is of the audience, and the address knows all
     /// parameters of its query.
     async fn check(&self, request: &HttpRequest) -> Result<(), Problem> {
         let api = request.app_data::<Data<Api>>().ok_or(Code::Internal)?;
@@ -74,13 +74,13 @@ impl Gate {
         addresses.check_query(request.method(), self.path.trim_end_matches('/'), request.query_string())
     }
 
-    /// Whether the address is of what people look at, who are told in a page why they don't see it.
+    /// Returns whether people look at the address: a refusal is shown to them as a page.
     fn is_page(&self) -> bool {
         self.path.starts_with("/docs") || page::is_file(&self.path)
     }
 }
 
-/// The middleware around each address: lets in whom it is for, before a body is read.
+/// Admits the audience of an address before a body is read; the middleware around each.
 ///
 /// # Errors
 /// Those of the handler.

@@ -1,4 +1,4 @@
-//! A route: a method of an address, whom it is for, who answers, and what OpenAPI says of it.
+//! A route: a method of an address, its audience, its handler and its description for OpenAPI.
 
 use actix_web::http::Method;
 use utoipa::openapi::path::Operation;
@@ -20,7 +20,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// The route that a handler's `#[utoipa::path]` tells.
+    /// Makes the route of a handler's `#[utoipa::path]`, given the description of that handler alone.
     pub fn described(description: OpenApi, audience: Audience, handler: fn() -> actix_web::Route) -> Self {
         // There is one of each: without a method and a path the attribute does not compile.
         let (path, item) = description.paths.paths.first_key_value().unzip();
@@ -29,7 +29,7 @@ impl Route {
         Self { method, path, audience, is_large: false, handler, description: Some(description) }
     }
 
-    /// A route that OpenAPI doesn't describe.
+    /// Makes a route that OpenAPI does not describe.
     pub fn undescribed(
         method: Method,
         path: impl Into<String>,
@@ -39,14 +39,14 @@ impl Route {
         Self { method, path: path.into(), audience, is_large: false, handler, description: None }
     }
 
-    /// The same, with answers that may be large.
+    /// Marks its answers as large.
     pub fn large(self) -> Self {
         Self { is_large: true, ..self }
     }
 }
 
-/// Makes a [`Route`] of whom it is for (an [`Audience`]) and a handler, whose `#[utoipa::path]` has the method, the path and the
-/// description; without that it does not compile. What is not described names its method and path itself.
+/// Makes a [`Route`] of its [`Audience`] and its handler, whose `#[utoipa::path]` has the method, the path and the description; without
+/// one of them it does not compile. A route that OpenAPI does not describe names its method and path in the macro.
 macro_rules! route {
     ($audience:ident: $($handler:ident)::+) => {{
         #[derive(utoipa::OpenApi)]
@@ -71,7 +71,7 @@ macro_rules! route {
 
 pub(crate) use route;
 
-/// The operations of a path, each with its method.
+/// Returns the operations of a path, each with its method.
 pub fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
     let operations = [
         (Method::GET, &item.get),

@@ -1,4 +1,4 @@
-//! Every route, a line each: whom it is for and who answers. The method and the path stand with the handler, in its `#[utoipa::path]`.
+//! Every route, a line each: its audience and its handler, whose `#[utoipa::path]` has the method and the path.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::route::{Route, route};
 use crate::site::{health, openapi, page};
 use crate::tasks::{self, events, kinds};
 
-/// Every route. Methods of one address are told to clients in this order.
+/// Returns every route. `Allow` lists the methods of one address in this order.
 pub fn all() -> Vec<Route> {
     let mut routes = kinds::routes();
     routes.extend([
@@ -50,7 +50,7 @@ pub fn all() -> Vec<Route> {
     routes
 }
 
-/// Serves these routes.
+/// Serves the routes, those of one path at one address.
 pub fn serve(routes: &[Route], config: &mut ServiceConfig) {
     // In order, so that a path comes before a pattern that it matches: `{` is behind all that stands in paths.
     let mut addresses = BTreeMap::<&str, Vec<&Route>>::new();

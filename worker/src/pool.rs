@@ -147,7 +147,7 @@ async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<
     }
 }
 
-/// What a permit's holder works with.
+/// The means of a permit's holder.
 #[derive(Clone)]
 struct Runner {
     workshop: Arc<Workshop>,

@@ -1,5 +1,5 @@
-//! Who may ask what. Each route says whom it is for, without which it can't be; the settings make of that whom it lets in. Whose
-//! tasks a request sees is told by its [`Scope`], without which no handler gets at one.
+//! Access to routes and tasks. Each route names its [`Audience`], or it does not compile; the settings decide which requests that
+//! admits. A request's [`Scope`] tells whose tasks it sees; without one a handler cannot reach a task.
 
 use accounts::user::{Right, UserId};
 use actix_web::dev::Payload;
@@ -14,23 +14,23 @@ use crate::http::problem::{Code, Problem};
 use crate::identity::auth::Session;
 use crate::settings::{AccessSettings, Auth, Exposure};
 
-/// Whom a route is for; the later ones are narrower.
+/// The clients that a route is for; later ones are narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Audience {
-    /// Anyone, also health checks: they come by host names of their own, and learn nothing but the health.
+    /// Anyone, including health checks: they use host names of their own, and learn nothing but the health.
     HealthChecks,
-    /// Anyone: it is a page, or who has no log-in gets one here.
+    /// Anyone: pages, and where clients register and log in.
     Anyone,
-    /// Any user, where `AUTH` is `required`; else anyone.
+    /// Users where `AUTH` is `required`, else anyone.
     Users,
-    /// Whom `METRICS` says.
+    /// Anyone, or only admins, as `METRICS` says.
     Metrics,
-    /// Whom `DOCS` says.
+    /// Anyone, or only admins, as `DOCS` says.
     Docs,
 }
 
 impl Audience {
-    /// What the settings make of it.
+    /// Returns the access that the settings give it.
     pub fn access(self, settings: &AccessSettings) -> Access {
         let exposed = |exposure| if exposure == Exposure::Open { Access::Open } else { Access::Admin };
         match self {
@@ -43,7 +43,7 @@ impl Audience {
     }
 }
 
-/// Whom an address lets in.
+/// The requests that an address admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Anyone.

@@ -41,8 +41,8 @@ struct Document;
 pub struct Description(String);
 
 impl Description {
-    /// Builds the description of these routes for these settings, with the access that each needs; also returns what it says of each
-    /// address.
+    /// Builds the description of the routes for these settings, with the access that each needs; also returns the addresses as it
+    /// describes them.
     ///
     /// # Errors
     /// If it can't be put as JSON, which is a bug.

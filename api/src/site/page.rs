@@ -23,13 +23,13 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 #[folder = "../frontend"]
 struct Files;
 
-/// The addresses of all that browsers are given, and the file behind each: a page is at its name, without `.html`.
+/// The addresses of the files that browsers get, and the file behind each: a page is at its name, without `.html`.
 static FILES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     let given = Files::iter().filter_map(|file| Some((address(&file)?, file.into_owned())));
     given.collect()
 });
 
-/// Where a file is found; `None` if it is for nobody to get, such as the licence of what others have written.
+/// Returns the address of a file; `None` for a file that is not served, such as the licence of vendored code.
 fn address(file: &str) -> Option<String> {
     match file.rsplit_once('.')? {
         ("index", "html") => Some("/".to_owned()),
@@ -40,12 +40,12 @@ fn address(file: &str) -> Option<String> {
     }
 }
 
-/// The addresses of the pages and their files.
+/// Returns the addresses of the pages and their files.
 pub fn addresses() -> impl Iterator<Item = &'static str> {
     FILES.keys().map(String::as_str)
 }
 
-/// Whether that is the address of a page or one of its files.
+/// Returns whether that is the address of a page or one of its files.
 pub fn is_file(path: &str) -> bool {
     FILES.contains_key(path)
 }

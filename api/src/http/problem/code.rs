@@ -16,21 +16,21 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// The HTTP status that it is answered with.
+            /// Returns its HTTP status.
             pub const fn status(self) -> StatusCode {
                 match self {
                     $(Self::$code => StatusCode::$status,)+
                 }
             }
 
-            /// The word for programs.
+            /// Returns its word, for programs.
             pub const fn word(self) -> &'static str {
                 match self {
                     $(Self::$code => $word,)+
                 }
             }
 
-            /// What it means, for people.
+            /// Returns its sentence, for people.
             pub const fn title(self) -> &'static str {
                 match self {
                     $(Self::$code => $title,)+

@@ -27,7 +27,7 @@ use crate::uploads::{self, Upload};
 /// Where uploads go; tickets and file names follow it.
 const PATH: &str = "/api/v1/md5/";
 
-/// What is at these addresses.
+/// Returns the routes of this kind.
 pub fn routes() -> Vec<Route> {
     vec![
         route!(Users: find).large(),

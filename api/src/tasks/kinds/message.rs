@@ -31,7 +31,7 @@ const PATH: &str = "/api/v1/messages/";
 /// What [`NewMessage`] is, in words.
 const FORM: &str = "an object with a text `text`, and `provider`, which is `auto`, `free` or `paid`";
 
-/// What is at these addresses.
+/// Returns the routes of this kind.
 pub fn routes() -> Vec<Route> {
     vec![route!(Users: post), route!(Users: get), route!(Users: free)]
 }

@@ -26,7 +26,7 @@ macro_rules! kinds {
             $($kind($module::Output),)+
         }
 
-        /// Every kind's routes.
+        /// Returns the routes of every kind.
         pub fn routes() -> Vec<Route> {
             let mut routes = Vec::new();
             $(routes.extend($module::routes());)+

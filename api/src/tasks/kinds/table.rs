@@ -33,7 +33,7 @@ use crate::uploads::{self, Upload};
 /// Where tables go; tickets follow it.
 const PATH: &str = "/api/v1/tables/";
 
-/// What is at these addresses.
+/// Returns the routes of this kind.
 pub fn routes() -> Vec<Route> {
     vec![
         route!(Users: post),
