@@ -1,4 +1,7 @@
 //! A route: a method of an address, its audience, its handler and its description for OpenAPI.
+//!
+//! utoipa-actix-web collects descriptions too, but only of handlers that are services of their own. Here the methods of an address share
+//! a resource, which answers HEAD, and other methods with 405 and `Allow`.
 
 use actix_web::http::Method;
 use utoipa::openapi::path::Operation;

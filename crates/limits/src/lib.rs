@@ -38,7 +38,7 @@ pub trait Limits: Send + Sync {
 /// A step: from the time and the state, if there is one, to the state that is kept; `None` leaves it as it is.
 pub type Change<'a> = dyn FnMut(Moment, Option<&[u8]>) -> Option<StoredState> + Send + 'a;
 
-/// A state on its way back.
+/// A state to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredState {
     /// The state.

@@ -70,7 +70,7 @@ pub struct Input {
 
 /// Rows that have failed in another table
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "describes the JSON of kinds::table::TableSource, which knows nothing of OpenAPI")]
+#[expect(dead_code, reason = "describes the JSON of kinds::table::Source, which knows nothing of OpenAPI")]
 pub struct TableSource {
     /// The table in which they have failed
     table: uuid::Uuid,
