@@ -100,7 +100,7 @@ impl SharedLog {
     pub fn last_line_and_file<T>(
         &self,
         recognize: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<Option<(T, PathBuf)>, LogError> {
+    ) -> Result<Option<Last<T>>, LogError> {
         let own = rotation::open(&self.path)?;
         if let Some(file) = &own {
             let end = end_of(file, &recognize).map_err(LogError::Io)?;
@@ -116,7 +116,7 @@ impl SharedLog {
         &self,
         current: Option<&File>,
         recognize: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<(Option<(T, PathBuf)>, Vec<Torn>), LogError> {
+    ) -> Result<(Option<Last<T>>, Vec<Torn>), LogError> {
         // While others rotate, what was listed may be elsewhere by now: nothing may be passed over.
         'listed: for _ in 0..LIST_TRIES {
             let mut torn = Vec::new();
@@ -137,6 +137,9 @@ impl SharedLog {
         Err(LogError::Io(io::Error::other("its rotated files move all the time")))
     }
 }
+
+/// A known line, and the path of the file that has it.
+type Last<T> = (T, PathBuf);
 
 /// A rotated file whose last line is half a line, and that half.
 type Torn = (File, Vec<u8>);
