@@ -151,7 +151,7 @@ on_both_stacks!(lines_that_are_not_as_they_should_be_are_found, |stack| async mo
 
     let verdict = stack.verify().await;
     verdict.has(&[("lost", 2), ("doubled", 1), ("malformed", 2), ("foreign", 1)]);
-    verdict.says(&format!("{} is marked as logged, and has no line", word(first, 1)));
+    verdict.says(&format!("{} is marked as logged but has no line", word(first, 1)));
     verdict.says(&format!(
         "{} has 2 lines: outcomes.log at byte 0, outcomes.log-old at byte 14",
         word(second, 1)
@@ -210,9 +210,9 @@ on_both_stacks!(
 
         let verdict = stack.verify().await;
         verdict.has(&[("lost", 1), ("stuck", 2)]);
-        verdict.says(&format!("{waiting} is pending, and its upload is not there"));
-        verdict.says(&format!("{waiting} is pending, and nothing moves it on"));
-        verdict.says(&format!("{} is running, and nothing moves it on", held.id));
+        verdict.says(&format!("{waiting} is pending, but its upload is missing"));
+        verdict.says(&format!("{waiting} is pending, but nothing moves it on"));
+        verdict.says(&format!("{} is running, but nothing moves it on", held.id));
 
         fs::rename(stack.folder().join("elsewhere"), blob).unwrap();
         held.restore();

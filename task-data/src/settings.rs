@@ -9,7 +9,7 @@ pub use program::{duration, positive_duration, size};
 
 use crate::store::Rules;
 
-/// Which servers are used, and how promises are kept.
+/// The servers to use, and the rules by which promises are kept.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Promises")]
 pub struct Settings {
@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns the log's first line: which version runs, and where the data is, without passwords.
+    /// Returns the log's first line: the version, and the places of the data, without passwords.
     pub fn beginning(&self) -> String {
         let folder = Path::new(".").canonicalize().map(|folder| folder.display().to_string());
         let Self { database_url, blob_url, outcome_log, .. } = self;
@@ -68,7 +68,7 @@ impl Settings {
         without_passwords(&line).into_owned()
     }
 
-    /// How attempts and uploads end.
+    /// Returns the rules by which attempts and uploads end.
     pub fn rules(&self) -> Rules {
         Rules { max_attempts: self.max_attempts, keep_uploads: self.keep_uploads }
     }
@@ -76,16 +76,16 @@ impl Settings {
 
 fn inline_bytes(text: &str) -> Result<u64, String> {
     match size(text)? {
-        // More would make every claim and every row as heavy as a file.
-        bytes if bytes > 1 << 20 => Err("must be at most 1MiB".to_owned()),
+        // A larger bound would make every claim and every row as heavy as a file.
+        bytes if bytes > 1 << 20 => Err("expected at most 1MiB".to_owned()),
         bytes => Ok(bytes),
     }
 }
 
 fn orphan_age(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        // A row with a blob is taken up to 30 s after the blob was made durable.
-        age if age < Duration::from_secs(60) => Err("must be at least 60".to_owned()),
+        // A row with a blob is accepted up to 30 s after the blob was made durable.
+        age if age < Duration::from_secs(60) => Err("expected at least 60".to_owned()),
         age => Ok(age),
     }
 }

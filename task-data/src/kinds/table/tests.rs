@@ -1,4 +1,4 @@
-//! What is a table and what is none, however it is cut.
+//! Which files are tables and which are not, in whatever pieces they arrive.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -26,7 +26,7 @@ fn rows_of(chunks: &[&[u8]]) -> Result<Vec<Row>, Damaged> {
     Ok(rows)
 }
 
-/// The one error of a file.
+/// Returns the one error of a file.
 fn error_of(file: &[u8]) -> (u64, Column, String) {
     let Ok(Err(errors)) = checked(&[file]) else { panic!("{:?}", checked(&[file])) };
     assert_eq!((errors.total, errors.first.len()), (1, 1), "{errors:?}");
@@ -116,7 +116,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_came() {
     let file = format!(
         "\u{feff}userId,title,body\r\n\n1,\"two\nlines\",\"\r\n\"\n1.0,a,b\n\n\u{202e}1,a,b\n{long},a,b\n"
     );
-    // However the file is cut.
+    // The pieces of the file do not matter.
     for size in [1, 7, file.len()] {
         let chunks: Vec<&[u8]> = file.as_bytes().chunks(size).collect();
 
@@ -177,7 +177,7 @@ fn the_outcome_log_has_the_counts() {
     assert_eq!(outcome_detail(&json!({})), "-");
 }
 
-/// Pieces of which files are made that are nearly tables.
+/// Generates pieces of files that are almost tables.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         &b"userId,title,body\n"[..],
