@@ -36,7 +36,7 @@ pub struct WorkerArgs {
     log: LogArgs,
 }
 
-/// Runs until a signal, then drains; the exit status.
+/// Runs until a signal, then drains; returns the exit status.
 pub async fn run(args: WorkerArgs) -> ExitCode {
     let stop = match program::begin(args.log) {
         Ok(stop) => stop,
@@ -58,7 +58,7 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
     info!("{beginning}");
-    info!("the worker takes tasks");
+    info!("the worker is ready and claims tasks");
     match work(life, stack, args.worker, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
