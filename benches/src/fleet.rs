@@ -173,7 +173,7 @@ impl<'a> Fleet<'a> {
     /// Returns the JSON at a URL.
     ///
     /// # Errors
-    /// If there is no JSON at it.
+    /// If the URL returns something else.
     pub async fn found(&self, url: &str) -> Result<Value, BenchError> {
         Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
     }

@@ -59,7 +59,7 @@ pub async fn run(bench: &Bench, args: &HostileArgs) -> Result<(), BenchError> {
     let text = format!(
         "`PUT /api/v1/md5/…` of 1 KiB, one after the other by {CLIENTS} clients on kept connections for {} s, alone and then beside {SLOW} slow \
          connections on the same server (embedded): of each three one drips its headers, one a small body, one a large one, a byte each \
-         {} ms; who is sent away comes again.\n\n\
+         {} ms; a client whose connection is closed connects again.\n\n\
          | uploads | p99, ms |\n|---|---|\n| alone | {} |\n| beside {SLOW} slow connections | {} |\n| **times** | {} |\n",
         args.seconds,
         DRIP.as_millis(),

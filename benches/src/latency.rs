@@ -84,7 +84,7 @@ pub async fn run(bench: &Bench, args: &LatencyArgs) -> Result<(), BenchError> {
     );
     let mut series = Vec::new();
     for stack in Stack::chosen(args.stack) {
-        for (clients, beside) in [(0, "nobody"), (CLIENTS, "16 clients")] {
+        for (clients, beside) in [(0, "no other client"), (CLIENTS, "16 clients")] {
             let [mut ticket, mut result, mut syncs] = [(); 3].map(|()| Quantiles::default());
             let mut last = Times::default();
             for _ in 0..args.repeat {

@@ -106,7 +106,7 @@ impl Crew {
         }
     }
 
-    /// Takes a thread's share of all uploads, longest waiting first. Without any, the thread is no longer counted.
+    /// Takes a thread's share of all uploads, longest waiting first. Without any, the thread stops and is not counted any more.
     fn take(self: &Arc<Self>) -> Option<Share> {
         let mut state = self.state.lock();
         let share = state.under_way.div_ceil(self.threads);

@@ -28,7 +28,7 @@ pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
     let records = grouped(args.records as f64, 0);
     if args.wants(Part::Stream) {
         let text = format!(
-            "`GET /api/data` with {records} records, to a reader who keeps none of them.\n\n{streams}"
+            "`GET /api/data` with {records} records, to a reader that keeps none of them.\n\n{streams}"
         );
         bench.report.write("records: all of them as a stream", &text)?;
     }

@@ -127,7 +127,7 @@ pub trait Records: Upkeep {
         limit: i64,
     ) -> Result<Vec<PlacedRecord>, StoreError>;
 
-    /// Counts the records of a span: by up to `minutes` minutes, and by up to `most` URIs and addresses.
+    /// Counts the records of a span: by status, by up to `minutes` minutes, and by up to `top` URIs and addresses each.
     async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError>;
 }
 

@@ -51,7 +51,7 @@ pub trait Users: Send + Sync {
     /// Revokes a user's right, if they have it. Returns the user in the new state; `None` if the user does not exist.
     async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError>;
 
-    /// Sets a user's password and ends their sessions. Returns the number of later sessions; `None` if the user does not exist.
+    /// Sets a user's password and ends their sessions. Returns the number that later sessions carry; `None` if the user does not exist.
     async fn set_password(&self, id: UserId, hash: PasswordHash) -> Result<Option<i64>, StoreError>;
 
     /// Ends a user's sessions; returns `false` if the user does not exist.
