@@ -25,13 +25,13 @@ pub struct Settings {
     /// The queue: `memory:` or `amqp://…`
     #[arg(long, env, value_name = "AMQP_URL", default_value = "memory:", hide_env_values = true)]
     pub amqp_url: String,
-    /// Wakes waiting clients in other processes, and shares rate limits: `redis://…`; unset: in-process
+    /// Redis, which wakes waiting clients in other processes and shares rate limits: `redis://…`; unset: within this process only
     #[arg(long, env, value_name = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
-    /// Where uploads are kept that are too large for a row: `file:PATH`
+    /// The folder of uploads that are too large for a row: `file:PATH`
     #[arg(long, env, value_name = "BLOB_URL", default_value = "file:data/blobs")]
     pub blob_url: String,
-    /// Uploads up to this size travel in the row
+    /// The largest upload that is stored in its row
     #[arg(long, env, value_name = "INLINE_BYTES", default_value = "16KiB", value_parser = inline_bytes)]
     pub inline_bytes: u64,
     /// The file in which every ended task gets one line
@@ -43,10 +43,10 @@ pub struct Settings {
     /// Attempts that may end badly before a task fails
     #[arg(long, env, value_name = "MAX_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..))]
     pub max_attempts: i32,
-    /// How often the sweep looks for what a crash has left behind
+    /// The interval at which the sweep looks for tasks that a crash has left behind
     #[arg(long, env, value_name = "SWEEP_SECONDS", default_value = "1", value_parser = positive_duration)]
     pub sweep_seconds: Duration,
-    /// Age after which bytes without a task are removed, at least 60
+    /// Age after which bytes without a task are removed, at least 60 seconds
     #[arg(long, env, value_name = "ORPHAN_SECONDS", default_value = "86400", value_parser = orphan_age)]
     pub orphan_seconds: Duration,
     /// Keep the uploads of ended tasks

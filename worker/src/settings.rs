@@ -70,10 +70,10 @@ pub struct ProviderSettings {
         hide_env_values = true
     )]
     pub paid_url: BaseUrl,
-    /// Requests that the free provider takes before it blocks
+    /// Requests that the free provider accepts before it blocks
     #[arg(long, env, value_name = "REQUESTS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub requests: u32,
-    /// For how long the free provider blocks then
+    /// How long the free provider then blocks
     #[arg(long, env, value_name = "BLOCK_SECONDS", default_value = "60", value_parser = positive_duration)]
     pub block_seconds: Duration,
     /// How long a message waits for the free provider before it is paid for

@@ -27,13 +27,13 @@ pub struct ProvidersArgs {
     /// The stand-in to run; all three by default
     #[arg(value_enum)]
     provider: Option<Provider>,
-    /// The address of the free provider
+    /// The address that the free provider listens on
     #[arg(long, env, value_name = "FREE_LISTEN", default_value = "127.0.0.1:2197", value_parser = address)]
     free_listen: SocketAddr,
-    /// The address of the paid provider
+    /// The address that the paid provider listens on
     #[arg(long, env, value_name = "PAID_LISTEN", default_value = "127.0.0.1:2198", value_parser = address)]
     paid_listen: SocketAddr,
-    /// The address of the third party
+    /// The address that the third party listens on
     #[arg(long, env, value_name = "THIRD_PARTY_LISTEN", default_value = "127.0.0.1:2199", value_parser = address)]
     third_party_listen: SocketAddr,
     /// Requests that the free provider accepts until it blocks
