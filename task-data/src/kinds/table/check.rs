@@ -93,7 +93,7 @@ impl Check {
             self.seen.look_at(record);
         }
         if self.seen.records == 0 {
-            self.seen.add(0, 1, 0, "expected a header, got an empty file");
+            self.seen.add(0, 1, 0, "expected a header, found none");
         }
         let Seen { records, errors, .. } = self.seen;
         Ok(if errors.total == 0 { Ok(records - 1) } else { Err(errors) })
@@ -137,7 +137,7 @@ fn other_header(record: &Record) -> Option<(usize, String)> {
     let differs = COLUMNS.iter().zip(&record.cells).position(|(name, cell)| name.as_bytes() != cell);
     let column = differs.or((record.count != COLUMNS.len()).then_some(COLUMNS.len()))?;
     let got = quoted(&record.cells[..record.count.clamp(1, COLUMNS.len())].join(&b','));
-    Some((column, format!("the header must be {}, got {got}", COLUMNS.join(","))))
+    Some((column, format!("expected the header {}, got {got}", COLUMNS.join(","))))
 }
 
 /// Checks a stream for UTF-8 without U+0000.
