@@ -305,7 +305,7 @@ on_embedded!(a_file_that_is_there_or_would_be_a_part_of_the_log_is_not_written, 
     stack.verifies().await;
 
     fs::write(stack.data("outcomes.log.1.gz"), b"\x1f\x8b\x08\x00").unwrap();
-    refused(&output(stack.command(&["verify"])).await, "outcomes.log.1.gz is compressed");
+    refused(&output(stack.command(&["verify"])).await, "outcomes.log.1.gz: expected an uncompressed log");
 });
 
 on_embedded!(what_is_not_there_is_not_verified_and_not_made, [], |stack| async move {

@@ -138,7 +138,7 @@ fn unknown_parts(given: &str) -> Option<String> {
     let unknown: Vec<&str> = parts.filter(|part| !is_known(part)).collect();
     (!unknown.is_empty()).then(|| {
         format!(
-            "RUST_LOG: {} selects no known part or library; parts: {}; libraries: {}",
+            "RUST_LOG: {} selects nothing known; parts: {}; libraries: {}",
             unknown.join(", "),
             OURS.join(", "),
             LIBRARIES.join(", ")
