@@ -36,8 +36,15 @@ fn the_page_of_style_lists_these_patterns() {
 fn documents_match_no_pattern() {
     let mut lines = Vec::new();
     for (path, text) in files("md") {
-        lines
-            .extend(text.lines().enumerate().map(|(at, line)| Line::new(&path, at + 1, &without_code(line))));
+        // Between these marks, pages of reference have the program's own doc comments and strings.
+        let mut is_generated = false;
+        for (at, line) in text.lines().enumerate() {
+            is_generated =
+                line.starts_with("<!-- begin: ") || (is_generated && !line.starts_with("<!-- end: "));
+            if !is_generated {
+                lines.push(Line::new(&path, at + 1, &without_code(line)));
+            }
+        }
     }
     assert!(lines.len() > 1000, "the documents were found");
 
