@@ -1,10 +1,10 @@
-# Stand-ins for the outside services; runs alone: `docker run -p 2197:2197 IMAGE`. Built from the repository's root.
-# The first stage is the same in each Dockerfile of ours, to the letter: the first image builds it, the others find it built.
+# Stand-ins for the outside services; also runs by itself: `docker run -p 2197:2197 IMAGE`. Built from the repository's root.
+# The first stage is identical in each Dockerfile of ours: the first image builds it, the others reuse it.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /source
 COPY . .
-# Libraries stay built between builds. Our own sources are built each time: a file may come with an older time than what was
-# built from its predecessor, and cargo goes by times.
+# Libraries stay built between builds. Our own sources are built each time: a file may be older than the build of its predecessor,
+# and cargo compares times.
 RUN --mount=type=cache,id=coatcheck-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=coatcheck-target,target=/source/target,sharing=locked \
     find . -path ./target -prune -o -type f -exec touch {} + \

@@ -1,10 +1,10 @@
-# What an operator runs once: migrate, the client commands, and tar for backups. Built from the repository's root.
-# The first stage is the same in each Dockerfile of ours, to the letter: the first image builds it, the others find it built.
+# Commands that an operator runs once: migrate, the client commands, and tar for backups. Built from the repository's root.
+# The first stage is identical in each Dockerfile of ours: the first image builds it, the others reuse it.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /source
 COPY . .
-# Libraries stay built between builds. Our own sources are built each time: a file may come with an older time than what was
-# built from its predecessor, and cargo goes by times.
+# Libraries stay built between builds. Our own sources are built each time: a file may be older than the build of its predecessor,
+# and cargo compares times.
 RUN --mount=type=cache,id=coatcheck-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=coatcheck-target,target=/source/target,sharing=locked \
     find . -path ./target -prune -o -type f -exec touch {} + \
@@ -15,7 +15,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
-# An empty volume takes its owner from the folder that it is mounted on.
+# An empty volume gets the owner of the folder that it is mounted on.
 RUN install --directory --owner=10001 --group=10001 --mode=700 /data /data/blobs /data/logs
 COPY --from=build /coatcheck /usr/local/bin/coatcheck
 ENV BLOB_URL=file:/data/blobs OUTCOME_LOG=/data/logs/outcomes.log LOG_FORMAT=json

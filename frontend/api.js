@@ -1,21 +1,21 @@
-// Talking to the server: one function a call. Every error that comes out of here has words for the person at the page.
+// Calls of the API, one function each. Every error thrown here has a message for the user.
 
 const API = '/api/v1';
 
-/** The server's own refusal; what is thrown otherwise means that no answer came. */
+/** The server's rejection of a request; any other error means that no answer came. */
 export class Refusal extends Error {
   constructor(status, text, retryAfter) {
     const problem = parsed(text);
     super(problem?.detail || problem?.title || `The server answered ${status}, without a reason.`);
     this.status = status;
     this.code = problem?.code;
-    /** What is wrong with a table, the first of them, and how many there are. */
+    /** The first errors of a table, and the number of all. */
     this.errors = problem?.errors ?? [];
     this.total = problem?.total ?? 0;
     this.seconds = seconds(retryAfter);
   }
 
-  /** Whether the same request may do better later. */
+  /** Whether the same request may succeed later. */
   get mayPass() {
     return [408, 429].includes(this.status) || this.status >= 500 || this.code === 'incomplete-upload';
   }
@@ -40,17 +40,17 @@ function parsed(text) {
 
 let enter = null;
 
-/** Where the server asks who comes, `given()` waits until somebody has logged in. */
+/** `given()` waits for a log-in, if the server requires one. */
 export const onStranger = given => { enter = given; };
 
-/** Waits until somebody has logged in, if that is all that the server lacks; whether it was. */
+/** Waits for a log-in, if the error was a missing one. Returns whether it was. */
 export async function comeIn(error) {
   if (!enter || error.code !== 'unauthenticated') return false;
   await enter();
   return true;
 }
 
-/** Does what may have to wait for a log-in. */
+/** Makes a request that may have to wait for a log-in. */
 async function asSomebody(work) {
   for (;;) {
     try {
@@ -74,34 +74,34 @@ const ask = (path, options) => asSomebody(() => askAsIs(path, options));
 const post = (path, body, headers) =>
   askAsIs(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...headers } });
 
-/** A name for what is handed in, so that it is the same task however often it is sent. */
+/** Returns an idempotency key, so that a repeated request is the same task. */
 // Not crypto.randomUUID: it is missing where the page comes over plain HTTP from another machine.
 export const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), n => n.toString(16).padStart(8, '0')).join('');
 
-/** What went wrong, for the end of a sentence. */
+/** Describes an error, for the end of a sentence. */
 export const words = error => (error instanceof Refusal ? error.message : 'the server can’t be reached. Try again.');
 
-/** Whether the server asks who comes: it is asked as nobody, whoever is logged in. */
+/** Returns whether the server requires a log-in: it is asked anonymously, even if a user is logged in. */
 export async function asksWhoComes() {
   return (await fetch(`${API}/tasks?limit=1`, { cache: 'no-store', credentials: 'omit' })).status === 401;
 }
 
-/** The task; after `wait` seconds at the latest, even if it has not ended by then. */
+/** Returns the task when it has ended, or after `wait` seconds. */
 export const find = (id, wait = 0) => ask(`${API}/tasks/${id}?wait=${wait}`);
 
 /** `{tasks, next}`: at most `limit` tasks, newest first, of those whose ids are before `after`. */
 export const listTasks = (after, limit) => ask(`${API}/tasks?${new URLSearchParams({ after, limit })}`);
 
-/** The task, if it is a table's, and its progress. */
+/** Returns the task of a table, and its progress. */
 export const findTable = id => ask(`${API}/tables/${id}`);
 
-/** The task that sends those rows of a table again that have failed. */
+/** Returns the task that sends the failed rows of a table again. */
 export const retryTable = (id, key) => ask(`${API}/tables/${id}/retry`, { method: 'POST', headers: { 'Idempotency-Key': key } });
 
-/** Where the rows of a table are, with what came of them; `query` is an object of the API's parameters. */
+/** Returns the address of a table's rows and their results; `query` is an object of the API's parameters. */
 export const rowsOf = (id, query) => `${API}/tables/${id}/rows?${new URLSearchParams(query)}`;
 
-/** So many rows of a table after the first so many: the API gives them all, but nobody has to read on. */
+/** Returns up to `count` rows of a table after the first `after` ones. The API streams all of them; reading stops early. */
 export const readRows = (...what) => asSomebody(() => readRowsAsIs(...what));
 
 async function readRowsAsIs(id, query, { after, count }, signal) {
@@ -125,25 +125,25 @@ async function readRowsAsIs(id, query, { after, count }, signal) {
   }
 }
 
-/** `{tasks, next}`: the tasks with that digest, newest first; `next` if there are more. */
+/** `{tasks, next}`: the tasks with that digest, newest first; `next` if more follow. */
 export const findByDigest = digest => ask(`${API}/md5?digest=${digest}`);
 
 export const cancel = id => ask(`${API}/tasks/${id}`, { method: 'DELETE' });
 
-/** The user who is logged in here; a refusal with the status 401 if there is none. */
+/** Returns the logged-in user; throws a `Refusal` with status 401 for an anonymous visitor. */
 export const whoAmI = () => askAsIs(`${API}/users/me`);
 
-/** How much of what a user may have is taken; null where there is no bound. */
+/** Returns how much of the user's limits is used; null without a limit. */
 export const askQuotas = () => askAsIs(`${API}/users/me/quotas`);
 
 export const register = (username, password) => post(`${API}/users`, { username, password });
 
-/** The token comes as a cookie that no script sees; the one in the answer is for those without cookies, and is let go. */
+/** Logs in. The token comes as a cookie that scripts can't read; the one in the answer, for clients without cookies, is dropped. */
 export const logIn = async (username, password) => { await post(`${API}/session`, { username, password }); };
 
 export const logOut = () => askAsIs(`${API}/session`, { method: 'DELETE' });
 
-/** The task of a message, given as `{text, provider}`. */
+/** Sends a message, given as `{text, provider}`, and returns its task. */
 export const postMessage = (message, key) => post(`${API}/messages`, message, { 'Idempotency-Key': key });
 
 /** `{state, remaining, opens_in}` of the free provider. */
@@ -155,12 +155,12 @@ export const readRecords = (query, signal) => ask(`/api/data?${new URLSearchPara
 /** The access log's numbers. */
 export const countRecords = (query, signal) => ask(`/api/data/stats?${new URLSearchParams(query)}`, { signal });
 
-/** Bytes of a file at most whose progress nobody sees: telling it costs more than sending it. */
+/** The size in bytes up to which progress is not shown: showing it costs more than sending the file. */
 const SMALL = 256 << 10;
 
 /**
- * Hands a file in, where its `kind` is taken. XMLHttpRequest, because fetch tells no progress.
- * @returns what was begun: a `task` to come, and `abort` to stop it.
+ * Hands a file in at the address of its `kind`. XMLHttpRequest, because fetch reports no progress.
+ * @returns a promise of the `task`, and `abort` to stop the upload.
  */
 export function send(kind, file, key, onProgress) {
   const request = new XMLHttpRequest();
@@ -189,7 +189,7 @@ export function send(kind, file, key, onProgress) {
 
 /**
  * Follows a task by Server-Sent Events until it has ended, the stream breaks off or `isOver(told)`.
- * @returns {Promise<boolean>} whether the stream has told anything.
+ * @returns {Promise<boolean>} whether the stream has sent anything.
  */
 export function stream(id, onTask, isOver) {
   return new Promise(resolve => {
@@ -214,7 +214,7 @@ export function stream(id, onTask, isOver) {
 
 let back = null;
 
-/** Waits until the server answers again: however many wait, it is asked by one. The page hears `away` and `back`. */
+/** Waits until the server answers again; one loop asks for all callers. The page gets the events `away` and `back`. */
 export function untilReachable() {
   back ??= (async () => {
     dispatchEvent(new Event('away'));

@@ -1,5 +1,5 @@
-// The page: what a person can do on it, and how far all is. No framework, no build step; the Content-Security-Policy
-// allows nothing inline and no one else's.
+// The page for files: its controls and the overall progress. No framework, no build step; the Content-Security-Policy
+// allows only scripts in files of this server.
 
 import { List, writeList } from './digests.js';
 import { $, count, set } from './dom.js';
@@ -20,12 +20,12 @@ function choose({ target }) {
   target.value = '';
 }
 
-/** The files of what was dropped, those in folders too. */
+/** Returns the dropped files, including those in folders. */
 async function filesOf(entry, folder = '') {
   const name = folder + entry.name;
   if (entry.isFile) return [{ name, file: await new Promise((resolve, reject) => entry.file(resolve, reject)) }];
   const [reader, inside] = [entry.createReader(), []];
-  for (let some; some?.length !== 0; inside.push(...some)) { // A hundred at a time, none at the end.
+  for (let some; some?.length !== 0; inside.push(...some)) { // A hundred at a time; an empty list at the end.
     some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
   }
   const files = [];
@@ -34,7 +34,7 @@ async function filesOf(entry, folder = '') {
 }
 
 async function drop({ dataTransfer }) {
-  // All at once: the browser takes them away when this function first waits.
+  // All at once: the browser removes them when this function first waits.
   const dropped = [...dataTransfer.items].map(item => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
   const files = [];
   for (const { entry, file } of dropped) {
@@ -66,7 +66,7 @@ for (const name of ['dragover', 'dragleave', 'drop']) {
 
 const canRetry = ticket => ticket.canRetry && hasFailed(ticket);
 
-/** Shows each control only while it has a use. */
+/** Shows each control only while it is of use. */
 function refresh() {
   $('#tickets').hidden = !tickets.length;
   showOverall();
@@ -115,7 +115,7 @@ function takeList() {
   compareList();
 }
 
-/** Gives each ticket that the list names the digest to be compared with. */
+/** Sets the expected digest of each ticket that the list names. */
 function compareList() {
   const text = $('#list-text').value.trim();
   const result = { matches: 0, differs: 0, waits: 0 };
@@ -135,7 +135,7 @@ function compareList() {
     list.unread && `${count(list.unread)} ${list.unread === 1 ? 'line is not' : 'lines are not'} of md5sum`,
   ].filter(Boolean).join(' · ');
   const isWrong = text && !list.size;
-  const said = isWrong ? 'That is not a list of md5sum. A line of one is a digest, two blanks and a file name.' : text && words;
+  const said = isWrong ? 'Expected lines of md5sum: a digest, two spaces and a file name each.' : text && words;
   if ($('#list-result').textContent !== said) $('#list-result').textContent = said;
   $('#list-result').classList.toggle('error', Boolean(isWrong || result.differs));
 }

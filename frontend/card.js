@@ -1,4 +1,4 @@
-// A ticket for a file as it is seen: what its state is called, and the card that shows all of it.
+// The view of a file's ticket: the words for its state, and the card that shows everything.
 
 import { $, View, bytes, set } from './dom.js';
 import { readLine } from './digests.js';
@@ -13,7 +13,7 @@ const STATES = {
   running: ['active', 'Being hashed'],
   succeeded: ['done', 'Done'],
   failed: ['failed', 'Failed'],
-  refused: ['failed', 'Not taken'],
+  refused: ['failed', 'Rejected'],
   cancelled: ['cancelled', 'Cancelled'],
 };
 const HELD_UP = ['waiting', 'Waiting for another try'];
@@ -55,7 +55,7 @@ export class Card extends View {
     if (id) this.part('.id a').href = `/?id=${id}`;
     this.value('.digest', md5);
     const bar = this.part('progress');
-    // With the ticket nobody knows how long it takes.
+    // Once the ticket is there, the time left is unknown.
     if (id) bar.removeAttribute('value');
     else bar.value = sent;
 
@@ -73,7 +73,7 @@ export class Card extends View {
     const digest = field.value.trim() ? readLine(field.value)?.digest : '';
     const isWrong = digest === undefined;
     field.ariaInvalid = String(isWrong);
-    this.set('.compare .error', isWrong ? 'That is not an MD5 digest. One has 32 characters, 0 to 9 and a to f.' : '');
+    this.set('.compare .error', isWrong ? 'Expected an MD5 digest: 32 characters, 0 to 9 and a to f.' : '');
     this.ticket.set({ expected: digest ?? '' });
     if (this.ticket.matches !== null) tell(verdict(this.ticket));
   }

@@ -6,7 +6,7 @@ const BSD_LINE = /^(\\?)MD5 \((.+)\) = ([0-9a-f]{32})$/i;
 const ESCAPES = { '\\': '\\\\', '\n': '\\n', '\r': '\\r' };
 const ESCAPED = { '\\\\': '\\', '\\n': '\n', '\\r': '\r' };
 
-/** `{digest, name}` of a digest alone (no name then) or of a line of md5sum, also of `md5sum --tag`; else null. */
+/** `{digest, name}` of a digest alone (without a name) or of a line of md5sum, also of `md5sum --tag`; else null. */
 export function readLine(text) {
   const line = text.trimStart().replace(/[\r\n]+$/, '');
   const bsd = line.match(BSD_LINE);
@@ -36,7 +36,7 @@ export class List {
     this.unread = lines.length - entries.length;
     for (const { name, digest } of entries) {
       this.#names.set(name, digest);
-      // Of two files of that name in two folders, nobody knows which is meant.
+      // With two files of that name in two folders, the name alone is ambiguous.
       const known = this.#lastParts.get(lastPart(name));
       this.#lastParts.set(lastPart(name), known && known.digest !== digest ? {} : { name, digest });
     }
@@ -44,7 +44,7 @@ export class List {
 
   get size() { return this.#names.size; }
 
-  /** `{name, digest}` as the list has it for a file: by its whole name, or else by the last part of it. */
+  /** Returns the list's `{name, digest}` for a file: by its whole name, or else by the last part of it. */
   find(name) {
     const digest = this.#names.get(name);
     return digest ? { name, digest } : this.#lastParts.get(lastPart(name)) ?? {};

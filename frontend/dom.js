@@ -1,4 +1,4 @@
-// What all pages do with their elements.
+// Functions of all pages on their elements.
 
 import { tell } from './news.js';
 import { oneLine, visible } from './text.js';
@@ -6,13 +6,13 @@ import { oneLine, visible } from './text.js';
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const count = n => n.toLocaleString('en');
 
-/** Shows a text, safely. Leaves alone what says it already: it may be selected. */
+/** Shows a text, safely. Leaves an element that shows it already alone: its text may be selected. */
 export function set(element, text) {
   const shown = visible(text);
   if (element.textContent !== shown) element.textContent = shown;
 }
 
-/** The server's words on a field, which it names in backticks: which one, and the words with its label instead. */
+/** Returns the field that the server's error names in backticks, and the error with the field's label instead. */
 export function blamed(message) {
   const name = message.match(/^`(\w+)`/)?.[1];
   const label = $(`label[for=${name}]`)?.textContent ?? name;
@@ -38,13 +38,13 @@ export function bytes(n) {
   return `${n.toLocaleString('en', { maximumFractionDigits: n < 99.5 ? 1 : 0 })} ${n === 1 && units.length === 5 ? 'byte' : units[0]}`;
 }
 
-/** A time to wait, roughly. */
+/** Formats a time to wait, roughly. */
 export function duration(seconds) {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${count(Math.round(seconds / 360) / 10)} h`;
 }
 
-/** A ticket as it is seen: an element made of a template. */
+/** The view of a ticket: an element made of a template. */
 export class View {
   constructor(ticket, template) {
     this.ticket = ticket;
@@ -59,12 +59,12 @@ export class View {
 
   set(selector, text) { set(this.part(selector), text); }
 
-  /** Names buttons for those who hear one without its ticket: `{selector: what it does}`. */
+  /** Names buttons for screen readers, which read them without their ticket: `{selector: action}`. */
   name(buttons, name) {
     for (const [selector, words] of Object.entries(buttons)) this.part(selector).ariaLabel = `${words} ${oneLine(name)}`;
   }
 
-  /** Shows parts while they have a use: `{selector: whether}`. Who stood on one that goes stands on the heading then. */
+  /** Shows or hides parts: `{selector: whether}`. If a hidden part had the focus, the heading gets it. */
   show(parts) {
     const focused = document.activeElement;
     for (const [selector, isShown] of Object.entries(parts)) this.part(selector).hidden = !isShown;

@@ -1,5 +1,5 @@
-// Looking up: tickets and digests of whatever was handed in, wherever and by whom. What is found is shown apart from the list, for it
-// may be another's. What is looked up is in the page's address.
+// Looks up tickets and digests of files that any user has handed in anywhere. They are shown apart from the list, because they
+// may be another user's. The page's address names the look-up.
 
 import { Refusal, find, findByDigest } from './api.js';
 import { Card } from './card.js';
@@ -21,7 +21,7 @@ function complain(words) {
   field.ariaInvalid = String(words !== '');
 }
 
-/** Shows what the page's address names, if it names any. */
+/** Shows the tickets that the page's address names, if it names any. */
 async function look() {
   const { search } = location;
   const asked = new URLSearchParams(search);
@@ -31,7 +31,7 @@ async function look() {
   if (!id && !digest) return;
   try {
     const { tasks, next } = id ? { tasks: [await find(encodeURIComponent(id))] } : await findByDigest(encodeURIComponent(digest));
-    // Another address was asked for meanwhile.
+    // The address has changed meanwhile.
     if (location.search !== search) return;
     if (!tasks.length) return complain('No file with this digest has been handed in.');
     if (tasks[0].kind !== 'md5') return leave(tasks[0]);
@@ -41,7 +41,7 @@ async function look() {
   }
 }
 
-/** What is not a file's is shown on its own page. */
+/** Shows a task of another kind on its own page. */
 function leave(task) {
   const address = addressOf(task);
   if (address) location.replace(address);
@@ -82,12 +82,12 @@ $('#lookup').addEventListener('submit', async event => {
   const id = field.value.match(ID)?.[0].toLowerCase();
   const digest = readLine(field.value)?.digest;
   if (!id && !digest) {
-    return complain('That is neither an id, such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, nor a digest of 32 characters.');
+    return complain('Expected an id, such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, or a digest of 32 characters.');
   }
   await go(`/?${id ? `id=${id}` : `digest=${digest}`}`);
   if (!section.hidden) field.value = '';
 });
-// A ticket of the list is shown without a new page, for what is on its way would end with this one.
+// A ticket of the list is shown without loading a new page, which would stop uploads in progress.
 document.addEventListener('click', event => {
   const link = event.target.closest('a[href^="/?id="]');
   if (!link || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;

@@ -1,5 +1,5 @@
-// The log-in of a page that needs none of its own: shown where the server asks who comes (AUTH=required), with the form of the page
-// for messages, and gone when somebody has logged in. What was asked is then asked again, so nothing that was begun is lost.
+// The log-in of pages that work without one: shown if the server requires it (AUTH=required), with the form of the page
+// for messages, and removed after a log-in. Requests are then repeated, so that no started work is lost.
 
 import { Refusal, asksWhoComes, onStranger, pause, untilReachable, whoAmI } from './api.js';
 import { $, set } from './dom.js';
@@ -7,14 +7,14 @@ import { showUser } from './header.js';
 import { offerLogIn } from './log-in.js';
 import { tell } from './news.js';
 
-const WHY = 'This server asks who comes. Log in, and what you have begun goes on.';
+const WHY = 'This server requires a log-in. Log in, and the page continues where it stopped.';
 
 let entering = null;
 let isOwner;
 
-/** Resolves to the id of the user whose lists are shown, or to null where they are whoever's: where the server asks nobody who comes. */
+/** Resolves to the id of the user whose lists are shown, or to null if the server requires no log-in and all users share them. */
 export const owner = new Promise(known => { isOwner = known; });
-/** The user who was here first. */
+/** The first user of this page. */
 let first = null;
 
 const askIn = () => entering ??= enter().finally(() => { entering = null; });
@@ -22,8 +22,8 @@ const askIn = () => entering ??= enter().finally(() => { entering = null; });
 onStranger(askIn);
 look();
 
-/** Looks who is here, and whether the server minds. */
-// Before anything is chosen, for a server that has refused an upload reads no further, and a browser may tell that as a broken connection.
+/** Finds out which user is logged in, and whether the server requires a log-in. */
+// Before a file is chosen: a server that rejects an upload stops reading, which a browser may report as a broken connection.
 async function look() {
   let asks;
   try {
@@ -38,10 +38,10 @@ async function look() {
 }
 
 function arrive(user) {
-  // What is on the page is another's.
+  // The page shows another user's work.
   if (first && first !== user.id) return location.reload();
   first = user.id;
-  isOwner(user.id); // Unless it is whoever's.
+  isOwner(user.id); // Unless all users share the lists.
   showUser(user, () => location.reload());
 }
 
@@ -50,7 +50,7 @@ async function enter() {
   while (!await isIn()) await new Promise(entered => showForm(entered).catch(() => untilReachable().then(entered)));
 }
 
-/** Whether somebody has logged in already, in another tab perhaps. */
+/** Returns whether a user is logged in already, perhaps in another tab. */
 async function isIn() {
   for (;;) {
     try {

@@ -1,4 +1,4 @@
-// The head of all pages: where else one can go, who is logged in, and how much of what a user may have is taken.
+// The header of all pages: links to the other pages, the user, and how much of the user's limits is used.
 
 import { askQuotas, logOut, words } from './api.js';
 import { $, bytes, count, set } from './dom.js';
@@ -33,10 +33,10 @@ for (const [path, name] of Object.entries(PAGES)) {
 
 let user = null;
 let clock = null;
-/** What the page does once somebody has logged out. */
+/** The page's reaction to a log-out. */
 let leave = null;
 
-/** Shows who is logged in, null for nobody; `afterLogOut()` is called once he has logged out here. */
+/** Shows the user, null if none is logged in; calls `afterLogOut()` after they have logged out here. */
 export function showUser(found, afterLogOut) {
   [user, leave] = [found, afterLogOut];
   const isHere = user !== null;
@@ -65,7 +65,7 @@ async function showQuotas() {
     set($('#quotas'), quotas.join(' · '));
     $('#quotas').hidden = !quotas.length;
     if (!quotas.length) clearInterval(clock); // They are the server's settings: none will come.
-  } catch { /* It is asked again. */ }
+  } catch { /* The next interval asks again. */ }
 }
 
 $('#log-out').addEventListener('click', async () => {

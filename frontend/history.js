@@ -1,15 +1,15 @@
-// The tickets of earlier visits, kept in this browser. Without storage (it may be refused, or full) a page works as well, and says so.
+// The tickets of earlier visits, kept in this browser. Without storage (denied or full) a page works too, and says so.
 
 import { count } from './dom.js';
 
-/** From this share of what can be kept on, it is said how much that is. */
+/** From this share of the limit on, the page shows how much is kept. */
 const NEARLY = 0.8;
 
 export class History {
-  /** Whether what was to be kept last is kept. */
+  /** Whether the last write to the storage succeeded. */
   isKept = true;
 
-  /** Keeps the newest `most` under a name, with those fields of each: texts that it must have, and others. */
+  /** Keeps the newest `most` entries under a name, with these fields of each: required texts, and others. */
   constructor(name, { most = 500, needed, more }) {
     this.name = name;
     this.most = most;
@@ -17,13 +17,13 @@ export class History {
     this.fields = [...needed, ...more];
   }
 
-  /** Has the list be a user's own; null for the one that is whoever's. */
+  /** Selects a user's list; null selects the shared one. */
   of(user) {
     if (user) this.name += `-${user}`;
     return this;
   }
 
-  /** Returns what was kept, newest first. */
+  /** Returns the kept entries, newest first. */
   load() {
     try {
       const kept = JSON.parse(localStorage.getItem(this.name)) ?? [];
@@ -33,7 +33,7 @@ export class History {
     }
   }
 
-  /** Keeps these, and those that another tab has kept meanwhile. Ids are in the order of time. */
+  /** Keeps these entries, and those that another tab has kept meanwhile. Ids are ordered by time. */
   save(tickets) {
     const mine = tickets.filter(({ id }) => id);
     const known = new Set(mine.map(({ id }) => id));
@@ -43,11 +43,11 @@ export class History {
       localStorage.setItem(this.name, JSON.stringify(all.slice(0, this.most), this.fields));
       this.isKept = true;
     } catch {
-      this.isKept = false; // They last as long as the page is open.
+      this.isKept = false; // The entries last as long as the page is open.
     }
   }
 
-  /** Forgets all, and returns a function that undoes this. */
+  /** Deletes all entries, and returns a function that undoes this. */
   clear() {
     try {
       const kept = localStorage.getItem(this.name);
@@ -58,7 +58,7 @@ export class History {
     }
   }
 
-  /** Says what a visit from now on will not find, or '' while all of a list of that length is kept and more fits. */
+  /** Describes what a later visit will not find; '' while a list of that length is kept and more fits. */
   warning(length, things) {
     const most = count(this.most);
     if (!this.isKept) return `This browser keeps none of these ${things}: they are gone when you leave the page.`;

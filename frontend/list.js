@@ -1,16 +1,16 @@
-// The list of tickets as it is seen: a card each while they are few, a row of a table each when they are many. Thousands may be in it:
-// only so many are on the page, and they change a few times a second.
+// The view of the list of tickets: cards while they are few, rows of a table when they are many. There may be thousands:
+// the page shows a limited number, and updates a few times a second.
 
 import { Card, stateOf } from './card.js';
 import { $, bytes, count, set } from './dom.js';
 import { oneLine } from './text.js';
 import { onChange, tickets } from './tickets.js';
 
-/** So many tickets have cards. */
+/** The most tickets that are shown as cards. */
 const CARDS = 20;
 const ROWS = 100;
 const MORE = 200;
-/** Milliseconds between two looks of the table at most while tickets change. */
+/** The most milliseconds between two updates of the table while tickets change. */
 const PERIOD = 500;
 
 const cards = { list: $('#list'), of: ticket => new Card(ticket), views: new Map() };
@@ -19,10 +19,10 @@ const more = $('#more');
 const search = $('#search');
 const onlyFailed = $('#only-failed');
 const dirty = new Set();
-/** What the table is sorted by, of `SORTS`. */
+/** The column that the table is sorted by, of `SORTS`. */
 let [sorted, isDescending] = ['', false];
 let limit = ROWS;
-/** Of the next look: the timer that waits for it, and its frame. */
+/** The timer and the frame of the next update. */
 let [planned, frame] = [null, null];
 
 const STATE_ORDER = ['differs', 'failed', 'active', 'waiting', 'cancelled', 'done'];
@@ -30,7 +30,7 @@ const SORTS = {
   name: ({ name }) => name.toLowerCase(),
   size: ({ size }) => size ?? -1,
   state: ticket => STATE_ORDER.indexOf(stateOf(ticket)[0]),
-  md5: ({ md5 }) => md5 ?? '~', // Behind all that have one.
+  md5: ({ md5 }) => md5 ?? '~', // After all that have one.
 };
 
 export const hasFailed = ({ status, matches }) => status === 'failed' || status === 'refused' || matches === false;
@@ -43,7 +43,7 @@ export function showTickets(afterwards) {
     render();
     afterwards();
   };
-  // What many tickets do can wait for a moment, what a person does can't.
+  // Changes of many tickets can wait for a moment; an action of the user can't.
   const plan = ticket => {
     if (ticket) dirty.add(ticket);
     const soon = () => { frame ??= requestAnimationFrame(show); };
@@ -60,7 +60,7 @@ export function showTickets(afterwards) {
   for (const button of document.querySelectorAll('#dense thead button')) {
     button.addEventListener('click', () => {
       const by = button.dataset.by;
-      // In its order, in the other one, and as they were handed in.
+      // Cycles through ascending, descending, and the order of handing in.
       if (sorted !== by) [sorted, isDescending] = [by, false];
       else if (!isDescending) isDescending = true;
       else sorted = '';
@@ -119,7 +119,7 @@ function fill({ list, of, views }, shown) {
   shown.forEach((ticket, at) => {
     if (!views.has(ticket)) views.set(ticket, of(ticket));
     const { element } = views.get(ticket);
-    // Those that stand right already are left alone: moved, they would lose the focus.
+    // Elements at the right place already are not moved, so that they keep the focus.
     if (list.children[at] !== element) list.insertBefore(element, list.children[at] ?? null);
   });
 }
@@ -149,7 +149,7 @@ class Row {
     set(this.part('.state'), words);
     set(this.part('.why'), error || note || (matches === false ? `Expected: ${expected}` : ''));
     set(this.part('.digest code'), md5 ?? '');
-    // Without an id it is no link: it leads nowhere yet.
+    // Without an id it is not a link yet.
     if (id) this.part('a').href = `/?id=${id}`;
     this.part('.cancel').hidden = ticket.hasEnded;
     this.part('.retry').hidden = !ticket.canRetry;

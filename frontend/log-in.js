@@ -1,10 +1,10 @@
-// The form for logging in and registering. The token is in a cookie that no script sees, so the server is asked who has come.
+// The form for logging in and registering. The token is in a cookie that scripts can't read, so the server is asked for the user.
 
 import { Refusal, logIn, register, whoAmI, words } from './api.js';
 import { $, blamed, set } from './dom.js';
 import { tell } from './news.js';
 
-/** Lets people log in with the form; `enter(user)` is called when one has. */
+/** Handles the form; calls `enter(user)` after a log-in. */
 export function offerLogIn(form, enter) {
   const [name, password] = [$('#username', form), $('#password', form)];
   let isBusy = false;

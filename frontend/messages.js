@@ -20,7 +20,7 @@ function enter(user) {
   watching.abort();
   watching = new AbortController();
   watch(watching.signal, update);
-  // What was typed waits for who had to log in again, and for nobody else.
+  // A typed text is kept for the same user who had to log in again, and cleared for others.
   if (last && last !== user.id) text.value = '';
   if (last !== user.id) restore(user);
   last = user.id;
@@ -34,11 +34,11 @@ function offer({ username, rights }) {
   if (mayPay) provider.append(paid);
   else paid.remove();
   set($('#provider-hint'), mayPay
-    ? 'Whoever can: the free provider, and while that is blocked the paid one.'
+    ? 'Automatic: the free provider, or the paid one while the free one is blocked.'
     : `Without the right “paid”, messages wait while the free provider is blocked. An admin grants it with “coatcheck user grant ${username} paid”; log in again afterwards.`);
 }
 
-/** Sends it until the server has it or refuses it for good. */
+/** Sends the message until the server has accepted it or rejects it for good. */
 async function deliver(message) {
   const key = newKey();
   for (let tries = 1; ; tries += 1) {
@@ -77,7 +77,7 @@ function complain(error) {
   const blame = error ? blamed(error.message) : {};
   text.ariaInvalid = String(blame.name === 'text');
   const isStale = error?.code === 'paid-not-allowed';
-  set($('#compose-error'), isStale ? 'The right “paid” counts from your next log-in on. Log out, and in again.' : blame.words ?? '');
+  set($('#compose-error'), isStale ? 'The right “paid” applies from your next log-in on. Log out, then log in again.' : blame.words ?? '');
 }
 
 for (const name of ['away', 'back']) addEventListener(name, () => { $('#away').hidden = name === 'back'; });
@@ -85,7 +85,7 @@ $('#compose').addEventListener('submit', send);
 $('#clear').addEventListener('click', clear);
 addEventListener('popstate', lookUp);
 
-// Where nobody has to log in for it, it is shown at once.
+// Without a required log-in, the message is shown at once.
 lookUp();
 begin({
   enter,

@@ -1,19 +1,19 @@
-// For those who listen to the page: what happens, in few words, and never a flood of them.
+// Short announcements for screen readers, limited in number.
 
 import { visible } from './text.js';
 
 const GATHER = 1000;
-/** After a summary of many, the next one waits this long. */
+/** The delay of the next announcement after a summary of many. */
 const REST = 10_000;
 const FEW = 3;
 
 let gathered = [];
 let timer = null;
 
-/** Says at once what answers to something that the person did. */
+/** Announces at once the result of an action of the user. */
 export const tell = words => { document.querySelector('#news').textContent = visible(words); };
 
-/** Says soon what has happened by itself: a few in their own words, many in those of `summary()`. */
+/** Announces events soon: a few in their own words, many by `summary()`. */
 export function report(words, summary) {
   gathered.push(words);
   timer ??= setTimeout(say, GATHER, summary);
@@ -24,6 +24,6 @@ function say(summary) {
   const isFlood = gathered.length > FEW;
   tell(isFlood ? summary() : gathered.join(' '));
   gathered = [];
-  // While it rests, a short text could push a longer one away unheard: the next ones gather until then.
+  // A new text would replace the summary before it is read out, so later ones are gathered during the rest.
   if (isFlood) timer = setTimeout(() => (gathered.length ? say(summary) : timer = null), REST);
 }

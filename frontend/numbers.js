@@ -1,4 +1,4 @@
-// The access log by its numbers: a sentence, a chart, and who and what is most frequent.
+// The access log in numbers: a sentence, a chart, and the most frequent addresses and URIs.
 
 /* global uPlot */
 
@@ -6,9 +6,9 @@ import { $, count, set } from './dom.js';
 import { oneLine } from './text.js';
 
 const MINUTE = 60; // Times are seconds here, as uPlot has them.
-/** The server tells so many minutes at most, those that have any. */
+/** The most minutes that the server returns, counting only those with requests. */
 const MINUTES_TOLD = 1441;
-/** A bar with its gap is so many pixels wide at least. */
+/** The least width of a bar with its gap, in pixels. */
 const BAR = 8;
 const STEPS = [1, 5, 10, 15, 30, 60, 180, 360, 720, 1440].map(minutes => minutes * MINUTE);
 const HEIGHT = 180;
@@ -20,10 +20,10 @@ const short = new Intl.NumberFormat('en', { notation: 'compact' });
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name);
 
 let chart = null;
-/** Each bar begins and ends with its time, of which that of the first and last may be cut off. */
+/** Each bar begins and ends with its time; the first and the last may be cut off. */
 let bars = { step: MINUTE, starts: [], ends: [], counts: [], from: 0, to: 0 };
 
-/** Shows what the server has counted; `words` name the time, `hrefOf` gives the page with one more filter. */
+/** Shows the server's counts; `words` name the time, `hrefOf` returns the page's address with one more filter. */
 export function showNumbers(stats, words, hrefOf) {
   $('#numbers').hidden = !stats.requests;
   if (!stats.requests) return;
@@ -53,17 +53,17 @@ function summary({ requests, minutes, status_classes: classes }, words) {
     + `${moment(new Date(busiest.minute))}. ${count(of('4xx'))} with a status of 4xx, ${count(of('5xx'))} of 5xx.`;
 }
 
-/** Minutes as bars: so many together that not too many bars stand side by side. */
+/** Groups minutes into bars that are wide enough. */
 function gathered({ date_from, date_to, minutes }) {
   const seconds = time => Date.parse(time) / 1000;
   const first = seconds(minutes[0].minute);
   const to = Math.max(seconds(date_to), first + MINUTE);
-  // What all begins with is the first record, and before the minutes that are told there may be others.
+  // “All” begins with the first record; the server may have left out earlier minutes.
   const isWhole = minutes.length < MINUTES_TOLD && seconds(date_from) > 0;
   const from = isWhole ? seconds(date_from) : first;
   const wanted = (to - from) * BAR / $('#chart').clientWidth;
   const step = STEPS.find(step => step >= wanted) ?? Math.ceil(wanted / 86400) * 86400;
-  // Hours and days begin where the clock on the wall has them.
+  // Hours and days begin by the local clock.
   const shift = step > MINUTE ? new Date(to * 1000).getTimezoneOffset() * MINUTE : 0;
   const sums = new Map();
   for (const { minute, requests } of minutes) {
@@ -77,7 +77,7 @@ function gathered({ date_from, date_to, minutes }) {
 
 function draw() {
   const box = $('#chart');
-  // What is pointed at is the bar whose middle is nearest.
+  // The pointer selects the bar whose middle is nearest.
   const data = [bars.starts.map((start, at) => (start + bars.ends[at]) / 2), bars.counts];
   if (chart) return chart.setData(data);
   const axis = { stroke: () => colour('--soft'), font: '12px system-ui, sans-serif', grid: { stroke: () => colour('--line'), width: 1 }, ticks: { show: false } };
@@ -106,7 +106,7 @@ function draw() {
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => chart.redraw());
 }
 
-/** The bars' outlines, each as wide as its time is long. uPlot's own bars are all of one width. */
+/** Returns the bars' outlines, each as wide as its time is long. uPlot's own bars are all of one width. */
 function asBars(plot) {
   const fill = new Path2D();
   const bottom = plot.valToPos(0, 'y', true);
@@ -118,7 +118,7 @@ function asBars(plot) {
   return { stroke: null, fill, clip: null, band: null, gaps: null, flags: 0 };
 }
 
-/** A time under the chart; the first of them tells the day if there is more than one. */
+/** Formats a time under the chart; the first one includes the day if there are several days. */
 function words(time, step, number) {
   const date = new Date(time * 1000);
   if (step >= 86400) return day.format(date);
@@ -127,7 +127,7 @@ function words(time, step, number) {
 
 const pointed = at => `${moment(bars.starts[at] * 1000)}: ${count(bars.counts[at])}`;
 
-/** Rows of a name, a bar and a number. They are changed in place, so that who stands on a link stays there. */
+/** Shows rows of a name, a bar and a number. They are changed in place, so that a focused link keeps the focus. */
 function showBars(rows, all) {
   const most = Math.max(...all.map(({ requests }) => requests));
   fit(rows, all.length, $('#top-row'));

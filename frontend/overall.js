@@ -1,13 +1,13 @@
-// How far all that was handed in together is, how fast, and how long it will take.
+// The progress, speed and time left of all files handed in together.
 
 import { $, bytes, count, duration, set } from './dom.js';
 import { hasFailed } from './list.js';
 import { batch } from './tickets.js';
 
-/** The speed is that of so many seconds; less than the first ones tell none. */
+/** Seconds over which the speed is averaged, and seconds after which it is first shown. */
 const [SPAN, FIRST] = [10, 1];
 
-/** How far it was when: `{at, bytes, ended, way}`, in seconds; begun anew with each batch. */
+/** Progress over time: `{at, bytes, ended, way}`, in seconds; reset with each batch. */
 let seen = [];
 let began = null;
 
@@ -19,7 +19,7 @@ export function overall() {
   const cancelled = batch.filter(({ status }) => status === 'cancelled').length;
   const size = batch.reduce((sum, ticket) => sum + ticket.size, 0);
   const sent = batch.reduce((sum, ticket) => sum + ticket.size * ticket.sent, 0);
-  // Sending is one half of the way, and having ended the other.
+  // Sending counts as one half of the progress, the end of the task as the other.
   const way = ((size ? sent / size : 1) + ended / batch.length) / 2;
   const words = [
     `${count(ended - failed - cancelled)} of ${count(batch.length)} done`,

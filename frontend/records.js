@@ -1,4 +1,4 @@
-// The access log's page. What it shows is in its address, so that a view can be shared and comes again after a reload.
+// The page of the access log. Its address contains the view, so that a view can be shared and reloaded.
 
 import { Refusal, countRecords, pause, readRecords, untilReachable } from './api.js';
 import { $, blamed, count, set } from './dom.js';
@@ -15,9 +15,9 @@ const LASTS = {
   all: [Infinity, 'in all'],
 };
 const FILTERS = ['ip', 'method', 'status_code', 'uri'];
-/** So many records are shown at first. */
+/** The number of records shown at first. */
 const PAGE = 100;
-/** So many are asked for at once. */
+/** The number of records requested at once. */
 const LIMIT = 1000;
 const FIRST_SPAN = 15_000;
 
@@ -33,10 +33,10 @@ const get = name => asked.get(name) ?? '';
 const isSpan = () => Boolean(get('date_from') || get('date_to'));
 const last = () => (Object.hasOwn(LASTS, get('last')) ? get('last') : '1h');
 const filters = () => Object.fromEntries(FILTERS.filter(get).map(name => [name, get(name)]));
-/** What has an end is not followed. */
+/** Whether new records are followed: not if the view has an end. */
 const isLive = () => get('live') !== 'off' && !get('date_to');
 
-/** The address with something changed. */
+/** Returns the address with some parameters changed. */
 function addressOf(change) {
   const next = new URLSearchParams(asked);
   for (const [name, value] of Object.entries(change)) {
@@ -51,7 +51,7 @@ function go(change) {
   show();
 }
 
-/** A time as its field has it, on this device's clock. */
+/** Formats a time for its field, on this device's clock. */
 function local(time) {
   const date = new Date(time);
   return Number.isNaN(date.valueOf()) ? '' : at(date - date.getTimezoneOffset() * 60_000).slice(0, 19);
@@ -78,19 +78,19 @@ let run = new AbortController();
 /** Newest first. */
 let rows = [];
 let wanted = PAGE;
-/** What matches and was created then or later is in `rows`. */
+/** All matching records created then or later are in `rows`. */
 let edge = Infinity;
 let span = FIRST_SPAN;
 
 const at = time => new Date(time).toISOString();
 
-/** When the view begins. */
+/** Returns the time at which the view begins. */
 function begin() {
   if (isSpan()) return get('date_from') ? Date.parse(get('date_from')) : 0;
   return Math.max(0, Date.now() - LASTS[last()][0]);
 }
 
-/** Shows what the address asks for, and follows it. What was under way for another view ends. */
+/** Shows the view of the address, and follows it. Stops requests of the previous view. */
 function show() {
   run.abort();
   run = new AbortController();
@@ -110,7 +110,7 @@ function show() {
   });
 }
 
-/** Takes a step, and again and again while the view is followed and seen. A server that is away is waited for. */
+/** Repeats a step while the view is followed and visible. Waits while the server is away. */
 async function keep(signal, seconds, step) {
   while (!signal.aborted) {
     const began = performance.now();
@@ -118,13 +118,13 @@ async function keep(signal, seconds, step) {
     try {
       await step();
       if (!isLive()) return;
-      // A server that has long to count is not kept busy with it.
+      // A server that takes long to count is asked less often.
       rest = Math.max(seconds, (performance.now() - began) / 100);
       set($('#trouble'), '');
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof Refusal)) await untilReachable();
-      else if (error.code === 'record-not-found') return show(); // The log is another one than before.
+      else if (error.code === 'record-not-found') return show(); // The log was replaced.
       else if (!error.mayPass) return refused(error);
       else set($('#trouble'), error.message);
       rest = error.seconds ?? 0;
@@ -134,7 +134,7 @@ async function keep(signal, seconds, step) {
   }
 }
 
-/** Says what was wrong, and of which field. */
+/** Shows an error, and marks its field. */
 function refused({ message }) {
   const { name, words } = blamed(message);
   const isFilter = FILTERS.includes(name);
@@ -145,14 +145,14 @@ function refused({ message }) {
 }
 
 /**
- * Reads back in time until the page is full. The API gives the oldest of a time first: where a time has too many, a part of
- * it is asked for, where it has few, more the next time.
+ * Reads back in time until the page is full. The API returns the oldest records of a period first: of a period with too many
+ * records a part is requested, after one with few a longer one.
  */
 async function older(signal) {
   while (rows.length < wanted && edge > begin()) {
     const to = Math.min(edge, get('date_to') ? Date.parse(get('date_to')) : Date.now());
     const from = Math.max(begin(), to - span);
-    // Up to what is there already; if nothing is, to the end, whatever the clocks say.
+    // Up to the oldest record shown; without any, to the end, whatever the clocks say.
     const date_to = edge < Infinity ? at(edge - 1).replace('Z', '999Z') : get('date_to');
     const query = { ...filters(), date_from: at(from), ...(date_to && { date_to }), limit: LIMIT };
     const found = await readRecords(query, signal);
@@ -171,7 +171,7 @@ async function older(signal) {
   }
 }
 
-/** Adds what came after the newest. If that is very much, the page begins anew. */
+/** Adds the records after the newest one. If they are very many, reloads the view. */
 async function newer(signal) {
   const from = at(begin());
   const some = await readRecords({ ...filters(), ...(rows.length ? { id: rows[0].id } : { date_from: from }), limit: LIMIT }, signal);
@@ -221,7 +221,7 @@ async function showMore() {
     await older(signal);
     tell(`${count(body.rows.length)} requests are shown.`);
   } catch (error) {
-    if (!signal.aborted) set($('#trouble'), error instanceof Refusal ? error.message : 'The older ones didn’t come. Try again.');
+    if (!signal.aborted) set($('#trouble'), error instanceof Refusal ? error.message : 'The older requests could not be loaded. Try again.');
   }
 }
 

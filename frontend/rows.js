@@ -1,4 +1,4 @@
-// The rows of one table with what came of them, a page at a time.
+// The rows of one table with their results, a page at a time.
 
 import { Refusal, readRows, rowsOf, untilReachable } from './api.js';
 import { $, count, set } from './dom.js';
@@ -6,20 +6,20 @@ import { tell } from './news.js';
 import { oneLine } from './text.js';
 
 const PAGE = 50;
-/** Seconds between two looks at a page on which something is still to come. */
+/** Seconds between two reads of a page with unsent rows. */
 const PERIOD = 2;
 
 const body = $('#page tbody');
 const onlyFailed = $('#only-failed');
 
 let table = null;
-/** So many rows stand before the page. */
+/** The number of rows before the page. */
 let after = 0;
 let run = new AbortController();
-/** When it was looked at last, in milliseconds; never again where all on it stays as it is. */
+/** When the page was read last, in milliseconds; infinite if nothing on it can change. */
 let looked = 0;
 
-/** Which table's rows are shown. */
+/** The table whose rows are shown. */
 export const shown = () => table;
 
 /** Shows the rows of a table from its first one on. */
@@ -42,7 +42,7 @@ export function close() {
   $('#rows').hidden = true;
 }
 
-/** Looks again, for the table has changed. */
+/** Reads the page again after a change of the table. */
 export function refresh() {
   if (table.hasEnded ? looked < Infinity : performance.now() - looked > 1000 * PERIOD) show();
 }
@@ -52,14 +52,14 @@ async function turn(to) {
   if (await show()) tell($('#place').textContent || $('#empty').textContent);
 }
 
-/** Reads the page, and tells whether it did. */
+/** Reads the page. Returns whether it could. */
 async function show() {
   run.abort();
   run = new AbortController();
   const { signal } = run;
   looked = table.hasEnded ? Infinity : performance.now();
   try {
-    // One more than is shown: whether there is a next page.
+    // One row more than is shown tells whether a next page exists.
     const rows = await readRows(table.id, onlyFailed.checked ? { status: 'failed' } : {}, { after, count: PAGE + 1 }, signal);
     signal.throwIfAborted();
     render(rows.slice(0, PAGE), rows.length > PAGE);

@@ -1,4 +1,4 @@
-// The messages that were sent from this page: what is known of each, and how it is seen.
+// The messages sent from this page: what is known of each, and its view.
 
 import { Refusal, find } from './api.js';
 import { $, View, set } from './dom.js';
@@ -18,7 +18,7 @@ const STATES = {
   cancelled: ['cancelled', 'Cancelled'],
 };
 const FIELDS = { needed: ['id', 'text', 'status'], more: ['created', 'asked', 'mayPay', 'provider', 'reply', 'error'] };
-/** Characters of a heading; a longer text can be unfolded. */
+/** The most characters of a heading; a longer text can be unfolded. */
 const HEADING = 120;
 
 const list = $('#list');
@@ -36,7 +36,7 @@ class Message extends Ticket {
     this.view = new MessageView(this);
   }
 
-  /** Whether only the free provider may answer it, and that takes nothing. */
+  /** Whether only the free provider may answer it, and is blocked. */
   get waits() {
     return isBlocked() && !this.hasEnded && (this.asked === 'free' || (this.asked === 'auto' && !this.mayPay));
   }
@@ -112,7 +112,7 @@ export function restore(user) {
   refresh();
 }
 
-/** Puts a message on top of the list, given as its task. */
+/** Puts the message of a task on top of the list. */
 export function add(task) {
   const message = new Message({});
   messages.unshift(message);
@@ -121,12 +121,12 @@ export function add(task) {
   follow(message);
 }
 
-/** Shows what has changed for those that wait. */
+/** Updates the waiting messages. */
 export function update() {
   messages.forEach(({ view }) => view.update());
 }
 
-/** The message that was looked up: it may be another's, and so is not on the list. */
+/** The message that was looked up; it may be another user's, so it is not on the list. */
 let found = null;
 
 /** Shows the message that the page's address names, if it names any. */
@@ -143,7 +143,7 @@ export async function lookUp() {
     $('#found-list').replaceChildren(found.view.element);
     follow(found);
   } catch (error) {
-    // Who has to log in for it is led there by the page.
+    // The page shows the log-in form if one is required.
     if (error.status === 401) return;
     set($('#found-error'), error instanceof Refusal ? error.message : 'The server can’t be reached. Check the connection and try again.');
   }
@@ -163,7 +163,7 @@ $('#close-found').addEventListener('click', () => {
   close();
 });
 
-/** Takes those off the list that have ended, which can be undone. */
+/** Removes the ended messages from the list, which can be undone. */
 export function clear() {
   const cleared = messages.filter(({ hasEnded }) => hasEnded);
   const before = [...messages];
@@ -171,7 +171,7 @@ export function clear() {
   drop(cleared);
   refresh();
   offerUndo($('#sent'), 'The list is cleared.', () => {
-    if (of !== history) return; // Another user's.
+    if (of !== history) return; // The list is another user's by now.
     restoreKept();
     for (const message of cleared) message.isDropped = false;
     const added = messages.filter(message => !before.includes(message));
@@ -182,7 +182,7 @@ export function clear() {
   });
 }
 
-/** Takes all off the page; they are still kept. */
+/** Removes all messages from the page; they stay in the browser's storage. */
 export function forget() {
   close();
   drop(messages);
@@ -199,7 +199,7 @@ function drop(dropped) {
 function refresh() {
   $('#sent').hidden = !messages.length;
   $('#clear').hidden = !messages.some(({ hasEnded }) => hasEnded);
-  if (!history) return; // Nobody has logged in: there is only what was looked up.
+  if (!history) return; // Without a log-in, the page has only the message that was looked up.
   history.save(messages);
   const warning = history.warning(messages.length, 'messages');
   $('#kept').hidden = !warning;

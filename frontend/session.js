@@ -1,4 +1,4 @@
-// Who is at the page: logging in and out.
+// The page's user: logging in and out.
 
 import { Refusal, pause, untilReachable, whoAmI } from './api.js';
 import { $, set } from './dom.js';
@@ -12,24 +12,24 @@ const form = $('#log-in');
 const [name, password] = [$('#username'), $('#password')];
 
 let user = null;
-/** What the page does when somebody has come (`enter`), nobody is there any more (`leave`), or he went for good (`forget`). */
+/** The page's reactions to a log-in (`enter`), to an ended log-in (`leave`), and to a log-out (`forget`). */
 let page = null;
-/** Those who wait for the next log-in. */
+/** Callers that wait for the next log-in. */
 let waiting = [];
 
-/** Shows what is for who is here. */
+/** Shows the parts of the page for the user, or for an anonymous visitor. */
 export async function begin(given) {
   page = given;
   offerLogIn(form, found => {
     enter(found);
     $('#text').focus();
   });
-  // In another tab somebody else may have come meanwhile, or the log-in have ended.
+  // In another tab another user may have logged in meanwhile, or the log-in may have ended.
   document.addEventListener('visibilitychange', () => { if (!document.hidden) look(); });
   await look();
 }
 
-/** Asks until the server has said who is here. */
+/** Asks until the server has said which user is logged in. */
 async function look() {
   for (;;) {
     try {
@@ -42,7 +42,7 @@ async function look() {
   }
 }
 
-/** Goes back to the log-in, for the server doesn't take the old one any more. Comes back when somebody has logged in. */
+/** Shows the log-in form, because the server rejects the old log-in. Resolves after the next log-in. */
 export function expire() {
   const entered = new Promise(done => waiting.push(done));
   if (!user) return entered;
@@ -73,7 +73,7 @@ function leave(why = '') {
   page.leave();
 }
 
-/** He has logged out. */
+/** Reacts to a log-out. */
 function end() {
   name.value = '';
   page.forget();

@@ -1,4 +1,4 @@
-// Where the free provider stands: asked for again and again while it is looked at, and counted down in between.
+// The free provider's state: asked for repeatedly while it is shown, and counted down in between.
 
 import { Refusal, askFree, pause, untilReachable } from './api.js';
 import { $, count, set } from './dom.js';
@@ -10,15 +10,15 @@ const box = $('#free');
 
 let state = null;
 let remaining = 0;
-/** Whether there may be fewer. */
+/** Whether `remaining` is only an upper bound. */
 let isAtMost = false;
 /** When it opens, by the page's own clock, in milliseconds. */
 let opensAt = 0;
 
-/** Whether it takes nothing now. */
+/** Whether it accepts no message now. */
 export const isBlocked = () => state === 'blocked';
 
-/** Looks until the signal; `changed` is called when the state is another. */
+/** Asks until the signal; calls `changed` when the state has changed. */
 export async function watch(signal, changed) {
   const clock = setInterval(show, 250);
   signal.addEventListener('abort', () => clearInterval(clock));
@@ -44,7 +44,7 @@ function take(free, changed) {
   show();
   if (state === before) return;
   changed();
-  // The seconds are for the eye alone: told one by one, they would be a flood.
+  // Not announced second by second: that would flood a screen reader.
   if (before) report($('#free-words').textContent, () => $('#free-words').textContent);
 }
 
@@ -57,7 +57,7 @@ function show() {
 }
 
 function sentence() {
-  if (state === 'unknown') return 'Where the free provider stands is found out with the next message.';
+  if (state === 'unknown') return 'The free provider’s state is unknown; the next message will show it.';
   if (state === 'blocked') return `The free provider is blocked. It opens in ${count(Math.ceil(secondsLeft()))} s.`;
   return `The free provider is open: ${isAtMost ? 'up to ' : ''}${count(remaining)} ${remaining === 1 ? 'message' : 'messages'} until it blocks.`;
 }

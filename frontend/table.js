@@ -1,4 +1,4 @@
-// A table: what the page knows of one that was handed in, and how it is seen.
+// A table that was handed in: what the page knows of it, and its view.
 
 import { Refusal, findTable, pause, untilReachable } from './api.js';
 import { $, View, bytes, count, duration, set } from './dom.js';
@@ -13,17 +13,17 @@ const STATES = {
   running: ['active', 'Its rows are being sent'],
   succeeded: ['done', 'Done'],
   failed: ['failed', 'Failed'],
-  refused: ['failed', 'Not taken'],
+  refused: ['failed', 'Rejected'],
   cancelled: ['cancelled', 'Cancelled'],
 };
 const HELD_UP = ['waiting', 'Waiting'];
 const PARTLY = ['partly', 'Done, but some rows failed'];
 
-/** Seconds between two looks at the progress, which no event tells. */
+/** Seconds between two polls of the progress, for which there are no events. */
 const PERIOD = 1;
-/** The rate is that of so many seconds. */
+/** The rate is averaged over this many seconds. */
 const SPAN = 30;
-/** What was seen in fewer seconds tells no rate. */
+/** The shortest time in seconds from which a rate is computed. */
 const FIRST_SPAN = 2;
 
 export class Table extends Upload {
@@ -32,14 +32,14 @@ export class Table extends Upload {
   rows = null;
   done = 0;
   failedRows = 0;
-  /** What is wrong with it, the first of them, and how many there are. */
+  /** The first errors, and the number of all. */
   errors = [];
   total = 0;
-  /** How far it was when: `{at, done}`, in seconds. */
+  /** Progress over time: `{at, done}`, in seconds. */
   seen = [];
 
-  /** `onChange(table)` is called after each change, `onOpen(table)` when its rows are asked for, `onAgain(table)` when those are to be
-      sent again that failed. */
+  /** Calls `onChange(table)` after each change, `onOpen(table)` when the user opens its rows, `onAgain(table)` when the failed ones are
+      to be sent again. */
   constructor(fields, { onChange, onOpen, onAgain }) {
     super();
     Object.assign(this, fields);
@@ -74,7 +74,7 @@ export class Table extends Upload {
     this.seen = [...this.seen.filter(one => at - one.at < SPAN), { at, done }];
   }
 
-  /** Seconds until all rows are sent, at the rate of late; null where that can't be told. */
+  /** Seconds until all rows are sent, at the recent rate; null if the rate is unknown. */
   get secondsLeft() {
     const [first, last] = [this.seen[0], this.seen.at(-1)];
     if (this.status !== 'running' || !first || last.done <= first.done || last.at - first.at < FIRST_SPAN) return null;
@@ -111,7 +111,7 @@ class TableView extends View {
     this.element.dataset.state = kind;
     this.set('.state', status === 'sending' ? `${words}, ${Math.floor(100 * sent)} %` : words);
     this.set('.name bdi', name);
-    this.set('.size', size ? bytes(size) : ''); // One that sends rows of another has no file.
+    this.set('.size', size ? bytes(size) : ''); // A table that sends the rows of another has no file.
     this.set('.id code', id ?? '');
     if (id) this.part('.id a').href = `/tables?id=${id}`;
     this.part('.count').dataset.partly = failedRows > 0;
@@ -152,7 +152,7 @@ class TableView extends View {
   }
 }
 
-/** How far a table is, in words. */
+/** Describes the progress of a table. */
 export function progress({ rows, done, failedRows, secondsLeft }) {
   return [
     `${done === rows ? count(rows) : `${count(done)} of ${count(rows)}`} sent`,

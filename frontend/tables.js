@@ -1,4 +1,4 @@
-// The page for tables: what a person can do on it. Which table's rows are shown is in its address.
+// The page for tables. Its address names the table whose rows are shown.
 
 import { Refusal, find, findTable, newKey, retryTable, words } from './api.js';
 import { $, set } from './dom.js';
@@ -20,7 +20,7 @@ const list = $('#list');
 
 /** Newest first. */
 let tables = [];
-/** The one that was looked up and is not on the list. */
+/** The table that was looked up and is not on the list. */
 let found = null;
 
 const newTable = fields => new Table(fields, { onChange: changed, onOpen: show, onAgain: again });
@@ -43,7 +43,7 @@ function changed(table) {
   refresh();
 }
 
-/** Shows each control only while it has a use. */
+/** Shows each control only while it is of use. */
 function refresh() {
   $('#tickets').hidden = !tables.length;
   $('#clear').hidden = !tables.some(({ hasEnded }) => hasEnded);
@@ -59,7 +59,7 @@ function show(table) {
   $('#rows-title').focus();
 }
 
-/** Sends those rows again that failed. Asked twice, it is the same task. */
+/** Sends the failed rows again. Repeated, it is the same task. */
 async function again(table) {
   table.againKey ??= newKey();
   try {
@@ -72,7 +72,7 @@ async function again(table) {
   }
 }
 
-/** The table of a task, followed. */
+/** Follows the table of a task. */
 function tableOf(task) {
   const table = newTable({ sent: 1, reported: task.finished ? task.status : null });
   table.update(task);
@@ -109,7 +109,7 @@ function clear() {
 /** Shows tables of an earlier visit. */
 function restore() {
   const restored = kept.load().map(fields => newTable({ ...fields, sent: 1, reported: fields.status }));
-  // What was chosen meanwhile is newer.
+  // Tables chosen meanwhile are newer.
   tables.push(...restored);
   for (const table of restored) {
     table.view.update();
@@ -119,7 +119,7 @@ function restore() {
   refresh();
 }
 
-/** Shows the table that the address names. It may be another's, and so doesn't come onto the list. */
+/** Shows the table that the address names. It may be another user's, so it is not added to the list. */
 async function look() {
   const id = new URLSearchParams(location.search).get('id');
   if (!id) return;
@@ -152,7 +152,7 @@ addEventListener('beforeunload', event => {
   if (tables.some(({ id, hasEnded }) => !id && !hasEnded)) event.preventDefault(); // Their files would not be sent.
 });
 for (const name of ['dragover', 'drop']) {
-  // What misses the field would be opened by the browser, in place of the page.
+  // The browser would open a file dropped beside the field in place of the page.
   addEventListener(name, event => { if (event.target.id !== 'files') event.preventDefault(); });
 }
 

@@ -1,5 +1,5 @@
-// Text that comes from others, as it is shown. Characters that turn the direction of writing, are not seen, or move what follows would
-// make it another text to the eye: they are shown as the escapes that JavaScript has for them.
+// Makes foreign text safe to show. Characters that change the direction of writing, are invisible, or move the following text would
+// make it look like another text: they are shown as JavaScript escapes.
 
 const UNSEEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e007f}]/gu;
 const SHORT = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };

@@ -1,18 +1,18 @@
-// A ticket: what a page knows of one task, and how the task is followed until it has ended. Nothing here is about how it
-// looks, or about what sort of task it is.
+// A ticket: what a page knows of one task, and how the task is followed until it has ended. How a ticket is shown, and what kind of
+// task it belongs to, is decided elsewhere.
 
 import { Refusal, cancel, find, listTasks, pause, stream, untilReachable, words } from './api.js';
 
-/** So many tickets have a stream each. More are looked at together: a browser opens six connections to a host, for all its tabs. */
+/** The most tickets with a stream each. More are polled together: a browser opens six connections to a host, for all its tabs. */
 const STREAMS = 1;
-/** Seconds that a stream stays at most: another tab may need the connection too. */
+/** The longest life of a stream in seconds: another tab may need the connection too. */
 const LONGEST_TURN = 20;
-/** Seconds between two looks at many tickets: while some have changed, and at most. */
+/** Seconds between two polls of many tickets: while some change, and at most. */
 const [SHORTEST_REST, LONGEST_REST] = [0.25, 2];
-/** Tasks of a page of the list at most. */
+/** The most tasks of a page of the list. */
 const PAGE = 1000;
 
-/** However many are cancelled at once. */
+/** Limits how many requests to cancel run at once. */
 const cancels = lanes(3);
 
 /** Runs at most `count` functions at a time, the others in their order. */
@@ -30,21 +30,21 @@ export function lanes(count) {
 }
 
 /**
- * One task. `status` is the task's, `error` tells why it failed, `note` what holds it up. A kind's own class says what it
- * reads of a task (`read`), and who is told of a change (`changed`).
+ * One task. `status` is the task's, `error` says why it failed, `note` why it is delayed. A kind's own class says which fields it
+ * reads of a task (`read`), and which listeners learn of a change (`changed`).
  */
 export class Ticket {
   id = null;
   error = '';
   note = '';
-  /** Whether it waits for another try. */
+  /** Whether it waits for a retry. */
   isHeldUp = false;
   /** Whether it was taken off the page. */
   isDropped = false;
-  /** What is said of a failed task that has no words for it. */
+  /** The error of a failed task without a message of its own. */
   failure = 'The task failed.';
 
-  /** What is dropped is nobody's concern any more, as if it had ended. */
+  /** A dropped ticket counts as ended: it is not followed any more. */
   get hasEnded() { return this.isDropped || ['succeeded', 'failed', 'cancelled'].includes(this.status); }
 
   set(fields) {
@@ -57,7 +57,7 @@ export class Ticket {
     if (this.hasEnded) return;
     const { id, status, created, error, next_attempt: next } = task;
     const fallback = { failed: this.failure, cancelled: '' }[status];
-    // What it waits for is no failure of it.
+    // A reason to wait is not a failure.
     const [why, note] = next ? ['', `${error.detail} Next try at ${new Date(next).toLocaleTimeString()}.`] : [error?.detail, ''];
     const told = { id, status, created, error: why || fallback || '', note, isHeldUp: !!next, ...this.read(task) };
     if (Object.keys(told).some(field => told[field] !== this[field])) this.set(told);
@@ -72,13 +72,13 @@ export class Ticket {
     }
   }
 
-  /** The server won't tell of it, and no later try would do better. */
+  /** Shows the server's error for the task, which a retry would not change. */
   async giveUp(error) {
     this.set({ status: 'failed', error: error.message, note: '' });
   }
 }
 
-/** Those that are followed now. */
+/** The tickets that are followed now. */
 const followed = new Set();
 
 /** Follows a task until it has ended, through restarts of the server. */
@@ -90,7 +90,7 @@ export async function follow(ticket) {
 
 let streamsFailed = -Infinity;
 
-/** Streams that don't work here (an old server, a proxy) are tried again a minute later. */
+/** If streams don't work here (an old server, a proxy), they are tried again a minute later. */
 async function alone(ticket) {
   const began = performance.now();
   const seconds = () => (performance.now() - began) / 1000;
@@ -114,7 +114,7 @@ async function alone(ticket) {
 let look = null;
 let rest = SHORTEST_REST;
 
-/** One look at all that are followed, and a rest: whoever asks for another meanwhile gets this one. */
+/** Polls all followed tickets once, then rests: calls in the meantime get the same poll. */
 function together() {
   look ??= (async () => {
     const tickets = [...followed].filter(({ hasEnded }) => !hasEnded);
@@ -132,7 +132,7 @@ function together() {
   return look;
 }
 
-/** Reads the list of tasks where these tickets are in it: a page has many of them, and none that has none is read. */
+/** Reads those pages of the list of tasks that contain these tickets. */
 async function lookThrough(tickets) {
   let wanted = [...tickets].sort((one, other) => (one.id < other.id ? 1 : -1));
   while (wanted.length) {
@@ -148,7 +148,7 @@ async function lookThrough(tickets) {
   }
 }
 
-/** The list doesn't have it: why, the server says of it alone. */
+/** Reads a single task that the list lacks, to learn why. */
 async function lookAt(ticket) {
   try {
     ticket.update(await find(ticket.id));
@@ -158,13 +158,13 @@ async function lookAt(ticket) {
   }
 }
 
-/** Where a ticket leads: the page of its task's kind, null if there is none. */
+/** Returns the address of a ticket: the page of its task's kind, null for an unknown kind. */
 export function addressOf({ kind, id }) {
   const path = { md5: '/', message: '/messages', table: '/tables' }[kind];
   return path ? `${path}?id=${id}` : null;
 }
 
-/** The id after this one, in the order of ids. */
+/** Returns the id after this one, in the order of ids. */
 function successor(id) {
   const digits = (BigInt(`0x${id.replaceAll('-', '')}`) + 1n).toString(16).padStart(32, '0');
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');

@@ -1,4 +1,4 @@
-// The tickets: what the page knows of each file, and what brings it forward. Nothing here is about how it looks.
+// The tickets: what the page knows of each file, and its upload. How a ticket is shown is decided elsewhere.
 
 import { follow } from './ticket.js';
 import { Upload } from './upload.js';
@@ -6,7 +6,7 @@ import { Upload } from './upload.js';
 /** Newest first; the files of one choice in their order. */
 export const tickets = [];
 
-/** The files handed in together, or while others still were on their way: what overall progress is about. */
+/** The files handed in together, or while others were still on their way: the overall progress covers these. */
 export let batch = [];
 
 const listeners = [];
@@ -51,7 +51,7 @@ export function take(files) {
   added.forEach(ticket => ticket.begin());
 }
 
-/** The ticket of a task that was looked up: the list's, or one that is on no list. */
+/** Returns the ticket of a task that was looked up: from the list, or a new one outside of it. */
 export function ticketOf(task) {
   const known = tickets.find(({ id }) => id === task.id);
   if (known) {
@@ -65,7 +65,7 @@ export function ticketOf(task) {
   return ticket;
 }
 
-/** A ticket that was looked up is not shown any more. */
+/** Stops following a ticket that was looked up, when it is closed. */
 export function drop(ticket) {
   if (!tickets.includes(ticket)) ticket.isDropped = true;
 }
@@ -73,13 +73,13 @@ export function drop(ticket) {
 /** Shows tickets of an earlier visit. */
 export function restore(kept) {
   const restored = kept.map(fields => new FileTicket({ ...fields, sent: 1, reported: fields.status }));
-  // What was chosen meanwhile is newer.
+  // Files chosen meanwhile are newer.
   tickets.push(...restored);
   changed();
   restored.forEach(ticket => ticket.follow());
 }
 
-/** Takes those off the list that have ended, and returns a function that undoes this. */
+/** Removes the ended tickets from the list, and returns a function that undoes this. */
 export function clear() {
   const before = { tickets: [...tickets], batch };
   batch = batch.filter(ticket => !ticket.hasEnded);

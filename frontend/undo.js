@@ -1,11 +1,11 @@
-// A way back from what was just done, for as long as the page is open and nothing else of the sort was done.
+// Undoes the last action, as long as the page is open and no similar action followed.
 
 import { $, set } from './dom.js';
 import { tell } from './news.js';
 
 let box = null;
 
-/** Says before a section of the page what was done, with a button that undoes it. */
+/** Shows before a section of the page what was done, with a button that undoes it. */
 export function offerUndo(section, words, undo) {
   box?.remove();
   box = document.createElement('p');
@@ -16,13 +16,13 @@ export function offerUndo(section, words, undo) {
   button.textContent = 'Undo';
   set($('span', box), words);
   section.before(box);
-  button.focus(); // What was clicked may be gone.
+  button.focus(); // The clicked button may be gone.
   tell(`${words} It can be undone.`);
   button.addEventListener('click', () => {
     box.remove();
     box = null;
     undo();
     $('h2', section).focus();
-    tell('All is as it was.');
+    tell('Undone.');
   });
 }

@@ -1,11 +1,11 @@
-// A file on its way: a ticket from before there is a task. What breaks off is tried again under the same key.
+// An upload: a ticket before its task exists. An upload that breaks off is retried under the same key.
 
 import { Refusal, comeIn, newKey, pause, send, untilReachable } from './api.js';
 import { Ticket, lanes } from './ticket.js';
 
-/** A browser opens six connections to a host, for all its tabs. Four uploads and one that follows leave one. */
+/** A browser opens six connections to a host, for all its tabs. Four uploads and one stream leave one. */
 const large = lanes(4);
-/** Uploads of up to so many bytes are through in a moment: they may have all six. */
+/** Uploads of up to this many bytes take only a moment: they may use all six. */
 const SMALL = 65_536;
 const small = lanes(6);
 /** Seconds in which the tickets of many uploads gather, to be followed together. */
@@ -14,13 +14,13 @@ const GATHER = 0.25;
 const TRIES = 5;
 
 /**
- * One `file`. `status` may also be `waiting`, `sending`, `sent`, `refused`: before there is a task. A class of a `kind` says
+ * One `file`. Before its task exists, `status` may also be `waiting`, `sending`, `sent`, `refused`. A kind's class defines
  * how its task is followed (`follow`).
  */
 export class Upload extends Ticket {
   key = newKey();
   status = 'waiting';
-  /** Which part of it has arrived: 0 to 1. */
+  /** The share of it that has arrived: 0 to 1. */
   sent = 0;
 
   get hasEnded() { return super.hasEnded || this.status === 'refused'; }
@@ -47,7 +47,7 @@ export class Upload extends Ticket {
       this.set({ file: null, abort: null, sent: 1 });
     } catch (error) {
       if (this.hasEnded) return;
-      // It waits for the log-in where it is, in its lane: those behind it would meet the same.
+      // It waits for the log-in in its lane: later uploads would need it too.
       if (await comeIn(error)) return this.hasEnded || this.set({ status: 'waiting', sent: 0, note: '' });
       if (!(await isReadable(this.file))) return this.refuse(new Error('The file can’t be read any more. Choose it again.'), false);
       const isRefused = error instanceof Refusal;
@@ -64,7 +64,7 @@ export class Upload extends Ticket {
 
   async cancel() {
     if (this.hasEnded || this.id) return super.cancel();
-    // Once all is sent there may be a task already: only its ticket tells which.
+    // Once everything is sent, the task may exist already; only its ticket identifies it.
     if (this.status === 'sent') return this.set({ isUnwanted: true, note: 'To be cancelled' });
     this.set({ status: 'cancelled', error: 'It was not sent.', note: '', canRetry: true });
     this.abort?.();
@@ -76,7 +76,7 @@ export class Upload extends Ticket {
   }
 }
 
-/** A file that was moved, changed or is a folder looks like a broken connection. */
+/** Returns whether the file can be read: a moved or changed file, or a folder, looks like a broken connection. */
 async function isReadable(file) {
   try {
     await file.slice(0, 1).arrayBuffer();

@@ -147,7 +147,7 @@ on_embedded!(a_digest_is_compared_with_the_one_that_is_expected, [], |stack| asy
     })()";
     browser.until(red).await;
     browser.fill(".expected", "abc").await;
-    assert!(browser.text(".compare .error").await.starts_with("That is not an MD5 digest."));
+    assert!(browser.text(".compare .error").await.starts_with("Expected an MD5 digest: "));
     browser.until(&says(".verdict", "")).await;
     browser.close().await;
 });
@@ -302,7 +302,7 @@ on_embedded!(what_is_wrong_is_said_in_words, [("MAX_UPLOAD", "10")], |stack| asy
     browser.fill("#id", "nonsense").await;
     browser.click("#lookup button").await;
     browser
-        .until("document.querySelector('#lookup-error').textContent.startsWith('That is neither an id')")
+        .until("document.querySelector('#lookup-error').textContent.startsWith('Expected an id, such as')")
         .await;
 
     let unknown = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";

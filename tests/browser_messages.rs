@@ -90,8 +90,9 @@ on_embedded!(what_is_wrong_with_a_log_in_is_said_in_words, [], |stack| async mov
     stack.register("ada").await;
     let browser = Browser::open(&stack, PAGE).await;
     let unknown = "There is no user of this name with this password.";
-    let short = "Password: a password has at least 8 characters, and at most 1024 bytes.";
-    let nameless = "Username: a username has 1 to 64 visible characters, and no space at its ends.";
+    let short = "Password: expected a password of at least 8 characters and at most 1024 bytes.";
+    let nameless =
+        "Username: expected a username of 1 to 64 visible characters, without a space at either end.";
     for (button, username, password, words, field) in [
         ("#log-in [type=submit]", "ada", "correct horsf", unknown, None),
         ("#register", "bob", "short", short, Some("password")),
@@ -168,7 +169,7 @@ async fn who_may_not_pay_is_told_so_and_waits() {
     let limits = [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")];
     beside_providers(&limits, |stack, providers| async move {
         let browser = page_of(&stack, "ada", false).await;
-        assert_eq!(browser.texts("#provider option").await, ["Whoever can", "The free provider"]);
+        assert_eq!(browser.texts("#provider option").await, ["Automatic", "The free provider"]);
         assert!(browser.text("#provider-hint").await.contains("coatcheck user grant ada paid"));
         send(&browser, "one").await;
         browser.until(&answered(1)).await;
@@ -220,7 +221,7 @@ async fn a_right_is_offered_and_counts_from_the_next_log_in_on() {
         browser.reload().await;
         browser.click("#provider [value=paid]").await;
         send(&browser, "at once").await;
-        let words = "The right “paid” counts from your next log-in on. Log out, and in again.";
+        let words = "The right “paid” applies from your next log-in on. Log out, then log in again.";
         browser.until(&says("#compose-error", words)).await;
         assert_eq!(browser.value("document.querySelector('#text').value").await, "at once");
 
@@ -362,7 +363,7 @@ async fn everyone_can_use_the_page_for_messages() {
         send(&browser, "waits").await;
         browser.until("document.querySelectorAll('#list > li').length === 2").await;
         send(&browser, "").await;
-        browser.until(&says("#compose-error", "Message: it is empty.")).await;
+        browser.until(&says("#compose-error", "Message: the text is empty.")).await;
         browser.click("#list .whole:not([hidden]) summary").await;
         browser.assert_accessible("with messages that wait, and an error").await;
 

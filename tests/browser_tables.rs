@@ -126,7 +126,7 @@ on_embedded!(what_is_wrong_with_a_table_is_told_at_its_rows, [], |stack| async m
     let cells: Vec<String> = errors.iter().flat_map(cells).collect();
     assert_eq!(browser.texts("#list .errors td").await, cells);
     assert_eq!(cells[..4], ["2", "1", "userId", "expected a 64-bit integer, got \"x\""]);
-    assert_eq!(browser.text("#list .state").await, "Not taken");
+    assert_eq!(browser.text("#list .state").await, "Rejected");
 
     let many: String = (0..150).map(|_| "x,a,b\n").collect();
     browser.choose("#files", &[("many.csv", format!("userId,title,body\n{many}").as_bytes())]).await;
@@ -209,7 +209,7 @@ async fn a_table_that_waits_for_the_third_party_says_so() {
     on(Stack::embedded(&[("THIRD_PARTY_URL", "http://127.0.0.1:9")]), |stack| async move {
         let browser = page_with(&stack, "posts.csv", &table(3)).await;
 
-        let words = r"/^The third party takes no rows: it can't be reached\. Next try at .+\.$/";
+        let words = r"/^The third party accepts no rows: it can't be reached\. Next try at .+\.$/";
         browser.until(&format!("{words}.test(document.querySelector('#list .note').textContent)")).await;
 
         browser.until(&says("#list .state", "Waiting")).await;

@@ -95,3 +95,4 @@ mod upgrade;
 mod users;
 mod verify;
 mod waiting;
+mod words;

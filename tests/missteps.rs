@@ -35,7 +35,7 @@ async fn no_command_that_works_on_a_database_makes_one() {
         command.env("COATCHECK_PASSWORD", "correct horse");
         let done = output(command).await;
 
-        refused(&done, &format!("there is no database at {}; ", looked_at.display()));
+        refused(&done, &format!("expected a database at {}, found no file; ", looked_at.display()));
         assert!(String::from_utf8_lossy(&done.stderr).contains("DATABASE_URL"), "{arguments:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{arguments:?}");
     }
@@ -184,11 +184,11 @@ async fn a_server_without_its_address_leaves_nothing_behind() {
 async fn a_setting_that_is_refused_leaves_nothing_behind_and_is_told_what_it_must_be() {
     let folder = TempDir::new().unwrap();
     for (arguments, setting, told) in [
-        (&[][..], ("AMQP_URL", "rabbit"), "AMQP_URL: must be memory: with a sqlite: database"),
-        (&[], ("BLOB_URL", "folder"), "BLOB_URL: must be file:PATH"),
-        (&[], ("DATABASE_URL", "mysql://a"), "DATABASE_URL: must be sqlite:PATH"),
-        (&["user", "list"], ("DATABASE_URL", "a.db"), "DATABASE_URL: must be sqlite:PATH or postgres://"),
-        (&["verify"], ("DATABASE_URL", "a.db"), "DATABASE_URL: must be sqlite:PATH or postgres://"),
+        (&[][..], ("AMQP_URL", "rabbit"), "AMQP_URL: expected memory: with a sqlite: database"),
+        (&[], ("BLOB_URL", "folder"), "BLOB_URL: expected file:PATH"),
+        (&[], ("DATABASE_URL", "mysql://a"), "DATABASE_URL: expected sqlite:PATH"),
+        (&["user", "list"], ("DATABASE_URL", "a.db"), "DATABASE_URL: expected sqlite:PATH or postgres://"),
+        (&["verify"], ("DATABASE_URL", "a.db"), "DATABASE_URL: expected sqlite:PATH or postgres://"),
         (
             &["get", "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d"],
             ("COATCHECK_URL", "127.0.0.1:9"),

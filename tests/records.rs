@@ -175,7 +175,7 @@ on_both_stacks!(many_lines_are_kept_and_bad_ones_told_by_their_numbers, |stack| 
     assert_eq!(numbers(&report), [3, 4]);
     assert_eq!(
         report["rejected"][0]["reason"],
-        "at character 1: it must begin with an IPv4 or IPv6 address, without a zone"
+        "at character 1: expected an IPv4 or IPv6 address, without a zone"
     );
     let names: Vec<&String> = report.as_object().unwrap().keys().collect();
     assert_eq!(names, ["saved", "rejected"]);

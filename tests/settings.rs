@@ -190,7 +190,7 @@ async fn an_error_names_the_thing_and_says_what_to_do() {
         (
             &["--listen", "127.0.0.1:1", "api"],
             ("X", ""),
-            "--listen stands before the command; write it behind: coatcheck api",
+            "--listen: expected it after the command; write: coatcheck api",
         ),
         (&[], ("DATABASE_URL", "postgres://u:p@h/d"), "run `coatcheck api` and `coatcheck worker`"),
         (&["get", ""], ("X", ""), "ID: expected a task id"),

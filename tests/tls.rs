@@ -105,7 +105,11 @@ async fn a_server_that_is_not_trusted_is_told_with_what_to_do() {
         }
     }));
     for (url, authority, words) in [
-        (front.url(), "stranger.pem", &["signed by an authority that is unknown", "SSL_CERT_FILE"][..]),
+        (
+            front.url(),
+            "stranger.pem",
+            &["signed by an authority that this machine does not know", "SSL_CERT_FILE"][..],
+        ),
         (elsewhere.url(), "authority.pem", &["for another host name"]),
         (plain, "authority.pem", &["http://"]),
     ] {

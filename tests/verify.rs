@@ -151,7 +151,7 @@ on_both_stacks!(lines_that_are_not_as_they_should_be_are_found, |stack| async mo
 
     let verdict = stack.verify().await;
     verdict.has(&[("lost", 2), ("doubled", 1), ("malformed", 2), ("foreign", 1)]);
-    verdict.says(&format!("{} is marked as logged, and has no line", word(first, 1)));
+    verdict.says(&format!("{} is marked as logged but has no line", word(first, 1)));
     verdict.says(&format!(
         "{} has 2 lines: outcomes.log at byte 0, outcomes.log-old at byte 14",
         word(second, 1)
@@ -210,9 +210,9 @@ on_both_stacks!(
 
         let verdict = stack.verify().await;
         verdict.has(&[("lost", 1), ("stuck", 2)]);
-        verdict.says(&format!("{waiting} is pending, and its upload is not there"));
-        verdict.says(&format!("{waiting} is pending, and nothing moves it on"));
-        verdict.says(&format!("{} is running, and nothing moves it on", held.id));
+        verdict.says(&format!("{waiting} is pending, but its upload is missing"));
+        verdict.says(&format!("{waiting} is pending, but nothing moves it on"));
+        verdict.says(&format!("{} is running, but nothing moves it on", held.id));
 
         fs::rename(stack.folder().join("elsewhere"), blob).unwrap();
         held.restore();
@@ -305,7 +305,7 @@ on_embedded!(a_file_that_is_there_or_would_be_a_part_of_the_log_is_not_written, 
     stack.verifies().await;
 
     fs::write(stack.data("outcomes.log.1.gz"), b"\x1f\x8b\x08\x00").unwrap();
-    refused(&output(stack.command(&["verify"])).await, "outcomes.log.1.gz is compressed");
+    refused(&output(stack.command(&["verify"])).await, "outcomes.log.1.gz: expected an uncompressed log");
 });
 
 on_embedded!(what_is_not_there_is_not_verified_and_not_made, [], |stack| async move {

@@ -175,7 +175,10 @@ mod tests {
         let told = |json: &str| parse(json.as_bytes()).unwrap_err();
 
         assert_eq!(told(r#"{"log" 5}"#), "At line 1, column 8: it is not JSON.");
-        assert_eq!(told(r#"{"log": "1.1.1.1 GET"}"#), "`log`, at character 12: a URI follows the method.");
+        assert_eq!(
+            told(r#"{"log": "1.1.1.1 GET"}"#),
+            "`log`, at character 12: expected a URI after the method."
+        );
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! HTTP on one kept connection, with next to no work of its own: what is measured shares the cores with it.
+//! HTTP on one kept connection, with almost no work of its own: the measured program shares the cores with it.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 use crate::error::{BenchError, io};
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
-/// No body that is asked for here has this in it but at its end.
+/// The end of a chunked body. No body of a measured answer contains it elsewhere.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// A connection on which one request after the other is sent.
+/// A connection on which requests are sent one after the other.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -18,27 +18,29 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Connects to an address.
+    ///
     /// # Errors
-    /// When nobody listens there.
+    /// If no program listens there.
     pub async fn open(address: &str) -> Result<Self, BenchError> {
         let stream = TcpStream::connect(address).await.map_err(io(address))?;
         stream.set_nodelay(true).map_err(io(address))?;
         Ok(Self { stream, answer: Vec::new() })
     }
 
-    /// Sends a request as it stands and reads the answer to its end.
+    /// Sends a request as it is and reads the answer to its end.
     ///
     /// # Errors
-    /// When the connection breaks or the status is another one.
+    /// If the connection breaks or the status is not `expected`.
     pub async fn ask(&mut self, request: &[u8], expected: u16) -> Result<(), BenchError> {
         self.send(request).await?;
         self.answered(expected).await
     }
 
-    /// Sends a piece of a request.
+    /// Sends a part of a request.
     ///
     /// # Errors
-    /// When the connection breaks.
+    /// If the connection breaks.
     pub async fn send(&mut self, piece: &[u8]) -> Result<(), BenchError> {
         self.stream.write_all(piece).await.map_err(io("a request"))
     }
@@ -46,7 +48,7 @@ impl Connection {
     /// Reads the answer to what was sent, to its end.
     ///
     /// # Errors
-    /// When the connection breaks or the status is another one.
+    /// If the connection breaks or the status is not `expected`.
     pub async fn answered(&mut self, expected: u16) -> Result<(), BenchError> {
         self.answer.clear();
         while !is_whole(&self.answer) {
@@ -58,23 +60,23 @@ impl Connection {
             Ok(())
         } else {
             let told = String::from_utf8_lossy(&self.answer).into_owned();
-            Err(BenchError::Unexpected(format!("{expected} was expected, and the answer is: {told}")))
+            Err(BenchError::Unexpected(format!("expected status {expected}, got: {told}")))
         }
     }
 
-    /// The field `name` of the JSON that the last answer was.
+    /// Returns the field `name` of the JSON in the last answer.
     ///
     /// # Errors
-    /// When it isn't there.
+    /// If the field is missing.
     pub fn told(&self, name: &str) -> Result<Value, BenchError> {
         let body = head_length(&self.answer).map(|head| &self.answer[head + END_OF_HEAD.len()..]);
         let json: Option<Value> = body.and_then(|body| serde_json::from_slice(body).ok());
         let field = json.and_then(|mut json| Some(json.get_mut(name)?.take()));
-        field.ok_or_else(|| BenchError::Unexpected(format!("an answer without `{name}`")))
+        field.ok_or_else(|| BenchError::Unexpected(format!("expected `{name}` in an answer, got none")))
     }
 }
 
-/// A request for a connection that is kept.
+/// Formats a request for a kept connection.
 pub fn request(method: &str, target: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}")

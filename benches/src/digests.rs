@@ -46,8 +46,10 @@ impl DigestsArgs {
     }
 }
 
+/// Measures all parts that were chosen.
+///
 /// # Errors
-/// When a figure can't be had; those before are written.
+/// If a figure can't be measured; earlier ones are written.
 pub async fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
     if args.wants(Part::Kernels) {
         kernels::run(bench, args.repeat)?;

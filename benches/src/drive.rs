@@ -1,4 +1,4 @@
-//! The one driver: clients that hand in files in a closed loop, no two alike, and what came of them.
+//! The one driver: clients that submit different files in a closed loop, and the outcomes.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,16 +16,16 @@ use crate::figures::per_second;
 use crate::outcomes::Outcomes;
 use crate::target::Target;
 
-/// How often the log is looked at.
+/// The interval at which the log is read.
 const LOOK: Duration = Duration::from_millis(5);
-/// After this without a line, the rest is taken never to come.
+/// The time without a new line after which the missing ones are assumed never to come.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// After the last line: a second one of a promise would come until then.
+/// The time after the last line in which a second line of a promise would appear.
 const AFTERWARDS: Duration = Duration::from_millis(300);
-/// Digests that are computed at once.
+/// The number of digests that are computed at once.
 const BESIDE: usize = 32;
 
-/// Files of one length, each another one.
+/// Files of one length, no two alike.
 #[derive(Debug)]
 pub struct Files {
     content: Vec<u8>,
@@ -33,14 +33,14 @@ pub struct Files {
 }
 
 impl Files {
-    /// Of so many bytes, at least eight.
+    /// Creates files of that many bytes, at least eight.
     pub fn new(length: usize) -> Self {
         let mut content = vec![0; length];
         fastrand::Rng::with_seed(1).fill(&mut content);
         Self { content, next: AtomicU64::new(0) }
     }
 
-    /// A request that hands in the next file each time.
+    /// Returns a request that submits another file each time.
     pub fn upload(&self, path: &str) -> Upload<'_> {
         const BOUNDARY: &str = "a-boundary-that-is-in-no-file";
         let begin = format!(
@@ -57,7 +57,7 @@ impl Files {
         Upload { files: self, request, number_at: head.len() }
     }
 
-    /// The digests of these files.
+    /// Returns the digests of these files.
     fn digests(&self, numbers: &[u64]) -> Vec<String> {
         let content = |number: &u64| [&number.to_le_bytes(), &self.content[8..]].concat();
         let beside = |numbers: &[u64]| {
@@ -68,7 +68,7 @@ impl Files {
     }
 }
 
-/// A request with a file in it.
+/// A request that carries a file.
 pub struct Upload<'a> {
     files: &'a Files,
     request: Vec<u8>,
@@ -76,10 +76,10 @@ pub struct Upload<'a> {
 }
 
 impl Upload<'_> {
-    /// Hands in a file that nobody has handed in before.
+    /// Submits a file that was not submitted before.
     ///
     /// # Errors
-    /// When it is not taken.
+    /// If the file is rejected.
     pub async fn send(&mut self, connection: &mut Connection) -> Result<Promise, BenchError> {
         let number = self.files.next.fetch_add(1, Relaxed);
         self.request[self.number_at..][..8].copy_from_slice(&number.to_le_bytes());
@@ -99,18 +99,18 @@ pub struct Promise {
     number: u64,
 }
 
-/// When clients are to end.
+/// When the clients stop.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
-    /// So many files are handed in, by all together.
+    /// After that many files in all.
     Promises(usize),
     Passed(Duration),
 }
 
-/// Hands in files, each client the next one as soon as it has a ticket.
+/// Submits files, each client the next one as soon as it has a ticket.
 ///
 /// # Errors
-/// When one is not taken.
+/// If a file is rejected.
 pub async fn submit(
     target: &Target<'_>,
     files: &Files,
@@ -134,24 +134,24 @@ pub async fn submit(
     Ok(try_join_all((0..clients).map(|_| client())).await?.into_iter().flatten().collect())
 }
 
-/// What came of promises.
+/// The outcome of a set of promises.
 #[derive(Debug)]
 pub struct Outcome {
     pub promises: usize,
-    /// From the first request to the last line.
+    /// The time from the first request to the last line.
     pub time: Duration,
     pub cpu: Duration,
     pub faults: Faults,
 }
 
-/// What should never be.
+/// Counts that must be 0.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Faults {
     /// Promises without a line.
     pub lost: usize,
-    /// With more than one.
+    /// Promises with more than one line.
     pub doubled: usize,
-    /// With another digest than the file has.
+    /// Promises whose digest is not the file's.
     pub wrong: usize,
 }
 
@@ -179,10 +179,10 @@ impl Outcome {
     }
 }
 
-/// Hands in files, waits until each has its line in the log, and checks the digests there.
+/// Submits files, waits until each has its line in the log, and checks the digests there.
 ///
 /// # Errors
-/// When one is not taken, or the log can't be read.
+/// If a file is rejected, or the log can't be read.
 pub async fn run(
     target: &Target<'_>,
     files: &Files,
@@ -204,10 +204,10 @@ pub async fn run(
     Ok(Outcome { promises: promises.len(), time: ended - begun, cpu, faults })
 }
 
-/// Looks at the log until each promise has a line or none comes any more; when the last one was seen.
+/// Reads the log until each promise has a line or no more lines come. Returns when the last one was seen.
 ///
 /// # Errors
-/// When the log can't be read.
+/// If the log can't be read.
 pub async fn until_ended(outcomes: &mut Outcomes, promises: &[Promise]) -> Result<Instant, BenchError> {
     let ids = promises.iter().map(|promise| promise.id.as_str());
     let mut open: HashSet<&str> = ids.filter(|id| !outcomes.digests.contains_key(*id)).collect();
@@ -223,10 +223,10 @@ pub async fn until_ended(outcomes: &mut Outcomes, promises: &[Promise]) -> Resul
     Ok(last)
 }
 
-/// What is wrong with the lines of these promises.
+/// Returns the faults in the lines of these promises.
 ///
 /// # Errors
-/// When the log can't be read.
+/// If the log can't be read.
 pub async fn faults(
     outcomes: &mut Outcomes,
     files: &Files,

@@ -1,9 +1,9 @@
-//! Repetitions of one figure, as they are told: the median, and from where to where they go.
+//! Repetitions of one figure, and their format: the median, and the range.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// What was measured, once a repetition.
+/// The figures of one measurement, one for each repetition.
 #[derive(Debug, Clone, Default)]
 pub struct Figures(Vec<f64>);
 
@@ -12,24 +12,24 @@ impl Figures {
         self.0.push(figure);
     }
 
-    /// `self` by `other`, repetition by repetition: what disturbs the machine disturbs both of a pair.
+    /// Divides by `other`, repetition by repetition: a disturbance of the machine affects both of a pair.
     pub fn by(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
     }
 
-    /// In the order in which they were taken.
+    /// Returns the figures in the order in which they were taken.
     pub fn iter(&self) -> impl Iterator<Item = f64> {
         self.0.iter().copied()
     }
 
-    /// The one that so much of all are not above: 0.99 is the 99th of a hundred; of no figures, 0.
+    /// Returns the figure that a share of all does not exceed: 0.99 is the 99th of a hundred; without figures, 0.
     pub fn quantile(&self, share: f64) -> f64 {
         let sorted = self.sorted();
         let place = (sorted.len() as f64 * share).ceil() as usize;
         sorted.get(place.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
     }
 
-    /// The one in the middle, or between the two there; of no figures, 0.
+    /// Returns the middle figure, or the mean of the two in the middle; without figures, 0.
     pub fn median(&self) -> f64 {
         let sorted = self.sorted();
         let half = sorted.len() / 2;
@@ -40,7 +40,7 @@ impl Figures {
         }
     }
 
-    /// With so many decimals.
+    /// Formats the figures with that many decimals.
     pub fn told(&self, decimals: usize) -> Told<'_> {
         Told { figures: self, decimals }
     }
@@ -58,7 +58,7 @@ impl FromIterator<f64> for Figures {
     }
 }
 
-/// `MEDIAN (LEAST–MOST)`; one alone as it is.
+/// Displays `MEDIAN (LEAST–MOST)`, or a single figure as it is.
 pub struct Told<'a> {
     figures: &'a Figures,
     decimals: usize,
@@ -75,7 +75,7 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-/// With a comma before each three digits.
+/// Formats a figure with a comma before each three digits.
 pub fn grouped(figure: f64, decimals: usize) -> String {
     let plain = format!("{figure:.decimals$}");
     let (whole, rest) = plain.split_at(plain.find('.').unwrap_or(plain.len()));
@@ -89,12 +89,12 @@ pub fn grouped(figure: f64, decimals: usize) -> String {
     told + rest
 }
 
-/// How many a second.
+/// Returns the count per second.
 pub fn per_second(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
 }
 
-/// What comes out, and how long it took.
+/// Returns the result of some work, and how long it took.
 pub async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let begun = Instant::now();
     let outcome = work.await;

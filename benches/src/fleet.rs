@@ -1,4 +1,4 @@
-//! An API, workers and providers' stand-ins, each a process of its own, over the private servers.
+//! An API, workers and stand-ins for the providers, each a process of its own, over the private servers.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,14 +14,14 @@ use crate::error::{BenchError, io};
 use crate::process::Process;
 use crate::service::temporary_folder;
 
-/// Processes that work together. Gone, with their data, when this is.
+/// Processes that work together. Dropping the fleet ends them and deletes their data.
 pub struct Fleet<'a> {
     bench: &'a Bench,
     server: Member,
-    // Only kept.
+    // Only kept alive.
     _providers: Member,
     workers: Vec<Worker>,
-    /// With the uploads and the log.
+    /// The uploads and the log.
     shared: TempDir,
     worker_settings: Vec<(&'static str, String)>,
     /// `http://HOST:PORT` of the API, and of the stand-ins.
@@ -33,22 +33,22 @@ pub struct Fleet<'a> {
 
 /// A process in a folder of its own.
 struct Member {
-    // First: it is ended before its folder goes.
+    // First: the process ends before its folder is deleted.
     process: Process,
     _folder: TempDir,
 }
 
 struct Worker {
     member: Member,
-    /// Where it tells its metrics.
+    /// The address of its metrics.
     metrics: String,
 }
 
 impl<'a> Fleet<'a> {
-    /// Starts them with so many workers; the settings are the workers' and the providers'.
+    /// Starts the fleet with that many workers; the settings are the workers' and the providers'.
     ///
     /// # Errors
-    /// When one of them does not come up.
+    /// If a process does not start.
     pub async fn start(
         bench: &'a Bench,
         workers: usize,
@@ -95,46 +95,46 @@ impl<'a> Fleet<'a> {
         Ok(Worker { member: Member::start(self.bench, "worker", &settings)?, metrics })
     }
 
-    /// One worker more.
+    /// Starts another worker.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// If it can't be started.
     pub fn add_worker(&mut self) -> Result<(), BenchError> {
         self.workers.push(self.worker()?);
         Ok(())
     }
 
-    /// The processor's time that the workers have used.
+    /// Returns the CPU time of the workers.
     pub fn cpu_of_workers(&self) -> Duration {
         self.workers.iter().map(|worker| worker.member.process.cpu()).sum()
     }
 
-    /// The processes that serve or work, each with its name.
+    /// Returns the processes that serve or work, each with its name.
     pub fn processes(&self) -> Vec<(&'static str, &Process)> {
         let workers = self.workers.iter().map(|worker| ("worker", &worker.member.process));
         [("api", &self.server.process)].into_iter().chain(workers).collect()
     }
 
-    /// The log that all workers write.
+    /// Returns the path of the log that all workers write.
     pub fn outcome_log(&self) -> PathBuf {
         self.shared.path().join("outcomes.log")
     }
 
-    /// A setting that all processes have.
+    /// Returns a setting that all processes have.
     pub fn setting(&self, name: &str) -> &str {
         let found = self.worker_settings.iter().find(|(setting, _)| *setting == name);
         found.map_or("", |(_, value)| value)
     }
 
-    /// The folder of the uploads.
+    /// Returns the folder of the uploads.
     pub fn blobs(&self) -> PathBuf {
         self.shared.path().join("blobs")
     }
 
-    /// Kills the worker that has lived longest; another takes its place.
+    /// Kills the oldest worker and starts another.
     ///
     /// # Errors
-    /// When that can't be started.
+    /// If the other one can't be started.
     pub fn kill_a_worker(&mut self) -> Result<(), BenchError> {
         drop(self.workers.remove(0));
         self.workers.push(self.worker()?);
@@ -144,7 +144,7 @@ impl<'a> Fleet<'a> {
     /// Runs another command of the program over the same servers.
     ///
     /// # Errors
-    /// When it fails, in its own words.
+    /// If it fails, with its own message.
     pub fn run(&self, arguments: &[&str]) -> Result<(), BenchError> {
         let mut command = Command::new(&self.bench.program);
         command.args(arguments).env_clear().envs(self.worker_settings.iter().cloned());
@@ -153,25 +153,27 @@ impl<'a> Fleet<'a> {
         done.status.success().then_some(()).ok_or_else(told)
     }
 
-    /// The sum of a counter over all workers.
+    /// Returns the sum of a counter over all workers.
     ///
     /// # Errors
-    /// When one of them does not tell it.
+    /// If one of them does not report it.
     pub async fn counted(&self, counter: &str) -> Result<f64, BenchError> {
         let mut sum = 0.0;
         for worker in &self.workers {
             let text = self.http.get(&worker.metrics).send().await?.error_for_status()?.text().await?;
             let count = text.lines().find_map(|line| line.strip_prefix(counter)?.trim().parse::<f64>().ok());
-            let none = || BenchError::Unexpected(format!("a worker does not count {counter}"));
+            let none = || {
+                BenchError::Unexpected(format!("expected the counter {counter} of each worker, found none"))
+            };
             sum += count.ok_or_else(none)?;
         }
         Ok(sum)
     }
 
-    /// The JSON at a URL.
+    /// Returns the JSON at a URL.
     ///
     /// # Errors
-    /// When there is none.
+    /// If the URL returns something else.
     pub async fn found(&self, url: &str) -> Result<Value, BenchError> {
         Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
     }
@@ -185,7 +187,7 @@ impl Member {
         Ok(Self { process: Process::start(program, folder.path())?, _folder: folder })
     }
 
-    /// The URL in a line that it prints, after those words.
+    /// Returns the URL in a line that it prints, after those words.
     async fn told(&mut self, words: &str) -> Result<String, BenchError> {
         let stdout = self.process.stdout().to_owned();
         self.process
@@ -198,7 +200,7 @@ impl Member {
     }
 }
 
-/// An address that nobody listens at now.
+/// Returns an address on which no program listens.
 fn free_address() -> Result<String, BenchError> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     Ok(listener.map_err(io("a free port"))?.to_string())

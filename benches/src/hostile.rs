@@ -1,4 +1,4 @@
-//! What 500 slow connections cost those who upload beside them.
+//! Measures how 500 slow connections affect uploads beside them.
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,11 @@ use crate::service::{Service, Stack};
 
 const SLOW: usize = 500;
 const CLIENTS: usize = 8;
-/// How often each slow one sends a byte.
+/// The interval at which each slow connection sends a byte.
 const DRIP: Duration = Duration::from_millis(100);
-/// Before it is measured: all connections are open.
+/// The time before measuring starts, in which all connections are opened.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// A client's request, and the next one not before that time: what is measured is no queue of its own making.
+/// The shortest interval between a client's requests, so that the client does not measure a queue of its own.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Measure uploads beside slow connections
@@ -41,8 +41,10 @@ impl Default for HostileArgs {
     }
 }
 
+/// Measures uploads beside slow connections, and writes the section.
+///
 /// # Errors
-/// When an upload is not taken.
+/// If an upload is rejected.
 pub async fn run(bench: &Bench, args: &HostileArgs) -> Result<(), BenchError> {
     let (mut alone, mut beside) = (Figures::default(), Figures::default());
     for _ in 0..args.repeat {
@@ -57,7 +59,7 @@ pub async fn run(bench: &Bench, args: &HostileArgs) -> Result<(), BenchError> {
     let text = format!(
         "`PUT /api/v1/md5/…` of 1 KiB, one after the other by {CLIENTS} clients on kept connections for {} s, alone and then beside {SLOW} slow \
          connections on the same server (embedded): of each three one drips its headers, one a small body, one a large one, a byte each \
-         {} ms; who is sent away comes again.\n\n\
+         {} ms; a client whose connection is closed connects again.\n\n\
          | uploads | p99, ms |\n|---|---|\n| alone | {} |\n| beside {SLOW} slow connections | {} |\n| **times** | {} |\n",
         args.seconds,
         DRIP.as_millis(),
@@ -68,7 +70,7 @@ pub async fn run(bench: &Bench, args: &HostileArgs) -> Result<(), BenchError> {
     bench.report.write("hostile: uploads beside slow connections", &text)
 }
 
-/// In milliseconds.
+/// Returns the p99 of uploads in milliseconds.
 async fn p99(address: &str, seconds: u64) -> Result<f64, BenchError> {
     let upload = request("PUT", "/api/v1/md5/upload", &"x".repeat(1024));
     let begun = Instant::now() + WARM_UP;
@@ -89,11 +91,11 @@ async fn p99(address: &str, seconds: u64) -> Result<f64, BenchError> {
     let mut times = try_join_all((0..CLIENTS).map(|_| client())).await?.concat();
     times.sort();
     let place = times.len() * 99 / 100;
-    let none = || BenchError::Unexpected("no upload was answered in time".to_owned());
+    let none = || BenchError::Unexpected("expected answers to uploads, got none in time".to_owned());
     times.get(place).map(|time| time.as_secs_f64() * 1000.0).ok_or_else(none)
 }
 
-/// They end when they are dropped.
+/// Opens slow connections, which end when the return value is dropped.
 fn slow_connections(address: &str) -> JoinSet<()> {
     let mut slow = JoinSet::new();
     for number in 0..SLOW {
@@ -105,7 +107,7 @@ fn slow_connections(address: &str) -> JoinSet<()> {
         let address = address.to_owned();
         slow.spawn(async move {
             loop {
-                // Whoever is sent away, or not let in, comes again.
+                // A connection that was closed or refused is opened again.
                 if let Ok(mut connection) = TcpStream::connect(&address).await
                     && connection.write_all(head.as_bytes()).await.is_ok()
                 {

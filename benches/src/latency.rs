@@ -1,4 +1,4 @@
-//! How long a small file takes that comes alone, beside what a disk takes to keep anything at all; and the same beside others.
+//! Measures the latency of a small file that is sent alone, compared with the disk's own flushes; and the same beside other clients.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,9 +20,9 @@ use crate::target::{Choice, Target};
 const LENGTH: usize = 1 << 10;
 const REPEAT: u64 = 3;
 const REQUESTS: usize = 1000;
-/// Who load the server.
+/// The number of clients that load the server.
 const CLIENTS: usize = 16;
-/// Before it is measured.
+/// The number of requests before measuring starts.
 const WARM_UP: usize = 50;
 const SYNCS: usize = 5;
 const APPENDED: [u8; 512] = [7; 512];
@@ -47,7 +47,7 @@ impl Default for LatencyArgs {
     }
 }
 
-/// Milliseconds, of one repetition.
+/// Milliseconds of one repetition.
 #[derive(Default)]
 struct Times {
     ticket: Figures,
@@ -55,7 +55,7 @@ struct Times {
     syncs: Figures,
 }
 
-/// Of all repetitions.
+/// Quantiles of all repetitions.
 #[derive(Default)]
 struct Quantiles {
     p50: Figures,
@@ -73,8 +73,10 @@ impl Quantiles {
     }
 }
 
+/// Measures the latency on each stack, and writes the section.
+///
 /// # Errors
-/// When a file is not taken, or not done.
+/// If a file is rejected, or its task fails.
 pub async fn run(bench: &Bench, args: &LatencyArgs) -> Result<(), BenchError> {
     let mut table = format!(
         "| stack | beside it | ticket: p50 ms | p99 ms | result: p50 ms | p99 ms | {SYNCS} fdatasyncs: p50 ms | p99 ms | ticket by fdatasyncs, p99 \
@@ -82,7 +84,7 @@ pub async fn run(bench: &Bench, args: &LatencyArgs) -> Result<(), BenchError> {
     );
     let mut series = Vec::new();
     for stack in Stack::chosen(args.stack) {
-        for (clients, beside) in [(0, "nobody"), (CLIENTS, "16 clients")] {
+        for (clients, beside) in [(0, "no other client"), (CLIENTS, "16 clients")] {
             let [mut ticket, mut result, mut syncs] = [(); 3].map(|()| Quantiles::default());
             let mut last = Times::default();
             for _ in 0..args.repeat {
@@ -128,7 +130,7 @@ pub async fn run(bench: &Bench, args: &LatencyArgs) -> Result<(), BenchError> {
 async fn measure(bench: &Bench, stack: Stack, clients: usize, requests: usize) -> Result<Times, BenchError> {
     let target = Target::start(bench, stack).await?;
     let files = Arc::new(Files::new(LENGTH));
-    // They end when they are dropped.
+    // Dropping the set ends them.
     let mut loading = JoinSet::new();
     for _ in 0..clients {
         let (files, address, path) =
@@ -154,7 +156,7 @@ async fn measure(bench: &Bench, stack: Stack, clients: usize, requests: usize) -
     }
 }
 
-/// Does the same again and again, until something goes wrong.
+/// Submits files again and again, until an error occurs.
 async fn load(files: &Files, address: &str, path: &str) -> BenchError {
     let mut client = match Client::open(files, address, path).await {
         Ok(client) => client,
@@ -167,7 +169,7 @@ async fn load(files: &Files, address: &str, path: &str) -> BenchError {
     }
 }
 
-/// Who hands a file in and waits for its result.
+/// A client that submits a file and waits for its result.
 struct Client<'a> {
     connection: Connection,
     upload: Upload<'a>,
@@ -179,7 +181,7 @@ impl<'a> Client<'a> {
         Ok(Self { connection: Connection::open(address).await?, upload: files.upload(path), path })
     }
 
-    /// Milliseconds to the ticket, and to the result.
+    /// Returns the milliseconds to the ticket, and to the result.
     async fn once(&mut self) -> Result<(f64, f64), BenchError> {
         let begun = Instant::now();
         let promise = self.upload.send(&mut self.connection).await?;
@@ -195,7 +197,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Milliseconds.
+/// Returns the milliseconds of flushes.
 fn sync(file: &mut File) -> Result<f64, BenchError> {
     let begun = Instant::now();
     for _ in 0..SYNCS {
@@ -204,7 +206,7 @@ fn sync(file: &mut File) -> Result<f64, BenchError> {
     Ok(begun.elapsed().as_secs_f64() * 1e3)
 }
 
-/// How many of a hundred take no longer than that.
+/// Returns, for each time, the percentage of times that are not longer.
 fn distribution(times: &Figures) -> Vec<(f64, f64)> {
     (0..=200)
         .map(|step| f64::from(step) / 200.0)

@@ -1,15 +1,15 @@
-//! Lines of an access log: made up, of the lengths that one meets, the same ones each time.
+//! Lines of an access log: invented, with realistic lengths, the same ones each time.
 
 use bytes::Bytes;
 use fastrand::Rng;
 
-/// Lines of a chunk.
+/// The number of lines in a chunk.
 const CHUNK: usize = 1000;
 const PAGES: [&str; 8] =
     ["/", "/index.html", "/assets/app.css", "/assets/app.js", "/favicon.ico", "/blog", "/cart", "/login"];
 const STATUSES: [u16; 10] = [200, 200, 200, 200, 200, 304, 304, 301, 404, 503];
 
-/// So many lines, a chunk at a time.
+/// Generates that many lines, a chunk at a time.
 pub fn chunks(count: usize) -> impl Iterator<Item = Bytes> + Send + 'static {
     let mut rng = Rng::with_seed(count as u64);
     (0..count.div_ceil(CHUNK)).map(move |chunk| {
@@ -19,9 +19,9 @@ pub fn chunks(count: usize) -> impl Iterator<Item = Bytes> + Send + 'static {
     })
 }
 
-/// `{IP} {METHOD} {URI} {STATUS}`
+/// Generates a line `{IP} {METHOD} {URI} {STATUS}`.
 pub fn line(rng: &mut Rng) -> String {
-    // Addresses for documentation and benchmarks: nobody's (RFC 2544, 3849).
+    // Addresses reserved for documentation and benchmarks (RFC 2544, 3849).
     let ip = match rng.u32(..10) {
         0 => format!("2001:db8:0:{:x}::1", rng.u16(..)),
         _ => format!("198.18.{}.{}", rng.u8(..), rng.u8(..)),

@@ -1,4 +1,4 @@
-//! Look-ups of results: whether they cost more where there are many rows; and beside the peer.
+//! Measures look-ups of results: whether they cost more in a table with many rows, and compared with the peer.
 
 use std::time::{Duration, Instant};
 
@@ -20,12 +20,12 @@ use crate::target::Target;
 
 const CLIENTS: usize = 64;
 const ROWS: u64 = 10_000_000;
-/// The large table has so many times the rows of the small one.
+/// The ratio of the large table's rows to the small one's.
 const LARGER: u64 = 1000;
 const REPEAT: u64 = 3;
 const SECONDS: u64 = 10;
 const WARM_UP: Duration = Duration::from_secs(1);
-/// What the peer has.
+/// The number of the peer's results.
 const OF_PEER: usize = 200;
 
 /// Measure look-ups of results
@@ -48,7 +48,7 @@ impl Default for LookupsArgs {
     }
 }
 
-/// Where results are, and what is told of it.
+/// A table of results, and its figures.
 struct Table<'a> {
     name: &'static str,
     rows: u64,
@@ -62,7 +62,7 @@ struct Table<'a> {
 }
 
 enum Ids {
-    /// Of rows that SQL has made, numbered from 1.
+    /// Rows that SQL has made, numbered from 1.
     Made(u64),
     Listed(Vec<String>),
 }
@@ -76,8 +76,10 @@ impl Ids {
     }
 }
 
+/// Measures look-ups in both tables, and writes the section.
+///
 /// # Errors
-/// When a row can't be made, or a result is not found.
+/// If a row can't be made, or a result is missing.
 pub async fn run(bench: &Bench, args: &LookupsArgs) -> Result<(), BenchError> {
     let postgres = [bench.servers.postgres_pid()?];
     let mut tables = Vec::new();
@@ -203,7 +205,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Milliseconds of each.
+    /// Looks results up for that time. Returns the milliseconds of each.
     async fn look_up(&self, duration: Duration) -> Result<Figures, BenchError> {
         let end = Instant::now() + duration;
         let client = async || {
@@ -226,7 +228,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Tasks that have ended, with ids that are in order of their times as those of the service are, and random beyond.
+/// Returns SQL that inserts ended tasks. Their ids are ordered by time as the service's are, and random beyond that.
 fn filling(rows: u64) -> String {
     format!(
         "INSERT INTO tasks (id, kind, status, created, input, published_at, sweep_at, attempt, started, finished, result, logged_at) \
@@ -240,7 +242,7 @@ fn filling(rows: u64) -> String {
 /// The milliseconds of the first id: a day in 2023.
 const EPOCH: u64 = 1_700_000_000_000;
 
-/// The id of the row that SQL has made with that number.
+/// Returns the id of the row that SQL has made with that number.
 fn made_id(number: u64) -> String {
     let time = format!("{:012x}", EPOCH + number);
     let random = md5_lanes::digest(number.to_string().as_bytes()).to_string();

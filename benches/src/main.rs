@@ -1,4 +1,4 @@
-//! `bench`: how fast the released program is, and how much memory it needs. It knows the service over HTTP and argv only.
+//! `bench`: measures the speed and the memory of the released program. It uses the service over HTTP and argv only.
 
 mod connection;
 mod digests;
@@ -47,9 +47,9 @@ use tables::TablesArgs;
 use uploads::UploadsArgs;
 use uploads::bare::{self, BareArgs};
 
-/// Measure the program that stands beside this one
+/// Measure the program in the same folder as this one
 ///
-/// Each part starts services on data of their own, and writes its section of the page of results.
+/// Each part starts services with data of their own, and writes its section of the page of results.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Cli {
@@ -58,7 +58,7 @@ struct Cli {
     /// The page of results
     #[arg(long, global = true, default_value = "benches/RESULTS.md")]
     results: PathBuf,
-    /// The folder of the pictures
+    /// The folder for the plots
     #[arg(long, global = true, default_value = "docs/plots")]
     plots: PathBuf,
     #[command(flatten)]
@@ -85,17 +85,17 @@ enum What {
     Bare(BareArgs),
 }
 
-/// What every part needs.
+/// The program and the paths that every part needs.
 #[derive(Debug)]
 struct Bench {
-    /// `coatcheck`.
+    /// The path of `coatcheck`.
     program: PathBuf,
-    /// This program.
+    /// The path of this program.
     itself: PathBuf,
-    /// Where peers' libraries may be installed.
+    /// The folder in which the peers' libraries may be installed.
     installed: PathBuf,
     servers: Servers,
-    /// Beside which promises are measured.
+    /// The peer to measure promises beside.
     peer: Option<Peer>,
     report: Report,
     plots: Plots,
@@ -107,8 +107,8 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = tokio::select! {
         outcome = run(cli, &arguments) => outcome,
-        // What was started ends when it is dropped, which a signal alone would not do.
-        stopped = stopped() => stopped.and(Err(BenchError::Unexpected("it was stopped".to_owned()))),
+        // Dropping the parts ends the processes that they have started, which a signal alone would not do.
+        stopped = stopped() => stopped.and(Err(BenchError::Unexpected("stopped by a signal".to_owned()))),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -124,7 +124,10 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
     let itself = std::env::current_exe().map_err(io("the folder of this program"))?;
     let program = itself.with_file_name("coatcheck");
     if !program.exists() {
-        return Err(BenchError::Unexpected(format!("{} is not built", program.display())));
+        return Err(BenchError::Unexpected(format!(
+            "expected a program at {}; build it: cargo build --release --package coatcheck",
+            program.display()
+        )));
     }
     let installed = itself.with_file_name("peers");
     let (report, plots) = (Report::new(results, arguments), Plots::new(plots));

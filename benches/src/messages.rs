@@ -1,4 +1,4 @@
-//! Messages: what six workers pay for, beside the least that anyone could have paid who knew every arrival beforehand.
+//! Measures how many messages six workers pay for, compared with the fewest possible if every arrival were known beforehand.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ use crate::fleet::Fleet;
 const WORKERS: usize = 6;
 const REQUESTS: usize = 50;
 const BLOCK: Duration = Duration::from_secs(2);
-/// Between two arrivals, single messages or bursts, on average.
+/// The average time between two arrivals, single messages or bursts.
 const GAP: Duration = Duration::from_millis(60);
-/// Messages of a burst at most; one arrival in ten is one.
+/// The most messages in a burst; one arrival in ten is a burst.
 const BURST: usize = 100;
 const DEADLINE: Duration = Duration::from_secs(120);
 const CREDENTIALS: &str = r#"{"username": "bench", "password": "of no consequence"}"#;
@@ -29,7 +29,7 @@ pub struct MessagesArgs {
     /// How many are sent each time
     #[arg(long, default_value_t = 5000)]
     messages: usize,
-    /// How often
+    /// How often each figure is taken
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
 }
@@ -40,8 +40,10 @@ impl Default for MessagesArgs {
     }
 }
 
+/// Measures the paid messages, and writes the section.
+///
 /// # Errors
-/// When a message is not answered.
+/// If a message is not answered.
 pub async fn run(bench: &Bench, args: MessagesArgs) -> Result<(), BenchError> {
     let mut table =
         "| run | answered | by free | paid for | the least | ratio | refused by free | avoidable |\n\
@@ -75,8 +77,8 @@ pub async fn run(bench: &Bench, args: MessagesArgs) -> Result<(), BenchError> {
     bench.report.write("messages: what is paid for, beside the least possible", &text)
 }
 
-/// The least that can be paid for these, each sent when it arrived: to take the free provider whenever it is open is best, for
-/// then each of its blocks begins, and ends, as early as it can.
+/// Returns the fewest messages that must be paid for, each sent when it arrived. Using the free provider whenever it is open is optimal,
+/// for then each of its blocks begins, and ends, as early as possible.
 fn least_paid(tasks: &[Value]) -> Result<usize, BenchError> {
     let created = |task: &Value| task["created"].as_str()?.parse::<DateTime<Utc>>().ok();
     let arrivals: Option<Vec<_>> = tasks.iter().map(created).collect();
@@ -113,7 +115,7 @@ impl<'a> Service<'a> {
         Ok(Self { fleet, token })
     }
 
-    /// Sends messages at times that are the same for the same seed; the tasks, all answered.
+    /// Sends messages at times that depend only on the seed. Returns the tasks, all answered.
     async fn send(&self, messages: usize, seed: u64) -> Result<Vec<Value>, BenchError> {
         let mut rng = Rng::with_seed(seed);
         let (begun, mut at, mut times) = (Instant::now(), Duration::ZERO, Vec::new());

@@ -1,4 +1,4 @@
-//! A log of outcomes, read as it grows: so that nothing is asked of a server to know what it has done.
+//! Reads an outcome log as it grows, so that no request to a server is needed to know what it has done.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use crate::error::{BenchError, io};
 use crate::target::Log;
 
-/// What has been read of a log since it was opened.
+/// The lines read from a log since it was opened.
 pub struct Outcomes {
     log: Log,
     at: u64,
@@ -17,16 +17,16 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// From the end of the log on; it may not be there yet.
+    /// Starts at the current end of the log, which need not exist yet.
     pub fn from_now(log: Log) -> Self {
         let at = log.path.metadata().map_or(0, |log| log.len());
         Self { log, at, half_line: Vec::new(), digests: HashMap::new() }
     }
 
-    /// Reads what is new; the ids of these lines.
+    /// Reads the new lines. Returns their ids.
     ///
     /// # Errors
-    /// When it can't be read.
+    /// If the log can't be read.
     pub fn look(&mut self) -> Result<Vec<String>, BenchError> {
         let mut file = match File::open(&self.log.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,20 +1,20 @@
-//! A peer that promises digests too and runs already: FastAPI and Celery.
+//! A peer that computes digests of uploads too, and runs already: FastAPI and Celery.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::BenchError;
 
-/// How it is described in the page of results.
+/// The peer's description in the page of results.
 pub const DESCRIPTION: &str = "FastAPI on uvicorn, 2 processes; Celery prefork, 2 processes, acks_late, publisher confirms; PostgreSQL, RabbitMQ, and a \
      folder that they share for the files";
 
-/// Where a peer is. It takes `POST URL` with a file as the part `file` and answers JSON with its `id`; `GET URL/{id}` then tells
+/// The peer's address. It accepts `POST URL` with a file as the part `file` and answers JSON with its `id`; `GET URL/{id}` then returns
 /// `{"status": "SUCCESS", "result": md5}`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "A peer to measure beside (all three, or none)")]
 pub struct PeerArgs {
-    /// Where it takes files, `http://HOST:PORT/PATH`
+    /// The URL to which files are posted, `http://HOST:PORT/PATH`
     #[arg(long, global = true)]
     peer_url: Option<String>,
     /// Its log, with a line `{id} {md5}` for each file that is done
@@ -33,11 +33,13 @@ impl FromStr for NamedPid {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let pid = text.strip_prefix("api=").or_else(|| text.strip_prefix("worker="));
-        pid.and_then(|pid| pid.parse().ok()).map(Self).ok_or_else(|| "api=PID or worker=PID".to_owned())
+        pid.and_then(|pid| pid.parse().ok())
+            .map(Self)
+            .ok_or_else(|| "expected api=PID or worker=PID".to_owned())
     }
 }
 
-/// A peer, all of it known.
+/// A peer with all its settings.
 #[derive(Debug)]
 pub struct Peer {
     /// `HOST:PORT`
@@ -48,19 +50,24 @@ pub struct Peer {
 }
 
 impl PeerArgs {
+    /// Returns the peer, if one was given.
+    ///
     /// # Errors
-    /// When only a part of it is known.
+    /// If only a part of its settings was given.
     pub fn peer(self) -> Result<Option<Peer>, BenchError> {
         let pids: Vec<u32> = self.peer_pids.into_iter().map(|NamedPid(pid)| pid).collect();
         match (self.peer_url, self.peer_log, pids.is_empty()) {
             (None, None, true) => Ok(None),
             (Some(url), Some(log), false) => {
                 let parts = url.strip_prefix("http://").and_then(|url| url.split_once('/'));
-                let (address, path) = parts
-                    .ok_or_else(|| BenchError::Unexpected(format!("{url} is not http://HOST:PORT/PATH")))?;
+                let (address, path) = parts.ok_or_else(|| {
+                    BenchError::Unexpected(format!("--peer-url: expected http://HOST:PORT/PATH, got {url}"))
+                })?;
                 Ok(Some(Peer { address: address.to_owned(), path: format!("/{path}"), log, pids }))
             }
-            _ => Err(BenchError::Unexpected("--peer-url, --peer-log and --peer-pids go together".to_owned())),
+            _ => Err(BenchError::Unexpected(
+                "--peer-url, --peer-log and --peer-pids: expected all three or none".to_owned(),
+            )),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Figures of a run as pictures: SVG files, each written anew by the part that it is of.
+//! Plots of a run's figures: SVG files, each written by the part that it belongs to.
 
 use std::fmt::Display;
 use std::fs;
@@ -23,13 +23,13 @@ const PANEL: (u32, u32) = (400, 34);
 const BAR_HEIGHT: i32 = 36;
 const LINES: (u32, u32) = (800, 420);
 
-/// Where pictures go.
+/// The folder of the plots.
 #[derive(Debug)]
 pub struct Plots {
     folder: PathBuf,
 }
 
-/// Bars in panels of their own scale, two panels a row.
+/// Bars in panels, each with its own scale, two panels a row.
 pub struct Bars {
     pub title: &'static str,
     pub panels: Vec<Panel>,
@@ -59,8 +59,10 @@ impl Plots {
         Self { folder }
     }
 
+    /// Writes a plot of bars.
+    ///
     /// # Errors
-    /// When the file can't be written.
+    /// If the file can't be written.
     pub fn bars(&self, name: &str, bars: &Bars) -> Result<(), BenchError> {
         let rows = bars.panels.len().div_ceil(2);
         let most = bars.panels.iter().map(|panel| panel.bars.len()).max().unwrap_or_default();
@@ -75,13 +77,15 @@ impl Plots {
         whole.present().map_err(not_drawn)
     }
 
+    /// Writes a plot of lines.
+    ///
     /// # Errors
-    /// When the file can't be written.
+    /// If the file can't be written.
     pub fn lines(&self, name: &str, lines: &Lines) -> Result<(), BenchError> {
         let points = || lines.series.iter().flat_map(|(_, points)| points);
         let least = points().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
         let most = points().fold((least, 0.0), |most, (x, y)| (x.max(most.0), y.max(most.1)));
-        // An axis of one point would have no length.
+        // An axis with only one point would have no length.
         let range = least..most.0.max(least * 2.0);
         let path = self.path(name)?;
         let area = SVGBackend::new(&path, LINES).into_drawing_area();
@@ -148,7 +152,7 @@ impl Panel {
     }
 }
 
-/// With about three digits.
+/// Formats a figure with about three digits.
 fn short(figure: f64) -> String {
     let decimals = match figure.abs() {
         0.0 | 100.0.. => 0,
@@ -161,7 +165,7 @@ fn short(figure: f64) -> String {
 }
 
 fn not_drawn(error: impl Display) -> BenchError {
-    BenchError::Unexpected(format!("a picture could not be made: {error}"))
+    BenchError::Unexpected(format!("a plot could not be drawn: {error}"))
 }
 
 #[cfg(test)]

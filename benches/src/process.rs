@@ -1,4 +1,4 @@
-//! A program under measurement: started, looked at in `/proc`, ended with all that it has started.
+//! A measured program: starts it, reads its figures in `/proc`, and ends it with all its children.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 
 use crate::error::{BenchError, io};
 
-/// After this, what was to come is taken never to come.
+/// The time after which an expected event is assumed never to happen.
 const DEADLINE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
-/// How often memory is looked at.
+/// The interval at which memory is read.
 const SAMPLE: Duration = Duration::from_millis(50);
 
-/// A program in a group of its own. Killed with its children when dropped.
+/// A program in a process group of its own. Dropping it kills the group.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -28,10 +28,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it, its output in files of `folder`.
+    /// Starts a program, its output in files of `folder`.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// If it can't be started.
     pub fn start(mut command: Command, folder: &Path) -> Result<Self, BenchError> {
         let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
         let file = |path: &Path| File::create(path).map_err(io(path.to_string_lossy()));
@@ -40,10 +40,10 @@ impl Process {
         Ok(Self { child, stdout, stderr })
     }
 
-    /// Looks again and again until `look` finds what shows that it serves.
+    /// Calls `look` repeatedly until it finds that the program serves.
     ///
     /// # Errors
-    /// When it ends instead, or takes too long.
+    /// If the program ends first, or takes too long.
     pub async fn until_it_serves<T>(
         &mut self,
         mut look: impl AsyncFnMut() -> Option<T>,
@@ -56,40 +56,40 @@ impl Process {
             let has_ended = self.child.try_wait().map_err(io("a program"))?.is_some();
             if has_ended || Instant::now() > deadline {
                 let told = fs::read_to_string(&self.stderr).unwrap_or_default();
-                let told = told.lines().last().unwrap_or("it says nothing").to_owned();
-                return Err(BenchError::Unexpected(format!("a program does not serve: {told}")));
+                let told = told.lines().last().unwrap_or("without any output").to_owned();
+                return Err(BenchError::Unexpected(format!("a program ended before it was ready: {told}")));
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Where it writes what it prints.
+    /// Returns the file of its standard output.
     pub fn stdout(&self) -> &Path {
         &self.stdout
     }
 
-    /// The processor's time that it and all its children have used.
+    /// Returns the CPU time of the program and all its children.
     pub fn cpu(&self) -> Duration {
         let group = self.child.id();
         cpu_of(stats().iter().filter(|stat| stat.group == group))
     }
 
-    /// Bytes that it has had written to disk; without its children.
+    /// Returns the bytes that it has had written to disk, without its children.
     pub fn written(&self) -> u64 {
         field(&format!("/proc/{}/io", self.child.id()), "write_bytes:")
     }
 
-    /// Resident memory, in KiB; without its children.
+    /// Returns its resident memory in KiB, without its children.
     pub fn memory_kib(&self) -> u64 {
         memory_kib(self.child.id())
     }
 
-    /// Memory in KiB, pages that are shared counted by their share; without its children.
+    /// Returns its proportional memory in KiB (shared pages count by their share), without its children.
     pub fn proportional_kib(&self) -> u64 {
         field(&format!("/proc/{}/smaps_rollup", self.child.id()), "Pss:")
     }
 
-    /// Begins to look at how much memory it has.
+    /// Starts to watch its memory.
     pub fn watch_memory(&self) -> MemoryWatch {
         let (pid, idle) = (self.child.id(), self.memory_kib());
         let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
@@ -106,13 +106,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The group may have lost its first process, not its number, until that one is waited for.
+        // The group may have lost its first process, but keeps its number until that process is waited for.
         let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }
 
-/// Looks at a process's memory until it is asked.
+/// Watches a process's memory until it is asked.
 #[derive(Debug)]
 pub struct MemoryWatch {
     idle: u64,
@@ -121,7 +121,7 @@ pub struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    /// How much it had at most beyond what it had when the watch began, in MiB.
+    /// Returns the most memory above that at the watch's beginning, in MiB.
     pub async fn most_above_idle_mib(self) -> f64 {
         drop(self.stop);
         let most = self.watching.await.unwrap_or_default();
@@ -133,14 +133,14 @@ fn memory_kib(pid: u32) -> u64 {
     field(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
-/// A number in one of the system's files; 0 if it isn't there.
+/// Returns a number in one of the system's files; 0 if it is missing.
 fn field(path: &str, name: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let field = text.lines().find_map(|line| line.strip_prefix(name));
     field.and_then(|field| field.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }
 
-/// The processor's time that processes of somebody else's and all their children have used.
+/// Returns the CPU time of foreign processes and all their children.
 pub fn cpu_of_trees(roots: &[u32]) -> Duration {
     let stats = stats();
     let mut tree: HashSet<u32> = roots.iter().copied().collect();
@@ -156,24 +156,24 @@ fn cpu_of<'a>(stats: impl Iterator<Item = &'a Stat>) -> Duration {
     Duration::from_secs_f64(stats.map(|stat| stat.ticks).sum::<u64>() as f64 / a_second as f64)
 }
 
-/// What the system tells of a process; proc_pid_stat(5).
+/// The system's figures of a process; proc_pid_stat(5).
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     pid: u32,
     parent: u32,
     group: u32,
-    /// User's and system's, with those of children that have ended.
+    /// User and system time, with those of children that have ended.
     ticks: u64,
 }
 
-/// Of all processes.
+/// Returns the figures of all processes.
 fn stats() -> Vec<Stat> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(|process| stat(&fs::read_to_string(process.path().join("stat")).ok()?)).collect()
 }
 
 fn stat(text: &str) -> Option<Stat> {
-    // The name may have spaces and brackets in it; what follows the last bracket is plain.
+    // The name may contain spaces and brackets; the fields after the last bracket do not.
     let (name, plain) = text.rsplit_once(')')?;
     let fields: Vec<&str> = plain.split_whitespace().collect();
     let number = |place: usize| fields.get(place)?.parse::<u64>().ok();

@@ -1,4 +1,4 @@
-//! Promises: how many a second, what one costs, and what is left of them in memory.
+//! Measures promises: how many a second, the cost of one, and the memory that remains.
 
 mod folders;
 mod memory;
@@ -16,7 +16,7 @@ const REPEAT: u64 = 3;
 const SECONDS: u64 = 10;
 const FILES: usize = 40_000;
 const PROMISES: usize = 100_000;
-/// Before it is measured: connections are open and pools are filled.
+/// The time before measuring starts, in which connections are opened and pools are filled.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Measure promises: from many clients at once, to the line in the log
@@ -37,7 +37,7 @@ pub struct PromisesArgs {
     /// Files that were made and deleted in the used folder
     #[arg(long, default_value_t = FILES)]
     files: usize,
-    /// Promises that are kept before memory is looked at
+    /// Promises to keep before memory is measured
     #[arg(long, default_value_t = PROMISES)]
     promises: usize,
 }
@@ -48,7 +48,7 @@ enum Part {
     Rates,
     /// Small files that are files on the disk, in a fresh folder and in a used one
     Folders,
-    /// What the processes have when all is done
+    /// Memory of the processes when all is done
     Memory,
 }
 
@@ -75,8 +75,10 @@ impl PromisesArgs {
     }
 }
 
+/// Measures all parts that were chosen.
+///
 /// # Errors
-/// When a figure can't be had; those before are written.
+/// If a figure can't be measured; earlier ones are written.
 pub async fn run(bench: &Bench, args: &PromisesArgs) -> Result<(), BenchError> {
     if args.wants(Part::Rates) {
         rates::run(bench, args).await?;

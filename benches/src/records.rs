@@ -1,4 +1,4 @@
-//! The access log: lines in, records out.
+//! Measures the access log: lines in, records out.
 
 mod cursor;
 mod intake;
@@ -28,7 +28,7 @@ pub struct RecordsArgs {
     /// Only on that stack
     #[arg(long, value_enum)]
     stack: Option<Stack>,
-    /// Records of the large log. A fifth of that is brought in at once, a five-hundredth is in the small one
+    /// Records of the large log. A fifth of them is appended in one body; the small log has a five-hundredth
     #[arg(long, default_value_t = RECORDS, value_parser = parse_records)]
     records: usize,
     /// How often each figure is taken
@@ -43,9 +43,9 @@ pub struct RecordsArgs {
 enum Part {
     /// Many lines in one body, into an empty log
     Intake,
-    /// All records, to a reader who keeps none
+    /// All records, to a reader that keeps none
     Stream,
-    /// What came after a record, in a small log and in a large one
+    /// The records after a given one, in a small log and in a large one
     Cursor,
     /// A line a request, beside the same in FastAPI and SQLAlchemy
     Single,
@@ -79,8 +79,10 @@ impl RecordsArgs {
     }
 }
 
+/// Measures all parts that were chosen.
+///
 /// # Errors
-/// When a figure can't be had; those before are written.
+/// If a figure can't be measured; earlier ones are written.
 pub async fn run(bench: &Bench, args: RecordsArgs) -> Result<(), BenchError> {
     if args.wants(Part::Intake) {
         intake::run(bench, &args).await?;
@@ -95,6 +97,6 @@ pub async fn run(bench: &Bench, args: RecordsArgs) -> Result<(), BenchError> {
 }
 
 fn parse_records(text: &str) -> Result<usize, String> {
-    let records = text.parse().map_err(|_| "a number of records".to_owned())?;
-    (records >= 500).then_some(records).ok_or_else(|| "at least 500".to_owned())
+    let records = text.parse().map_err(|_| "expected a number of records".to_owned())?;
+    (records >= 500).then_some(records).ok_or_else(|| "expected at least 500".to_owned())
 }

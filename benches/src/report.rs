@@ -1,4 +1,4 @@
-//! The results as a page: a section a part, each with the machine and the command that it is of.
+//! The page of results: a section for each part, with its machine and its command.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,22 +15,22 @@ Written by `make bench`, a section a part: a part that is measured again replace
 the repetitions, with the least and the most in brackets; ratios are taken of pairs that were measured one after the other.
 ";
 
-/// Where results go.
+/// The page of results, open for writing sections.
 #[derive(Debug)]
 pub struct Report {
     path: PathBuf,
-    /// What was typed to have them.
+    /// The command that was typed.
     command: String,
-    /// The machine, before it was given anything to do.
+    /// The machine, before the measurement loaded it.
     machine: String,
     begun: Option<Cpu>,
 }
 
-/// What the processor's time went to since the machine's start, in the kernel's ticks; `/proc/stat` in proc(5).
+/// The use of the CPU since the machine's start, in the kernel's ticks; `/proc/stat` in proc(5).
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Cpu {
     wanted: u64,
-    /// Of that, what other machines on the same processor got instead.
+    /// The ticks that other machines on the same processor got instead.
     stolen: u64,
 }
 
@@ -40,10 +40,10 @@ impl Report {
         Self { path, command, machine: machine(), begun: Cpu::read() }
     }
 
-    /// Writes a section in the place of the one with that heading, or at the end.
+    /// Writes a section in place of the one with that heading, or at the end.
     ///
     /// # Errors
-    /// When the file can't be read or written.
+    /// If the file can't be read or written.
     pub fn write(&self, heading: &str, body: &str) -> Result<(), BenchError> {
         let Self { path, command, machine, begun } = self;
         let page = match fs::read_to_string(path) {
@@ -81,7 +81,7 @@ impl Cpu {
     }
 }
 
-/// Without what is somebody's alone: where a peer ran.
+/// Removes the arguments that are private to one machine: the peer's address.
 fn told(arguments: &[String]) -> Vec<&str> {
     let is_of_peer = |argument: &str| argument.starts_with("--peer-");
     let before = std::iter::once("").chain(arguments.iter().map(String::as_str));
@@ -93,7 +93,7 @@ fn told(arguments: &[String]) -> Vec<&str> {
     told.collect()
 }
 
-/// The page with a section replaced or added. A section goes from its heading to the next one.
+/// Returns the page with a section replaced or added. A section extends from its heading to the next one.
 fn with_section(page: &str, heading: &str, section: &str) -> String {
     let mut parts: Vec<&str> = page.split("\n## ").collect();
     match parts.iter().skip(1).position(|part| part.lines().next() == Some(heading)) {
@@ -103,7 +103,7 @@ fn with_section(page: &str, heading: &str, section: &str) -> String {
     parts.join("\n## ")
 }
 
-/// Processor, cores, memory, kernel, and what others made it do.
+/// Describes the machine: processor, cores, memory, kernel, and its load.
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {

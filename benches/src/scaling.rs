@@ -1,4 +1,4 @@
-//! How fast what waits is done: by one worker process and by two, behind a short queue and a long one.
+//! Measures how fast waiting tasks are done: by one worker process and by two, with a short queue and a long one.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Measure how fast what waits is done
 #[derive(Debug, clap::Args)]
 pub struct ScalingArgs {
-    /// How many wait at most: 1,000, and ten times more each time up to that
+    /// The most tasks that wait: 1,000, and ten times more each time up to that
     #[arg(long, default_value_t = MOST, value_parser = parse_most)]
     most: usize,
     /// How often each figure is taken
@@ -40,8 +40,10 @@ impl Default for ScalingArgs {
     }
 }
 
+/// Measures each queue with each number of workers, and writes the section.
+///
 /// # Errors
-/// When a file is not taken.
+/// If a file is rejected.
 pub async fn run(bench: &Bench, args: &ScalingArgs) -> Result<(), BenchError> {
     let mut table = "\
 | waiting | workers | promises/s | ms of the workers' CPU a promise | by one worker's | lost, doubled, wrong |\n|---|---|---|---|---|---|\n"
@@ -78,7 +80,7 @@ pub async fn run(bench: &Bench, args: &ScalingArgs) -> Result<(), BenchError> {
     bench.report.write("scaling: what waited, by one worker and by two", &text)
 }
 
-/// What is told of one number of workers.
+/// The figures of one number of workers.
 #[derive(Default)]
 struct Row {
     a_second: Figures,
@@ -118,5 +120,5 @@ async fn drain(bench: &Bench, backlog: usize, workers: usize, row: &mut Row) -> 
 
 fn parse_most(text: &str) -> Result<usize, String> {
     let most = text.parse().map_err(|_| "a number".to_owned())?;
-    (most >= LEAST).then_some(most).ok_or_else(|| format!("at least {LEAST}"))
+    (most >= LEAST).then_some(most).ok_or_else(|| format!("expected at least {LEAST}"))
 }

@@ -1,4 +1,4 @@
-//! Coatcheck itself, as it is released, on data of its own.
+//! The released program, with data of its own.
 
 use std::fmt;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::error::{BenchError, io};
 use crate::process::Process;
 use crate::servers::Servers;
 
-/// What a service stands on.
+/// The servers under a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stack {
     /// Everything in one process, over SQLite
@@ -24,7 +24,7 @@ pub enum Stack {
 }
 
 impl Stack {
-    /// The one that was chosen, or both.
+    /// Returns the chosen stack, or both.
     pub fn chosen(choice: Option<Self>) -> Vec<Self> {
         choice.map_or_else(|| vec![Self::Embedded, Self::Distributed], |stack| vec![stack])
     }
@@ -39,10 +39,10 @@ impl fmt::Display for Stack {
     }
 }
 
-/// A service that runs. It and its data are gone when this is.
+/// A running service. Dropping it ends the process and deletes its data.
 #[derive(Debug)]
 pub struct Service {
-    // First: it is ended before its folder goes.
+    // First: the process ends before its folder is deleted.
     pub process: Process,
     /// `HOST:PORT`
     pub address: String,
@@ -54,7 +54,7 @@ impl Service {
     /// Starts a service without any data.
     ///
     /// # Errors
-    /// When it doesn't come up.
+    /// If it does not start.
     pub async fn start(program: &Path, stack: Stack, servers: &Servers) -> Result<Self, BenchError> {
         let folder = temporary_folder()?;
         let mut command = Command::new(program);
@@ -69,10 +69,10 @@ impl Service {
         Ok(Self { process, address, http, folder })
     }
 
-    /// Brings lines in, in one body.
+    /// Appends lines in one body.
     ///
     /// # Errors
-    /// When not all of them are kept.
+    /// If not all of them are kept.
     pub async fn add_lines(&self, count: usize, body: impl Into<reqwest::Body>) -> Result<(), BenchError> {
         let request = self.http.post(self.url("/api/data/bulk")).header("Content-Type", "text/plain");
         let report = answer(request.body(body).send().await?).await?;
@@ -81,20 +81,20 @@ impl Service {
         (saved == expected).then_some(()).ok_or_else(|| unexpected("a bulk of lines", &report))
     }
 
-    /// Adds a record; gives its id.
+    /// Appends a record. Returns its id.
     ///
     /// # Errors
-    /// When it is not kept.
+    /// If it is not kept.
     pub async fn add_line(&self, line: &str) -> Result<String, BenchError> {
         let body = serde_json::json!({ "log": line }).to_string();
         let record = answer(self.http.post(self.url("/api/data")).body(body).send().await?).await?;
         record["id"].as_str().map(str::to_owned).ok_or_else(|| unexpected("a line", &record))
     }
 
-    /// Reads all records and keeps none of them. Gives their bytes.
+    /// Reads all records and keeps none of them. Returns their size in bytes.
     ///
     /// # Errors
-    /// When they don't come to their end.
+    /// If the stream is cut short.
     pub async fn read_all(&self) -> Result<u64, BenchError> {
         let mut response = self.http.get(self.url("/api/data")).send().await?.error_for_status()?;
         let (mut bytes, mut last) = (0, Bytes::new());
@@ -103,11 +103,12 @@ impl Service {
             last = chunk;
         }
         let is_whole = last.trim_ascii_end().ends_with(b"]");
-        let cut = || BenchError::Unexpected("the records came without their end".to_owned());
+        let cut =
+            || BenchError::Unexpected("expected all records, got a stream that was cut short".to_owned());
         is_whole.then_some(bytes).ok_or_else(cut)
     }
 
-    /// The embedded stack's outcome log.
+    /// Returns the path of the embedded stack's outcome log.
     pub fn outcome_log(&self) -> PathBuf {
         self.folder.path().join("data/outcomes.log")
     }
@@ -117,10 +118,10 @@ impl Service {
     }
 }
 
-/// A folder that goes when it is dropped.
+/// Makes a folder that is deleted when it is dropped.
 ///
 /// # Errors
-/// When there can't be one.
+/// If it can't be made.
 pub fn temporary_folder() -> Result<TempDir, BenchError> {
     TempDir::with_prefix("coatcheck-bench-").map_err(io("a temporary folder"))
 }
@@ -136,17 +137,17 @@ fn unexpected(what: &str, answer: &Value) -> BenchError {
     BenchError::Unexpected(format!("{what} was answered by {answer}"))
 }
 
-/// The address in `coatcheck: page http://HOST:PORT/ · API http://HOST:PORT/docs`.
+/// Returns the address in `coatcheck: page http://HOST:PORT/ · API http://HOST:PORT/docs`.
 fn address(printed: &str) -> Option<String> {
     let line = printed.strip_suffix('\n')?;
     let (address, _) = line.strip_prefix("coatcheck: page http://")?.split_once('/')?;
     Some(address.to_owned())
 }
 
-/// A client that speaks no TLS, and so needs no authorities, which not every machine has.
+/// Returns a client without TLS, which needs no certificate authorities; not every machine has them.
 ///
 /// # Errors
-/// That the libraries can't be set up.
+/// If the client can't be created.
 pub fn http() -> Result<reqwest::Client, BenchError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions =

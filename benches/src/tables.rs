@@ -1,4 +1,4 @@
-//! Tables: how fast one is taken, and how much of its rate the third party is sent.
+//! Measures tables: how fast one is accepted, and how much of the rate limit is used.
 
 mod rate;
 mod upload;
@@ -53,8 +53,10 @@ impl TablesArgs {
     }
 }
 
+/// Measures all parts that were chosen.
+///
 /// # Errors
-/// When a figure can't be had; those before are written.
+/// If a figure can't be measured; earlier ones are written.
 pub async fn run(bench: &Bench, args: TablesArgs) -> Result<(), BenchError> {
     if args.wants(Part::Upload) {
         upload::run(bench, &args).await?;
@@ -66,10 +68,10 @@ pub async fn run(bench: &Bench, args: TablesArgs) -> Result<(), BenchError> {
 }
 
 fn parse_mib(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|mib| *mib > 0).ok_or_else(|| "a number of MiB".to_owned())
+    text.parse().ok().filter(|mib| *mib > 0).ok_or_else(|| "expected a number of MiB".to_owned())
 }
 
 fn parse_rows(text: &str) -> Result<usize, String> {
-    let rows = text.parse().map_err(|_| "a number of rows".to_owned())?;
-    (rows >= 10).then_some(rows).ok_or_else(|| "at least 10".to_owned())
+    let rows = text.parse().map_err(|_| "expected a number of rows".to_owned())?;
+    (rows >= 10).then_some(rows).ok_or_else(|| "expected at least 10".to_owned())
 }

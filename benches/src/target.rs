@@ -1,4 +1,4 @@
-//! What promises digests: Coatcheck on either stack, or the peer.
+//! A service that is measured: Coatcheck on either stack, or the peer.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::peer::Peer;
 use crate::process::{Process, cpu_of_trees};
 use crate::service::{Service, Stack};
 
-/// Who is given files.
+/// The service that gets the files.
 pub enum Target<'a> {
     /// One process for everything.
     Embedded(Box<Service>),
@@ -23,16 +23,16 @@ pub enum Target<'a> {
 #[derive(Debug, Clone)]
 pub struct Log {
     pub path: PathBuf,
-    /// Which words of a line are the id and the digest.
+    /// The positions of the id and the digest among a line's words.
     pub id: usize,
     pub digest: usize,
 }
 
 impl<'a> Target<'a> {
-    /// Starts ours without any data, with one worker.
+    /// Starts Coatcheck without any data, with one worker.
     ///
     /// # Errors
-    /// When it doesn't come up.
+    /// If it does not start.
     pub async fn start(bench: &'a Bench, stack: Stack) -> Result<Self, BenchError> {
         Ok(match stack {
             Stack::Embedded => {
@@ -42,13 +42,13 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Those to be measured in turn: ours on these stacks, started anew, then the peer if there is one.
+    /// Returns the services to measure in turn: Coatcheck on these stacks, then the peer if there is one.
     pub fn all(bench: &'a Bench, stacks: &[Stack]) -> Vec<Choice<'a>> {
         let ours = stacks.iter().map(|stack| Choice::Ours(*stack));
         ours.chain(bench.peer.as_ref().map(Choice::Peer)).collect()
     }
 
-    /// `HOST:PORT`
+    /// Returns its `HOST:PORT`.
     pub fn address(&self) -> &str {
         match self {
             Self::Embedded(service) => &service.address,
@@ -57,7 +57,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Where files are posted; results are below it.
+    /// Returns the path to which files are posted; results are below it.
     pub fn path(&self) -> &str {
         match self {
             Self::Embedded(_) | Self::Distributed(_) => "/api/v1/md5",
@@ -73,7 +73,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The processor's time of what serves and works, without that of PostgreSQL, RabbitMQ and Redis.
+    /// Returns the CPU time of its processes, without PostgreSQL, RabbitMQ and Redis.
     pub fn cpu(&self) -> Duration {
         match self {
             Self::Peer(peer) => cpu_of_trees(&peer.pids),
@@ -81,7 +81,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Ours, each with its name.
+    /// Returns Coatcheck's processes, each with its name.
     pub fn processes(&self) -> Vec<(&'static str, &Process)> {
         match self {
             Self::Embedded(service) => vec![("all in one", &service.process)],
@@ -91,7 +91,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What a table has a row of.
+/// A service that a table has a row for.
 #[derive(Clone, Copy)]
 pub enum Choice<'a> {
     Ours(Stack),
@@ -99,8 +99,10 @@ pub enum Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
+    /// Starts the service.
+    ///
     /// # Errors
-    /// When it doesn't come up.
+    /// If it does not start.
     pub async fn start(self, bench: &'a Bench) -> Result<Target<'a>, BenchError> {
         match self {
             Self::Ours(stack) => Target::start(bench, stack).await,

@@ -1,4 +1,4 @@
-//! One large upload, beside bare handlers of the same web framework.
+//! Measures one large upload, compared with bare handlers of the same web framework.
 
 pub mod bare;
 
@@ -20,7 +20,7 @@ use bare::Kind;
 
 const REPEAT: u64 = 5;
 const MIB: usize = 1024;
-/// After this, a task is taken never to end.
+/// The time after which a task is assumed never to end.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Measure a large upload, beside bare handlers
@@ -40,8 +40,10 @@ impl Default for UploadsArgs {
     }
 }
 
+/// Measures the upload, and writes the section.
+///
 /// # Errors
-/// When an upload is not taken.
+/// If an upload is rejected.
 pub async fn run(bench: &Bench, args: &UploadsArgs) -> Result<(), BenchError> {
     let mut block = vec![0; 1 << 20];
     fastrand::Rng::with_seed(1).fill(&mut block);
@@ -86,7 +88,7 @@ pub async fn run(bench: &Bench, args: &UploadsArgs) -> Result<(), BenchError> {
     bench.report.write("uploads: a large one, beside bare handlers", &text)
 }
 
-/// Seconds to the answer, and the connection with it.
+/// Sends an upload. Returns the seconds to the answer, and the connection.
 async fn upload(address: &str, block: &[u8], mib: usize) -> Result<(f64, Connection), BenchError> {
     let mut connection = Connection::open(address).await?;
     let length = block.len() * mib;
@@ -120,7 +122,7 @@ async fn until_done(service: &Service, id: &str) -> Result<(), BenchError> {
 
 /// This program again, as a server.
 struct Bare {
-    // First: it is ended before its folder goes.
+    // First: the process ends before its folder is deleted.
     _process: Process,
     address: String,
     _folder: TempDir,

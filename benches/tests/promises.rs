@@ -43,5 +43,5 @@ fn a_peer_is_known_whole_or_not_at_all() {
     let output = command.args(["promises", "--peer-url", "http://127.0.0.1:1/files"]).output().unwrap();
 
     assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("go together"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("expected all three or none"));
 }

@@ -2,15 +2,16 @@
 //! `coatcheck` starts with its default settings.
 //!
 //! Everything changes while it is copied, so the order decides:
-//! 1. Each upload is linked or copied. It was there before its row, and goes after its row's end; so of the rows in step 3 each that
-//!    had not ended at this step's beginning has its upload in the copy.
+//! 1. Each upload is linked or copied. An upload exists before its row, and is removed after its row has ended. So each row of step 3
+//!    that had not ended when this step began has its upload in the copy.
 //! 2. The files of the log are listed and opened, with their sizes.
-//! 3. The rows are copied as they are at one moment. A row says whether its line is written, and the log's head how far: so of the
-//!    log's current file what is before the head in the copied rows is copied, and of its older files all. If the log was begun anew
-//!    between 2 and 3, both are done again.
-//! 4. Uploads of rows that came between 1 and 3 are linked or copied. A row whose upload is gone by now has ended since, and was
-//!    promised after the backup began: it is taken out of the copy.
-//! 5. What ran is pending in the copy, at no charge, and no line's place is known: the copied log is another file.
+//! 3. The rows are copied as they are at one moment. A row says whether its line is written, and the log's head says how far the log
+//!    is known. So the log's older files are copied whole, and its current file up to the head in the copied rows. If the log was
+//!    begun anew between 2 and 3, both steps are repeated.
+//! 4. Uploads of rows that were inserted between 1 and 3 are linked or copied. A row whose upload is gone by now has ended since, and
+//!    was promised after the backup began: it is removed from the copy.
+//! 5. Running tasks are made pending in the copy, without a charge, and the positions of log lines are cleared: the copied log is
+//!    another file.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -34,22 +35,22 @@ use crate::store::sqlite::{Original, forget, forget_logs};
 use crate::store::{Filter, HandBack, StoreError, Tasks, Upkeep};
 use crate::task::{Status, Task, TaskId, Ticket};
 
-/// Rows that are looked at together.
+/// The number of rows that are read together.
 const PAGE: usize = 500;
-/// How often rows and list of the log's files are taken anew, if the log is begun anew in between each time.
+/// How often steps 2 and 3 are tried, if each time the log is begun anew between them.
 const TRIES: usize = 5;
 
-/// Why there is no backup.
+/// Why a backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// A setting is wrong, or names what can't be copied.
+    /// A setting is invalid, or names something that can't be copied.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Something is in the folder.
-    #[error("{} is not empty: choose a folder that is, or that does not exist", .0.display())]
+    /// The target folder is not empty.
+    #[error("{}: expected an empty or missing folder, found files in it; choose another folder", .0.display())]
     NotEmpty(PathBuf),
     /// The rows can't be copied.
-    #[error("the rows can't be copied")]
+    #[error("the database can't be copied")]
     Store(#[from] StoreError),
     /// The outcome log can't be read.
     #[error("the outcome log can't be copied")]
@@ -57,38 +58,38 @@ pub enum BackupError {
     /// A file can't be read or written.
     #[error("{}", path.display())]
     Io {
-        /// Which one.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The log is renamed faster than it can be listed.
-    #[error("the outcome log was renamed again and again: try again")]
+    /// The log is rotated faster than its files can be listed.
+    #[error("the outcome log was rotated again and again while it was copied; try again")]
     Restless,
 }
 
-/// How far a backup has come; may be asked from elsewhere meanwhile.
+/// The progress of a backup; other threads may read it while the backup runs.
 #[derive(Debug, Default)]
 pub struct BackupProgress {
     uploads: AtomicU64,
 }
 
 impl BackupProgress {
-    /// How many uploads were linked or copied.
+    /// Returns the number of uploads that were linked or copied so far.
     pub fn uploads(&self) -> u64 {
         self.uploads.load(Relaxed)
     }
 }
 
-/// What a backup has.
+/// The contents of a finished backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Copied {
-    /// Bytes of the database.
+    /// The database's size in bytes.
     pub database_bytes: u64,
-    /// Uploads.
+    /// The number of uploads.
     pub uploads: u64,
-    /// Files of the outcome log.
+    /// The number of files of the outcome log.
     pub log_files: usize,
 }
 
@@ -109,7 +110,7 @@ pub async fn backup(
     let layout = Layout::new(folder);
     let copied = copy_all(settings, &database, source, &layout, more, progress).await;
     if copied.is_err() {
-        // Half a copy must not be taken for a whole one.
+        // An incomplete copy must not be mistaken for a complete one.
         let _ = fs::remove_dir_all(&layout.data);
         if is_made {
             let _ = fs::remove_dir(folder);
@@ -118,7 +119,7 @@ pub async fn backup(
     copied
 }
 
-/// Makes the folder, or sees that it is empty. Returns whether it was made.
+/// Makes the folder, or checks that it is empty. Returns whether it was made.
 fn make_empty(folder: &Path) -> Result<bool, BackupError> {
     match fs::read_dir(folder).map(|mut files| files.next().is_none()) {
         Ok(true) => {
@@ -134,14 +135,14 @@ fn make_empty(folder: &Path) -> Result<bool, BackupError> {
     }
 }
 
-/// Where the parts of a copy are.
+/// The paths of the parts of a copy.
 #[derive(Clone)]
 struct Layout {
     folder: PathBuf,
     data: PathBuf,
     blobs: PathBuf,
     log: PathBuf,
-    /// The database gets its name last.
+    /// The database's temporary name; it is renamed last.
     unfinished: PathBuf,
     database: PathBuf,
 }
@@ -197,7 +198,7 @@ async fn copy_all(
     .await
 }
 
-/// The uploads here and there.
+/// The folders of uploads: the service's and the copy's.
 struct Uploads {
     source: Arc<BlobFolder>,
     copies: Arc<BlobFolder>,
@@ -205,7 +206,7 @@ struct Uploads {
 }
 
 impl Uploads {
-    /// Step 1.
+    /// Links or copies all uploads (step 1).
     async fn bring_all(&self) -> Result<(), BackupError> {
         for shard in 0..SHARDS {
             let ids = in_folder(self.source.clone(), move |folder| folder.ids(shard)).await?;
@@ -216,7 +217,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Links or copies an upload; `false` if it is gone.
+    /// Links or copies an upload. Returns `false` if it is gone.
     async fn bring(&self, id: TaskId) -> Result<bool, BackupError> {
         let source = self.source.clone();
         let is_there = in_folder(self.copies.clone(), move |copies| copies.bring(&source, id)).await?;
@@ -232,7 +233,7 @@ async fn in_folder<T: Send + 'static>(
     blocking(move || work(&folder).map_err(at(folder.root()))).await
 }
 
-/// Steps 2 and 3; how many files of the log were copied.
+/// Copies the rows and the log (steps 2 and 3). Returns the number of files of the log that were copied.
 fn copy_rows_and_log(settings: &Settings, database: &Path, layout: &Layout) -> Result<usize, BackupError> {
     let log = Path::new(&settings.outcome_log);
     let name = log_name(settings).map_err(at(log))?;
@@ -257,7 +258,7 @@ fn copy_rows_and_log(settings: &Settings, database: &Path, layout: &Layout) -> R
     Err(BackupError::Restless)
 }
 
-/// Copies a file of the log, up to the lines that the copied rows know of.
+/// Copies a file of the log, up to the last line that the copied rows know.
 fn copy_log_file(
     file: &LogFile,
     size: u64,
@@ -268,7 +269,7 @@ fn copy_log_file(
     let path = file.path();
     let is_current = head.filter(|head| file.is_of(head).unwrap_or(false));
     let length = is_current.map_or(size, |head| head.committed);
-    // Its name goes on as before, from the name that the log has by default.
+    // The copy has the log's default name, followed by the file's own suffix.
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut copy_path = layout.log.clone().into_os_string();
     copy_path.push(name(path).strip_prefix(&*name(log)).unwrap_or_default());
@@ -278,13 +279,13 @@ fn copy_log_file(
     let mut copy =
         options.write(true).create_new(true).mode(0o640).open(&copy_path).map_err(at(&copy_path))?;
     io::copy(&mut file.from_beginning().take(length), &mut copy).map_err(at(path))?;
-    // The files are told apart by when they were last written to.
+    // The log tells its files apart by the time of their last write.
     copy.set_modified(file.modified().map_err(at(path))?).map_err(at(&copy_path))?;
     copy.sync_all().map_err(at(&copy_path))
 }
 
-/// Step 5. In the copy nobody works, so what ran goes back; nothing is due, so that `verify` finds nothing in a copy that lies for long.
-/// A program that starts has it all due anew.
+/// Makes running tasks pending (step 5), for no worker holds them in the copy. Nothing is due, so that `verify` finds nothing overdue in an
+/// old copy; a program that starts makes all tasks due.
 async fn rest(store: &Sqlite, settings: &Settings) -> Result<(), BackupError> {
     forget_logs(store).await?;
     let mut after = None;
@@ -310,7 +311,7 @@ async fn rest(store: &Sqlite, settings: &Settings) -> Result<(), BackupError> {
     }
 }
 
-/// Step 4.
+/// Links or copies the uploads of rows inserted since step 1 (step 4).
 async fn bring_rest(store: &Sqlite, uploads: &Uploads) -> Result<(), BackupError> {
     let mut after = None;
     loop {
@@ -329,7 +330,7 @@ async fn bring_rest(store: &Sqlite, uploads: &Uploads) -> Result<(), BackupError
     }
 }
 
-/// Removes the uploads that no copied row needs; how many are left.
+/// Removes the uploads that no copied row needs. Returns the number of uploads left.
 async fn drop_needless(store: &Sqlite, settings: &Settings, uploads: &Uploads) -> Result<u64, BackupError> {
     let mut kept = 0;
     for shard in 0..SHARDS {
@@ -362,7 +363,7 @@ async fn page(store: &Sqlite, status: Status, after: Option<TaskId>) -> Result<V
     Ok(page.tasks)
 }
 
-/// Copies the other files, syncs all and gives the database its name; how many bytes it has.
+/// Copies the additional files, syncs everything and renames the database to its final name. Returns the database's size in bytes.
 fn finish(layout: &Layout, more: &[PathBuf]) -> Result<u64, BackupError> {
     for path in more {
         let Some(name) = path.file_name() else { continue };

@@ -5,19 +5,19 @@ use database::batch::Stopped;
 use crate::blobs::BlobError;
 use crate::store::StoreError;
 
-/// Nothing was promised; what it says of its parts tells whether to try again.
+/// Nothing was promised; the variant says whether a retry can help.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The database's side.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The blob store's side.
+    /// The blob store failed.
     #[error(transparent)]
     Blob(#[from] BlobError),
-    /// The idempotency key stands for a task of another content.
-    #[error("the idempotency key was used for another content")]
+    /// The idempotency key belongs to a task with different content.
+    #[error("this idempotency key was already used with different content")]
     KeyMismatch,
-    /// The program is ending.
+    /// The program is shutting down.
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }

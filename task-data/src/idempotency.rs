@@ -1,5 +1,4 @@
-//! Idempotency keys: who doesn't know whether his upload has arrived sends it again under the same key, and gets the
-//! same task.
+//! Idempotency keys: a client that doesn't know whether its upload arrived sends it again under the same key, and gets the same task.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +6,12 @@ use std::str::FromStr;
 use database::UserId;
 use sha2::{Digest, Sha256};
 
-/// A client's name for one thing that it wants done once: 1 to 128 visible ASCII characters.
+/// A client's name for one operation that must happen once: 1 to 128 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// As it was sent.
+    /// Returns the key as the client sent it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -24,9 +23,9 @@ impl fmt::Display for IdempotencyKey {
     }
 }
 
-/// The text can't be a key.
+/// The text is not a valid key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key has 1 to 128 visible ASCII characters")]
+#[error("expected 1 to 128 visible ASCII characters as an idempotency key")]
 pub struct InvalidKey;
 
 impl FromStr for IdempotencyKey {
@@ -38,26 +37,26 @@ impl FromStr for IdempotencyKey {
     }
 }
 
-/// A key as it is told from others: each owner has his own, and those who are nobody share theirs.
+/// A key in its namespace: each owner has a separate one, and anonymous clients share one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OwnedKey {
-    /// As the client has sent it.
+    /// The key as the client sent it.
     pub key: IdempotencyKey,
-    /// Whose it is, if he was logged in.
+    /// The user who sent the key; `None` for an anonymous client.
     pub owner: Option<UserId>,
 }
 
-/// What makes a repeated upload the same: its key, and the bytes.
+/// The identity of a repeatable upload: its key and the hash of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
     /// The client's key.
     pub key: IdempotencyKey,
-    /// SHA-256 of the content, so that another content under the same key is told, whatever its size.
+    /// SHA-256 of the content, which detects different content under the same key, whatever its size.
     pub content_sha256: [u8; 32],
 }
 
 impl Idempotency {
-    /// For content that is in memory.
+    /// Returns the identity of content that is in memory.
     pub fn of(key: IdempotencyKey, content: &[u8]) -> Self {
         Self { key, content_sha256: Sha256::digest(content).into() }
     }

@@ -13,7 +13,7 @@ use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::store::{Payload, Store};
 use crate::task::TaskId;
 
-/// An upload that is coming in. Dropped before it is kept, nothing of it remains.
+/// An upload in progress. Dropped before it is kept, it leaves nothing behind.
 pub struct Intake {
     id: TaskId,
     size: u64,
@@ -35,12 +35,12 @@ impl Intake {
         Self { id: TaskId::random(), size: 0, inline_bytes, blobs, so_far, keyed }
     }
 
-    /// The promise id to be.
+    /// Returns the id that the task will have.
     pub fn id(&self) -> TaskId {
         self.id
     }
 
-    /// Bytes taken in so far.
+    /// Returns the number of bytes taken in so far.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -73,7 +73,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Makes a blob durable; what is small is made durable by its row.
+    /// Makes a blob durable. A small upload needs nothing here: its row makes it durable.
     pub(crate) async fn keep(self, store: &dyn Store) -> Result<(Payload, Option<Idempotency>), Refusal> {
         let idempotency =
             self.keyed.map(|(key, sha256)| Idempotency { key, content_sha256: sha256.finalize().into() });

@@ -1,9 +1,8 @@
 //! Coatcheck's data and its protocol.
 //!
-//! [`life`] is the life of a promise, once, over the ports; all else serves it. The ports ([`store`], [`queue`], [`blobs`],
-//! [`notify`]) have their adapters beside them, and [`stack`] opens those that a program's settings name. An adapter
-//! holds no protocol and calls no other port.
-//! [`verify`] checks afterwards that what the protocol promises is so.
+//! [`life`] implements the life of a promise over the ports; all other modules serve it. The ports ([`store`], [`queue`], [`blobs`],
+//! [`notify`]) have their adapters beside them, and [`stack`] opens the adapters that a program's settings name. An adapter holds no
+//! protocol and calls no other port. [`verify`] checks afterwards that every promise was kept.
 #![deny(missing_docs)]
 
 pub mod backup;

@@ -1,10 +1,10 @@
-//! ★ The life of a promise, once, over the ports: steps 1 to 8, in the order in which they happen. What many tasks share of a
-//! step is in `life/batches.rs`; what brings on whatever a crash has left, in `life/sweep.rs`.
+//! ★ The life of a promise over the ports: steps 1 to 8, in the order in which they happen. `life/batches.rs` does a step for many
+//! tasks at once; `life/sweep.rs` moves on what a crash has left.
 //!
 //! The row is the truth; a message is a wake-up; `attempt` fences every write after a claim. What a crash leaves in
-//! each gap, and who mends it:
+//! each gap, and which part repairs it:
 //!
-//! | a crash after | leaves | mended by |
+//! | a crash after | leaves | repaired by |
 //! |---|---|---|
 //! | 1. bytes taken in | a part, or a blob without a row; no id was given out | the orphan sweep: a part at once, a blob by its age |
 //! | 2. row committed | `pending`, never published | the sweep, 2 s later |
@@ -12,7 +12,7 @@
 //! | 4. answer sent | nothing | – |
 //! | 5. claim committed | `running`, its worker gone; the message comes again or not | the sweep, at the lease's end |
 //! | 6. work done | the same; the work is done again | the sweep, at the lease's end |
-//! | 7. end committed | an ended row without its line; a blob without a use | the log step of anyone, which removes the blob first |
+//! | 7. end committed | an ended row without its line; a blob without a use | any process's log step, which removes the blob first |
 //! | 8. line written | a line whose row is not marked | the next log step, which finds it on the device |
 
 mod batches;
@@ -54,26 +54,26 @@ use crate::store::{
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
 use crate::wait::{Waiters, Watch};
 
-/// The API's own chance to publish, before the sweep does.
+/// The time the API has to publish a task before the sweep does.
 const GRACE: Duration = Duration::from_secs(2);
-/// After this, a published task that nobody has claimed yet is marked so. Twice this is within `GRACE`.
+/// The time after which a published task that no worker has claimed is marked as published. Twice this is less than `GRACE`.
 const MARK_AFTER: Duration = Duration::from_millis(500);
-/// When a task that was taken for publishing is due again, unless it was marked.
+/// The time after which a task that the sweep took for publishing is due again, unless it was marked.
 const PUBLISH_AGAIN: Duration = Duration::from_secs(30);
-/// When a queue that is away is no longer thought to deliver what was published.
+/// The time after which a queue that is away is not expected to deliver what was published.
 const DELIVERS_WITHIN: Duration = Duration::from_secs(30);
-/// How long an insert whose commit stayed unknown is looked for.
+/// How long the row of an insert with an unknown commit is looked for.
 const LOOK_FOR: Duration = Duration::from_secs(5);
-/// Tasks that the sweep takes at a time.
+/// The number of tasks that the sweep takes at a time.
 const SWEEP_ROWS: i64 = 500;
-/// Tasks in a batch at most.
+/// The largest batch of tasks.
 const BATCH: usize = 256;
-/// Batches of published ids that wait for their marks together at most.
+/// The most batches of published ids that wait for their marks together.
 const MARKS: usize = 1024;
-/// Rows of tables in a batch at most. One may have some MiB.
+/// The largest batch of rows of tables. A row may have some MiB.
 const ROWS: usize = 16;
 
-/// The protocol over one stack. Lives on the runtime that started it; its methods may be called from any.
+/// The protocol over one stack. Lives on the runtime that started it; its methods may be called from any runtime.
 pub struct Life {
     stack: Stack,
     settings: Settings,
@@ -86,13 +86,13 @@ pub struct Life {
     log_name: String,
     owed: Arc<Signal>,
     flows: Mutex<HashMap<Kind, Flow>>,
-    /// Kinds that only a newer version knows, and that were named.
+    /// Kinds that only a newer version knows and that were logged already.
     newer_kinds: Mutex<HashSet<String>>,
-    /// Whether all uploads were looked at since this process began.
+    /// Whether this process has looked at all uploads since it began.
     has_looked: AtomicBool,
 }
 
-/// Tasks that stand, on their way to the queue.
+/// Committed tasks on their way to the queue.
 type Publishes = Batcher<Task, Result<Recorded, StoreError>>;
 
 /// A completion on its way to the database.
@@ -101,28 +101,28 @@ struct QueuedCompletion {
     completion: Completion,
     kind: Kind,
     has_blob: bool,
-    /// From the task's row to its result.
+    /// The time from the task's row to its result.
     age: Duration,
 }
 
 /// A promise that was given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
-    /// The task, as it stands.
+    /// The task in its current state.
     pub task: Task,
-    /// Whether it was given before, for the same content under the same idempotency key.
+    /// Whether the promise was given before, for the same content under the same idempotency key.
     pub is_replay: bool,
 }
 
-/// What came of a row to be.
+/// The outcome of an insert.
 enum Recorded {
-    /// It stands.
+    /// The row was inserted.
     New(Task),
-    /// Its idempotency key stands for this task, with the same content.
+    /// The idempotency key belongs to this task, with the same content.
     Before(Task),
-    /// Its idempotency key stands for a task of other content.
+    /// The idempotency key belongs to a task with different content.
     OtherContent,
-    /// Its blob may be gone: see `BLOB_IS_FRESH`.
+    /// The blob may be gone: see `BLOB_IS_FRESH`.
     TooLate,
 }
 
@@ -130,7 +130,7 @@ impl Life {
     /// Starts the batches on the current runtime.
     ///
     /// # Errors
-    /// If the outcome log can't be where the settings say.
+    /// If the outcome log can't be opened at the path in the settings.
     pub fn start(stack: Stack, settings: Settings) -> Result<Arc<Self>, LogError> {
         metrics::describe();
         let log = SharedLog::new(&settings.outcome_log)?;
@@ -174,34 +174,34 @@ impl Life {
         }))
     }
 
-    /// The settings it was started with.
+    /// Returns the settings that the protocol was started with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
     // 1. Take in.
 
-    /// Begins an upload, under its client's idempotency key if it has one. Nothing is promised yet, and nothing
-    /// remains of it if it is dropped.
+    /// Begins an upload, under its client's idempotency key if it has one. Nothing is promised yet; dropped, the upload leaves nothing
+    /// behind.
     pub fn take_in(&self, key: Option<IdempotencyKey>) -> Intake {
         let inline_bytes = usize::try_from(self.settings.inline_bytes).unwrap_or(usize::MAX);
         Intake::new(self.stack.blobs.clone(), inline_bytes, key)
     }
 
-    /// Begins an upload as [`take_in`](Self::take_in) does, which goes to the blob store however small it is: it can be read
-    /// there as long as its task has not ended.
+    /// Begins an upload like [`take_in`](Self::take_in), but always into the blob store, however small it is: it can be read there until
+    /// its task has ended.
     pub fn take_in_blob(&self, key: Option<IdempotencyKey>) -> Intake {
         Intake::new(self.stack.blobs.clone(), 0, key)
     }
 
     // 2. Record. 3. Publish. 4. Answer.
 
-    /// Makes the upload its owner's task, `pending`, and queues its id. When this returns the promise is kept, whether or not the
-    /// queue has answered. An upload whose idempotency key stands for a task of this owner already, with the same content, is
-    /// that task; of the upload nothing remains then.
+    /// Makes the upload a `pending` task of its owner, and queues its id. When this returns the task is promised, whether or not the
+    /// queue has answered. If the idempotency key already belongs to a task of this owner with the same content, returns that task and
+    /// drops the upload.
     ///
     /// # Errors
-    /// If the bytes or the row could not be made durable, or the key came with another content: nothing was promised.
+    /// If the bytes or the row could not be made durable, or the key was used with different content: nothing was promised.
     ///
     /// # Cancel safety
     /// A caller that goes away after the row was sent loses the answer, not the task.
@@ -219,13 +219,13 @@ impl Life {
         self.promise(begun, new).await
     }
 
-    /// Makes an input a task as [`accept`](Self::accept) does, where no upload belongs to it.
+    /// Makes an input a task as [`accept`](Self::accept) does, without an upload.
     ///
     /// # Errors
-    /// As above.
+    /// As [`accept`](Self::accept).
     ///
     /// # Cancel safety
-    /// As above.
+    /// As [`accept`](Self::accept).
     pub async fn accept_input(
         &self,
         idempotency: Option<Idempotency>,
@@ -235,13 +235,13 @@ impl Life {
         self.accept_without_upload(idempotency, owner, work, None).await
     }
 
-    /// Makes an input a task of the same owner as an ended one of its kind, which it takes up again.
+    /// Makes an input a new task that continues an ended task of the same owner and kind.
     ///
     /// # Errors
-    /// As above.
+    /// As [`accept`](Self::accept).
     ///
     /// # Cancel safety
-    /// As above.
+    /// As [`accept`](Self::accept).
     pub async fn accept_again(
         &self,
         idempotency: Option<Idempotency>,
@@ -269,7 +269,7 @@ impl Life {
         let is_blob = matches!(new.payload, Payload::Blob { .. });
 
         let task = match self.inserts.send(new).await? {
-            // The blob stays: the row may yet be there, and if it isn't, the orphan sweep sees it.
+            // The blob stays: the row may exist after all; if it does not, the orphan sweep removes the blob.
             Err(StoreError::Unknown(cause)) => {
                 let task = self.look_for(id).await.ok_or(Refusal::Store(StoreError::Unknown(cause)))?;
                 if task.status == Status::Pending {
@@ -279,7 +279,7 @@ impl Life {
             }
             Ok(Recorded::New(task)) => task,
             other => {
-                // No row has it, and none will.
+                // No row has the blob, and none will.
                 if is_blob {
                     delete_all(&*self.stack.blobs, [id]).await;
                 }
@@ -287,7 +287,8 @@ impl Life {
                     Recorded::New(task) | Recorded::Before(task) => Ok(Accepted { task, is_replay: true }),
                     Recorded::OtherContent => Err(Refusal::KeyMismatch),
                     Recorded::TooLate => {
-                        let late = std::io::Error::other("the row came too late after its upload");
+                        let late =
+                            std::io::Error::other("the upload took too long to be recorded; send it again");
                         Err(StoreError::Unavailable(Arc::new(late)).into())
                     }
                 };
@@ -298,7 +299,7 @@ impl Life {
         Ok(Accepted { task, is_replay: false })
     }
 
-    /// The row of an insert whose commit stayed unknown.
+    /// Looks for the row of an insert with an unknown commit.
     async fn look_for(&self, id: TaskId) -> Option<Task> {
         let deadline = Instant::now() + LOOK_FOR;
         for failures in 0.. {
@@ -314,20 +315,20 @@ impl Life {
         None
     }
 
-    // Redeem: at any time after the answer, by anyone, at any process.
+    // Redeem: at any time after the answer, by any client, at any process.
 
-    /// The task as it stands; `None` if there is none.
+    /// Returns the task; `None` if it does not exist.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn find(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.waiters.find(id).await
     }
 
-    /// The task as soon as it has ended, or after `timeout` as it stands then.
+    /// Returns the task as soon as it has ended, or after `timeout` in its state then.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn wait(&self, id: TaskId, timeout: Duration) -> Result<Option<Task>, StoreError> {
         let deadline = Instant::now() + timeout;
         // Subscribed before the row is read, so that no change falls between.
@@ -342,23 +343,23 @@ impl Life {
         Ok(task)
     }
 
-    /// A look-out for each change of a task.
+    /// Watches a task for changes.
     pub fn watch(&self, id: TaskId) -> Watch {
         self.waiters.watch(id)
     }
 
-    /// Tasks by filter, newest first: a page of them.
+    /// Returns a page of the tasks that pass a filter, newest first.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
         self.stack.store.list(filter).await
     }
 
-    /// Counts the tasks of kinds that only a newer version knows, and names each such kind once.
+    /// Counts the tasks of kinds that only a newer version knows, and logs each such kind once.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn look_for_newer_kinds(&self) -> Result<(), StoreError> {
         let kinds = self.stack.store.newer_kinds().await?;
         metrics::newer_kinds(kinds.iter().map(|(_, count)| count).sum());
@@ -374,7 +375,7 @@ impl Life {
         Ok(())
     }
 
-    /// Brings the gauges up to what rows, queue and connections say now.
+    /// Updates the gauges from rows, queue and connections.
     pub async fn look_around(&self) {
         for kind in Kind::ALL {
             match self.stack.store.stats(kind).await {
@@ -389,10 +390,10 @@ impl Life {
         metrics::connections(self.stack.store.pool_use());
     }
 
-    /// Cancels a task that has not ended. One that runs is told at its worker's next beat; what commits first wins.
+    /// Cancels a task that has not ended. The worker of a running task learns of it at its next heartbeat; the first commit wins.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn cancel(&self, id: TaskId) -> Result<Cancel, StoreError> {
         let outcome = self.stack.store.cancel(id, self.settings.rules()).await?;
         if let Cancel::Accepted(task) = &outcome {
@@ -404,18 +405,18 @@ impl Life {
 
     // 5. Claim.
 
-    /// Tasks of a kind that a worker may claim while the queue is away: so the queue is no single point of failure.
-    /// Published ones only after a while, for it may yet deliver them.
+    /// Returns tasks of a kind that a worker may claim while the queue is away, so that the queue is not a single point of failure.
+    /// Published tasks are included only after a while, since the queue may yet deliver them.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn unqueued(&self, kind: Kind, limit: usize) -> Result<Vec<TaskId>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.stack.store.unqueued(kind, limit, DELIVERS_WITHIN).await
     }
 
-    /// Takes those of the tasks that are pending for the worker; the deliveries may be acknowledged when this returns.
-    /// `None`: the database refuses the statement, and the sweep will bring the ids again.
+    /// Claims those of the tasks that are pending for the worker; the deliveries may be acknowledged when this returns. `None` if the
+    /// database rejects the statement: the sweep will publish the ids again.
     pub async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Option<Claims> {
         let claims = patiently("claimed", || self.stack.store.claim(ids.clone(), worker)).await?;
         self.delivered(&claims.claimed);
@@ -432,27 +433,27 @@ impl Life {
         info!(%worker, "the worker has its lease");
     }
 
-    /// Extends the lease; `None` if it was lost, and with it all that the worker holds.
+    /// Extends the lease; `None` if the lease was lost, and with it all tasks that the worker holds.
     ///
     /// # Errors
-    /// The store's: the lease goes on until it lapses.
+    /// If the store fails: the lease continues until it lapses.
     pub async fn beat(&self, worker: WorkerId) -> Result<Option<Vec<Held>>, StoreError> {
         self.stack.store.beat(worker, self.settings.lease_seconds).await
     }
 
-    /// Ends the lease of a worker that holds nothing any more.
+    /// Ends the lease of a worker that holds no tasks.
     ///
     /// # Errors
-    /// The store's: the lease then lapses by itself.
+    /// If the store fails: the lease then lapses by itself.
     pub async fn end_lease(&self, worker: WorkerId) -> Result<(), StoreError> {
         self.stack.store.retire(worker).await
     }
 
-    /// Keeps what came of a row of a claimed table, so that no later attempt sends it again. `false`: the claim had been
-    /// superseded, or the row is refused, and nothing was kept. Waits for the database.
+    /// Keeps the result of a row of a claimed table, so that no later attempt sends the row again. Returns `false` if nothing was kept,
+    /// because the claim was superseded or the database rejects the row. Waits for the database.
     ///
     /// # Cancel safety
-    /// Once sent it goes on, whether or not the caller waits.
+    /// Once sent it completes, whether or not the caller waits.
     pub async fn keep_row(&self, claim: &Claim, sent: SentRow) -> bool {
         let row = UnkeptRow { task: claim.id, attempt: claim.attempt, sent };
         self.keeps.send(row).await.unwrap_or(false)
@@ -460,10 +461,10 @@ impl Life {
 
     // 7. Complete, or hand back.
 
-    /// Ends the claimed task. `false`: the claim had been superseded, and nothing was changed.
+    /// Ends the claimed task. Returns `false` if the claim was superseded; nothing was changed then.
     ///
     /// # Cancel safety
-    /// Once sent it goes on, whether or not the caller waits.
+    /// Once sent it completes, whether or not the caller waits.
     pub async fn complete(&self, claim: &Claim, outcome: Result<Value, TaskError>) -> bool {
         let end = QueuedCompletion {
             completion: Completion { id: claim.id, attempt: claim.attempt, outcome },
@@ -474,15 +475,15 @@ impl Life {
         self.ends.send(end).await.unwrap_or(false)
     }
 
-    /// Gives attempts up: their tasks are pending again, or have ended if that was wished or their tries are used up.
+    /// Gives attempts up: their tasks become pending again, or end if they were to be cancelled or have used up their attempts.
     ///
     /// # Errors
-    /// The store's: the next beat sees what is still held, and the lease's end brings the rest back.
+    /// If the store fails: the next heartbeat sees what is still held, and the lease's end returns the rest.
     pub async fn hand_back(&self, returns: Vec<HandBack>) -> Result<(), StoreError> {
         metrics::retried(returns.iter().filter(|back| back.charge.is_some()).count());
         let moved = match self.stack.store.hand_back(returns.clone(), self.settings.rules()).await {
             Err(error @ StoreError::Unknown(_)) => {
-                // Without this, a task that failed for good would be one that nobody has told of.
+                // Otherwise the end of a task that failed for good would be neither counted nor logged.
                 self.moved(&failed_so(&self.stack, &returns).await).await;
                 return Err(error);
             }
@@ -503,8 +504,8 @@ impl Life {
         Ok(())
     }
 
-    /// Follows a committed change of status: counts and logs each end, here alone for this commit; wakes those who wait; what
-    /// has ended owes its line and needs no blob.
+    /// Follows a committed change of status: counts and logs each end, exactly once for this commit; wakes the waiting clients; marks that
+    /// lines are due, and removes the blobs of ended tasks.
     async fn moved(&self, moved: &[Moved]) {
         let mut ended = Vec::new();
         for Moved { id, kind, attempt, status, error } in moved.iter().filter(|moved| moved.status.is_ended())
@@ -524,7 +525,7 @@ impl Life {
 
     // 8. Log.
 
-    /// Returns when lines may be owed.
+    /// Waits until lines may be due.
     ///
     /// # Cancel safety
     /// A hint that was not returned is returned by the next call.
@@ -532,10 +533,11 @@ impl Life {
         self.owed.notified().await;
     }
 
-    /// Writes lines that are owed, if nobody else has the log. See `shared_log` for the order that makes them exactly one.
+    /// Writes the lines that are due, unless another process holds the log's lock. See `shared_log` for the order that makes each line
+    /// exactly one.
     ///
     /// # Errors
-    /// The log's and the store's; [`LogError::SyncFailed`] must end the process.
+    /// If the log or the store fails; [`LogError::SyncFailed`] must end the process.
     pub async fn log_outcomes(&self) -> Result<Settled, SettleError<StoreError>> {
         let log = self.log.clone();
         let mut ledger = TaskLedger {

@@ -1,6 +1,6 @@
-//! What is counted and timed, named and described once. Names begin with `coatcheck_`; durations are seconds.
+//! The names and descriptions of all counters, gauges and timings. Names begin with `coatcheck_`; durations are in seconds.
 //!
-//! Counters are of the process that says them; what the rows say ([`crate::store::KindStats`]) is asked for at each look.
+//! Counters count in the process that reports them; values from the rows ([`crate::store::KindStats`]) are read for each scrape.
 
 use std::time::Duration;
 
@@ -39,12 +39,12 @@ const CALL_SECONDS: &str = "coatcheck_provider_call_seconds";
 const AVOIDABLE: &str = "coatcheck_paid_calls_avoidable_total";
 const ROWS: &str = "coatcheck_table_rows_total";
 
-/// Upper bounds, in seconds, of the buckets of all that is timed.
+/// Upper bounds of the buckets of all timings, in seconds.
 pub const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
 
-/// Says what each name means, once a process, and begins what alerts look at: a series that came to be with its first increment
-/// would not be seen to grow.
+/// Describes each metric, once for each process, and starts the series that alerts use: an alert would not see a series grow that began
+/// with its first increment.
 pub(crate) fn describe() {
     for kind in Kind::ALL {
         counter!(ACCEPTED, "kind" => kind.name()).absolute(0);
@@ -58,47 +58,41 @@ pub(crate) fn describe() {
     for name in [PUBLISHED, RETRIED, STALE, LEASES_LOST, LOG_LINES, LOG_FOREIGN, LOG_BUSY] {
         counter!(name).absolute(0);
     }
-    describe_counter!(ACCEPTED, "Tasks that were promised, by kind");
-    describe_counter!(ENDED, "Tasks that this process has ended, by kind and status");
-    describe_counter!(PUBLISHED, "Tasks that the queue has confirmed");
-    describe_counter!(
-        RETRIED,
-        "Attempts that failed for a reason that may pass, and were charged to their task"
-    );
-    describe_counter!(LOST, "Tasks taken back from workers that were lost, by where they went");
-    describe_counter!(STALE, "Results that came too late: another attempt had the task");
-    describe_counter!(LEASES_LOST, "Leases that this worker has lost");
-    describe_gauge!(LEASE_AGE, Unit::Seconds, "Since the database last confirmed this worker's lease");
+    describe_counter!(ACCEPTED, "Tasks accepted, by kind");
+    describe_counter!(ENDED, "Tasks ended by this process, by kind and status");
+    describe_counter!(PUBLISHED, "Published tasks that the queue has confirmed");
+    describe_counter!(RETRIED, "Attempts that failed for a transient reason and were charged to their task");
+    describe_counter!(LOST, "Tasks taken back from lost workers, by their new status");
+    describe_counter!(STALE, "Results rejected because another attempt had the task");
+    describe_counter!(LEASES_LOST, "Leases lost by this worker");
+    describe_gauge!(LEASE_AGE, Unit::Seconds, "Time since the database last confirmed this worker's lease");
     describe_counter!(HASHED, Unit::Bytes, "Bytes hashed");
     describe_counter!(LOG_LINES, "Lines written to the outcome log");
-    describe_counter!(LOG_FOREIGN, "Lines of others met in the outcome log");
-    describe_counter!(LOG_BUSY, "Times the outcome log was locked by another");
-    describe_histogram!(LOG_WAIT, Unit::Seconds, "From the wish to write to the outcome log to its lock");
-    describe_histogram!(ANSWER, Unit::Seconds, "From the end of an upload to its ticket");
-    describe_histogram!(RESULT, Unit::Seconds, "From a task's row to its result");
+    describe_counter!(LOG_FOREIGN, "Lines of other programs found in the outcome log");
+    describe_counter!(LOG_BUSY, "Times the outcome log was locked by another process");
+    describe_histogram!(LOG_WAIT, Unit::Seconds, "Time spent waiting for the outcome log's lock");
+    describe_histogram!(ANSWER, Unit::Seconds, "Time from the end of an upload to its ticket");
+    describe_histogram!(RESULT, Unit::Seconds, "Time from a task's row to its result");
     describe_gauge!(TASKS, "Tasks that have not ended, by kind and status");
-    describe_gauge!(
-        NEWER,
-        "Tasks of kinds that only a newer version knows, which have not ended or have no line"
-    );
+    describe_gauge!(NEWER, "Tasks of kinds that only a newer version knows, not ended or without a line");
     describe_gauge!(UNPUBLISHED, "Pending tasks whose ids are not on the queue, by kind");
     describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest pending task, by kind");
     describe_gauge!(CONNECTIONS, "Connections to the database, by state");
-    describe_gauge!(WAITERS, "Clients that wait for a task here");
-    describe_gauge!(QUEUE_UP, "Whether the queue answers");
-    describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind; one may have several tasks");
+    describe_gauge!(WAITERS, "Clients that wait for a task in this process");
+    describe_gauge!(QUEUE_UP, "1 if the queue answers, 0 if not");
+    describe_gauge!(QUEUE_DEPTH, "Messages on the queue, by kind; a message may carry several tasks");
     describe_gauge!(
         DISK_FREE,
         Unit::Bytes,
-        "Free space on the disk of the uploads, and on that of an embedded database"
+        "Free space on the disks of the uploads and of an embedded database"
     );
-    describe_counter!(CALLS, "Requests sent to providers, by provider and what came of them");
-    describe_histogram!(CALL_SECONDS, Unit::Seconds, "From a request to a provider to its reply");
-    describe_counter!(AVOIDABLE, "Requests to the paid provider that the free one would have taken");
-    describe_counter!(ROWS, "Rows of tables that have their answer, by what it was");
+    describe_counter!(CALLS, "Requests sent to providers, by provider and outcome");
+    describe_histogram!(CALL_SECONDS, Unit::Seconds, "Time from a request to a provider to its reply");
+    describe_counter!(AVOIDABLE, "Requests to the paid provider that the free provider would have taken");
+    describe_counter!(ROWS, "Rows of tables that were answered, by outcome");
 }
 
-/// The queue has confirmed so many tasks.
+/// Counts tasks that the queue has confirmed.
 pub(crate) fn published(count: usize) {
     counter!(PUBLISHED).increment(count as u64);
 }
@@ -108,12 +102,12 @@ pub(crate) fn accepted(kind: Kind, answer: Duration) {
     histogram!(ANSWER).record(answer);
 }
 
-/// A task has ended, by a commit of this process.
+/// Counts a task that a commit of this process has ended.
 pub(crate) fn ended(kind: &str, status: Status) {
     counter!(ENDED, "kind" => kind.to_owned(), "status" => status.name()).increment(1);
 }
 
-/// A task's work has come to its end so long after its row.
+/// Records the time from a task's row to its result.
 pub(crate) fn result(age: Duration) {
     histogram!(RESULT).record(age);
 }
@@ -130,45 +124,45 @@ pub(crate) fn stale_completion() {
     counter!(STALE).increment(1);
 }
 
-/// A worker's lease is gone.
+/// Counts a lost lease of this worker.
 pub fn lease_lost() {
     counter!(LEASES_LOST).increment(1);
 }
 
-/// The database last confirmed a worker's lease so long ago.
+/// Sets the time since the database last confirmed a worker's lease.
 pub fn lease_age(age: Duration) {
     gauge!(LEASE_AGE).set(age.as_secs_f64());
 }
 
-/// So many bytes were hashed.
+/// Counts hashed bytes.
 pub fn hashed(bytes: u64) {
     counter!(HASHED).increment(bytes);
 }
 
-/// The outcome log was locked by another.
+/// Counts a time that another process had the outcome log's lock.
 pub fn log_busy() {
     counter!(LOG_BUSY).increment(1);
 }
 
-/// The log's lock was had after so long, and a step was made.
+/// Records the time until the log's lock was acquired, and the lines of the step.
 pub fn log_step(wait: Duration, done: shared_log::Done) {
     histogram!(LOG_WAIT).record(wait);
     counter!(LOG_LINES).increment(done.written as u64);
     counter!(LOG_FOREIGN).increment(done.foreign as u64);
 }
 
-/// A request to a provider has come to that after so long.
+/// Records a request to a provider: its outcome and its duration.
 pub fn provider_called(provider: &'static str, outcome: &'static str, took: Duration) {
     counter!(CALLS, "provider" => provider, "outcome" => outcome).increment(1);
     histogram!(CALL_SECONDS, "provider" => provider).record(took);
 }
 
-/// So many requests to the paid provider could have been avoided; none, to say that there are none so far.
+/// Counts requests to the paid provider that could have been avoided; 0 starts the series.
 pub fn paid_avoidably(count: u64) {
     counter!(AVOIDABLE).increment(count);
 }
 
-/// A row of a table has its answer: it was taken, or has failed.
+/// Counts an answered row of a table, by whether it has failed.
 pub fn row_answered(has_failed: bool) {
     counter!(ROWS, "outcome" => if has_failed { "failed" } else { "taken" }).increment(1);
 }
@@ -181,7 +175,7 @@ pub(crate) fn rows(stats: &KindStats) {
     gauge!(OLDEST, "kind" => kind).set(stats.oldest_pending.as_secs_f64());
 }
 
-/// So many tasks are of kinds that only a newer version knows.
+/// Sets the number of tasks of kinds that only a newer version knows.
 pub(crate) fn newer_kinds(count: i64) {
     gauge!(NEWER).set(count as f64);
 }
@@ -199,14 +193,14 @@ pub(crate) fn waiter_left() {
     gauge!(WAITERS).decrement(1.0);
 }
 
-/// The free space of the disk that has the uploads, or the database; `None`: not known.
+/// Sets the free space of the disk that has the uploads or the database; `None` if it is not known.
 pub fn disk_free(of: &'static str, bytes: Option<u64>) {
     if let Some(bytes) = bytes {
         gauge!(DISK_FREE, "of" => of).set(bytes as f64);
     }
 }
 
-/// `None`: the queue doesn't answer.
+/// Sets whether the queue answers, and its depth; `None` if it does not answer.
 pub(crate) fn queue(kind: Kind, depth: Option<u64>) {
     gauge!(QUEUE_UP).set(f64::from(u8::from(depth.is_some())));
     if let Some(depth) = depth {

@@ -1,7 +1,7 @@
-//! The outcome log's lines, and the rows as the ledger that owes them.
+//! The lines of the outcome log, and the rows as the ledger of lines that are due.
 //!
-//! A line is a pure function of an ended row, which never changes again: so the file can be checked against the
-//! rows, and made anew from them.
+//! A line is a pure function of an ended row, which never changes again. So the file can be checked against the rows, and rebuilt from
+//! them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::task::{Status, Task, TaskId, Time};
 
-/// Returns `{finished} {id} {kind} {status} {detail}` of an ended task, without the newline; `None` before its end, and of a
-/// kind that only a newer version knows: it writes that line.
+/// Returns the line `{finished} {id} {kind} {status} {detail}` of an ended task, without the newline; `None` before its end, and for a kind
+/// that only a newer version knows, which writes that line.
 pub fn line(task: &Task) -> Option<String> {
     let finished = task.finished.filter(|_| task.status.is_ended())?;
     let kind = task.kind.known()?;
@@ -29,8 +29,8 @@ pub fn line(task: &Task) -> Option<String> {
     Some(format!("{finished} {} {kind} {} {detail}", task.id, task.status.name()))
 }
 
-/// Whether a whole line, without its newline, is the task's. How the line of a kind ends that only a newer version knows, that
-/// version alone can tell; but passed over, the line would be written a second time.
+/// Returns whether a whole line, without its newline, is the task's. For a kind that only a newer version knows, this compares only the
+/// beginning: skipped, the line would be written a second time.
 pub(crate) fn is_line_of(text: &[u8], task: &Task) -> bool {
     match (line(task), task.finished) {
         (Some(line), _) => line.as_bytes() == text,
@@ -42,17 +42,17 @@ pub(crate) fn is_line_of(text: &[u8], task: &Task) -> bool {
     }
 }
 
-/// What the log is called among all logs: its absolute path.
+/// Returns the name that the log has among all logs: its absolute path.
 pub(crate) fn log_name(settings: &Settings) -> io::Result<String> {
     Ok(path::absolute(&settings.outcome_log)?.to_string_lossy().into_owned())
 }
 
-/// The id that a line, or the beginning of one, names.
+/// Returns the id in a line, or in the beginning of one.
 pub(crate) fn id_of(line: &[u8]) -> Option<TaskId> {
     std::str::from_utf8(line).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// Whether a line begins as those of tasks do: with a time and an id.
+/// Returns whether a line begins as those of tasks do: with a time and an id.
 pub(crate) fn begins_like_ours(line: &[u8]) -> bool {
     let time = std::str::from_utf8(line).ok().and_then(|line| line.split(' ').next());
     let is_time = |time: &str| {
@@ -61,10 +61,10 @@ pub(crate) fn begins_like_ours(line: &[u8]) -> bool {
     time.is_some_and(is_time) && id_of(line).is_some()
 }
 
-/// The rows as `shared_log` sees them. Its calls block: it lives on a blocking thread.
+/// The rows as `shared_log` uses them. Its calls block: it lives on a blocking thread.
 pub(crate) struct TaskLedger {
     pub(crate) store: Arc<dyn Store>,
-    /// Where the uploads of ended tasks go; none, if they are kept.
+    /// The store of the uploads of ended tasks; `None` if the uploads are kept.
     pub(crate) blobs: Option<Arc<dyn Blobs>>,
     pub(crate) log: String,
     pub(crate) runtime: Handle,
@@ -103,8 +103,8 @@ impl Ledger for TaskLedger {
         Ok(lines.iter().map(own).collect())
     }
 
-    /// Removes their uploads first: whoever ended a task does so too, but may have died before; and when its line is written, nobody
-    /// comes by again.
+    /// Returns the entries that are due, after removing their uploads. The process that ended a task also removes its upload, but may have
+    /// died before; and once the line is written, no other step visits the task.
     fn owed(&mut self, limit: usize) -> Result<Vec<Entry<TaskId>>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let tasks = self.runtime.block_on(self.store.unlogged(limit))?;

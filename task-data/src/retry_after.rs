@@ -1,4 +1,4 @@
-//! `Retry-After` (RFC 9110, 10.2.3) as other services send it: read and bounded in this one place, for workers and commands alike.
+//! Parses and bounds `Retry-After` (RFC 9110, 10.2.3) of other services, for workers and commands alike.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,16 +7,16 @@ use httpdate::parse_http_date;
 /// The longest pause that another service is granted, whatever it asks for.
 pub const LONGEST: Duration = Duration::from_secs(3600);
 
-/// Reads how long a response asks to be left alone, at most [`LONGEST`]; `None` if it doesn't say or can't be understood. `header`
-/// gives the response's header of a name.
+/// Returns the pause that a response asks for, at most [`LONGEST`]; `None` if the response has no valid `Retry-After`. `header` returns a
+/// header of the response by name.
 ///
-/// Takes seconds, also fractions of them, and a date. A date counts from the response's own `Date`, so that no two clocks are
-/// compared; from this machine's clock if there is none. A date that has passed is no pause.
+/// Accepts seconds, also fractions of them, and a date. A date counts from the response's own `Date`, so that two clocks are never
+/// compared; without a `Date`, from this machine's clock. A date in the past gives `None`.
 pub fn read<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Option<Duration> {
     let value = header("retry-after")?.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         let seconds: f64 = value.parse().ok()?;
-        // Rounded up: a request that comes a moment too early is refused again.
+        // Rounded up: a request that comes a moment too early is rejected again.
         return Some(Duration::try_from_secs_f64(seconds.ceil()).map_or(LONGEST, |pause| pause.min(LONGEST)));
     }
     let until = parse_http_date(value).ok()?;

@@ -9,7 +9,7 @@ pub use program::{duration, positive_duration, size};
 
 use crate::store::Rules;
 
-/// Which servers are used, and how promises are kept.
+/// The servers to use, and the rules by which promises are kept.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Promises")]
 pub struct Settings {
@@ -25,13 +25,13 @@ pub struct Settings {
     /// The queue: `memory:` or `amqp://…`
     #[arg(long, env, value_name = "AMQP_URL", default_value = "memory:", hide_env_values = true)]
     pub amqp_url: String,
-    /// Wakes waiting clients in other processes, and shares rate limits: `redis://…`; unset: in-process
+    /// Redis, which wakes waiting clients in other processes and shares rate limits: `redis://…`; unset: within this process only
     #[arg(long, env, value_name = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
-    /// Where uploads are kept that are too large for a row: `file:PATH`
+    /// The folder of uploads that are too large for a row: `file:PATH`
     #[arg(long, env, value_name = "BLOB_URL", default_value = "file:data/blobs")]
     pub blob_url: String,
-    /// Uploads up to this size travel in the row
+    /// The largest upload that is stored in its row
     #[arg(long, env, value_name = "INLINE_BYTES", default_value = "16KiB", value_parser = inline_bytes)]
     pub inline_bytes: u64,
     /// The file in which every ended task gets one line
@@ -43,10 +43,10 @@ pub struct Settings {
     /// Attempts that may end badly before a task fails
     #[arg(long, env, value_name = "MAX_ATTEMPTS", default_value_t = 5, value_parser = clap::value_parser!(i32).range(1..))]
     pub max_attempts: i32,
-    /// How often the sweep looks for what a crash has left behind
+    /// The interval at which the sweep looks for tasks that a crash has left behind
     #[arg(long, env, value_name = "SWEEP_SECONDS", default_value = "1", value_parser = positive_duration)]
     pub sweep_seconds: Duration,
-    /// Age after which bytes without a task are removed, at least 60
+    /// Age after which bytes without a task are removed, at least 60 seconds
     #[arg(long, env, value_name = "ORPHAN_SECONDS", default_value = "86400", value_parser = orphan_age)]
     pub orphan_seconds: Duration,
     /// Keep the uploads of ended tasks
@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns the log's first line: which version runs, and where the data is, without passwords.
+    /// Returns the log's first line: the version, and the places of the data, without passwords.
     pub fn beginning(&self) -> String {
         let folder = Path::new(".").canonicalize().map(|folder| folder.display().to_string());
         let Self { database_url, blob_url, outcome_log, .. } = self;
@@ -68,7 +68,7 @@ impl Settings {
         without_passwords(&line).into_owned()
     }
 
-    /// How attempts and uploads end.
+    /// Returns the rules by which attempts and uploads end.
     pub fn rules(&self) -> Rules {
         Rules { max_attempts: self.max_attempts, keep_uploads: self.keep_uploads }
     }
@@ -76,16 +76,16 @@ impl Settings {
 
 fn inline_bytes(text: &str) -> Result<u64, String> {
     match size(text)? {
-        // More would make every claim and every row as heavy as a file.
-        bytes if bytes > 1 << 20 => Err("must be at most 1MiB".to_owned()),
+        // A larger bound would make every claim and every row as heavy as a file.
+        bytes if bytes > 1 << 20 => Err("expected at most 1MiB".to_owned()),
         bytes => Ok(bytes),
     }
 }
 
 fn orphan_age(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        // A row with a blob is taken up to 30 s after the blob was made durable.
-        age if age < Duration::from_secs(60) => Err("must be at least 60".to_owned()),
+        // A row with a blob is accepted up to 30 s after the blob was made durable.
+        age if age < Duration::from_secs(60) => Err("expected at least 60".to_owned()),
         age => Ok(age),
     }
 }

@@ -26,48 +26,48 @@ const MEMORY: &str = "memory:";
 pub struct Stack {
     /// The tasks' rows.
     pub store: Arc<dyn Store>,
-    /// Ids on their way to workers.
+    /// The queue of ids for workers.
     pub queue: Arc<dyn Queue>,
     /// Uploads too large for a row.
     pub blobs: Arc<dyn Blobs>,
-    /// Wakes for those who wait.
+    /// The wakes of waiting clients.
     pub notify: Arc<dyn Notify>,
-    /// What all processes together may do.
+    /// The limits that all processes share.
     pub limits: Arc<dyn Limits>,
 }
 
 /// Why a stack could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A setting is wrong: a person must change it.
+    /// A setting is invalid: a person must change it.
     #[error("{name}: {reason}")]
     Setting {
         /// The setting's name.
         name: &'static str,
-        /// What is wrong with it.
+        /// The error: the expected value.
         reason: String,
     },
-    /// Another program has the database's folder.
+    /// Another program holds the database.
     #[error("another coatcheck (pid {pid}) has {}; stop it, or set DATABASE_URL to another path", path.display())]
     Held {
         /// The database's path.
         path: PathBuf,
-        /// Who has it.
+        /// The process id of that program.
         pid: String,
     },
-    /// The database's file could not be opened or brought up to date.
+    /// The database's file could not be opened or migrated.
     #[error("DATABASE_URL: {}", path.display())]
     Sqlite {
         /// The database's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: StoreError,
     },
-    /// The database could not be brought up to date.
+    /// The PostgreSQL database could not be migrated.
     #[error("DATABASE_URL: the schema could not be brought up to date")]
     Postgres {
-        /// Why.
+        /// The cause.
         #[source]
         source: StoreError,
     },
@@ -79,7 +79,7 @@ impl OpenError {
     }
 }
 
-/// Holds an embedded stack's database for one program; another can have it when this is dropped.
+/// Holds an embedded stack's database for this program; dropped, it lets another program open the database.
 #[derive(Debug)]
 pub struct Hold {
     _lock: FileLock,
@@ -87,36 +87,36 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Returns when the database's files could not be written or flushed: nothing is accepted from then on. The program must end; the
-    /// next one reads them from the device.
+    /// Waits until the database's files could not be written or flushed. Nothing is accepted from then on. The program must end; the next
+    /// one reads the files from the device.
     pub async fn failed(&self) -> StoreError {
         let mut failure = self.failure.clone();
         match failure.wait_for(Option::is_some).await.map(|failure| failure.clone()) {
             Ok(Some(error)) => error,
-            // The database was closed before that.
+            // The database was closed before any failure.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 }
 
 impl Stack {
-    /// The embedded stack, and its database for what else is in that. Takes the database for this program alone.
+    /// Opens the embedded stack, and returns its database for the other stores. Holds the database for this program alone.
     ///
     /// # Errors
-    /// If a setting is wrong, another program has the database, or it can't be opened.
+    /// If a setting is invalid, another program has the database, or it can't be opened.
     pub fn open_alone(settings: &Settings) -> Result<(Self, Database, Hold), OpenError> {
         if is_postgres(&settings.database_url) {
             let reason = "postgres:// is for processes that share it: run `coatcheck api` and `coatcheck worker`; without a command it \
                           must be sqlite:PATH";
             return Err(OpenError::setting("DATABASE_URL", reason));
         }
-        // Before a folder is made.
+        // Checked before a folder is made.
         path_after("DATABASE_URL", &settings.database_url, SQLITE)?;
         if settings.amqp_url != MEMORY {
-            return Err(OpenError::setting("AMQP_URL", "must be memory: with a sqlite: database"));
+            return Err(OpenError::setting("AMQP_URL", "expected memory: with a sqlite: database"));
         }
         if settings.redis_url.is_some() {
-            return Err(OpenError::setting("REDIS_URL", "must be unset with a sqlite: database"));
+            return Err(OpenError::setting("REDIS_URL", "expected no value with a sqlite: database"));
         }
         path_after("BLOB_URL", &settings.blob_url, "file:")?;
         let path = database_path(&settings.database_url)?;
@@ -136,24 +136,24 @@ impl Stack {
         Ok((stack, database, hold))
     }
 
-    /// Returns the refusal of [`Self::open_alone`] if another program has the database. Makes none.
+    /// Returns the error of [`Self::open_alone`] if another program has the database. Creates no files.
     pub fn holder(settings: &Settings) -> Option<OpenError> {
         let path = path_after("DATABASE_URL", &settings.database_url, SQLITE).ok()?;
         let held = path.exists().then(|| hold(&path).err()).flatten();
         held.filter(|error| matches!(error, OpenError::Held { .. }))
     }
 
-    /// The distributed stack, and its database for what else is in that, shared with other processes. Waits for the database, and brings its schema up to date; the
-    /// queue and Redis may come later.
+    /// Opens the distributed stack, and returns its database for the other stores, shared with other processes. Waits for the database
+    /// and migrates its schema; the queue and Redis may become available later.
     ///
     /// # Errors
-    /// If a setting is wrong, names a server that processes can't share, or a migration fails.
+    /// If a setting is invalid or names a server that processes can't share, or a migration fails.
     ///
     /// # Cancel safety
     /// May be dropped while it waits.
     pub async fn open_shared(settings: &Settings) -> Result<(Self, Database), OpenError> {
         let needs =
-            |name, server| OpenError::setting(name, format!("must be {server} for a process of its own"));
+            |name, server| OpenError::setting(name, format!("expected {server} for a separate process"));
         if settings.database_url.starts_with(SQLITE) {
             return Err(needs("DATABASE_URL", "postgres://…, which processes share,"));
         }
@@ -184,16 +184,16 @@ impl Stack {
 /// A database whose schema is up to date.
 #[derive(Debug)]
 pub struct Migrated {
-    /// Where it is: the file's absolute path, or the server's URL, which may hold a password.
+    /// The file's absolute path, or the server's URL, which may contain a password.
     pub database: String,
-    /// Whether it is a file that was missing.
+    /// Whether the database file was created.
     pub is_new: bool,
 }
 
-/// Makes the schema where it is missing and brings it up to date. Waits for a database server.
+/// Creates the schema or migrates it. Waits for a database server.
 ///
 /// # Errors
-/// If the setting is wrong, the database can't be opened, or a migration fails.
+/// If the setting is invalid, the database can't be opened, or a migration fails.
 pub async fn migrate(settings: &Settings) -> Result<Migrated, OpenError> {
     if !settings.database_url.starts_with(SQLITE) {
         open_postgres(&settings.database_url).await?;
@@ -209,7 +209,7 @@ fn check_scheme(database_url: &str) -> Result<(), OpenError> {
     if database_url.starts_with(SQLITE) || is_postgres(database_url) {
         return Ok(());
     }
-    let reason = "must be sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    let reason = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
     Err(OpenError::setting("DATABASE_URL", reason))
 }
 
@@ -217,10 +217,11 @@ fn is_postgres(database_url: &str) -> bool {
     database_url.starts_with("postgres:") || database_url.starts_with("postgresql:")
 }
 
-/// Opens the database alone, up to date, beside the programs that have it open: nothing is held or waited for, and none is made.
+/// Opens an existing database beside the programs that have it open, and migrates it. Does not hold it, does not wait for it, and
+/// does not create it.
 ///
 /// # Errors
-/// As [`migrate`], and if there is no such database, or its server is away.
+/// As [`migrate`], and if the database does not exist or its server is away.
 pub async fn open_database(database_url: &str) -> Result<Database, OpenError> {
     if database_url.starts_with(SQLITE) {
         return Ok(Database::Sqlite(Arc::new(open_sqlite(existing_database(database_url)?)?)));
@@ -230,18 +231,18 @@ pub async fn open_database(database_url: &str) -> Result<Database, OpenError> {
     Ok(Database::Postgres(Arc::new(database)))
 }
 
-/// Rows and blobs as they were left, beside the programs that have them open, or without any.
+/// Rows and blobs as they were left, whether or not programs have them open.
 pub struct Remains {
-    /// Rows.
+    /// The rows.
     pub store: Arc<dyn Store>,
-    /// Uploads too large for a row.
+    /// The uploads too large for a row.
     pub blobs: Arc<dyn Blobs>,
 }
 
-/// Opens rows and blobs that are there. Nothing is made where it is missing, held, or waited for.
+/// Opens existing rows and blobs. Does not create, hold or wait for anything.
 ///
 /// # Errors
-/// As [`open_database`], and if there is no such database or folder.
+/// As [`open_database`], and if the database or the folder does not exist.
 pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
     check_scheme(&settings.database_url)?;
     if settings.database_url.starts_with(SQLITE) {
@@ -253,21 +254,20 @@ pub async fn open_remains(settings: &Settings) -> Result<Remains, OpenError> {
     Ok(Remains { store: store::of(&open_database(&settings.database_url).await?), blobs: Arc::new(blobs) })
 }
 
-/// The paths of the database and of the uploads' folder in the embedded form, of which there must be a database.
+/// Returns the paths of the database, which must exist, and of the uploads' folder in the embedded form.
 ///
 /// # Errors
-/// If a setting is wrong, or names another form.
+/// If a setting is invalid or names another form.
 pub(crate) fn embedded_paths(settings: &Settings) -> Result<(PathBuf, PathBuf), OpenError> {
     if !settings.database_url.starts_with(SQLITE) {
-        let reason =
-            "must be sqlite:PATH, for this copies the embedded form; copy PostgreSQL with deployment/backup";
+        let reason = "expected sqlite:PATH, because this command copies the embedded form; copy PostgreSQL with deployment/backup";
         return Err(OpenError::setting("DATABASE_URL", reason));
     }
     let database = existing_database(&settings.database_url)?;
     Ok((database, path_after("BLOB_URL", &settings.blob_url, "file:")?))
 }
 
-/// The path of a database that is there, for whoever works on what a server has made.
+/// Returns the path of an existing database, for commands that use what a server has created.
 fn existing_database(database_url: &str) -> Result<PathBuf, OpenError> {
     let path = path_after("DATABASE_URL", database_url, SQLITE)?;
     let shown = shown(&path);
@@ -278,7 +278,7 @@ fn existing_database(database_url: &str) -> Result<PathBuf, OpenError> {
         }
         Ok(_) | Err(_) => {
             let reason = format!(
-                "there is no database at {}; run this in the folder that the server was started in, or set DATABASE_URL to the server's",
+                "expected a database at {}, found no file; run this in the folder that the server was started in, or set DATABASE_URL to the server's",
                 shown.display()
             );
             Err(OpenError::setting("DATABASE_URL", reason))
@@ -286,7 +286,7 @@ fn existing_database(database_url: &str) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// The path from the root on: where a program was started is what is asked when its files are not found.
+/// Returns the absolute path: with a relative one, the user would have to know where the program was started.
 fn shown(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -301,7 +301,7 @@ async fn open_postgres(database_url: &str) -> Result<Postgres, OpenError> {
     Ok(store)
 }
 
-/// Repeats what the database is asked before all else, until it is there.
+/// Repeats the first request to the database until the database answers.
 async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, OpenError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -349,7 +349,7 @@ fn open_blobs(settings: &Settings) -> Result<Arc<dyn Blobs>, OpenError> {
     Ok(Arc::new(blobs))
 }
 
-/// The database's path, its folder made, which is nobody else's to read.
+/// Returns the database's path, after creating its folder, which only its owner can read.
 fn database_path(database_url: &str) -> Result<PathBuf, OpenError> {
     let path = path_after("DATABASE_URL", database_url, SQLITE)?;
     if let Some(folder) = path.parent() {
@@ -377,7 +377,7 @@ fn hold(path: &Path) -> Result<FileLock, OpenError> {
 
 fn path_after(name: &'static str, url: &str, scheme: &str) -> Result<PathBuf, OpenError> {
     match url.strip_prefix(scheme) {
-        Some("") | None => Err(OpenError::setting(name, format!("must be {scheme}PATH"))),
+        Some("") | None => Err(OpenError::setting(name, format!("expected {scheme}PATH"))),
         Some(path) => Ok(PathBuf::from(path)),
     }
 }

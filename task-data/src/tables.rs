@@ -1,7 +1,7 @@
-//! A table as it stands: each row in the order of the file, sent or not, a chunk at a time.
+//! Reads a table in its current state: each row in the order of the file, sent or not, a chunk at a time.
 //!
-//! What has its answer comes from the database, with what was sent; what has none yet, from the file, as long as that is there, or from
-//! the rows of the table in which it had failed.
+//! The database has the answered rows, with what was sent. The other rows come from the file, as long as it exists, or from the table in
+//! which they had failed.
 
 mod file;
 
@@ -17,19 +17,19 @@ use crate::kinds::table::{Input, Row, SentRow};
 use crate::store::{KeptRows, PAGE_BYTES, RowFilter, Store, StoreError};
 use crate::task::TaskId;
 
-/// Rows of a chunk at most. One may have some MiB, and then is the only one.
+/// The most rows of a chunk. A row may have some MiB, and is then the only one.
 const CHUNK: i64 = 64;
 
-/// A row as it stands.
+/// A row in its current state.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TableRow {
-    /// Its number, counted from 1.
+    /// The row's number, counted from 1.
     pub row: i64,
-    /// What is in it; `None` if it was never sent, and the file is gone.
+    /// The row's content; `None` if it was never sent and the file is gone.
     pub input: Option<Row>,
-    /// The HTTP status of its answer, if it has one.
+    /// The HTTP status of the response, if there was one.
     pub status: Option<u16>,
-    /// Its answer, or what was met instead of one; `None` before.
+    /// The response, or a description of the error; `None` before either.
     pub reply: Option<Value>,
 }
 
@@ -47,25 +47,25 @@ pub struct TableReader {
     id: TaskId,
     /// The highest number that a row may have.
     last: i64,
-    /// The row that was given last.
+    /// The number of the row that was returned last.
     after: i64,
     filter: RowFilter,
     reach: Reach,
     file: File,
-    /// Gives all rows, where those have failed in another table.
+    /// Reads the rows that failed in another table, if this one sends those again.
     source: Option<Box<TableReader>>,
 }
 
-/// Where rows come from that were not sent yet.
+/// The source of rows that were not sent yet.
 enum File {
     NotOpened,
-    /// With its next row.
+    /// An open file, with its next row.
     Open(RowFile, (i64, Row)),
     Gone,
 }
 
 impl TableReader {
-    /// From the first row of a table on, given with what was handed in.
+    /// Starts at the first row of a table.
     pub fn new(
         store: Arc<dyn Store>,
         blobs: Arc<dyn Blobs>,
@@ -80,7 +80,7 @@ impl TableReader {
         Self { source, ..Self::along(store, blobs, id, input.last_row(), filter) }
     }
 
-    /// Reads the rows that had failed in another table, if those are what this one sends.
+    /// Reads the rows that failed in another table, if this one sends those again.
     pub fn of_source(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>, input: &Input) -> Option<Self> {
         let source = input.source?;
         Some(Self::along(store, blobs, TaskId(source.table), source.first_rows, RowFilter::Failed))
@@ -91,10 +91,10 @@ impl TableReader {
         Self { store, blobs, id, last, after: 0, filter, reach, file, source: None }
     }
 
-    /// The next rows, never an empty chunk; `None` at the end.
+    /// Returns the next rows, never an empty chunk; `None` at the end.
     ///
     /// # Errors
-    /// The store's; the same chunk may be asked for again.
+    /// If the store fails; the same chunk may be asked for again.
     pub async fn chunk(&mut self) -> Result<Option<Vec<TableRow>>, StoreError> {
         let Some(source) = &mut self.source else { return self.next_chunk().await };
         let before = source.after;
@@ -104,7 +104,7 @@ impl TableReader {
         let sent = self.store.kept_rows(self.id, first - 1, last, RowFilter::All, CHUNK).await;
         let sent = sent.inspect_err(|_| source.after = before)?;
         let (last, mut sent) = (sent.until, sent.rows.into_iter().peekable());
-        // Those behind have no bytes left in this page.
+        // The page has no bytes left for later rows.
         source.after = source.after.min(last);
         let unsent = unsent.into_iter().take_while(|row| row.row <= last);
         let row = |unsent: TableRow| match sent.next_if(|sent| sent.number == unsent.row) {
@@ -139,7 +139,7 @@ impl TableReader {
         Ok(None)
     }
 
-    /// With the rows between them that were not sent, up to where there are bytes for a page.
+    /// Adds the unsent rows between the kept ones, up to where the page has bytes left.
     async fn with_unsent(&mut self, KeptRows { rows: sent, until }: KeptRows) -> Vec<TableRow> {
         let mut sent = sent.into_iter().peekable();
         let (mut rows, mut bytes) = (Vec::new(), 0);
@@ -149,7 +149,7 @@ impl TableReader {
                 Some(sent) => sent.into(),
                 None => TableRow { row: number, input: self.unsent(number).await, status: None, reply: None },
             };
-            // Those that are kept were counted where they come from.
+            // Kept rows were counted where they come from.
             if row.reply.is_none() {
                 bytes += row.input.as_ref().map_or(0, |row| row.title.len() + row.body.len());
             }
@@ -159,7 +159,7 @@ impl TableReader {
         rows
     }
 
-    /// A row of the file. They are asked for in their order.
+    /// Returns an unsent row from the file. Rows must be asked for in their order.
     async fn unsent(&mut self, wanted: i64) -> Option<Row> {
         if matches!(self.file, File::NotOpened) {
             self.file = match self.blobs.open(self.id).await {
@@ -183,7 +183,7 @@ impl TableReader {
     }
 }
 
-/// What can't be read is as good as gone: nobody gets a row of it that isn't one.
+/// Advances to the next row. An unreadable file counts as gone, so that no damaged row is returned.
 async fn following(mut file: RowFile) -> File {
     match file.next().await {
         Ok(Some(next)) => File::Open(file, next),

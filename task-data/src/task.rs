@@ -1,6 +1,6 @@
-//! What a task is: its id, its states and their legal moves, its row.
+//! A task: its id, its states and their legal moves, its row.
 //!
-//! No I/O here, and nothing of a database: how these values are stored is `store/types.rs`'s business.
+//! No I/O here, and nothing of a database: `store/types.rs` says how these values are stored.
 
 use std::str::FromStr;
 
@@ -17,23 +17,24 @@ database::id! {
 }
 
 database::id! {
-    /// One life of one worker process, and the key of its lease: a process whose lease lapsed takes a new id before it claims again.
+    /// The id of one life of a worker process, and the key of its lease: a process whose lease lapsed takes a new id before it claims
+    /// again.
     WorkerId, v4
 }
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Accepted. Moved on by a claim; if its id was never published or got lost, the sweep publishes it.
+    /// Accepted. A claim moves it on; if its id was never published or got lost, the sweep publishes it.
     Pending,
-    /// Claimed. Moved on by its worker; if that worker's lease lapses, back to `Pending` by the sweep.
+    /// Claimed. Its worker moves it on; if that worker's lease lapses, the sweep makes it `Pending` again.
     Running,
-    /// Ended, with a result. Nothing moves it on.
+    /// Ended with a result. Never changes again.
     Succeeded,
-    /// Ended, with an error. Nothing moves it on.
+    /// Ended with an error. Never changes again.
     Failed,
-    /// Ended at its owner's wish. Nothing moves it on.
+    /// Ended at its owner's request. Never changes again.
     Cancelled,
 }
 
@@ -41,7 +42,7 @@ impl Status {
     /// Every status, in the order of a task's life.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
 
-    /// The word for it in the database, the API and the outcome log.
+    /// Returns the status's name in the database, the API and the outcome log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -52,12 +53,12 @@ impl Status {
         }
     }
 
-    /// Whether the task has ended: it never changes again.
+    /// Returns whether the task has ended and never changes again.
     pub const fn is_ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
-    /// Whether a task may go from here to `next` in one step.
+    /// Returns whether a task may go from this status to `next` in one step.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
@@ -67,9 +68,9 @@ impl Status {
     }
 }
 
-/// No status has that name.
+/// The text is not the name of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a status is one of pending, running, succeeded, failed, cancelled")]
+#[error("expected a status: pending, running, succeeded, failed or cancelled")]
 pub struct InvalidStatus;
 
 impl FromStr for Status {
@@ -80,49 +81,49 @@ impl FromStr for Status {
     }
 }
 
-/// A task as its row stands, without the upload.
+/// A task in its row's state, without the upload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// The promise id.
     pub id: TaskId,
-    /// What sort of work it is.
+    /// The kind of task.
     pub kind: RowKind,
-    /// Where it stands.
+    /// The current status.
     pub status: Status,
-    /// Who has handed it in, if he was logged in.
+    /// The user who submitted it; `None` if it was submitted anonymously.
     pub owner: Option<UserId>,
-    /// When it was recorded.
+    /// When the row was inserted.
     pub created: Time,
     /// When the last attempt was claimed.
     pub started: Option<Time>,
-    /// When it ended.
+    /// When the task ended.
     pub finished: Option<Time>,
-    /// How often it was claimed.
+    /// How often the task was claimed.
     pub attempt: i64,
-    /// What to work on, as its kind's `Input` in JSON.
+    /// The kind's `Input` in JSON.
     pub input: Value,
-    /// What came of it, as its kind's `Output` in JSON.
+    /// The kind's `Output` in JSON, once the task has succeeded.
     pub result: Option<Value>,
-    /// Why it failed or was cancelled; while it waits for another try, what went wrong last.
+    /// Why the task failed or was cancelled; while it waits for a retry, the last error.
     pub error: Option<TaskError>,
-    /// When it is tried again, while it waits for that.
+    /// When the task is retried, while it waits for that.
     pub next_attempt: Option<Time>,
-    /// The ended task that it takes up again.
+    /// The ended task that this one continues.
     pub retried_from: Option<TaskId>,
-    /// Whether its upload lies in the blob store rather than in the row.
+    /// Whether the upload is in the blob store rather than in the row.
     pub has_blob: bool,
-    /// Whether its line is in the outcome log.
+    /// Whether the task's line is in the outcome log.
     pub is_logged: bool,
 }
 
 impl Task {
-    /// Whether a blob of its own has to be there: until its end, or for ever where those of ended tasks are kept.
+    /// Returns whether the task's blob must exist: until the task's end, or always if the uploads of ended tasks are kept.
     pub(crate) fn needs_blob(&self, keep_uploads: bool) -> bool {
         keep_uploads || !self.status.is_ended()
     }
 
-    /// How far it has come. Never goes back from one commit to the next, so that of two looks the older can be told:
-    /// each claim counts an attempt up, and an attempt goes from running to pending or to its end.
+    /// Returns how far the task has come. Never decreases from one commit to the next, so that the older of two looks can be told: each
+    /// claim increments the attempt, and an attempt goes from running to pending or to its end.
     pub(crate) fn progress(&self) -> (i64, u8) {
         let step = match self.status {
             Status::Running => 0,
@@ -133,14 +134,14 @@ impl Task {
     }
 }
 
-/// A pending task that is to be, or was, published.
+/// A pending task to publish, or that was published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
     /// The promise id.
     pub id: TaskId,
-    /// Which kind's queue it goes to.
+    /// The kind, which decides the queue.
     pub kind: Kind,
-    /// How often the task had been claimed: a mark that comes late must not touch a later attempt.
+    /// How often the task had been claimed: a late mark must not touch a later attempt.
     pub attempt: i64,
 }
 
@@ -154,24 +155,24 @@ impl Ticket {
 /// Why a task ended without a result, or waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TaskError {
-    /// A stable word for programs, such as `worker-lost`.
+    /// A stable code for programs, such as `worker-lost`.
     pub code: String,
     /// A sentence for people.
     pub detail: String,
 }
 
 impl TaskError {
-    /// An error of that code, told in these words.
+    /// Creates an error from its code and its sentence.
     pub fn new(code: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { code: code.into(), detail: detail.into() }
     }
 
-    /// What a cancelled task carries.
+    /// Returns the error of a cancelled task.
     pub fn cancelled() -> Self {
         Self::new("cancelled", "The task was cancelled before it had ended.")
     }
 
-    /// What a task carries that ended `MAX_ATTEMPTS` workers.
+    /// Returns the error of a task whose `MAX_ATTEMPTS` workers were all lost.
     pub fn worker_lost() -> Self {
         Self::new("worker-lost", "Each worker that took the task was lost before it ended.")
     }

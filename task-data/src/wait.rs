@@ -1,7 +1,7 @@
-//! Looking at tasks and waiting for them: many who ask, one query.
+//! Looks at tasks and waits for them: many callers, one query.
 //!
-//! A waiter subscribes first and reads the row then, so no change falls between. One task of the process reads the rows
-//! of all that are waited for: those that were told to have changed at once, all of them each second.
+//! A waiter subscribes first and reads the row then, so no change is missed in between. One task of the process reads all awaited rows:
+//! changed ones as soon as a wake arrives, all of them each second.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use crate::metrics;
 use crate::store::{Store, StoreError};
 use crate::task::{Task, TaskId};
 
-/// How often all that is waited for is read, for wakes may be lost.
+/// The interval at which all awaited rows are read, since wakes may be lost.
 const LOOK: Duration = Duration::from_secs(1);
-/// Rows read by one query: messages may have a third of a MiB each.
+/// The most rows read by one query: a message may have a third of a MiB.
 const ROWS: usize = 250;
 
-/// All that is looked at and waited for in this process.
+/// All reads and waits of this process.
 pub(crate) struct Waiters {
     store: Arc<dyn Store>,
     finds: Batcher<TaskId, Result<Option<Task>, StoreError>>,
@@ -31,7 +31,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Starts the one task that reads for all, on the current runtime.
+    /// Starts the one task that reads for all callers, on the current runtime.
     pub(crate) fn start(store: Arc<dyn Store>, wakes: broadcast::Receiver<TaskId>) -> Arc<Self> {
         let finds = Batcher::start(ROWS, {
             let store = store.clone();
@@ -42,15 +42,15 @@ impl Waiters {
         waiters
     }
 
-    /// The task as it stands; `None` if there is none.
+    /// Returns the task; `None` if it does not exist.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub(crate) async fn find(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.finds.send(id).await.unwrap_or_else(|stopped| Err(StoreError::Unavailable(Arc::new(stopped))))
     }
 
-    /// From now on, each change of the task is seen.
+    /// Watches a task: sees each of its changes from now on.
     pub(crate) fn watch(self: &Arc<Self>, id: TaskId) -> Watch {
         metrics::waiter_came();
         let receiver = self.watched.lock().entry(id).or_insert_with(|| watch::Sender::new(None)).subscribe();
@@ -82,7 +82,7 @@ impl Waiters {
             for ids in ids.chunks(ROWS) {
                 let found = find_all(self.store.clone(), ids.to_vec()).await;
                 if let Some(error) = found.iter().find_map(|found| found.as_ref().err()) {
-                    debug!(%error, "some who wait are told later");
+                    debug!(%error, "awaited rows could not be read; trying again");
                 }
                 self.tell(found.into_iter().filter_map(|found| found.ok().flatten()));
             }
@@ -103,7 +103,7 @@ impl Waiters {
     }
 }
 
-/// Looks up a batch; if a row in it can't be read, one by one, so that it can't hold up its neighbours.
+/// Looks up a batch of tasks; if a row in it can't be read, one by one, so that it can't hold up the others.
 async fn find_all(store: Arc<dyn Store>, ids: Vec<TaskId>) -> Vec<Result<Option<Task>, StoreError>> {
     match store.find(ids.clone()).await {
         Ok(tasks) => {
@@ -121,27 +121,27 @@ async fn find_all(store: Arc<dyn Store>, ids: Vec<TaskId>) -> Vec<Result<Option<
     }
 }
 
-/// A look-out for one task's changes. It never goes back: a look that was overtaken by a later one is not told.
+/// A watch on one task's changes. It never goes back: of two looks, an overtaken older one is dropped.
 pub struct Watch {
     id: TaskId,
     receiver: watch::Receiver<Option<Task>>,
     waiters: Arc<Waiters>,
-    /// How far the task had come when it was last told.
+    /// The task's progress when it was last returned.
     seen: Option<(i64, u8)>,
 }
 
 impl Watch {
-    /// The task as it stands now; `None` if there is none.
+    /// Returns the current task; `None` if it does not exist.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn now(&mut self) -> Result<Option<Task>, StoreError> {
         let task = self.waiters.find(self.id).await?;
         self.seen = task.as_ref().map(Task::progress);
         Ok(task)
     }
 
-    /// The task when it has come further than it was last told here; `None` if nobody looks any more.
+    /// Waits until the task has come further than it was when last returned here, and returns it; `None` if the reading task has ended.
     ///
     /// # Cancel safety
     /// A change that was not returned is returned by the next call.
@@ -162,7 +162,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         metrics::waiter_left();
         let mut watched = self.waiters.watched.lock();
-        // This one's receiver is still counted.
+        // This watch's receiver is still counted.
         if watched.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
             watched.remove(&self.id);
         }

@@ -1,11 +1,10 @@
-//! MD5 of many uploads at once, side by side in the lanes of a few threads.
+//! Computes the MD5 of many uploads side by side, in the SIMD lanes of a few threads.
 //!
-//! A thread works in rounds: it takes its share of all uploads that are under way, reads a piece of each, hashes these
-//! side by side, and gives back what has not ended. So none waits for another's end, however long that is, and a lone one waits
-//! for nothing.
+//! A thread works in rounds: it takes its share of all uploads in progress, reads a piece of each, hashes the pieces side by side, and
+//! returns the unfinished uploads. So no upload waits for another's end, however far off that is, and a lone one waits for nothing.
 //!
-//! It reads nothing that needs a wait. An upload whose next bytes are not in memory is read on by a thread of its own, and
-//! comes back with what that has read: a read that hangs holds up no other upload.
+//! A round never waits for a read. An upload whose next bytes are not in memory is read ahead by a thread of its own, and returns with the
+//! bytes: a read that hangs holds up no other upload.
 
 mod stream;
 #[cfg(test)]
@@ -28,18 +27,19 @@ use self::stream::Stream;
 use crate::kinds::checked_blob::CheckedBlob;
 use crate::work::WorkError;
 
-/// What a thread reads in a round, in bytes. It is in the core's own cache still when it is hashed.
+/// The number of bytes that a thread reads in a round. They are still in the core's own cache when they are hashed.
 const ROUND: usize = 512 << 10;
-/// The most that it reads of one upload, so that rounds are short for what has just come.
+/// The most bytes that a round reads of one upload, so that rounds are short for new uploads.
 const PIECE: usize = 64 << 10;
-/// Beginnings of pieces are apart by these, and by a line of the cache more: no piece's lines displace another's.
+/// The size of a cache line in bytes. Pieces begin one line further apart than they are long, so that their lines don't displace each
+/// other's.
 const LINE: usize = 64;
 
-/// What is to be hashed.
+/// The bytes to hash.
 pub enum Source {
-    /// What travelled in the row.
+    /// The upload that travelled in the row.
     Content(Vec<u8>),
-    /// What is in the blob store.
+    /// The upload in the blob store.
     Blob(Box<CheckedBlob>),
 }
 
@@ -48,7 +48,7 @@ pub struct Hashing(Arc<Crew>);
 
 struct Crew {
     lanes: Lanes,
-    /// How many there may be. There are none while there is nothing to do.
+    /// The most threads. None run while there is nothing to do.
     threads: usize,
     state: Mutex<State>,
 }
@@ -56,31 +56,31 @@ struct Crew {
 #[derive(Default)]
 struct State {
     running_threads: usize,
-    /// What no thread has in hand.
+    /// The uploads that no thread holds.
     waiting: VecDeque<Stream>,
-    /// That, and what one has in hand.
+    /// The number of all uploads in progress, waiting or held by a thread.
     under_way: usize,
 }
 
 impl Hashing {
-    /// On so many threads at most.
+    /// Creates a hasher that runs up to that many threads.
     pub fn new(threads: usize) -> Self {
         Self(Arc::new(Crew { lanes: Lanes::new(), threads, state: Mutex::default() }))
     }
 
-    /// How many uploads fill the lanes of one thread.
+    /// Returns how many uploads fill the lanes of one thread.
     pub fn lanes() -> usize {
         Lanes::new().width()
     }
 
-    /// The digest of one upload.
+    /// Returns the MD5 of one upload.
     ///
     /// # Cancel safety
-    /// It is hashed until `stop`, whether or not the caller still waits.
+    /// Hashing continues until `stop`, whether or not the caller still waits.
     pub async fn digest(&self, source: Source, stop: CancellationToken) -> Result<Md5Digest, WorkError> {
         let (answer, digest) = oneshot::channel();
         self.0.add(Stream::new(source, stop, answer));
-        // Who answers nothing has panicked.
+        // No reply means the thread panicked.
         digest.await?
     }
 }
@@ -93,7 +93,7 @@ impl Crew {
         if state.running_threads < self.threads {
             state.running_threads += 1;
             let crew = self.clone();
-            // A panic ends the attempts in hand, and none of those that wait.
+            // A panic ends the attempts that this thread holds, and none that wait.
             spawn_blocking(move || while catch_unwind(AssertUnwindSafe(|| crew.work())).is_err() {});
         }
     }
@@ -106,7 +106,7 @@ impl Crew {
         }
     }
 
-    /// A thread's share of all, those first that wait longest. If there is nothing, the thread is no longer counted.
+    /// Takes a thread's share of all uploads, longest waiting first. Without any, the thread stops and is not counted any more.
     fn take(self: &Arc<Self>) -> Option<Share> {
         let mut state = self.state.lock();
         let share = state.under_way.div_ceil(self.threads);
@@ -119,16 +119,16 @@ impl Crew {
     }
 }
 
-/// What a thread has in hand for a round. Dropped, what has not ended waits for the next one.
+/// The uploads that a thread holds for a round. Dropped, the unfinished ones wait for the next round.
 struct Share {
     crew: Arc<Crew>,
     streams: Vec<Stream>,
-    /// How many they were when they were taken.
+    /// The number of uploads when they were taken.
     count: usize,
 }
 
 impl Share {
-    /// Reads the next piece of each, and parts with those that have none.
+    /// Reads the next piece of each upload, and moves uploads whose read would wait to threads of their own.
     fn read(&mut self, buffer: &mut [u8]) {
         let length = (ROUND / self.streams.len()).min(PIECE);
         let mut at = 0;
@@ -144,7 +144,7 @@ impl Share {
         }
     }
 
-    /// Has a stream read on where it can wait.
+    /// Reads a stream ahead on a thread that may wait.
     fn read_ahead(&self, mut stream: Stream) {
         let crew = self.crew.clone();
         spawn_blocking(move || match stream.read_ahead() {
@@ -154,7 +154,7 @@ impl Share {
     }
 
     fn hash(&mut self, buffer: &[u8]) {
-        // Long ones first, so that none goes on alone at the end.
+        // Longest pieces first, so that none is hashed alone at the end.
         self.streams.sort_unstable_by_key(|stream| Reverse(stream.length()));
         self.crew.lanes.run(self.streams.iter_mut().map(|stream| stream.piece(buffer)));
         for stream in self.streams.extract_if(.., |stream| stream.has_ended()) {
@@ -167,7 +167,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if thread::panicking() {
-            // Of what there is it is not known how far it is hashed.
+            // How far these uploads are hashed is unknown.
             self.streams.clear();
         }
         let mut state = self.crew.state.lock();

@@ -1,7 +1,7 @@
-//! Leases: how a worker keeps the tasks that it has claimed.
+//! Leases: the right of a worker to the tasks that it has claimed.
 //!
-//! Only the database's clock is asked. This module never decides that a lease has lapsed; the sweep does. It only stops
-//! work whose lease may have lapsed, so that no power is spent on what another has by then.
+//! Only the database's clock counts. This module never decides that a lease has lapsed; the sweep does. It only stops work whose lease may
+//! have lapsed, so that no work is spent on tasks that another worker may have by then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// How often it is told how old the lease's last confirmation is.
+/// The interval at which the age of the lease's last confirmation is reported.
 const TELL_AGE: Duration = Duration::from_secs(1);
 
-/// The lease of this process, and what it holds under it.
+/// The lease of this process, and the tasks held under it.
 pub struct Lease {
     life: Arc<Life>,
     worker: watch::Sender<Option<WorkerId>>,
     doubted: Notify,
-    /// When the database last confirmed the lease; before the first time, when this process began to want one.
+    /// When the database last confirmed the lease; before the first time, when this process began to ask for one.
     confirmed: Mutex<Instant>,
     held: Mutex<HashMap<TaskId, (i64, CancellationToken)>>,
 }
@@ -41,41 +41,41 @@ impl Lease {
         })
     }
 
-    /// The id that tasks may be claimed under; waits while there is none.
+    /// Returns the id that tasks may be claimed under; waits until there is one.
     pub async fn worker(&self) -> WorkerId {
         let mut worker = self.worker.subscribe();
         loop {
             if let Some(worker) = *worker.borrow_and_update() {
                 return worker;
             }
-            // The sender lives as long as this does.
+            // The sender lives as long as `self`.
             let _ = worker.changed().await;
         }
     }
 
-    /// A claim has shown that this lease was not live: waits until the next beat has told.
+    /// Waits until the next heartbeat has checked the lease, after a claim has shown that it was not live.
     pub async fn doubt(&self, worker: WorkerId) {
         let mut current = self.worker.subscribe();
         if *current.borrow_and_update() == Some(worker) {
             self.doubted.notify_one();
-            // The sender lives as long as this does.
+            // The sender lives as long as `self`.
             let _ = current.changed().await;
         }
     }
 
-    /// Holds a claimed task until the holding is dropped.
+    /// Holds a claimed task until the return value is dropped.
     pub fn hold(self: &Arc<Self>, claim: &Claim) -> Holding {
         let stop = CancellationToken::new();
         self.held.lock().insert(claim.id, (claim.attempt, stop.clone()));
         Holding { lease: self.clone(), id: claim.id, attempt: claim.attempt, stop }
     }
 
-    /// Tells all work to stop; each task is then handed back by its holder.
+    /// Stops all work; the holder of each task then hands it back.
     pub fn give_up(&self) {
         self.held.lock().values().for_each(|(_, stop)| stop.cancel());
     }
 
-    /// Keeps a lease, one after the other, until `end`.
+    /// Keeps a lease, beginning a new one whenever it is lost, until `end`.
     pub async fn keep(self: Arc<Self>, end: CancellationToken) {
         let name = format!("{}:{}", hostname(), std::process::id());
         let leases = async {
@@ -91,7 +91,7 @@ impl Lease {
                 warn!(%worker, "the worker has lost its lease; its tasks are dropped");
             }
         };
-        // On its own, so that it goes on being told if the lease is stuck.
+        // A separate task, so that the age is reported even if the lease is stuck.
         let telling = tokio::spawn(self.clone().tell_age());
         end.run_until_cancelled(leases).await;
         telling.abort();
@@ -103,10 +103,10 @@ impl Lease {
         }
     }
 
-    /// Extends the lease several times within its length, until it is lost or can't be known to hold.
+    /// Extends the lease several times within its length, until it is lost or may have lapsed.
     async fn extend(&self, worker: WorkerId) {
         let length = self.life.settings().lease_seconds;
-        // Work stops a little before the lease may lapse, by this process's own steady clock.
+        // Work stops a little before the lease may lapse, by this process's own monotonic clock.
         let safe = length - length / 10;
         let mut safe_until = Instant::now() + safe;
         loop {
@@ -119,7 +119,7 @@ impl Lease {
                 Ok(Ok(Some(held))) => {
                     safe_until = asked + safe;
                     self.confirm(asked);
-                    // Also those who doubted it see that it holds.
+                    // Callers of `doubt` also learn that the lease holds.
                     self.worker.send_replace(Some(worker));
                     self.attend(held).await;
                 }
@@ -144,8 +144,8 @@ impl Lease {
         }
     }
 
-    /// Stops what its owner wants cancelled, and hands back what the rows say is held here but isn't: a claim or a
-    /// hand-back whose commit stayed unknown.
+    /// Stops tasks that are to be cancelled. Hands back tasks that this process holds only in the rows: the commit of their claim or
+    /// hand-back stayed unknown.
     async fn attend(&self, rows: Vec<Held>) {
         let mut returns = Vec::new();
         for row in rows {
@@ -167,12 +167,12 @@ impl Lease {
         if !returns.is_empty()
             && let Err(error) = self.life.hand_back(returns).await
         {
-            debug!(%error, "tasks could not be handed back; the next beat tries again");
+            debug!(%error, "tasks could not be handed back; the next heartbeat tries again");
         }
     }
 }
 
-/// A task that is held in this process.
+/// A task that this process holds.
 pub struct Holding {
     lease: Arc<Lease>,
     id: TaskId,
@@ -181,7 +181,7 @@ pub struct Holding {
 }
 
 impl Holding {
-    /// What tells the work to stop.
+    /// Returns the token that stops the work.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
@@ -190,7 +190,7 @@ impl Holding {
 impl Drop for Holding {
     fn drop(&mut self) {
         let mut held = self.lease.held.lock();
-        // A later attempt may be held here by now.
+        // This process may hold a later attempt by now.
         if held.get(&self.id).is_some_and(|(attempt, _)| *attempt == self.attempt) {
             held.remove(&self.id);
         }

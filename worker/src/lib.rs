@@ -1,8 +1,8 @@
-//! Coatcheck's workers: they take tasks, do them, and say what came of it.
+//! Coatcheck's workers: they claim tasks, do them, and report the outcome.
 //!
-//! What a worker may do to a task, and in which order, is `task_data::life`'s; here is who does it when: a pool of permits a
-//! kind (`pool`), the lease on what they hold (`lease`), the outcome log's writer (`outcome`) and the sweep
-//! (`sweeper`). The work itself is one file a kind (`kinds`); uploads are hashed side by side (`hashing`).
+//! `task_data::life` says what a worker may do to a task, and in which order; this crate says when: a pool of permits for each kind (`pool`),
+//! the lease on the tasks held (`lease`), the outcome log's writer (`outcome`) and the sweep (`sweeper`). The work itself has one file for
+//! each kind (`kinds`); uploads are hashed side by side (`hashing`).
 
 mod hashing;
 mod kinds;
@@ -35,29 +35,29 @@ use crate::outbound::Outbound;
 pub use crate::process::{WorkerArgs, run};
 pub use crate::settings::WorkerSettings;
 
-/// How long work under way may go on once the worker is to stop; what has not ended then is handed back.
+/// How long work in progress may go on once the worker stops; unfinished tasks are handed back then.
 const FINISH: Duration = Duration::from_secs(20);
 /// How long handing back and the last lines may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
 
-/// Why a worker can't go on.
+/// Why a worker must end.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The outcome log could not be flushed: the process must end, and the next one reads the file anew.
+    /// The outcome log could not be flushed: the process must end, and the next one reads the file again.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The system refuses what requests are sent with.
-    #[error("requests can't be sent")]
+    /// The HTTP client could not be created.
+    #[error("the HTTP client could not be created")]
     Outbound(#[from] reqwest::Error),
-    /// There is nothing to know a service over TLS by.
+    /// No certificate authorities are known to verify services by.
     #[error("FREE_URL, PAID_URL, THIRD_PARTY_URL: {0}")]
     Tls(String),
 }
 
-/// Works until `stop`, then drains: finishes what ends soon, hands the rest back, writes the lines that are owed.
+/// Works until `stop`, then drains: finishes tasks that end soon, hands the others back, and writes the lines that are due.
 ///
 /// # Errors
-/// If it can't go on.
+/// If the worker must end.
 pub async fn work(
     life: Arc<Life>,
     stack: Stack,
@@ -65,7 +65,7 @@ pub async fn work(
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let outbound = Outbound::new(settings.needs_tls())?;
-    // What serves the pool must outlive it.
+    // The services that the pool uses must outlive it.
     let end_of_service = CancellationToken::new();
     let lease = Lease::new(life.clone());
     let leasing = tokio::spawn(lease.clone().keep(end_of_service.clone()));
@@ -87,7 +87,7 @@ pub async fn work(
         ),
         tables: Tables::new(life.clone(), stack, settings.third_party, outbound, stop.clone()),
     });
-    // On the runtime's threads, where what it starts runs too.
+    // On the runtime's threads, where the tasks that it spawns run too.
     let mut pool = AbortOnDropHandle::new(tokio::spawn(pool::run(workshop, lease.clone(), stop.clone())));
     let pool = async { (&mut pool).await.unwrap_or_else(|error| error!(%error, "the pool has ended")) };
     tokio::select! {
@@ -105,12 +105,12 @@ async fn drain(work: impl Future<Output = ()>, lease: &Lease, stop: &Cancellatio
     tokio::pin!(work);
     tokio::select! {
         () = &mut work => return,
-        () = stop.cancelled() => info!("the worker stops: no new tasks, up to {FINISH:?} for those under way"),
+        () = stop.cancelled() => info!("the worker is stopping: it claims no new tasks and gives those in progress up to {FINISH:?}"),
     }
     if timeout(FINISH, &mut work).await.is_err() {
         lease.give_up();
         if timeout(HAND_BACK, work).await.is_err() {
-            warn!("not all tasks could be handed back; the sweep brings them on when the lease has lapsed");
+            warn!("not all tasks could be handed back; the sweep will return them when the lease has lapsed");
         }
     }
 }

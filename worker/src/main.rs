@@ -1,4 +1,4 @@
-//! `coatcheck-worker`: what `coatcheck worker` is, in a program of its own.
+//! `coatcheck-worker`: the command `coatcheck worker` as a program of its own.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! Requests to outside services: bounded in time and size, to addresses that the settings name, and told by what is
-//! known of them afterwards.
+//! Requests to outside services, at addresses that the settings name: bounded in time and size, with an outcome that says whether the
+//! request may have been done.
 
 mod body;
 mod status;
@@ -22,59 +22,59 @@ pub use self::status::Meaning;
 use self::status::meaning;
 use crate::Failure;
 
-/// Bound on a request, from its first byte to the last of its reply.
+/// The time-out of a request, from its first byte to the last of its reply.
 pub const CALL: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(2);
-/// Bytes of a reply that is kept with its row of a table, at most, as they come and as they are once unpacked.
+/// The most bytes of a reply that is kept with its row of a table, both as received and unpacked.
 const MAX_REPLY: usize = 1 << 20;
-/// Bytes of a reply that is the result of a task, at most: tasks are looked up and listed many at a time.
+/// The most bytes of a reply that is the result of a task: tasks are looked up and listed many at a time.
 const MAX_RESULT: usize = 256 << 10;
-/// Levels of JSON in a reply at most: it is kept, and must be readable again.
+/// The most levels of JSON in a reply: it is kept, and must be readable again.
 const MAX_DEPTH: usize = 100;
-/// Characters of a number in a reply at most, and its largest exponent. PostgreSQL takes over a hundred thousand digits, not more.
+/// The most characters of a number in a reply, and its largest exponent. PostgreSQL accepts over a hundred thousand digits, not more.
 const MAX_DIGITS: usize = 1000;
 const MAX_EXPONENT: i32 = 308;
 
-/// Sends requests. A clone has the same connections.
+/// Sends requests. A clone shares the connections.
 #[derive(Clone)]
 pub struct Outbound {
     client: Client,
-    /// The services that can't be used now, so that it is said once.
+    /// The services that can't be used now, so that each is logged once.
     away: Arc<Mutex<HashSet<&'static str>>>,
-    /// What is said of services that TLS can't be spoken with.
+    /// The repeated log line about services that TLS fails with.
     untrusted: Arc<Repeated>,
 }
 
 /// A request to a service.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Tells the service when it gets the same thing again.
+    /// Lets the service detect a repetition.
     pub key: &'a str,
-    /// Whether the service may have had it before.
+    /// Whether the service may have received the request before.
     pub is_repeat: bool,
-    /// What is sent.
+    /// The JSON to send.
     pub body: &'a Value,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// It was done; this is the reply.
+    /// The service has done it; this is the reply.
     Done(Value),
-    /// Not now, it says, and perhaps for how long.
+    /// The service does not accept it now.
     NotNow {
-        /// From now on.
+        /// The pause that the service asks for, from now on.
         retry_after: Option<Duration>,
     },
-    /// Not this, whenever it is sent.
+    /// The service will never accept it.
     Never(StatusCode),
-    /// It never reached the service.
+    /// The request never reached the service.
     Unsent,
-    /// It may have been done: it broke off, or failed there, or the reply can't be read.
+    /// The request may have been done: it broke off or failed there, or the reply can't be read.
     Unknown {
-        /// For people, which.
+        /// The reason, for people.
         why: String,
-        /// For how long the service wants to be left alone.
+        /// The pause that the service asks for.
         retry_after: Option<Duration>,
     },
 }
@@ -92,12 +92,12 @@ impl Reply {
 }
 
 impl Outbound {
-    /// `needs_tls`: whether a service has an `https` URL.
+    /// Creates a client. `needs_tls` says whether a service has an `https` URL.
     ///
     /// # Errors
-    /// If that needs authorities for certificates, and none are known.
+    /// If TLS is needed and no certificate authorities are known.
     pub fn new(needs_tls: bool) -> Result<Self, Failure> {
-        // A redirect is the service's wish, not that of the settings: it is not followed.
+        // A redirect leads to an address that the settings don't name: it is not followed.
         let client = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT)
@@ -108,7 +108,7 @@ impl Outbound {
         Ok(Self { client, away: Arc::default(), untrusted: Arc::default() })
     }
 
-    /// Posts JSON, and says what came of it.
+    /// Posts JSON and returns the outcome.
     pub async fn post(&self, service: &'static str, url: &Url, request: Request<'_>) -> Reply {
         let begun = Instant::now();
         let reply = match self.ask_for(url, request, MAX_RESULT).await {
@@ -126,7 +126,7 @@ impl Outbound {
         reply
     }
 
-    /// Posts JSON as [`post`](Self::post) does, for the answer as it is.
+    /// Posts JSON as [`post`](Self::post) does, and returns the answer itself.
     pub async fn ask(&self, url: &Url, request: Request<'_>) -> Result<Answer, NoAnswer> {
         self.ask_for(url, request, MAX_REPLY).await
     }
@@ -134,7 +134,7 @@ impl Outbound {
     async fn ask_for(&self, url: &Url, request: Request<'_>, most: usize) -> Result<Answer, NoAnswer> {
         let Request { key, is_repeat, body } = request;
         let request = self.client.post(url.clone()).header("Idempotency-Key", key).json(body);
-        // Without a word, any coding would be as good.
+        // Without this header, the service could use any coding.
         let response = request.header(ACCEPT_ENCODING, "identity").send().await.map_err(|error| {
             if let Some(advice) = tls::advice(&error)
                 && let Some(line) = self.untrusted.line(&format!("no TLS with {}: {advice}", host(url)))
@@ -149,14 +149,14 @@ impl Outbound {
         read(response, is_repeat, most).await.map_err(|error| NoAnswer::Broken(why(&error)))
     }
 
-    /// Says that a service can't be used, once until it [is back](Self::is_back).
+    /// Logs that a service can't be used, once until it [is back](Self::is_back).
     pub fn is_away(&self, service: &'static str, why: &str) {
         if self.away.lock().insert(service) {
             warn!(service, "{service} is away: {why}; tasks that need it wait");
         }
     }
 
-    /// Says that a service can be used again, if it was away.
+    /// Logs that a service can be used again, if it was away.
     pub fn is_back(&self, service: &'static str) {
         if self.away.lock().remove(service) {
             info!(service, "{service} is back");
@@ -164,26 +164,26 @@ impl Outbound {
     }
 }
 
-/// What a service has answered.
+/// An answer of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Of HTTP.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// What that says of the request.
+    /// The meaning of the status for the request.
     pub meaning: Meaning,
-    /// For how long it wants to be left alone.
+    /// The pause that the service asks for.
     pub retry_after: Option<Duration>,
-    /// In UTF-8, if it is what it says it is. `None` if it is larger than what is read, packed in a way that is not known, or that of a
-    /// refusal broke off.
+    /// The body in UTF-8, if it is in the charset that it declares. `None` if it is larger than the bound or in an unknown coding, or if a
+    /// refusal's body broke off.
     pub body: Option<Vec<u8>>,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAnswer {
     /// The request never reached the service.
     Unsent,
-    /// It may have been done. For people, what went wrong.
+    /// The request may have been done. The reason, for people.
     Broken(&'static str),
 }
 
@@ -195,13 +195,13 @@ async fn read(mut response: Response, is_repeat: bool, most: usize) -> reqwest::
     let body = match bytes(response, most).await {
         Ok(bytes) => bytes.and_then(|bytes| body::decoded(bytes, &headers, most)),
         Err(error) if meaning == Meaning::Done => return Err(error),
-        // What a refusal is does not depend on its text.
+        // The meaning of a refusal does not depend on its text.
         Err(_) => None,
     };
     Ok(Answer { status, meaning, retry_after, body })
 }
 
-/// The body as it comes, unless it is too large.
+/// Returns the body as it was received; `None` if it is too large.
 async fn bytes(mut response: Response, most: usize) -> reqwest::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -214,7 +214,7 @@ async fn bytes(mut response: Response, most: usize) -> reqwest::Result<Option<Ve
 }
 
 impl Answer {
-    /// The body, if it is JSON that can be kept.
+    /// Returns the body, if it is JSON that can be kept.
     pub fn json(&self) -> Option<Value> {
         let value = serde_json::from_slice(self.body.as_deref()?).ok()?;
         can_be_kept(&value, MAX_DEPTH).then_some(value)
@@ -229,15 +229,15 @@ impl From<Answer> for Reply {
                 Some(reply) => Self::Done(reply),
                 None => {
                     let why = match answer.body {
-                        Some(_) => "its reply is no JSON that can be kept",
-                        None => "its reply is too large, or can't be unpacked",
+                        Some(_) => "its reply is not JSON that can be kept",
+                        None => "its reply is too large or can't be unpacked",
                     };
                     Self::Unknown { why: why.to_owned(), retry_after }
                 }
             },
             Meaning::MayPass(_) if status == StatusCode::TOO_MANY_REQUESTS => Self::NotNow { retry_after },
             Meaning::MayPass(why) => {
-                // What is under way there is given as long as a call may take.
+                // An earlier request in progress there gets as long as a call may take.
                 let is_under_way = matches!(status, StatusCode::CONFLICT | StatusCode::LOCKED);
                 let retry_after = retry_after.or(is_under_way.then_some(CALL));
                 Self::Unknown { why: format!("{why} (status {})", status.as_u16()), retry_after }
@@ -251,12 +251,12 @@ fn host(url: &Url) -> &str {
     url.host_str().unwrap_or_default()
 }
 
-/// No URL, which may hold a password.
+/// Returns the reason without the URL, which may contain a password.
 fn why(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() { "it did not answer in time" } else { "the connection broke off" }
 }
 
-/// Databases take no NUL in JSON, and what is nested too deeply could not be read back.
+/// Returns whether databases can keep the JSON: without U+0000, and nested no deeper than can be read back.
 fn can_be_kept(value: &Value, levels: usize) -> bool {
     match value {
         Value::String(text) => !text.contains('\0'),
@@ -270,7 +270,7 @@ fn can_be_kept(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// Numbers are kept as they were written, and databases take those of any use.
+/// Returns whether a number, which is kept as it was written, is within the bounds of databases.
 fn is_within_bounds(number: &Number) -> bool {
     let text = number.as_str();
     let exponent = text.split_once(['e', 'E']).map_or(Some(0), |(_, exponent)| exponent.parse::<i32>().ok());

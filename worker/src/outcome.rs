@@ -1,4 +1,4 @@
-//! The outcome log's writer: whoever holds the lock writes everybody's lines, and nobody waits for it.
+//! The outcome log's writer: the process that holds the lock writes the lines of all processes, and no other waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-/// A trouble of the log is looked at again after this.
+/// The delay before the next try after an error of the log.
 const TROUBLE: Duration = Duration::from_secs(1);
-/// The writer rests as long as it has written, but no longer than this: what comes to be owed meanwhile is written together.
+/// The longest rest. The writer rests as long as it has written, so that lines which become due meanwhile are written together.
 const REST: Duration = Duration::from_millis(10);
 
-/// Writes lines as they come to be owed, and once more at the end.
+/// Writes lines as they become due, and once more at the end.
 ///
 /// # Errors
-/// [`LogError::SyncFailed`] alone: the process must end.
+/// Only [`LogError::SyncFailed`]: the process must end.
 pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError> {
     let mut outage = Repeated::default();
     while end.run_until_cancelled(life.lines_owed()).await.is_some() {
@@ -45,12 +45,12 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError
     }
     match write_owed(&life).await {
         Err(SettleError::Log(error @ LogError::SyncFailed(_))) => Err(error),
-        // What is still owed is written by the next process.
+        // The next process writes the lines that are still due.
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// Writes until nothing is owed.
+/// Writes until no line is due.
 async fn write_owed(life: &Life) -> Result<(), SettleError<task_data::store::StoreError>> {
     let mut wished = Instant::now();
     let mut busy = 0;

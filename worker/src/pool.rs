@@ -1,4 +1,4 @@
-//! The pool: permits a kind, each holding one task from its delivery to the end of its work.
+//! The pool: permits for each kind, each held by one task from its delivery to the end of its work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,18 +22,18 @@ use crate::kinds::Workshop;
 use crate::lease::Lease;
 use crate::work::{Output, WorkError};
 
-/// What was delivered ahead waits this long for a permit, then others may have it.
+/// How long a delivery waits for a permit before it is returned for other workers.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often rows are looked at for tasks while the queue is away.
+/// How often the rows are searched for tasks while the queue is away.
 const ROWS_AGAIN: Duration = Duration::from_millis(500);
 
-/// Takes and does tasks of every kind until `stop`, and returns when what it took is done or handed back.
+/// Claims and does tasks of every kind until `stop`; returns when all claimed tasks are done or handed back.
 pub async fn run(workshop: Arc<Workshop>, lease: Arc<Lease>, stop: CancellationToken) {
     let pools = Kind::ALL.map(|kind| Pool::new(kind, workshop.clone(), lease.clone()));
     join_all(pools.iter().map(|pool| pool.run(&stop))).await;
 }
 
-/// The permits of one kind: one kind's long tasks never keep another's waiting.
+/// The permits of one kind: long tasks of one kind never make another kind's wait.
 struct Pool {
     kind: Kind,
     concurrency: usize,
@@ -64,12 +64,12 @@ impl Pool {
         self.under_way.wait().await;
     }
 
-    /// Takes deliveries while the queue is there, and rows while it is away.
+    /// Consumes deliveries while the queue is available, and tasks from rows while it is away.
     async fn take_deliveries(&self) {
         let prefetch = u16::try_from(self.concurrency).unwrap_or(u16::MAX);
         let (mut failures, mut outage) = (0, Repeated::default());
         loop {
-            // Deliveries are asked for only with a free permit: a busy worker sits on nothing that others could take.
+            // Deliveries are asked for only with a free permit: a busy worker keeps no task from the others.
             drop(self.free.acquire().await);
             match self.runner.workshop.queue.consume(self.kind, prefetch).await {
                 Ok(consumer) => {
@@ -81,7 +81,7 @@ impl Pool {
                 }
                 Err(error) => {
                     let line =
-                        format!("the queue of {} tasks is away; they are taken from their rows", self.kind);
+                        format!("the queue of {} tasks is away; they are claimed from their rows", self.kind);
                     if let Some(line) = outage.line(&line) {
                         warn!(%error, "{line}");
                     }
@@ -92,19 +92,19 @@ impl Pool {
         }
     }
 
-    /// Takes deliveries, each with a free permit, until their stream ends or no permit gets free for a while: the queue then gives
-    /// what was delivered ahead to others.
+    /// Consumes deliveries, each with a free permit, until their stream ends or no permit gets free for a while: the queue then delivers the
+    /// prefetched ones to other workers.
     async fn take_from(&self, mut consumer: Box<dyn Consumer>) {
         while let Ok(Ok(permit)) = timeout(PERMIT_TIMEOUT, self.free.clone().acquire_owned()).await {
             let Some(delivery) = consumer.next().await else {
-                // A broker that ends each stream at once is not asked for another in the same breath.
+                // If the broker ends each stream at once, the next is requested after a delay.
                 return sleep(Backoff::SERVER.delay(0)).await;
             };
             self.under_way.spawn(self.runner.clone().take(delivery, permit));
         }
     }
 
-    /// Takes tasks from their rows, until it is time to try the queue again.
+    /// Claims tasks from their rows, until it is time to try the queue again.
     async fn take_rows(&self, until: Instant) {
         while Instant::now() < until {
             let free = self.free.available_permits().max(1);
@@ -117,13 +117,13 @@ impl Pool {
                 let delivery = Delivery { id, receipt: Box::new(NoReceipt) };
                 self.under_way.spawn(self.runner.clone().take(delivery, permit));
             }
-            // A permit that is free again has claimed its task: the rows that are read next are others.
+            // A permit that is free again has claimed its task, so the rows read next are others.
             drop(self.free.acquire().await);
         }
     }
 }
 
-/// A task that came from its row has no delivery to acknowledge.
+/// A task from its row has no delivery to acknowledge.
 struct NoReceipt;
 
 #[async_trait]
@@ -131,7 +131,7 @@ impl Receipt for NoReceipt {
     async fn ack(self: Box<Self>) {}
 }
 
-/// Claims a batch under the lease; answers each id with its claim, if it is ours now.
+/// Claims a batch under the lease; answers each id with its claim, if this worker got it.
 async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<Option<Claim>> {
     loop {
         let worker = lease.worker().await;
@@ -147,7 +147,7 @@ async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<
     }
 }
 
-/// The means of a permit's holder.
+/// The services that the holder of a permit uses.
 #[derive(Clone)]
 struct Runner {
     workshop: Arc<Workshop>,
@@ -160,9 +160,9 @@ impl Runner {
     async fn take(self, delivery: Delivery, permit: OwnedSemaphorePermit) {
         let Delivery { id, receipt } = delivery;
         let Ok(claimed) = self.claims.send(id).await else { return };
-        // Acknowledged as soon as the claim has committed: no acknowledgement waits for work.
+        // Acknowledged as soon as the claim has committed: acknowledgements do not wait for work.
         receipt.ack().await;
-        // No claim: someone else has it, or it has ended.
+        // Without a claim, another worker has the task, or it has ended.
         let Some(mut claim) = claimed else { return };
         let holding = self.lease.hold(&claim);
         debug!(task.id = %id, claim.attempt, "task claimed, attempt {}", claim.attempt);
@@ -172,7 +172,7 @@ impl Runner {
         self.settle(&claim, outcome).await;
     }
 
-    /// Says what came of it.
+    /// Records the outcome.
     async fn settle(&self, claim: &Claim, outcome: Result<Output, WorkError>) {
         let id = claim.id;
         let (after, charge, waits_for) = match outcome {
@@ -186,7 +186,7 @@ impl Runner {
         };
         let back = HandBack { id, attempt: claim.attempt, after, charge, waits_for };
         if let Err(error) = self.life.hand_back(vec![back]).await {
-            warn!(task.id = %id, %error, "task could not be handed back now; the next beat sees it");
+            warn!(task.id = %id, %error, "task could not be handed back now; the next heartbeat sees it");
         }
     }
 

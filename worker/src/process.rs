@@ -13,10 +13,10 @@ use tracing::{error, info};
 
 use crate::{WorkerSettings, work};
 
-/// Run a worker: it takes tasks and does them
+/// Run a worker, which claims tasks and does them
 ///
-/// Any number may run, on any machine that has the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
-/// REDIS_URL; waits for a database that is not there yet, and works without the queue while that is away.
+/// Any number of workers may run, on any machine with the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
+/// REDIS_URL; waits for a database that is not available yet, and works without the queue while that is away.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,14 +29,14 @@ pub struct WorkerArgs {
     promises: Settings,
     #[command(flatten)]
     worker: WorkerSettings,
-    /// Where Prometheus finds this worker's metrics, such as 127.0.0.1:9001; unset: nowhere
+    /// The address of this worker's metrics for Prometheus, such as 127.0.0.1:9001; unset: metrics are not served
     #[arg(long, env, value_name = "METRICS_LISTEN", help_heading = "Worker")]
     metrics_listen: Option<SocketAddr>,
     #[command(flatten)]
     log: LogArgs,
 }
 
-/// Runs until a signal, then drains; the exit status.
+/// Runs until a signal, then drains; returns the exit status.
 pub async fn run(args: WorkerArgs) -> ExitCode {
     let stop = match program::begin(args.log) {
         Ok(stop) => stop,
@@ -58,7 +58,7 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
     info!("{beginning}");
-    info!("the worker takes tasks");
+    info!("the worker is ready and claims tasks");
     match work(life, stack, args.worker, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

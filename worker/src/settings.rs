@@ -13,7 +13,7 @@ use reqwest::Url;
 use crate::hashing::Hashing;
 use crate::outbound::CALL;
 
-/// What only workers are told.
+/// The settings of workers alone.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Worker")]
 pub struct WorkerSettings {
@@ -27,18 +27,18 @@ pub struct WorkerSettings {
 }
 
 impl WorkerSettings {
-    /// How many md5 tasks are worked on at once. Unless it is told, so many that all lanes of all threads may be taken.
+    /// Returns the number of md5 tasks worked on at once. By default as many as all lanes of all threads.
     pub(crate) fn md5_concurrency(&self) -> usize {
         self.workers.map_or_else(|| cores() * Hashing::lanes(), usize::from)
     }
 
-    /// Whether a service that it sends to needs TLS.
+    /// Returns whether a service that the worker sends to needs TLS.
     pub(crate) fn needs_tls(&self) -> bool {
         let urls = [&self.providers.free_url, &self.providers.paid_url, &self.third_party.third_party_url];
         urls.into_iter().any(BaseUrl::is_https)
     }
 
-    /// How many threads hash.
+    /// Returns the number of threads that hash.
     pub(crate) fn hashing_threads(&self) -> usize {
         cores().min(self.md5_concurrency())
     }
@@ -48,7 +48,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Where messages are sent, and what the free provider takes.
+/// The providers' addresses, and the free provider's rule.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Messages")]
 pub struct ProviderSettings {
@@ -70,10 +70,10 @@ pub struct ProviderSettings {
         hide_env_values = true
     )]
     pub paid_url: BaseUrl,
-    /// Requests that the free provider takes before it blocks
+    /// Requests that the free provider accepts before it blocks
     #[arg(long, env, value_name = "REQUESTS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub requests: u32,
-    /// For how long the free provider blocks then
+    /// How long the free provider then blocks
     #[arg(long, env, value_name = "BLOCK_SECONDS", default_value = "60", value_parser = positive_duration)]
     pub block_seconds: Duration,
     /// How long a message waits for the free provider before it is paid for
@@ -82,13 +82,13 @@ pub struct ProviderSettings {
 }
 
 impl ProviderSettings {
-    /// What the free provider takes.
+    /// Returns the free provider's rule.
     pub fn rule(&self) -> WindowRule {
         WindowRule { requests: self.requests, block: self.block_seconds }
     }
 }
 
-/// Where the rows of tables are sent, and how often.
+/// The third party's address, and its rate limit.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Tables")]
 pub struct ThirdPartySettings {
@@ -107,18 +107,18 @@ pub struct ThirdPartySettings {
 }
 
 impl ThirdPartySettings {
-    /// What the third party may see.
+    /// Returns the third party's rate limit.
     pub fn rule(&self) -> rate::RateRule {
         rate::RateRule { rate: self.rate, call: CALL }
     }
 }
 
-/// An `http://` or `https://` URL that paths are put under.
+/// An `http://` or `https://` URL that paths are appended to.
 #[derive(Clone)]
 pub struct BaseUrl(Url);
 
 impl BaseUrl {
-    /// The URL of a path under it.
+    /// Returns the URL of a path under it.
     pub fn at(&self, path: &str) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -127,7 +127,7 @@ impl BaseUrl {
         url
     }
 
-    /// Whether it needs TLS.
+    /// Returns whether the URL needs TLS.
     fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -137,7 +137,7 @@ impl FromStr for BaseUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // What is wrong may have a password in it, and is not repeated.
+        // The invalid text may contain a password, and is not repeated.
         let wrong = || "expected a URL such as http://127.0.0.1:2197 or https://provider.example".to_owned();
         let url: Url = text.parse().map_err(|_| wrong())?;
         let is_base =
@@ -147,7 +147,7 @@ impl FromStr for BaseUrl {
 }
 
 impl fmt::Debug for BaseUrl {
-    /// Without a password.
+    /// Writes the URL without its password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.host_str().unwrap_or_default())
     }

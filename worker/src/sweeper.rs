@@ -1,4 +1,4 @@
-//! When the sweep runs.
+//! The schedule of the sweep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// How often it is looked whether the queue has lost something.
+/// The interval at which the queue is checked for lost messages.
 const LOOK_FOR_LOST: Duration = Duration::from_secs(5);
-/// Bytes are swept this often at least; each time, the whole blob store is looked through.
+/// The longest interval between sweeps of the bytes; each reads the whole blob store.
 const LOOK_FOR_ORPHANS: Duration = Duration::from_secs(60);
 
-/// Sweeps until `end`, at once for the first time.
+/// Sweeps until `end`, the first time at once.
 pub async fn run(life: Arc<Life>, end: CancellationToken) {
     let settings = life.settings();
     let orphans_every = LOOK_FOR_ORPHANS.min(settings.orphan_seconds / 60);

@@ -81,7 +81,7 @@ impl BulkReport {
     )),
     responses(
         (status = 201, description = "What was well made is kept", body = BulkReport,
-         example = json!({"saved": 2, "rejected": [{"line": 3, "reason": "at character 12: a URI follows the method"}]})),
+         example = json!({"saved": 2, "rejected": [{"line": 3, "reason": "at character 12: expected a URI after the method"}]})),
         BulkProblems,
     ),
 )]

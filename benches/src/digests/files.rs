@@ -17,15 +17,17 @@ use crate::service::temporary_folder;
 const LARGE: usize = 200;
 const SMALL: usize = 20_000;
 
-/// Wall clock and processor's time of a command, in seconds.
+/// Wall clock and CPU time of a command, in seconds.
 #[derive(Default, Clone)]
 struct Times {
     wall: Figures,
     cpu: Figures,
 }
 
+/// Measures `coatcheck sum` and `md5sum`, and writes the section.
+///
 /// # Errors
-/// When files can't be made, or a command fails.
+/// If files can't be made, or a command fails.
 pub fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
     let folder = temporary_folder()?;
     make_files(folder.path(), args.mib << 20)?;
@@ -69,7 +71,7 @@ pub fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
     )
 }
 
-/// Large ones of that length, and small ones of 100 bytes to 10 KiB.
+/// Makes large files of that length, and small ones of 100 bytes to 10 KiB.
 fn make_files(folder: &Path, length: usize) -> Result<(), BenchError> {
     let mut dice = fastrand::Rng::with_seed(1);
     let mut content = vec![0; length.max(10 << 10)];
@@ -88,20 +90,20 @@ fn make_files(folder: &Path, length: usize) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Reads all files of a folder in `within`, so that they are in the page cache: a machine may drop what was not read for some seconds.
+/// Reads all files of a folder in `within` into the page cache: a machine may drop pages that were not read for some seconds.
 ///
 /// # Errors
-/// When one can't be read.
+/// If a file can't be read.
 pub fn read_once(within: &Path, folder: &str) -> Result<(), BenchError> {
     time(within, &format!("find {folder} -type f | xargs cat | wc -c")).map(drop)
 }
 
-/// Wall clock and processor's time of a command of the shell.
+/// Returns wall clock and CPU time of a shell command.
 ///
 /// # Errors
-/// When it fails.
+/// If the command fails.
 pub fn time(folder: &Path, command: &str) -> Result<(Duration, Duration), BenchError> {
-    // To /dev/null itself, some programs would write nothing at all.
+    // With /dev/null itself, some programs would write nothing at all.
     let output = File::create(folder.join("output")).map_err(io("a file"))?;
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(folder).stdin(Stdio::null()).stdout(output);
@@ -109,7 +111,10 @@ pub fn time(folder: &Path, command: &str) -> Result<(Duration, Duration), BenchE
     let status = shell.status().map_err(io("sh"))?;
     let wall = begun.elapsed();
     let cpu = cpu_of_children()?.saturating_sub(before);
-    status.success().then_some((wall, cpu)).ok_or_else(|| BenchError::Unexpected(format!("{command} fails")))
+    status
+        .success()
+        .then_some((wall, cpu))
+        .ok_or_else(|| BenchError::Unexpected(format!("the command failed: {command}")))
 }
 
 fn cpu_of_children() -> Result<Duration, BenchError> {

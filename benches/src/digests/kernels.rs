@@ -1,4 +1,4 @@
-//! Each set of instructions with data in cache, beside OpenSSL, the crates `md-5` and `md5-simd`, and `md5sum`.
+//! Compares each set of instructions, with data in cache, with OpenSSL, the crates `md-5` and `md5-simd`, and `md5sum`.
 
 use std::fs;
 use std::hint::black_box;
@@ -15,17 +15,19 @@ use crate::error::{BenchError, io};
 use crate::figures::Figures;
 use crate::service::temporary_folder;
 
-/// Bytes of each stream.
+/// The length of each stream in bytes.
 const LENGTH: usize = 16 << 10;
-/// Bytes of the file that `md5sum` reads.
+/// The size of the file that `md5sum` reads, in bytes.
 const FILE: usize = 256 << 20;
-/// Streams that `md5-simd` is given, which takes up to 16 side by side.
+/// The numbers of streams for `md5-simd`, which hashes up to 16 side by side.
 const BESIDE: [usize; 3] = [1, 16, 32];
 /// How long each is measured.
 const TIME: Duration = Duration::from_millis(500);
 
+/// Measures all kernels, and writes the section.
+///
 /// # Errors
-/// When OpenSSL or `md5sum` can't be run.
+/// If OpenSSL or `md5sum` can't be run.
 pub fn run(bench: &Bench, repeat: u64) -> Result<(), BenchError> {
     let streams = vec![vec![7_u8; LENGTH]; 64];
     let mut counts = Vec::new();
@@ -93,7 +95,7 @@ fn gigabytes_per_second(streams: usize, mut hash: impl FnMut()) -> f64 {
     (rounds * streams * LENGTH) as f64 / begun.elapsed().as_secs_f64() / 1e9
 }
 
-/// What OpenSSL says of itself, in GB/s: the last word of its last line is in thousands of bytes.
+/// Returns OpenSSL's own figure, in GB/s: the last word of its last line, in thousands of bytes.
 fn of_openssl() -> Result<f64, BenchError> {
     let mut command = Command::new("openssl");
     command.args(["speed", "-evp", "md5", "-bytes", &LENGTH.to_string(), "-seconds", "1"]);
@@ -102,5 +104,5 @@ fn of_openssl() -> Result<f64, BenchError> {
     let figure = told.split_whitespace().last().and_then(|word| word.strip_suffix('k')?.parse::<f64>().ok());
     figure
         .map(|thousands| thousands / 1e6)
-        .ok_or_else(|| BenchError::Unexpected(format!("openssl says {told}")))
+        .ok_or_else(|| BenchError::Unexpected(format!("expected a figure from openssl, got {told}")))
 }

@@ -1,4 +1,4 @@
-//! A worker that finds many large uploads, beside `md5sum` on the same files.
+//! Compares a worker that finds many large uploads with `md5sum` on the same files.
 
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,22 @@ use crate::error::BenchError;
 use crate::figures::Figures;
 use crate::fleet::Fleet;
 
-/// Bytes of each upload.
+/// The size of each upload in bytes.
 const LENGTH: usize = 100 << 20;
-/// After this, a task is taken never to end.
+/// The time after which a task is assumed never to end.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Of `md5sum`, and of a worker.
+/// The times of `md5sum` and of a worker.
 #[derive(Default)]
 struct Times {
     seconds: Figures,
     cpu_per_gib: Figures,
 }
 
+/// Measures both, and writes the section.
+///
 /// # Errors
-/// When a task does not end well, or a command fails.
+/// If a task fails, or a command fails.
 pub async fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
     let mut content = vec![0; LENGTH];
     fastrand::Rng::with_seed(1).fill(&mut content);
@@ -55,7 +57,7 @@ pub async fn run(bench: &Bench, args: &DigestsArgs) -> Result<(), BenchError> {
                 }
             };
             if ended["result"]["md5"] != *digest {
-                return Err(BenchError::Unexpected(format!("an upload has not this digest: {ended}")));
+                return Err(BenchError::Unexpected(format!("expected the digest of an upload, got {ended}")));
             }
         }
         worker.push(begun.elapsed(), fleet.cpu_of_workers(), gib);

@@ -1,4 +1,4 @@
-//! Files beyond what travels in a row, in a folder that is fresh and in one in which many were made and deleted.
+//! Measures files too large for a row, in a fresh folder and in one in which many files were made and deleted.
 
 use super::{PromisesArgs, WARM_UP};
 use crate::Bench;
@@ -8,12 +8,14 @@ use crate::figures::{Figures, grouped};
 use crate::service::Stack;
 use crate::target::Target;
 
-/// Bytes of a file.
+/// The size of a file in bytes.
 const LENGTH: usize = 32 << 10;
 const CLIENTS: usize = 32;
 
+/// Measures both folders, and writes the section.
+///
 /// # Errors
-/// When a file is not taken.
+/// If a file is rejected.
 pub async fn run(bench: &Bench, args: &PromisesArgs) -> Result<(), BenchError> {
     let files = Files::new(LENGTH);
     let mut table = "\

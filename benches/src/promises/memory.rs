@@ -1,4 +1,4 @@
-//! What the processes have when many promises are kept and nothing is to do.
+//! Measures the memory of the processes when many promises were kept and the service is idle.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::target::Target;
 
 const LENGTH: usize = 1 << 10;
 const CLIENTS: usize = 32;
-/// How long nothing is to do.
+/// How long the service is idle before memory is measured.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Memory of each process, in MiB: its share, and all that is resident.
+/// The memory of each process in MiB: proportional and resident.
 #[derive(Default)]
 struct Memory {
     name: &'static str,
@@ -26,8 +26,10 @@ struct Memory {
     resident: Figures,
 }
 
+/// Measures the memory, and writes the section.
+///
 /// # Errors
-/// When a file is not taken.
+/// If a file is rejected.
 pub async fn run(bench: &Bench, args: &PromisesArgs) -> Result<(), BenchError> {
     let files = Files::new(LENGTH);
     let mut table = "\

@@ -1,4 +1,4 @@
-//! Promises a second and what one costs, of small files and of large ones, beside the peer in turn.
+//! Measures promises a second and the cost of one, for small and large files, in turn with the peer.
 
 use super::{PromisesArgs, WARM_UP};
 use crate::Bench;
@@ -10,10 +10,10 @@ use crate::plots::{Bars, Panel};
 use crate::service::Stack;
 use crate::target::{Choice, Target};
 
-/// Bytes of a file, how they are told, and by how many clients.
+/// The size of a file in bytes, its name in the results, and the number of clients.
 const LOADS: [(usize, &str, usize); 2] = [(1 << 10, "1 KiB", 32), (1 << 20, "1 MiB", 16)];
 
-/// What is told of one of them.
+/// The figures of one target.
 #[derive(Default)]
 struct Row {
     a_second: Figures,
@@ -21,8 +21,10 @@ struct Row {
     faults: Faults,
 }
 
+/// Measures all targets, and writes the section.
+///
 /// # Errors
-/// When a file is not taken.
+/// If a file is rejected.
 pub async fn run(bench: &Bench, args: &PromisesArgs) -> Result<(), BenchError> {
     let choices = Target::all(bench, &Stack::chosen(args.stack));
     let mut table = "\

@@ -1,4 +1,4 @@
-//! What came after the last record: whether it takes longer where there are many.
+//! Measures reads of the records after the last one: whether they take longer in a large log.
 
 use fastrand::Rng;
 
@@ -9,12 +9,12 @@ use crate::figures::{Figures, timed};
 use crate::lines;
 use crate::service::{Service, Stack};
 
-/// Calls of each log a repetition.
+/// The number of calls of each log in a repetition.
 pub const CALLS: usize = 2000;
 pub const TABLE: &str = "\
 | stack | small: median ms | large: median ms | large by small |\n|---|---|---|---|\n";
 
-/// Who asks one log.
+/// A client that asks one log.
 struct Asker {
     connection: Connection,
     request: Vec<u8>,
@@ -27,7 +27,7 @@ impl Asker {
         Ok(Self { connection: Connection::open(&service.address).await?, request })
     }
 
-    /// The milliseconds that an answer takes.
+    /// Asks once. Returns the milliseconds of the answer.
     async fn ask(&mut self) -> Result<f64, BenchError> {
         let (answer, time) = timed(self.connection.ask(&self.request, 200)).await;
         answer?;
@@ -35,10 +35,10 @@ impl Asker {
     }
 }
 
-/// A row of the table.
+/// Returns a row of the table.
 ///
 /// # Errors
-/// When an answer is not what it should be.
+/// If an answer is not the expected one.
 pub async fn measure(
     small: &Service,
     large: &Service,

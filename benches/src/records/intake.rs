@@ -1,4 +1,4 @@
-//! Many lines in one body, into an empty log.
+//! Measures many lines in one body, into an empty log.
 
 use bytes::{Bytes, BytesMut};
 
@@ -9,7 +9,7 @@ use crate::figures::{Figures, grouped, per_second, timed};
 use crate::lines;
 use crate::service::{Service, Stack};
 
-/// What is told of one stack.
+/// The figures of one stack.
 #[derive(Debug, Default)]
 struct Intake {
     a_second: Figures,
@@ -18,8 +18,10 @@ struct Intake {
     written_bytes: Figures,
 }
 
+/// Measures both stacks, and writes the section.
+///
 /// # Errors
-/// When a line is not kept.
+/// If a line is not kept.
 pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
     let count = args.at_once();
     let lines = lines::chunks(count).fold(BytesMut::new(), |mut all, chunk| {

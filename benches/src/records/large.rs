@@ -1,4 +1,4 @@
-//! A log with many records, filled once for all that is measured on it.
+//! Measures a log with many records, filled once for all measurements on it.
 
 use futures::{TryStreamExt, stream};
 
@@ -9,8 +9,10 @@ use crate::figures::grouped;
 use crate::lines;
 use crate::service::{Service, Stack};
 
+/// Measures streams and cursors, and writes their sections.
+///
 /// # Errors
-/// When an answer is not what it should be.
+/// If an answer is not the expected one.
 pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
     let (mut streams, mut cursors) = (reading::TABLE.to_owned(), cursor::TABLE.to_owned());
     for stack in args.stacks() {
@@ -26,7 +28,7 @@ pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
     let records = grouped(args.records as f64, 0);
     if args.wants(Part::Stream) {
         let text = format!(
-            "`GET /api/data` with {records} records, to a reader who keeps none of them.\n\n{streams}"
+            "`GET /api/data` with {records} records, to a reader that keeps none of them.\n\n{streams}"
         );
         bench.report.write("records: all of them as a stream", &text)?;
     }

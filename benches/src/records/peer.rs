@@ -1,4 +1,4 @@
-//! The same call in FastAPI and SQLAlchemy: `benches/peers/records`, in a Python of its own.
+//! The same call in FastAPI and SQLAlchemy: `benches/peers/records`, in a Python environment of its own.
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,13 +13,13 @@ use crate::process::Process;
 use crate::service::{Stack, temporary_folder};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/records");
-/// What it needs.
+/// The Python packages that it needs.
 const REQUIREMENTS: &str = include_str!("../../peers/records/requirements.txt");
 
-/// A peer that runs. It and its data are gone when this is.
+/// A running peer. Dropping it ends the process and deletes its data.
 #[derive(Debug)]
 pub struct Peer {
-    // First: it is ended before its folder goes.
+    // First: the process ends before its folder is deleted.
     pub process: Process,
     /// `HOST:PORT`
     pub address: String,
@@ -30,12 +30,12 @@ impl Peer {
     /// Starts a peer without any data.
     ///
     /// # Errors
-    /// When it can't be installed or doesn't come up.
+    /// If it can't be installed or does not start.
     pub async fn start(bench: &Bench, stack: Stack) -> Result<Self, BenchError> {
         let python = python(&bench.installed)?;
         let folder = temporary_folder()?;
         let (database, workers) = match stack {
-            // Two processes would wait for each other in SQLite.
+            // Two processes would block each other in SQLite.
             Stack::Embedded => (format!("sqlite+aiosqlite:///{}/peer.db", folder.path().display()), "1"),
             Stack::Distributed => {
                 (bench.servers.database()?.replacen("postgres://", "postgresql+asyncpg://", 1), "2")
@@ -72,7 +72,7 @@ impl Peer {
     }
 }
 
-/// A Python with the requirements, made once.
+/// Returns a Python with the requirements, installed once.
 fn python(installed: &Path) -> Result<PathBuf, BenchError> {
     let folder = installed.join("records");
     let (python, made_of) = (folder.join("bin/python"), folder.join("requirements.txt"));

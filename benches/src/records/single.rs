@@ -1,4 +1,4 @@
-//! A line a request, from many clients at once, beside the same in FastAPI and SQLAlchemy.
+//! Measures one line for each request, from many clients at once, compared with FastAPI and SQLAlchemy.
 
 use std::time::{Duration, Instant};
 
@@ -16,20 +16,22 @@ use crate::process::Process;
 use crate::service::Service;
 
 const CLIENTS: usize = 64;
-/// Requests that are made beforehand and sent over and over.
+/// The number of requests that are prepared and sent over and over.
 const REQUESTS: usize = 1000;
-/// Before it is measured: connections are open and pools are filled.
+/// The time before measuring starts, in which connections are opened and pools are filled.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// What is told of one server.
+/// The figures of one server.
 #[derive(Debug, Default)]
 struct Server {
     a_second: Figures,
     cpu_millis: Figures,
 }
 
+/// Measures both servers on each stack, and writes the section.
+///
 /// # Errors
-/// When a line is not kept.
+/// If a line is not kept.
 pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
     let mut table = "\
 | stack | server | requests/s | ms of the server's CPU a request |\n|---|---|---|---|\n"
@@ -65,7 +67,7 @@ pub async fn run(bench: &Bench, args: &RecordsArgs) -> Result<(), BenchError> {
 }
 
 impl Server {
-    /// Gives the requests a second.
+    /// Returns the requests a second.
     async fn measure(
         &mut self,
         process: &Process,
@@ -93,7 +95,7 @@ impl Server {
     }
 }
 
-/// Sends requests on all connections for so long; says how many were answered.
+/// Sends requests on all connections for that time. Returns how many were answered.
 async fn post(
     connections: &mut [Connection],
     requests: &[Vec<u8>],

@@ -1,4 +1,4 @@
-//! All records, to a reader who keeps none: the time, and the server's memory meanwhile.
+//! Measures a stream of all records to a reader that keeps none: its time, and the server's memory meanwhile.
 
 use super::RecordsArgs;
 use crate::error::BenchError;
@@ -8,10 +8,10 @@ use crate::service::{Service, Stack};
 pub const TABLE: &str = "\
 | stack | MiB above idle at most | seconds | records/s | MiB of JSON |\n|---|---|---|---|---|\n";
 
-/// A row of the table.
+/// Returns a row of the table.
 ///
 /// # Errors
-/// When the records don't come to their end.
+/// If the stream is cut short.
 pub async fn measure(large: &Service, stack: Stack, args: &RecordsArgs) -> Result<String, BenchError> {
     let (mut memory_mib, mut seconds) = (Figures::default(), Figures::default());
     let mut a_second = Figures::default();

@@ -1,5 +1,5 @@
-//! Two tables at once to a third party that answers at once: how much of its rate it is sent, and that it never is sent more. Then
-//! the same while workers are killed.
+//! Sends two tables at once to a third party that answers at once: measures how much of its rate is used, and that the rate is never
+//! exceeded. Then the same while workers are killed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -18,11 +18,13 @@ const RATE: usize = 7;
 const SECOND: u64 = 1_000_000;
 const KILL_EACH: Duration = Duration::from_secs(5);
 const LOOK_EACH: Duration = Duration::from_millis(200);
-/// Beyond what the rate alone needs.
+/// The time allowed beyond what the rate alone needs.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Measures both cases, and writes the section.
+///
 /// # Errors
-/// When a row is not sent as it should be.
+/// If a row is not sent as expected.
 pub async fn run(bench: &Bench, args: &TablesArgs) -> Result<(), BenchError> {
     let mut table =
         "| workers | rows | arrived | repeated | in any second at most | seconds | of the rate |\n|---|---|---|---|---|---|---|\n"
@@ -31,7 +33,7 @@ pub async fn run(bench: &Bench, args: &TablesArgs) -> Result<(), BenchError> {
         let sent = send(bench, args.rows, kills).await?;
         let arrived = sent.at.len();
         let seconds = (sent.at[arrived - 1] - sent.at[0]) as f64 / SECOND as f64;
-        // The first of them come at once; from then on so many a second.
+        // The first of them arrive at once; from then on `RATE` a second.
         let least = ((arrived - 1) / RATE) as f64;
         let most = most_in_a_second(&sent.at);
         let (rows, repeated, of_rate) = (2 * args.rows, arrived - sent.keys, 100.0 * least / seconds);
@@ -49,11 +51,11 @@ pub async fn run(bench: &Bench, args: &TablesArgs) -> Result<(), BenchError> {
     bench.report.write("tables: how much of the rate is used", &text)
 }
 
-/// What came to the third party.
+/// The requests that the third party received.
 struct Sent {
-    /// When, in microseconds, in order.
+    /// Their arrival times in microseconds, in order.
     at: Vec<u64>,
-    /// Rows among them.
+    /// The number of different rows among them.
     keys: usize,
 }
 
@@ -99,7 +101,7 @@ async fn send(bench: &Bench, rows: usize, kills: bool) -> Result<Sent, BenchErro
     if sent.keys == 2 * rows { Ok(sent) } else { Err(missed()) }
 }
 
-/// The largest number of arrivals in any sliding second.
+/// Returns the most arrivals in any sliding second.
 fn most_in_a_second(at: &[u64]) -> usize {
     (0..at.len())
         .map(|first| at[first..].iter().take_while(|later| **later < at[first] + SECOND).count())

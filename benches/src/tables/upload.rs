@@ -1,4 +1,4 @@
-//! A large table: taken or refused as it comes in, beside a bare parse of the same bytes by the `csv` crate.
+//! Measures a large table, accepted or rejected as it arrives, compared with a bare parse of the same bytes by the `csv` crate.
 
 use std::io::{self, Read};
 use std::time::Instant;
@@ -16,13 +16,15 @@ use crate::figures::{Figures, timed};
 use crate::service::{Service, Stack};
 
 const HEADER: &[u8] = b"userId,title,body\n";
-/// What refuses a table, as its last row.
+/// A last row for which a table is rejected.
 const RAGGED: &[u8] = b"1,one cell too few\n";
 const CHUNK: usize = 1 << 20;
 const BOUNDARY: &str = "a-boundary-that-no-row-has";
 
+/// Measures both cases on each stack, and writes the section.
+///
 /// # Errors
-/// When a table is not answered as it should be.
+/// If a table is not answered as expected.
 pub async fn run(bench: &Bench, args: &TablesArgs) -> Result<(), BenchError> {
     let mut table =
         "| stack | table | MiB above idle at most | seconds | bare parse, seconds | times its time |\n\
@@ -35,7 +37,7 @@ pub async fn run(bench: &Bench, args: &TablesArgs) -> Result<(), BenchError> {
             let (mut memory_mib, mut seconds, mut bare) =
                 (Figures::default(), Figures::default(), Figures::default());
             for _ in 0..args.repeat {
-                // Each time a service of its own: what it keeps of a table is as large as that.
+                // A service of its own each time: it keeps as much of a table on disk.
                 let service = Service::start(&bench.program, stack, &bench.servers).await?;
                 let memory = service.process.watch_memory();
                 let body = body(chunk.clone(), args.mib, last);
@@ -61,7 +63,7 @@ pub async fn run(bench: &Bench, args: &TablesArgs) -> Result<(), BenchError> {
     bench.report.write("tables: a large one is taken", &text)
 }
 
-/// About so many bytes of rows; one in eight has a cell in quotes, with a line end in it.
+/// Returns rows of about that many bytes; one in eight has a cell in quotes, with a line end in it.
 fn rows_of(bytes: usize) -> Bytes {
     let mut rng = Rng::with_seed(7);
     let mut rows = String::new();
@@ -80,7 +82,7 @@ fn rows_of(bytes: usize) -> Bytes {
     rows.into()
 }
 
-/// The table, as the one part of a form.
+/// Returns the table as the one part of a form.
 fn body(chunk: Bytes, mib: usize, last: &'static [u8]) -> reqwest::Body {
     let head = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"large.csv\"\r\n\
@@ -92,7 +94,7 @@ fn body(chunk: Bytes, mib: usize, last: &'static [u8]) -> reqwest::Body {
     reqwest::Body::wrap_stream(stream::iter(chunks.map(Ok::<_, io::Error>)))
 }
 
-/// Seconds of the `csv` crate for the same rows.
+/// Returns the seconds that the `csv` crate needs for the same rows.
 fn bare_parse(chunk: &Bytes, mib: usize) -> Result<f64, BenchError> {
     let begun = Instant::now();
     let repeated = Repeated { chunk: chunk.clone(), left: mib, at: 0 };
@@ -105,7 +107,7 @@ fn bare_parse(chunk: &Bytes, mib: usize) -> Result<f64, BenchError> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-/// A chunk over and over.
+/// A chunk that is repeated.
 struct Repeated {
     chunk: Bytes,
     left: usize,

@@ -1,4 +1,4 @@
-//! The least that a handler of the web framework can do with a body. A process of its own, as what it is beside.
+//! The least that a handler of the web framework can do with a body, in a process of its own like the measured program.
 
 use std::fmt;
 use std::fs::File;
@@ -34,10 +34,10 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Serves until it is ended; prints its address first.
+/// Prints its address, then serves until it is ended.
 ///
 /// # Errors
-/// When it can't listen.
+/// If it can't listen.
 pub async fn run(args: &BareArgs) -> Result<(), BenchError> {
     let kind = args.kind;
     let app = move || App::new().app_data(Data::new(kind)).default_service(web::put().to(take));

@@ -1,6 +1,8 @@
-//! The access log: lines in, in batches; records out, in the order of commit, a chunk at a time. No promise is made here.
+//! The access log: appends lines in batches, and reads records in the order of commit, a chunk at a time. It makes no promises as tasks
+//! have them.
 //!
-//! [`Records`] is the port to the rows, which [`database::Sqlite`] and [`database::Postgres`] implement; [`AccessLog`] walks along them.
+//! [`Records`] is the port to the rows, which [`database::Sqlite`] and [`database::Postgres`] implement; [`AccessLog`] batches and reads
+//! over it.
 #![deny(missing_docs)]
 
 mod log;

@@ -1,7 +1,7 @@
-//! The access log: lines in, in batches; records out, in the order of commit, a chunk at a time.
+//! The access log: appends lines in batches, and reads records in the order of commit, a chunk at a time.
 //!
-//! A reader that goes on after the last record it saw misses none and meets none twice, however many processes append. That
-//! order is the store's to make ([`Records`](crate::Records)); here it is walked along.
+//! A reader that continues after the last record it received gets every record exactly once, however many processes append. The store makes
+//! that order ([`Records`](crate::Records)); this module follows it.
 
 use std::sync::Arc;
 
@@ -13,31 +13,31 @@ use crate::metrics;
 use crate::record::{LogLine, Record, RecordId};
 use crate::store::{NewRecord, RecordCounts, RecordFilter, Records, Span};
 
-/// Callers whose lines share a batch at most.
+/// The most callers whose lines share a batch.
 const BATCH: usize = 256;
-/// Rows of one transaction, more or less: callers stay whole. It keeps others waiting while it commits.
+/// The approximate number of rows in a transaction, which never splits a caller's lines. Other writes wait while it commits.
 const ROWS: usize = 16_384;
-/// Records that are read at a time: some 2 MiB, if all of them have the longest URI.
+/// The number of records that are read at a time: some 2 MiB, if all of them have the longest URI.
 const CHUNK: i64 = 256;
 
-/// The log over its rows. Lives on the runtime that started it; its methods may be called from any.
+/// The log over its rows. Lives on the runtime that started it; its methods may be called from any runtime.
 pub struct AccessLog {
     store: Arc<dyn Records>,
     appends: Batcher<Vec<NewRecord>, Result<Time, StoreError>>,
 }
 
-/// Which records are wanted, and how many at most.
+/// Which records to read, and how many at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only those that came after this one.
+    /// Only records after this one.
     pub after: Option<RecordId>,
-    /// Only those created then or later.
+    /// Only records created then or later.
     pub from: Option<Time>,
-    /// Only those created then or earlier.
+    /// Only records created then or earlier.
     pub to: Option<Time>,
-    /// What they are like.
+    /// Only records that pass this filter.
     pub filter: RecordFilter,
-    /// At most so many.
+    /// The most records to read.
     pub limit: Option<i64>,
 }
 
@@ -52,10 +52,10 @@ impl AccessLog {
         Self { store, appends }
     }
 
-    /// Appends a line. When this returns it is kept.
+    /// Appends a line. When this returns the line is durable.
     ///
     /// # Errors
-    /// The store's. One that is [`StoreError::Unknown`] may have been appended all the same.
+    /// If the store fails. After [`StoreError::Unknown`] the line may have been appended all the same.
     ///
     /// # Cancel safety
     /// A caller that goes away loses the answer, not the record.
@@ -77,7 +77,7 @@ impl AccessLog {
             return Ok(());
         }
         let mut ids: Vec<RecordId> = lines.iter().map(|_| RecordId::random()).collect();
-        // Random all the same, but in the order of the index that they go into: of two neighbours one page is written.
+        // Random, but sorted as the index is: neighbours share a page, which is then written once.
         ids.sort_unstable();
         let new = ids.into_iter().zip(lines).map(|(id, log)| NewRecord { id, log }).collect();
         self.send(new).await.map(|_| ())
@@ -87,10 +87,10 @@ impl AccessLog {
         self.appends.send(new).await.unwrap_or_else(|stopped| Err(StoreError::Unavailable(Arc::new(stopped))))
     }
 
-    /// A reader of what is there now; `None` if there is no record to come after.
+    /// Returns a reader of the records that exist now; `None` if `after` names a record that does not exist.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn read(&self, selection: Selection) -> Result<Option<Reader>, StoreError> {
         let Selection { after, from, to, filter, limit } = selection;
         let after = match after {
@@ -111,11 +111,11 @@ impl AccessLog {
         }))
     }
 
-    /// Counts what was created in these bounds: the last so many minutes that have any, the most frequent URIs and
-    /// addresses.
+    /// Counts the records created in these bounds: by minute, for the last `minutes` that have any; by status; and by the most frequent
+    /// URIs and addresses.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn count(
         &self,
         from: Option<Time>,
@@ -127,16 +127,16 @@ impl AccessLog {
         self.store.count_records(span, minutes, top).await
     }
 
-    /// The database's clock.
+    /// Returns the database's time.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn now(&self) -> Result<Time, StoreError> {
         self.store.now().await
     }
 }
 
-/// A walk along the records that were there when it began. Between two chunks it holds nothing of the database.
+/// A walk along the records that existed when it began. Between two chunks it holds nothing of the database.
 pub struct Reader {
     store: Arc<dyn Records>,
     span: Span,
@@ -146,10 +146,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The next records, never an empty chunk; `None` at the end.
+    /// Returns the next records, never an empty chunk; `None` at the end.
     ///
     /// # Errors
-    /// The store's; the same chunk may be asked for again.
+    /// If the store fails; the same chunk may be asked for again.
     pub async fn chunk(&mut self) -> Result<Option<Vec<Record>>, StoreError> {
         while self.left > 0 && !self.span.is_empty() {
             let limit = self.left.min(CHUNK);
@@ -158,7 +158,7 @@ impl Reader {
             let placed = self.store.records(span, self.filter.clone(), limit).await?;
             let count = placed.len() as i64;
             self.reach.found(count);
-            // Fewer than wanted: up to there no more are to be had.
+            // Fewer than asked for: the span has no more up to there.
             self.span.after = placed.last().filter(|_| count == limit).map_or(until, |last| last.place);
             self.left -= count;
             if !placed.is_empty() {
@@ -169,7 +169,7 @@ impl Reader {
     }
 }
 
-/// Appends what several callers have, in as few transactions as they may be.
+/// Appends the lines of several callers, in as few transactions as possible.
 async fn append_all(store: Arc<dyn Records>, callers: Vec<Vec<NewRecord>>) -> Vec<Result<Time, StoreError>> {
     let mut outcomes = Vec::with_capacity(callers.len());
     let mut callers = callers.into_iter().peekable();

@@ -1,10 +1,10 @@
-//! What is counted of the access log.
+//! The metrics of the access log.
 
 use metrics::{counter, describe_counter};
 
 const RECORDS: &str = "coatcheck_records_appended_total";
 
-/// Says what the name means.
+/// Describes the metrics.
 pub(crate) fn describe() {
     describe_counter!(RECORDS, "Records appended to the access log");
 }

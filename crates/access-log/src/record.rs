@@ -1,6 +1,6 @@
-//! A record of the access log: one request that someone served, as a line told it.
+//! A record of the access log: one request that another server has served, as a line reports it.
 //!
-//! A [`LogLine`] is made by parsing alone, so whatever holds one may write it as one line.
+//! A [`LogLine`] is created only by parsing, so it can always be written as one line.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,28 +11,28 @@ use database::Time;
 use program::is_bidi_control;
 use serde::{Serialize, Serializer};
 
-/// Bytes of a method at most.
+/// The longest method in bytes.
 const MAX_METHOD: usize = 32;
-/// Bytes of a URI at most.
+/// The longest URI in bytes.
 const MAX_URI: usize = 8 << 10;
 
 database::id! {
-    /// A record's id: a UUIDv4.
+    /// The id of a record: a UUIDv4.
     RecordId, v4
 }
 
-/// A line that is in the log.
+/// A record of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Record {
-    /// Who asks for what comes after it names this.
+    /// The record's id, which is also the cursor of readers.
     pub id: RecordId,
-    /// When it was committed. Never goes back from one record to the next.
+    /// When it was committed. Never decreases from one record to the next.
     pub created: Time,
-    /// What was reported.
+    /// The line that was reported.
     pub log: LogLine,
 }
 
-/// `{IP} {METHOD} {URI} {STATUS}`, one space between.
+/// A line `{IP} {METHOD} {URI} {STATUS}`, with single spaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogLine {
     pub(crate) ip: String,
@@ -55,23 +55,23 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// A status of HTTP: 100 to 599.
+/// An HTTP status: 100 to 599.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StatusCode(pub(crate) i16);
 
 impl StatusCode {
-    /// The lowest.
+    /// The lowest status.
     pub const MIN: Self = Self(100);
-    /// The highest.
+    /// The highest status.
     pub const MAX: Self = Self(599);
 
-    /// The statuses of a class, by its digit: 1 to 5.
+    /// Returns the statuses of a class, by its digit: 1 to 5.
     pub fn of_class(class: u8) -> Option<RangeInclusive<Self>> {
         let first = 100 * i16::from(class);
         (1..=5).contains(&class).then_some(Self(first)..=Self(first + 99))
     }
 
-    /// The first digit.
+    /// Returns the class: the first digit.
     pub const fn class(self) -> i16 {
         self.0 / 100
     }
@@ -89,20 +89,20 @@ impl Serialize for StatusCode {
     }
 }
 
-/// What is wrong with a line, and where.
+/// Why a line is malformed, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("at character {character}: {reason}")]
 pub struct InvalidLog {
-    /// Counted from 1.
+    /// The position of the error, counted from 1.
     pub character: usize,
-    /// In words for people.
+    /// The expected text, for people.
     pub reason: &'static str,
 }
 
 impl FromStr for LogLine {
     type Err = InvalidLog;
 
-    /// Every part is kept as it was given.
+    /// Parses a line; every part is kept as it was given.
     fn from_str(line: &str) -> Result<Self, InvalidLog> {
         let mut parts = line.splitn(4, ' ');
         let mut part = || parts.next();
@@ -115,56 +115,56 @@ impl FromStr for LogLine {
 
         let ip = ip.unwrap_or_default();
         check_ip(ip).map_err(|reason| wrong(ip, 0, reason))?;
-        let method = method.ok_or(missing("a method follows the IP address"))?;
+        let method = method.ok_or(missing("expected a method after the IP address"))?;
         check_method(method).map_err(|reason| wrong(method, 0, reason))?;
-        let uri = uri.ok_or(missing("a URI follows the method"))?;
+        let uri = uri.ok_or(missing("expected a URI after the method"))?;
         check_uri(uri).map_err(|(at, reason)| wrong(uri, at, reason))?;
-        let status = status.ok_or(missing("a status follows the URI"))?;
+        let status = status.ok_or(missing("expected a status after the URI"))?;
         let status_code = status.parse().map_err(|InvalidStatusCode| {
-            wrong(status, 0, "the line ends with a status, three digits from 100 to 599")
+            wrong(status, 0, "expected a status at the end of the line: three digits from 100 to 599")
         })?;
         Ok(Self { ip: ip.to_owned(), method: method.to_owned(), uri: uri.to_owned(), status_code })
     }
 }
 
-/// Whether it is an IPv4 or IPv6 address, without a zone.
+/// Checks that the text is an IPv4 or IPv6 address, without a zone.
 ///
 /// # Errors
-/// In words for people.
+/// The expected text, for people.
 pub fn check_ip(ip: &str) -> Result<(), &'static str> {
     let is_one = ip.parse::<Ipv4Addr>().is_ok() || ip.parse::<Ipv6Addr>().is_ok();
-    is_one.then_some(()).ok_or("it must begin with an IPv4 or IPv6 address, without a zone")
+    is_one.then_some(()).ok_or("expected an IPv4 or IPv6 address, without a zone")
 }
 
-/// Whether it is a token of RFC 9110, 5.6.2, that is not too long.
+/// Checks that the text is a token of RFC 9110, 5.6.2, and not too long.
 ///
 /// # Errors
-/// In words for people.
+/// The expected text, for people.
 pub fn check_method(method: &str) -> Result<(), &'static str> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_one = (1..=MAX_METHOD).contains(&method.len()) && method.bytes().all(is_token);
-    is_one.then_some(()).ok_or("a method has 1 to 32 letters, digits or !#$%&'*+-.^_`|~")
+    is_one.then_some(()).ok_or("expected a method: 1 to 32 letters, digits or !#$%&'*+-.^_`|~")
 }
 
-/// Whether it is a URI that stays on its line, and in its field. Where it isn't, the byte is told.
+/// Checks that the text is a URI without spaces and line breaks.
 ///
 /// # Errors
-/// In words for people.
+/// The position of the error in bytes, and the expected text, for people.
 pub fn check_uri(uri: &str) -> Result<(), (usize, &'static str)> {
     match uri.len() {
-        0 => return Err((0, "a URI has at least one character")),
-        length if length > MAX_URI => return Err((0, "a URI has at most 8192 bytes")),
+        0 => return Err((0, "expected a URI, got an empty text")),
+        length if length > MAX_URI => return Err((0, "expected a URI of at most 8192 bytes")),
         _ => {}
     }
     match uri.char_indices().find(|(_, c)| c.is_control() || c.is_whitespace() || is_bidi_control(*c)) {
-        Some((at, _)) => Err((at, "a URI has no spaces or control characters")),
+        Some((at, _)) => Err((at, "expected a URI without spaces and control characters")),
         None => Ok(()),
     }
 }
 
-/// The text is no status.
+/// The text is not an HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a status is a number from 100 to 599")]
+#[error("expected a status from 100 to 599")]
 pub struct InvalidStatusCode;
 
 impl FromStr for StatusCode {
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// Lines of every form, well made or nearly so.
+    /// Generates lines of every form, well-formed and almost so.
     fn lines() -> impl Strategy<Value = String> {
         let ip = prop_oneof![
             any::<Ipv4Addr>().prop_map(|ip| ip.to_string()),

@@ -1,5 +1,5 @@
-//! API keys: what stands for a user without a log-in, until he revokes it. The key itself is told once, when it is made; what is kept
-//! is its SHA-256. No I/O here.
+//! API keys, which authenticate a user without a log-in until they are revoked. A key is shown once, when it is created; only its SHA-256
+//! is kept. No I/O here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,16 +10,16 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 database::id! {
-    /// A key's id: a UUIDv7. It tells which key is meant, and nothing of the key.
+    /// The id of a key: a UUIDv7. It identifies the key, and reveals nothing of its secret.
     KeyId, v7
 }
 
-/// What its user calls a key: 1 to 64 characters that can be seen. Several may have the same.
+/// A name that a user gives a key: 1 to 64 visible characters. Several keys may have the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// The longest, in characters.
+    /// The longest name, in characters.
     pub const MAX_CHARS: usize = 64;
 }
 
@@ -29,9 +29,9 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// The text can't be a key's name.
+/// The text is not a valid name of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a key's name has 1 to 64 visible characters, and no space at its ends")]
+#[error("expected 1 to 64 visible characters, without a space at either end")]
 pub struct InvalidKeyName;
 
 impl FromStr for KeyName {
@@ -42,24 +42,24 @@ impl FromStr for KeyName {
     }
 }
 
-/// What is kept of a key. It has 256 random bits, so nobody finds it by trying, and a fast hash is enough.
+/// The hash that is kept of a key. A key has 256 random bits and can't be guessed, so a fast hash is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyHash(pub [u8; 32]);
 
 impl KeyHash {
-    /// Of the key as it is brought.
+    /// Hashes a key as a request carries it.
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 }
 
-/// A key as its user sees it once it is made.
+/// A key as its user sees it in lists, without the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// What it is revoked by.
+    /// The id by which it is revoked.
     pub id: KeyId,
-    /// What its user calls it.
+    /// The user's name for it.
     pub name: KeyName,
-    /// When it was made, by the database's clock.
+    /// When it was created, by the database's clock.
     pub created: Time,
 }

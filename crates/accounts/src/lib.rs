@@ -1,6 +1,6 @@
-//! Who users are, what each may do, and what stands for them.
+//! Users, their rights, and their credentials.
 //!
-//! [`user`] has their names and rights, [`password`] what is kept of a password, [`api_key`] what stands for a user without a log-in.
+//! [`user`] has names and rights, [`password`] hashes and verifies passwords, [`api_key`] authenticates a user without a log-in.
 //! [`Accounts`] is the port to their rows, which [`database::Sqlite`] and [`database::Postgres`] implement.
 #![deny(missing_docs)]
 

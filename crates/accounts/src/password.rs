@@ -1,7 +1,8 @@
-//! Passwords: argon2id with 19 MiB and two passes, as OWASP's Password Storage Cheat Sheet has it.
+//! Passwords: argon2id with 19 MiB and two passes, as OWASP's Password Storage Cheat Sheet recommends.
 //!
-//! A hash costs a core for tens of milliseconds, and memory. So as many are made at once as there are cores, at most 4, off the async
-//! threads, in memory that is used again; few may wait, and further callers are rejected. Nothing of a password is ever logged or kept.
+//! A hash costs a core for tens of milliseconds, and memory. So at most as many are computed at once as there are cores, up to 4, off the
+//! async threads, in memory that is reused; few callers may wait, and further ones are rejected. No part of a password is ever logged or
+//! kept.
 
 mod memory;
 
@@ -20,20 +21,20 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use self::memory::Memory;
 
-/// Passwords hashed at a time, at most: each has 19 MiB of its own.
+/// The most passwords hashed at a time: each needs 19 MiB of its own.
 const MOST_TURNS: usize = 4;
-/// How many may wait for each core: about two seconds' work.
+/// The number of callers that may wait for each core: about two seconds' work.
 const WAITING_PER_CORE: usize = 64;
 
 /// The longest password, in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// What a password is verified against where there is no user: it costs what a user's costs, and nothing is its password.
+/// A hash to verify a password against where the user does not exist: it costs as much as a user's, and matches no password.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A password that a user may take: at least 8 characters, at most 1024 bytes, in the form that PRECIS's `OpaqueString` makes of a text
-/// (RFC 8265, 4.2), so that all keyboards type the same one.
+/// A password that a user may choose: at least 8 characters and at most 1024 bytes, in the form of PRECIS's `OpaqueString` (RFC 8265, 4.2),
+/// so that all keyboards type the same one.
 #[derive(Clone)]
 pub struct Password(String);
 
@@ -43,14 +44,14 @@ impl fmt::Debug for Password {
     }
 }
 
-/// The text can't be a password.
+/// The text is not a valid password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPassword {
-    /// Too short, or too long.
-    #[error("a password has at least 8 characters, and at most 1024 bytes")]
+    /// Too short or too long.
+    #[error("expected a password of at least 8 characters and at most 1024 bytes")]
     Length,
     /// The profile forbids a character.
-    #[error("a password has characters that can be typed and seen, and spaces (RFC 8265)")]
+    #[error("expected a password of visible characters and spaces (RFC 8265)")]
     Character,
 }
 
@@ -68,7 +69,7 @@ impl FromStr for Password {
     }
 }
 
-/// The texts by which a kept password may be known: as the profile has it, and as it was typed, for passwords from before the profile.
+/// Returns the texts to verify: in the form of the profile and, for passwords from before the profile, as typed.
 fn typed(text: String) -> Vec<String> {
     match OpaqueString::enforce(text.as_str()) {
         Ok(prepared) if prepared != text.as_str() => vec![prepared.into_owned(), text],
@@ -76,7 +77,7 @@ fn typed(text: String) -> Vec<String> {
     }
 }
 
-/// What is kept of a password: a PHC string, which names the algorithm, its costs and the salt.
+/// The hash that is kept of a password: a PHC string, which names the algorithm, its costs and the salt.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub(crate) String);
 
@@ -89,22 +90,22 @@ impl fmt::Debug for PasswordHash {
 /// Why a password could not be hashed or verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many wait already: try again.
-    #[error("too many passwords are being hashed")]
+    /// Too many callers wait already: try again.
+    #[error("too many passwords are being hashed; try again")]
     Busy,
-    /// The kept hash can't be read, or there is no randomness or memory.
+    /// The kept hash can't be parsed, or the system lacks randomness or memory.
     #[error("a password could not be hashed")]
     Hash(#[from] HashError),
-    /// The hashing itself has ended badly.
-    #[error("a password's hashing was given up")]
+    /// The hashing thread has ended without a result.
+    #[error("the hashing of a password ended without a result")]
     Lost(#[from] JoinError),
 }
 
-/// Hashes passwords and verifies them, not too many at once.
+/// Hashes and verifies passwords, a few at a time.
 pub struct Passwords {
-    /// Of those who hash or wait for it.
+    /// Permits of the callers that hash or wait.
     places: Arc<Semaphore>,
-    /// Of those who hash.
+    /// Permits of the callers that hash.
     turns: Arc<Semaphore>,
     memory: Arc<Memory>,
 }
@@ -125,7 +126,7 @@ impl Passwords {
         }
     }
 
-    /// What to keep of a password; with a salt of its own, so that equal passwords can't be told.
+    /// Returns the hash to keep of a password. Each has its own salt, so that equal passwords have different hashes.
     ///
     /// # Errors
     /// See [`PasswordError`].
@@ -146,7 +147,7 @@ impl Passwords {
         .await
     }
 
-    /// Whether the text is the password of that hash. Without a hash it never is, and that takes as long.
+    /// Returns whether the text is the password of that hash. Without a hash it returns `false`, and takes as long.
     ///
     /// # Errors
     /// See [`PasswordError`].
@@ -163,8 +164,10 @@ impl Passwords {
         .await
     }
 
+    /// Runs a hashing function when its turn comes.
+    ///
     /// # Cancel safety
-    /// Who leaves while he waits frees his place; what has begun ends by itself.
+    /// A caller that is dropped while it waits frees its place; a hash in progress completes.
     async fn in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Memory) -> Result<T, PasswordError> + Send + 'static,
@@ -180,7 +183,7 @@ impl Passwords {
     }
 }
 
-/// Whether the password has that hash, a PHC string.
+/// Returns whether the password has that hash, a PHC string.
 fn verified(memory: &Memory, password: &[u8], kept: &str) -> Result<bool, HashError> {
     let kept = Phc::new(kept).map_err(|_| HashError::EncodingInvalid)?;
     let (Some(salt), Some(expected)) = (&kept.salt, &kept.hash) else {
@@ -191,7 +194,7 @@ fn verified(memory: &Memory, password: &[u8], kept: &str) -> Result<bool, HashEr
     let argon2 = Argon2::new(algorithm, version, Params::try_from(&kept)?);
     let mut digest = vec![0; expected.len()];
     memory.hash(&argon2, password, salt, &mut digest)?;
-    // Outputs are compared in constant time.
+    // Hashes are compared in constant time.
     Ok(Output::new(&digest).map_err(|_| HashError::OutputSize)? == *expected)
 }
 
@@ -239,7 +242,7 @@ mod tests {
         let (composed, decomposed) = ("caf\u{e9} cr\u{e8}me", "cafe\u{301}\u{3000}cre\u{300}me");
 
         let hash = passwords.hash(password(decomposed)).await.unwrap();
-        // As one was kept before the profile.
+        // A hash of a password from before the profile.
         let older = passwords.hash(Password(decomposed.to_owned())).await.unwrap();
 
         for text in [composed, decomposed] {

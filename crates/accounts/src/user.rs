@@ -1,4 +1,4 @@
-//! Who users are: their ids, their names, their rights. No I/O here; a password is [`crate::password`]'s business.
+//! Users: their ids, names and rights. No I/O here; [`crate::password`] handles passwords.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,15 +10,15 @@ use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use serde::Serialize;
 
-/// The name of a user: 1 to 64 characters, in the form that PRECIS's `UsernameCaseMapped` makes of a text (RFC 8265, 3.3).
+/// The name of a user: 1 to 64 characters, in the form of PRECIS's `UsernameCaseMapped` (RFC 8265, 3.3).
 ///
-/// Texts that look the same are the same name: upper and lower case, wide and narrow forms, composed and decomposed characters. Parts
-/// may have single spaces between them (RFC 8265, 3.5).
+/// Texts that look the same are the same name: upper and lower case, wide and narrow forms, composed and decomposed characters. Parts may
+/// have single spaces between them (RFC 8265, 3.5).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Username(String);
 
 impl Username {
-    /// The longest, in characters.
+    /// The longest name, in characters.
     pub const MAX_CHARS: usize = 64;
 
     /// Returns the name in its mapped form.
@@ -26,7 +26,7 @@ impl Username {
         &self.0
     }
 
-    /// Takes a name as a row has it: rows from before names were mapped may have any.
+    /// Creates a name from a row: rows from before names were mapped may have any text.
     pub(crate) const fn kept(text: String) -> Self {
         Self(text)
     }
@@ -38,15 +38,15 @@ impl fmt::Display for Username {
     }
 }
 
-/// The text can't be a user's name.
+/// The text is not a valid username.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUsername {
-    /// Empty, too long, or with spaces where none may be.
-    #[error("a username has 1 to 64 visible characters, and no space at its ends")]
+    /// Empty, too long, or with misplaced spaces.
+    #[error("expected a username of 1 to 64 visible characters, without a space at either end")]
     Form,
     /// The profile forbids a character, or the order of characters.
     #[error(
-        "a username has letters and digits of any script and ASCII signs (RFC 8265), no symbols and nothing invisible"
+        "expected a username of letters and digits of any script and ASCII signs (RFC 8265), without symbols and invisible characters"
     )]
     Character,
 }
@@ -65,15 +65,15 @@ impl FromStr for Username {
     }
 }
 
-/// Whether a text is short enough to be a name, decomposed characters counted in.
+/// Returns whether a text is short enough to be a name, counting decomposed characters.
 fn may_be_a_name(text: &str) -> bool {
     const MOST: usize = 4 * Username::MAX_CHARS;
     text.chars().take(MOST + 1).count() <= MOST
 }
 
-/// A username as it was typed to log in: the names of rows that it may stand for.
+/// A username as it was typed to log in: the names of rows that it may refer to.
 ///
-/// Names from before they were mapped are found as they were typed then.
+/// Names from before the mapping are found as they were typed then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypedName {
     exact: String,
@@ -81,7 +81,7 @@ pub struct TypedName {
 }
 
 impl TypedName {
-    /// Takes a text; `None` if no user has ever had such a name: it is too long, or has control characters.
+    /// Creates it from a text; `None` if no user can have such a name: it is too long, or has control characters.
     pub fn new(text: &str) -> Option<Self> {
         let is_visible = !text.chars().any(char::is_control);
         (may_be_a_name(text) && is_visible)
@@ -93,19 +93,19 @@ impl TypedName {
         &self.exact
     }
 
-    /// Returns the mapped form, or the text where it has none: one text for all that reach the same users.
+    /// Returns the mapped form, or the text if it has none: the same value for all texts that find the same users.
     pub fn mapped(&self) -> &str {
         self.mapped.as_ref().map_or(&self.exact, Username::as_str)
     }
 }
 
-/// What a user may do beyond what every user may.
+/// A permission beyond every user's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Right {
-    /// Have messages sent to the provider that costs money.
+    /// To have messages sent to the paid provider.
     Paid,
-    /// Grant rights and revoke them.
+    /// To grant and revoke rights.
     Admin,
 }
 
@@ -113,7 +113,7 @@ impl Right {
     /// Every right.
     pub const ALL: [Self; 2] = [Self::Paid, Self::Admin];
 
-    /// The word for it in the database, the API and tokens.
+    /// Returns the right's name in the database, the API and tokens.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Paid => "paid",
@@ -128,9 +128,9 @@ impl fmt::Display for Right {
     }
 }
 
-/// No right has that name.
+/// The text is not the name of a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a right is one of paid, admin")]
+#[error("expected a right: paid or admin")]
 pub struct InvalidRight;
 
 impl FromStr for Right {
@@ -141,27 +141,27 @@ impl FromStr for Right {
     }
 }
 
-/// A user as the database has him, without his password.
+/// A user as the database has it, without the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Never changes.
+    /// The id, which never changes.
     pub id: UserId,
-    /// What he logs in with.
+    /// The name to log in with.
     pub username: Username,
-    /// What he may do. A right of a newer version, which this one doesn't know, is left out: it grants nothing here.
+    /// The rights. A right that only a newer version knows is left out: it grants nothing here.
     pub rights: BTreeSet<Right>,
 }
 
-/// A user with what decides whether they may come in.
+/// A user with the fields that decide whether they may log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Who it is.
+    /// The user.
     pub user: User,
-    /// When they were registered.
+    /// When the user was registered.
     pub created: Time,
-    /// Since when they may not come in, if so.
+    /// Since when the user is disabled, if they are.
     pub disabled: Option<Time>,
-    /// How often their sessions were ended: a token holds only with the number that it was issued with.
+    /// How often their sessions were ended: a token is valid only with the number that it was issued with.
     pub sessions: i64,
 }
 

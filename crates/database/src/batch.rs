@@ -1,7 +1,7 @@
-//! Batches: what has gathered while the previous one was under way, never a wait for its own sake.
+//! Batches of the items that arrive while the previous batch is in progress; an item never waits for others.
 //!
-//! A lone item goes at once. Batches run on the runtime that started them, so a caller that goes away gives up
-//! its answer, never the work.
+//! A lone item is passed on at once. Batches run on the runtime that started them, so a caller that goes away gives up its answer, never
+//! the work.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 
-/// The batches' runtime has ended: the program is stopping, and whether the item was taken is not known.
+/// The batches' runtime has ended: the program is stopping, and whether the item was processed is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the program is stopping")]
 pub struct Stopped;
 
-/// An item, and who waits for what becomes of it.
+/// An item, and the channel to the caller that waits for its result.
 pub type Asked<I, O> = (I, oneshot::Sender<O>);
 
 /// Sends items to one function, many at a time.
@@ -24,7 +24,7 @@ pub struct Batcher<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
-    /// Starts a batcher on the current runtime; `run` gets up to `limit` items and answers each, in their order.
+    /// Starts a batcher on the current runtime; `run` gets up to `limit` items and returns a result for each, in their order.
     pub fn start<F, Fut>(limit: usize, run: F) -> Self
     where
         F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
@@ -36,14 +36,14 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
             async move {
                 let (items, answers): (Vec<I>, Vec<_>) = asked.into_iter().unzip();
                 for (answer, outcome) in answers.into_iter().zip(run(items).await) {
-                    // An asker that went away doesn't want its answer.
+                    // A caller that went away does not want its answer.
                     let _ = answer.send(outcome);
                 }
             }
         })
     }
 
-    /// Starts a batcher as [`start`](Self::start) does, whose `run` answers the askers itself, or has another batcher do so.
+    /// Starts a batcher as [`start`](Self::start) does, whose `run` answers the callers itself, or passes them to another batcher.
     pub fn start_chain<F, Fut>(limit: usize, run: F) -> Self
     where
         F: Fn(Vec<Asked<I, O>>) -> Fut + Send + 'static,
@@ -53,7 +53,7 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         tokio::spawn(async move {
             let mut batch = Vec::new();
             while gathered.recv_many(&mut batch, limit).await > 0 {
-                // Those that are as far come along: nobody waits for what isn't there.
+                // Callers that are about to send join this batch; the batch does not wait for others.
                 yield_now().await;
                 while batch.len() < limit
                     && let Ok(more) = gathered.try_recv()
@@ -66,16 +66,16 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         Self { items }
     }
 
-    /// Adds an item that somebody waits for already.
+    /// Adds an item whose caller waits already.
     pub async fn pass(&self, asked: Asked<I, O>) {
-        // Where the batches have ended, the asker learns it as the answer is dropped.
+        // If the batches have ended, the caller learns it because the answer is dropped.
         let _ = self.items.send(asked).await;
     }
 
-    /// Adds `item` to the next batch and waits for its answer.
+    /// Adds `item` to the next batch and waits for its result.
     ///
     /// # Cancel safety
-    /// Once the item is in the queue it is worked on, whether or not the caller still waits.
+    /// Once the item is in the queue it is processed, whether or not the caller still waits.
     pub async fn send(&self, item: I) -> Result<O, Stopped> {
         let (answer, outcome) = oneshot::channel();
         self.items.send((item, answer)).await.map_err(|_| Stopped)?;

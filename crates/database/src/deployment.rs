@@ -1,9 +1,9 @@
-//! Which deployment a process is of: what names its queues, channels and keys on servers that deployments share.
+//! The deployment that a process belongs to, which names its queues, channels and keys on servers that deployments share.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The id of a deployment: 12 hexadecimal digits that its database got at random when its schema was made.
+/// The id of a deployment: 12 hexadecimal digits, which its database drew at random when its schema was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment(pub Arc<str>);
 

@@ -1,4 +1,4 @@
-//! What each database's errors mean to a caller.
+//! The meaning of each database's errors for a caller.
 
 use std::sync::Arc;
 
@@ -7,27 +7,27 @@ use diesel::result::{DatabaseErrorKind as Kind, Error as DieselError};
 use crate::postgres::ServerError;
 use crate::sqlite::TookTooLong;
 
-/// What the database could not do, by what a caller then does.
+/// An error of the database; each variant calls for another reaction.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// Ask again later; nothing was written.
+    /// Retry later; nothing was written.
     #[error("the database is not available")]
     Unavailable(#[source] Cause),
     /// The commit may or may not have happened: look, or repeat what is safe to repeat.
-    #[error("the database did not say whether it has committed")]
+    #[error("the database did not confirm the commit, which may have happened")]
     Unknown(#[source] Cause),
-    /// The values themselves are refused; the same call will fail again.
-    #[error("the database refuses the row")]
+    /// The database rejects the values; the same call will fail again.
+    #[error("the database rejects the row")]
     Refused(#[source] Cause),
-    /// A row that can't be read, or a statement that is wrong: a bug, or a newer program's data.
-    #[error("the database and the program disagree")]
+    /// A row that can't be read, or a wrong statement: a bug, or a newer program's data.
+    #[error("the database's rows or schema do not fit this version of the program")]
     Internal(#[source] Cause),
 }
 
-/// An inner error, shared with everyone whose work was in the same batch.
+/// An inner error, shared by all callers whose work was in the same batch.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
-/// SQLite that is there but can't now. Its codes don't come through diesel, its texts do: <https://www.sqlite.org/rescode.html>.
+/// Texts of SQLite's transient errors. Its codes don't come through diesel, its texts do: <https://www.sqlite.org/rescode.html>.
 const AWAY: [&str; 5] = ["locked", "disk I/O error", "disk is full", "readonly", "unable to open"];
 
 impl From<DieselError> for StoreError {
@@ -40,7 +40,7 @@ impl From<DieselError> for StoreError {
                 }
                 Err(cause) => Self::Internal(Arc::from(cause)),
             },
-            // The server has told why it did not commit; that it could not be told to roll back is beside it.
+            // The server has said why it did not commit; that the rollback failed too is secondary.
             DieselError::RollbackErrorOnCommit { commit_error, .. } => (*commit_error).into(),
             DieselError::SerializationError(_) => Self::Refused(Arc::new(error)),
             DieselError::DatabaseError(kind, info) => {
@@ -60,7 +60,7 @@ impl From<DieselError> for StoreError {
 }
 
 impl StoreError {
-    /// Whether it tells of a read that was given up for the time it took.
+    /// Returns whether a read was stopped because it took too long.
     pub fn took_too_long(&self) -> bool {
         match self {
             Self::Unavailable(cause) => {

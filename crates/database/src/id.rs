@@ -1,16 +1,16 @@
-//! Ids: UUIDs (RFC 9562), each sort of them a type of its own.
+//! Ids: UUIDs (RFC 9562), with a type of its own for each sort.
 
 use uuid::Uuid;
 
 /// The text is not a UUID in its hyphenated form of 36 characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an id is a UUID such as 0198c0de-0000-7000-8000-000000000000")]
+#[error("expected a UUID such as 0198c0de-0000-7000-8000-000000000000")]
 pub struct InvalidId;
 
-/// Reads the UUID that 36 characters stand for: braces, URNs and bare digits are refused.
+/// Parses a UUID of 36 characters; braces, URNs and bare digits are rejected.
 ///
 /// # Errors
-/// If they stand for none.
+/// If the text is not a UUID in that form.
 pub fn hyphenated(text: &str) -> Result<Uuid, InvalidId> {
     if text.len() != 36 {
         return Err(InvalidId);
@@ -18,10 +18,10 @@ pub fn hyphenated(text: &str) -> Result<Uuid, InvalidId> {
     Uuid::try_parse(text).map_err(|_| InvalidId)
 }
 
-/// Makes a type of an id, which the database keeps as a UUID.
+/// Defines a type of id, which the database stores as a UUID.
 ///
-/// `v7` ids are in the order of the clock to the millisecond, and can't be guessed: all 74 other bits are random, where
-/// `Uuid::now_v7` would count. `v4` ids are in no order.
+/// `v7` ids are ordered by the clock to the millisecond, and can't be guessed: all 74 other bits are random, where `Uuid::now_v7` would
+/// count. `v4` ids have no order.
 #[macro_export]
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, v7) => {
@@ -36,7 +36,7 @@ macro_rules! id {
         pub struct $name(pub $crate::uuid::Uuid);
 
         impl $name {
-            /// Makes a new one.
+            /// Creates a new id.
             pub fn random() -> Self {
                 Self($random)
             }
@@ -51,7 +51,7 @@ macro_rules! id {
         impl std::str::FromStr for $name {
             type Err = $crate::InvalidId;
 
-            /// Takes the hyphenated form alone, in upper or lower case.
+            /// Parses the hyphenated form only, in upper or lower case.
             fn from_str(text: &str) -> Result<Self, $crate::InvalidId> {
                 $crate::hyphenated(text).map(Self)
             }
@@ -72,7 +72,7 @@ macro_rules! id {
 }
 
 id! {
-    /// A user's id: a UUIDv7 that can't be guessed. Whatever has an owner names the owner by it.
+    /// A user's id: a UUIDv7 that can't be guessed. Tasks and other rows name their owner by it.
     UserId, v7
 }
 

@@ -1,4 +1,4 @@
-//! The connections to SQLite and PostgreSQL, their types and the migrations: what the store of each subject is made of.
+//! The connections to SQLite and PostgreSQL, their types and the migrations, which the store of each subject uses.
 //!
 //! A subject has its port and its queries in a crate of its own, and implements the port for [`Sqlite`] and for [`Postgres`].
 #![deny(missing_docs)]
@@ -29,7 +29,7 @@ pub use self::upkeep::Upkeep;
 #[doc(hidden)]
 pub use uuid;
 
-/// One database, whichever it is.
+/// A database in one of its two forms.
 #[derive(Clone)]
 pub enum Database {
     /// The embedded form.
@@ -38,11 +38,11 @@ pub enum Database {
     Postgres(Arc<Postgres>),
 }
 
-/// Connections to the database.
+/// The use of the connections to the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
-    /// At work.
+    /// The number of connections in use.
     pub used: usize,
-    /// Waiting for work.
+    /// The number of idle connections.
     pub free: usize,
 }

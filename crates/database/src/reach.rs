@@ -1,12 +1,12 @@
-//! How far along its key a walk with a filter looks in one statement.
+//! How far along its key a walk with a filter reads in one statement.
 //!
-//! A filter may let everything through or nothing. Looked at are about as many rows as give a chunk: a planner that sorts what it
-//! looks at, as PostgreSQL's does while it knows nothing of a new table, then sorts little for nothing; and a statement ends soon.
+//! A filter may pass everything or nothing. A statement covers about as many rows as yield a chunk. So a planner that sorts those rows, as
+//! PostgreSQL's does while it has no statistics of a new table, sorts few in vain, and each statement ends soon.
 
-/// Rows that are looked at in one statement at most.
+/// The most rows that one statement covers.
 const MOST: i64 = 50_000;
 
-/// How far the next statement looks.
+/// The range of the next statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach {
     chunk: i64,
@@ -14,17 +14,17 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// For a walk that wants so many rows at a time: so many are looked at first.
+    /// Creates the range for a walk that wants `chunk` rows at a time, and covers that many first.
     pub fn new(chunk: i64) -> Self {
         Self { chunk, rows: chunk }
     }
 
-    /// Rows that are to be looked at now.
+    /// Returns the number of rows to cover now.
     pub fn rows(self) -> i64 {
         self.rows
     }
 
-    /// Takes note of how many of them were let through.
+    /// Records how many of these rows passed the filter.
     pub fn found(&mut self, count: i64) {
         if count >= self.chunk {
             self.rows = (self.rows / 2).max(self.chunk);
@@ -38,7 +38,7 @@ impl Reach {
 mod tests {
     use super::*;
 
-    /// How far a walk looks, after so many statements, if one row in so many is let through.
+    /// Returns how many rows a walk covers after that many statements, if one row in `one_in` passes.
     fn after(statements: usize, one_in: i64) -> i64 {
         let mut reach = Reach::new(1000);
         for _ in 0..statements {

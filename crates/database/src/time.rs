@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 pub struct Time(pub DateTime<Utc>);
 
 impl fmt::Display for Time {
-    /// RFC 3339 in UTC with six decimals always, so that equal times are equal text.
+    /// Writes RFC 3339 in UTC, always with six decimals, so that equal times are equal text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
     }

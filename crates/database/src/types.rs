@@ -1,4 +1,4 @@
-//! How our values are stored: one SQL type for both databases, and a wrapper a value.
+//! How values are stored: one SQL type for both databases, and a wrapper for each value.
 //!
 //! | value | PostgreSQL | SQLite |
 //! |---|---|---|
@@ -20,38 +20,38 @@ use uuid::Uuid;
 
 use crate::Time;
 
-/// The type of ids.
+/// The SQL type of ids.
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(oid = 2950, array_oid = 2951), sqlite_type(name = "Binary"))]
 pub struct UuidType;
 
-/// The type of times.
+/// The SQL type of times.
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(oid = 1184, array_oid = 1185), sqlite_type(name = "Long"))]
 pub struct TimeType;
 
 impl SqlOrd for TimeType {}
 
-/// The type of tasks' statuses.
+/// The SQL type of tasks' statuses.
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(name = "taskstatus"), sqlite_type(name = "Text"))]
 pub struct StatusType;
 
-/// The type of JSON.
+/// The SQL type of JSON.
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(oid = 3802, array_oid = 3807), sqlite_type(name = "Text"))]
 pub struct JsonType;
 
 #[diesel::declare_sql_function]
 extern "SQL" {
-    /// The database's clock plus so many seconds. Each database has this function of ours, so that a query that
-    /// needs a time is the same text in both.
+    /// Returns the database's time plus that many seconds. Both databases have this function of ours, so that a query with a time has the
+    /// same text in both.
     fn now_plus(seconds: Double) -> TimeType;
 
-    /// Whether two texts are the same IP address, however they are written. Both must be addresses.
+    /// Returns whether two texts are the same IP address, in any notation. Both must be addresses.
     fn same_address(one: Text, other: Text) -> Bool;
 
-    /// The first of two times that is there.
+    /// Returns the first of two times that is not NULL.
     #[sql_name = "coalesce"]
     fn first_time(one: Nullable<TimeType>, other: Nullable<TimeType>) -> Nullable<TimeType>;
 }
@@ -77,16 +77,16 @@ impl From<SqlTime> for Time {
     }
 }
 
-/// Ids as a query's list.
+/// Converts ids to a query's list.
 pub fn sql_ids<T: Copy + Into<SqlUuid>>(ids: &[T]) -> Vec<SqlUuid> {
     ids.iter().copied().map(Into::into).collect()
 }
 
-/// The type of [`now()`], by which diesel infers that of a query.
+/// The type of [`now()`], by which diesel infers the type of a query.
 #[allow(non_camel_case_types, reason = "so diesel names the type of a function")]
 pub type now = now_plus<f64>;
 
-/// The database's clock, now.
+/// Returns the database's time.
 pub fn now() -> now {
     now_plus(0.0)
 }
@@ -127,7 +127,7 @@ impl ToSql<TimeType, Sqlite> for SqlTime {
 impl FromSql<TimeType, Sqlite> for SqlTime {
     fn from_sql(value: SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
         let micros = <i64 as FromSql<BigInt, Sqlite>>::from_sql(value)?;
-        Ok(Self(DateTime::from_timestamp_micros(micros).ok_or("a time beyond what can be told")?))
+        Ok(Self(DateTime::from_timestamp_micros(micros).ok_or("the time is outside the range of dates")?))
     }
 }
 
@@ -143,11 +143,10 @@ impl FromSql<TimeType, Pg> for SqlTime {
     }
 }
 
-/// Levels of JSON that `serde_json` reads at most. A deeper value could be stored, but then no query that meets its
-/// row would succeed again.
+/// The most levels of JSON that `serde_json` parses. A deeper value could be stored, but then every query that reads its row would fail.
 const MAX_DEPTH: usize = 127;
 
-/// Refuses what could not be read again.
+/// Rejects a value that could not be parsed again.
 fn check_depth(value: &Value, left: usize) -> Result<(), &'static str> {
     let left = || left.checked_sub(1).ok_or("the value is nested too deeply");
     match value {

@@ -1,4 +1,4 @@
-//! The database as a part that may fail: its clock, whether it takes writes, how much room it has, and its end.
+//! The database as a part that may fail: its clock, whether it takes writes, its free space, and its end.
 
 use async_trait::async_trait;
 use diesel::prelude::*;
@@ -7,23 +7,23 @@ use crate::schema::readiness;
 use crate::types::SqlTime;
 use crate::{StoreError, Time};
 
-/// Watching over the database and closing it.
+/// Watches over the database and closes it.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
-    /// The database's clock.
+    /// Returns the database's time.
     async fn now(&self) -> Result<Time, StoreError>;
 
-    /// Commits a change to a row that exists for this alone. Succeeds only if the database takes writes.
+    /// Commits a change to a row that exists only for this. Succeeds only if the database takes writes.
     async fn try_write(&self) -> Result<(), StoreError>;
 
-    /// Returns the free bytes of the disk that the database lies on; `None` if that is another machine's.
+    /// Returns the free bytes of the disk that has the database; `None` if that is another machine's.
     async fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
 
-    /// Commits what was sent and closes the connections. Every later call fails.
+    /// Commits the writes that were sent and closes the connections. Every later call fails.
     async fn close(&self) -> Result<(), StoreError>;
 }
 
-/// The one row, as of that time.
+/// The row that readiness checks write, as of that time.
 #[derive(Clone, Copy, Insertable, AsChangeset)]
 #[diesel(table_name = readiness)]
 pub(crate) struct ReadinessRow {

@@ -1,4 +1,4 @@
-//! A count of attempts within a while, such as wrong passwords.
+//! Counts attempts within a period, such as wrong passwords.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Limits, LimitsError, Moment, State};
 
-/// What was counted under a name.
+/// The count under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
-    /// How many, this one included.
+    /// The number of attempts, including this one.
     pub count: u32,
-    /// When the count begins anew.
+    /// The time until the count starts again.
     pub resets_in: Duration,
 }
 
@@ -27,12 +27,12 @@ impl State for Count {
     }
 
     fn keep_for(&self) -> Duration {
-        // Set with the first one, which knows for how long; later ones keep it longer than it means anything.
+        // The first attempt sets the period; later ones keep the count for longer than it matters.
         KEEP
     }
 }
 
-/// Longer than anything is counted.
+/// Longer than any period.
 const KEEP: Duration = Duration::from_secs(3600);
 
 impl Count {
@@ -45,10 +45,10 @@ impl Count {
 }
 
 impl dyn Limits + '_ {
-    /// Counts one more under the name. The count begins anew `within` after its first one; at most an hour.
+    /// Counts one more attempt under the name. The count starts again `within` after its first attempt; at most an hour.
     ///
     /// # Errors
-    /// If the limits can't be reached; then it may have been counted or not.
+    /// If the limits can't be reached; the attempt may or may not be counted then.
     pub async fn count(&self, name: &str, within: Duration) -> Result<Counted, LimitsError> {
         self.step(&key(name), |now, state: &mut Count| {
             if state.now(now).count == 0 {
@@ -60,7 +60,7 @@ impl dyn Limits + '_ {
         .await
     }
 
-    /// What was counted under the name, without counting.
+    /// Returns the count under the name, without counting.
     ///
     /// # Errors
     /// If the limits can't be reached.
@@ -68,7 +68,7 @@ impl dyn Limits + '_ {
         self.look(&key(name), |now, mut state: Count| state.now(now)).await
     }
 
-    /// Begins the count under the name anew.
+    /// Resets the count under the name.
     ///
     /// # Errors
     /// If the limits can't be reached.

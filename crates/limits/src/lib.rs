@@ -1,7 +1,7 @@
-//! The port to limits that all processes share: a small state under a name, and a clock of its own.
+//! The port to limits that all processes share: a small state under a name, and its own clock.
 //!
-//! An adapter only changes a state as one step; what the states are, and what a step does, is written once: a provider's
-//! [`window`], the [`rate`] of requests to a third party, and a [`count`] of attempts.
+//! An adapter only changes a state in one atomic step; the states and their steps are written once: the [`window`] of a provider, the
+//! [`rate`] of requests to a third party, and a [`count`] of attempts.
 #![deny(missing_docs)]
 
 pub mod count;
@@ -16,70 +16,70 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Leave to send a request that was not used by then must be given back, and the request not be sent: the process had been stopped,
-/// and others may go by what has changed since.
+/// The time within which a granted request must be sent. After it the grant must be given back: the process had been stopped, and other
+/// processes may rely on what has changed since.
 pub const USE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps states that processes share.
 #[async_trait]
 pub trait Limits: Send + Sync {
-    /// Changes the state under a name, as one step among all processes: no other step comes between what `change` is
-    /// given and what it gives back. It may be called again, when another was faster; what it gave last is what stands.
+    /// Changes the state under a name in one atomic step among all processes: no other step takes effect between the state that `change`
+    /// gets and the state that it returns. If another process was faster, `change` is called again; its last result is kept.
     ///
     /// # Errors
     /// If the state could not be read or may not have been kept, within 2 s.
     async fn change(&self, name: &str, change: &mut Change<'_>) -> Result<(), LimitsError>;
 
-    /// Whether processes share it. One that is shared may lose a state while those that it was about live on; in one that is
-    /// not, a state is missing only when its process, and the clock with it, has just begun.
+    /// Returns whether processes share the limits. Shared limits may lose a state while the processes that it was about live on; in limits
+    /// of one process, a state is missing only when the process, and its clock, has just started.
     fn is_shared(&self) -> bool;
 }
 
-/// A step: from the time and the state, if there is one, to the state that is kept; `None` leaves it as it is.
+/// A step: from the time and the state, if there is one, to the new state; `None` leaves the state as it is.
 pub type Change<'a> = dyn FnMut(Moment, Option<&[u8]>) -> Option<StoredState> + Send + 'a;
 
 /// A state to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredState {
-    /// The state.
+    /// The state in bytes.
     pub bytes: Vec<u8>,
-    /// How long it must be kept at least, unless it is changed again.
+    /// The minimum time to keep it, unless it is changed again.
     pub keep_for: Duration,
 }
 
-/// A time by the limits' own clock, the same for all processes: microseconds since a beginning.
+/// A time by the limits' own clock, the same for all processes, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// The moment so much later.
+    /// Returns the moment that much later.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
     }
 
-    /// How long it is from an earlier moment to this one; nothing, if that is not earlier.
+    /// Returns the time from an earlier moment to this one; zero if the other is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// The limits can't be asked now: what may not go uncounted must wait.
+/// The limits can't be reached now: requests that must be counted have to wait.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the shared limits can't be reached: {0}")]
 pub struct LimitsError(pub String);
 
-/// What is kept under a name.
+/// A state as it is stored under a name.
 trait State: Serialize + DeserializeOwned + Send {
-    /// The state where none is kept: at the very first, or when what kept it has lost it.
+    /// Returns the state to assume if none is stored: at the very first, or when the store has lost it.
     fn missing() -> Self;
 
-    /// How long it means something.
+    /// Returns how long the state is of use.
     fn keep_for(&self) -> Duration;
 }
 
 impl dyn Limits + '_ {
-    /// Makes a step with a state of that form.
+    /// Changes a state of that type in one step.
     async fn step<S: State, A: Send>(
         &self,
         name: &str,
@@ -93,10 +93,10 @@ impl dyn Limits + '_ {
             Some(StoredState { bytes, keep_for: state.keep_for() })
         })
         .await?;
-        answer.ok_or_else(|| LimitsError("no step was made".to_owned()))
+        answer.ok_or_else(|| LimitsError("the store of the limits did not run the step".to_owned()))
     }
 
-    /// Looks at a state of that form, and leaves it as it is.
+    /// Reads a state of that type, and leaves it as it is.
     async fn look<S: State, A: Send>(
         &self,
         name: &str,
@@ -108,11 +108,11 @@ impl dyn Limits + '_ {
             None
         })
         .await?;
-        answer.ok_or_else(|| LimitsError("no look was had".to_owned()))
+        answer.ok_or_else(|| LimitsError("the store of the limits did not run the read".to_owned()))
     }
 }
 
-/// What another version of the program wrote, and this one can't read, is as good as none.
+/// Parses a state. One that another version wrote and this one can't parse counts as missing.
 fn read<S: State>(bytes: Option<&[u8]>) -> S {
     bytes.and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_else(S::missing)
 }

@@ -1,4 +1,4 @@
-//! The embedded adapter: states in this process's memory, by its steady clock.
+//! The embedded adapter: states in this process's memory, by its monotonic clock.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::{Change, Limits, LimitsError, Moment};
 
-/// States beyond which those are dropped that need not be kept any more.
+/// The number of states above which expired ones are dropped.
 const CROWD: usize = 10_000;
 
 /// Limits of one process.
@@ -18,7 +18,7 @@ pub struct LocalLimits {
 }
 
 impl LocalLimits {
-    /// With no state yet.
+    /// Creates limits without a state.
     pub fn new() -> Self {
         Self { began: Instant::now(), states: Mutex::default() }
     }

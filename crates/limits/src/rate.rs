@@ -1,20 +1,20 @@
-//! A rate that a receiver never sees exceeded: at most so many requests in any sliding second, over all processes.
+//! A rate that a receiver never sees exceeded: at most that many requests in any sliding second, over all processes.
 //!
-//! There are as many slots as the rate. A request takes one before it is sent and gives it back [`REST`] after its reply. It arrived
-//! before its reply did, and the next one in its slot is not sent before that: so two arrivals of one slot are over a second
-//! apart, whatever the network does, as long as a request arrives within the bound of its call or never. The wait for the reply
+//! There are as many slots as the rate. A request takes a slot before it is sent and releases it [`REST`] after its reply. The request
+//! arrived before its reply did, and the next request in its slot is not sent before that. So two arrivals of one slot are over a second
+//! apart, whatever the network does, provided that a request arrives within the time-out of its call or never. The wait for the reply
 //! counts in: the use of a slot is 1 / (1 + latency).
 //!
-//! A grant must be used [within a second](USE_WITHIN) or given back. A slot of which nobody is heard again, for its process has died,
-//! is free when its request must have arrived, and a rest after it.
+//! A grant must be used [within a second](USE_WITHIN) or given back. If the process of a slot dies, its slot becomes free when its request
+//! must have arrived, plus a rest.
 //!
-//! Where the state is missing, nobody knows what is under way. If processes share the limits, senders may live on: no slot is granted
-//! until all that they had could have arrived, and a rest after it. If not, the one sender of before is dead, and the clock began with
-//! the process that came after it: what the dead one sent has arrived by then, so a rest from the clock's beginning is enough, which
-//! is over before much is ready to be sent.
+//! If the state is missing, the requests in progress are unknown. If processes share the limits, senders may live on: no slot is granted
+//! until all their requests could have arrived, plus a rest. Otherwise the one earlier sender is dead, and the clock began with the process
+//! after it: the dead sender's requests have arrived by then, so a rest from the clock's beginning is enough, which is over before much is
+//! ready to be sent.
 //!
-//! Slots go round among the tables that ask: of those that wait, the one that was served longest ago is next. A table that has not
-//! asked for a while no longer waits.
+//! Slots rotate among the tables that ask: of the waiting ones, the one that was served longest ago is next. A table that has not asked for
+//! a while does not count as waiting.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,58 +24,58 @@ use uuid::Uuid;
 
 use crate::{Limits, LimitsError, Moment, State, USE_WITHIN};
 
-/// How long a slot rests after a reply: a second, and a little for clocks that don't go alike.
+/// How long a slot rests after a reply: a second, and a little for clocks that differ in speed.
 pub const REST: Duration = Duration::from_millis(1005);
-/// Who waits asks again within this at the latest.
+/// The longest time after which a waiting table asks again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Who has not asked for so long does not wait any more.
+/// The time after which a table that has not asked does not count as waiting.
 const WAITS: Duration = Duration::from_secs(2);
-/// For how long the state of a limit that nobody uses is kept.
+/// How long the state of an unused limit is kept.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What the receiver allows.
+/// The receiver's rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateRule {
     /// Requests in any sliding second; at least 1.
     pub rate: u32,
-    /// Within that a request arrives and is answered, or it is given up.
+    /// The time-out of a call: within it a request arrives and is answered, or it is given up.
     pub call: Duration,
 }
 
 impl RateRule {
-    /// From a grant until what it was for can't come to the receiver within a second of anything later.
+    /// Returns the time from a grant until its request can't arrive within a second of any later one.
     fn lapse(self) -> Duration {
         USE_WITHIN + self.call + REST
     }
 }
 
-/// Whether a request may be sent.
+/// The answer to a table that asks to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// It may, within [`USE_WITHIN`]: `rest` must be said when it was answered.
+    /// The request may be sent within [`USE_WITHIN`]; call `rest` when it was answered.
     Now,
-    /// Not yet: ask again after so long. It is the asker's turn then, unless a slot takes longer than was thought.
+    /// Not yet: ask again after that time. It is the table's turn then, unless a slot takes longer than expected.
     Wait(Duration),
 }
 
-/// What is kept of a receiver.
+/// The state of a receiver.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Slots {
-    /// Nothing is granted before then. `None`: nothing is known yet of what is under way.
+    /// No slot is granted before then. `None`: the requests in progress are not known yet.
     closed_until: Option<Moment>,
-    /// Slots that are not free, by the request that has each, with when it is free if nothing more is heard.
+    /// Slots that are taken, by request id, with the time at which each becomes free if nothing more is heard of it.
     taken: BTreeMap<Uuid, Moment>,
-    /// Who has asked lately.
+    /// The tables that have asked lately.
     tables: BTreeMap<Uuid, Asker>,
-    /// How many grants there were.
+    /// The number of grants so far.
     grants: u64,
 }
 
-/// Someone with many requests to send, of which one asks at a time.
+/// A table with requests to send, of which one asks at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Asker {
     asked: Moment,
-    /// Whether it was not granted what it asked for.
+    /// Whether its last request for a slot was denied.
     waits: bool,
     /// The number of its last grant.
     served: u64,
@@ -99,7 +99,7 @@ impl Slots {
         });
         self.taken.retain(|_, free| *free > now);
         self.tables.retain(|_, asker| asker.asked.after(WAITS) > now);
-        // Whoever is new was served longest ago. That is worth one grant to it, and then it is one among the others.
+        // A new table counts as served longest ago. That gives it one grant first, and then it is one among the others.
         let asker = self.tables.entry(table).or_insert(Asker { asked: now, waits: true, served: 0 });
         (asker.asked, asker.waits) = (now, true);
         if now < closed_until {
@@ -132,8 +132,7 @@ impl Slots {
 }
 
 impl dyn Limits + '_ {
-    /// Asks to send one request of a table, by an id of its own, to the receiver of that name. A table asks for one at a
-    /// time.
+    /// Asks for a slot to send one request of a table, by an id of its own, to the receiver of that name. A table asks for one at a time.
     ///
     /// # Errors
     /// If the limits can't be reached: nothing may be sent.
@@ -149,18 +148,18 @@ impl dyn Limits + '_ {
             .await
     }
 
-    /// Says that a request was answered, or given up at the bound of its call.
+    /// Records that a request was answered, or given up at its time-out.
     ///
     /// # Errors
-    /// If the limits can't be reached; its slot lapses then.
+    /// If the limits can't be reached; the slot lapses then.
     pub async fn rest(&self, receiver: &str, request: Uuid) -> Result<(), LimitsError> {
         self.step(&key(receiver), |now, slots: &mut Slots| slots.rest(now, request)).await
     }
 
-    /// Gives a slot back whose request was never sent.
+    /// Gives back a slot whose request was never sent.
     ///
     /// # Errors
-    /// If the limits can't be reached; it lapses then.
+    /// If the limits can't be reached; the slot lapses then.
     pub async fn give_back(&self, receiver: &str, request: Uuid) -> Result<(), LimitsError> {
         self.step(&key(receiver), |_, slots: &mut Slots| {
             slots.taken.remove(&request);

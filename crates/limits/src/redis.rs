@@ -1,7 +1,7 @@
 //! The distributed adapter: states in a Redis, by its clock.
 //!
-//! A state is read with the time, and written only if it still is what was read. Redis wiped loses the states, and
-//! each state says what that means; Redis away is an error.
+//! A state is read together with the time, and written only if it still is what was read. If Redis is wiped, the states are missing, and
+//! each state defines what that means; if Redis is away, calls fail.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::{Change, Limits, LimitsError, Moment, StoredState};
 
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// The time in seconds and microseconds, and the state or nil.
+/// Returns the time in seconds and microseconds, and the state or nil.
 const READ: &str = "local time = redis.call('TIME') return {time[1], time[2], redis.call('GET', KEYS[1])}";
 
-/// Whether the state was what it was taken to be (nothing, if empty), and so was written.
+/// Writes the state if it still is what was read (empty: missing). Returns whether it was written.
 const WRITE: &str = "\
     if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end \
     redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
@@ -28,15 +28,15 @@ const WRITE: &str = "\
 /// Limits of all processes of a deployment.
 pub struct RedisLimits {
     client: Client,
-    /// What its keys begin with.
+    /// The prefix of its keys.
     prefix: String,
-    /// Held during a step, so that this process's own steps don't get between each other.
+    /// Held during a step, so that this process's own steps don't collide.
     connection: Mutex<Option<MultiplexedConnection>>,
     is_away: std::sync::atomic::AtomicBool,
 }
 
 impl RedisLimits {
-    /// Those of the deployment of that id; the server is connected to when it is first needed.
+    /// Creates the limits of the deployment of that id; connects when the server is first needed.
     pub fn new(client: Client, deployment: &str) -> Self {
         let prefix = format!("coatcheck:{deployment}:limits:");
         Self { client, prefix, connection: Mutex::new(None), is_away: false.into() }
@@ -44,7 +44,7 @@ impl RedisLimits {
 
     async fn attempt(&self, key: &str, change: &mut Change<'_>) -> RedisResult<()> {
         let mut kept_open = self.connection.lock().await;
-        // Taken out: a step that is cut short leaves no half-used connection behind.
+        // Taken out, so that a step which is cut short leaves no half-used connection behind.
         let mut connection = match kept_open.take() {
             Some(connection) => connection,
             None => self.client.get_multiplexed_async_connection().await?,
@@ -67,7 +67,7 @@ impl RedisLimits {
             if written {
                 break;
             }
-            // Another process was faster; those who met here don't meet again at once.
+            // Another process was faster; a random delay keeps the two from colliding again.
             sleep(Duration::from_micros(fastrand::u64(..500))).await;
         }
         *kept_open = Some(connection);
@@ -85,8 +85,8 @@ impl Limits for RedisLimits {
         };
         let was_away = self.is_away.swap(outcome.is_err(), std::sync::atomic::Ordering::Relaxed);
         match &outcome {
-            Err(error) if !was_away => warn!(error, "the limits can't be reached; what they bound waits"),
-            Ok(()) if was_away => info!("the limits are reached again"),
+            Err(error) if !was_away => warn!(error, "rate-limit store unreachable; outbound calls paused"),
+            Ok(()) if was_away => info!("rate-limit store reachable again; outbound calls resume"),
             Ok(()) | Err(_) => {}
         }
         outcome.map_err(LimitsError)

@@ -1,13 +1,12 @@
-//! A provider that takes a number of requests and then none for a while: what may be sent to it, over all processes.
+//! A provider that accepts a number of requests and then blocks for a while: decides for all processes which requests may be sent.
 //!
-//! The provider begins its block at the request that fills its window, and counts anew when the block is over. Requests are
-//! counted here before they are sent, so that none is refused. The block is taken to begin when the last of them was
-//! answered: never too early, and late by one answer. A refusal that comes all the same is believed.
+//! The provider begins its block at the request that fills its window, and counts from zero when the block is over. Requests are counted
+//! here before they are sent, so that the provider refuses none. The block is assumed to begin when the last of them was answered: never
+//! too early, and late by one answer. A refusal that arrives all the same is believed.
 //!
-//! What is counted is how many requests the provider has *at most*. Where it is not sure that it has that many (an answer never came, or
-//! nothing is known at all), requests go one at a time from there on: each that is taken may have been the last. A refusal then
-//! tells where the provider stands; so do as many requests as fill a whole window, taken without a gap in which a block could
-//! have passed unseen.
+//! The count is the number of requests that the provider has received *at most*. Where it may have received fewer (an answer never came, or
+//! the state is missing), requests go one at a time from there on: each accepted one may have been the last of the window. A refusal then
+//! shows the provider's state; so does a full window of accepted requests without a gap in which a block could have passed unnoticed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,97 +16,98 @@ use uuid::Uuid;
 
 use crate::{Limits, LimitsError, Moment, State};
 
-/// What the provider allows.
+/// The provider's rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowRule {
-    /// Requests that it takes before it blocks; at least 1.
+    /// Requests that it accepts before it blocks; at least 1.
     pub requests: u32,
-    /// For how long it blocks then.
+    /// The length of the block.
     pub block: Duration,
 }
 
-/// Whether a request may be sent.
+/// The answer to a request that asks to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// It may, and is counted: `leave` must say what came of it.
+    /// It may be sent, and is counted; call `leave` with its outcome.
     Open,
-    /// The provider has its requests; it takes the next ones in about so long.
+    /// The provider's window is full; it accepts requests again in about that time.
     Blocked {
         /// At least this long, as far as is known.
         opens_in: Duration,
     },
-    /// Where the provider stands is being found out by another request: ask again in a moment.
+    /// Another request is finding out the provider's state: ask again in a moment.
     Busy,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// The provider took it.
+    /// The provider accepted it.
     Taken,
-    /// The provider refused it, for so long if it said so.
+    /// The provider refused it, with the pause that it named, if any.
     Refused {
         /// From now on.
         retry_after: Option<Duration>,
     },
     /// It never reached the provider.
     Unsent,
-    /// Nobody knows: it broke off, or failed there.
+    /// Unknown: it broke off, or failed there.
     Unknown,
 }
 
-/// Where a provider stands, for people.
+/// The state of a provider, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It takes so many requests more.
+    /// It accepts more requests.
     Open {
-        /// At least so many.
+        /// At least this many.
         remaining: u32,
     },
-    /// It takes none for so long.
+    /// It accepts none for that time.
     Blocked {
         /// At least this long, as far as is known.
         opens_in: Duration,
     },
-    /// It has taken the last ones, and takes so many more at most: it may have had others before they were counted.
+    /// It has accepted the last requests, and accepts a limited number more: it may have received others before they were counted.
     Taking {
-        /// No more than so many.
+        /// At most this many.
         at_most: u32,
     },
-    /// Nothing is known yet, or no longer; it is found out with the next requests.
+    /// Unknown, or unknown again; the next requests find it out.
     Unknown,
 }
 
-/// A refusal is believed, but not for longer than this.
+/// The longest time for which a refusal is believed.
 const LONGEST_REFUSAL: Duration = Duration::from_secs(24 * 3600);
 
-/// What is kept of a provider.
+/// The stored state of a provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Window {
-    /// As it was when a request last came, for those who only look.
+    /// The rule at the last request, for callers that only read.
     rule: Option<WindowRule>,
-    /// Requests that the provider has in this window at most.
+    /// The most requests that the provider has received in this window.
     sent: u32,
-    /// Whether it may have fewer.
+    /// Whether it may have received fewer.
     is_unsure: bool,
-    /// Those that are under way.
+    /// The requests in progress.
     under_way: BTreeMap<Uuid, Call>,
-    /// When the last of the others was answered.
+    /// When the last of the other requests was answered.
     answered: Moment,
-    /// Until when a refusal said that it takes none.
+    /// The end of the block, according to a refusal.
     refused_until: Moment,
-    /// Of those that were sent one at a time to find out: how many were taken in a row, and when the last of them was sent.
+    /// The number of probes accepted in a row, and the time at which the last one was sent. A probe is a request sent alone to find out the
+    /// provider's state.
     probes: u32,
     probed: Moment,
 }
 
-/// A request under way.
+/// A request in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Call {
     sent: Moment,
-    /// When it counts as answered, if nobody says what came of it: its process may have died.
+    /// When it counts as answered without an outcome: its process may have died.
     lapses: Moment,
-    /// Sent alone, to find out where the provider stands.
+    /// Sent alone, to find out the provider's state.
     is_probe: bool,
 }
 
@@ -139,7 +139,7 @@ impl Window {
             Standing::Taking { .. } | Standing::Unknown if !self.under_way.is_empty() => return Entry::Busy,
             Standing::Taking { .. } | Standing::Unknown => true,
             Standing::Open { remaining } => {
-                // Also where a block is over, and the count begins anew.
+                // Also when a block is over, and the count starts from zero.
                 self.sent = rule.requests - remaining + 1;
                 false
             }
@@ -148,7 +148,7 @@ impl Window {
         Entry::Open
     }
 
-    /// Requests of which nobody has said what came of them.
+    /// Ends requests whose outcome was not reported in time.
     fn lapse(&mut self, now: Moment) {
         let lapsed = self.under_way.iter().filter(|(_, call)| call.lapses <= now);
         for (id, lapses) in lapsed.map(|(id, call)| (*id, call.lapses)).collect::<Vec<_>>() {
@@ -166,12 +166,12 @@ impl Window {
         } else if self.is_unsure && self.probes == 0 {
             Standing::Unknown
         } else if self.is_unsure {
-            // The last may have filled its window: when such a block would be over, that is empty.
+            // The last request may have filled the window: when such a block would be over, the window is empty.
             let may_be_empty = now.since(self.probed) >= rule.block;
             let taken = if may_be_empty { 0 } else { self.probes };
             Standing::Taking { at_most: rule.requests.saturating_sub(taken) }
         } else if !self.under_way.is_empty() {
-            // All are sent and not all are answered: it will have blocked from some moment on that is not yet known.
+            // All are sent and not all are answered: the block begins at a moment that is not known yet.
             Standing::Blocked { opens_in: rule.block }
         } else if now < block_ends {
             Standing::Blocked { opens_in: block_ends.since(now) }
@@ -187,7 +187,7 @@ impl Window {
             let block = retry_after.or(self.rule.map(|rule| rule.block)).unwrap_or_default();
             self.refused_until = self.refused_until.max(now.after(block.min(LONGEST_REFUSAL)));
             if !is_refused {
-                // Whatever was thought before: when that is over it has none but those that are still under way.
+                // Whatever was assumed before: after the block the provider has received only the requests still in progress.
                 self.sent = u32::try_from(self.under_way.len()).unwrap_or(u32::MAX);
                 self.is_unsure = false;
                 self.probes = 0;
@@ -198,7 +198,7 @@ impl Window {
         if call.sent < self.refused_until {
             match is_refused {
                 true => self.sent = self.sent.saturating_sub(1),
-                // It may have come before the block or after it.
+                // It may have arrived before the block or after it.
                 false => self.is_unsure = true,
             }
             return;
@@ -217,12 +217,12 @@ impl Window {
 
     fn count_probe(&mut self, now: Moment, call: Call) {
         let Some(rule) = self.rule else { return };
-        // A block could have come and gone since the one before was taken.
+        // A block could have come and gone since the previous probe was accepted.
         let has_gap = now.since(self.probed) >= rule.block;
         self.probes = if has_gap { 1 } else { self.probes + 1 };
         self.probed = call.sent;
         if self.probes >= rule.requests {
-            // They fill a window, and none of it was refused: it is exactly full.
+            // They fill a window without a refusal: it is exactly full.
             self.sent = rule.requests;
             self.is_unsure = false;
             self.probes = 0;
@@ -231,8 +231,8 @@ impl Window {
 }
 
 impl dyn Limits + '_ {
-    /// Asks to send one request, by an id of its own, to the provider of that name. What came of it is to be said by
-    /// `leave` within `lapses_in`; it counts as sent and answered then.
+    /// Asks to send one request, by an id of its own, to the provider of that name. The caller must report the outcome by `leave` within
+    /// `lapses_in`; after that the request counts as sent and answered.
     ///
     /// # Errors
     /// If the limits can't be reached: nothing may be sent.
@@ -246,15 +246,15 @@ impl dyn Limits + '_ {
         self.step(&key(provider), |now, window: &mut Window| window.enter(now, rule, id, lapses_in)).await
     }
 
-    /// Says what came of a request that was let in.
+    /// Reports the outcome of a request that was allowed.
     ///
     /// # Errors
-    /// If the limits can't be reached; it lapses then.
+    /// If the limits can't be reached; the request lapses then.
     pub async fn leave(&self, provider: &str, id: Uuid, fate: Fate) -> Result<(), LimitsError> {
         self.step(&key(provider), |now, window: &mut Window| window.leave(now, id, fate)).await
     }
 
-    /// Where the provider stands.
+    /// Returns the provider's state.
     ///
     /// # Errors
     /// If the limits can't be reached.

@@ -1,4 +1,4 @@
-//! Streams side by side: which of them has which lane, and for how long.
+//! Assigns streams to lanes.
 
 use std::cmp::Reverse;
 
@@ -14,12 +14,12 @@ pub struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// A piece that others may follow.
+    /// Creates a piece that others may follow.
     pub fn next(stream: &'a mut Md5, bytes: &'a [u8]) -> Self {
         Self { stream, bytes, digest: None }
     }
 
-    /// The last piece, which may be empty: the stream's digest goes to `digest`, and the stream begins anew.
+    /// Creates the last piece, which may be empty: the stream's digest is stored in `digest`, and the stream starts again.
     pub fn last(stream: &'a mut Md5, bytes: &'a [u8], digest: &'a mut Digest) -> Self {
         Self { stream, bytes, digest: Some(digest) }
     }
@@ -27,26 +27,26 @@ impl<'a> Piece<'a> {
 
 /// Hashes many streams at once.
 ///
-/// It holds nothing but the choice of the [`Kernel`]: streams are [`Md5`]s, wherever you keep them.
+/// It holds only the choice of the [`Kernel`]: streams are [`Md5`]s, which the caller keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Lanes {
     kernel: Kernel,
 }
 
 impl Lanes {
-    /// With the best instructions that this processor has.
+    /// Uses the best instructions that this processor has.
     #[must_use]
     pub fn new() -> Self {
         Self { kernel: Kernel::best() }
     }
 
-    /// With these instructions, if this processor has them.
+    /// Uses these instructions; `None` if this processor lacks them.
     #[must_use]
     pub fn with(kernel: Kernel) -> Option<Self> {
         kernel.is_available().then_some(Self { kernel })
     }
 
-    /// How many streams are hashed side by side. So many pieces a [`run`](Self::run), or many more, are hashed fastest.
+    /// Returns the number of streams that are hashed side by side. A [`run`](Self::run) is fastest with that many pieces, or many more.
     #[must_use]
     pub fn width(&self) -> usize {
         self.kernel.lanes()
@@ -54,8 +54,8 @@ impl Lanes {
 
     /// Hashes pieces, each of another stream.
     ///
-    /// A piece is asked for when a lane is free. Lanes that find none stay empty until the longest piece is done, so
-    /// pieces of one length, many of them, or long ones first leave the least idle. A piece that is left alone goes on
+    /// Whenever a lane is free, the next piece is taken. Without further pieces the lane stays empty until the longest piece is done, so
+    /// pieces of one length, many of them, or long ones first leave the fewest lanes idle. The last remaining piece goes on
     /// as fast as [`Md5::update`].
     ///
     /// ```
@@ -84,7 +84,7 @@ impl Lanes {
         }
 
         while !lanes.is_empty() {
-            // What empty lanes compress is of no consequence, as long as it is there.
+            // Empty lanes compress any existing bytes, without effect.
             let count = lanes.len();
             let any = inputs[0];
             inputs[count..].fill(any);
@@ -104,7 +104,7 @@ impl Lanes {
                     inputs[at] = input;
                     at += 1;
                 } else {
-                    // The last lane takes its place, and has its own input looked at there.
+                    // The last lane takes its place, and its input is checked there.
                     lanes.swap_remove(at).end(states.of(at));
                     states.set(at, states.of(lanes.len()));
                     inputs[at] = inputs[lanes.len()];
@@ -113,7 +113,7 @@ impl Lanes {
         }
     }
 
-    /// The digests of whole messages, in their order.
+    /// Returns the digests of whole messages, in their order.
     ///
     /// ```
     /// let digests = md5_lanes::Lanes::new().digest_many(&["abc", "message digest"]);
@@ -126,7 +126,7 @@ impl Lanes {
             .zip(&mut digests)
             .map(|((message, stream), digest)| Piece::last(stream, message.as_ref(), digest))
             .collect();
-        // The long ones first, so that none is left to go on alone at the end.
+        // Longest first, so that none is hashed alone at the end.
         pieces.sort_by_key(|piece| Reverse(piece.bytes.len()));
         self.run(pieces);
         digests
@@ -142,7 +142,7 @@ impl Default for Lanes {
 /// A piece that has a lane.
 struct Lane<'a> {
     state: &'a mut [u32; 4],
-    /// What follows when the input is done.
+    /// The parts that follow when the input is done.
     parts: [&'a [u8]; 2],
     digest: Option<&'a mut Digest>,
 }
@@ -168,7 +168,7 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// The next piece that has a block, and its first part. Of the others, the streams have kept what there is.
+/// Returns the next piece that has a block, and its first part. Shorter pieces are kept in their streams.
 fn next_lane<'a>(pieces: &mut impl Iterator<Item = Piece<'a>>) -> Option<(Lane<'a>, &'a [u8])> {
     for Piece { stream, bytes, digest } in pieces {
         let blocks = stream.take(bytes, digest.is_some());

@@ -9,7 +9,7 @@ pub use kernel::Kernel;
 pub use lanes::{Lanes, Piece};
 pub use stream::{Digest, Md5};
 
-/// The digests of whole messages, in their order.
+/// Returns the digests of whole messages, in their order.
 ///
 /// ```
 /// let digests = md5_lanes::digest_many(&["abc", "message digest"]);
@@ -19,7 +19,7 @@ pub fn digest_many<T: AsRef<[u8]>>(messages: &[T]) -> Vec<Digest> {
     Lanes::new().digest_many(messages)
 }
 
-/// The digest of one message.
+/// Returns the digest of one message.
 pub fn digest(message: &[u8]) -> Digest {
     let mut stream = Md5::new();
     stream.update(message);

@@ -1,10 +1,10 @@
-//! One stream: its state, and what of it is no whole block yet.
+//! One stream: its state, and the bytes of an incomplete block.
 
 use std::fmt;
 
 use crate::kernel::{BLOCK, INITIAL, Kernel};
 
-/// An MD5 digest. It is shown as 32 hexadecimal digits.
+/// An MD5 digest, displayed as 32 hexadecimal digits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 16]);
 
@@ -24,7 +24,7 @@ impl fmt::Display for Digest {
         for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(self.0) {
             *pair = [byte >> 4, byte & 0xf].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
         }
-        // Digits alone are always text.
+        // Hexadecimal digits are always valid UTF-8.
         f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
@@ -35,7 +35,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The MD5 of one stream, which comes in pieces of any length.
+/// The MD5 of one stream, which arrives in pieces of any length.
 ///
 /// By itself it is as fast as one stream can be. Many are faster together: [`Lanes::run`](crate::Lanes::run).
 ///
@@ -48,22 +48,22 @@ impl fmt::Debug for Digest {
 #[derive(Clone)]
 pub struct Md5 {
     state: [u32; 4],
-    /// Bytes so far, modulo 2⁶⁴.
+    /// The number of bytes so far, modulo 2⁶⁴.
     length: u64,
-    /// The last `length % 64` bytes, which are no block yet. Padded, they are one block or two.
+    /// The last `length % 64` bytes, which are not a whole block yet. Padded, they are one block or two.
     rest: [u8; 2 * BLOCK],
-    /// The block that a piece makes of the rest.
+    /// The block made of the rest and the beginning of a piece.
     completed: [u8; BLOCK],
 }
 
-/// A piece as it is compressed: one part after the other, each of whole blocks or empty.
+/// A piece on its way to compression: parts in their order, each of whole blocks or empty.
 pub(crate) struct Blocks<'a> {
     pub(crate) state: &'a mut [u32; 4],
     pub(crate) parts: [&'a [u8]; 3],
 }
 
 impl Md5 {
-    /// A stream of which nothing has come yet.
+    /// Creates an empty stream.
     #[must_use]
     pub const fn new() -> Self {
         Self { state: INITIAL, length: 0, rest: [0; 2 * BLOCK], completed: [0; BLOCK] }
@@ -74,14 +74,14 @@ impl Md5 {
         self.take(bytes, false).compress();
     }
 
-    /// The digest of all that has come. The stream begins anew.
+    /// Returns the digest of all pieces. The stream starts again.
     pub fn finish(&mut self) -> Digest {
         self.take(&[], true).compress();
         Digest::of(std::mem::replace(&mut self.state, INITIAL))
     }
 
-    /// Takes the next piece, and leaves its blocks to be compressed by the caller. If it is the last one they include the
-    /// padding, and whoever has compressed them sets the state back to [`INITIAL`].
+    /// Adds the next piece, and leaves its blocks to be compressed by the caller. The last piece's blocks include the padding, and the
+    /// caller that compresses them must then reset the state to [`INITIAL`].
     pub(crate) fn take<'a>(&'a mut self, bytes: &'a [u8], is_last: bool) -> Blocks<'a> {
         let Self { state, length, rest, completed } = self;
         let mut kept = (*length % BLOCK as u64) as usize;
@@ -94,7 +94,7 @@ impl Md5 {
             completed[kept..].copy_from_slice(missing);
             (first, bytes, kept) = (completed, others, 0);
         }
-        // If something is kept still, less than a block has come.
+        // If bytes of an incomplete block are still kept, the piece was shorter than a block.
         let (whole, left) = bytes.split_at(bytes.len() / BLOCK * BLOCK);
         rest[kept..][..left.len()].copy_from_slice(left);
         let last = if is_last { pad(rest, kept + left.len(), std::mem::take(length)) } else { &[] };
@@ -109,14 +109,14 @@ impl Default for Md5 {
 }
 
 impl fmt::Debug for Md5 {
-    /// Without any of its bytes.
+    /// Formats the stream without its bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Md5").field("length", &self.length).finish_non_exhaustive()
     }
 }
 
 impl Blocks<'_> {
-    /// Compresses them alone.
+    /// Compresses these blocks alone.
     fn compress(self) {
         let kernel = Kernel::best();
         for part in self.parts {
@@ -125,7 +125,7 @@ impl Blocks<'_> {
     }
 }
 
-/// Ends the message behind the first `kept` bytes: a bit, zeros, and its length in bits; RFC 1321, 3.1 and 3.2.
+/// Ends the message after the first `kept` bytes: a bit, zeros, and its length in bits; RFC 1321, 3.1 and 3.2.
 fn pad(rest: &mut [u8; 2 * BLOCK], kept: usize, length: u64) -> &[u8] {
     let end = if kept + 1 + 8 <= BLOCK { BLOCK } else { 2 * BLOCK };
     rest[kept] = 0x80;

@@ -1,4 +1,4 @@
-//! The statements, each one transaction: what `task-data/src/store` does to rows, and when it does nothing.
+//! The statements, each one transaction: how `task-data/src/store` changes rows, and when it does not.
 
 use crate::guards::Guard;
 use crate::late::{Charge, Late};
@@ -9,12 +9,12 @@ use crate::state::{
 use crate::{MAX_ATTEMPTS, Protocol};
 
 impl Protocol {
-    /// `Tasks::insert`. A row that is there already is left alone.
+    /// Inserts a row: `Tasks::insert`. An existing row is left alone.
     pub(crate) fn insert(&self, state: &mut State, task: TaskIndex) {
         state.tasks[usize::from(task)].row.get_or_insert(Row::NEW);
     }
 
-    /// `tasks::claim` after it has seen the lease: the row itself is looked at again under its lock. Whether it was claimed.
+    /// Claims a task after the lease was checked: `tasks::claim`. The row is checked again under its lock. Returns whether it was claimed.
     pub(crate) fn claim(&self, state: &mut State, task: TaskIndex, lease: LeaseName) -> bool {
         let Some(row) = state.tasks[usize::from(task)].row.as_mut() else { return false };
         if !self.is_claimable(row) || row.cancel_requested {
@@ -31,12 +31,12 @@ impl Protocol {
         row.status == Status::Pending || !self.has(Guard::ClaimOfPending)
     }
 
-    /// Whether the attempt that someone names is the row's.
+    /// Returns whether the named attempt is the row's.
     fn is_attempt(&self, fence: Fence) -> bool {
         fence == Fence::Current || !self.has(Guard::AttemptPerClaim)
     }
 
-    /// `Tasks::complete`. What failed for good ends the same way, with another status.
+    /// Ends a task: `Tasks::complete`. A failure ends it in the same way, with another status.
     pub(crate) fn complete(&self, state: &mut State, task: TaskIndex, fence: Fence) {
         let is_named = self.is_attempt(fence) || !self.has(Guard::EndNamesAttempt);
         let any_status = !self.has(Guard::EndOfRunning);
@@ -48,7 +48,7 @@ impl Protocol {
         }
     }
 
-    /// `Tasks::hand_back`.
+    /// Hands a task back: `Tasks::hand_back`.
     pub(crate) fn hand_back(&self, state: &mut State, task: TaskIndex, fence: Fence, charge: Charge) {
         let unfenced = !self.has(Guard::FencedHandBack);
         if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
@@ -58,7 +58,7 @@ impl Protocol {
         }
     }
 
-    /// `RunningRow::next` and `move_on`.
+    /// Moves a row on: `RunningRow::next` and `move_on`.
     fn move_on(&self, row: &mut Row, charge: Charge) {
         row.tries += u8::from(charge == Charge::Try);
         if row.cancel_requested && self.has(Guard::CancelAtHandBack) {
@@ -66,7 +66,7 @@ impl Protocol {
         } else if charge == Charge::Try && row.tries >= MAX_ATTEMPTS && self.has(Guard::BoundedTries) {
             row.end(Status::Failed);
         } else {
-            // Beyond the bound nothing is to be learned.
+            // Counts beyond the limit would show nothing new.
             row.tries = row.tries.min(MAX_ATTEMPTS);
             row.status = Status::Pending;
             row.holder = None;
@@ -74,7 +74,7 @@ impl Protocol {
         }
     }
 
-    /// `Tasks::cancel`.
+    /// Cancels a task: `Tasks::cancel`.
     pub(crate) fn cancel(&self, state: &mut State, task: TaskIndex) {
         let Some(row) = state.tasks[usize::from(task)].row.as_mut() else { return };
         match row.status {
@@ -85,7 +85,7 @@ impl Protocol {
         }
     }
 
-    /// `Tasks::mark_published`.
+    /// Marks a ticket as published: `Tasks::mark_published`.
     pub(crate) fn mark_published(&self, state: &mut State, task: TaskIndex, fence: Fence) {
         let is_named = self.is_attempt(fence) || !self.has(Guard::FencedMark);
         if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
@@ -96,8 +96,8 @@ impl Protocol {
         }
     }
 
-    /// `Leases::return_lost`: ends leases that have lapsed, then returns each running row without one. One moment here: what
-    /// is claimed between its two statements is like what was claimed before them or after.
+    /// Ends lapsed leases, then returns each running row without one: `Leases::return_lost`. It is one step here: a claim between the two
+    /// statements has the same effect as one before or after them.
     pub(crate) fn return_lost(&self, state: &mut State) {
         let ends_all = !self.has(Guard::SweepOfLapsed);
         let lost_before: TaskSet = state.lost().collect();
@@ -125,7 +125,7 @@ impl Protocol {
         }
     }
 
-    /// `Outcomes::begin_log`. Whether the head was stored.
+    /// Begins a file: `Outcomes::begin_log`. Returns whether the head was stored.
     pub(crate) fn begin_log(&self, state: &mut State, seen: Option<u8>, file: FileIndex) -> bool {
         let stored = state.log.head.map(|head| head.generation);
         if stored != seen && self.has(Guard::FencedBegin) {
@@ -135,7 +135,7 @@ impl Protocol {
         true
     }
 
-    /// `Outcomes::commit_log`. Whether the head was moved; the rows are marked in any case.
+    /// Commits lines: `Outcomes::commit_log`. Returns whether the head was moved; the rows are marked in any case.
     pub(crate) fn commit_log(&self, state: &mut State, ids: TaskSet, head: Head) -> bool {
         for task in ids.iter() {
             if let Some(row) = state.tasks[usize::from(task)].row.as_mut() {
@@ -154,7 +154,7 @@ impl Protocol {
         moves
     }
 
-    /// A statement of a process that is gone.
+    /// Commits a statement of a process that is gone.
     pub(crate) fn commit_late(&self, state: &mut State, late: Late) {
         match late {
             Late::Insert(task) => self.insert(state, task),
@@ -174,31 +174,31 @@ impl Protocol {
 }
 
 impl Row {
-    /// Ends; what nobody reads any more is forgotten.
+    /// Ends the task, and clears columns that are not read any more.
     pub(crate) fn end(&mut self, status: Status) {
         *self = Self { status, tries: self.tries, logged: self.logged, ..Self::NEW };
     }
 }
 
 impl State {
-    /// The row, while it has one.
+    /// Returns the task's row, if it has one.
     pub(crate) fn row(&self, task: TaskIndex) -> Option<Row> {
         self.tasks[usize::from(task)].row
     }
 
-    /// Ended tasks without a line: `Outcomes::unlogged`.
+    /// Returns the ended tasks without a line: `Outcomes::unlogged`.
     pub(crate) fn owed(&self) -> TaskSet {
         let is_owed = |row: Row| row.status.is_ended() && !row.logged;
         (0..TASKS as TaskIndex).filter(|task| self.row(*task).is_some_and(is_owed)).collect()
     }
 
-    /// Running rows without a lease: `tasks::lost`.
+    /// Returns the running rows without a lease: `tasks::lost`.
     pub(crate) fn lost(&self) -> impl Iterator<Item = TaskIndex> + '_ {
         let is_lost = |row: Row| row.status == Status::Running && row.holder == Some(LeaseName::Ended);
         (0..TASKS as TaskIndex).filter(move |task| self.row(*task).is_some_and(is_lost))
     }
 
-    /// The row's attempt has grown: nothing that names an earlier one will equal it again.
+    /// Invalidates all names of earlier attempts, after the row's attempt has grown: none will equal it again.
     fn pass_fences(&mut self, of: TaskIndex) {
         let task = &mut self.tasks[usize::from(of)];
         for errand in [&mut task.first_publish, &mut task.sweep_publish] {
@@ -229,12 +229,12 @@ impl State {
         self.log.head = Some(head);
     }
 
-    /// Everything that named this lease names the other.
+    /// Renames a lease in everything that names it.
     pub(crate) fn rename_lease(&mut self, from: LeaseName, to: LeaseName) {
         self.map_leases(|name| if name == from { to } else { name });
     }
 
-    /// Each name of a lease, wherever it stands.
+    /// Maps each name of a lease in the state.
     pub(crate) fn map_leases(&mut self, map: impl Fn(LeaseName) -> LeaseName) {
         for row in self.tasks.iter_mut().filter_map(|task| task.row.as_mut()) {
             row.holder = row.holder.map(&map);
@@ -251,7 +251,7 @@ impl State {
         }
     }
 
-    /// Whether anything names this lease.
+    /// Returns whether anything names this lease.
     pub(crate) fn names(&self, lease: LeaseName) -> bool {
         self.tasks.iter().any(|task| task.row.is_some_and(|row| row.holder == Some(lease)))
             || self

@@ -1,18 +1,18 @@
-//! What makes the protocol hold, piece by piece. A model with one of them taken away (a mutant) must break a promise: else either
-//! the guard is not needed, or the model doesn't see what it is for.
+//! The guards that make the protocol hold. A model without one of them (a mutant) must break a promise: otherwise either the guard is not
+//! needed, or the model doesn't see its purpose.
 
-/// A guard that can be taken away.
+/// A guard that can be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Guard {
     /// 202 is sent after the row was committed.
     RecordBeforeAnswer,
-    /// What was looked for is published only if it still waits.
+    /// A row that was looked for is published only if it is still pending.
     PublishOfPending,
-    /// A claim takes pending rows alone.
+    /// A claim takes only pending rows.
     ClaimOfPending,
-    /// A claim looks whether its lease is live.
+    /// A claim checks that its lease is live.
     ClaimUnderLease,
-    /// A claim counts the attempt up.
+    /// A claim increments the attempt.
     AttemptPerClaim,
     /// A delivery is acknowledged after its claim has committed.
     AckAfterClaim,
@@ -20,13 +20,13 @@ pub enum Guard {
     EndNamesAttempt,
     /// An end needs a running row.
     EndOfRunning,
-    /// What is handed back is fenced by attempt and status.
+    /// A hand-back is fenced by attempt and status.
     FencedHandBack,
-    /// A hand-back looks at the wish to cancel.
+    /// A hand-back checks for a request to cancel.
     CancelAtHandBack,
-    /// What has ended is not cancelled.
+    /// An ended task is not cancelled.
     CancelBeforeEnd,
-    /// Tries end at `MAX_ATTEMPTS`.
+    /// Attempts end at `MAX_ATTEMPTS`.
     BoundedTries,
     /// A mark of publishing names its attempt.
     FencedMark,
@@ -34,29 +34,29 @@ pub enum Guard {
     SweepOfLapsed,
     /// The sweep returns every running row without a lease, not only those of leases that it has just ended.
     SweepOfAllLost,
-    /// The sweep looks at rows that were published too.
+    /// The sweep also looks at published rows.
     SweepOfPublished,
-    /// A beat hands back what the rows say its worker holds, and it doesn't.
+    /// A heartbeat hands back tasks that its worker holds only in the rows.
     HandBackByBeat,
     /// One writer at a time, whichever file it has opened: the lock beside the log.
     LockBesideLog,
-    /// What stands after the head is read before anything is appended.
+    /// The text after the head is read before anything is appended.
     ScanBeforeAppend,
-    /// What is owed is read after the head and the scan.
+    /// The due lines are read after the head and the scan.
     OwedAfterScan,
-    /// What the scan has found is not appended again.
+    /// Lines that the scan has found are not appended again.
     OwedWithoutFound,
-    /// A torn tail is not completed as a line that was found.
+    /// A torn line is not completed as a line that was found.
     TailWithoutFound,
-    /// The file before is brought up to date before another is begun.
+    /// The previous file is brought up to date before another is begun.
     RotatedFirst,
     /// A file is begun before the first byte is written to it.
     BeginBeforeAppend,
     /// A file is begun only after the generation that was seen.
     FencedBegin,
-    /// The head moves within its generation alone.
+    /// The head moves only within its generation.
     FencedCommit,
-    /// Only what can be read back counts as written.
+    /// Only lines that can be read back count as written.
     ReadBack,
     /// Rows are marked after their lines are in the file.
     MarkAfterAppend,

@@ -1,12 +1,12 @@
-//! What a step has done to each row, noted for the properties. It looks at the row before and after alone, not at how the step came
-//! to change it: so it can't share an error with the step.
+//! Records the effect of a step on each row, for the properties. It compares only the row before and after, not the way the step changed
+//! it: so it can't share an error with the step.
 
 use crate::late::Late;
 use crate::state::{Fence, Row, State, Status, TaskIndex};
 use crate::steps::Step;
 
 impl State {
-    /// Notes what the step that led here from `before` has done.
+    /// Records the effect of the step that led here from `before`.
     pub(crate) fn note(&mut self, before: &Self, step: Step) {
         let superseded = before.superseded_writer(step);
         for (index, task) in self.tasks.iter_mut().enumerate() {
@@ -23,7 +23,7 @@ impl State {
         }
     }
 
-    /// The task for which the step writes what came of a claim, if that claim is no longer the one that the row runs under.
+    /// Returns the task for which the step writes the result of a claim, if the row does not run under that claim any more.
     fn superseded_writer(&self, step: Step) -> Option<TaskIndex> {
         let (task, fence) = match step {
             Step::Complete(worker) | Step::HandBack(worker, _) | Step::LoseEndsAnswer(worker, _) => {

@@ -1,14 +1,14 @@
-//! Statements that the database may still commit although nobody waits for them: of a process that died, or whose connection did.
+//! Statements that the database may still commit although their process has died or lost its connection.
 //!
-//! A process that is merely slow needs no such thing: any step may come as late as it likes.
+//! A process that is merely slow is modelled without them: any step may come late.
 
 use crate::state::{Fence, FileIndex, Head, LeaseName, TaskIndex, TaskSet};
 
-/// A statement under way.
+/// A statement in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Late {
     Insert(TaskIndex),
-    /// It had seen the lease live.
+    /// A claim that had seen the lease live.
     Claim(TaskIndex, LeaseName),
     Complete(TaskIndex, Fence),
     HandBack(TaskIndex, Fence, Charge),
@@ -22,7 +22,7 @@ pub enum Late {
     },
 }
 
-/// Whether an attempt that is given up costs a try.
+/// Whether an attempt that is given up is charged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Charge {
     /// A transient error.
@@ -31,7 +31,7 @@ pub enum Charge {
     Nothing,
 }
 
-/// What becomes of a statement whose answer was lost.
+/// The fate of a statement whose answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     Committed,

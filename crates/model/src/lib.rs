@@ -1,33 +1,34 @@
-//! Coatcheck's protocol as a model, every state of which is looked at.
+//! Coatcheck's protocol as a model, every state of which is visited.
 //!
-//! Tests try what someone thought of, and chaos what chance brings. Here two workers, an API, a sweep, a queue, a database and a log
-//! of at most three files take every step that they can take, in every order, with a bounded number of faults at every moment; and
-//! what was promised ([`properties`]) is looked at after each. From every state it is also asked whether all can still end
-//! well ([`reach`]). That the properties would notice is shown by taking away the protocol's guards one by one ([`guards`]).
+//! Tests try the cases that their authors thought of, and chaos those that chance brings. Here two workers, an API, a sweep, a queue, a
+//! database and a log of at most three files take every possible step, in every order, with a bounded number of faults at every moment;
+//! after each step the promises ([`properties`]) are checked. For every state the search also checks whether everything can still end
+//! well ([`reach`]). Removing the protocol's guards one by one shows that the properties would notice ([`guards`]).
 //!
 //! # What is modelled
-//! What the program does, step by step; each of [`steps`] names the function that it stands for, and `database` the
-//! statements. An upload's row and 202, publishing and its mark, deliveries, the claim under a lease, acknowledging, work that succeeds, fails for
-//! a while or is given up, beats, the hand-back of what isn't held, cancelling, the sweep over leases and rows; and the outcome log from
-//! its lock to its commit, byte order and all, over rotations.
+//! The program, step by step: each of [`steps`] names the function that it stands for, and `database` the
+//! statements. An upload's row and 202, publishing and its mark, deliveries, the claim under a lease, acknowledgements; work that
+//! succeeds, fails for a while or is given up; heartbeats, the hand-back of tasks held only in the rows, cancelling, the sweep over
+//! leases and rows; and the outcome log from its lock to its commit, byte order and all, over rotations.
 //!
-//! What goes wrong, at any moment: an API or a worker dies, between any two statements or in one, which is then committed late or
+//! Faults, at any moment: an API or a worker dies, between any two statements or in one, which is then committed late or
 //! never; a commit happens and its answer is lost; a worker sleeps through its lease, or gives it up, and goes on late; a message
-//! is lost or doubled; a confirm is lost; a log step fails; its write is cut anywhere; a stranger writes half a line without the lock. At no cost, as
-//! often as it likes: everything is late; old leases lapse; a client cancels; marks get lost; the log is rotated (twice at most).
+//! is lost or doubled; a confirm is lost; a log step fails; its write is cut anywhere; a foreign program writes half a line without the
+//! lock. Without counting as faults, as often as possible: everything is late; old leases lapse; a client cancels; marks get lost; the
+//! log is rotated (twice at most).
 //!
 //! # What is not, and why
-//! - **Times.** Whatever waits for a time may happen at once or never: so back-offs, due times and the ten seconds that a beat leaves
-//!   a new claim alone can't be relied on here, and needn't be.
-//! - **Bytes of uploads.** When a blob is durable and when it goes is tried by cutting every call of it (`task-data/tests/life`).
-//! - **Loss of what was flushed or committed**: a machine's end, a deleted log. Flushing is no step here.
+//! - **Times.** A step that waits for a time may happen at once or never. So the model does not rely on back-offs, due times and the
+//!   ten seconds for which a heartbeat leaves a new claim alone, and neither does the protocol.
+//! - **Bytes of uploads.** `task-data/tests/life` cuts every call that makes a blob durable or removes it.
+//! - **Loss of flushed or committed data**: a machine's end, a deleted log. Flushing is not a step here.
 //! - **Idempotency keys, kinds, progress of tables, limits**: other protocols, which this one neither helps nor needs.
 //! - **More of the same**: a third worker, more slots of a process, three faults at once.
 //!
 //! # Bounds
-//! Two tasks and two faults, not together. The log needs nothing of a task's life but that it ends, at any moment and for good,
-//! and no step of a life looks at the log; so the halves are also explored apart ([`Parts`]), where more faults can be afforded. What is one
-//! state and one step is argued where it is made so: `state` (attempts), `normal` (names), [`steps`] (silent steps).
+//! Two tasks and two faults, not together. The log needs of a task's life only that it ends, at any moment and for good,
+//! and no step of a life looks at the log; so the halves are also explored apart ([`Parts`]), where more faults can be afforded. Each
+//! choice of one state or one step is argued where it is made: `state` (attempts), `normal` (names), [`steps`] (silent steps).
 
 pub mod guards;
 pub mod properties;
@@ -52,39 +53,39 @@ use crate::state::{
 };
 use crate::steps::Step;
 
-/// `MAX_ATTEMPTS` of the program: the least with which a try can be charged and survived.
+/// `MAX_ATTEMPTS` of the program: the least with which a task survives a charge.
 pub const MAX_ATTEMPTS: u8 = 2;
 
-/// Which part of the protocol is looked at.
+/// The part of the protocol to explore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parts {
     /// From the upload to the end of the task.
     Life,
     /// From the end to the line: tasks end at any moment.
     Log,
-    /// All of it.
+    /// The whole protocol.
     Both,
 }
 
-/// The protocol, within bounds.
+/// The protocol within bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     pub parts: Parts,
-    /// 1 or 2.
+    /// The number of tasks: 1 or 2.
     pub tasks: u8,
-    /// 2 at most.
+    /// The number of faults: at most 2.
     pub faults: u8,
-    /// 2 at most.
+    /// The number of rotations: at most 2.
     pub rotations: u8,
     /// Whether a fault may be a program that writes to the log without its lock.
     pub has_foreign_writers: bool,
-    /// Messages of one task that are ready at a time, beside those delivered. One more would be one more claim that fails.
+    /// Messages of one task that are ready at a time, beside those delivered. One more would only be one more claim that fails.
     pub messages: u8,
-    /// The guard that is taken away.
+    /// The guard to remove.
     pub without: Option<Guard>,
 }
 
-/// The life of so many tasks, with so many faults.
+/// Returns the model of that many tasks' lives, with that many faults.
 pub const fn life(tasks: u8, faults: u8) -> Protocol {
     Protocol {
         parts: Parts::Life,
@@ -97,12 +98,12 @@ pub const fn life(tasks: u8, faults: u8) -> Protocol {
     }
 }
 
-/// The log of so many tasks, with so many faults (a stranger's half line among them) and rotations.
+/// Returns the model of the log of that many tasks, with that many faults (including a foreign program's half line) and rotations.
 pub const fn log(tasks: u8, faults: u8, rotations: u8) -> Protocol {
     Protocol { parts: Parts::Log, rotations, has_foreign_writers: true, ..life(tasks, faults) }
 }
 
-/// A task from its upload to its line, with so many faults and rotations.
+/// Returns the model of a task from its upload to its line, with that many faults and rotations.
 pub const fn both(faults: u8, rotations: u8) -> Protocol {
     Protocol { parts: Parts::Both, rotations, ..life(1, faults) }
 }
@@ -128,7 +129,7 @@ impl Protocol {
         let (intake, row) = match self.parts {
             _ if !is_there => (Intake::Gone, None),
             Parts::Life | Parts::Both => (Intake::Inserting, None),
-            // Under some lease: which does not matter.
+            // Under some lease: which one does not matter.
             Parts::Log => (
                 Intake::Answered,
                 Some(Row { status: Status::Running, holder: Some(LeaseName::Ended), ..Row::NEW }),

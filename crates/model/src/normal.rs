@@ -1,6 +1,6 @@
-//! Which states are the same but for names. Workers are alike, so are abandoned leases and late statements, and tasks where no log
-//! tells an order of them: renaming all of one sort leads from each step of a state to a step of its twin. So one of each family of twins
-//! stands for all. (A trace may therefore call a worker by the other's name from one step to the next.)
+//! Identifies states that differ only in names. Workers are alike, and so are abandoned leases, late statements, and tasks while no log
+//! orders them: renaming all of one sort leads from each step of a state to a step of its twin. So one of each family of twins stands for
+//! all. (A trace may therefore call a worker by the other's name from one step to the next.)
 
 use std::cmp::Ordering;
 
@@ -10,10 +10,10 @@ use crate::state::{Errand, Fence, LeaseName, Slot, State, TaskIndex, Worker};
 use crate::{Parts, Protocol};
 
 impl Protocol {
-    /// The one that stands for this state.
+    /// Returns the state that stands for this one.
     pub(crate) fn normal(&self, mut state: State) -> State {
         for old in 0..state.old_leases.len() {
-            // Nobody will ask for it, and its end changes nothing.
+            // No step reads it any more, and its end changes nothing.
             if state.old_leases[old].is_some() && !state.names(LeaseName::Old(old as u8)) {
                 state.old_leases[old] = None;
             }
@@ -38,7 +38,7 @@ impl Protocol {
 }
 
 impl Worker {
-    /// What another worker could equal.
+    /// Returns the parts of the task that another worker's could equal.
     fn without_names(&self) -> Self {
         let slot = match self.slot {
             Slot::Claiming(task, _) => Slot::Claiming(task, LeaseName::Ended),
@@ -57,7 +57,7 @@ impl State {
                 self.swap_workers();
                 self.least_by_leases()
             }
-            // What tells them apart is what names them.
+            // Only the names that refer to them distinguish them.
             Ordering::Equal => {
                 let mut twin = self;
                 twin.swap_workers();
@@ -105,7 +105,7 @@ impl State {
             match late {
                 Late::Insert(task) | Late::Claim(task, _) => swap(task),
                 Late::Complete(task, _) | Late::HandBack(task, ..) => swap(task),
-                // There are none without the log.
+                // Without the log there are none.
                 Late::BeginLog { .. } | Late::CommitLog { .. } => {}
             }
         }

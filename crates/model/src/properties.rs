@@ -1,37 +1,37 @@
-//! What must hold in every state, and what must be seen to happen in some; and when all promises are kept.
+//! The properties that must hold in every state, those that must be reached in some, and the condition that all promises are kept.
 
 use stateright::Property;
 
 use crate::state::{FILES, Fence, Intake, Piece, Row, Slot, State, Status, TASKS, TaskIndex};
 use crate::{MAX_ATTEMPTS, Parts, Protocol};
 
-/// A row that has ended never changes again (but for the mark that it was logged).
+/// An ended row never changes again, except for the mark that it was logged.
 pub const ENDED_IS_FINAL: &str = "an ended task never changes";
-/// Of all who work on a task one ends it.
+/// Of all attempts at a task one ends it.
 pub const ENDS_ONCE: &str = "a task ends once";
-/// What a claim that is no longer the row's writes, it writes in vain.
+/// Writes of a claim that was superseded have no effect.
 pub const SUPERSEDED_CHANGES_NOTHING: &str = "a superseded claim changes nothing";
-/// A task is not tried for ever.
+/// A task is not retried for ever.
 pub const TRIES_ARE_BOUNDED: &str = "tries are bounded";
-/// A try is charged for a worker that was lost, never for more.
+/// An attempt is charged only for a worker that was lost.
 pub const LOSSES_ARE_FAULTS: &str = "no try is charged for a loss that was none";
-/// A running row names a lease; so its end brings it back.
+/// A running row names a lease, so that the lease's end returns it.
 pub const RUNNING_IS_HELD: &str = "what runs names its lease";
 /// A pending row can be claimed.
 pub const NO_CANCEL_IS_STRANDED: &str = "no wish to cancel is stranded";
-/// The row stands before the id is told.
+/// The row is committed before the id is sent.
 pub const ANSWERED_IS_RECORDED: &str = "what was answered is recorded";
-/// Where the queue has lost nothing, what is marked as published is on its way.
+/// If the queue has lost nothing, a ticket marked as published is on its way.
 pub const PUBLISHED_IS_UNDER_WAY: &str = "what is published is under way";
-/// In the log and its siblings together.
+/// In the log and its rotated files together.
 pub const ONE_LINE: &str = "a task has one line at most";
-/// The log tells of ends alone.
+/// The log has only ended tasks.
 pub const LINES_ARE_OF_ENDED: &str = "only an ended task has a line";
 /// A mark is never ahead of its line.
 pub const MARKED_IS_WRITTEN: &str = "what is marked is written";
-/// A file that was left is never returned to.
+/// The head never returns to a file that it has left.
 pub const HEAD_GOES_ON: &str = "the log's head never goes back";
-/// From every state on, the program's own steps can lead there: not a property of a state, see `reach`.
+/// From every state, the program's own steps can lead there: see `reach`. It is not a property of a state.
 pub const ALL_CAN_END: &str = "every promise can still end and be logged";
 
 impl Protocol {
@@ -53,7 +53,7 @@ impl Protocol {
         all
     }
 
-    /// Whether nothing is left to be done for any promise.
+    /// Returns whether nothing is left to do for any promise.
     pub(crate) fn are_all_kept(&self, state: &State) -> bool {
         state.tasks.iter().all(|task| match task.row {
             None => task.intake == Intake::Gone,
@@ -90,7 +90,7 @@ fn of_life() -> [Property<Protocol>; 11] {
         Property::always(PUBLISHED_IS_UNDER_WAY, |_, state: &State| {
             (0..TASKS as TaskIndex).all(|task| state.has_lost_messages || !state.is_published_in_vain(task))
         }),
-        // That these happen shows that the others are not true of an empty space.
+        // These must happen somewhere, which shows that the other properties are not true merely of an empty space.
         Property::sometimes("a task succeeds", |_, state| has_status(state, Status::Succeeded)),
         Property::sometimes("a task fails", |_, state| has_status(state, Status::Failed)),
         Property::sometimes("a running task is wished to be cancelled", |_, state| {

@@ -1,11 +1,11 @@
-//! Whether from each state everything can still end well.
+//! Checks whether from each state everything can still end well.
 //!
 //! The checker's own `eventually` does not see a path that leads back into itself, and here most do: a task may be given up and
-//! claimed again for ever. What is asked instead is stronger than "some path ends well" and weaker than fairness: from
-//! *every* state that can be reached, faults and all, steps of the program alone (no fault, no client's, no late statement's) can
-//! lead to where all promises are kept. So nothing is ever stuck, and nothing waits for luck.
+//! claimed again for ever. The check here is stronger than "some path ends well" and weaker than fairness: from
+//! *every* reachable state, faults included, steps of the program alone (no fault, no client's, no late statement's) can
+//! lead to a state in which all promises are kept. So nothing is ever stuck, and nothing waits for luck.
 //!
-//! All states are explored here, breadth first, and from the good ones all steps are followed backwards.
+//! All states are explored, breadth first, and from the good ones all steps are followed backwards.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
@@ -18,29 +18,29 @@ use crate::steps::{Cause, Step};
 
 /// All states of a model.
 pub struct Space {
-    /// How many there are.
+    /// The number of states.
     pub states: usize,
-    /// How many steps there are between them.
+    /// The number of steps between them.
     pub steps: usize,
-    /// Steps from the first state to the farthest.
+    /// The number of steps from the first state to the farthest.
     pub depth: usize,
-    /// Steps that lead to a state from which not all can end, if there is one.
+    /// Steps to a state from which not everything can end, if there is one.
     pub dead_end: Option<Vec<Step>>,
 }
 
 /// A state that was found.
 struct Known {
     hash: u64,
-    /// From where, but for the first one.
+    /// The state before it, except for the first one.
     parent: Option<u32>,
 }
 
-/// Explores a model. A state is known by 64 bits of its hash, as in the checker: that two of 10 million are taken for one has a
-/// chance of 1 in 300,000.
+/// Explores a model. A state is known by 64 bits of its hash, as in the checker: the chance that two of 10 million are taken for one is 1
+/// in 300,000.
 pub fn explore(model: &Protocol) -> Space {
     let mut index_of: HashMap<u64, u32, BuildHasherDefault<Identity>> = HashMap::default();
     let mut known: Vec<Known> = Vec::new();
-    // Steps of the program, from where they lead to back to where they begin.
+    // Steps of the program, from the state after to the state before.
     let mut back: Vec<(u32, u32)> = Vec::new();
     let mut good: Vec<u32> = Vec::new();
     let (mut steps, mut depth) = (0, 0);
@@ -84,7 +84,7 @@ pub fn explore(model: &Protocol) -> Space {
     Space { states: known.len(), steps, depth, dead_end }
 }
 
-/// Which states lead to a good one.
+/// Returns for each state whether it leads to a good one.
 fn backwards(states: usize, mut back: Vec<(u32, u32)>, good: Vec<u32>) -> Vec<bool> {
     back.sort_unstable();
     let mut leads = vec![false; states];
@@ -101,7 +101,7 @@ fn backwards(states: usize, mut back: Vec<(u32, u32)>, good: Vec<u32>) -> Vec<bo
     leads
 }
 
-/// The steps on the way on which a state was found. The states themselves are not kept, and are made again.
+/// Returns the steps by which a state was found. The states themselves are not kept, and are built again.
 fn path_to(model: &Protocol, known: &[Known], to: usize) -> Vec<Step> {
     let mut way = Vec::new();
     let mut at = &known[to];
@@ -126,7 +126,7 @@ fn hash_of(state: &State) -> u64 {
     hasher.finish()
 }
 
-/// For keys that are hashes already.
+/// A hasher for keys that are hashes already.
 #[derive(Default)]
 struct Identity(u64);
 

@@ -1,37 +1,37 @@
-//! What a state holds: the database's rows and leases, the queue, the log's files, and what each process remembers.
+//! The state: the database's rows and leases, the queue, the log's files, and the memory of each process.
 //!
-//! Two things are told more briefly than in the program, and lose nothing by it:
-//! - **An attempt is no number.** Everything that names an attempt is only ever compared with the row's, and the row's only grows: what
-//!   is not equal once never is again. So a claim's number is told as [`Fence`], and any number of attempts is a bounded space.
-//! - **What is never read again is forgotten** (`published` of a row that runs, the holder of a row that has ended), so that
-//!   states which differ in nothing that matters are one.
+//! Two things are represented more briefly than in the program, without losing anything:
+//! - **An attempt is not a number.** A name of an attempt is only ever compared with the row's, and the row's only grows: names
+//!   that differ once always differ. So a claim's number becomes a [`Fence`], and any number of attempts is a bounded space.
+//! - **A value that is never read again is cleared** (`published` of a running row, the holder of an ended row), so that
+//!   states without a relevant difference are one.
 
 use crate::late::Late;
 
-/// Tasks at most.
+/// The most tasks.
 pub const TASKS: usize = 2;
-/// Worker processes.
+/// The number of worker processes.
 pub const WORKERS: usize = 2;
-/// Files of the outcome log at most: the first, and one for each rotation.
+/// The most files of the outcome log: the first, and one for each rotation.
 pub const FILES: usize = 3;
-/// Faults at most.
+/// The most faults.
 pub const FAULTS: usize = 2;
 
-/// Which task.
+/// The index of a task.
 pub type TaskIndex = u8;
-/// Which worker process.
+/// The index of a worker process.
 pub type WorkerIndex = u8;
-/// Which file of the log, in the order in which they were begun.
+/// The index of a file of the log, in the order in which they were begun.
 pub type FileIndex = u8;
 
-/// All that is.
+/// A state of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct State {
     pub tasks: [Task; TASKS],
     pub workers: [Worker; WORKERS],
-    /// Leases that were abandoned, each by a fault, and that something still names.
+    /// Leases that a fault made a worker abandon, and that something still names.
     pub old_leases: [Option<Lease>; FAULTS],
-    /// What may be committed at any moment, though nobody waits for it.
+    /// Statements that may be committed at any moment, although no process waits for them.
     pub late: [Option<Late>; FAULTS],
     pub log: Log,
     pub faults_left: u8,
@@ -40,16 +40,16 @@ pub struct State {
     pub has_lost_messages: bool,
 }
 
-/// A promise: what the API, the database, the queue and the sweep have of it.
+/// A promise, as the API, the database, the queue and the sweep have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Task {
     pub intake: Intake,
     pub row: Option<Row>,
     /// Messages that are ready in the queue.
     pub messages: u8,
-    /// The API's way to the queue and back.
+    /// The API's ticket on its way to the queue.
     pub first_publish: Errand,
-    /// The sweep's.
+    /// The sweep's ticket on its way to the queue.
     pub sweep_publish: Errand,
     pub history: History,
 }
@@ -57,11 +57,11 @@ pub struct Task {
 /// The API's handler of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Intake {
-    /// The bytes are durable, the row is to be inserted.
+    /// The bytes are durable; the row is about to be inserted.
     Inserting,
-    /// The insert's answer was lost: the row is looked for.
+    /// The insert's answer was lost: the handler looks for the row.
     Looking,
-    /// The row is known to stand.
+    /// The row is known to be committed.
     Recorded,
     /// 202 was sent.
     Answered,
@@ -89,7 +89,7 @@ impl Status {
 pub struct Row {
     pub status: Status,
     pub tries: u8,
-    /// Column `worker`.
+    /// The column `worker`.
     pub holder: Option<LeaseName>,
     pub cancel_requested: bool,
     pub published: bool,
@@ -97,7 +97,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// As an insert makes it.
+    /// A row as it is inserted.
     pub const NEW: Self = Self {
         status: Status::Pending,
         tries: 0,
@@ -108,7 +108,7 @@ impl Row {
     };
 }
 
-/// What a claim, a ticket or a statement that names an attempt is worth: whether it is still the row's.
+/// Whether the attempt that a claim, a ticket or a statement names is still the row's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fence {
     Current,
@@ -118,11 +118,11 @@ pub enum Fence {
 /// The lease that a row's `worker` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LeaseName {
-    /// The one that this worker process keeps.
+    /// The lease that this worker process keeps.
     Kept(WorkerIndex),
-    /// One whose process is gone or has another; it still has its row.
+    /// A lease whose process is gone or has another one, while its row still exists.
     Old(u8),
-    /// One that has no row any more.
+    /// A lease without a row.
     Ended,
 }
 
@@ -130,7 +130,7 @@ pub enum LeaseName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lease {
     Live,
-    /// Its time is over; the row stands until the sweep takes it.
+    /// Its time is over; the row stays until the sweep deletes it.
     Lapsed,
 }
 
@@ -139,14 +139,14 @@ pub enum Lease {
 pub enum Errand {
     Nothing,
     ToPublish(Fence),
-    /// The queue has confirmed it, the row isn't marked yet.
+    /// The queue has confirmed it; the row isn't marked yet.
     ToMark(Fence),
 }
 
 /// A worker process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Worker {
-    /// `None`: the row was taken, and the process does not know it yet.
+    /// `None`: the row was deleted, and the process does not know it yet.
     pub lease: Option<Lease>,
     pub slot: Slot,
     pub logger: Logger,
@@ -156,46 +156,46 @@ pub struct Worker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     Free,
-    /// A message was delivered, nothing is claimed.
+    /// A message was delivered; nothing is claimed.
     Delivered(TaskIndex),
-    /// The claim has seen a pending row and a live lease, and is about to commit. In PostgreSQL that is no one moment: the lease is
-    /// another table's row, which is not locked and not looked at again.
+    /// The claim has seen a pending row and a live lease, and is about to commit. In PostgreSQL these are several moments: the lease is
+    /// another table's row, which is not locked and not checked again.
     Claiming(TaskIndex, LeaseName),
     /// Claimed, not acknowledged.
     Claimed(TaskIndex, Fence),
     /// Acknowledged and held.
     Working(TaskIndex, Fence),
-    /// The end's answer was lost: it is repeated.
+    /// The answer to the end was lost: it is repeated.
     Ending(TaskIndex, Fence),
 }
 
-/// What only the properties read.
+/// Values that only the properties read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct History {
-    /// How often the task has come to an end; 2 is too often already.
+    /// How often the task has ended; 2 is an error already.
     pub ends: u8,
     /// An ended row has changed.
     pub changed_after_end: bool,
-    /// A claim that was superseded has changed the row.
+    /// A superseded claim has changed the row.
     pub changed_by_superseded: bool,
-    /// Tries that were charged for a lost worker.
+    /// Attempts charged for a lost worker.
     pub losses: u8,
 }
 
-/// The outcome log: files, and what the database knows of them.
+/// The outcome log: its files, and what the database knows of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Log {
     pub files: [File; FILES],
-    /// How many of the files there are.
+    /// The number of files.
     pub made: u8,
     /// The file at the log's path; `None` after a rotation, until the next is made.
     pub at_path: Option<FileIndex>,
     pub head: Option<Head>,
-    /// For the properties: it has gone back.
+    /// For the properties: the head has gone back.
     pub head_went_back: bool,
 }
 
-/// Row of `log_head`.
+/// A row of `log_head`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Head {
     pub generation: u8,
@@ -204,7 +204,7 @@ pub struct Head {
     pub committed: u8,
 }
 
-/// Pieces of a file at most: a line for each task, and what faults spoil.
+/// The most pieces of a file: a line for each task, and those that faults spoil.
 pub const PIECES: usize = 6;
 
 /// A file of the log.
@@ -213,35 +213,35 @@ pub struct File {
     pieces: [Option<Piece>; PIECES],
 }
 
-/// A line, or what stands after the last newline.
+/// A line, or the text after the last newline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Piece {
-    /// The task's line, whole.
+    /// The task's whole line.
     Line(TaskIndex),
-    /// A whole line that is no task's.
+    /// A whole line that belongs to no task.
     Foreign,
-    /// No newline yet.
+    /// Text without a newline.
     Torn(Torn),
 }
 
-/// What a torn tail shows.
+/// The content of a torn line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Torn {
     /// The beginning of this task's line.
     Of(TaskIndex),
-    /// So little of a line that any task's begins so.
+    /// A beginning so short that it fits any task's line.
     OfAny,
-    /// Nobody's of ours.
+    /// Text that fits no task's line.
     Foreign,
 }
 
 impl File {
-    /// All pieces, in their order.
+    /// Returns all pieces, in their order.
     pub fn pieces(&self) -> impl Iterator<Item = Piece> + '_ {
         self.pieces.iter().map_while(|piece| *piece)
     }
 
-    /// What stands after the last newline.
+    /// Returns the torn line at the end, if there is one.
     pub fn tail(&self) -> Option<Torn> {
         match self.pieces().last() {
             Some(Piece::Torn(torn)) => Some(torn),
@@ -249,23 +249,23 @@ impl File {
         }
     }
 
-    /// The offset after the last newline.
+    /// Returns the offset after the last newline.
     pub fn end(&self) -> u8 {
         let whole = self.pieces().filter(|piece| !matches!(piece, Piece::Torn(_))).count();
         whole as u8
     }
 
-    /// Bytes are only ever appended: to the torn tail, if there is one.
+    /// Appends a piece; it extends the torn line, if there is one.
     pub fn append(&mut self, piece: Piece) {
         let at = usize::from(self.end());
-        // A file that is full has two lines of a task long since.
+        // A file that is full has long had two lines of a task.
         if let Some(place) = self.pieces.get_mut(at) {
             *place = Some(piece);
         }
     }
 }
 
-/// Some of the tasks.
+/// A set of tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TaskSet(u8);
 
@@ -304,21 +304,21 @@ impl FromIterator<TaskIndex> for TaskSet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Logger {
     Idle,
-    /// Knows what was owed before it has the lock: only where that guard is taken away.
+    /// Has read the due lines before it has the lock: only if that guard is removed.
     Ahead(TaskSet),
-    /// Brings a file up to date: its own, or the one that it was rotated from.
+    /// Brings a file up to date: its own, or the one that was rotated.
     Passing(Pass, Progress),
-    /// The file before is complete: the locked one is to be begun.
+    /// The previous file is complete: the locked one is about to be begun.
     Beginning {
         locked: FileIndex,
         seen: Option<u8>,
     },
 }
 
-/// What stays the same over a pass.
+/// The values that stay the same during a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pass {
-    /// The file that is locked. If it isn't the head's, that one was rotated and gets the rest of its torn line alone.
+    /// The locked file. If it isn't the head's, the head's was rotated and gets only the rest of its torn line.
     pub locked: FileIndex,
     pub head: Head,
     /// See [`Logger::Ahead`].
@@ -334,19 +334,19 @@ impl Pass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Progress {
     ToScan,
-    /// What stands after the head was read and recognized.
+    /// The text after the head was read and recognized.
     Scanned {
         found: TaskSet,
         end: u8,
         tail: Option<Torn>,
     },
-    /// What is owed was read.
+    /// The due lines were read.
     ToAppend {
         found: TaskSet,
         end: u8,
         text: Text,
     },
-    /// What was appended was read back.
+    /// The appended text was read back.
     ToCommit {
         ids: TaskSet,
         end: u8,
@@ -354,7 +354,7 @@ pub enum Progress {
     },
 }
 
-/// What one write appends.
+/// The text of one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text {
     pub tail: Tail,
@@ -367,7 +367,7 @@ impl Text {
         self.tail == Tail::Leave && self.lines.is_empty()
     }
 
-    /// The tasks whose lines it has or completes.
+    /// Returns the tasks whose lines it contains or completes.
     pub fn tasks(self) -> TaskSet {
         let completed = match self.tail {
             Tail::Complete(task) => Some(task),
@@ -377,7 +377,7 @@ impl Text {
     }
 }
 
-/// How the torn tail is ended.
+/// How the torn line is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tail {
     Leave,

@@ -1,10 +1,10 @@
-//! What can happen next: every step names the function of the program that it stands for.
+//! The steps that can happen next; each names the function of the program that it stands for.
 //!
-//! A step is one thing that others can see: a transaction, a message, a piece of a file. What a process does between two of them
-//! is part of the next one, for a crash in between leaves the same. So these are one step each, and nothing is lost by it:
-//! publishing and answering; a claim that got nothing and its acknowledgement (a crash between brings the message again, as a crash
-//! before the claim does); work and the sending of its end; a lease that is lost and the next one (without a lease a process
-//! claims nothing); reading the log's head and locking it (a rotation or a commit in between is as one before or after).
+//! A step is one event that others can see: a transaction, a message, a piece of a file. A process's work between two events is part of the
+//! next one, because a crash in between leaves the same state. So these are one step each, without losing anything: publishing and
+//! answering; a claim that got nothing and its acknowledgement (a crash between brings the message again, as a crash before the claim
+//! does); work and the sending of its end; a lost lease and the next one (without a lease a process claims nothing); reading the log's head
+//! and locking the log (a rotation or a commit in between is as one before or after).
 
 mod claim;
 mod faults;
@@ -16,7 +16,7 @@ use crate::late::{Charge, Fate};
 use crate::state::{State, TaskIndex, WorkerIndex};
 use crate::{Parts, Protocol};
 
-/// One step of someone.
+/// A step of any participant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     // The API and its client.
@@ -53,14 +53,14 @@ pub enum Step {
     CommitLog(WorkerIndex),
     BeginLog(WorkerIndex),
     Rotate,
-    /// Where the life of tasks is not part of the model: one ends.
+    /// A task ends, where the life of tasks is not part of the model.
     End(TaskIndex),
 
     // Faults.
     CrashApi,
     CrashApiInInsert(TaskIndex),
     LoseInsertsAnswer(TaskIndex, Fate),
-    /// Of the API's publishing, which may have arrived.
+    /// The confirm of the API's publishing is lost; the message may have arrived.
     LoseConfirm {
         task: TaskIndex,
         has_arrived: bool,
@@ -68,21 +68,21 @@ pub enum Step {
     LoseMessage(TaskIndex),
     DoubleMessage(TaskIndex),
     Crash(WorkerIndex),
-    /// With its slot's statement under way: what it is, if there is a choice.
+    /// A worker dies while its slot's statement is in progress; the charge says which one, if there is a choice.
     CrashInStatement(WorkerIndex, Option<Charge>),
     CrashInLogStatement(WorkerIndex),
     LoseClaimsAnswer(WorkerIndex, Fate),
     LoseEndsAnswer(WorkerIndex, Fate),
-    /// It fails, and comes late or never.
+    /// A hand-back fails, and is committed late or never.
     LeaveHandBack(WorkerIndex, Option<Charge>),
-    /// Frozen until its lease has lapsed.
+    /// A worker freezes until its lease has lapsed.
     Freeze(WorkerIndex),
-    /// It can't reach the database until its own clock says that its lease may have lapsed.
+    /// A worker can't reach the database until its own clock says that its lease may have lapsed.
     AbandonLease(WorkerIndex),
     /// A log step fails, by an error of the store or of the disk.
     FailLogStep(WorkerIndex),
     FailLogStatement(WorkerIndex),
-    /// The write of a log step is cut after so many of its pieces, with a beginning of the next one if there is one.
+    /// The write of a log step is cut after that many pieces, with the beginning of the next piece if there is one.
     CutAppend {
         worker: WorkerIndex,
         after: u8,
@@ -92,7 +92,7 @@ pub enum Step {
     /// Another program writes half a line without the lock.
     WriteForeign,
 
-    // What nobody has in his hands.
+    // Statements of dead processes.
     CommitLate(u8),
 }
 
@@ -101,18 +101,18 @@ pub enum Step {
 pub enum Cut {
     /// So little that it may be any line's beginning.
     Early,
-    /// Enough to tell whose it is.
+    /// Enough to show whose line it is.
     Late,
 }
 
-/// Who wants a step to happen.
+/// The cause of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The program: it will happen if it goes on being possible.
+    /// The program: the step will happen if it stays possible.
     Program,
-    /// A client, an operator, an old statement: it may happen, and nothing may depend on it.
+    /// A client, an operator, an old statement: the step may happen, and nothing may depend on it.
     Chance,
-    /// A fault, of which there are only so many.
+    /// A fault, of which there is a limited number.
     Fault,
 }
 
@@ -171,7 +171,7 @@ impl Step {
 }
 
 impl Protocol {
-    /// Everything that can happen now.
+    /// Adds all steps that can happen now.
     pub(crate) fn offer(&self, state: &State, steps: &mut Vec<Step>) {
         if self.parts != Parts::Log {
             self.offer_intake(state, steps);
@@ -188,7 +188,7 @@ impl Protocol {
         steps.extend(late.map(|at| Step::CommitLate(at as u8)));
     }
 
-    /// The step happens.
+    /// Performs the step.
     pub(crate) fn apply(&self, state: &mut State, step: Step) {
         if step.cause() == Cause::Fault {
             state.faults_left -= 1;

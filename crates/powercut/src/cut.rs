@@ -1,4 +1,4 @@
-//! A power cut: when it happens, and which of the writes after the last flush are on the disk.
+//! A power cut: its time, and the writes after the last flush that are on the disk.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
@@ -16,9 +16,9 @@ pub enum Policy {
     None,
     /// All are there.
     All,
-    /// Each is there or not, by chance.
+    /// Each is there or not, at random.
     Random,
-    /// The same, and some are there in part: their beginning, their end, or some sectors.
+    /// The same, and some are there only in part: their beginning, their end, or some sectors.
     Torn,
     /// The latest are there, what came before them is not.
     Tail,
@@ -30,7 +30,7 @@ pub enum Policy {
     Split,
 }
 
-/// Policies to draw from; the more useful ones stand here twice.
+/// Policies to draw from; the more useful ones are listed twice.
 const POLICIES: [Policy; 10] = [
     Policy::None,
     Policy::All,
@@ -44,7 +44,7 @@ const POLICIES: [Policy; 10] = [
     Policy::Split,
 ];
 
-/// Whether the disks come back under the numbers that they had.
+/// Whether the disks return under the numbers that they had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Device {
     Same,
@@ -57,13 +57,13 @@ pub struct Cut {
     /// The number of records before it.
     pub at: u64,
     pub policy: Policy,
-    /// Of the policy's dice.
+    /// The seed of the policy's random choices.
     pub seed: u64,
     pub device: Device,
 }
 
 impl Cut {
-    /// Writes it as the arguments of `powercut cut FOLDER`.
+    /// Formats the cut as the arguments of `powercut cut FOLDER`.
     pub fn to_arguments(self) -> String {
         let Self { at, policy, seed, device } = self;
         let lower = |word: String| word.to_lowercase();
@@ -72,7 +72,7 @@ impl Cut {
     }
 }
 
-/// Chooses so many cuts of a recording, in the order of their places.
+/// Chooses that many cuts of a recording, in the order of their places.
 pub fn choose(recording: &Recording, count: usize, dice: &mut Rng) -> Vec<Cut> {
     let run = &recording.run;
     let (begin, end) = (run.begin, run.end);
@@ -88,13 +88,13 @@ pub fn choose(recording: &Recording, count: usize, dice: &mut Rng) -> Vec<Cut> {
         let at = match dice.u32(..100) {
             // Anywhere.
             0..35 => dice.u64(begin..=end),
-            // A flush has just been done, or its writes have been made and it has not.
+            // A flush was just done, or its writes were made and it was not.
             35..50 => flush + 1,
             50..72 => flush,
             72..80 => flush + 1 + dice.u64(..4),
-            // The log has just been renamed.
+            // The log was just renamed.
             80..92 => (dice.choice(&renames).copied().unwrap_or(end) + dice.u64(..80)).saturating_sub(20),
-            // The program has not been ready yet.
+            // The program was not ready yet.
             _ => dice.u64(begin..=run.ready),
         };
         let policy = dice.choice(POLICIES).unwrap_or(Policy::None);
@@ -109,14 +109,14 @@ pub fn choose(recording: &Recording, count: usize, dice: &mut Rng) -> Vec<Cut> {
 /// Makes the disks of one cut after the other, in the order of their places.
 pub struct Replay<'recording> {
     recording: &'recording Recording,
-    /// Of each disk what is sure by the last cut, and the records that are in it.
+    /// The image of each disk with all that is sure by the last cut, and the number of records in it.
     sure: Vec<(PathBuf, File, usize)>,
 }
 
 /// The disks after a cut.
 pub struct Disks {
     pub images: Vec<PathBuf>,
-    /// The number of writes after the last flush, and of those that are there, wholly or in part.
+    /// The number of writes after the last flush, and of those that are on the disk, wholly or in part.
     pub unsure: usize,
     pub kept: usize,
 }
@@ -171,7 +171,7 @@ impl<'recording> Replay<'recording> {
         Ok(Disks { images, unsure: unsure.len(), kept })
     }
 
-    /// Does to the disks those of the unsure writes that the cut's policy keeps; how many.
+    /// Applies the unsure writes that the cut's policy keeps. Returns their number.
     fn keep_some(&self, files: &[File], unsure: &[&Record], cut: &Cut) -> Outcome<usize> {
         let mut dice = Rng::with_seed(cut.seed);
         let share = [0.1, 0.5, 0.9][dice.usize(..3)];

@@ -1,7 +1,7 @@
-//! Disks that record: a FUSE file system with a file a disk, which loop devices make block devices of.
+//! Disks that record: a FUSE file system with a file for each disk, which loop devices turn into block devices.
 //!
-//! Each write, discard and flush that reaches a disk becomes a [`Record`], and all disks share one sequence. The file `sequence` tells how
-//! many records there are and how often a fault has struck; a text written to `control` arms one [`Fault`].
+//! Each write, discard and flush that reaches a disk becomes a [`Record`], and all disks share one sequence. The file `sequence` contains
+//! the number of records and how often a fault has struck; a text written to `control` arms one [`Fault`].
 //!
 //! It runs as a process of its own: a process that serves a file system and waits for it at the same time cannot be killed.
 
@@ -31,7 +31,7 @@ const CONTROL: u64 = 3;
 const DISKS: u64 = 10;
 const NAMES: [(&str, u64); 4] =
     [("sequence", SEQUENCE), ("control", CONTROL), ("disk0", DISKS), ("disk1", DISKS + 1)];
-/// File systems and databases place what they write by blocks of this size.
+/// The block size of file systems and databases, in bytes.
 const BLOCK: u64 = 4096;
 
 /// A fault that strikes once, with EIO.
@@ -51,12 +51,12 @@ pub enum Call {
     Flush,
 }
 
-/// Tells writes of one file from those of others.
+/// Distinguishes writes of one file from those of others.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mark {
-    /// These bytes are somewhere in it.
+    /// The write contains these bytes.
     Contains(Vec<u8>),
-    /// A block of it begins with these bytes.
+    /// A block of the write begins with these bytes.
     Begins(Vec<u8>),
 }
 
@@ -74,7 +74,7 @@ impl Mark {
 }
 
 impl Fault {
-    /// Writes the fault as `control` takes it.
+    /// Formats the fault as `control` accepts it.
     pub fn to_text(&self) -> String {
         let call = match self.call {
             Call::Write => "write",
@@ -112,7 +112,7 @@ impl Fault {
 /// Serves the disks of a recording's folder until the file system is unmounted.
 ///
 /// # Errors
-/// That the folder has no disks, or that FUSE refuses.
+/// If the folder has no disks, or FUSE is refused.
 pub fn serve(folder: &Path, mount_point: &Path) -> Outcome<()> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("powercut".into())];
@@ -131,11 +131,11 @@ struct State {
     contents: Vec<File>,
     data: File,
     index: File,
-    /// Bytes of `data` so far.
+    /// The size of `data` so far, in bytes.
     place: u64,
     sequence: u64,
     fault: Option<Fault>,
-    /// A disk whose next flush is to fail.
+    /// A disk whose next flush must fail.
     due: Option<u64>,
     struck: u64,
 }
@@ -148,7 +148,7 @@ impl Disks {
             .map(|path| OpenOptions::new().read(true).write(true).open(path))
             .collect::<io::Result<Vec<File>>>()?;
         if contents.is_empty() {
-            return Err(Trouble::new("no disk is there"));
+            return Err(Trouble::new("expected at least one disk in the folder, found none"));
         }
         let sizes =
             contents.iter().map(|file| Ok(file.metadata()?.len())).collect::<io::Result<Vec<u64>>>()?;
@@ -233,10 +233,10 @@ impl State {
     }
 }
 
-/// Makes a range of a file zeros that take no room.
+/// Makes a range of a file zeros that take no space.
 ///
 /// # Errors
-/// The system's.
+/// If the system refuses.
 pub fn punch(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
     nix::fcntl::fallocate(file, flags, offset.cast_signed(), length.cast_signed())?;
@@ -260,7 +260,7 @@ impl Filesystem for Disks {
     }
 
     fn open(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        // A disk may be cached, for nothing but its loop device writes to it.
+        // A disk may be cached, because only its loop device writes to it.
         let flags = if inode.0 < DISKS { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::FOPEN_KEEP_CACHE };
         reply.opened(FileHandle(0), flags);
     }
@@ -318,7 +318,7 @@ impl Filesystem for Disks {
     ) {
         let mut state = self.state.lock();
         let written = if inode.0 == CONTROL {
-            // It may have struck since whoever writes this looked.
+            // It may have struck since the writer looked.
             if state.struck == 0 {
                 state.fault = str::from_utf8(data).ok().and_then(Fault::from_text);
             }

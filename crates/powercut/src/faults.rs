@@ -1,4 +1,4 @@
-//! A disk that fails once, under a program that a supervisor starts again when it ends.
+//! A disk that fails once, under a program that a supervisor restarts when it ends.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,9 +11,9 @@ use crate::product::{Places, Product};
 use crate::recording::{Event, Plan, StackKind};
 use crate::rig::Recorder;
 
-/// So long a fault may take to meet a write of its file.
+/// How long a fault may take to meet a write of its file.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Where SQLite's write-ahead log has its salt, which each of its frames repeats (<https://sqlite.org/fileformat2.html#walformat>).
+/// The place of the salt in SQLite's write-ahead log, which each of its frames repeats (<https://sqlite.org/fileformat2.html#walformat>).
 const SALT: (u64, usize) = (16, 8);
 
 /// A file of the program.
@@ -25,7 +25,7 @@ pub enum Of {
     Blobs,
 }
 
-/// A call that fails, of a file.
+/// A call on a file that must fail.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Target {
     pub of: Of,
@@ -33,7 +33,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns all of a stack. PostgreSQL's files are many; of them the write-ahead log alone can be told from the others.
+    /// Returns all targets of a stack. Of PostgreSQL's many files, only the write-ahead log can be distinguished.
     pub fn all(stack: StackKind) -> impl Iterator<Item = Self> {
         let files = match stack {
             StackKind::Embedded => &[Of::Database, Of::Wal, Of::Log, Of::Blobs][..],
@@ -47,12 +47,12 @@ impl Target {
         format!("{:?}-{:?}", self.of, self.call).to_lowercase()
     }
 
-    /// The fault on two disks, the first of which is the database's.
+    /// Returns the fault on two disks, the first of which is the database's.
     fn fault(self, stack: StackKind, places: &Places) -> Outcome<Fault> {
         let (disk, mark) = match self.of {
-            // Its first page, which changes with its size, and is written when the write-ahead log is copied into it.
+            // The first page, which changes with the database's size, and is written when the write-ahead log is copied into it.
             Of::Database => (0, Mark::Begins(b"SQLite format 3\0".to_vec())),
-            // Names of uploads come to any other file later.
+            // Names of uploads reach any other file later.
             Of::Wal if stack == StackKind::Distributed => (0, Mark::Contains(NAME.as_bytes().to_vec())),
             Of::Wal => {
                 let mut salt = [0; SALT.1];
@@ -67,10 +67,10 @@ impl Target {
     }
 }
 
-/// Lets the disk fail once, and the load go on for so many seconds after.
+/// Lets the disk fail once, and the load go on for that many seconds afterwards.
 ///
 /// # Errors
-/// That the fault meets no write of its file.
+/// If the fault meets no write of its file.
 pub async fn strike(
     (target, seconds): (Target, f64),
     plan: &Plan,
@@ -96,8 +96,8 @@ pub async fn strike(
     supervise(notes, product, load, Duration::from_secs_f64(seconds)).await
 }
 
-/// Starts the program again when it ends, for so long. On a file system that has become read-only it does not become ready again; then the
-/// machine is switched off at the end as it is.
+/// Restarts the program when it ends, for that many seconds. On a file system that has become read-only it does not become ready again;
+/// then the machine is switched off at the end as it is.
 async fn supervise(notes: &Notes, product: &mut Product, load: &Load, time: Duration) -> Outcome<()> {
     let end = Instant::now() + time;
     while Instant::now() < end {

@@ -26,7 +26,7 @@ pub struct Verdict {
     pub looked_at: BTreeMap<&'static str, u64>,
 }
 
-/// Where the program's words after a cut of a recording are.
+/// Returns the path of the program's output after a cut of a recording.
 pub fn said(lane: &Lane, name: &str) -> PathBuf {
     lane.world.scratch.join(format!("{name}.said"))
 }
@@ -74,10 +74,10 @@ impl<'recording> Known<'recording> {
     }
 }
 
-/// Judges a cut. Every failure of the program, down to not starting, is in the verdict.
+/// Judges a cut. Every failure of the program, including a failed start, is in the verdict.
 ///
 /// # Errors
-/// That the disks can't be mounted or the place can't be cleared: a file system that does not survive its own recovery, or the harness.
+/// If the disks can't be mounted or the place can't be cleared: a file system that does not survive its own recovery, or the harness.
 pub async fn judge(lane: &Lane, recording: &Recording, cut: &Cut, disks: &Disks) -> Outcome<Verdict> {
     let run = &recording.run;
     let places = places(&run.name, run.plan.disks);
@@ -94,7 +94,9 @@ pub async fn judge(lane: &Lane, recording: &Recording, cut: &Cut, disks: &Disks)
     let known = Known::of(recording, cut);
     if let Err(error) = examine(&mut product, &places, &known, &mut verdict).await {
         let words = end_of(&product.said, 1500);
-        verdict.find(format!("not to the end: {error}\n      its last words: {words}"));
+        verdict.find(format!(
+            "the program did not become ready or finish: {error}\n      its last output: {words}"
+        ));
     }
     product.cut().await?;
     for mount in mounts {
@@ -103,7 +105,7 @@ pub async fn judge(lane: &Lane, recording: &Recording, cut: &Cut, disks: &Disks)
     Ok(verdict)
 }
 
-/// Makes files two hours older, as if the machine had been off for as long: orphans are then old enough to be removed.
+/// Makes files two hours older, as if the machine had been off for that long: orphans are then old enough to be removed.
 fn age(folder: &Path) -> Outcome<()> {
     for path in files_under(folder) {
         let file = File::options().write(true).open(path)?;
@@ -133,7 +135,7 @@ async fn examine(
 ) -> Outcome<()> {
     product.start().await?;
     let client = product.ready(DEADLINE).await?;
-    // Those that pass from one status to the other between two looks are found by the look at all.
+    // Tasks that change their status between two looks are found by one of them.
     until("the end of all tasks", DEADLINE, async || {
         for status in ["pending", "running"] {
             let page = client.get(&format!("/api/v1/tasks?limit=1&status={status}")).await?;
@@ -166,12 +168,12 @@ async fn examine(
     for path in files_under(&places.data().join("blobs")) {
         let id = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let status = tasks.get(&id).map_or("no", |task| task["status"].as_str().unwrap_or_default());
-        verdict.find(format!("an upload is left, of {status} task: {}", path.display()));
+        verdict.find(format!("an upload remains, of {status} task: {}", path.display()));
     }
     Ok(())
 }
 
-/// Hands a new upload in and waits for its end; its id.
+/// Submits a new upload and waits for its end. Returns its id.
 async fn upload(client: &Client, verdict: &mut Verdict) -> Outcome<String> {
     let body = vec![b'a'; 50_000];
     let headers = [("content-type", "application/octet-stream")];
@@ -196,7 +198,7 @@ async fn all_tasks(client: &Client) -> Outcome<HashMap<String, Value>> {
     loop {
         let mut page = client.get(&format!("/api/v1/tasks?limit=1000{after}")).await?;
         let Value::Array(list) = page["tasks"].take() else {
-            return Err(Trouble::new(format!("not a list of tasks: {page}")));
+            return Err(Trouble::new(format!("expected a list of tasks, got {page}")));
         };
         for task in list {
             tasks.insert(text(&task, "id")?.to_owned(), task);
@@ -243,7 +245,7 @@ fn look_at_tasks(known: &Known<'_>, tasks: &HashMap<String, Value>, fresh: &str,
     }
 }
 
-/// A key that was answered is known: its use for other content is refused.
+/// Checks that each key that was answered is known: its use for different content must be rejected.
 async fn look_at_keys(client: &Client, known: &Known<'_>, verdict: &mut Verdict) -> Outcome<()> {
     let keys = known.before.iter().rev().filter_map(|event| match event {
         Event::Promise { key: Some(key), .. } => Some(key),
@@ -278,7 +280,7 @@ async fn look_at_records(client: &Client, known: &Known<'_>, verdict: &mut Verdi
     Ok(())
 }
 
-/// Passwords are slow to verify, so that only those who came last log in.
+/// Checks that users can log in. Passwords are slow to verify, so only the latest users do.
 async fn look_at_users(client: &Client, known: &Known<'_>, verdict: &mut Verdict) -> Outcome<()> {
     let users = known.before.iter().rev().filter_map(|event| match event {
         Event::User { username, password } => Some((username, password)),
@@ -331,7 +333,7 @@ fn look_at_lines<'tasks>(
     Ok(())
 }
 
-/// The line of a task that has ended, as the contract has it.
+/// Returns the line of an ended task, in the documented form.
 fn line_of(task: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (kind, status) = (word(&task["kind"]), word(&task["status"]));

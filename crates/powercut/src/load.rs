@@ -1,4 +1,4 @@
-//! Clients that put the program under load, and notes of the answers they get.
+//! Clients that load the program, and notes of the answers they get.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -19,35 +19,35 @@ use crate::product::Client;
 use crate::recording::{Event, Noted};
 use crate::rig::Sequence;
 
-/// Every upload that is kept as a file begins with this.
+/// The beginning of every upload that is kept as a file.
 pub const BLOB_MARK: &[u8] = b"an upload that is long enough for a file of its own: ";
-/// Every upload's name begins with this.
+/// The beginning of every upload's name.
 pub const NAME: &str = "upload-of-client-";
-/// Up to this size an upload is kept in its row.
+/// The size in bytes up to which an upload is kept in its row.
 const INLINE: usize = 16_384;
 const POOL: usize = 2 << 20;
-/// In every other of these intervals one uploader works alone: the flushes of many hide one that is missing.
+/// In every other of these intervals one uploader works alone: the flushes of many hide a missing one.
 const SPELL: Duration = Duration::from_secs(1);
 
-/// The notes of a recording: what was answered, with the sequence at which the answer had come.
+/// The notes of a recording: the answers, each with the sequence number at which it had come.
 pub struct Notes {
     sequence: Sequence,
     file: Mutex<BufWriter<File>>,
 }
 
 impl Notes {
-    /// Begins them in a new file.
+    /// Begins the notes in a new file.
     ///
     /// # Errors
-    /// The system's.
+    /// If the file can't be made.
     pub fn new(sequence: Sequence, path: &Path) -> Outcome<Self> {
         Ok(Self { sequence, file: Mutex::new(BufWriter::new(File::create(path)?)) })
     }
 
-    /// Writes an event down, after it.
+    /// Records an event after it has happened.
     ///
     /// # Errors
-    /// That the disks are gone.
+    /// If the disks are gone.
     pub fn note(&self, event: Event) -> Outcome<()> {
         let (sequence, _) = self.sequence.look()?;
         let mut file = self.file.lock();
@@ -55,10 +55,10 @@ impl Notes {
         Ok(writeln!(file)?)
     }
 
-    /// Returns how many records there are, and how often a fault has struck.
+    /// Returns the number of records, and how often a fault has struck.
     ///
     /// # Errors
-    /// That the disks are gone.
+    /// If the disks are gone.
     pub fn look(&self) -> Outcome<(u64, u64)> {
         self.sequence.look()
     }
@@ -86,7 +86,7 @@ struct Shared {
 }
 
 impl Load {
-    /// Sets so many uploaders to work, and one client each for all else and for the renaming of the outcome log.
+    /// Starts that many uploaders, one client for all other calls, and one that renames the outcome log.
     pub fn start(name: &str, notes: Arc<Notes>, client: Client, log: PathBuf, uploaders: u64) -> Self {
         let mut pool = vec![0; POOL];
         Rng::with_seed(7).fill(&mut pool);
@@ -108,15 +108,15 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// Sends what follows to another address.
+    /// Sends later requests to another address.
     pub fn turn_to(&self, client: Client) {
         *self.shared.client.write() = client;
     }
 
-    /// Begins no new request, and waits for those under way; what is cut off from now on is not noted.
+    /// Begins no new request, and waits for those in progress; answers cut off from now on are not noted.
     ///
     /// # Errors
-    /// A client's.
+    /// If a client has failed.
     pub async fn stop(mut self) -> Outcome<()> {
         self.shared.has_ended.store(true, Relaxed);
         while let Some(client) = self.clients.join_next().await {
@@ -158,7 +158,7 @@ impl Shared {
         body
     }
 
-    /// Notes an answer that was not the hoped for, or that none came, and rests a little.
+    /// Notes an unexpected answer, or a missing one, and rests a little.
     async fn note_refusal(&self, outcome: Outcome<(u16, Vec<u8>)>) -> Outcome<()> {
         let event = match outcome {
             Ok((status, answer)) => {
@@ -174,7 +174,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes a task that was answered as ended.
+    /// Notes a task that was reported as ended.
     fn note_seen(&self, answer: &(u16, Vec<u8>)) -> Outcome<()> {
         let task: Value = serde_json::from_slice(&answer.1)?;
         if answer.0 == 200 && !task["finished"].is_null() {
@@ -184,9 +184,9 @@ impl Shared {
     }
 }
 
-/// Returns the text of a field, if it is there.
+/// Returns the text of a field.
 pub fn text<'value>(value: &'value Value, field: &str) -> Outcome<&'value str> {
-    value[field].as_str().ok_or_else(|| Trouble::new(format!("no {field} in {value}")))
+    value[field].as_str().ok_or_else(|| Trouble::new(format!("expected {field} in {value}")))
 }
 
 async fn upload(shared: Arc<Shared>, number: u64) -> Outcome<()> {

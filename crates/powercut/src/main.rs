@@ -1,8 +1,8 @@
-//! `powercut`: cuts the power under Coatcheck, and looks whether what it had answered is still true.
+//! `powercut`: cuts the power under Coatcheck, and checks whether its earlier answers are still true.
 //!
-//! The program runs under load on disks that record each write and each flush ([`disk`]). A cut is a place in that recording: all that a
-//! flush has made sure is on the disk, and of the later writes some ([`cut`]). The file system is mounted as a machine that comes back would, the
-//! program is started, and judged ([`judge`]). It knows Coatcheck over HTTP, argv and the documented files only.
+//! The program runs under load on disks that record each write and each flush ([`disk`]). A cut is a place in that recording: everything
+//! that a flush has made sure is on the disk, and some of the later writes ([`cut`]). The file system is mounted as a machine that restarts
+//! would, the program is started, and judged ([`judge`]). It uses Coatcheck only over HTTP, argv and the documented files.
 
 mod cut;
 mod disk;
@@ -58,7 +58,7 @@ struct Cli {
     /// A folder in which numbers of virtual hosts and Redis databases are claimed
     #[arg(long, global = true, hide = true, env = "COATCHECK_TEST_CLAIMS")]
     claims: Option<PathBuf>,
-    /// It runs in its namespaces already
+    /// Set inside the namespaces
     #[arg(long, global = true, hide = true)]
     inside: bool,
 }
@@ -178,7 +178,7 @@ async fn work(cli: Cli, loops: &[u32]) -> Outcome<bool> {
         }
         What::Cut { recording, at, policy, seed, device } => {
             let run = Recording::read(recording)?.run;
-            // The numbers that it had, if they are free.
+            // The numbers that they had, if those are free.
             let (mut had, others): (Vec<u32>, Vec<u32>) =
                 loops.iter().partition(|number| run.loops.contains(number));
             had.sort_by_key(|number| run.loops.iter().position(|other| other == number));
@@ -193,14 +193,17 @@ async fn work(cli: Cli, loops: &[u32]) -> Outcome<bool> {
     }
 }
 
-/// Makes a lane, with servers for the distributed stack where it needs them.
+/// Makes a lane, with servers if it runs the distributed stack.
 fn lane(cli: &Cli, world: World, loops: &[u32], is_distributed: bool) -> Outcome<Lane> {
-    let loops = loops.first_chunk().copied().ok_or_else(|| Trouble::new("too few loop devices are free"))?;
+    let loops =
+        loops.first_chunk().copied().ok_or_else(|| Trouble::new("expected more free loop devices"))?;
     let mut replays = world.clone();
     let mut world = world;
     if is_distributed {
         let (Some(amqp), Some(redis), Some(claims)) = (&cli.amqp, &cli.redis, &cli.claims) else {
-            return Err(Trouble::new("the distributed stack needs servers: run this by tests/servers"));
+            return Err(Trouble::new(
+                "expected servers for the distributed stack; run this by tests/servers",
+            ));
         };
         for world in [&mut world, &mut replays] {
             world.amqp = format!("{amqp}/t{}", claim(claims, 't')?);

@@ -1,20 +1,20 @@
-//! Flushes taken away from the program while it is recorded, so that it is seen whether the cuts notice.
+//! Removes flushes from the program while it is recorded, to prove that the cuts notice.
 //!
 //! strace answers the system call in the kernel's place; the program is the one that is shipped.
 
 use crate::product::Places;
 use crate::recording::StackKind;
 
-/// A flush that is not done.
+/// A flush that is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
-    /// The outcome log's.
+    /// The outcome log's flush.
     Log,
-    /// Of SQLite's write-ahead log.
+    /// The flush of SQLite's write-ahead log.
     Wal,
-    /// Of the folders that uploads are renamed to.
+    /// The flush of the folders that uploads are renamed to.
     Folders,
-    /// All of PostgreSQL's, by its own setting.
+    /// All flushes of PostgreSQL, by its own setting.
     Postgres,
 }
 
@@ -39,7 +39,7 @@ impl Mutant {
         }
     }
 
-    /// Returns the words before the program's own that take the flush away.
+    /// Returns the command in front of the program's own that removes the flush.
     pub fn wrap(self, places: &Places) -> Vec<String> {
         let blobs = places.data().join("blobs");
         let paths = match self {
@@ -48,7 +48,7 @@ impl Mutant {
             Self::Folders => (0..=255).map(|shard| blobs.join(format!("{shard:02x}"))).collect(),
             Self::Postgres => return Vec::new(),
         };
-        // As its grandchild, so that the program can be killed as any other.
+        // As its grandchild, so that the program can be killed like any other.
         let words =
             "strace -D -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:retval=0";
         let paths = paths.iter().flat_map(|path| ["-P".to_owned(), path.display().to_string()]);

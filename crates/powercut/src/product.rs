@@ -1,4 +1,4 @@
-//! Coatcheck as processes with all that it keeps on given disks, and a client of it.
+//! Coatcheck as processes, with all its data on given disks, and a client of it.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
@@ -20,10 +20,10 @@ use crate::rig::{DEADLINE, end_of, until};
 
 const SECRET: &str = "a-secret-for-power-cuts-of-48-visible-characters";
 
-/// The program that is tried, and the servers beside it.
+/// The tested program, and the servers beside it.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// `coatcheck`.
+    /// The path of `coatcheck`.
     pub binary: PathBuf,
     /// The base URL of a third party.
     pub third_party: String,
@@ -34,7 +34,7 @@ pub struct World {
     pub scratch: PathBuf,
 }
 
-/// Where the program keeps what.
+/// The places of the program's data.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// The mount of the database.
@@ -69,7 +69,7 @@ pub struct Product {
     world: World,
     stack: StackKind,
     places: Places,
-    /// Words before the program's own: a tracer.
+    /// The command in front of the program's own: a tracer.
     wrap: Vec<String>,
     postgres: Option<Postgres>,
     processes: Vec<Child>,
@@ -80,16 +80,16 @@ pub struct Product {
 }
 
 impl Product {
-    /// Takes what it needs; nothing runs yet. What it says is added to the file `said`.
+    /// Prepares the program without starting it. Its output is appended to the file `said`.
     pub fn new(world: &World, stack: StackKind, places: Places, said: PathBuf, wrap: Vec<String>) -> Self {
         let (postgres, processes, is_unsafe) = (None, Vec::new(), false);
         Self { world: world.clone(), stack, places, wrap, postgres, processes, said, is_unsafe }
     }
 
-    /// Starts PostgreSQL, where the stack has one, and the program's processes.
+    /// Starts PostgreSQL, if the stack has one, and the program's processes.
     ///
     /// # Errors
-    /// That one can't be started.
+    /// If one can't be started.
     pub async fn start(&mut self) -> Outcome<()> {
         if self.stack == StackKind::Distributed {
             self.start_postgres().await?;
@@ -104,7 +104,7 @@ impl Product {
     /// Starts PostgreSQL alone.
     ///
     /// # Errors
-    /// That it can't be started, or does not recover.
+    /// If it can't be started, or does not recover.
     pub async fn start_postgres(&mut self) -> Outcome<()> {
         let postgres = Postgres::start(&self.places.postgres(), &self.said, self.is_unsafe).await?;
         self.postgres = Some(postgres);
@@ -142,7 +142,7 @@ impl Product {
             None => format!("sqlite:{}", self.places.sqlite().display()),
             Some(postgres) => postgres.url(),
         };
-        // Long enough for a machine that does much else; other processes wait for the end of a dead one's.
+        // Long enough for a busy machine; other processes wait until a dead one's lease ends.
         let lease = if self.stack == StackKind::Embedded { "30" } else { "5" };
         command
             .env("DATABASE_URL", database)
@@ -162,10 +162,10 @@ impl Product {
         command
     }
 
-    /// Waits until it is ready; a client of it.
+    /// Waits until the program is ready. Returns a client of it.
     ///
     /// # Errors
-    /// That it has ended, or is not ready in time.
+    /// If it has ended, or is not ready in time.
     pub async fn ready(&mut self, limit: Duration) -> Outcome<Client> {
         until("readiness", limit, async || {
             for process in &mut self.processes {
@@ -175,7 +175,9 @@ impl Product {
                 }
             }
             let told = fs::read_to_string(self.stdout()).unwrap_or_default();
-            let Some(base) = address(&told) else { return Ok(Err("no address is told".into())) };
+            let Some(base) = address(&told) else {
+                return Ok(Err("the program has not printed its address".into()));
+            };
             let client = Client::new(&base)?;
             match client.ask(Method::GET, "/readyz", &[], "").await {
                 Ok((200, _)) => Ok(Ok(client)),
@@ -186,10 +188,10 @@ impl Product {
         .await
     }
 
-    /// Starts again what has ended, as a supervisor does; how it had ended.
+    /// Restarts the processes that have ended, as a supervisor does. Returns how they had ended.
     ///
     /// # Errors
-    /// That a process can't be started.
+    /// If a process can't be started.
     pub async fn revive(&mut self) -> Outcome<Vec<ExitStatus>> {
         let mut ended = Vec::new();
         if let Some(postgres) = &mut self.postgres
@@ -213,7 +215,7 @@ impl Product {
     /// Ends the program by a signal and waits for it; PostgreSQL stays.
     ///
     /// # Errors
-    /// That it does not end.
+    /// If it does not end.
     pub async fn stop(&mut self, signal: Signal) -> Outcome<()> {
         for process in &self.processes {
             if let Some(pid) = process.id() {
@@ -227,10 +229,10 @@ impl Product {
         Ok(())
     }
 
-    /// Kills all of it at once, PostgreSQL too.
+    /// Kills all processes at once, PostgreSQL too.
     ///
     /// # Errors
-    /// That it does not end.
+    /// If one does not end.
     pub async fn cut(&mut self) -> Outcome<()> {
         self.stop(Signal::SIGKILL).await?;
         if let Some(postgres) = self.postgres.take() {
@@ -239,10 +241,10 @@ impl Product {
         Ok(())
     }
 
-    /// Runs `coatcheck verify`; whether it found nothing, and its words.
+    /// Runs `coatcheck verify`. Returns whether it found nothing, and its output.
     ///
     /// # Errors
-    /// That it can't be run.
+    /// If it can't be run.
     pub async fn verify(&self) -> Outcome<(bool, String)> {
         let mut command = self.command(&["verify"]);
         let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await?;
@@ -251,7 +253,7 @@ impl Product {
     }
 }
 
-/// The base URL in `coatcheck: page http://HOST:PORT/ · …`.
+/// Returns the base URL in `coatcheck: page http://HOST:PORT/ · …`.
 fn address(told: &str) -> Option<String> {
     let (_, rest) = told.strip_suffix('\n')?.split_once("http://")?;
     let (address, _) = rest.split_once('/')?;
@@ -269,7 +271,7 @@ impl Postgres {
         format!("postgres://coat@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Starts it on its folder, which is made where it is missing, and waits until it has recovered.
+    /// Starts it on its folder, which is created if it is missing, and waits until it has recovered.
     async fn start(folder: &Path, said: &Path, is_unsafe: bool) -> Outcome<Self> {
         if !folder.exists() {
             fs::create_dir(folder)?;
@@ -283,9 +285,9 @@ impl Postgres {
                 return Err(Trouble::new(format!("initdb: {status}\n{}", end_of(said, 600))));
             }
         }
-        // Of the machine that lost its power: the number may be another process's now.
+        // Written by the machine that lost its power: the number may be another process's now.
         let _ = fs::remove_file(folder.join("postmaster.pid"));
-        // Between the look for a free port and its use another program may take it.
+        // Another program may take a free port between the look for it and its use.
         until("PostgreSQL", DEADLINE, async || {
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
             let mut command = Self::command("postgres", folder, said)?;
@@ -331,7 +333,7 @@ impl Postgres {
         versions.pop().ok_or_else(|| Trouble::new(format!("{name} is not installed")))
     }
 
-    /// One of its programs on that folder, as a user that it takes.
+    /// Returns a command of one of its programs on that folder, as a user that it accepts.
     fn command(name: &str, folder: &Path, said: &Path) -> Outcome<Command> {
         let said = OpenOptions::new().create(true).append(true).open(said)?;
         let mut command = Command::new("setpriv");
@@ -359,10 +361,10 @@ pub struct ThirdParty {
 }
 
 impl ThirdParty {
-    /// Starts it.
+    /// Starts the stand-in.
     ///
     /// # Errors
-    /// That it does not begin to listen.
+    /// If it does not begin to listen.
     pub async fn start(binary: &Path, scratch: &Path) -> Outcome<Self> {
         let told = scratch.join("third-party.stdout");
         let mut command = Command::new(binary);
@@ -374,7 +376,8 @@ impl ThirdParty {
             if let Some(status) = process.try_wait()? {
                 return Err(Trouble::new(format!("the third party ended: {status}")));
             }
-            Ok(address(&fs::read_to_string(&told)?).ok_or_else(|| "no address".into()))
+            Ok(address(&fs::read_to_string(&told)?)
+                .ok_or_else(|| "the program has not printed its address".into()))
         })
         .await?;
         Ok(Self { _process: process, url })
@@ -390,7 +393,7 @@ pub struct Client {
 
 impl Client {
     fn new(base: &str) -> Outcome<Self> {
-        // It speaks no TLS, and so needs no authorities, which not every machine has.
+        // It uses no TLS and needs no certificate authorities, which not every machine has.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls =
             rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -400,10 +403,10 @@ impl Client {
         Ok(Self { http, base: base.to_owned() })
     }
 
-    /// Asks; the status and the body of the answer.
+    /// Sends a request. Returns the status and the body of the answer.
     ///
     /// # Errors
-    /// That no whole answer comes.
+    /// If no whole answer arrives.
     pub async fn ask(
         &self,
         method: Method,
@@ -421,10 +424,10 @@ impl Client {
         Ok((status, answer.bytes().await?.to_vec()))
     }
 
-    /// Asks for JSON; the answer, if its status is `expected`.
+    /// Requests JSON. Returns it, if the status is 200.
     ///
     /// # Errors
-    /// That it is another, or not JSON.
+    /// If the status is another one, or the body is not JSON.
     pub async fn get(&self, path: &str) -> Outcome<Value> {
         let (status, body) = self.ask(Method::GET, path, &[], "").await?;
         if status != 200 {

@@ -19,15 +19,15 @@ pub struct Lane {
     pub world: World,
     /// A second set of servers, for replays.
     pub replays: World,
-    /// Loop devices: of the first and the second disk, and others for them.
+    /// The loop devices of the first and the second disk, and others for replays under other numbers.
     pub loops: [u32; LANE],
 }
 
-/// Something that is done to the program or the disks during a recording.
+/// A disturbance of the program or the disks during a recording.
 #[derive(Debug, Clone, Copy)]
 pub enum Meanwhile {
     Nothing,
-    /// The program has one of its flushes taken away.
+    /// One of the program's flushes is removed.
     Mutant(Mutant),
     /// The disk fails once.
     Fault(Target),
@@ -52,10 +52,10 @@ pub async fn mount(plan: &Plan, places: &Places, images: &[PathBuf], loops: &[u3
     Ok(mounts)
 }
 
-/// Records for so many seconds; the recording's folder.
+/// Records for that many seconds. Returns the recording's folder.
 ///
 /// # Errors
-/// That the place can't be made, or that the program does not become ready on sound disks.
+/// If the place can't be made, or the program does not become ready on sound disks.
 pub async fn record(
     lane: &Lane,
     name: &str,
@@ -85,7 +85,7 @@ pub async fn record(
     let mut product = Product::new(&lane.world, plan.stack, places.clone(), folder.join("said"), wrap);
     product.is_unsafe = matches!(meanwhile, Meanwhile::Mutant(Mutant::Postgres));
     if plan.stack == StackKind::Distributed {
-        // PostgreSQL's folder is made before it begins to count.
+        // PostgreSQL's folder is created before records are counted.
         product.start_postgres().await?;
         product.cut().await?;
     }
@@ -107,14 +107,14 @@ pub async fn record(
         _ => tokio::time::sleep(Duration::from_secs_f64(seconds)).await,
     }
     let (end, _) = notes.look()?;
-    // Requests that are under way end with the program.
+    // Requests in progress end with the program.
     let (stopped, cut) = tokio::join!(load.stop(), async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         product.cut().await
     });
     stopped?;
     cut?;
-    drop(Arc::into_inner(notes).ok_or_else(|| Trouble::new("a client goes on"))?);
+    drop(Arc::into_inner(notes).ok_or_else(|| Trouble::new("a client is still running"))?);
     for mount in mounts {
         mount.end().await?;
     }

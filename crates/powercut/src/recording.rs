@@ -1,7 +1,7 @@
-//! A recording: what was written to the disks, in which order, and what the program had answered by when.
+//! A recording: the writes to the disks in their order, and the program's answers, each with its place among them.
 //!
 //! Its folder has `run.json` ([`Run`]), `events` (a [`Noted`] a line), `index` (the [`Record`]s), `data` (the bytes written), and of each
-//! disk `baseN`, as it was before the first record.
+//! disk `baseN`, its image before the first record.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,12 +20,12 @@ pub const INDEX: &str = "index";
 pub const EVENTS: &str = "events";
 pub const RUN: &str = "run.json";
 
-/// The name of a disk's present contents.
+/// Returns the name of the file with a disk's present contents.
 pub fn contents(disk: usize) -> String {
     format!("contents{disk}")
 }
 
-/// The name of a disk as it was before the first record.
+/// Returns the name of the file with a disk's contents before the first record.
 pub fn base(disk: usize) -> String {
     format!("base{disk}")
 }
@@ -44,18 +44,18 @@ pub enum Kind {
 pub struct Record {
     pub kind: Kind,
     pub disk: usize,
-    /// Where on the disk, in bytes.
+    /// The place on the disk, in bytes.
     pub offset: u64,
-    /// In bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// Where in `data`.
+    /// The place in `data`.
     pub place: u64,
 }
 
 impl Record {
     const BYTES: usize = 40;
 
-    /// Writes the record as `index` has it.
+    /// Formats the record as `index` has it.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         let numbers = [self.kind as u64, self.disk as u64, self.offset, self.length, self.place];
@@ -78,7 +78,7 @@ impl Record {
     }
 }
 
-/// Which servers the program uses.
+/// The servers that the program uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum StackKind {
@@ -129,7 +129,7 @@ pub enum Event {
     Table { id: String, rows: u64 },
     /// A task was answered as ended.
     Seen { task: Value },
-    /// It was asked to cancel a task.
+    /// The cancelling of a task was requested.
     Cancel { id: String },
     /// A line of the access log was answered 201.
     Record { id: String },
@@ -145,11 +145,11 @@ pub enum Event {
     Fault { fault: String },
     /// The program has ended by itself, and was started again.
     Ended { status: String },
-    /// An answer that must not be.
+    /// A wrong answer.
     Wrong { detail: String },
 }
 
-/// An event, and how many records there were after it.
+/// An event, and the number of records after it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Noted {
     pub sequence: u64,
@@ -157,7 +157,7 @@ pub struct Noted {
     pub event: Event,
 }
 
-/// A recording that is read.
+/// A recording, read from its folder.
 pub struct Recording {
     pub folder: PathBuf,
     pub run: Run,
@@ -170,7 +170,7 @@ impl Recording {
     /// Reads a recording's folder.
     ///
     /// # Errors
-    /// Returns an error if the folder has no whole recording.
+    /// If the folder has no whole recording.
     pub fn read(folder: &Path) -> Outcome<Self> {
         let text = |name: &str| fs::read_to_string(folder.join(name)).at(folder.join(name).display());
         let run = serde_json::from_str(&text(RUN)?).at(RUN)?;
@@ -178,15 +178,15 @@ impl Recording {
         let events = events.lines().map(serde_json::from_str).collect::<Result<_, _>>().at(EVENTS)?;
         let records = fs::read(folder.join(INDEX))?;
         let records = records.chunks_exact(Record::BYTES).map(Record::from_bytes).collect::<Option<_>>();
-        let records = records.ok_or_else(|| Trouble::new("index: not a record"))?;
+        let records = records.ok_or_else(|| Trouble::new("index: expected a record"))?;
         let data = File::open(folder.join(DATA))?;
         Ok(Self { folder: folder.to_owned(), run, records, events, data })
     }
 
-    /// Applies a record to a disk's image; of a write only the grains for which `keep` returns true.
+    /// Applies a record to a disk's image; of a write, only the grains for which `keep` returns true.
     ///
     /// # Errors
-    /// The system's.
+    /// If the image can't be written.
     pub fn apply(
         &self,
         image: &File,
@@ -213,7 +213,7 @@ impl Recording {
     /// Applies a whole record to a disk's image.
     ///
     /// # Errors
-    /// The system's.
+    /// If the image can't be written.
     pub fn apply_whole(&self, image: &File, record: &Record) -> io::Result<()> {
         self.apply(image, record, 1 << 30, || true)
     }

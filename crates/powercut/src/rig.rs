@@ -1,4 +1,4 @@
-//! The place in which all of this happens: namespaces that end with their process, file systems on loop devices, commands.
+//! The environment: namespaces that end with their process, file systems on loop devices, commands.
 //!
 //! Mounts, loop devices and processes are made in private mount and PID namespaces. When the first process there ends, however it ends, the
 //! kernel removes all of them.
@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Outcome, Trouble};
 
-/// Where everything is, in memory. Always the same path, for the program may keep it.
+/// The folder of everything, in memory. Always the same path, because the program may store it.
 pub const ROOM: &str = "/tmp/coatcheck-powercut";
-/// The exit status when this machine can't do it (that of automake's skipped tests).
+/// The exit status if this machine can't run it (that of automake's skipped tests).
 pub const CANNOT: u8 = 77;
 /// The time after which a wait fails.
 pub const DEADLINE: Duration = Duration::from_secs(90);
@@ -33,7 +33,7 @@ pub const LANE: usize = 4;
 /// The size of each disk: enough for XFS, which needs 300 MiB.
 const DISK_BYTES: u64 = 1 << 30;
 
-/// A file system that power is cut under.
+/// A file system to cut the power under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum FileSystem {
@@ -70,7 +70,7 @@ impl FileSystem {
         }
     }
 
-    /// Returns the size of what a disk writes whole or not at all, in bytes: a sector of this file system.
+    /// Returns the size, in bytes, of the unit that a disk writes whole or not at all: a sector of this file system.
     pub fn grain(self) -> usize {
         match self {
             Self::Btrfs => 4096,
@@ -81,7 +81,7 @@ impl FileSystem {
     /// Makes one on a new file.
     ///
     /// # Errors
-    /// Returns the message of `mkfs`.
+    /// With the message of `mkfs`.
     pub async fn make(self, image: &Path) -> Outcome<()> {
         fs::File::create(image)?.set_len(DISK_BYTES)?;
         let mut words = self.mkfs().iter().map(AsRef::as_ref).collect::<Vec<&OsStr>>();
@@ -111,10 +111,10 @@ pub fn lacks(file_systems: &[FileSystem]) -> Option<String> {
     missing.map(|program| format!("{program} is not installed"))
 }
 
-/// Runs this program again, with `--inside`, as the first process of a namespace of processes.
+/// Runs this program again, with `--inside`, as the first process of a PID namespace.
 ///
 /// # Errors
-/// That the kernel refuses, or that it can't be started.
+/// If the kernel refuses, or the program can't be started.
 pub fn enter(arguments: impl Iterator<Item = std::ffi::OsString>) -> Outcome<ExitCode> {
     nix::sched::unshare(CloneFlags::CLONE_NEWPID).at("a namespace of processes")?;
     let mut command = Command::new("/proc/self/exe");
@@ -122,15 +122,15 @@ pub fn enter(arguments: impl Iterator<Item = std::ffi::OsString>) -> Outcome<Exi
     let status = command.spawn().at("/proc/self/exe")?.wait()?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     if let Some(signal) = status.signal() {
-        return Err(Trouble::new(format!("it was ended by signal {signal}")));
+        return Err(Trouble::new(format!("the inner process was ended by signal {signal}")));
     }
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
-/// Makes the room, as the first process inside. It ends with the one that started it.
+/// Prepares the namespaces, as the first process inside. It ends with the process that started it.
 ///
 /// # Errors
-/// That the kernel refuses.
+/// If the kernel refuses.
 pub fn settle() -> Outcome<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     nix::sched::unshare(CloneFlags::CLONE_NEWNS).at("a namespace of mounts")?;
@@ -142,10 +142,10 @@ pub fn settle() -> Outcome<()> {
     Ok(())
 }
 
-/// Tries whether loop devices can be mounted: a container's root may have their names only.
+/// Checks whether loop devices can be mounted: a container's root may have only their names.
 ///
 /// # Errors
-/// Returns the message of `mount`.
+/// With the message of `mount`.
 pub async fn try_mount(loops: &[u32]) -> Outcome<()> {
     let (image, point) = (Path::new(ROOM).join("trial"), Path::new(ROOM).join("trial.d"));
     FileSystem::Ext4.make(&image).await?;
@@ -153,10 +153,10 @@ pub async fn try_mount(loops: &[u32]) -> Outcome<()> {
     Ok(fs::remove_file(&image)?)
 }
 
-/// Loop devices that nothing uses, and no other run of this program takes while this value lives.
+/// Loop devices that are unused, and that no other run of this program uses while this value lives.
 pub struct Loops {
     pub numbers: Vec<u32>,
-    /// A name is a socket's until the socket's process ends, and needs no file.
+    /// A name belongs to a socket until the socket's process ends, and needs no file.
     _names: Vec<UnixListener>,
 }
 
@@ -177,10 +177,10 @@ impl Loops {
     }
 }
 
-/// Runs a command to its end; its output.
+/// Runs a command to its end. Returns its output.
 ///
 /// # Errors
-/// That it fails, with what it said.
+/// If it fails, with its output.
 pub async fn run<S: AsRef<OsStr>>(words: &[S]) -> Outcome<String> {
     let told = words.iter().map(|word| word.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
     let (program, arguments) = words.split_first().ok_or_else(|| Trouble::new("no command"))?;
@@ -194,10 +194,10 @@ pub async fn run<S: AsRef<OsStr>>(words: &[S]) -> Outcome<String> {
     Ok(text(&output.stdout))
 }
 
-/// Looks again and again until `look` finds what is awaited.
+/// Calls `look` repeatedly until it finds the awaited event.
 ///
 /// # Errors
-/// That it has not come by the deadline, with what was seen last; or the look's own.
+/// If the event has not happened by the deadline, with what was seen last; or if `look` fails.
 pub async fn until<T>(
     what: &str,
     limit: Duration,
@@ -215,7 +215,7 @@ pub async fn until<T>(
     }
 }
 
-/// A mounted file system. Its loop device goes with it.
+/// A mounted file system. Its loop device is released with it.
 pub struct Mount {
     point: PathBuf,
 }
@@ -224,7 +224,7 @@ impl Mount {
     /// Mounts an image through the loop device of that number.
     ///
     /// # Errors
-    /// Returns the message of `mount`.
+    /// With the message of `mount`.
     pub async fn new(file_system: FileSystem, image: &Path, point: &Path, number: u32) -> Outcome<Self> {
         fs::create_dir_all(point)?;
         let options = format!("loop=/dev/loop{number},{}", file_system.options());
@@ -237,7 +237,7 @@ impl Mount {
             image.as_ref(),
             point.as_ref(),
         ];
-        // The device of the mount before may still be on its way out.
+        // The loop device of the previous mount may still be on its way out.
         until("a mount", Duration::from_secs(20), async || match run(&words).await {
             Err(error) if error.to_string().contains("failed to setup loop device") => {
                 Ok(Err(error.to_string()))
@@ -251,7 +251,7 @@ impl Mount {
     /// Unmounts it, once nothing uses it.
     ///
     /// # Errors
-    /// That something still does.
+    /// If it stays in use.
     pub async fn end(self) -> Outcome<()> {
         let umount: [&OsStr; 2] = ["umount".as_ref(), self.point.as_ref()];
         until("an unmount", Duration::from_secs(30), async || {
@@ -262,16 +262,16 @@ impl Mount {
     }
 }
 
-/// Lets a loop device send no request that FUSE would send in several: of several, the loop driver takes one that fails for passing.
+/// Makes a loop device send no request that FUSE would split: the loop driver reports a split request as done although one part failed.
 ///
 /// # Errors
-/// That the device has no such limit.
+/// If the device has no such limit.
 pub fn limit_requests(number: u32) -> Outcome<()> {
     let limit = format!("/sys/block/loop{number}/queue/max_sectors_kb");
     fs::write(&limit, "512").at(limit)
 }
 
-/// The processes that serve a recording's disks, with what they tell.
+/// The processes that serve a recording's disks, and their figures.
 pub struct Recorder {
     point: PathBuf,
     server: tokio::process::Child,
@@ -282,7 +282,7 @@ impl Recorder {
     /// Starts to record on the disks of a folder.
     ///
     /// # Errors
-    /// That FUSE is not there.
+    /// If FUSE is not available.
     pub async fn start(folder: &Path, point: &Path) -> Outcome<Self> {
         fs::create_dir_all(point)?;
         let words: [&OsStr; 3] = ["disk".as_ref(), folder.as_ref(), point.as_ref()];
@@ -303,18 +303,18 @@ impl Recorder {
         self.point.join(format!("disk{disk}"))
     }
 
-    /// Returns what tells the sequence, for as long as the recording goes on.
+    /// Returns a reader of the sequence, for as long as the recording goes on.
     ///
     /// # Errors
-    /// That there are too many open files.
+    /// If too many files are open.
     pub fn sequence(&self) -> Outcome<Sequence> {
         Ok(Sequence(self.sequence.0.try_clone()?))
     }
 
-    /// Arms a fault, or with an empty text none.
+    /// Arms a fault; an empty text disarms it.
     ///
     /// # Errors
-    /// That the disks are gone.
+    /// If the disks are gone.
     pub fn control(&self, text: &str) -> Outcome<()> {
         let file = fs::OpenOptions::new().write(true).open(self.point.join("control"))?;
         Ok(file.write_all_at(format!("{text}\n").as_bytes(), 0)?)
@@ -323,7 +323,7 @@ impl Recorder {
     /// Ends the recording; the disks must be unmounted and its sequences dropped.
     ///
     /// # Errors
-    /// That something still uses them.
+    /// If they are still in use.
     pub async fn end(self) -> Outcome<()> {
         let Self { point, mut server, sequence } = self;
         drop(sequence);
@@ -341,10 +341,10 @@ impl Recorder {
 pub struct Sequence(fs::File);
 
 impl Sequence {
-    /// Returns how many records there are, and how often a fault has struck.
+    /// Returns the number of records, and how often a fault has struck.
     ///
     /// # Errors
-    /// That the disks are gone.
+    /// If the disks are gone.
     pub fn look(&self) -> Outcome<(u64, u64)> {
         let mut told = [0; 64];
         let length = self.0.read_at(&mut told, 0)?;
@@ -352,7 +352,7 @@ impl Sequence {
         let numbers = text.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
         match numbers[..] {
             [sequence, struck] => Ok((sequence, struck)),
-            _ => Err(Trouble::new(format!("the disks tell {text:?}"))),
+            _ => Err(Trouble::new(format!("expected two numbers from the disks, got {text:?}"))),
         }
     }
 }

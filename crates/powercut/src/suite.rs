@@ -25,21 +25,21 @@ const TOLD: usize = 6;
 const TOLD_LATER: usize = 1;
 const WIDTH: usize = 240;
 
-/// Names of mutants' recordings begin with this.
+/// The beginning of the names of mutants' recordings.
 const MUTANT: &str = "mutant-";
 
 fn is_mutant(name: &str) -> bool {
     name.starts_with(MUTANT)
 }
 
-/// One recording and what is done with it.
+/// A recording and its cuts.
 #[derive(Debug, Clone)]
 pub enum Job {
-    /// So many cuts of a sound program on sound disks.
+    /// That many cuts of a sound program on sound disks.
     Cuts { plan: Plan, count: usize, seconds: f64 },
     /// Cuts at the end, after a disk has failed once.
     Fault { plan: Plan, target: Target, seconds: f64 },
-    /// Cuts of a program without one of its flushes, until one finds that.
+    /// Cuts of a program without one of its flushes, until a cut finds that.
     Mutant { plan: Plan, mutant: Mutant, seconds: f64 },
 }
 
@@ -65,7 +65,7 @@ impl Job {
 /// The cuts after a disk has failed once, at the recording's end.
 const AFTER_A_FAULT: [Policy; 3] = [Policy::All, Policy::None, Policy::Random];
 
-/// Returns the whole suite: so many cuts of sound disks, a fault of each kind on each file, each mutant.
+/// Returns the whole suite: that many cuts of sound disks, a fault of each kind on each file, each mutant.
 pub fn whole(cuts: usize) -> Vec<Job> {
     let stacks = [StackKind::Distributed, StackKind::Embedded];
     let plans = stacks.iter().flat_map(|stack| {
@@ -73,7 +73,7 @@ pub fn whole(cuts: usize) -> Vec<Job> {
             .into_iter()
             .flat_map(move |file_system| [2, 1].map(move |disks| Plan { file_system, stack: *stack, disks }))
     });
-    // PostgreSQL starts more slowly: it gets a third of them.
+    // PostgreSQL starts more slowly, so it gets a third of them.
     let weight = |plan: &Plan| if plan.stack == StackKind::Embedded { 2 } else { 1 };
     let all = plans.clone().map(|plan| weight(&plan)).sum::<usize>();
     let mut before = 0;
@@ -94,7 +94,7 @@ pub fn whole(cuts: usize) -> Vec<Job> {
     jobs
 }
 
-/// Returns what `make test` has of it: the embedded stack on two disks with ext4, and one fault.
+/// Returns the part for `make test`: the embedded stack on two disks with ext4, and one fault.
 pub fn short() -> Vec<Job> {
     let plan = Plan { file_system: FileSystem::Ext4, stack: StackKind::Embedded, disks: 2 };
     let target = Target { of: crate::faults::Of::Wal, call: crate::disk::Call::Write };
@@ -119,7 +119,7 @@ pub struct Suite {
     begun: Instant,
     cuts: usize,
     seed: u64,
-    /// Where recordings of failures go.
+    /// The folder for recordings with findings.
     keep: PathBuf,
     /// The command that repeats a cut, up to the recording's folder.
     again: String,
@@ -130,7 +130,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Suite {
-    /// Takes the jobs; nothing runs yet.
+    /// Prepares the jobs without running them.
     pub fn new(jobs: Vec<Job>, seed: u64, keep: PathBuf, binary: &Path) -> Self {
         let cuts = jobs.iter().map(Job::count).sum();
         let again = format!("COATCHECK_BIN={} powercut cut", binary.display());
@@ -138,10 +138,7 @@ impl Suite {
         Self { queue, tallies, begun: Instant::now(), cuts, seed, keep, again }
     }
 
-    /// Does all jobs in these lanes; whether all was well. Tells what it finds as it goes, and a summary.
-    ///
-    /// # Errors
-    /// The system's.
+    /// Runs all jobs in these lanes. Prints findings as they come, and a summary. Returns whether there were none.
     pub async fn run(&self, lanes: Vec<Lane>) -> bool {
         futures::future::join_all(lanes.iter().map(|lane| self.work(lane))).await;
         self.sum_up()
@@ -175,7 +172,7 @@ impl Suite {
         let cuts = match job {
             Job::Cuts { count, .. } => choose(&recording, *count, &mut dice),
             Job::Mutant { .. } => {
-                // In any order, for the first finding is the last.
+                // In any order, for the first finding ends the job.
                 let mut cuts = choose(&recording, MUTANT_CUTS, &mut dice);
                 cuts.iter_mut().for_each(|cut| cut.device = Device::Same);
                 cuts
@@ -210,7 +207,7 @@ impl Suite {
         Ok(())
     }
 
-    /// Counts a cut; whether it is the first of its recording with findings.
+    /// Counts a cut. Returns whether it is the first of its recording with findings.
     fn count(&self, name: &str, cut: &Cut, verdict: &Verdict) -> bool {
         let mut tallies = lock(&self.tallies);
         let tally = tallies.entry(name.to_owned()).or_default();
@@ -245,7 +242,7 @@ impl Suite {
         eprint!("{text}");
     }
 
-    /// Keeps a recording, for whoever looks for the cause.
+    /// Keeps a recording for the search for the cause.
     async fn keep(&self, name: &str) {
         let from = Path::new(ROOM).join(name);
         let kept = fs::create_dir_all(&self.keep).map_err(Trouble::from);
@@ -261,7 +258,7 @@ impl Suite {
         }
     }
 
-    /// Prints the table; whether all was well.
+    /// Prints the table. Returns whether there were no findings.
     fn sum_up(&self) -> bool {
         let tallies = lock(&self.tallies);
         let mut is_well = true;
@@ -285,25 +282,25 @@ impl Suite {
     }
 }
 
-/// The beginning of a line.
+/// Returns the beginning of a line.
 fn cut_off(line: &str) -> String {
     line.chars().take(WIDTH).collect()
 }
 
-/// Where the disks of a recording's cuts are.
+/// Returns the folder of the disks of a recording's cuts.
 fn room_of(name: &str) -> PathBuf {
     Path::new(ROOM).join(format!("{name}.cut"))
 }
 
-/// Makes one cut of a kept recording again, and tells what it finds; whether all was well.
+/// Repeats one cut of a kept recording, and prints its findings. Returns whether there were none.
 ///
 /// # Errors
-/// The harness's.
+/// If the harness fails.
 pub async fn again(lane: &Lane, folder: &Path, cut: &Cut) -> Outcome<bool> {
     let recording = Recording::read(folder)?;
     let mut replay = Replay::new(&recording, &room_of(&recording.run.name)).await?;
     let disks = replay.make(cut).await?;
-    println!("{} writes were not sure, {} of them are there", disks.unsure, disks.kept);
+    println!("{} writes were after the last flush, {} of them are on the disk", disks.unsure, disks.kept);
     let verdict = judge(lane, &recording, cut, &disks).await?;
     for found in &verdict.found {
         println!("   {found}");

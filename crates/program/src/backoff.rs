@@ -1,8 +1,8 @@
-//! How long to wait before trying again: exponential, capped, jittered.
+//! Delays between retries: exponential, capped, jittered.
 
 use std::time::Duration;
 
-/// A pause that doubles with each failure, from `first` up to `cap`.
+/// A delay that doubles with each failure, from `first` up to `cap`.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     first: Duration,
@@ -14,13 +14,13 @@ impl Backoff {
     pub const TASK: Self = Self { first: Duration::from_secs(1), cap: Duration::from_secs(300) };
     /// While a server is away: 200 ms … 10 s.
     pub const SERVER: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(10) };
-    /// Between the tries of a client, while the server takes nothing: 200 ms … 8 s.
+    /// Between the retries of a client, while the server accepts no requests: 200 ms … 8 s.
     pub const CLIENT: Self = Self { first: Duration::from_millis(200), cap: Duration::from_secs(8) };
-    /// While another holds the outcome log: 5 ms … 200 ms.
+    /// While another process holds the outcome log: 5 ms … 200 ms.
     pub const LOG: Self = Self { first: Duration::from_millis(5), cap: Duration::from_millis(200) };
 
-    /// The pause after `failures` failures in a row, of which the first is number 0: between half of and the
-    /// full exponential step, so that those who failed together don't come back together.
+    /// Returns the delay after `failures` failures in a row, of which the first is number 0: between half of and the full exponential step,
+    /// so that clients that failed together don't return together.
     pub fn delay(self, failures: u32) -> Duration {
         let step = self.first.saturating_mul(2_u32.saturating_pow(failures)).min(self.cap);
         step.mul_f64(0.5 + fastrand::f64() / 2.0)

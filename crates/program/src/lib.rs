@@ -1,4 +1,4 @@
-//! What each of Coatcheck's programs needs around its work: settings that are read or refused in one line, log lines,
+//! The parts that each of Coatcheck's programs needs around its work: settings that are parsed or rejected in one line, log lines, and
 //! signals that drain. It knows nothing of tasks.
 #![deny(missing_docs)]
 
@@ -37,21 +37,23 @@ use std::process::ExitCode;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
-/// Begins a program that serves until a signal: its log lines, its open files, and the token that the first signal cancels.
+/// Begins a program that serves until a signal: starts its log lines, raises its limit on open files, and returns the token that the
+/// first signal cancels.
 ///
 /// # Errors
-/// The status to end with, if `RUST_LOG` is wrong or the system takes no handlers of signals.
+/// The exit status, if `RUST_LOG` is invalid or the system accepts no signal handlers.
 pub fn begin(log: LogArgs) -> Result<CancellationToken, ExitCode> {
     log.start().map_err(|line| refuse(&line))?;
     raise_file_limit();
-    signals::stop_token().map_err(|error| refuse(&format!("signals can't be handled: {error}")))
+    signals::stop_token()
+        .map_err(|error| refuse(&format!("the handlers of signals could not be installed: {error}")))
 }
 
-/// Lets the process have as many files open as it may: the soft limit is often far below what is allowed, and many clients, or
-/// many rotated logs, are a descriptor each.
+/// Raises the limit on open files to the hard limit: the soft limit is often far lower, and many clients, or many rotated logs, need a
+/// descriptor each.
 pub fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where it can't be raised the program runs with what it has.
+        // If the limit can't be raised, the program runs with what it has.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{variable, warn_of_early};
 
-/// The parts of this program, by the names that `RUST_LOG` has for them.
+/// The parts of this program, by their names in `RUST_LOG`.
 const OURS: [&str; 12] = [
     "access_log",
     "accounts",
@@ -25,17 +25,17 @@ const OURS: [&str; 12] = [
     "task_data",
     "worker",
 ];
-/// Libraries that say more than is of use, and the most that is heard of each.
+/// Libraries that log too much, and the most verbose level of each.
 const TALKATIVE: [(&str, LevelFilter); 3] =
     [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF), ("lapin", LevelFilter::OFF)];
 
-/// Libraries whose log lines can be asked for, by what their names begin with: a target stands for all that begin so.
+/// Libraries whose log lines can be selected, by the beginnings of their names: a target stands for all that begin so.
 const LIBRARIES: [&str; 13] = [
     "actix", "amq", "deadpool", "h2", "hickory", "hyper", "lapin", "metrics", "mio", "redis", "reqwest",
     "rustls", "tokio",
 ];
 
-/// Whether what stops the program before it serves is told as a log line in JSON.
+/// Whether an error that stops the program before it serves is written as a log line in JSON.
 static TELLS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// How log lines are written.
@@ -55,7 +55,7 @@ enum LogFormat {
 }
 
 impl LogArgs {
-    /// Writes log lines from now on, as text with colours on a terminal alone, or as JSON.
+    /// Writes log lines from now on: as JSON, or as text, with colours only on a terminal.
     ///
     /// # Errors
     /// If `RUST_LOG` is not a filter, in one line that names it.
@@ -78,12 +78,13 @@ impl LogArgs {
     }
 }
 
-/// From now on, what stops the program is told in JSON.
+/// From now on, writes errors that stop the program in JSON.
 pub(crate) fn tell_json() {
     TELLS_JSON.store(true, Relaxed);
 }
 
-/// Tells what stops the program as a log line in JSON, if that is how log lines are written; whatever `RUST_LOG` selects.
+/// Writes an error that stops the program as a log line in JSON, if log lines are in JSON; whatever `RUST_LOG` selects. Returns whether it
+/// did.
 pub(crate) fn told_in_json(line: &str) -> bool {
     let tells_json = TELLS_JSON.load(Relaxed);
     if tells_json {
@@ -100,8 +101,8 @@ fn filter(given: &str) -> Result<EnvFilter, String> {
     })
 }
 
-/// The directives of a filter: what is given, and before it what holds for all else. A general level is one for the parts of this
-/// program; libraries are heard at `info` at most, unless they are named.
+/// Returns the directives of a filter: the given ones, preceded by defaults. A general level applies to the parts of this program;
+/// libraries log at `info` at most, unless they are named.
 fn directives(given: &str) -> Result<String, String> {
     let (mut general, mut named) = (LevelFilter::INFO, Vec::new());
     for piece in given.split(',').map(str::trim).filter(|piece| !piece.is_empty()) {
@@ -123,7 +124,8 @@ fn directives(given: &str) -> Result<String, String> {
     Ok(directives.join(","))
 }
 
-/// Says which targets of a filter select nothing, as far as is known: a library that is missing in [`LIBRARIES`] may log all the same.
+/// Returns a warning about targets of a filter that select nothing, as far as is known: a library that is missing in [`LIBRARIES`] may log
+/// all the same.
 fn unknown_parts(given: &str) -> Option<String> {
     let family = |part: &str| part.split('_').next().unwrap_or_default().to_owned();
     let is_known = |part: &&str| OURS.contains(part) || LIBRARIES.contains(&&*family(part));
@@ -136,7 +138,7 @@ fn unknown_parts(given: &str) -> Option<String> {
     let unknown: Vec<&str> = parts.filter(|part| !is_known(part)).collect();
     (!unknown.is_empty()).then(|| {
         format!(
-            "RUST_LOG: {} selects nothing that is known here; parts: {}; libraries: {}",
+            "RUST_LOG: {} selects nothing known; parts: {}; libraries: {}",
             unknown.join(", "),
             OURS.join(", "),
             LIBRARIES.join(", ")
@@ -144,8 +146,8 @@ fn unknown_parts(given: &str) -> Option<String> {
     })
 }
 
-/// Whether a directive names a part: `worker=debug`, `api[request]`, or one of ours alone. Another word alone would be taken for a part too,
-/// of which all is shown, and of all others nothing.
+/// Returns whether a directive names a part: `worker=debug`, `api[request]`, or one of our parts alone. Any other word alone would count as
+/// a part too, of which everything is logged, and of all others nothing.
 fn is_of_a_part(directive: &str) -> bool {
     let name = directive.split("::").next().unwrap_or_default();
     let has_level = |(part, level): (&str, &str)| {
@@ -160,7 +162,7 @@ mod tests {
 
     fn of(given: &str, part: &str) -> String {
         let directives = directives(given).unwrap();
-        // As the filter does: the last directive of a name counts.
+        // As in the filter: the last directive of a name counts.
         let named =
             directives.rsplit(',').find_map(|one| one.strip_prefix(&format!("{part}=")).map(str::to_owned));
         named.unwrap_or_else(|| directives.split(',').next().unwrap().to_owned())

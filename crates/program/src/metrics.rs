@@ -7,10 +7,10 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Keeps what is counted from now on; it is read by the handle.
+/// Records metrics from now on. Returns the handle that reads them.
 ///
 /// # Errors
-/// If something keeps it already.
+/// If metrics are recorded already.
 pub fn keep_metrics(buckets: &[f64]) -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().set_buckets(buckets)?.install_recorder()?;
     tokio::spawn({
@@ -26,10 +26,10 @@ pub fn keep_metrics(buckets: &[f64]) -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Keeps what is counted from now on, and answers with it at that address, for a program that has no other.
+/// Records metrics from now on, and serves them at that address, for a program without another HTTP server.
 ///
 /// # Errors
-/// If something keeps it already, or the address can't be had.
+/// If metrics are recorded already, or the address can't be bound.
 pub fn serve_metrics(buckets: &[f64], address: SocketAddr) -> Result<(), BuildError> {
     PrometheusBuilder::new().set_buckets(buckets)?.with_http_listener(address).install()
 }

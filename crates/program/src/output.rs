@@ -1,4 +1,4 @@
-//! Standard input, output and error: what can't be read or written is an error with its status, never a panic and never lost in silence.
+//! Standard input, output and error: a failed read or write is an error with its status, never a panic and never silent.
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::text::{visible, without_numbers};
 static INPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 static OUTPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Looks for both before Rust's runtime opens `/dev/null` in their place, which is empty, and where all is lost without an error.
+/// Looks for both before Rust's runtime opens `/dev/null` in their place, which reads as empty and swallows all output without an error.
 extern "C" fn look() {
     for (descriptor, was_closed) in
         [(nix::libc::STDIN_FILENO, &INPUT_WAS_CLOSED), (nix::libc::STDOUT_FILENO, &OUTPUT_WAS_CLOSED)]
@@ -39,8 +39,10 @@ pub fn print(text: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Checks that the program was started with a standard output.
+///
 /// # Errors
-/// If the program was started without a standard output.
+/// If it was not.
 pub(crate) fn is_open() -> io::Result<()> {
     check(&OUTPUT_WAS_CLOSED)
 }
@@ -60,8 +62,8 @@ fn check(was_closed: &AtomicBool) -> io::Result<()> {
     }
 }
 
-/// Says that standard output could not be written, and returns the exit status: 1. A reader that has gone away (`| head -1`) wants no
-/// more of it, and no complaint either.
+/// Reports that standard output could not be written, and returns the exit status 1. If the reader has gone away (`| head -1`), reports
+/// nothing.
 pub fn unwritten(error: &io::Error) -> ExitCode {
     if error.kind() != ErrorKind::BrokenPipe {
         let reason = without_numbers(&error.to_string());
@@ -70,8 +72,8 @@ pub fn unwritten(error: &io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints the last words of a command that has done its work; its exit status. If they can't be written, standard error has them:
-/// the work is done all the same.
+/// Prints the last line of a command that has done its work. Returns its exit status. If standard output can't be written, prints
+/// the line to standard error: the work is done all the same.
 pub fn conclude(text: &str) -> ExitCode {
     match print(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,10 +84,10 @@ pub fn conclude(text: &str) -> ExitCode {
     }
 }
 
-/// Prints where a server listens; what waits for that line would wait for ever without it.
+/// Prints the address on which a server listens; programs wait for that line.
 ///
 /// # Errors
-/// The status to end with, if it can't be written; the log says so.
+/// The exit status, if the line can't be written; the log says so.
 pub fn announce(lines: &str) -> Result<(), ExitCode> {
     print(lines.as_bytes()).map_err(|error| {
         error!("the address could not be written to standard output: {error}");
@@ -93,8 +95,8 @@ pub fn announce(lines: &str) -> Result<(), ExitCode> {
     })
 }
 
-/// Writes a message of the program to standard error, in one line, with nothing in it that a terminal would act on.
+/// Writes a message of the program to standard error, in one line, without characters that a terminal acts on.
 pub fn complain(text: &str) {
-    // If standard error can't be written either, the exit status has to do.
+    // If standard error can't be written either, only the exit status remains.
     let _ = writeln!(io::stderr(), "coatcheck: {}", visible(text));
 }

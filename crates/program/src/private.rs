@@ -1,4 +1,4 @@
-//! Files and folders that only their owner may read, whatever the umask says.
+//! Files and folders that only their owner can read, whatever the umask is.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -14,16 +14,16 @@ pub const DATA: &str = "data";
 /// program's own: earlier versions made it readable by all.
 ///
 /// # Errors
-/// If a folder can't be made or closed.
+/// If a folder can't be made, or its mode can't be changed.
 pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     if path == Path::new(DATA) { close(path) } else { Ok(()) }
 }
 
-/// Takes all rights on a file or folder from its group and from others. A missing one is not an error.
+/// Takes all rights on a file or folder from its group and from other users. A missing one is not an error.
 ///
 /// # Errors
-/// If its mode can't be read or changed, as that of another user's file.
+/// If its mode can't be read or changed, for example because another user owns it.
 pub fn close(path: &Path) -> io::Result<()> {
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.permissions().mode(),
@@ -34,7 +34,7 @@ pub fn close(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     match fs::set_permissions(path, Permissions::from_mode(mode & 0o7700)) {
-        // It went meanwhile, as a database's second file does.
+        // It was removed meanwhile, as a database's second file is.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         closed => closed,
     }

@@ -1,13 +1,13 @@
-//! What repeats in the log: the first at once, then one line a minute that counts the rest.
+//! Limits repeated log lines: the first is logged at once, then one line a minute counts the others.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// How long a line that repeats is held back.
+/// How long a repeated line is held back.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Different lines that are told apart at a time.
+/// The number of different lines that are counted at a time.
 const MOST: usize = 64;
 
 /// The lines of one place in the program, by their text.
@@ -17,12 +17,12 @@ pub struct Repeated(Mutex<HashMap<String, Told>>);
 #[derive(Debug)]
 struct Told {
     at: Instant,
-    /// Lines that were held back since then.
+    /// The number of lines held back since then.
     held_back: u64,
 }
 
 impl Repeated {
-    /// Returns the line as it is to be logged, or `None` while it is held back. `text` must not have in it what differs each time.
+    /// Returns the line to log, or `None` while it is held back. `text` must not contain anything that differs each time.
     pub fn line(&self, text: &str) -> Option<String> {
         self.line_at(text, Instant::now())
     }
@@ -45,7 +45,7 @@ impl Repeated {
         if lines.len() >= MOST {
             lines.retain(|_, told| now.duration_since(told.at) < PAUSE);
         }
-        // Beyond the bound each line is told.
+        // Beyond the limit every line is logged.
         if lines.len() < MOST {
             lines.insert(text.to_owned(), Told { at: now, held_back: 0 });
         }

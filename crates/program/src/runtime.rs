@@ -1,4 +1,4 @@
-//! The runtime that a program's work is done on.
+//! The runtime of a program.
 
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -9,12 +9,12 @@ use tokio::runtime::Builder;
 use crate::memory;
 use crate::settings::{refuse, tell_early};
 
-/// Cores for each of the runtime's threads. What runs there is short, for requests and hashing have threads of their own; and
-/// threads that share little work mostly wake each other.
+/// The number of cores for each thread of the runtime. Its tasks are short, for requests and hashing have threads of their own; and threads
+/// that share little work mostly wake each other.
 const CORES_A_THREAD: usize = 4;
 
-/// Runs a program to its end on a runtime with a few threads. Threads that hang then, in a read of a disk that does not answer,
-/// hold up nothing: what they did is safe to lose.
+/// Runs a program to its end on a runtime with a few threads. Threads that hang at its end, such as in a read of a disk that does not
+/// answer, are not waited for: losing their work is safe.
 pub fn run(program: impl Future<Output = ExitCode>) -> ExitCode {
     let cores = available_parallelism().map_or(1, NonZero::get);
     memory::keep_little(cores);
@@ -26,6 +26,6 @@ pub fn run(program: impl Future<Output = ExitCode>) -> ExitCode {
             runtime.shutdown_background();
             status
         }
-        Err(error) => refuse(&format!("the program can't start its threads: {error}")),
+        Err(error) => refuse(&format!("the program could not start its threads: {error}")),
     }
 }

@@ -1,4 +1,4 @@
-//! Reading the command line and the environment: what is wrong is one line that names the setting, exit 2.
+//! Reads the command line and the environment. An error is one line that names the setting, with exit status 2.
 
 use std::env::{self, VarError};
 use std::fs::File;
@@ -20,26 +20,26 @@ use crate::output::{complain, is_open, unwritten};
 use crate::text::{without_numbers, without_passwords};
 use crate::usage::told;
 
-/// Settings that are or may hold a secret, and so can be given as a file's name in `NAME_FILE` too.
+/// Settings that are or may contain a secret, and so can be given as a file's name in `NAME_FILE` too.
 const SECRETS: [&str; 6] =
     ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "FREE_URL", "PAID_URL", "THIRD_PARTY_URL"];
-/// Where container runtimes mount secrets, with the rights that they have outside: for this program alone.
+/// The folder where container runtimes mount secrets, with the modes that they have outside: only this program sees it.
 const MOUNTED: &str = "/run/secrets";
 
-/// Warnings from before there were log lines.
+/// Warnings from before log lines were started.
 static EARLY: Mutex<Vec<String>> = Mutex::new(Vec::new());
-/// Whether the command writes log lines, so that what is warned of before waits for them.
+/// Whether the command writes log lines, so that earlier warnings wait for them.
 static WAITS_FOR_LOG_LINES: AtomicBool = AtomicBool::new(false);
 
-/// Parses the command line and the environment, or says in one line what is wrong; the program then ends with that status.
+/// Parses the command line and the environment, or prints an error in one line; the program must then end with the returned status.
 ///
 /// # Errors
-/// 0 after `--help` and `--version`, 1 if those could not be printed, 2 if a setting is wrong.
+/// 0 after `--help` and `--version`, 1 if those could not be printed, 2 if a setting is invalid.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
     parse_as(T::command())
 }
 
-/// As [`parse`], by a command line that is shown in another way than the type's own.
+/// Parses as [`parse`] does, with a command whose help differs from the type's own.
 ///
 /// # Errors
 /// As [`parse`].
@@ -64,7 +64,7 @@ pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
     })
 }
 
-/// Whether log lines are to be JSON, as far as that is known before all is parsed.
+/// Returns whether log lines are to be JSON, as far as that is known before everything is parsed.
 fn asks_for_json(arguments: &[String]) -> bool {
     let flag = arguments.iter().enumerate().find_map(|(at, arg)| match arg.strip_prefix("--log-format")? {
         "" => arguments.get(at + 1).map(String::as_str),
@@ -74,7 +74,7 @@ fn asks_for_json(arguments: &[String]) -> bool {
     flag.or(variable.as_deref()) == Some("json")
 }
 
-/// Takes the value out of what clap says of a setting that is or may hold a secret.
+/// Removes the value from clap's error about a setting that is or may contain a secret.
 fn without_secret(mut error: clap::Error) -> clap::Error {
     let is_of_secret = |context: &ContextValue| match context {
         ContextValue::String(arg) => SECRETS.iter().any(|name| arg.contains(&format!("<{name}>"))),
@@ -86,7 +86,8 @@ fn without_secret(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Says in one line why the program does not start: status 2. No URL's password is in it, and nothing that a terminal would act on.
+/// Prints in one line why the program does not start. Returns the exit status 2. Hides passwords in URLs, and characters that a terminal
+/// acts on.
 pub fn refuse(line: &str) -> ExitCode {
     let line = without_passwords(line);
     if !log::told_in_json(&line) {
@@ -95,7 +96,7 @@ pub fn refuse(line: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Returns why an address could not be had, in one line that names the setting and the address.
+/// Returns why an address could not be bound, in one line that names the setting and the address.
 pub fn taken_address(setting: &str, address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -105,11 +106,12 @@ pub fn taken_address(setting: &str, address: SocketAddr, error: &io::Error) -> S
     }
 }
 
-/// A secret that has no flag, for a command line can be seen by others: that of `NAME`, or of a file. `file` is what the flag
-/// `--name-file` says, if there is one, or `NAME_FILE`: the flag goes before `NAME`, and that before `NAME_FILE`.
+/// Returns a secret that has no flag, because other users can see command lines: the value of `NAME`, or the content of a file. `file` is
+/// the value of the flag `--name-file`, if there is one, or of `NAME_FILE`. The flag takes precedence over `NAME`, and that over
+/// `NAME_FILE`.
 ///
 /// # Errors
-/// What is wrong with it, in one line that names the setting.
+/// One line that names the setting and says what is wrong.
 pub fn secret(name: &str, file: Option<&Path>) -> Result<Option<String>, String> {
     let by_variable = env::var_os(format!("{name}_FILE"));
     if let Some(by_flag) = file.filter(|file| by_variable.as_deref() != Some(file.as_os_str())) {
@@ -125,21 +127,21 @@ pub fn secret(name: &str, file: Option<&Path>) -> Result<Option<String>, String>
 /// Returns the value of an environment variable, if it is set.
 ///
 /// # Errors
-/// If it is not valid UTF-8, in one line that names it.
+/// If the value is not valid UTF-8, in one line that names the variable.
 pub fn variable(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(format!("{name}: not valid UTF-8")),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name}: expected valid UTF-8")),
     }
 }
 
-/// Logs what was to be warned of before there were log lines.
+/// Logs the warnings from before log lines were started.
 pub(crate) fn warn_of_early() {
     early().drain(..).for_each(|line| warn!("{line}"));
 }
 
-/// Tells what was to be warned of, where a command with log lines ended before there were any.
+/// Prints those warnings, if a command with log lines ends before it has started them.
 pub(crate) fn tell_early() {
     if WAITS_FOR_LOG_LINES.load(Relaxed) {
         early().drain(..).for_each(|line| complain(&line));
@@ -150,7 +152,7 @@ fn early() -> MutexGuard<'static, Vec<String>> {
     EARLY.lock()
 }
 
-/// An error and all that caused it, in one line.
+/// Formats an error and all its causes in one line.
 pub fn in_one_line(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
@@ -161,7 +163,7 @@ pub fn in_one_line(error: &dyn std::error::Error) -> String {
     without_numbers(&line.replace('\n', " "))
 }
 
-/// The content of `NAME_FILE` becomes the default of `NAME`; so a flag and `NAME` itself go first.
+/// Makes the content of `NAME_FILE` the default of `NAME`; so a flag and `NAME` itself take precedence.
 fn with_secret_files(mut command: Command) -> Result<Command, String> {
     let secrets: Vec<Arg> =
         command.get_arguments().filter(|arg| secret_name(arg).is_some()).cloned().collect();
@@ -201,7 +203,7 @@ fn read_secret(name: &str, path: &Path) -> Result<String, String> {
     if mode & 0o077 != 0 && !path.starts_with(MOUNTED) {
         let mode = mode & 0o777;
         warn_once(format!(
-            "{name}_FILE: {}: others can read this secret (mode {mode:o}); chmod 600",
+            "{name}_FILE: {}: other users can read this secret (mode {mode:o}); run chmod 600 on it",
             path.display()
         ));
     }
@@ -214,8 +216,8 @@ fn read_secret(name: &str, path: &Path) -> Result<String, String> {
     Ok(secret)
 }
 
-/// Warns by a log line, as soon as there are any, or at once where a command writes none. A setting is read for each command that
-/// has it.
+/// Logs a warning as soon as log lines are started, or prints it at once if the command writes none. Only once: a setting is read for each
+/// command that has it.
 fn warn_once(line: String) {
     if has_been_set() {
         return warn!("{line}");

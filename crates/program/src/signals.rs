@@ -1,4 +1,4 @@
-//! Signals: the first SIGTERM, SIGINT or SIGHUP drains, a later one ends at once.
+//! Signals: the first SIGTERM, SIGINT or SIGHUP drains, a later one ends the process at once.
 
 use std::time::{Duration, Instant};
 
@@ -6,19 +6,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Signals that come within this time of the first one belong to the same stop: `timeout` signals its child and then the child's process
+/// Signals that arrive within this time of the first one belong to the same stop: `timeout` signals its child and then the child's process
 /// group, and so do some supervisors.
 const SAME_STOP: Duration = Duration::from_secs(1);
 
-/// Returns a token that the first SIGTERM, SIGINT or SIGHUP cancels. A signal that comes more than a second later ends the process at
-/// once, which is as safe as `kill -9`. SIGHUP is left alone where the program was started with it ignored, as by `nohup`.
+/// Returns a token that the first SIGTERM, SIGINT or SIGHUP cancels. A signal that arrives more than a second later ends the process
+/// at once, which is as safe as `kill -9`. SIGHUP stays ignored if the program was started with it ignored, as by `nohup`.
 ///
 /// # Errors
-/// If the system takes no handlers.
+/// If the system accepts no handlers.
 pub fn stop_token() -> std::io::Result<CancellationToken> {
     let mut signals = Signals::new()?;
-    // A write beyond RLIMIT_FSIZE must be an error, not the end: setrlimit(2). A handler that does nothing is enough,
-    // and it stays for the process's life.
+    // A write beyond RLIMIT_FSIZE must be an error and not end the process: setrlimit(2). A handler that does nothing is enough, and stays
+    // for the process's life.
     let _ = signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?;
     let stop = CancellationToken::new();
     tokio::spawn({
@@ -26,7 +26,7 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
         async move {
             signals.next().await;
             let first = Instant::now();
-            info!("stopping; a second signal stops at once");
+            info!("stopping; a second signal ends the process at once");
             stop.cancel();
             loop {
                 signals.next().await;
@@ -41,7 +41,7 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Whether a signal that comes so long after the first one is another.
+/// Returns whether a signal that long after the first one belongs to another stop.
 fn is_another(after: Duration) -> bool {
     after >= SAME_STOP
 }
@@ -78,7 +78,7 @@ impl Signals {
     }
 }
 
-/// Whether a process of that `/proc/PID/status` ignores SIGHUP. The mask has a bit a signal, from 1 on.
+/// Returns whether the process of that `/proc/PID/status` ignores SIGHUP. The mask has one bit for each signal, from 1 on.
 fn ignores_hangup(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();

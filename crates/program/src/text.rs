@@ -1,24 +1,24 @@
-//! Text from elsewhere: on its way to a terminal, and as a name.
+//! Foreign text, made safe for a terminal, and checked as a name.
 
 use std::borrow::Cow;
 
-/// Whether a character is of Unicode's `Bidi_Control` (UAX #9): it turns the direction of text around, and makes it read as another.
+/// Returns whether a character is in Unicode's `Bidi_Control` (UAX #9): it changes the direction of text, which then reads as another text.
 pub const fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether a terminal acts on a character rather than show it: C0 and C1 controls, DEL, bidi controls.
+/// Returns whether a terminal acts on a character instead of showing it: C0 and C1 controls, DEL, bidi controls.
 pub fn acts_on_terminal(c: char) -> bool {
     c.is_control() || is_bidi_control(c)
 }
 
-/// A number of things in words: `1 line`, `2 lines`.
+/// Formats a number of things: `1 line`, `2 lines`.
 pub fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Whether a text can be a name: 1 to `max_chars` characters that can be seen, and no space at its ends. What can't be seen could make one
-/// name look like another.
+/// Returns whether a text is a valid name: 1 to `max_chars` visible characters, without a space at either end. Invisible characters could
+/// make one name look like another.
 pub fn is_name(text: &str, max_chars: usize) -> bool {
     let is_seen = |c: char| {
         !c.is_control() && !is_bidi_control(c) && !is_invisible(c) && (c == ' ' || !c.is_whitespace())
@@ -28,8 +28,8 @@ pub fn is_name(text: &str, max_chars: usize) -> bool {
         && text.trim().len() == text.len()
 }
 
-/// Characters without a width of their own, which nobody sees: of Unicode's `Default_Ignorable_Code_Point` (UAX #44) those that are
-/// no part of a visible one.
+/// Returns whether a character has no width of its own, and so is invisible: the characters of Unicode's `Default_Ignorable_Code_Point`
+/// (UAX #44) that are not part of a visible one.
 pub const fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -39,7 +39,7 @@ pub const fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Returns the text in one line, with `\u{9b}` in the place of each character that a terminal would act on.
+/// Returns the text in one line, with an escape such as `\u{9b}` for each character that a terminal acts on.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(acts_on_terminal) {
         return Cow::Borrowed(text);
@@ -54,7 +54,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Returns the text without the system's numbers of errors: "No such file or directory" for "No such file or directory (os error 2)".
+/// Returns the text without the system's error numbers: "No such file or directory" for "No such file or directory (os error 2)".
 pub fn without_numbers(text: &str) -> String {
     const BEGINS: &str = " (os error ";
     let (mut shown, mut rest) = (String::with_capacity(text.len()), text);
@@ -66,7 +66,7 @@ pub fn without_numbers(text: &str) -> String {
     shown
 }
 
-/// Returns the text with `…` in the place of each URL's user and password.
+/// Returns the text with `…` in place of each URL's user and password.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
     const SCHEME_ENDS: &str = "://";
     if !text.contains(SCHEME_ENDS) {
@@ -76,7 +76,7 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find(SCHEME_ENDS) {
         let (before, after) = rest.split_at(at + SCHEME_ENDS.len());
         shown.push_str(before);
-        // Of a password that has blanks or slashes in it, nothing is shown either.
+        // A password that contains blanks or slashes is hidden too.
         let next = after.find(SCHEME_ENDS).unwrap_or(after.len());
         rest = match after[..next].rfind('@') {
             Some(at) => {

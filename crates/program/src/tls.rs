@@ -1,4 +1,4 @@
-//! TLS as a client speaks it: rustls, and the authorities of this machine.
+//! TLS for clients: rustls, and this machine's authorities.
 
 use std::error::Error;
 use std::io;
@@ -11,13 +11,13 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::settings::variable;
 
-/// The file of authorities that takes the place of the machine's own.
+/// The variable that names a file of authorities, in place of the machine's own.
 const FILE: &str = "SSL_CERT_FILE";
 
-/// Returns what a connection over TLS needs: the authorities of `file`, else those of this machine, which may be named in `SSL_CERT_FILE`.
+/// Returns the TLS configuration of a client, with the authorities of `file`, else with this machine's, which `SSL_CERT_FILE` may name.
 ///
 /// # Errors
-/// If there are none, in one line that says what to set. `name` is that of the setting that has the file.
+/// If no authorities are found, in one line that says what to set. `name` is the setting that names the file.
 pub fn client(file: Option<(&str, &Path)>) -> Result<ClientConfig, String> {
     let certificates = match file {
         Some((name, path)) => CertificateDer::pem_file_iter(path)
@@ -29,16 +29,16 @@ pub fn client(file: Option<(&str, &Path)>) -> Result<ClientConfig, String> {
     roots.add_parsable_certificates(certificates);
     if roots.is_empty() {
         return Err(format!(
-            "no certificate authorities are known: install them (ca-certificates), or name a PEM file in {FILE}"
+            "expected certificate authorities on this machine, found none; install them (ca-certificates), or name a PEM file in {FILE}"
         ));
     }
     with_roots(roots)
 }
 
-/// Returns what an HTTP client needs. One whose URLs are all `http` trusts no authority, so that none is looked for.
+/// Returns the TLS configuration of an HTTP client. If all its URLs are `http`, it trusts no authority, so that none is needed.
 ///
 /// # Errors
-/// Those of [`client`], where a URL is `https`.
+/// Those of [`client`], if a URL is `https`.
 pub fn of_http_client(has_https: bool) -> Result<ClientConfig, String> {
     if has_https { client(None) } else { with_roots(RootCertStore::empty()) }
 }
@@ -61,14 +61,14 @@ fn with_roots(roots: RootCertStore) -> Result<ClientConfig, String> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Says why no TLS came about and what to do, if that is what an error is of. It does not pass by itself.
+/// Returns why TLS failed and what to do, if TLS is the cause of an error. Such an error does not pass by itself.
 pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = error;
     let of_tls = loop {
         if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             break error;
         }
-        // An I/O error has in it what it was made of, and below it only what that was made of.
+        // An I/O error contains the error that it was made of, and its source is only that error's source.
         cause = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(within) => within,
             None => cause.source()?,
@@ -77,7 +77,7 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
     Some(match of_tls {
         rustls::Error::InvalidCertificate(error) => of_certificate(error),
         rustls::Error::InvalidMessage(_) => {
-            "no TLS is spoken there; is it http:// rather than https://?".to_owned()
+            "expected TLS, got something else; if the server speaks HTTP without TLS, use http:// instead of https://".to_owned()
         }
         error => format!("TLS: {error}"),
     })
@@ -86,12 +86,13 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<String> {
 fn of_certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     let (what, to_do) = match error {
-        E::UnknownIssuer => {
-            ("is signed by an authority that is unknown here", "name its PEM file in SSL_CERT_FILE")
-        }
+        E::UnknownIssuer => (
+            "is signed by an authority that this machine does not know",
+            "name its PEM file in SSL_CERT_FILE",
+        ),
         E::NotValidForName | E::NotValidForNameContext { .. } => (
             "is for another host name",
-            "use a name that it has, or give the server a certificate for this one",
+            "use a host name of the certificate, or give the server a certificate for this host name",
         ),
         E::Expired | E::ExpiredContext { .. } => ("has expired", "renew it, or set this machine's clock"),
         E::NotValidYet | E::NotValidYetContext { .. } => ("is not valid yet", "set this machine's clock"),
@@ -111,7 +112,7 @@ mod tests {
         let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, unknown()));
         for error in [&unknown() as &(dyn Error + 'static), &wrapped] {
             let advice = advice(error).unwrap();
-            assert!(advice.contains("unknown here") && advice.contains("SSL_CERT_FILE"), "{advice}");
+            assert!(advice.contains("does not know") && advice.contains("SSL_CERT_FILE"), "{advice}");
         }
         assert_eq!(advice(&io::Error::from(io::ErrorKind::ConnectionRefused)), None);
         assert_eq!(advice(&io::Error::other("another")), None);

@@ -1,11 +1,11 @@
-//! What is wrong with a command line or a setting, in one line: what was expected, what came, what to do.
+//! Formats errors of a command line or a setting as one line: the place, what was expected, what came, what to do next.
 
 use std::error::Error;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Returns what clap says over several lines as one. A wrong value is named by its flag if the command line has that, else as the
+/// Returns clap's message of several lines as one line. An invalid value is named by its flag if the command line has that, else as the
 /// documents name the setting.
 pub fn told(error: &clap::Error, arguments: &[String], program: &Command) -> String {
     let line = match error.kind() {
@@ -27,7 +27,7 @@ pub fn told(error: &clap::Error, arguments: &[String], program: &Command) -> Str
     }
 }
 
-/// `WORKERS: expected a whole number, got "x"`.
+/// Formats an invalid value: `WORKERS: expected a whole number, got "x"`.
 fn wrong_value(error: &clap::Error, arguments: &[String]) -> Option<String> {
     let arg = text(error, ContextKind::InvalidArg)?;
     let value = text(error, ContextKind::InvalidValue)?;
@@ -47,7 +47,7 @@ fn wrong_value(error: &clap::Error, arguments: &[String]) -> Option<String> {
     Some(format!("{name}: {reason}, got {value:?}"))
 }
 
-/// The library's words for numbers, in ours.
+/// Translates the library's errors about numbers.
 fn reason(source: &str, value: &str) -> String {
     if let Some(range) = source.strip_prefix(&format!("{value} is not in ")) {
         return format!("expected a number {}", range_in_words(range));
@@ -60,12 +60,12 @@ fn reason(source: &str, value: &str) -> String {
     }
 }
 
-/// `1..=9`, as the library writes ranges, in words.
+/// Formats the library's notation of a range, `1..=9`, as words.
 fn range_in_words(range: &str) -> String {
     match range.split_once("..") {
         Some((least, most)) => match most.strip_prefix('=') {
             Some(most) => format!("from {least} to {most}"),
-            // An open end is told as the largest number that there is.
+            // An open end is given as the largest number of the type.
             None if most == i64::MAX.to_string() || most == u64::MAX.to_string() => {
                 format!("of at least {least}")
             }
@@ -75,7 +75,7 @@ fn range_in_words(range: &str) -> String {
     }
 }
 
-/// Names the commands that the called one has.
+/// Returns the error of a missing command, with the commands to choose from.
 fn missing_command(arguments: &[String], program: &Command) -> String {
     let (mut called, mut path) = (program, program.get_name().to_owned());
     for argument in arguments {
@@ -89,7 +89,7 @@ fn missing_command(arguments: &[String], program: &Command) -> String {
     format!("expected a command: {}; see {path} --help", commands.join(", "))
 }
 
-/// `--listen` in front of the command that it is for.
+/// Returns the error of a command's flag before the command, such as `--listen`.
 fn before_command(error: &clap::Error) -> Option<String> {
     let command = text(error, ContextKind::InvalidSubcommand)?;
     let arg = match error.get(ContextKind::PriorArg)? {
@@ -98,7 +98,7 @@ fn before_command(error: &clap::Error) -> Option<String> {
         _ => return None,
     };
     let flag = arg.split(' ').next().unwrap_or(arg);
-    Some(format!("{flag} stands before the command; write it behind: coatcheck {command} {arg}"))
+    Some(format!("{flag}: expected it after the command; write: coatcheck {command} {arg}"))
 }
 
 fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
@@ -108,7 +108,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-/// The command that was called, by its usage.
+/// Returns the command that was called, by its usage.
 fn command(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else { return None };
     let usage = usage.to_string();
@@ -118,12 +118,12 @@ fn command(error: &clap::Error) -> Option<String> {
     Some(words.join(" "))
 }
 
-/// What clap says over several lines, up to its usage.
+/// Returns clap's message up to its usage, in one line.
 fn one_line(text: &str) -> String {
     let told = text.split("\n\nUsage:").next().unwrap_or(text).split("\n\nFor more information").next();
     let words: Vec<&str> = told.unwrap_or(text).split_whitespace().collect();
     let line = words.join(" ").trim_start_matches("error: ").replace(" tip: ", "; ");
-    // A flag that isn't known was hardly meant as a file's name.
+    // An unknown flag was hardly meant as a file's name.
     line.split("; to pass '").next().unwrap_or_default().to_owned()
 }
 
@@ -170,7 +170,7 @@ mod tests {
             (&["--auth", ""], "--auth: expected off or required, got \"\""),
             (
                 &["--auth", "off", "put", "x"],
-                "--auth stands before the command; write it behind: coatcheck put --auth <AUTH>",
+                "--auth: expected it after the command; write: coatcheck put --auth <AUTH>",
             ),
             (&["--max-attempts", ""], "--max-attempts: expected a whole number, got \"\""),
             (&["user"], "expected a command: add, list; see coatcheck user --help"),

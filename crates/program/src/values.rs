@@ -1,15 +1,17 @@
-//! How the values of settings are written: durations, sizes, addresses.
+//! Parses values of settings: durations, sizes, addresses.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-/// A length of time: seconds with decimals (`0.5`), or with a unit of `ms`, `s`, `m`, `h`, `d` (`5m`).
+/// Parses a duration: seconds with decimals (`0.5`), or with a unit of `ms`, `s`, `m`, `h`, `d` (`5m`).
 ///
 /// # Errors
-/// One line for a person, if the text is nothing of the kind.
+/// One line for a person, if the text is not a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || "a duration is a number of seconds such as 10 or 0.5, or 200ms, 10s, 5m, 2h, 1d".to_owned();
+    let wrong = || {
+        "expected a number of seconds such as 10 or 0.5, or a duration such as 200ms, 10s, 5m, 2h, 1d"
+            .to_owned()
+    };
     let (number, unit) = number_and_unit(text).ok_or_else(wrong)?;
     let seconds = match unit {
         "" | "s" => 1.0,
@@ -22,23 +24,23 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())
 }
 
-/// A [`duration`] that is not nothing.
+/// Parses a [`duration`] of more than 0.
 ///
 /// # Errors
-/// One line for a person.
+/// One line for a person, if the text is not such a duration.
 pub fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("must be more than 0".to_owned()),
+        Duration::ZERO => Err("expected more than 0".to_owned()),
         duration => Ok(duration),
     }
 }
 
-/// A size: bytes, or with a unit of `KiB`, `MiB`, `GiB`, `TiB` or `kB`, `MB`, `GB`, `TB`.
+/// Parses a size: bytes, or with a unit of `KiB`, `MiB`, `GiB`, `TiB` or `kB`, `MB`, `GB`, `TB`.
 ///
 /// # Errors
-/// One line for a person, if the text is nothing of the kind.
+/// One line for a person, if the text is not a size.
 pub fn size(text: &str) -> Result<u64, String> {
-    let wrong = || "a size is a number of bytes such as 4096, or 64KiB, 10MiB, 2GiB".to_owned();
+    let wrong = || "expected a number of bytes such as 4096, or a size such as 64KiB, 10MiB, 2GiB".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit: u64 = match unit.trim() {
@@ -56,10 +58,10 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)
 }
 
-/// An address to listen on: a host and a port.
+/// Parses an address to listen on: a host and a port.
 ///
 /// # Errors
-/// One line for a person, if the text is nothing of the kind, or the host has no address.
+/// One line for a person, if the text is not an address, or the host does not resolve.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong = |reason: &str| {
         format!("expected a host and a port such as 127.0.0.1:9000, [::]:9000 or localhost:9000{reason}")

@@ -1,4 +1,4 @@
-//! The calls: what a provider does for its clients, and what it can be asked and told about that.
+//! The calls: the provider's work for clients, and its statistics and controls.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::provider::Provider;
 use crate::stand_in::StandIn;
 use crate::state::{Arrival, Stats};
 
-/// What every row is answered with: nothing is kept.
+/// The id in the answer to every row: none is kept.
 const ROW_ID: u64 = 101;
 
 /// A text to work on
@@ -23,17 +23,17 @@ pub struct Message {
     text: String,
 }
 
-/// What became of the text
+/// The result for a text
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Reply {
     provider: Provider,
-    /// The text as it came
+    /// The text as it was sent
     #[schema(example = "Good morning")]
     text: String,
-    /// How many words it has
+    /// The number of words in it
     #[schema(example = 2)]
     words: usize,
-    /// Which request it was since the start or the last reset
+    /// The request's number since the start or the last reset
     #[schema(example = 1)]
     request: u64,
 }
@@ -50,7 +50,7 @@ pub struct Row {
     body: String,
 }
 
-/// A row that was taken
+/// An accepted row
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TakenRow {
     #[serde(flatten)]
@@ -59,7 +59,7 @@ pub struct TakenRow {
     id: u64,
 }
 
-/// That the program answers
+/// Shows that the program answers
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Alive {
     #[schema(example = "ok")]
@@ -68,15 +68,15 @@ pub struct Alive {
 
 /// Work on a text
 #[utoipa::path(post, path = "/process", tag = "provider", operation_id = "process", request_body = Message,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request; one that comes again is counted")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Identifies the request; repeated ones are counted")),
     responses(
         (status = 200, description = "Done", body = Reply),
         (status = 400, description = "Not JSON, or a bad key", body = ProblemView<'static>, content_type = "application/problem+json"),
         (status = 413, description = "A body over 1 MiB", body = ProblemView<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "No text", body = ProblemView<'static>, content_type = "application/problem+json"),
-        (status = 429, description = "All requests of this period are used up; the free provider alone",
+        (status = 422, description = "The field `text` is missing or not a string", body = ProblemView<'static>, content_type = "application/problem+json"),
+        (status = 429, description = "All requests of this period are used up; only the free provider",
             body = ProblemView<'static>, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Whole seconds until the next requests are taken"))),
+            headers(("Retry-After" = u64, description = "Whole seconds until requests are accepted again"))),
         (status = 500, description = "The provider was told to fail", body = ProblemView<'static>, content_type = "application/problem+json"),
     ))]
 pub async fn process(
@@ -93,11 +93,11 @@ pub async fn process(
     stand_in.answer(&request, reply).await
 }
 
-/// Take a row
+/// Accept a row
 #[utoipa::path(post, path = "/posts", tag = "provider", operation_id = "post", request_body = Row,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request; one that comes again is counted")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Identifies the request; repeated ones are counted")),
     responses(
-        (status = 201, description = "The row with its id, which is always 101: nothing is kept", body = TakenRow),
+        (status = 201, description = "The row with its id, which is always 101, because rows are not kept", body = TakenRow),
         (status = 400, description = "Not JSON, or a bad key", body = ProblemView<'static>, content_type = "application/problem+json"),
         (status = 413, description = "A body over 1 MiB", body = ProblemView<'static>, content_type = "application/problem+json"),
         (status = 422, description = "Not a row", body = ProblemView<'static>, content_type = "application/problem+json"),
@@ -113,7 +113,7 @@ pub async fn post(
     stand_in.answer(&request, |_| HttpResponse::build(status).json(taken)).await
 }
 
-/// What was counted
+/// Show the counts
 #[utoipa::path(get, path = "/stats", tag = "seen", operation_id = "getStats",
     responses((status = 200, description = "Since the start or the last reset", body = Stats)))]
 pub async fn stats(stand_in: Data<StandIn>) -> Json<Stats> {
@@ -121,35 +121,35 @@ pub async fn stats(stand_in: Data<StandIn>) -> Json<Stats> {
     Json(state.stats(Instant::now()))
 }
 
-/// Every request that was well made, in the order in which they came; the last million
+/// List the well-formed requests, in the order of arrival; the last million
 #[utoipa::path(get, path = "/stats/arrivals", tag = "seen", operation_id = "getArrivals",
     responses((status = 200, description = "The requests", body = Vec<Arrival>)))]
 pub async fn arrivals(stand_in: Data<StandIn>) -> Json<Vec<Arrival>> {
     Json(stand_in.state().arrivals())
 }
 
-/// Forget what was seen, also the period; what the provider was told stays
+/// Forget counts, arrivals and the current period; the behaviour set by `PUT /control` stays
 #[utoipa::path(post, path = "/reset", tag = "seen", operation_id = "reset",
-    responses((status = 200, description = "What is counted from now on", body = Stats)))]
+    responses((status = 200, description = "The counts, which start again from zero", body = Stats)))]
 pub async fn reset(stand_in: Data<StandIn>) -> Json<Stats> {
     let mut state = stand_in.state();
     state.reset();
     Json(state.stats(Instant::now()))
 }
 
-/// How the provider behaves
+/// Show the provider's behaviour
 #[utoipa::path(get, path = "/control", tag = "told", operation_id = "getControl",
-    responses((status = 200, description = "As it was told", body = Control)))]
+    responses((status = 200, description = "The current behaviour", body = Control)))]
 pub async fn control(stand_in: Data<StandIn>) -> Json<Control> {
     Json(stand_in.state().control().clone())
 }
 
-/// Tell the provider how to behave, from the next request on
+/// Change the provider's behaviour, from the next request on
 #[utoipa::path(put, path = "/control", tag = "told", operation_id = "putControl", request_body = ControlChange,
     responses(
-        (status = 200, description = "As it was told", body = Control),
+        (status = 200, description = "The new behaviour", body = Control),
         (status = 400, description = "Not JSON", body = ProblemView<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "A field that is unknown, or out of its range", body = ProblemView<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "An unknown field, or a value out of range", body = ProblemView<'static>, content_type = "application/problem+json"),
     ))]
 pub async fn obey(stand_in: Data<StandIn>, change: Json<ControlChange>) -> Result<Json<Control>, Problem> {
     let mut state = stand_in.state();
@@ -157,14 +157,14 @@ pub async fn obey(stand_in: Data<StandIn>, change: Json<ControlChange>) -> Resul
     Ok(Json(state.control().clone()))
 }
 
-/// Does the provider take requests?
+/// Check whether the provider accepts requests
 #[utoipa::path(get, path = "/readyz", tag = "health", operation_id = "isReady",
     responses((status = 200, description = "It does, also while it is blocked or told to fail", body = Alive)))]
 pub async fn ready() -> Json<Alive> {
     Json(Alive { status: "ready" })
 }
 
-/// Does the program live?
+/// Check whether the program runs
 #[utoipa::path(get, path = "/healthz", tag = "health", operation_id = "isAlive",
     responses((status = 200, description = "It does", body = Alive)))]
 pub async fn alive() -> Json<Alive> {

@@ -1,4 +1,4 @@
-//! What a provider is told to do, at run time: to be slow, to fail, to drop connections.
+//! The behaviour of a provider, which can be changed at run time: delays, failures, dropped connections.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The longest that a provider waits, or a block lasts, in seconds: beyond, a sum of moments might not be one.
+/// The longest delay, or block, in seconds: longer ones might overflow a sum of times.
 const LONGEST: f64 = 366.0 * 86400.0;
-/// The longest that a reply may be put off, in seconds.
+/// The longest delay of a reply, in seconds.
 const SLOWEST: f64 = 600.0;
 
-/// How the provider behaves
+/// The provider's behaviour
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Control {
     /// Seconds from a request's arrival to its answer
     #[schema(example = 0.0)]
     latency: f64,
-    /// Seconds more, up to which the latency differs from request to request
+    /// Up to this many further seconds of latency, at random for each request
     #[schema(example = 0.0)]
     jitter: f64,
     /// Share of the requests that are answered with 500 and not accepted
@@ -26,17 +26,17 @@ pub struct Control {
     /// Share of the accepted requests that get no answer: the connection is closed
     #[schema(example = 0.0)]
     pub drop_rate: f64,
-    /// How many requests are taken until the block begins; of the free provider alone
+    /// Requests that the free provider accepts until it blocks; absent for others
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 100)]
     pub requests: Option<u32>,
-    /// How long a block lasts, in seconds; of the free provider alone
+    /// The length of a block in seconds; free provider only
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 60.0)]
     pub block_seconds: Option<f64>,
 }
 
-/// A change of what the provider does; what is left out stays as it is
+/// A change of the provider's behaviour; omitted fields stay as they are
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"latency": 0.2, "failure_rate": 0.1}))]
@@ -44,7 +44,7 @@ pub struct ControlChange {
     /// Seconds from a request's arrival to its answer
     #[schema(minimum = 0, maximum = 600)]
     latency: Option<f64>,
-    /// Seconds more, up to which the latency differs from request to request
+    /// Up to this many further seconds of latency, at random for each request
     #[schema(minimum = 0, maximum = 600)]
     jitter: Option<f64>,
     /// Share of the requests that are answered with 500 and not accepted
@@ -53,15 +53,15 @@ pub struct ControlChange {
     /// Share of the accepted requests that get no answer: the connection is closed
     #[schema(minimum = 0, maximum = 1)]
     drop_rate: Option<f64>,
-    /// How many requests are taken until the block begins; of the free provider alone, whose count then begins anew
+    /// Requests that the free provider accepts until it blocks; a change starts its count again
     #[schema(minimum = 1)]
     requests: Option<u32>,
-    /// How long a block lasts, in seconds; of the free provider alone, whose count then begins anew
+    /// The length of a block in seconds; free provider only; a change starts its count again
     block_seconds: Option<f64>,
 }
 
 impl Control {
-    /// A provider that answers at once, and without end or by that rule: so many requests, then so long none.
+    /// Creates a provider that answers at once: to all requests, or by the rule of that many requests and then a block of that length.
     pub fn new(rule: Option<(u32, Duration)>) -> Self {
         Self {
             latency: 0.0,
@@ -73,21 +73,21 @@ impl Control {
         }
     }
 
-    /// How long this one reply is put off.
+    /// Returns the delay of the next reply.
     pub fn pause(&self) -> Duration {
         Duration::from_secs_f64(self.latency + self.jitter * fastrand::f64())
     }
 
-    /// As it is after the change.
+    /// Returns the behaviour after the change.
     ///
     /// # Errors
-    /// A sentence for a person, if a value is out of its range.
+    /// A sentence for a person, if a value is out of range.
     pub fn changed(&self, change: &ControlChange) -> Result<Self, String> {
         if change.is_of_window() && self.requests.is_none() {
-            return Err("Only the free provider has `requests` and `block_seconds`.".to_owned());
+            return Err("`requests` and `block_seconds`: only the free provider has them.".to_owned());
         }
         if change.requests == Some(0) {
-            return Err("`requests` is at least 1.".to_owned());
+            return Err("`requests`: expected at least 1, got 0.".to_owned());
         }
         if let Some(seconds) = change.block_seconds {
             block(seconds).map_err(|wrong| format!("`block_seconds` {wrong}."))?;
@@ -104,21 +104,21 @@ impl Control {
 }
 
 impl ControlChange {
-    /// Whether it is about how many requests are taken.
+    /// Returns whether it changes the free provider's window.
     pub const fn is_of_window(&self) -> bool {
         self.requests.is_some() || self.block_seconds.is_some()
     }
 }
 
-/// The length of a block.
+/// Returns the length of a block.
 ///
 /// # Errors
-/// What is wrong with it, for a person.
+/// The expected range, for a person.
 pub fn block(seconds: f64) -> Result<Duration, String> {
     if seconds > 0.0 && seconds <= LONGEST {
         Ok(Duration::from_secs_f64(seconds))
     } else {
-        Err("must be more than 0 and at most 366 days".to_owned())
+        Err("expected more than 0 and at most 366 days".to_owned())
     }
 }
 

@@ -1,8 +1,8 @@
-//! Stand-ins for the outside services that Coatcheck's workers ask: a free provider that blocks, a paid one that never does,
-//! and a third party that takes rows.
+//! Stand-ins for the outside services that Coatcheck's workers use: a free provider that blocks, a paid one that never does, and a third
+//! party that accepts rows.
 //!
-//! They know nothing of Coatcheck. Each is a server with an address of its own; it counts what comes, and can be told at run
-//! time to be slow, to fail and to drop connections. What they keep is in memory and bounded.
+//! They know nothing of Coatcheck. Each is a server with an address of its own; it counts requests, and can be told at run time to be slow,
+//! to fail and to drop connections. Their data is in memory and bounded.
 
 mod call;
 mod control;

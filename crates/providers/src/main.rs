@@ -1,4 +1,4 @@
-//! `coatcheck-providers`: what `coatcheck providers` is, in a program of its own.
+//! `coatcheck-providers`: the command `coatcheck providers` as a program of its own.
 
 use std::process::ExitCode;
 

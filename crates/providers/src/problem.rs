@@ -1,4 +1,4 @@
-//! Refusals: one table of codes, in the form of RFC 9457 (`application/problem+json`).
+//! Errors: one table of codes, in the form of RFC 9457 (`application/problem+json`).
 
 use std::error::Error;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::error::Category;
 use utoipa::ToSchema;
 
-/// What was wrong, as a stable word for programs
+/// The error, as a stable code for programs
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Code {
@@ -29,7 +29,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// Its status, its word, and a sentence for people.
+    /// Returns the status, the code's name, and a sentence for people.
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
@@ -37,19 +37,19 @@ impl Code {
             Self::InvalidIdempotencyKey => (
                 S::BAD_REQUEST,
                 "invalid-idempotency-key",
-                "An Idempotency-Key has 1 to 255 visible ASCII characters.",
+                "Idempotency-Key: expected 1 to 255 visible ASCII characters.",
             ),
             Self::InvalidJson => (S::BAD_REQUEST, "invalid-json", "The body is not JSON."),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing at this address."),
             Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "This address doesn't take this method.")
+                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "This address doesn't accept this method.")
             }
             Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body-too-large", "A body is at most 1 MiB."),
             Self::InvalidBody => {
-                (S::UNPROCESSABLE_ENTITY, "invalid-body", "The body is not what is taken here.")
+                (S::UNPROCESSABLE_ENTITY, "invalid-body", "The body's fields are not those expected here.")
             }
             Self::InvalidControl => {
-                (S::UNPROCESSABLE_ENTITY, "invalid-control", "The provider can't be told this.")
+                (S::UNPROCESSABLE_ENTITY, "invalid-control", "This change of behaviour is not possible.")
             }
             Self::TooManyRequests => {
                 (S::TOO_MANY_REQUESTS, "too-many-requests", "All requests of this period are used up.")
@@ -60,13 +60,13 @@ impl Code {
         }
     }
 
-    /// The code with words on this very case.
+    /// Returns the error with a sentence on this case.
     pub fn because(self, detail: impl Into<String>) -> Problem {
         Problem { detail: Some(detail.into()), ..self.into() }
     }
 }
 
-/// A refusal on its way to the client.
+/// An error on its way to the client.
 #[derive(Debug)]
 pub struct Problem {
     code: Code,
@@ -76,20 +76,20 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A method that the address doesn't take; `allow` names those that it does.
+    /// Creates the error of a method that the address doesn't accept; `allow` names the accepted ones.
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Code::MethodNotAllowed.because(format!("It takes {allow}.")) }
+        Self { allow: Some(allow), ..Code::MethodNotAllowed.because(format!("Expected {allow}.")) }
     }
 
-    /// A request that comes during a block, which lasts that much longer.
+    /// Creates the error of a request during a block, which lasts that much longer.
     pub fn blocked_for(wait: Duration) -> Self {
         let seconds = whole_seconds(wait);
-        let detail = format!("The next are taken in {seconds} s.");
+        let detail = format!("Requests are accepted again in {seconds} s.");
         Self { retry_after: Some(seconds), ..Code::TooManyRequests.because(detail) }
     }
 }
 
-/// Who comes back after them comes back after the block: rounded up, and at least 1.
+/// Returns the seconds after which the block is over: rounded up, and at least 1.
 fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
@@ -148,23 +148,23 @@ impl ResponseError for Problem {
     }
 }
 
-/// A refusal in JSON (RFC 9457)
+/// An error in JSON (RFC 9457)
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemView<'a> {
-    /// Which problem it is, as a URI
+    /// The type of the problem, as a URI
     #[schema(example = "urn:provider:problem:too-many-requests")]
     r#type: String,
-    /// What it means, for people
+    /// The meaning, for people
     #[schema(example = "All requests of this period are used up.")]
     title: &'static str,
     /// The HTTP status
     #[schema(example = 429)]
     status: u16,
     code: Code,
-    /// More on this very case
+    /// Details of this case
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "The next are taken in 42 s.")]
+    #[schema(example = "Requests are accepted again in 42 s.")]
     detail: Option<&'a str>,
 }
 

@@ -14,8 +14,8 @@ use crate::server::Server;
 
 /// Run stand-ins for the outside services: a free provider, a paid one and a third party
 ///
-/// Each has its calls at /docs, tells what it has seen at /stats, and can be told at /control to be slow or to fail. The free
-/// one takes REQUESTS requests; with the last of them a block of BLOCK_SECONDS begins, after which the count begins anew.
+/// Each serves its API at /docs and its counts at /stats, and can be told at /control to be slow or to fail. The free one accepts REQUESTS
+/// requests; the last of them begins a block of BLOCK_SECONDS, after which the count starts again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,29 +24,29 @@ Examples:
   curl localhost:2197/process -d '{\"text\": \"Good morning\"}'
   curl localhost:2197/control -X PUT -d '{\"latency\": 2}'")]
 pub struct ProvidersArgs {
-    /// Which one; none: all three
+    /// The stand-in to run; all three by default
     #[arg(value_enum)]
     provider: Option<Provider>,
-    /// Where the free provider listens
+    /// The address that the free provider listens on
     #[arg(long, env, value_name = "FREE_LISTEN", default_value = "127.0.0.1:2197", value_parser = address)]
     free_listen: SocketAddr,
-    /// Where the paid provider listens
+    /// The address that the paid provider listens on
     #[arg(long, env, value_name = "PAID_LISTEN", default_value = "127.0.0.1:2198", value_parser = address)]
     paid_listen: SocketAddr,
-    /// Where the third party listens
+    /// The address that the third party listens on
     #[arg(long, env, value_name = "THIRD_PARTY_LISTEN", default_value = "127.0.0.1:2199", value_parser = address)]
     third_party_listen: SocketAddr,
-    /// How many requests the free provider takes until it blocks
+    /// Requests that the free provider accepts until it blocks
     #[arg(long, env, value_name = "REQUESTS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     requests: u32,
-    /// How long the free provider blocks then
+    /// The length of the free provider's block
     #[arg(long, env, value_name = "BLOCK_SECONDS", default_value = "60", value_parser = block)]
     block_seconds: Duration,
     #[command(flatten)]
     log: LogArgs,
 }
 
-/// Runs until a signal; the exit status.
+/// Runs until a signal; returns the exit status.
 pub async fn run(args: ProvidersArgs) -> ExitCode {
     let stop = match program::begin(args.log) {
         Ok(stop) => stop,

@@ -1,4 +1,4 @@
-//! Which services there are stand-ins for.
+//! The services that have stand-ins.
 
 use actix_web::http::StatusCode;
 use clap::ValueEnum;
@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provider {
-    /// Takes REQUESTS requests, then none for BLOCK_SECONDS
+    /// Accepts REQUESTS requests, then none for BLOCK_SECONDS
     Free,
-    /// Takes every request
+    /// Accepts every request
     Paid,
-    /// Takes rows of tables
+    /// Accepts rows of tables
     ThirdParty,
 }
 
@@ -21,7 +21,7 @@ impl Provider {
     /// All of them, in the order of their ports.
     pub const ALL: [Self; 3] = [Self::Free, Self::Paid, Self::ThirdParty];
 
-    /// As it is named on the command line and in answers.
+    /// Returns its name on the command line and in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Free => "free",
@@ -30,7 +30,7 @@ impl Provider {
         }
     }
 
-    /// The setting that says where it listens.
+    /// Returns the setting that names its address.
     pub const fn listen_setting(self) -> &'static str {
         match self {
             Self::Free => "FREE_LISTEN",
@@ -39,7 +39,7 @@ impl Provider {
         }
     }
 
-    /// What a request that was accepted is answered with.
+    /// Returns the status of the answer to an accepted request.
     pub const fn accepted(self) -> StatusCode {
         match self {
             Self::Free | Self::Paid => StatusCode::OK,

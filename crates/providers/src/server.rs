@@ -1,4 +1,4 @@
-//! The server of one provider: its addresses, its beginning and its end.
+//! The server of one provider: its addresses, its start and its stop.
 
 use std::future::ready;
 use std::io;
@@ -19,17 +19,17 @@ use crate::provider::Provider;
 use crate::stand_in::StandIn;
 use crate::{call, openapi};
 
-/// The largest body.
+/// The largest body in bytes.
 const BODY: usize = 1 << 20;
-/// How long a connection is kept open between two requests: a client that uses it again should not meet its end.
+/// How long a connection is kept open between two requests: longer than clients reuse it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long requests that are under way may take when the server stops. It may have been told to be slower than that.
+/// How long requests in progress may take when the server stops. The provider may have been told to be slower than that.
 const DRAIN_SECONDS: u64 = 5;
-/// Nothing but our own files; Swagger UI sets styles in its elements.
+/// Only our own files; Swagger UI sets styles in its elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// A server that has its address and does not answer yet.
+/// A server that is bound to its address and does not answer yet.
 pub struct Server {
     provider: Provider,
     server: dev::Server,
@@ -37,10 +37,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address; connections wait until the server [runs](Self::run).
+    /// Binds the address; connections wait until the server [runs](Self::run).
     ///
     /// # Errors
-    /// If the address can't be had.
+    /// If the address can't be bound.
     pub fn bind(provider: Provider, control: Control, listen: SocketAddr) -> io::Result<Self> {
         let stand_in = Data::new(StandIn::new(provider, control));
         let server = HttpServer::new(move || {
@@ -63,7 +63,7 @@ impl Server {
                         .add((header::CACHE_CONTROL, "no-store")),
                 )
         })
-        // What it does is to count.
+        // Counting needs only one thread.
         .workers(1)
         .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(DRAIN_SECONDS)
@@ -72,10 +72,10 @@ impl Server {
         Ok(Self { provider, addresses: server.addrs(), server: server.run() })
     }
 
-    /// Says where it listens, in a line on standard output that programs may read.
+    /// Prints its address, in a line on standard output that programs may read.
     ///
     /// # Errors
-    /// The status to end with, if it can't be written.
+    /// The exit status, if the line can't be written.
     pub fn announce(&self) -> Result<(), ExitCode> {
         let name = self.provider.name();
         let line =
@@ -83,7 +83,7 @@ impl Server {
         announce(&self.addresses.iter().map(line).collect::<String>())
     }
 
-    /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 5 s.
+    /// Serves until `stop`, then accepts nothing new and returns when the requests in progress have ended, or after 5 s.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { provider, server, addresses } = self;
         let (name, handle) = (provider.name(), server.handle());
@@ -103,7 +103,7 @@ impl Server {
     }
 }
 
-/// Every address, with the methods that it takes.
+/// Adds every address, with the methods that it accepts.
 fn routes(config: &mut ServiceConfig, provider: Provider) {
     match provider {
         Provider::Free | Provider::Paid => {
@@ -124,7 +124,7 @@ fn routes(config: &mut ServiceConfig, provider: Provider) {
         .service(openapi::docs(provider));
 }
 
-/// An address that refuses all methods but these, and names these then.
+/// Returns an address that rejects all methods but these, and names these in its answer.
 fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> Resource {
     let refused = web::to(move || ready(Err::<String, _>(Problem::method_not_allowed(allow))));
     routes.into_iter().fold(web::resource(path), Resource::route).default_service(refused)

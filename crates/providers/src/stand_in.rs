@@ -1,4 +1,4 @@
-//! One provider while it runs: what it knows, its clock, and how a request is answered as it was told.
+//! A running provider: its state, its clock, and its answers, which follow its behaviour.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::state::{State, Verdict};
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 255;
 
-/// One provider while it runs.
+/// A running provider.
 pub struct StandIn {
     provider: Provider,
     clock: Clock,
@@ -38,14 +38,14 @@ impl StandIn {
         self.state.lock()
     }
 
-    /// Answers a well-made request that has just come: with `reply`, which is given the request's number, or as the
+    /// Answers a well-formed request that has just arrived: with `reply`, which gets the request's number, or as the
     /// provider was told.
     ///
     /// # Errors
-    /// A refusal, or a failure that was told.
+    /// A refusal, or a failure that the provider was told to give.
     ///
     /// # Cancel safety
-    /// What becomes of the request is decided and counted at its first poll; a client that goes away changes nothing of it.
+    /// The first poll decides on the request and counts it; a client that goes away changes nothing.
     pub async fn answer(
         &self,
         request: &HttpRequest,
@@ -62,7 +62,7 @@ impl StandIn {
         }
     }
 
-    /// The time is asked under the lock: the order of the arrivals is the order of their times.
+    /// Decides on a request. The clock is read under the lock, so that the order of arrivals is the order of their times.
     fn decide(&self, key: Option<String>) -> (Verdict, Duration, bool) {
         let mut state = self.state();
         let control = state.control();
@@ -87,7 +87,7 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     Ok(Some(String::from_utf8_lossy(key).into_owned()))
 }
 
-/// Tells moments as times of day that never go back, whatever is done to the machine's clock meanwhile.
+/// Converts moments to times of day that never go back, whatever happens to the machine's clock meanwhile.
 struct Clock {
     started: Instant,
     started_at: Duration,
@@ -99,14 +99,14 @@ impl Clock {
         Self { started: Instant::now(), started_at }
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns microseconds since the Unix epoch.
     fn at(&self, moment: Instant) -> u64 {
         let since_epoch = self.started_at + moment.saturating_duration_since(self.started);
         u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
     }
 }
 
-/// A body that can't be read: actix then ends the connection before it has written a byte of the answer.
+/// A body that fails to be read: actix then closes the connection before it has written a byte of the answer.
 struct Cut;
 
 impl MessageBody for Cut {

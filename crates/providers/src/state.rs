@@ -1,4 +1,4 @@
-//! What a provider has seen and what it decides, without HTTP.
+//! The requests that a provider has received and its decisions, without HTTP.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,72 +10,72 @@ use crate::control::{Control, ControlChange};
 use crate::provider::Provider;
 use crate::window::{Blocked, Window};
 
-/// Arrivals that are kept; the oldest go first.
+/// The number of arrivals that are kept; the oldest are dropped first.
 const KEPT: usize = 1_000_000;
 
-/// One request that was well made
+/// A well-formed request
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Arrival {
-    /// When it came, in microseconds since the Unix epoch; later ones never have less
+    /// Its time of arrival, in microseconds since the Unix epoch; never decreases
     #[schema(example = 1_767_225_600_000_000_u64)]
     at: u64,
     /// Its `Idempotency-Key`
     #[schema(example = "019dc0de-0000-7000-8000-000000000000")]
     key: Option<String>,
-    /// What it was answered with, or would have been if its connection was dropped
+    /// The status of its answer, or the one it would have had if its connection was dropped
     #[schema(example = 200)]
     status: u16,
 }
 
-/// What was counted since the start or the last reset
+/// Counts since the start or the last reset
 #[derive(Debug, Clone, Default, Serialize, ToSchema)]
 pub struct Counts {
-    /// Requests that were done
+    /// Requests that were accepted
     #[schema(example = 3)]
     accepted: u64,
-    /// Requests that came while the provider was blocked
+    /// Requests that arrived while the provider was blocked
     #[schema(example = 0)]
     refused: u64,
     /// Requests that the provider was told to fail
     #[schema(example = 0)]
     failed: u64,
-    /// Requests with an `Idempotency-Key` that an accepted one, of the last million requests, has had
+    /// Requests with the same `Idempotency-Key` as an accepted one of the last million requests
     #[schema(example = 0)]
     repeated: u64,
 }
 
-/// What the provider has seen
+/// The provider's counts
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Stats {
     provider: Provider,
     #[serde(flatten)]
     counts: Counts,
-    /// How many requests it would take now; of the free provider alone
+    /// Requests that it would accept now; free provider only
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 97)]
     remaining: Option<u32>,
-    /// Seconds for which it is still blocked, 0 when it is open; of the free provider alone
+    /// Seconds for which it is still blocked, 0 when it is open; free provider only
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 0.0)]
     blocked_for: Option<f64>,
-    /// The largest number that was accepted between two ends of blocks; of the free provider alone
+    /// The most requests accepted between two ends of blocks; free provider only
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 3)]
     most_in_window: Option<u32>,
 }
 
-/// What becomes of a request.
+/// A decision on a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is done; it is that one, counted from 1.
+    /// Accepted, with its number, counted from 1.
     Accepted(u64),
-    /// It comes during a block, which lasts that much longer.
+    /// Refused: it arrived during a block, which lasts that much longer.
     Refused(Duration),
-    /// The provider was told to fail it.
+    /// Failed, as the provider was told.
     Failed,
 }
 
-/// All that a provider knows.
+/// The state of a provider.
 #[derive(Debug)]
 pub struct State {
     provider: Provider,
@@ -83,7 +83,7 @@ pub struct State {
     window: Option<Window>,
     counts: Counts,
     arrivals: VecDeque<Arrival>,
-    /// The keys of those arrivals that were accepted.
+    /// The keys of the kept arrivals that were accepted.
     keys: HashSet<String>,
 }
 
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// Decides on a request that comes now, which is `at` for those who read the arrivals.
+    /// Decides on a request that arrives now; `at` is its time of day for the list of arrivals.
     pub fn take(&mut self, now: Instant, at: u64, key: Option<String>, fails: bool) -> Verdict {
         let verdict = if fails {
             self.counts.failed += 1;
@@ -139,10 +139,10 @@ impl State {
         &self.control
     }
 
-    /// Does as it is told from now on. A change of the window begins a new one.
+    /// Changes the behaviour from now on. A change of the window begins a new one.
     ///
     /// # Errors
-    /// A sentence for a person, if a value is out of its range; then nothing has changed.
+    /// A sentence for a person, if a value is out of range; then nothing has changed.
     pub fn obey(&mut self, change: &ControlChange) -> Result<(), String> {
         self.control = self.control.changed(change)?;
         if change.is_of_window() {
@@ -151,7 +151,7 @@ impl State {
         Ok(())
     }
 
-    /// Forgets all that it has seen, but not what it was told.
+    /// Forgets all requests, but not the behaviour.
     pub fn reset(&mut self) {
         *self = Self::new(self.provider, self.control.clone());
     }
@@ -167,7 +167,7 @@ impl State {
         }
     }
 
-    /// The last million requests that were well made, in the order in which they came.
+    /// Returns the last million well-formed requests, in the order of arrival.
     pub fn arrivals(&self) -> Vec<Arrival> {
         self.arrivals.iter().cloned().collect()
     }

@@ -1,32 +1,32 @@
-//! The free provider's rule: so many requests, then none for a while, then anew.
+//! The free provider's rule: a number of requests, then a block, then again.
 
 use std::time::{Duration, Instant};
 
-/// Takes N requests; the block begins at the moment the N-th is accepted, not when it is answered.
+/// A window of N requests; the block begins when the N-th is accepted, not when it is answered.
 #[derive(Debug)]
 pub struct Window {
     requests: u32,
     block: Duration,
-    /// Accepted since the last block ended.
+    /// Requests accepted since the last block ended.
     accepted: u32,
     blocked_until: Option<Instant>,
     most: u32,
 }
 
-/// Why a request was not taken: a block, which lasts that much longer.
+/// A request was refused because of a block, which lasts that much longer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Blocked(pub Duration);
 
 impl Window {
-    /// A window that is open and has taken nothing. `requests` is at least 1.
+    /// Creates a window that is open and has accepted nothing. `requests` is at least 1.
     pub const fn new(requests: u32, block: Duration) -> Self {
         Self { requests, block, accepted: 0, blocked_until: None, most: 0 }
     }
 
-    /// One request that comes at that moment. Moments never go back.
+    /// Decides on a request that arrives at that moment. Moments never go back.
     ///
     /// # Errors
-    /// [`Blocked`], if it is not taken.
+    /// [`Blocked`], if it is refused.
     pub fn take(&mut self, now: Instant) -> Result<(), Blocked> {
         if let Some(until) = self.blocked_until {
             if now < until {
@@ -43,7 +43,7 @@ impl Window {
         Ok(())
     }
 
-    /// How many it would take from that moment on.
+    /// Returns how many requests it would accept from that moment on.
     pub fn remaining(&self, now: Instant) -> u32 {
         match self.blocked_until {
             Some(until) if now < until => 0,
@@ -52,12 +52,12 @@ impl Window {
         }
     }
 
-    /// How long it is still blocked; nothing when it is open.
+    /// Returns how long it is still blocked; zero when it is open.
     pub fn blocked_for(&self, now: Instant) -> Duration {
         self.blocked_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
-    /// The largest number that was accepted between two ends of blocks.
+    /// Returns the most requests accepted between two ends of blocks.
     pub const fn most(&self) -> u32 {
         self.most
     }

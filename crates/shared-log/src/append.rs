@@ -1,4 +1,4 @@
-//! What is appended, and how. Nothing here decides what counts as written: that is read back from the file.
+//! Text to append, and the append itself. This module does not decide which lines count as written: they are read back from the file.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,18 +9,18 @@ use crate::error::LogError;
 use crate::ledger::Entry;
 use crate::read::{Batch, MAX_LINE_BYTES};
 
-/// How the file's torn tail, if it has one, is to be ended.
+/// How to end a torn line at the end of the file.
 #[derive(Debug)]
 pub(crate) enum Tail<Id> {
-    /// There is none, or it stays as it is.
+    /// There is nothing to end, or it stays as it is.
     Leave,
-    /// It is the first so many bytes of this entry's line, whose writer died: the rest goes first.
+    /// Append the rest of this entry's line, of which the file has that many bytes: its writer died.
     Complete(Entry<Id>, usize),
-    /// It is somebody else's: a newline goes first.
+    /// Append a newline: the torn line belongs to another program.
     Close,
 }
 
-/// Text to append, and whose lines will be in the file if all goes well.
+/// Text to append, and the entries whose lines will be in the file afterwards.
 #[derive(Debug)]
 pub(crate) struct Text<Id> {
     pub(crate) bytes: Vec<u8>,
@@ -28,7 +28,7 @@ pub(crate) struct Text<Id> {
 }
 
 impl<Id: Eq + Hash> Text<Id> {
-    /// An entry whose line could never be found again is given back as the error.
+    /// Creates the text. Returns as the error an entry whose line could never be found again.
     pub(crate) fn new(tail: Tail<Id>, entries: Vec<Entry<Id>>) -> Result<Self, Entry<Id>> {
         let mut text = Self { bytes: Vec::new(), ids: HashMap::new() };
         match tail {
@@ -53,25 +53,25 @@ impl<Id: Eq + Hash> Text<Id> {
         Ok(())
     }
 
-    /// Those of its entries whose lines stand in the file.
+    /// Returns those of its entries whose lines are in the file.
     pub(crate) fn found_in(mut self, batch: &Batch) -> Vec<Id> {
         batch.lines.iter().filter_map(|line| self.ids.remove(line)).collect()
     }
 
-    /// How many entries it has lines of.
+    /// Returns the number of entries with lines in the text.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 }
 
-/// Appends in one write, unless the kernel takes less at once; then the next write tells why.
+/// Appends in one write, unless the kernel takes only a part; then the next write returns the reason.
 ///
-/// What is in the file after an error is a torn tail like any other.
+/// After an error, a partial line in the file is a torn line like any other.
 pub(crate) fn append(mut file: &File, text: &[u8]) -> Result<(), LogError> {
     file.write_all(text).map_err(LogError::writing)
 }
 
-/// Flushes file data, and the size needed to read it, to the device.
+/// Flushes the file's data, and the size needed to read it, to the device.
 pub(crate) fn sync(file: &File) -> Result<(), LogError> {
     file.sync_data().map_err(LogError::SyncFailed)
 }

@@ -1,6 +1,6 @@
-//! The last line of a file that the caller knows as its own, looked for from the end.
+//! Searches a file from its end for the last line that the caller recognizes.
 //!
-//! As in `read`, nothing is trusted: memory is bounded whatever the file holds.
+//! As in `read`, the content is not trusted: memory is bounded whatever the file holds.
 
 use std::fs::File;
 use std::io;
@@ -8,19 +8,19 @@ use std::os::unix::fs::FileExt;
 
 use crate::read::{MAX_LINE_BYTES, Rest};
 
-/// Bytes that are read at once. The last line is mostly in the first of them.
+/// The number of bytes that are read at once. The first block mostly contains the last line.
 const BLOCK_BYTES: u64 = 64 * 1024;
 
 /// The end of a file.
 #[derive(Debug)]
 pub(crate) struct End<T> {
-    /// What the caller made of the last whole line that is its own, if there is one.
+    /// The caller's value for the last whole line that it recognizes, if there is one.
     pub(crate) last: Option<T>,
-    /// What stands after the last newline.
+    /// The text after the last newline.
     pub(crate) rest: Rest,
 }
 
-/// Reads back from the end of the file until `recognize` knows a line. A line longer than [`MAX_LINE_BYTES`] is nobody's.
+/// Reads back from the end of the file until `recognize` knows a line. A line longer than [`MAX_LINE_BYTES`] is foreign.
 pub(crate) fn end_of<T>(file: &File, recognize: impl Fn(&[u8]) -> Option<T>) -> io::Result<End<T>> {
     let mut unread = file.metadata()?.len();
     let mut line = Piece(Some(Vec::new()));
@@ -51,7 +51,7 @@ pub(crate) fn end_of<T>(file: &File, recognize: impl Fn(&[u8]) -> Option<T>) -> 
     })
 }
 
-/// The end of a line whose beginning isn't read yet; `None` once it is too long.
+/// The end of a line whose beginning was not read yet; `None` once it is too long.
 struct Piece(Option<Vec<u8>>);
 
 impl Piece {

@@ -1,7 +1,7 @@
-//! What the page cache tells of a file, and its device may not have.
+//! Differences between a file in the page cache and on its device.
 //!
-//! A write that failed after it was taken, or that a power cut came before, leaves more in memory, or in the file's length, than on
-//! the device. Nothing here knows what the bytes mean.
+//! A failed write-back, or a power cut before it, leaves more in memory, or in the file's length, than on the device. This module does not
+//! interpret the bytes.
 
 use std::fs::File;
 use std::io;
@@ -9,27 +9,27 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
-/// Flushes a file and drops it from the page cache: what is read from now on is what the device has.
+/// Flushes a file and drops it from the page cache: reads from now on return the content of the device.
 ///
-/// After a failed flush, be it another process's, Linux keeps the pages that could not be written as if they had been: they are
+/// After a failed flush, also by another process, Linux keeps the pages that could not be written as if they had been: they are
 /// read, the next flush finds nothing to do and succeeds, and a power cut takes them (<https://lwn.net/Articles/752063/>). To write
-/// the same bytes once more is not enough either: ext4 may write them to blocks that it still holds for unwritten, which
+/// the same bytes once more is not enough either: ext4 may write them to blocks that it still marks as unwritten, which
 /// are read as zeros after a cut.
 ///
 /// # Errors
-/// If what is in memory can't be flushed. It may be gone then, and the next call succeeds: believe nothing that was read before.
+/// If dirty pages can't be flushed. They may be gone then, and the next call succeeds: do not trust anything that was read before.
 pub fn read_from_device(file: &File) -> io::Result<()> {
     file.sync_data()?;
     Ok(posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }
 
-/// The least that a device writes as one.
+/// The smallest unit, in bytes, that a device writes as one.
 const SECTOR_BYTES: u64 = 512;
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// Where, between two offsets, what was not written begins: at NULs that go on to the end of a sector or of the file.
+/// Returns where, between two offsets, unwritten bytes begin: NULs up to the end of a sector or of the file.
 ///
-/// A power cut leaves those where a file's length was kept and a block of its content was not. Text has none.
+/// A power cut leaves these if a file's length was kept and a block of its content was not. Text contains none.
 pub(crate) fn unwritten_between(file: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
     let mut block = vec![0; BLOCK_BYTES];
     let (mut offset, mut nuls) = (from, None);
@@ -53,7 +53,7 @@ pub(crate) fn unwritten_between(file: &File, from: u64, to: u64) -> io::Result<O
     Ok(nuls.filter(|_| is_end || offset % SECTOR_BYTES == 0))
 }
 
-/// Where the NULs begin that a file ends with.
+/// Returns where the NULs begin that a file ends with.
 pub(crate) fn nuls_at_end(file: &File) -> io::Result<Option<u64>> {
     let bytes = file.metadata()?.len();
     let mut block = vec![0; BLOCK_BYTES];

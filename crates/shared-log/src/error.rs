@@ -1,4 +1,4 @@
-//! What can go wrong, by what a caller does about it.
+//! Errors; each variant calls for another reaction of the caller.
 
 use std::fmt::Debug;
 use std::io;
@@ -11,55 +11,55 @@ use crate::read::MAX_LINE_BYTES;
 /// Why the log could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The log must live elsewhere: locks or inode numbers can't be relied on there.
-    #[error("{} is on {file_system}; a shared log needs a local file system", path.display())]
+    /// The log must be placed elsewhere: locks or inode numbers are not reliable on this file system.
+    #[error("{}: expected a local file system, found {file_system}; choose another folder for the log", path.display())]
     Network {
         /// The log's folder.
         path: PathBuf,
-        /// Its kind of file system.
+        /// The kind of file system.
         file_system: &'static str,
     },
-    /// A directory, symbolic link, pipe or forbidden file stands where the log should be: a person must act. Nothing
-    /// was written, and the next call looks again.
+    /// The path of the log has a directory, symbolic link, pipe or forbidden file: a person must act. Nothing was written, and the next
+    /// call looks again.
     #[error("{} can't be written", path.display())]
     Unwritable {
-        /// What stands in the way: the log, its lock file, its folder or its rotated sibling.
+        /// The log, its lock file, its folder or a rotated file of it.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// What the log was renamed to is compressed, and its lines are needed: the last one, where nothing newer has a line of the
-    /// caller's, or all. A person must act; nothing was written.
-    #[error("{} is compressed, so its lines can't be read", path.display())]
+    /// A rotated file is compressed, and its lines are needed: the last one, if no newer file has a line of the caller's, or all. A person
+    /// must act; nothing was written.
+    #[error("{}: expected an uncompressed log, found a compressed file; decompress it, or move it to another folder", path.display())]
     Compressed {
         /// The rotated file.
         path: PathBuf,
     },
-    /// Out of space, quota or allowed file size. Call again later: what was written in part will be completed.
-    #[error("there is no space for the log")]
+    /// The disk, the quota or the allowed file size is used up. Call again later: a partial line will be completed.
+    #[error("the disk of the log is full")]
     Full(#[source] io::Error),
-    /// The kernel may have dropped what it couldn't write and would say "success" next time. End the process: the next
-    /// one reads the file anew.
+    /// The kernel may have dropped the unwritten pages and would say "success" next time. End the process: the next one reads the file
+    /// again.
     #[error("the log could not be flushed to the device")]
     SyncFailed(#[source] io::Error),
-    /// Something else. Call again later.
+    /// Any other error. Call again later.
     #[error("the log could not be read or written")]
     Io(#[source] io::Error),
 }
 
 impl LogError {
-    /// What a failure to open `path` means.
+    /// Returns the error for a failure to open `path`.
     pub(crate) fn opening(path: &Path, source: io::Error) -> Self {
         match source.raw_os_error() {
-            // The process or the machine is short of something; all else is the state of the path.
+            // The process or the machine lacks a resource; all other errors are about the path.
             Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOLCK | libc::EIO) => Self::Io(source),
             _ if is_full(&source) => Self::Full(source),
             _ => Self::Unwritable { path: path.to_owned(), source },
         }
     }
 
-    /// What a failed write means.
+    /// Returns the error for a failed write.
     pub(crate) fn writing(source: io::Error) -> Self {
         if is_full(&source) { Self::Full(source) } else { Self::Io(source) }
     }
@@ -70,21 +70,19 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// Why [`settle`](crate::SharedLog::settle) stopped. What was written by then is found by the next call.
+/// Why [`settle`](crate::SharedLog::settle) stopped. The next call finds what was written by then.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError<E: std::error::Error + 'static> {
-    /// The file's side.
+    /// The file failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The ledger's side.
+    /// The ledger failed.
     #[error("the ledger failed")]
     Ledger(#[source] E),
-    /// A mistake of the ledger: this entry's line could never be found again. Nothing was written.
-    #[error(
-        "entry {id} has a line that is empty, has a newline in it or is longer than {MAX_LINE_BYTES} bytes"
-    )]
+    /// The ledger's line for this entry could never be found again: an error of the ledger. Nothing was written.
+    #[error("entry {id}: expected a line of 1 to {MAX_LINE_BYTES} bytes without a newline")]
     BadLine {
-        /// The entry's id, as `Debug` shows it.
+        /// The entry's id, formatted by `Debug`.
         id: String,
     },
 }

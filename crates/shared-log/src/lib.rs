@@ -1,36 +1,36 @@
 //! One file, many appending processes: each entry of a ledger gets exactly one line.
 //!
-//! Where lines have an order that can be asked for, no ledger is needed: see [`Resumed`]. All else here is for those that have
-//! none. Who checks what was written reads it by [`LogFile`].
+//! If the lines have an order of their own that the writer can ask for, no ledger is needed: see [`Resumed`]. The rest of this page is
+//! about lines without such an order. A program that checks a log reads it by [`LogFile`].
 //!
-//! Some table of yours (the [`Ledger`]) holds entries that each owe a line to a plain text file, and remembers which
-//! were written. Any number of processes and threads call [`SharedLog::settle`] whenever they like. Whoever gets the
-//! file's lock writes everybody's lines; the others are told [`Settled::Busy`] and lose nothing.
+//! A table of yours (the [`Ledger`]) holds entries, each of which must get one line in a plain text file, and remembers which
+//! lines were written. Any number of processes and threads call [`SharedLog::settle`] at any time. The one that gets the file's lock
+//! writes the lines of all; the others get [`Settled::Busy`] and lose nothing.
 //!
 //! # What is promised
-//! - Each entry has exactly one whole line in the file or in one of its rotated siblings, after `kill -9` at any
+//! - Each entry has exactly one whole line in the file or in one of its rotated files, after `kill -9` at any
 //!   instant, with any number of processes. An entry is marked as logged only when its line was read back from the file
-//!   and flushed to the device; what another process wrote is read from the device, not from the page cache, which goes on
-//!   telling what a failed flush has lost.
-//! - What others write in the file is never removed or changed. A half line of theirs is closed by a newline before
-//!   the next line of ours, and counted. Only what a power cut leaves unwritten, NULs up to the end of a sector or of the file,
-//!   is cut off after the last settled line, with what stands after it: nobody had flushed that.
+//!   and flushed to the device. Lines of other processes are read from the device, not from the page cache, which still has
+//!   bytes that a failed flush has lost.
+//! - Foreign lines in the file are never removed or changed. A foreign half line is closed by a newline before
+//!   the next line of ours, and counted. Only bytes that a power cut leaves unwritten, NULs up to the end of a sector or of the
+//!   file, are cut off after the last settled line, together with the text after them: no process had flushed it.
 //! - The file may be renamed within its folder at any time (`mv log log.1`); no signal is needed. Neither the device number nor
-//!   the path tells which file it is: both change when a disk is mounted anew or elsewhere.
+//!   the path identifies the file: both change when a disk is mounted again or elsewhere.
 //! - Other programs that lock with `lockf` (or `fcntl`) are respected and respect us. `flock` is another lock: it
 //!   excludes neither.
-//! - Nobody waits for a lock, and memory doesn't depend on what is in the file.
+//! - No call waits for a lock, and memory doesn't depend on the file's content.
 //!
 //! # What is not
-//! - If the file is deleted, emptied, replaced, or moved to another folder (or compressed) before the next step, that is
-//!   noticed and reported ([`Begun::AfterLoss`]), and writing goes on. Lines that went with it are not written again,
+//! - If the file is deleted, emptied, replaced, or moved to another folder (or compressed) before the next step, the step
+//!   reports it ([`Begun::AfterLoss`]), and writing goes on. Lines that went with it are not written again,
 //!   except those that weren't marked yet.
 //! - A program that writes without the lock may spoil a line of ours by writing into a half one. The spoiled line
 //!   stays, and the entry gets its whole line after it.
-//! - All processes share one kernel. On network file systems the locks or the inode numbers don't hold what is needed
-//!   here, so [`SharedLog::new`] refuses them.
+//! - All processes must share one kernel. Locks or inode numbers of network file systems don't give the guarantees needed
+//!   here, so [`SharedLog::new`] rejects them.
 //! - A process beyond its file size limit gets `SIGXFSZ`, which kills it by default. Ignore that signal, and the limit
-//!   is an error like a full disk.
+//!   becomes an error like a full disk.
 //!
 //! # Example
 //! ```
@@ -128,8 +128,8 @@ use crate::lock::LockedFile;
 
 /// A log file that other processes and threads append to as well.
 ///
-/// Holds paths and no descriptor. Each step opens the file anew, so it follows rotations, and so threads exclude each
-/// other just as processes do: a lock belongs to what was opened.
+/// It holds paths and no descriptor. Each step opens the file again, so it follows rotations, and threads exclude each other just as
+/// processes do: a lock belongs to the open file description.
 #[derive(Debug, Clone)]
 pub struct SharedLog {
     path: PathBuf,
@@ -138,9 +138,9 @@ pub struct SharedLog {
 }
 
 impl SharedLog {
-    /// Names the log. Makes its folder if that is missing; the file itself is made by the first step.
+    /// Creates a handle of the log at that path. Creates its folder if that is missing; the first step creates the file itself.
     ///
-    /// Beside the file lives `{path}.lock`, which is never rotated and must not be removed.
+    /// Beside the file is `{path}.lock`, which is never rotated and must not be removed.
     ///
     /// # Errors
     /// [`LogError::Network`] on a network file system, [`LogError::Unwritable`] if the folder can't be made, or the
@@ -150,7 +150,7 @@ impl SharedLog {
         let folder = path.parent().unwrap_or(&path).to_owned();
         let lock_path = lock::path_for(&path);
 
-        // The log is made to be shared, within a group: others have no part in it, and no umask gives them one.
+        // The log is shared within a group: other users have no access to the folder, whatever the umask is.
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o750)
@@ -165,16 +165,16 @@ impl SharedLog {
         Ok(Self { path, folder, lock_path })
     }
 
-    /// Takes the log for this thread alone, or says `None` at once if someone else has it.
+    /// Locks the log for this thread alone; returns `None` at once if another holder has it.
     ///
-    /// The log is made if it is missing.
+    /// Creates the log if it is missing.
     ///
     /// # Errors
-    /// [`LogError::Unwritable`] if what stands at the path can't be opened as a file of ours, [`LogError::Full`] if
-    /// there is no space to make it, else [`LogError::Io`].
+    /// [`LogError::Unwritable`] if the path can't be opened as a regular file, [`LogError::Full`] if the disk is full,
+    /// else [`LogError::Io`].
     pub fn try_lock(&self) -> Result<Option<Guard>, LogError> {
-        // The log's own lock is the one that foreign programs see, but it goes away with a rotated file: two of us
-        // could each hold one. So ours is on a file that stays.
+        // Foreign programs see the lock on the log, but that lock goes away with a rotated file: two of our processes could each hold one.
+        // So our own lock is on a file that stays.
         let opening = |error| LogError::opening(&self.lock_path, error);
         let Some(lock) = FileLock::try_acquire(&self.lock_path).map_err(opening)? else { return Ok(None) };
 
@@ -196,12 +196,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The locked file, open for reading and appending. Its contents were written by anybody.
+    /// Returns the locked file, open for reading and appending. Any program may have written its content.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Appends `text` in one write, unless the kernel takes less of it at once.
+    /// Appends `text` in one write, unless the kernel takes only a part of it at once.
     ///
     /// # Errors
     /// [`LogError::Full`] if it doesn't fit, else [`LogError::Io`]; a part of it may be in the file then.
@@ -212,7 +212,7 @@ impl Guard {
     /// Flushes what was appended to the device.
     ///
     /// # Errors
-    /// [`LogError::SyncFailed`]: end the process, don't try again.
+    /// [`LogError::SyncFailed`]: end the process, don't retry.
     pub fn sync(&self) -> Result<(), LogError> {
         append::sync(&self.file)
     }

@@ -1,6 +1,6 @@
-//! All lines of a log: of the file itself and of those that it was renamed to. For who checks it, beside those who write.
+//! Reads all lines of a log, from the file itself and from its rotated files, for programs that check it beside its writers.
 //!
-//! Nothing is locked, made or changed here, and no line is trusted: one that is too long isn't kept in memory.
+//! This module locks, creates and changes nothing, and does not trust lines: one that is too long isn't kept in memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read};
@@ -15,17 +15,16 @@ use crate::ledger::Head;
 use crate::read::{self, FromOffset, MAX_LINE_BYTES};
 use crate::rotation::{LIST_TRIES, is_file_of, siblings};
 
-/// Which siblings of a log are wanted.
+/// The rotated files to return.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Siblings {
-    /// Those whose lines can be read; others are an error.
+    /// Only files whose lines can be read; others are an error.
     Readable,
-    /// All.
+    /// All files.
     All,
 }
 
-/// A file with lines of a log: the log itself, or what it was renamed to. Opened for reading; a rename from then on changes
-/// nothing.
+/// A file with lines of a log: the log itself, or one that it was renamed to. It is open for reading, so a later rename changes nothing.
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
@@ -33,8 +32,8 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// The log at that path, if it is there, and the files that it was renamed to within its folder: those whose names begin with
-    /// the log's own and go on with a dot or a hyphen. Whatever was in the log when this was called is in one of them.
+    /// Opens the log at that path, if it exists, and its rotated files in the same folder: those whose names begin with the log's own
+    /// and continue with a dot or a hyphen. Every line that was in the log when this was called is in one of them.
     ///
     /// # Errors
     /// [`LogError::Unwritable`] if one can't be opened, [`LogError::Compressed`] if one is compressed, so that its lines can't be
@@ -43,10 +42,10 @@ impl LogFile {
         Self::list(path, Siblings::Readable)
     }
 
-    /// As [`all_of`](Self::all_of), with those that are compressed: for a program that copies them.
+    /// Opens the files as [`all_of`](Self::all_of) does, with the compressed ones, for a program that copies them.
     ///
     /// # Errors
-    /// As there, but for [`LogError::Compressed`].
+    /// As [`all_of`](Self::all_of), without [`LogError::Compressed`].
     pub fn all_of_any_form(path: &Path) -> Result<Vec<Self>, LogError> {
         Self::list(path, Siblings::All)
     }
@@ -57,10 +56,12 @@ impl LogFile {
                 return Ok(files);
             }
         }
-        Err(LogError::Io(io::Error::other("the log is renamed all the time")))
+        Err(LogError::Io(io::Error::other(
+            "the log was renamed during each of several attempts to list its files",
+        )))
     }
 
-    /// `None` if one went while they were being opened.
+    /// Opens the files; returns `None` if one was moved meanwhile.
     fn try_list(path: &Path, which: Siblings) -> Result<Option<Vec<Self>>, LogError> {
         let log = Self::open(path)?;
         let siblings = siblings(path, log.as_ref().map(|log| &log.file))?;
@@ -87,65 +88,65 @@ impl LogFile {
             Err(error) => return Err(LogError::opening(path, error)),
         };
         if !file.metadata().map_err(LogError::Io)?.is_file() {
-            let error = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file");
             return Err(LogError::opening(path, error));
         }
         Ok(Some(Self { path: path.to_owned(), file }))
     }
 
-    /// Where it was when it was opened.
+    /// Returns the path of the file when it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many bytes it has now.
+    /// Returns the current size in bytes.
     ///
     /// # Errors
-    /// If the system can't tell.
+    /// If the system call fails.
     pub fn bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.size())
     }
 
-    /// When it was last written to.
+    /// Returns the time of the last write.
     ///
     /// # Errors
-    /// If the system can't tell.
+    /// If the system call fails.
     pub fn modified(&self) -> io::Result<SystemTime> {
         self.file.metadata()?.modified()
     }
 
-    /// Whether `head` speaks of this file.
+    /// Returns whether `head` refers to this file.
     ///
     /// # Errors
-    /// If it can't be read.
+    /// If the file can't be read.
     pub fn is_of(&self, head: &Head) -> io::Result<bool> {
         is_file_of(head, &self.file)
     }
 
-    /// All its bytes.
+    /// Returns a reader of all bytes.
     pub fn from_beginning(&self) -> impl Read {
         FromOffset { file: &self.file, offset: 0 }
     }
 
-    /// Its lines from the offset `from` on, which is a line's beginning, to where it ends when that is reached.
+    /// Returns the lines from the offset `from`, the beginning of a line, up to the end of the file at the time it is reached.
     pub fn lines(&self, from: u64) -> Lines<'_> {
         let reader = BufReader::with_capacity(MAX_LINE_BYTES, FromOffset { file: &self.file, offset: from });
         Lines { reader, offset: from, is_over: false }
     }
 }
 
-/// A line as it stands in a file.
+/// A line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Where it begins.
+    /// The offset of the line's beginning.
     pub offset: u64,
-    /// Its bytes without the newline; `None` if they are more than [`MAX_LINE_BYTES`].
+    /// The line's bytes without the newline; `None` if they are more than [`MAX_LINE_BYTES`].
     pub text: Option<Vec<u8>>,
-    /// Whether it is ended by a newline, not by the end of the file.
+    /// Whether a newline ends the line, and not the end of the file.
     pub is_whole: bool,
 }
 
-/// The lines of a file, one by one. The last one may not be whole.
+/// The lines of a file, one by one. The last one may be incomplete.
 #[derive(Debug)]
 pub struct Lines<'f> {
     reader: BufReader<FromOffset<'f>>,

@@ -1,8 +1,8 @@
-//! Locks on whole files that end with their holder, however it ends. Nothing here waits.
+//! Locks on whole files, which end with their holder, however it ends. No call waits.
 //!
-//! They are `F_OFD_SETLK` locks: they belong to the open file description. So threads exclude each other too, and
-//! closing another descriptor of the file changes nothing; the locks of POSIX `lockf` fail at both, but see these and
-//! are seen by them. See "Open file description locks" in fcntl(2).
+//! They are `F_OFD_SETLK` locks, which belong to the open file description. So threads exclude each other too, and closing another
+//! descriptor of the file changes nothing. POSIX `lockf` locks fail at both, but both kinds respect each other. See "Open file description
+//! locks" in fcntl(2).
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,16 +15,16 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::sys::statfs::statfs;
 
-/// An exclusive lock on a file that is there for it, held until dropped. Enough to keep a folder to one process.
+/// An exclusive lock on a file that exists for this purpose, held until dropped. It is enough to reserve a folder for one process.
 ///
-/// The file stays when the lock goes: removing it would let two processes hold "the" lock.
+/// The file stays when the lock ends: removing it would let two processes hold "the" lock.
 #[derive(Debug)]
 pub struct FileLock {
     file: LockedFile,
 }
 
 impl FileLock {
-    /// Takes the lock, making the file if it is missing; `None` if someone else holds it, in this process or another.
+    /// Takes the lock, creating the file if it is missing; `None` if another holder has it, in this process or another.
     ///
     /// # Errors
     /// If the path can't be opened for writing, or isn't a regular file.
@@ -34,7 +34,7 @@ impl FileLock {
         Ok(LockedFile::try_open(path.as_ref(), &mut options)?.map(|file| Self { file }))
     }
 
-    /// Leaves a note in the file for those who are refused, in place of the one before: a process id, say.
+    /// Replaces the note in the file, such as a process id, for processes that don't get the lock.
     ///
     /// # Errors
     /// If the file can't be written.
@@ -43,7 +43,7 @@ impl FileLock {
         self.file.write_all_at(note.as_bytes(), 0)
     }
 
-    /// The note of whoever holds the lock or held it last; empty if there was none.
+    /// Returns the note of the current or last holder; empty if there was none.
     ///
     /// # Errors
     /// If the file can't be read.
@@ -52,7 +52,7 @@ impl FileLock {
     }
 }
 
-/// Where the lock of the log at `path` lives.
+/// Returns the path of the lock of the log at `path`.
 pub(crate) fn path_for(path: &Path) -> PathBuf {
     let mut lock_path = path.to_owned().into_os_string();
     lock_path.push(".lock");
@@ -63,18 +63,18 @@ pub(crate) fn path_for(path: &Path) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct LockedFile(File);
 
-/// How often a file that is moved away between opening and locking is opened anew. More than once is rare.
+/// How often a file that is moved between opening and locking is opened again. More than once is rare.
 const OPEN_TRIES: usize = 20;
 
 impl LockedFile {
-    /// Opens and locks the regular file at `path`; `None` if someone else holds it.
+    /// Opens and locks the regular file at `path`; `None` if another holder has it.
     pub(crate) fn try_open(path: &Path, options: &mut OpenOptions) -> io::Result<Option<Self>> {
         // O_NOFOLLOW: a link could lead our lines anywhere. O_NONBLOCK: opening a pipe would wait for its other end.
         options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         for _ in 0..OPEN_TRIES {
             let file = options.open(path)?;
             if !file.metadata()?.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
             }
             if !try_lock(&file)? {
                 return Ok(None);
@@ -98,13 +98,13 @@ impl Deref for LockedFile {
 
 impl Drop for LockedFile {
     fn drop(&mut self) {
-        // Closing alone unlocks only with the last copy of the descriptor, and while a thread starts another program,
-        // a copy lives in the child until its exec. If this fails, closing remains.
+        // Closing alone unlocks only with the last copy of the descriptor, and while a thread starts another program, a copy lives in the
+        // child until its exec. If this fails, closing remains.
         let _ = set_lock(&self.0, libc::F_UNLCK);
     }
 }
 
-/// Locks the whole file for this open file description, until its last descriptor is closed; false if someone else holds it.
+/// Locks the whole file for this open file description, until its last descriptor is closed; returns false if another holder has it.
 ///
 /// # Errors
 /// If the file is not open for writing, or its file system has no such locks.
@@ -132,7 +132,7 @@ fn set_lock(file: &File, kind: libc::c_int) -> nix::Result<()> {
     }
 }
 
-/// Whether the path still leads to this file: it may have been moved after it was opened and before it was locked.
+/// Returns whether the path still leads to this file: it may have been moved after it was opened and before it was locked.
 fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match fs::symlink_metadata(path) {
@@ -142,8 +142,8 @@ fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// From linux/magic.h and the file systems' own sources. Their locks may be one machine's alone, or their inode numbers
-/// may change while the file doesn't.
+/// Magic numbers from linux/magic.h and the file systems' own sources. Their locks may be local to one machine, or their inode numbers may
+/// change while the file doesn't.
 const NETWORK_FILE_SYSTEMS: [(u32, &str); 13] = [
     (0x0000_6969, "NFS"),
     (0x0000_517b, "SMB"),
@@ -160,7 +160,7 @@ const NETWORK_FILE_SYSTEMS: [(u32, &str); 13] = [
     (0x4750_4653, "GPFS"),
 ];
 
-/// The name of the file system at `path`, if it is one that a shared log can't live on.
+/// Returns the name of the file system at `path`, if it does not support a shared log.
 pub(crate) fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     // As 32 bits: the field's type and sign differ by platform.
     let magic = statfs(path)?.filesystem_type().0 as u32;

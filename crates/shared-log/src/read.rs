@@ -1,6 +1,6 @@
-//! What stands in the file after an offset, a batch at a time: whole lines, and perhaps a torn one at the end.
+//! Reads the text after an offset, a batch at a time: whole lines, and perhaps a torn one at the end.
 //!
-//! Nothing here knows whose lines they are, and nothing trusts them: memory is bounded whatever the file holds.
+//! This module does not know whose lines they are, and does not trust them: memory is bounded whatever the file holds.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,12 +8,12 @@ use std::os::unix::fs::FileExt;
 
 use twox_hash::XxHash3_64;
 
-/// The longest line an entry can have, without its newline. Longer ones are foreign and aren't kept in memory.
+/// The longest line of an entry, without its newline. Longer ones are foreign and aren't kept in memory.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// A batch is full when it has so many lines…
+/// The number of lines at which a batch is full…
 const BATCH_LINES: usize = 2000;
-/// …or so many bytes of lines.
+/// …or the number of bytes of its lines.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Some of the lines after an offset.
@@ -21,11 +21,11 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct Batch {
     /// Whole lines without their newlines.
     pub(crate) lines: Vec<Vec<u8>>,
-    /// Whole lines too long to be anybody's of ours.
+    /// The number of whole lines too long for an entry.
     pub(crate) too_long: usize,
-    /// Just after the last newline read; the offset begun at if there was none.
+    /// The offset just after the last newline read; the starting offset if there was none.
     pub(crate) end: u64,
-    /// What stands after `end`.
+    /// The text after `end`.
     pub(crate) rest: Rest,
 }
 
@@ -34,13 +34,13 @@ pub(crate) enum Rest {
     Nothing,
     /// The beginning of a line, without a newline.
     Torn(Vec<u8>),
-    /// As `Torn`, but too long to be the beginning of ours.
+    /// As `Torn`, but too long for the beginning of an entry's line.
     TornTooLong,
     /// The batch was full before the end of the file.
     Unread,
 }
 
-/// Reads the lines after the offset `from`, which is a line's beginning.
+/// Reads the lines after the offset `from`, the beginning of a line.
 pub(crate) fn lines_after(file: &File, from: u64) -> io::Result<Batch> {
     let mut reader = BufReader::with_capacity(MAX_LINE_BYTES, FromOffset { file, offset: from });
     let mut batch = Batch { lines: Vec::new(), too_long: 0, end: from, rest: Rest::Nothing };
@@ -71,11 +71,11 @@ pub(crate) fn lines_after(file: &File, from: u64) -> io::Result<Batch> {
 }
 
 pub(crate) struct Line {
-    /// `None`: too long.
+    /// The line; `None` if it is too long.
     pub(crate) text: Option<Vec<u8>>,
-    /// Bytes in the file, with the newline.
+    /// Its bytes in the file, with the newline.
     pub(crate) length: u64,
-    /// Ended by a newline, not by the end of the file.
+    /// Whether a newline ends it, and not the end of the file.
     pub(crate) is_whole: bool,
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn read_line(reader: &mut impl BufRead) -> io::Result<Line> {
     }
 }
 
-/// Reads on from an offset without the descriptor's own position.
+/// Reads from an offset, without the descriptor's own position.
 #[derive(Debug)]
 pub(crate) struct FromOffset<'f> {
     pub(crate) file: &'f File,
@@ -118,7 +118,7 @@ impl Read for FromOffset<'_> {
     }
 }
 
-/// XXH3 of the 64 bytes before `offset`, or of as many as there are.
+/// Returns the XXH3 of the 64 bytes before `offset`, or of as many as there are.
 pub(crate) fn check_before(file: &File, offset: u64) -> io::Result<i64> {
     let mut bytes = [0; 64];
     let bytes = &mut bytes[..offset.min(64) as usize];

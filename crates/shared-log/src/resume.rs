@@ -1,12 +1,12 @@
-//! A log that is its own cursor: its last line says what comes next, so there is no ledger.
+//! A log that is its own cursor: its last line determines what comes next, so no ledger is needed.
 //!
-//! For lines that have an order of their own, which whoever writes can ask for: "what comes after this one?" Under the lock
-//! the last line that the caller knows is looked up, in the file or, if it has none, in the newest of those that it was renamed to.
-//! Who appends only what comes after that line writes each line once and in order, in any number of processes, killed at any
-//! moment, and remembers nothing. [`Resumed`] shows how.
+//! For lines with an order of their own, if the writer can ask: "which line comes after this one?" Under the lock the last line that the
+//! caller recognizes is looked up, in the file or, if it has none, in the newest of its rotated files. A writer that appends only later
+//! lines writes each line once and in order, in any number of processes, killed at any moment, and remembers nothing. [`Resumed`] shows
+//! how.
 //!
-//! Less is promised than by [`settle`](SharedLog::settle), which reads its lines back: one who writes half a line, without the
-//! lock, at the moment when ours follow spoils the first of them for good.
+//! This promises less than [`settle`](SharedLog::settle), which reads its lines back: a foreign program that writes half a line, without
+//! the lock, at the moment when our lines follow spoils the first of them for good.
 
 use std::fs::File;
 use std::io;
@@ -20,7 +20,7 @@ use crate::read::Rest;
 use crate::rotation::{self, LIST_TRIES};
 use crate::{Guard, SharedLog, lock};
 
-/// The log, locked until dropped, with what its last line said.
+/// The log, locked until dropped, with the value of its last line.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,18 +44,18 @@ pub struct Resumed<T> {
     guard: Guard,
     last: Option<T>,
     rest: Rest,
-    /// Of rotated files.
+    /// Torn lines of rotated files.
     torn: Vec<Torn>,
 }
 
 impl SharedLog {
     /// Takes the log, as [`try_lock`](Self::try_lock) does, and looks for its last line that `recognize` knows.
     ///
-    /// A file that has none asks those that it was renamed to, the one that was changed last first: files beside it with its
-    /// name and then `.` or `-` and more. What has a `.lock` of its own is another log. The newest must not be compressed.
+    /// If the file has none, its rotated files are searched, the most recently changed first: files beside it with its name followed by
+    /// `.` or `-` and more. A file that has a `.lock` of its own is another log. The newest file must not be compressed.
     ///
-    /// What others wrote is flushed first, and read from the device. NULs at the end of a file with known lines are what a power cut has
-    /// left unwritten, and cut off.
+    /// Foreign lines are flushed first, and read from the device. NULs at the end of a file with known lines were left unwritten by a
+    /// power cut, and are cut off.
     ///
     /// # Errors
     /// Those of [`try_lock`](Self::try_lock), [`LogError::Unwritable`] and [`LogError::Compressed`] for a rotated file,
@@ -78,14 +78,14 @@ impl SharedLog {
             }
         };
         for (file, _) in &torn {
-            // For foreign programs that still write to it; ours are kept out by the lock file.
+            // For foreign programs that still write to it; the lock file keeps our own processes out.
             lock::try_lock(file).map_err(LogError::Io)?;
         }
         Ok(Some(Resumed { guard, last, rest, torn }))
     }
 
-    /// What [`resume`](Self::resume) would find, without the lock and without making the log: a hint, for it may have
-    /// changed by the time it is told.
+    /// Returns what [`resume`](Self::resume) would find, without taking the lock and without creating the log. It is only a hint, for the
+    /// log may change at any time.
     ///
     /// # Errors
     /// [`LogError::Unwritable`] if a file can't be opened, [`LogError::Compressed`], else [`LogError::Io`].
@@ -111,13 +111,14 @@ impl SharedLog {
         Ok(self.last_of_rotated(own.as_ref(), &recognize)?.0)
     }
 
-    /// The last known line of the newest rotated file that has one, with that file's path, and what is torn there and in those that are newer.
+    /// Returns the last known line of the newest rotated file that has one, with that file's path, and the torn lines there and in newer
+    /// files.
     fn last_of_rotated<T>(
         &self,
         current: Option<&File>,
         recognize: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<(Option<Last<T>>, Vec<Torn>), LogError> {
-        // While others rotate, what was listed may be elsewhere by now: nothing may be passed over.
+        // While other programs rotate, a listed file may have moved: none may be skipped.
         'listed: for _ in 0..LIST_TRIES {
             let mut torn = Vec::new();
             for sibling in rotation::siblings(&self.path, current)? {
@@ -134,27 +135,29 @@ impl SharedLog {
             }
             return Ok((None, torn));
         }
-        Err(LogError::Io(io::Error::other("its rotated files move all the time")))
+        Err(LogError::Io(io::Error::other(
+            "the log was renamed during each of several attempts to list its files",
+        )))
     }
 }
 
 /// A known line, and the path of the file that has it.
 type Last<T> = (T, PathBuf);
 
-/// A rotated file whose last line is half a line, and that half.
+/// A rotated file that ends with half a line, and that half.
 type Torn = (File, Vec<u8>);
 
 impl<T> Resumed<T> {
-    /// What the last known line said; `None` if there is none.
+    /// Returns the value of the last known line; `None` if the log has none.
     pub fn last(&self) -> Option<&T> {
         self.last.as_ref()
     }
 
-    /// Ends the half line that its writer left behind, wherever it stands, if `rest_of` knows what is missing of it:
-    /// without the newline. True if it did; what comes next then is what follows that line.
+    /// Completes the half line that its writer left behind, in the log or a rotated file, if `rest_of` returns its missing part, without
+    /// the newline. Returns true if it did; the caller's next line then follows the completed one.
     ///
     /// # Errors
-    /// As [`Guard::append`], and [`Guard::sync`] for a rotated file. Begin anew after one.
+    /// As [`Guard::append`], and [`Guard::sync`] for a rotated file. Start again after an error.
     pub fn complete(&mut self, rest_of: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<bool, LogError> {
         let with_newline = |mut rest: Vec<u8>| {
             rest.push(b'\n');
@@ -178,11 +181,10 @@ impl<T> Resumed<T> {
         Ok(false)
     }
 
-    /// Appends whole lines, each with its newline. A half line that was not completed is somebody else's: a newline goes
-    /// first.
+    /// Appends whole lines, each with its newline. A half line that was not completed is foreign: a newline is inserted first.
     ///
     /// # Errors
-    /// As [`Guard::append`]. Begin anew after one.
+    /// As [`Guard::append`]. Start again after an error.
     pub fn append(&mut self, lines: &[u8]) -> Result<(), LogError> {
         if self.rest == Rest::Nothing {
             return self.guard.append(lines);
@@ -194,7 +196,7 @@ impl<T> Resumed<T> {
     /// Flushes what was appended to the device.
     ///
     /// # Errors
-    /// [`LogError::SyncFailed`]: end the process, don't try again.
+    /// [`LogError::SyncFailed`]: end the process, don't retry.
     pub fn sync(&self) -> Result<(), LogError> {
         self.guard.sync()
     }

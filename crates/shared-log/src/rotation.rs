@@ -1,5 +1,4 @@
-//! Which file a head speaks of: the log itself, or a sibling that it was renamed to; and which siblings there are. Nothing here
-//! writes.
+//! Finds the file that a head refers to, the log itself or a rotated file of it, and lists the rotated files. This module does not write.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,10 +14,10 @@ use crate::ledger::Head;
 use crate::lock;
 use crate::read::check_before;
 
-/// Whether it is the file that `head` was stored for, and still has all that was settled.
+/// Returns whether this is the file that `head` was stored for, with everything that was settled.
 ///
-/// The inode number isn't enough: ext4 gives a deleted file's number to the next one. The device number would tell nothing: btrfs
-/// has another at each mount, other disks by the order in which they are found.
+/// The inode number isn't enough: ext4 gives a deleted file's number to the next one. The device number would say nothing: btrfs has
+/// another at each mount, other disks by the order in which they are found.
 pub(crate) fn is_file_of(head: &Head, file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     Ok(metadata.ino() == head.ino
@@ -26,16 +25,16 @@ pub(crate) fn is_file_of(head: &Head, file: &File) -> io::Result<bool> {
         && check_before(file, head.committed)? == head.tail_check)
 }
 
-/// The first head of `file`, which no head was stored for: what stands before `settled` is passed over.
+/// Returns the first head of `file`, for which none was stored: text before `settled` is skipped.
 pub(crate) fn first_head(generation: u32, file: &File, settled: u64) -> io::Result<Head> {
     let metadata = file.metadata()?;
     let tail_check = check_before(file, settled)?;
     Ok(Head { generation, dev: metadata.dev(), ino: metadata.ino(), committed: settled, tail_check })
 }
 
-/// The file of `head` among those in `folder`, open for reading and appending, and its path.
+/// Finds the file of `head` in `folder`. Returns it, open for reading and appending, and its path.
 pub(crate) fn find_file_of(head: &Head, folder: &Path) -> Result<Option<(File, PathBuf)>, LogError> {
-    // Twice: a rename while the folder is being listed can hide a file, and a file missed would be taken for lost.
+    // Twice: a rename during the listing can hide a file, and a missed file would be taken for lost.
     match look_for_file_of(head, folder)? {
         None => look_for_file_of(head, folder),
         found => Ok(found),
@@ -51,8 +50,8 @@ fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<(File, PathBuf)
         }
         let Some(file) = open(&sibling.path())? else { continue };
         if is_file_of(head, &file).map_err(LogError::Io)? {
-            // For foreign programs that still write to it. Ours are kept out by the lock file, so if one of those
-            // holds it for long, that is no reason to stop.
+            // For foreign programs that still write to it. The lock file keeps our own processes out, so if a foreign program holds it for
+            // long, that is not a reason to stop.
             lock::try_lock(&file).map_err(LogError::Io)?;
             return Ok(Some((file, sibling.path())));
         }
@@ -60,7 +59,7 @@ fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<(File, PathBuf)
     Ok(None)
 }
 
-/// Opens a file that is there for reading and appending; `None` if it is not, or no longer.
+/// Opens an existing file for reading and appending; `None` if it does not exist.
 pub(crate) fn open(path: &Path) -> Result<Option<File>, LogError> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -71,7 +70,7 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>, LogError> {
     }
 }
 
-/// A file that a log was renamed to, by its name.
+/// A rotated file of a log, by its name.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Sibling {
     path: PathBuf,
@@ -80,25 +79,27 @@ pub(crate) struct Sibling {
 }
 
 impl Sibling {
-    /// The file, if it still is at its path.
+    /// Opens the file, if it is still at its path.
     pub(crate) fn open(&self) -> Result<Option<File>, LogError> {
         let Some(file) = open(&self.path)? else { return Ok(None) };
         let is_same = self.is(&file).map_err(LogError::Io)?;
         Ok(is_same.then_some(file))
     }
 
-    /// Where it was.
+    /// Returns the path at which it was listed.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether that is the file, wherever it is now.
+    /// Returns whether this is that file, wherever it is now.
     pub(crate) fn is(&self, file: &File) -> io::Result<bool> {
         Ok(file.metadata()?.ino() == self.ino)
     }
 
+    /// Rejects a compressed file.
+    ///
     /// # Errors
-    /// [`LogError::Compressed`] if that is what the file is.
+    /// [`LogError::Compressed`] if the file is compressed.
     pub(crate) fn refuse_compressed(&self, file: &File) -> Result<(), LogError> {
         let mut head = [0; 6];
         let read = file.read_at(&mut head, 0).map_err(LogError::Io)?;
@@ -109,16 +110,16 @@ impl Sibling {
     }
 }
 
-/// How what gzip, zstd, xz and bzip2 make begins.
+/// The first bytes of files of gzip, zstd, xz and bzip2.
 const COMPRESSED: [&[u8]; 4] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh"];
 
-/// How often a folder is listed anew, if files come, go or grow in it all the time.
+/// How often a folder is listed again, if its files change during each listing.
 pub(crate) const LIST_TRIES: usize = 20;
 
-/// The files that the log at `path` was renamed to, the one that was changed last first; not `current` itself.
+/// Returns the rotated files of the log at `path`, the most recently changed first, without `current` itself.
 pub(crate) fn siblings(path: &Path, current: Option<&File>) -> Result<Vec<Sibling>, LogError> {
     let current = current.map(File::metadata).transpose().map_err(LogError::Io)?.map(|file| file.ino());
-    // A rename while the folder is being listed can hide a file, and an older one would be taken for the newest.
+    // A rename during the listing can hide a file, and an older one would be taken for the newest.
     let mut siblings = list_siblings(path, current)?;
     for _ in 1..LIST_TRIES {
         let again = list_siblings(path, current)?;
@@ -130,7 +131,7 @@ pub(crate) fn siblings(path: &Path, current: Option<&File>) -> Result<Vec<Siblin
     Ok(siblings)
 }
 
-/// Whether the log at `path` could have been renamed so, by the names alone.
+/// Returns whether the log at `path` could have been renamed to `other`, by the names alone.
 pub(crate) fn is_sibling_of(path: &Path, other: &Path) -> bool {
     let (Some(name), Some(other)) = (path.file_name(), other.file_name()) else { return false };
     let suffix = other.as_bytes().strip_prefix(name.as_bytes()).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! One step of writing what is owed. The order in it is what makes "exactly one line" true; each place says why.
+//! One step of writing the lines that are due. Its order guarantees "exactly one line"; each place says why.
 //!
-//! Absent: waiting, retrying, and any state kept from one step to the next. All that a step knows it reads from the
-//! ledger and the file, so a step may be killed anywhere and the next one, anybody's, ends what it began.
+//! A step does not wait, does not retry, and keeps no state for the next one. All that it knows it reads from the ledger and the file, so
+//! it may be killed anywhere, and the next step, of any process, completes it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,59 +15,59 @@ use crate::read::{Batch, MAX_LINE_BYTES, Rest, check_before, lines_after};
 use crate::rotation::{find_file_of, first_head, is_file_of, is_sibling_of};
 use crate::{Guard, SharedLog, unmarked};
 
-/// How many entries are written at once.
+/// The number of entries that are written at once.
 const APPEND_LINES: usize = 1000;
 
-/// How a step went.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Settled {
-    /// Someone else has the log. They may be writing your lines; look again later.
+    /// Another process has the log, and may be writing the caller's lines; look again later.
     Busy,
-    /// The step was made.
+    /// The step was completed.
     Done(Done),
 }
 
-/// What a step has done.
+/// The effects of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Done {
     /// Entries whose line was appended, read back and marked.
     pub written: usize,
-    /// Entries whose line was there already, whole, and was marked: its writer died before it could.
+    /// Entries whose line was in the file already, whole, and was marked: its writer died before it could.
     pub found: usize,
-    /// Lines that are nobody's in the ledger, among them those that a write without the lock has spoiled.
+    /// Lines that belong to no entry of the ledger, including those that a write without the lock has spoiled.
     pub foreign: usize,
-    /// Half lines of ours that were completed.
+    /// Half lines of entries that were completed.
     pub completed: usize,
-    /// Half lines of others that were closed by a newline.
+    /// Half foreign lines that were closed by a newline.
     pub closed: usize,
-    /// Bytes that were cut off: what a power cut has left unwritten, and what stood after it.
+    /// Bytes that were cut off: what a power cut has left unwritten, and what followed it.
     pub cut: u64,
-    /// Another file was begun.
+    /// Why another file was begun, if one was.
     pub begun: Option<Begun>,
-    /// There is more to do now: call again.
+    /// Whether there is more to do now: call again.
     pub more: bool,
 }
 
 /// Why a file was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
-    /// It is the first.
+    /// It is the first file.
     First,
-    /// The one before was renamed and is complete.
+    /// The previous file was renamed and is complete.
     AfterRotation,
-    /// The one before is gone, or its settled content is: deleted, emptied, replaced or moved elsewhere.
+    /// The previous file, or its settled content, is gone: deleted, emptied, replaced or moved elsewhere.
     AfterLoss,
-    /// It is one that the log was renamed to, with lines at its end that are owed: they were written under another path of the log, or
-    /// the files were copied since.
+    /// It is a rotated file with lines at its end whose entries are not marked: they were written under another path of the log, or the
+    /// files were copied since.
     Unmarked,
 }
 
 impl SharedLog {
-    /// Writes what the ledger owes, a thousand lines at most. Never waits for the lock.
+    /// Writes the lines that are due, up to a thousand. Never waits for the lock.
     ///
     /// # Errors
-    /// Those of [`try_lock`](Self::try_lock), of reading, writing and flushing (see [`LogError`] for what to do), of
+    /// Those of [`try_lock`](Self::try_lock), of reading, writing and flushing (see [`LogError`] for the reaction to each), of
     /// the ledger, and [`SettleError::BadLine`].
     pub fn settle<L: Ledger>(&self, ledger: &mut L) -> Result<Settled, SettleError<L::Error>> {
         match self.try_lock()? {
@@ -82,12 +82,12 @@ struct Step<'l, L> {
     done: Done,
 }
 
-/// What may be appended to a file.
+/// The text that may be appended to a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// The rest of a torn line: the file was rotated, or another one's that has its number now, unless its name is a sibling's.
+    /// Only the rest of a torn line: the file was rotated, or is another file with its inode number, unless its name is a rotated file's.
     Tail { is_sibling: bool },
-    /// That and all that is owed.
+    /// The rest of a torn line, and all lines that are due.
     Everything,
 }
 
@@ -101,8 +101,8 @@ impl<L: Ledger> Step<'_, L> {
         Ok(Settled::Done(self.done))
     }
 
-    /// The head for the log as it is now; a new one, if the file isn't the one that the stored head speaks of. `None`
-    /// if that takes another step.
+    /// Returns the head of the current log; a new one, if the file isn't the one that the stored head refers to. `None` if that takes
+    /// another step.
     fn head_of_file(
         &mut self,
         log: &SharedLog,
@@ -116,7 +116,7 @@ impl<L: Ledger> Step<'_, L> {
                 None => (Begun::AfterLoss, None),
                 Some((rotated, path)) => {
                     let scope = Scope::Tail { is_sibling: is_sibling_of(&log.path, &path) };
-                    // All its lines must be marked before the head leaves it: nobody looks there again.
+                    // All its lines must be marked before the head leaves it: no later step looks there again.
                     if !self.bring_up_to_date(&rotated, old, scope)? {
                         return Ok(None);
                     }
@@ -124,12 +124,12 @@ impl<L: Ledger> Step<'_, L> {
                 }
             },
         };
-        // The file's name must be as durable as what will be marked as written in it.
+        // The file's name must be as durable as the lines that will be marked as written in it.
         append::sync(&File::open(&log.folder).map_err(LogError::Io)?)?;
 
         let seen = stored.map(|head| head.generation);
         let generation = seen.unwrap_or(0) + 1;
-        // Lines may be where no head leads: written under another path of the log, or in files that were copied since.
+        // Lines may be in files that no head refers to: written under another path of the log, or copied since.
         if let Some((file, from)) = unmarked::find(self.ledger, log, guard.file(), ended.as_ref())? {
             let new = first_head(generation, &file, from).map_err(LogError::Io)?;
             if self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
@@ -138,8 +138,7 @@ impl<L: Ledger> Step<'_, L> {
             }
             return Ok(None);
         }
-        // Before the first byte is written: should the file be rotated and its writer die right after that byte, the
-        // head leads to it.
+        // Before the first byte is written: should the file be rotated and its writer die right after that byte, the head leads to it.
         let new = first_head(generation, guard.file(), 0).map_err(LogError::Io)?;
         if !self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
             // A dead process's begin has come in late. The next step sees what it stored.
@@ -149,7 +148,7 @@ impl<L: Ledger> Step<'_, L> {
         Ok(Some(new))
     }
 
-    /// Marks whose lines stand after the head, appends what is missing, and moves the head. False if that wasn't all.
+    /// Marks entries whose lines are after the head, appends missing lines, and moves the head. Returns false if more remains.
     fn bring_up_to_date(
         &mut self,
         file: &File,
@@ -167,8 +166,8 @@ impl<L: Ledger> Step<'_, L> {
             if !text.bytes.is_empty() {
                 append::append(file, &text.bytes)?;
 
-                // Only what can be read back counts, and the head goes no further than that: someone without the lock
-                // may have written since the scan, and half a line of theirs would be skipped, or spoil ours.
+                // Only lines that can be read back count, and the head moves only past those: a program without the lock may have written
+                // since the scan, and half a line of it would be skipped, or would spoil ours.
                 let back = lines_after(file, scanned.end).map_err(LogError::Io)?;
                 let appended = text.len();
                 let written = text.found_in(&back);
@@ -183,7 +182,7 @@ impl<L: Ledger> Step<'_, L> {
             return Ok(is_all);
         }
 
-        // Also when nothing was appended: the lines found were written by someone who may have died before this.
+        // Also when nothing was appended: the writer of the lines found may have died before it flushed them.
         append::sync(file)?;
         let tail_check = check_before(file, end).map_err(LogError::Io)?;
         let moved_on = Head { committed: end, tail_check, ..*head };
@@ -191,7 +190,7 @@ impl<L: Ledger> Step<'_, L> {
         Ok(is_all && moved)
     }
 
-    /// What stands after the head, on the device; without what was never written there.
+    /// Returns the text after the head, on the device, without bytes that were never written there.
     fn scan(&mut self, file: &File, head: &Head, scope: Scope) -> Result<Batch, SettleError<L::Error>> {
         let bytes = file.metadata().map_err(LogError::Io)?.len();
         if bytes > head.committed {
@@ -202,8 +201,8 @@ impl<L: Ledger> Step<'_, L> {
         let Some(unwritten) = unwritten_between(file, head.committed, to).map_err(LogError::Io)? else {
             return Ok(scanned);
         };
-        // A file in which nothing was settled may be anything: it is ours if a line in it is, or if its name is the log's or a
-        // sibling's and all its text is the beginning of a line that is owed, or nothing.
+        // A file in which nothing was settled may be any file: it is ours if it contains a line of ours, or if its name is the log's or a
+        // rotated file's and all its text is empty or the beginning of a line that is due.
         let is_named_so = scope != Scope::Tail { is_sibling: false };
         let is_ours = head.committed > 0
             || unmarked::ours(self.ledger, &scanned.lines)?.any(|id| id.is_some())
@@ -211,13 +210,13 @@ impl<L: Ledger> Step<'_, L> {
         if !is_ours {
             return Ok(scanned);
         }
-        // Nobody had flushed what stands after it either: lines of ours there are still owed.
+        // Text after the unwritten bytes was not flushed by anyone either: our lines there are still due.
         file.set_len(unwritten).map_err(LogError::writing)?;
         self.done.cut += bytes - unwritten;
         Ok(lines_after(file, head.committed).map_err(LogError::Io)?)
     }
 
-    /// Whether a file has nothing up to `end` but the beginning of a line that is owed, be it an empty one.
+    /// Returns whether a file contains nothing up to `end` but the beginning of a line that is due, possibly empty.
     fn is_beginning_of_owed(&mut self, file: &File, end: u64) -> Result<bool, SettleError<L::Error>> {
         if end > MAX_LINE_BYTES as u64 {
             return Ok(false);
@@ -231,7 +230,7 @@ impl<L: Ledger> Step<'_, L> {
         Ok(owner.is_some_and(|entry| entry.line.as_bytes().starts_with(&beginning)))
     }
 
-    /// The entries whose lines are among these.
+    /// Returns the entries whose lines are among these.
     fn recognize(&mut self, scanned: &Batch) -> Result<HashSet<L::Id>, SettleError<L::Error>> {
         self.done.foreign += scanned.too_long;
         let recognized: Vec<_> = unmarked::ours(self.ledger, &scanned.lines)?.collect();
@@ -241,7 +240,7 @@ impl<L: Ledger> Step<'_, L> {
         Ok(found)
     }
 
-    /// What is missing in the file, beginning with the end of its torn tail.
+    /// Returns the text that the file lacks, beginning with the end of its torn line.
     fn text_to_append(
         &mut self,
         rest: &Rest,
@@ -249,17 +248,17 @@ impl<L: Ledger> Step<'_, L> {
         head: &Head,
         scope: Scope,
     ) -> Result<Text<L::Id>, SettleError<L::Error>> {
-        // Read after the head and the scan, never before: a dead process's commit may come in at any moment. Had it
-        // come in between, its entries would still be owed here, with their lines before the head, out of sight.
+        // Read after the head and the scan, never before: a dead process's commit may come in at any moment. Had it come in between, its
+        // entries would still be due here, with their lines before the head, out of sight.
         let mut owed = self.ledger.owed(APPEND_LINES).map_err(SettleError::Ledger)?;
         self.done.more |= owed.len() == APPEND_LINES;
-        // And if it hasn't come in yet, or never will, they are owed but their lines are there.
+        // If that commit hasn't come in yet, or never will, its entries are due although their lines are in the file.
         owed.retain(|entry| !found.contains(&entry.id));
 
         let leaves_foreign_tail = match scope {
-            // Its writer may be about to end it; there is no hurry while nothing is to follow it.
+            // The line's writer may be about to complete it; that is not urgent while no line is to follow.
             Scope::Everything => owed.is_empty(),
-            // With nothing of ours in it, the file may be a stranger that got our deleted file's inode number.
+            // Without a line of ours in it, the file may be a foreign one with our deleted file's inode number.
             Scope::Tail { .. } => head.committed == 0 && found.is_empty(),
         };
         let foreign_tail = if leaves_foreign_tail { Tail::Leave } else { Tail::Close };
@@ -280,7 +279,7 @@ impl<L: Ledger> Step<'_, L> {
         Text::new(tail, owed).map_err(|entry| SettleError::BadLine { id: format!("{:?}", entry.id) })
     }
 
-    /// The entry whose line begins with `prefix`, taken from `owed` if it is there.
+    /// Returns the entry whose line begins with `prefix`, removed from `owed` if it is there.
     fn take_owner(
         &mut self,
         prefix: &[u8],
@@ -291,7 +290,7 @@ impl<L: Ledger> Step<'_, L> {
         if let Some(index) = owed.iter().position(begins_so) {
             return Ok(Some(owed.remove(index)));
         }
-        // Not among the oldest: entries older than it may have come to be owed since its writer looked.
+        // Not among the oldest: older entries may have become due since its writer looked.
         let owner = self.ledger.owed_beginning_with(prefix).map_err(SettleError::Ledger)?;
         Ok(owner.filter(|entry| begins_so(entry) && !found.contains(&entry.id)))
     }

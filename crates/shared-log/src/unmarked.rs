@@ -1,5 +1,5 @@
-//! Lines that are owed and stand where no head leads: in a file that the log was renamed to, under another path of the log (the
-//! disk is mounted elsewhere) or before its files were copied (a folder was restored).
+//! Finds lines that are in a file but whose entries are not marked, where no head leads: in a rotated file, written under another path of
+//! the log (the disk is mounted elsewhere) or before its files were copied (a folder was restored).
 
 use std::fs::File;
 use std::io;
@@ -12,28 +12,28 @@ use crate::ledger::Ledger;
 use crate::read::{Rest, lines_after};
 use crate::rotation::{self, LIST_TRIES};
 
-/// How far a file is read back at a time, and how far without a line of ours.
+/// How many bytes of a file are read back at a time, and how many without a line of ours.
 const WINDOW_BYTES: u64 = 128 * 1024;
 const STRANGE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The newest file that the log was renamed to and whose last line of ours is owed, and from where on its lines may be. `ended` is
-/// known to have none.
+/// Returns the newest rotated file whose last line of ours belongs to an unmarked entry, and the offset from which such lines may begin.
+/// `ended` is known to have none.
 ///
-/// Lines are owed at the ends of files alone: a step marks all that it finds before it writes more. So the first file whose
-/// last line of ours is marked ends the search.
+/// Only the ends of files can have such lines: a step marks all that it finds before it writes more. So the first file whose last line of
+/// ours is marked ends the search.
 pub(crate) fn find<L: Ledger>(
     ledger: &mut L,
     log: &SharedLog,
     current: &File,
     ended: Option<&File>,
 ) -> Result<Option<(File, u64)>, SettleError<L::Error>> {
-    // While others rotate, what was listed may be elsewhere by now: nothing may be passed over.
+    // While other programs rotate, a listed file may have moved: none may be skipped.
     'listed: for _ in 0..LIST_TRIES {
         for sibling in rotation::siblings(&log.path, Some(current))? {
             let file = match sibling.open() {
                 Ok(Some(file)) => file,
                 Ok(None) => continue 'listed,
-                // Somebody else's: ours were writable when they were the log.
+                // A foreign file: ours were writable when they were the log.
                 Err(LogError::Unwritable { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
@@ -41,7 +41,7 @@ pub(crate) fn find<L: Ledger>(
             if is_ended == Some(true) || sibling.refuse_compressed(&file).is_err() {
                 continue;
             }
-            // What comes to be owed from now on has no line yet.
+            // Entries that become due from now on have no line yet.
             if ledger.owed(1).map_err(SettleError::Ledger)?.is_empty() {
                 return Ok(None);
             }
@@ -54,10 +54,13 @@ pub(crate) fn find<L: Ledger>(
         }
         return Ok(None);
     }
-    Err(LogError::Io(io::Error::other("its rotated files move all the time")).into())
+    Err(LogError::Io(io::Error::other(
+        "the log was renamed during each of several attempts to list its files",
+    ))
+    .into())
 }
 
-/// For each line the entry whose line it is.
+/// Returns for each line the entry that it belongs to.
 pub(crate) fn ours<L: Ledger>(
     ledger: &mut L,
     lines: &[Vec<u8>],
@@ -71,10 +74,10 @@ pub(crate) fn ours<L: Ledger>(
 }
 
 enum End {
-    /// The last line of ours is owed; before this line's beginning none is.
+    /// The last line of ours belongs to an unmarked entry; no earlier line than the one at this offset does.
     Owed(u64),
     Marked,
-    /// There is none of ours, as far as was looked.
+    /// The file has no line of ours, as far as was read.
     Strange,
 }
 
@@ -102,7 +105,7 @@ fn owed_at_end_of<L: Ledger>(ledger: &mut L, file: &File) -> Result<End, SettleE
     Ok(end)
 }
 
-/// The first line's beginning within `from..to`.
+/// Returns the beginning of the first line within `from..to`.
 fn line_between(file: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
     if from == 0 {
         return Ok(Some(0));
@@ -116,7 +119,7 @@ fn line_between(file: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
 
 type FirstAndLast = (Vec<u8>, Vec<u8>);
 
-/// The first and the last line of ours of those that begin in `from..to`.
+/// Returns the first and the last line of ours that begin in `from..to`.
 fn ours_between<L: Ledger>(
     ledger: &mut L,
     file: &File,

@@ -1,10 +1,9 @@
 //! Blobs as files of one folder: `tmp/{id}.upload` while they are written, then `{last two hex digits}/{id}`.
 //!
-//! A part is locked for as long as its writer has it open, by an open file description lock as the outcome log's: so each process
-//! that shares the folder can tell those whose writer is gone, however it ended. Where a file system has no such locks, a part's
-//! age tells.
+//! A part is locked while its writer has it open, with an open file description lock as the outcome log's. So each process that shares the
+//! folder can detect parts whose writers are gone, however they ended. On a file system without such locks, the age of a part decides.
 //!
-//! What is seen under its id is durable: written, fsynced, renamed, and its folder fsynced, in this order.
+//! A blob that exists under its id is durable: written, fsynced, renamed, and its folder fsynced, in this order.
 
 use std::collections::HashSet;
 use std::fs::{self, DirEntry, File, OpenOptions};
@@ -27,11 +26,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{BlobError, BlobReader, BlobWriter, Blobs, SHARDS};
 use crate::task::{TaskId, Time};
 
-/// Chunks on their way to the writing thread.
+/// The number of chunks on their way to the writing thread.
 const CHUNKS_IN_FLIGHT: usize = 8;
-/// How much is written before it is synced beside what comes next, so that the disk works meanwhile and the last sync is short.
+/// The number of bytes after which a sync starts beside the next writes, so that the disk works meanwhile and the last sync is short.
 const SYNC_EVERY: u64 = 32 << 20;
-/// How much is written to find out whether the disk takes writes: more than fits into a row by default.
+/// The number of bytes written to test the disk: more than fits into a row by default.
 const TRIED_BYTES: usize = 32 << 10;
 
 /// A folder of blobs; several processes may share it.
@@ -48,16 +47,16 @@ fn paths(parts: &Parts) -> MutexGuard<'_, HashSet<PathBuf>> {
     parts.lock()
 }
 
-/// What the names of parts end with.
+/// The suffix of a part's name.
 const UPLOAD: &str = "upload";
-/// What they end with before they are locked. Versions before locked none.
+/// The suffix of a part's name before it is locked. Earlier versions locked no parts.
 const UNLOCKED: &str = "part";
 
 impl BlobFolder {
-    /// Makes the folder and its shards where they are missing.
+    /// Opens a folder, creating it and its shards where they are missing.
     ///
     /// # Errors
-    /// If a folder can't be made or synced.
+    /// If a folder can't be created or synced.
     pub fn open(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let mut builder = fs::DirBuilder::new();
@@ -70,33 +69,33 @@ impl BlobFolder {
         Ok(Self { root, parts: Arc::default() })
     }
 
-    /// A folder that [`open`](Self::open) has made, to look into beside those who use it. Makes nothing.
+    /// Opens a folder that [`open`](Self::open) has made, beside the processes that use it. Creates nothing.
     ///
     /// # Errors
-    /// If it is none.
+    /// If the folder was not made by `open`.
     pub fn existing(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         fs::read_dir(root.join("tmp"))?;
         Ok(Self { root, parts: Arc::default() })
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The blobs of one shard.
+    /// Returns the ids of the blobs of one shard.
     pub(crate) fn ids(&self, shard: u16) -> io::Result<Vec<TaskId>> {
         let names = fs::read_dir(shard_path(&self.root, shard))?.map(|file| Ok(file?.file_name()));
         let names: Vec<_> = names.collect::<io::Result<_>>()?;
         Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
     }
 
-    /// Brings a blob in that another folder has: by a link, for a blob never changes, or else as a copy. `false` if that has it no
-    /// longer. Nothing is durable before [`sync`](Self::sync).
+    /// Links a blob of another folder into this one, since a blob never changes, or copies it where links are impossible. Returns `false`
+    /// if the other folder does not have it any more. Nothing is durable before [`sync`](Self::sync).
     pub(crate) fn bring(&self, from: &Self, id: TaskId) -> io::Result<bool> {
         let (source, target) = (from.path(id), self.path(id));
-        // Looked for first: of a source that is gone, link(2) says that and not that the target is there.
+        // Checked first: if the source is gone, link(2) reports that rather than an existing target.
         if target.try_exists()? {
             return Ok(true);
         }
@@ -117,7 +116,7 @@ impl BlobFolder {
         Ok(true)
     }
 
-    /// Makes durable which blobs there are.
+    /// Makes the folder's set of blobs durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         for shard in 0..SHARDS {
             File::open(shard_path(&self.root, shard))?.sync_all()?;
@@ -174,7 +173,7 @@ impl Blobs for BlobFolder {
         blocking(move || {
             let mut ids = Vec::new();
             for path in files_before(&folder, time)? {
-                // A file that is not named by an id is not ours to touch.
+                // A file that is not named by an id belongs to another program and is left alone.
                 ids.extend(path.file_name().and_then(|name| name.to_str()?.parse::<TaskId>().ok()));
             }
             Ok(ids)
@@ -199,7 +198,7 @@ impl Blobs for BlobFolder {
             for file in fs::read_dir(&folder)? {
                 match remove_if_over(&file?, before) {
                     Ok(is_removed) => removed += u64::from(is_removed),
-                    // Its writer, or another process's sweep, was first.
+                    // The writer, or another process's sweep, was first.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }
@@ -211,7 +210,7 @@ impl Blobs for BlobFolder {
 
     async fn abandon(&self) {
         for path in paths(&self.parts).drain() {
-            // What can't be removed now is removed by the orphan sweep.
+            // The orphan sweep removes later what can't be removed now.
             let _ = fs::remove_file(path);
         }
     }
@@ -222,7 +221,7 @@ impl Blobs for BlobFolder {
             let mut file = part.make()?;
             file.write_all(&[0; TRIED_BYTES])?;
             file.sync_all()
-            // Dropped, `part` removes it.
+            // Dropping `part` removes the file.
         })
         .await
     }
@@ -237,7 +236,7 @@ impl Blobs for BlobFolder {
     }
 }
 
-/// The files of a folder that were last changed before that time.
+/// Returns the files of a folder that were last changed before that time.
 fn files_before(folder: &Path, time: Time) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for file in fs::read_dir(folder)? {
@@ -245,7 +244,7 @@ fn files_before(folder: &Path, time: Time) -> io::Result<Vec<PathBuf>> {
         match is_file_before(&file, time) {
             Ok(true) => paths.push(file.path()),
             Ok(false) => {}
-            // It went while we looked.
+            // The file was removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -267,9 +266,9 @@ impl Read for BlobFile {
 }
 
 impl BlobReader for BlobFile {
-    /// What is in the page cache. Some file systems never say (NFS, tmpfs).
+    /// Reads what is in the page cache. Some file systems never say (NFS, tmpfs).
     fn read_ready(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        /// The file's own position, which goes on.
+        /// The file's own position, which moves on.
         const POSITION: u64 = u64::MAX;
         preadv2(&self.0, &mut [IoSliceMut::new(buffer)], POSITION, ReadWriteFlags::NOWAIT).ok()
     }
@@ -285,7 +284,7 @@ struct PartWriter {
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// Why the writing thread has stopped.
+/// Returns why the writing thread has stopped.
 async fn failure(thread: &mut JoinHandle<io::Result<()>>) -> BlobError {
     match thread.await {
         Ok(Err(error)) => error.into(),
@@ -307,14 +306,14 @@ impl BlobWriter for PartWriter {
         let Self { chunks, mut thread } = *self;
         let (kept, is_kept) = oneshot::channel();
         let is_sent = chunks.send(Step::Keep(now, kept)).await.is_ok();
-        // A thread that has failed leaves the step in the channel, or it has come back: it goes with both, and `kept` with it.
-        // Who waited for that while it held either would wait for ever.
+        // A failed thread leaves the step in the channel, or the step has come back: dropping both drops `kept` too. Held, either would
+        // make this wait for ever.
         drop(chunks);
         if is_sent && is_kept.await.is_ok() { Ok(()) } else { Err(failure(&mut thread).await) }
     }
 }
 
-/// A file that goes unless it was kept.
+/// A file that is removed unless it was kept.
 struct Part {
     path: PathBuf,
     parts: Arc<Parts>,
@@ -327,16 +326,16 @@ impl Part {
         Self { path, parts, kept: false }
     }
 
-    /// Makes the file. It has its name only once it is locked: no sweep meets it before.
+    /// Creates the file. It gets its name only once it is locked, so that no sweep finds it before.
     fn make(&self) -> io::Result<File> {
         let unlocked = self.path.with_extension(UNLOCKED);
         loop {
             let file = create_part(&unlocked)?;
-            // Where there are no locks, its age tells.
+            // On a file system without locks, the age decides.
             let _ = try_lock(&file);
             match fs::rename(&unlocked, &self.path) {
                 Ok(()) => return Ok(file),
-                // A sweep with another clock took it for an old one. Nothing was in it yet.
+                // A sweep with another clock took it for an old one. It was empty yet.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     let _ = fs::remove_file(&unlocked);
@@ -351,14 +350,14 @@ impl Drop for Part {
     fn drop(&mut self) {
         paths(&self.parts).remove(&self.path);
         if !self.kept {
-            // What can't be removed now is removed by the orphan sweep.
+            // The orphan sweep removes later what can't be removed now.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Removes a part whose writer is gone, or, where that can't be known, that was last written to before that time. `false` if it is
-/// another one.
+/// Removes a part whose writer is gone or, where that can't be known, that was last written to before that time. Returns `false` if the
+/// part is neither.
 fn remove_if_over(part: &DirEntry, before: Time) -> io::Result<bool> {
     let path = part.path();
     let is_over = match is_abandoned(&path)? {
@@ -371,12 +370,12 @@ fn remove_if_over(part: &DirEntry, before: Time) -> io::Result<bool> {
     Ok(is_over)
 }
 
-/// Whether the file is a part whose writer is gone; `None` if that can't be known.
+/// Returns whether the file is a part whose writer is gone; `None` if that can't be known.
 fn is_abandoned(path: &Path) -> io::Result<Option<bool>> {
     if path.extension().is_none_or(|extension| extension != UPLOAD) {
         return Ok(None);
     }
-    // The lock goes again with the file.
+    // Closing the file releases the lock.
     let file = OpenOptions::new().write(true).open(path)?;
     Ok(try_lock(&file).ok())
 }
@@ -385,7 +384,7 @@ fn create_part(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Writes what comes in, until it is to be kept or its sender is gone.
+/// Writes chunks as they come, until the blob is to be kept or the sender is gone.
 fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>) -> io::Result<()> {
     let mut file = part.make()?;
     let (mut unsynced, mut sync) = (0, None);
@@ -402,19 +401,21 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
                 }
             }
             Step::Keep(now, kept) => {
-                // The file's age is told by the database's clock, as everything that the sweep decides on.
+                // The database's clock gives the file's age, as for everything that the sweep decides.
                 file.set_modified(SystemTime::from(now.0))?;
                 // A failed fsync is final: the kernel may have dropped the pages and would say "success" next time.
                 end_sync(sync.take())?;
                 file.sync_all()?;
                 renameat2(AT_FDCWD, &part.path, AT_FDCWD, target, RenameFlags::RENAME_NOREPLACE)?;
                 part.kept = true;
-                let folder = target.parent().ok_or_else(|| io::Error::other("a blob lies in a folder"))?;
+                let folder = target
+                    .parent()
+                    .ok_or_else(|| io::Error::other("expected the blob's path to be inside a folder"))?;
                 if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
                     let _ = fs::remove_file(target);
                     return Err(error);
                 }
-                // Nobody waits any more: the upload was given up, and without a row the blob is an orphan.
+                // The caller is gone: the upload was given up, and without a row the blob is an orphan.
                 if kept.send(()).is_err() {
                     let _ = fs::remove_file(target);
                 }
@@ -425,9 +426,10 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
     Ok(())
 }
 
-/// Waits for a sync beside the writing, if there is one.
+/// Waits for a sync that runs beside the writes, if there is one.
 fn end_sync(sync: Option<thread::JoinHandle<io::Result<()>>>) -> io::Result<()> {
-    let ended = sync.map(|sync| sync.join().unwrap_or_else(|_| Err(io::Error::other("a sync has panicked"))));
+    let ended =
+        sync.map(|sync| sync.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked"))));
     ended.unwrap_or(Ok(()))
 }
 
@@ -446,6 +448,6 @@ mod tests {
 
         let kept = tokio::time::timeout(std::time::Duration::from_secs(60), writer.keep(Time(Utc::now())));
 
-        assert!(matches!(kept.await, Ok(Err(BlobError::Full(_)))), "nobody is told");
+        assert!(matches!(kept.await, Ok(Err(BlobError::Full(_)))), "the caller still waits");
     }
 }

@@ -11,19 +11,19 @@ use tracing::warn;
 
 use crate::task::{TaskId, Time};
 
-/// What a blob store could not do, by what a caller then does.
+/// An error of a blob store; each variant calls for another reaction.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// There is no such blob.
+    /// The blob does not exist.
     #[error("the blob is missing")]
     Missing,
-    /// There is no room for it; nothing of it was kept.
-    #[error("there is no space for the blob")]
+    /// The disk is full; nothing of the blob was kept.
+    #[error("the disk of the uploads is full")]
     Full(#[source] io::Error),
-    /// The process or the machine has as many files open as it may; nothing was kept. It may pass soon.
+    /// The process or the machine has too many open files; nothing was kept. A retry may help soon.
     #[error("too many files are open")]
     Busy(#[source] io::Error),
-    /// Anything else; nothing of an unfinished blob was kept.
+    /// Any other error; nothing of an unfinished blob was kept.
     #[error("the blob could not be read or written")]
     Io(#[source] io::Error),
 }
@@ -40,63 +40,63 @@ impl From<io::Error> for BlobError {
     }
 }
 
-/// Blobs are spread over so many shards, by the last byte of their ids (the first are the clock).
+/// The number of shards. The last byte of an id selects the shard (the first bytes are the clock).
 pub const SHARDS: u16 = 256;
 
-/// Keeps blobs.
+/// A store of blobs.
 #[async_trait]
 pub trait Blobs: Send + Sync {
-    /// Begins a blob; nothing is seen of it before it is kept.
+    /// Begins a blob; it is invisible before it is kept.
     async fn create(&self, id: TaskId) -> Result<Box<dyn BlobWriter>, BlobError>;
 
-    /// Opens a blob, to be read on a blocking thread.
+    /// Opens a blob for reading on a blocking thread.
     async fn open(&self, id: TaskId) -> Result<Box<dyn BlobReader>, BlobError>;
 
-    /// Deletes a blob; one that is gone already is no error.
+    /// Deletes a blob; succeeds if it does not exist.
     async fn delete(&self, id: TaskId) -> Result<(), BlobError>;
 
-    /// The blobs of one shard (below [`SHARDS`]) that were kept before that time.
+    /// Returns the blobs of one shard (below [`SHARDS`]) that were kept before that time.
     async fn kept_before(&self, shard: u16, time: Time) -> Result<Vec<TaskId>, BlobError>;
 
-    /// The names of what unfinished blobs have left that was last written to before that time.
+    /// Returns the names of unfinished blobs that were last written to before that time.
     async fn unfinished_before(&self, time: Time) -> Result<Vec<String>, BlobError>;
 
-    /// Removes what unfinished blobs have left whose writers are gone, and counts it. Where that can't be known, what was last
-    /// written to before that time.
+    /// Removes unfinished blobs whose writers are gone, or, where that can't be known, that were last written to before that time. Returns
+    /// their number.
     async fn remove_unfinished(&self, before: Time) -> Result<u64, BlobError>;
 
-    /// Removes what this process has begun and not kept, when it is about to end: nothing more is written after.
+    /// Removes the blobs that this process has begun and not kept, when it is about to end: nothing more is written afterwards.
     async fn abandon(&self);
 
-    /// Writes, syncs and removes something as large as an upload that does not fit into a row. Fails where that would.
+    /// Writes, syncs and removes a file too large for a row. Fails if such an upload would fail.
     async fn try_write(&self) -> Result<(), BlobError>;
 
-    /// Bytes that may still be written, if the store can tell.
+    /// Returns the free space in bytes, if the store knows it.
     async fn free_bytes(&self) -> Result<Option<u64>, BlobError>;
 }
 
-/// Deletes blobs that nobody needs any more. One that can't be deleted is left to the orphan sweep.
+/// Deletes blobs that are not needed any more. The orphan sweep deletes later what can't be deleted now.
 pub(crate) async fn delete_all(blobs: &dyn Blobs, ids: impl IntoIterator<Item = TaskId>) {
     for id in ids {
         if let Err(error) = blobs.delete(id).await {
-            warn!(task.id = %id, %error, "the upload of the task could not be removed; the orphan sweep will");
+            warn!(task.id = %id, %error, "the upload of the task could not be removed; the orphan sweep will remove it");
         }
     }
 }
 
 /// A blob that is being read, from its beginning.
 pub trait BlobReader: Read + Send {
-    /// Reads on where that needs no wait for a disk or a network. `None`: not known without one, so [`Read::read`] must tell.
+    /// Reads as much as is available without waiting for a disk or a network. `None` if that is not known: call [`Read::read`].
     fn read_ready(&mut self, buffer: &mut [u8]) -> Option<usize>;
 }
 
-/// A blob that is being written. Dropped before it is kept, it is gone.
+/// A blob that is being written. Dropped before it is kept, it is removed.
 #[async_trait]
 pub trait BlobWriter: Send {
-    /// Adds bytes; waits while the store is slower than the sender, so memory stays bounded.
+    /// Adds bytes; waits while the store is slower than the sender, so that memory stays bounded.
     async fn write(&mut self, chunk: Bytes) -> Result<(), BlobError>;
 
-    /// Makes the blob durable and seen under its id, as of the time `now` of the database.
+    /// Makes the blob durable and visible under its id, as of the database's time `now`.
     async fn keep(self: Box<Self>, now: Time) -> Result<(), BlobError>;
 }
 

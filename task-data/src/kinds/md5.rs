@@ -11,21 +11,21 @@ use serde_json::Value;
 pub struct Md5Digest(pub [u8; 16]);
 
 impl fmt::Display for Md5Digest {
-    /// 32 lower-case hex digits.
+    /// Writes 32 lower-case hex digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// The text is no digest.
+/// The text is not an MD5 digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an MD5 digest has 32 hex digits")]
+#[error("expected an MD5 digest of 32 hex digits")]
 pub struct InvalidDigest;
 
 impl FromStr for Md5Digest {
     type Err = InvalidDigest;
 
-    /// Takes 32 hex digits, in upper or lower case.
+    /// Parses 32 hex digits, in upper or lower case.
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let is_digest = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = is_digest.then(|| u128::from_str_radix(text, 16).ok()).flatten();
@@ -45,47 +45,47 @@ impl<'de> Deserialize<'de> for Md5Digest {
     }
 }
 
-/// What was uploaded.
+/// The uploaded file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// The last segment of the name that was sent, control and bidi characters replaced.
+    /// The last segment of the file name that the client sent, with control and bidi characters replaced.
     pub filename: Option<String>,
     /// Length in bytes.
     pub size: u64,
-    /// The media type that was sent.
+    /// The media type that the client sent.
     pub content_type: Option<String>,
-    /// The digest that its sender expects.
+    /// The digest that the client expects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Md5Digest>,
 }
 
-/// What was found.
+/// The result of hashing a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The digest.
     pub md5: Md5Digest,
-    /// How it compares with the expected one, if there is one.
+    /// The comparison with the expected digest, if the client sent one.
     #[serde(flatten)]
     pub comparison: Option<Comparison>,
 }
 
-/// A digest beside the one that was expected.
+/// A digest compared with the expected one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// What the sender expects.
+    /// The digest that the client expects.
     pub expected: Md5Digest,
-    /// Whether that was found.
+    /// Whether the digests are equal.
     pub matches: bool,
 }
 
 impl Output {
-    /// The digest, compared with what the sender expects.
+    /// Returns the result, with the comparison if the client expects a digest.
     pub fn new(md5: Md5Digest, expected: Option<Md5Digest>) -> Self {
         Self { md5, comparison: expected.map(|expected| Comparison { expected, matches: expected == md5 }) }
     }
 }
 
-/// The digest; `-` should a result lack it, so that a line is never malformed.
+/// Returns the digest for the outcome log; `-` if the result lacks it, so that a line is never malformed.
 pub(super) fn outcome_detail(result: &Value) -> String {
     result.get("md5").and_then(Value::as_str).unwrap_or("-").to_owned()
 }

@@ -1,4 +1,4 @@
-//! A message to a provider that is free while it takes requests, or to one that is paid for.
+//! A message to a provider: the free one, which blocks after some requests, or the paid one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,18 +6,18 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Who answers messages.
+/// A provider that answers messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// Costs nothing, and blocks after some requests for a while.
+    /// Costs nothing, and blocks for a while after some requests.
     Free,
     /// Takes every request, for money.
     Paid,
 }
 
 impl Provider {
-    /// The word for it in the API and in the outcome log.
+    /// Returns the provider's name in the API and in the outcome log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Free => "free",
@@ -26,32 +26,32 @@ impl Provider {
     }
 }
 
-/// Who is to answer a message.
+/// The client's choice of a provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// The free provider; while it blocks the paid one, if its sender may use that.
+    /// The free provider; while it blocks, the paid one, if the owner may use that.
     #[default]
     Auto,
-    /// The free provider alone, whenever it takes it.
+    /// Only the free provider, as soon as it takes the message.
     Free,
     /// The paid provider at once.
     Paid,
 }
 
-/// What is sent: some text, without the character NUL, which databases don't take.
+/// The text of a message, without the character U+0000, which databases don't store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Text(String);
 
-/// The text is none that can be sent.
+/// Why a text can't be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidText {
-    /// Nothing in it.
-    #[error("it is empty")]
+    /// The text is empty.
+    #[error("the text is empty")]
     Empty,
-    /// It has NUL in it.
-    #[error("it has the character U+0000 in it")]
+    /// The text contains U+0000.
+    #[error("the text contains the character U+0000")]
     Nul,
 }
 
@@ -87,27 +87,27 @@ impl fmt::Display for Text {
     }
 }
 
-/// What was handed in.
+/// A message as it was submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// What is sent.
+    /// The text to send.
     pub text: Text,
-    /// Who is to answer it.
+    /// The provider that is to answer it.
     pub provider: Choice,
-    /// Whether its sender could use the paid provider when he handed it in.
+    /// Whether the owner could use the paid provider when the message was submitted.
     pub may_pay: bool,
 }
 
-/// What was answered.
+/// The answer to a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Output {
-    /// Who has answered.
+    /// The provider that answered.
     pub provider: Provider,
-    /// The whole answer.
+    /// The complete reply.
     pub reply: Value,
 }
 
-/// The provider; `-` should a result lack it, so that a line is never malformed.
+/// Returns the provider for the outcome log; `-` if the result lacks it, so that a line is never malformed.
 pub(super) fn outcome_detail(result: &Value) -> String {
     result.get("provider").and_then(Value::as_str).unwrap_or("-").to_owned()
 }

@@ -1,6 +1,6 @@
-//! What sorts of work there are. A new kind begins here: the build then fails in each match that must know it.
+//! The kinds of tasks. A new kind begins here: the build then fails in each match that must know it.
 //!
-//! A kind says what goes in, what comes out and what the outcome log tells of it. No HTTP here, and no work.
+//! A kind defines its input, its output and its detail in the outcome log. No HTTP here, and no work.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-/// Makes [`Kind`] and [`Work`] of the list of kinds. Each has a module of the name that it has in the database, the API, the queues and the
-/// outcome log; in that are its `Input`, its `Output` and what the log tells of it.
+/// Defines [`Kind`] and [`Work`] from the list of kinds. Each kind has a module, named as the kind is in the database, the API, the queues
+/// and the outcome log. The module has the kind's `Input`, its `Output` and its detail in the log.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident in $module:ident;)+) => {
         $(pub mod $module;)+
 
-        /// What sort of work a task is.
+        /// The kind of a task.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Kind {
             $($(#[$doc])* $kind,)+
@@ -24,14 +24,15 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: [Self; [$(stringify!($kind)),+].len()] = [$(Self::$kind),+];
 
-            /// The word for it in the database, the API, the queues and the outcome log.
+            /// Returns the kind's name in the database, the API, the queues and the outcome log.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$kind => stringify!($module),)+
                 }
             }
 
-            /// What the outcome log says of a task that succeeded: words without spaces at their ends or line breaks.
+            /// Returns the detail that the outcome log has for a task that succeeded: words without line breaks, and without spaces at
+            /// either end.
             pub fn outcome_detail(self, result: &Value) -> String {
                 match self {
                     $(Self::$kind => $module::outcome_detail(result),)+
@@ -39,24 +40,24 @@ macro_rules! kinds {
             }
         }
 
-        /// What is to be done: what was handed in, by its kind.
+        /// The input of a task, by its kind.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Work {
             $($(#[$doc])* $kind($module::Input),)+
         }
 
         impl Work {
-            /// Reads what a row of that kind has.
+            /// Parses the input of a row of that kind.
             ///
             /// # Errors
-            /// If it is not what this version hands in.
+            /// If this version does not understand the input.
             pub fn read(kind: Kind, input: Value) -> serde_json::Result<Self> {
                 match kind {
                     $(Kind::$kind => serde_json::from_value(input).map(Self::$kind),)+
                 }
             }
 
-            /// Returns its kind, and what a row of that has.
+            /// Returns the kind, and the input as a row stores it.
             pub(crate) fn into_row(self) -> (Kind, Value) {
                 match self {
                     $(Self::$kind(input) => (Kind::$kind, json!(input)),)+
@@ -73,11 +74,11 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The MD5 of an uploaded file.
+    /// Computes the MD5 of an uploaded file.
     Md5 in md5;
-    /// A message to a provider.
+    /// Sends a message to a provider.
     Message in message;
-    /// Rows to a third party.
+    /// Sends the rows of a table to a third party.
     Table in table;
 }
 
@@ -96,9 +97,9 @@ impl fmt::Display for Kind {
 /// The kind of a task as its row names it. A newer version may have written the row, and know more kinds than this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RowKind {
-    /// This version knows what to do with the task.
+    /// This version can do the task.
     Known(Kind),
-    /// Only a newer version does. This one shows the task as it stands and leaves it alone.
+    /// Only a newer version can. This version shows the task and leaves it alone.
     Newer(String),
 }
 
@@ -111,7 +112,7 @@ impl RowKind {
         }
     }
 
-    /// Returns the word for it in the database, the API and the outcome log.
+    /// Returns the kind's name in the database, the API and the outcome log.
     pub fn name(&self) -> &str {
         match self {
             Self::Known(kind) => kind.name(),
@@ -150,9 +151,9 @@ impl Serialize for RowKind {
     }
 }
 
-/// No kind has that name.
+/// The text is not the name of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no kind of task named `{0}`")]
+#[error("unknown kind of task `{0}`")]
 pub struct UnknownKind(pub String);
 
 impl FromStr for Kind {

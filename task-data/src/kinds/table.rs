@@ -1,7 +1,7 @@
-//! A table of rows that are sent on to a third party, one request a row.
+//! A table whose rows are sent to a third party, one request for each row.
 //!
-//! A table is a CSV file (RFC 4180) of the columns `userId`, `title` and `body`. It is [checked](check) while it comes in, so each row of
-//! a task can be sent; `csv` takes it apart, there and here.
+//! A table is a CSV file (RFC 4180) with the columns `userId`, `title` and `body`. It is [checked](check) while it arrives, so that each
+//! row of a task can be sent; both the check and the sender parse it with `csv`.
 
 pub mod check;
 mod csv;
@@ -13,73 +13,73 @@ use uuid::Uuid;
 use self::csv::{Record, Records};
 use crate::task::TaskId;
 
-/// The columns' names, which the header has exactly so.
+/// The names of the columns; the header must be exactly these, in this order.
 pub const COLUMNS: [&str; 3] = ["userId", "title", "body"];
 
-/// Bytes of a cell that a reason tells at most, and a quotation mark: an integer of 64 bits has fewer.
+/// The longest part of a cell that a reason quotes, in bytes, and the opening quotation mark. A 64-bit integer is shorter.
 const MAX_TOLD: usize = 25;
 
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// An integer of 64 bits.
+    /// A 64-bit integer.
     pub user_id: i64,
-    /// Any text, also none.
+    /// Any text; may be empty.
     pub title: String,
-    /// Any text, also none.
+    /// Any text; may be empty.
     pub body: String,
 }
 
 /// A row that has its final answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SentRow {
-    /// Its number in the table, counted from 1.
+    /// The row's number in the table, counted from 1.
     pub number: i64,
-    /// What was sent.
+    /// The row that was sent.
     pub row: Row,
-    /// The HTTP status of the last answer; `None` if none ever came.
+    /// The HTTP status of the last response; `None` if none arrived.
     pub status: Option<u16>,
-    /// The last answer, or what was met instead of one.
+    /// The body of the last response, or a description of the error.
     pub reply: Value,
 }
 
 impl SentRow {
-    /// Whether the third party did not take it.
+    /// Returns whether the third party did not accept the row.
     pub fn has_failed(&self) -> bool {
         !self.status.is_some_and(|status| (200..300).contains(&status))
     }
 }
 
-/// What was handed in.
+/// A table as it was submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// The last segment of the name that was sent, control and bidi characters replaced.
+    /// The last segment of the file name that the client sent, with control and bidi characters replaced.
     pub filename: Option<String>,
-    /// Length of its file in bytes.
+    /// The length of the file in bytes.
     pub size: u64,
-    /// How many rows it has.
+    /// The number of rows.
     pub rows: i64,
-    /// The media type that was sent.
+    /// The media type that the client sent.
     pub content_type: Option<String>,
-    /// Where the rows come from, if it has no file of its own.
+    /// The table that the rows come from, if the task has no file of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
 }
 
-/// The rows of a table that had failed, and are sent again.
+/// A table whose failed rows are sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// The table in which they had failed.
+    /// The table in which the rows failed.
     pub table: Uuid,
-    /// The table that they were handed in with. Its id stays in their `Idempotency-Key`s.
+    /// The table that the rows were submitted with. Its id stays in their `Idempotency-Key`s.
     pub first: Uuid,
-    /// How many rows that one has; no row has a higher number.
+    /// The number of rows of that first table; no row has a higher number.
     pub first_rows: i64,
 }
 
 impl Input {
-    /// The input of a table that sends the rows again which have failed of the table `id` with this input. `failed` of them have.
+    /// Returns the input of a table that sends again the `failed` rows that failed in the table `id`, which has this input.
     pub fn again(&self, id: TaskId, failed: i64) -> Self {
         let (first, first_rows) =
             self.source.map_or((id.0, self.rows), |source| (source.first, source.first_rows));
@@ -87,22 +87,22 @@ impl Input {
         Self { size: 0, rows: failed, source, ..self.clone() }
     }
 
-    /// The highest number that a row may have.
+    /// Returns the highest number that a row may have.
     pub fn last_row(&self) -> i64 {
         self.source.map_or(self.rows, |source| source.first_rows)
     }
 }
 
-/// What came of the rows.
+/// The result of sending a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// How many there are; each has its answer.
+    /// The number of rows; each has its answer.
     pub rows: i64,
-    /// How many of them the third party did not take.
+    /// The number of rows that the third party did not accept.
     pub failed: i64,
 }
 
-/// The counts; `-` should a result lack them, so that a line is never malformed.
+/// Returns the counts for the outcome log; `-` if the result lacks them, so that a line is never malformed.
 pub(super) fn outcome_detail(result: &Value) -> String {
     let count = |name| result.get(name).and_then(Value::as_i64);
     match (count("rows"), count("failed")) {
@@ -111,7 +111,7 @@ pub(super) fn outcome_detail(result: &Value) -> String {
     }
 }
 
-/// Why a record is no row: in which column, counted from 0, and what a person is told.
+/// Why a record is not a row: the column, counted from 0, and a reason for people.
 struct NoRow {
     column: usize,
     reason: String,
@@ -126,11 +126,11 @@ impl TryFrom<&Record> for Row {
             return Err(no_row(column, fault.reason()));
         }
         if record.count != COLUMNS.len() {
-            let reason = format!("the row has {} cells instead of {}", record.count, COLUMNS.len());
+            let reason = format!("expected {} cells, got {}", COLUMNS.len(), record.count);
             return Err(NoRow { column: record.count.min(COLUMNS.len()), reason });
         }
         let mut cells = record.cells.iter().enumerate().map(|(column, cell)| {
-            std::str::from_utf8(cell).map_err(|_| no_row(column, "the cell is not UTF-8"))
+            std::str::from_utf8(cell).map_err(|_| no_row(column, "expected UTF-8, got other bytes"))
         });
         let mut cell = || cells.next().unwrap_or(Ok(""));
         let user_id = cell()?;
@@ -142,7 +142,7 @@ impl TryFrom<&Record> for Row {
     }
 }
 
-/// Returns the beginning of a cell as a reason tells it: in quotes, with escapes for what can't be seen.
+/// Returns the beginning of a cell for a reason: in quotes, with escapes for invisible characters.
 fn quoted(cell: &[u8]) -> String {
     let mut told = String::from("\"");
     for c in String::from_utf8_lossy(cell).chars() {
@@ -160,12 +160,12 @@ fn quoted(cell: &[u8]) -> String {
     told + "\""
 }
 
-/// A table that was [checked](check) is no table any more.
+/// A file that passed the [check] is not a table any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the file is no longer the table that was taken in")]
+#[error("the stored file is damaged: it differs from the table that was checked on upload")]
 pub struct Damaged;
 
-/// The rows of a table that was checked, taken out of the bytes of its file.
+/// Parses the rows of a checked table from the bytes of its file.
 #[derive(Debug, Default)]
 pub struct RowParser {
     records: Records,
@@ -176,7 +176,7 @@ impl RowParser {
     /// Adds the rows that end in the next bytes of the file.
     ///
     /// # Errors
-    /// If they are no rows.
+    /// If the bytes are not valid rows.
     pub fn feed(&mut self, mut bytes: &[u8], rows: &mut Vec<Row>) -> Result<(), Damaged> {
         while let Some(record) = self.records.next(&mut bytes) {
             add(record, &mut self.is_in_body, rows)?;
@@ -187,7 +187,7 @@ impl RowParser {
     /// Adds the row that ends with the file, if there is one.
     ///
     /// # Errors
-    /// If it is no row.
+    /// If it is not a valid row.
     pub fn finish(&mut self, rows: &mut Vec<Row>) -> Result<(), Damaged> {
         match self.records.end() {
             Some(record) => add(record, &mut self.is_in_body, rows),

@@ -1,4 +1,4 @@
-//! What the steps of a promise do to many tasks at once: the bodies of `life`'s batches, on the runtime that started it.
+//! The steps of a promise for many tasks at once: the bodies of `life`'s batches, on the runtime that started it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::stack::Stack;
 use crate::store::{Completion, HandBack, Keyed, Moved, NewTask, Rules, StoreError, UnkeptRow};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket};
 
-/// Inserts a batch, and hands what is new on to be published: the asker hears of it when both are done.
+/// Inserts a batch, and hands new tasks on to be published: the caller gets its answer when both are done.
 pub(super) async fn record_all(
     stack: Stack,
     publishes: Arc<Publishes>,
@@ -28,17 +28,17 @@ pub(super) async fn record_all(
     let (new, answers): (Vec<NewTask>, Vec<_>) = asked.into_iter().unzip();
     for (recorded, answer) in insert_all(&stack, new).await.into_iter().zip(answers) {
         match recorded {
-            // One that was there already may be anywhere; the sweep has an eye on it.
+            // A task that existed before may be anywhere; the sweep takes care of it.
             Ok(Recorded::New(task)) if task.status == Status::Pending => publishes.pass((task, answer)).await,
             other => {
-                // An asker that went away doesn't want its answer.
+                // A caller that went away does not want its answer.
                 let _ = answer.send(other);
             }
         }
     }
 }
 
-/// Inserts a batch; if a row in it is refused, row by row, so that one bad row can't hold up its neighbours.
+/// Inserts a batch; if the database rejects it, row by row, so that one bad row can't hold up the others.
 async fn insert_all(stack: &Stack, new: Vec<NewTask>) -> Vec<Result<Recorded, StoreError>> {
     match insert(stack, new.clone()).await {
         Ok(recorded) => recorded,
@@ -56,7 +56,7 @@ async fn insert_all(stack: &Stack, new: Vec<NewTask>) -> Vec<Result<Recorded, St
     }
 }
 
-/// A row to be, without what it carries.
+/// The parts of a new row that identify it.
 struct Wanted {
     id: TaskId,
     kind: Kind,
@@ -70,10 +70,11 @@ impl From<&NewTask> for Wanted {
     }
 }
 
-/// What became of each row, in their order. Looked up by its own id first: an insert that is repeated meets itself.
+/// Inserts rows and returns the outcome of each, in their order. Each row is looked up by its own id first: a repeated insert finds
+/// its own row.
 ///
 /// # Errors
-/// The insert's. Once that has committed, an error is of the rows alone that it left out: what stands, stands.
+/// If the insert fails. After its commit, an error concerns only the rows that it left out.
 async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Result<Recorded, StoreError>>, StoreError> {
     let rows: Vec<Wanted> = new.iter().map(Wanted::from).collect();
     let mut standing: HashMap<TaskId, Task> =
@@ -100,29 +101,29 @@ async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Result<Recorded,
     Ok(recorded.collect())
 }
 
-/// Publishes ids; gives those that the queue has confirmed.
+/// Publishes ids. Returns those that the queue has confirmed.
 pub(super) async fn publish(stack: &Stack, tickets: Vec<Ticket>) -> Vec<Ticket> {
     let confirmed = stack.queue.publish(tickets).await;
     metrics::published(confirmed.len());
     confirmed
 }
 
-/// Publishes a batch. Marked after the confirm: a crash in between publishes twice, and the claim makes that harmless.
+/// Publishes a batch. Ids are marked after the confirm: a crash in between publishes twice, and the claim makes that harmless.
 pub(super) async fn publish_all(
     stack: Stack,
     marks: Arc<Batcher<Vec<Ticket>, ()>>,
     is_away: Arc<AtomicBool>,
     tasks: Vec<Task>,
 ) -> Vec<Result<Recorded, StoreError>> {
-    // One that was looked for may have been swept and claimed meanwhile. Published in that attempt, it would be marked so when
-    // it is handed back, with its message long gone, and nobody would bring it on soon.
+    // A task that was looked for may have been swept and claimed meanwhile. Published in that attempt, it would be marked as published when
+    // it is handed back, although its message is long gone, and would wait for long.
     let tickets: Vec<Ticket> = tasks.iter().filter_map(Ticket::of).collect();
     let count = tickets.len();
     let confirmed = publish(&stack, tickets).await;
     let is_lacking = confirmed.len() < count;
     match (is_away.swap(is_lacking, Relaxed), is_lacking) {
-        (false, true) => warn!("the queue does not confirm what is published; ids wait for the sweep"),
-        (true, false) => info!("the queue confirms again what is published"),
+        (false, true) => warn!("the queue does not confirm published ids; the sweep will publish them again"),
+        (true, false) => info!("the queue confirms published ids again"),
         (false, false) | (true, true) => {}
     }
     if !confirmed.is_empty() {
@@ -131,12 +132,12 @@ pub(super) async fn publish_all(
     tasks.into_iter().map(|task| Ok(Recorded::New(task))).collect()
 }
 
-/// Marks what was published, a while later: most of it is claimed by then, which makes its mark needless.
+/// Marks published ids a while later: most of their tasks are claimed by then, which makes the mark needless.
 pub(super) async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<()> {
     let answers = vec![(); confirmed.len()];
     sleep(MARK_AFTER).await;
     let tickets = confirmed.concat();
-    // Few at a time: whoever claims what is being marked waits for that.
+    // Small chunks: a claim of an id that is being marked waits for the mark.
     for some in tickets.chunks(BATCH) {
         if let Err(error) = stack.store.mark_published(some.to_vec()).await {
             debug!(%error, "published ids could not be marked; they will be published again");
@@ -146,7 +147,7 @@ pub(super) async fn mark_all(stack: Stack, confirmed: Vec<Vec<Ticket>>) -> Vec<(
     answers
 }
 
-/// Keeps a batch of rows; if one in it is refused, one by one, so that it can't hold up its neighbours.
+/// Keeps a batch of rows; if the database rejects it, row by row, so that one bad row can't hold up the others.
 pub(super) async fn keep_all(stack: Stack, rows: Vec<UnkeptRow>) -> Vec<bool> {
     let keep = |some: &[UnkeptRow]| stack.store.keep_rows(some.to_vec());
     let mut kept = Vec::with_capacity(rows.len());
@@ -162,7 +163,7 @@ pub(super) async fn keep_all(stack: Stack, rows: Vec<UnkeptRow>) -> Vec<bool> {
     kept
 }
 
-/// Ends a batch of tasks, and follows it up.
+/// Ends a batch of tasks, and does what follows their ends.
 pub(super) async fn end_all(
     stack: Stack,
     owed: Arc<Signal>,
@@ -195,7 +196,7 @@ pub(super) async fn end_all(
     is_mine
 }
 
-/// Completes a batch; if one in it is refused, one by one, so that it can't hold up its neighbours.
+/// Completes a batch; if the database rejects it, one by one, so that one bad completion can't hold up the others.
 async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules) -> Vec<TaskId> {
     let complete = |some: &[Completion]| stack.store.complete(some.to_vec(), rules);
     match patiently("ended", || complete(&completions)).await {
@@ -221,8 +222,8 @@ pub(super) fn tell_end(id: TaskId, attempt: i64, status: Status, error: Option<&
     }
 }
 
-/// Those of the attempts whose tasks have failed by this very hand-back, whose commit's answer was lost. A cancelled one may
-/// as well have been cancelled later, by another who has told of it; so it is not given.
+/// Returns the attempts whose tasks have failed by this very hand-back, after the answer to its commit was lost. Cancelled tasks are left
+/// out: another hand-back may have cancelled them later, and logged it.
 pub(super) async fn failed_so(stack: &Stack, returns: &[HandBack]) -> Vec<Moved> {
     let Ok(tasks) = stack.store.find(returns.iter().map(|back| back.id).collect()).await else {
         return Vec::new();
@@ -235,7 +236,7 @@ pub(super) async fn failed_so(stack: &Stack, returns: &[HandBack]) -> Vec<Moved>
     tasks.into_iter().filter(is_ours).map(Moved::from).collect()
 }
 
-/// Whether the row that did not change had ended by this very completion, whose commit's answer was lost.
+/// Returns whether a row that did not change had ended by this very completion, after the answer to its commit was lost.
 async fn has_ended_so(stack: &Stack, completion: &Completion) -> bool {
     match stack.store.find(vec![completion.id]).await.as_deref() {
         Ok([task]) if task.attempt == completion.attempt => match &completion.outcome {
@@ -246,7 +247,7 @@ async fn has_ended_so(stack: &Stack, completion: &Completion) -> bool {
     }
 }
 
-/// Repeats what is safe to repeat until the database answers; `None` if it refuses the statement itself.
+/// Repeats a call that is safe to repeat until the database answers; `None` if the database rejects the statement itself.
 pub(super) async fn patiently<T, F>(what: &str, call: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, StoreError>>,

@@ -1,4 +1,4 @@
-//! The sweep: the one place that brings on what a crash has left between two steps.
+//! The sweep: the one place that moves on a task that a crash has left between two steps.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -15,31 +15,31 @@ use crate::metrics;
 use crate::store::{Claim, Moved, StoreError};
 use crate::task::{TaskId, Time};
 
-/// How far a delivery may come after younger ones: another worker may have had it, and given it back.
+/// The largest delay of a delivery behind younger ones: another worker may have had it, and given it back.
 const IN_ORDER: Duration = Duration::from_secs(60);
 
-/// How far the queue of a kind has come, as far as this process knows.
+/// The progress of a kind's queue, as far as this process knows it.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    /// When the youngest task that was delivered came to be, by this process's clock: it was not published before.
+    /// When the youngest delivered task was created, by this process's clock: it was not published before.
     delivered: Option<Instant>,
-    /// When the queue was last looked at, if it was empty.
+    /// When the queue was last looked at, if it was empty then.
     seen_empty: Option<Instant>,
 }
 
 impl Flow {
     fn delivered(&mut self, claim: &Claim) {
-        // A machine that has not run for so long has no such time.
+        // A machine that booted less than `waited` ago can't represent that time.
         let created = claim.at.checked_sub(claim.waited);
         self.delivered = self.delivered.max(created);
-        // It was in the queue at the last look, or on its way from it: a broker that is too busy to say how much it has says 0. Of one
-        // that was handed back, it is not known since when it was there.
+        // The task was in the queue at the last look, or on its way from it: a broker that is too busy to count its messages says 0. When a
+        // task that was handed back was published is not known.
         if claim.attempt == 1 && created < self.seen_empty {
             self.seen_empty = None;
         }
     }
 
-    /// A look at the queue: how long ago a task must have been published, if it is lost when it still waits.
+    /// Records a look at the queue. Returns how long ago a task must have been published to count as lost if it still waits.
     fn looked(&mut self, is_empty: bool, now: Instant) -> Option<Duration> {
         let seen_before = std::mem::replace(&mut self.seen_empty, is_empty.then_some(now));
         let by_look = seen_before.filter(|_| is_empty).map(|at| now - at);
@@ -49,18 +49,19 @@ impl Flow {
 }
 
 impl Life {
-    /// For the one process of an embedded stack, when it starts: nobody else holds a lease, and the queue is empty.
+    /// Ends all leases and makes all pending tasks due, when the one process of an embedded stack starts: no other process holds a
+    /// lease, and the queue is empty.
     ///
     /// # Errors
-    /// The store's.
+    /// If the store fails.
     pub async fn begin_alone(&self) -> Result<(), StoreError> {
         self.stack.store.begin_alone().await
     }
 
-    /// One sweep over the rows: tasks of lost workers go back, and what is pending and due is published.
+    /// Sweeps the rows once: returns the tasks of lost workers, and publishes pending tasks that are due.
     ///
     /// # Errors
-    /// The store's: the next sweep goes on.
+    /// If the store fails: the next sweep continues.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         let returned = self.stack.store.return_lost(self.settings.rules()).await?;
         for Moved { id, status, .. } in &returned {
@@ -71,7 +72,7 @@ impl Life {
             self.moved(&returned).await;
         }
         self.publish_due().await?;
-        // A line may be owed by a process that is gone.
+        // A process that is gone may have left lines due.
         self.owed.notify_one();
         Ok(())
     }
@@ -95,13 +96,13 @@ impl Life {
         }
     }
 
-    /// Publishes again what the queue has lost. A queue gives what it has in the order in which that came: so a task that was
-    /// published well before another one that has been delivered, and still waits, has lost its message. And so has each that was
-    /// published before a queue was seen empty for the first of two times, if nothing of before came out of it in between: once would be
-    /// too early, for what is delivered and not yet claimed.
+    /// Publishes again what the queue has lost. A queue delivers in the order of publication. So a task has lost its message if it still
+    /// waits although another one, published well after it, was delivered. A task has also lost its message if it was published before
+    /// the first of two looks that both found the queue empty, and no older message arrived in between. One look would be too early:
+    /// a message may be delivered and not yet claimed.
     ///
     /// # Errors
-    /// The store's: the next look goes on.
+    /// If the store fails: the next look continues.
     pub async fn publish_lost(&self) -> Result<(), StoreError> {
         for kind in Kind::ALL {
             let Ok(depth) = self.stack.queue.depth(kind).await else { continue };
@@ -128,19 +129,19 @@ impl Life {
         look(flows.entry(kind).or_default())
     }
 
-    /// Remembers that these came out of the queue.
+    /// Remembers that these tasks came out of the queue.
     pub(super) fn delivered(&self, claimed: &[Claim]) {
         for claim in claimed {
             self.flow(claim.kind, |flow| flow.delivered(claim));
         }
     }
 
-    /// One sweep over the bytes: what no task that lives needs is removed, once it is so old that no row can come for it. The
-    /// first one of a process also looks at younger blobs, for those whose tasks have ended: what a process that died in between
-    /// has left goes with the log step, but what could not be removed then, or came back with a power cut, is met by no other.
+    /// Sweeps the bytes once: removes blobs that no unfinished task needs, once they are so old that no row can be inserted for them.
+    /// The first such sweep of a process also looks at younger blobs, for those of ended tasks. The log step removes the blobs that a
+    /// dead process has left; this first sweep finds the blobs that could not be removed then, or that a power cut brought back.
     ///
     /// # Errors
-    /// The store's and the blobs': the next sweep goes on.
+    /// If the store or the blob store fails: the next sweep continues.
     pub async fn remove_orphans(&self) -> Result<(), Refusal> {
         let is_first = !self.has_looked.load(Relaxed);
         let age = TimeDelta::from_std(self.settings.orphan_seconds).unwrap_or(TimeDelta::MAX);

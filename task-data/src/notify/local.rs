@@ -12,7 +12,7 @@ pub struct LocalNotify {
 }
 
 impl LocalNotify {
-    /// With nobody listening yet.
+    /// Creates the adapter, without listeners yet.
     pub fn new() -> Self {
         Self { wakes: broadcast::Sender::new(BACKLOG) }
     }
@@ -28,7 +28,7 @@ impl Default for LocalNotify {
 impl Notify for LocalNotify {
     async fn wake(&self, ids: Vec<TaskId>) {
         for id in ids {
-            // Nobody listens: nobody waits.
+            // Without listeners, no client waits.
             let _ = self.wakes.send(id);
         }
     }

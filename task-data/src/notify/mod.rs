@@ -1,4 +1,4 @@
-//! The port that wakes those who wait for a task. A wake is a hint: who waits also reads the rows each second.
+//! The port that wakes clients that wait for a task. A wake is a hint: a waiting client's row is also read each second.
 
 pub mod local;
 pub mod redis;
@@ -8,16 +8,16 @@ use tokio::sync::broadcast;
 
 use crate::task::TaskId;
 
-/// Wakes that a slow listener may be behind before it is told to look at everything.
+/// The number of wakes that a slow listener may fall behind before it must look at everything.
 const BACKLOG: usize = 4096;
 
 /// Tells every process which tasks have changed.
 #[async_trait]
 pub trait Notify: Send + Sync {
-    /// Tells that these tasks have changed. May be lost.
+    /// Announces that these tasks have changed. The announcement may be lost.
     async fn wake(&self, ids: Vec<TaskId>);
 
-    /// What is told from now on, here and in other processes. Who lags behind is told so, and must look at all that
-    /// he waits for.
+    /// Returns the wakes from now on, of this and other processes. A listener that lags behind gets an error, and must then look at all
+    /// tasks that it waits for.
     fn wakes(&self) -> broadcast::Receiver<TaskId>;
 }

@@ -1,6 +1,6 @@
-//! The distributed adapter: wakes over Redis pub/sub. Redis away or wiped loses hints, never promises.
+//! The distributed adapter: wakes over Redis pub/sub. When Redis is away or wiped, hints are lost, never promises.
 //!
-//! A channel is one for all databases of a Redis, so it is named by the deployment.
+//! A Redis channel spans all its databases, so the channel is named by the deployment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::{BACKLOG, Notify};
 use crate::task::TaskId;
 
 const ANSWER: Duration = Duration::from_secs(2);
-/// Ids in one message at most.
+/// The most ids in one message.
 const IDS: usize = 256;
 
 /// Wakes over one Redis.
@@ -29,17 +29,17 @@ pub struct RedisNotify {
     wakes: broadcast::Sender<TaskId>,
 }
 
-/// Opens a `redis://` or `rediss://` URL; nothing is asked of the server yet.
+/// Creates a client for a `redis://` or `rediss://` URL. Does not connect yet.
 ///
 /// # Errors
-/// One line for a person, if the URL can't be one of a Redis.
+/// One line for a person, if the URL is not a Redis URL.
 pub fn client(url: &str) -> Result<Client, String> {
-    // The parser's own words may repeat the password.
-    Client::open(url).map_err(|_| "must be redis://HOST:PORT".to_owned())
+    // The parser's own error may repeat the password.
+    Client::open(url).map_err(|_| "expected redis://HOST:PORT".to_owned())
 }
 
 impl RedisNotify {
-    /// Begins to tell and to listen to the processes of that deployment, on the current runtime; nothing is waited for.
+    /// Starts to send and receive the deployment's wakes, on the current runtime. Returns at once.
     pub fn start(client: Client, deployment: &Deployment) -> Self {
         let channel: Arc<str> = format!("coatcheck:{deployment}:changed").into();
         let (outgoing, ids) = mpsc::channel(BACKLOG);
@@ -54,7 +54,7 @@ impl RedisNotify {
 impl Notify for RedisNotify {
     async fn wake(&self, ids: Vec<TaskId>) {
         for id in ids {
-            // Redis is slower than the work: the hint is dropped, and those who wait read the row within a second.
+            // Redis is slower than the work: the hint is dropped, and waiting clients' rows are read within a second.
             let _ = self.outgoing.try_send(id);
         }
     }
@@ -118,7 +118,7 @@ async fn listen_once(
     let mut messages = subscription.into_on_message();
     while let Some(message) = messages.next().await {
         for id in message.get_payload_bytes().chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok()) {
-            // Nobody listens: nobody waits.
+            // Without listeners, no client waits.
             let _ = wakes.send(TaskId(id));
         }
     }

@@ -1,10 +1,9 @@
-//! The distributed adapter: RabbitMQ, a quorum queue a kind behind one durable exchange. A message has one id or more, 16 bytes
-//! each: those that were published together. Exchange and queues are named by the deployment, so that several may share a virtual
-//! host: `coatcheck.{deployment}` and `coatcheck.{deployment}.{kind}`.
+//! The distributed adapter: RabbitMQ, one quorum queue for each kind behind one durable exchange. A message has one or more ids, 16 bytes
+//! each, which were published together. The deployment's name is part of the names of exchange and queues, so that several deployments may
+//! share a virtual host: `coatcheck.{deployment}` and `coatcheck.{deployment}.{kind}`.
 //!
-//! Two connections, one that publishes and one that consumes: while the broker has a memory or disk alarm it stops reading a
-//! connection that publishes, and acknowledgements sent on it would stop too
-//! (<https://www.rabbitmq.com/docs/alarms>). Channels that have failed are made anew at their next use.
+//! One connection publishes and one consumes: during a memory or disk alarm the broker stops reading a connection that publishes, and
+//! acknowledgements on it would stop too (<https://www.rabbitmq.com/docs/alarms>). A failed channel is replaced at its next use.
 
 use std::collections::VecDeque;
 use std::str::FromStr;
@@ -34,17 +33,17 @@ use super::{Consumer, Delivery, Queue, QueueError, Receipt};
 use crate::kinds::Kind;
 use crate::task::{TaskId, Ticket};
 
-/// Bound on everything that is asked of the broker, a batch of confirms included.
+/// The time-out of each request to the broker, including a batch of confirms.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How often a silent consumer looks whether its channel still stands.
+/// The interval at which a silent consumer checks whether its channel is still open.
 const LOOK: Duration = Duration::from_secs(5);
-/// A consumer that gets nothing for so many looks although messages are ready is made anew.
+/// The number of checks after which a consumer that gets nothing, although messages are ready, is replaced.
 const LOOKS_IN_SILENCE: u32 = 12;
-/// delivery_mode: the message survives the broker's restart.
+/// The value of `delivery_mode` for a message that survives the broker's restart.
 const PERSISTENT: u8 = 2;
 
-/// How many ids are published in one message at most. A message costs the same whatever is in it; but all of it goes to one
-/// worker, so that of tasks which mostly wait each has its own.
+/// Returns the most ids that one message carries. A message costs the same whatever it carries; but all of it goes to one worker, so each
+/// task that mostly waits has a message of its own.
 fn ids_a_message(kind: Kind) -> usize {
     match kind {
         Kind::Md5 => 16,
@@ -52,7 +51,7 @@ fn ids_a_message(kind: Kind) -> usize {
     }
 }
 
-/// A broker, before it is known which queues of it are meant.
+/// A broker, before the deployment is known.
 pub struct Broker {
     publishing: Pool,
     consuming: Pool,
@@ -60,13 +59,13 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The broker at that `amqp://` or `amqps://` URL; nothing is asked of it yet.
+    /// Creates a client of the broker at that `amqp://` or `amqps://` URL. Does not connect yet.
     ///
     /// # Errors
-    /// One line for a person, if the URL can't be one of a broker.
+    /// One line for a person, if the URL is not an AMQP URL.
     pub fn new(url: &str) -> Result<Self, String> {
-        // The parser's own words may repeat the password.
-        AMQPUri::from_str(url).map_err(|_| "must be amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned())?;
+        // The parser's own error may repeat the password.
+        AMQPUri::from_str(url).map_err(|_| "expected amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned())?;
         let url = match (url.contains("heartbeat="), url.contains('?')) {
             (true, _) => url.to_owned(),
             (false, true) => format!("{url}&heartbeat=10"),
@@ -86,7 +85,7 @@ impl Broker {
         Ok(Self { publishing: pool()?, consuming: pool()?, runtime: Handle::current() })
     }
 
-    /// The queues of that deployment.
+    /// Returns the queues of that deployment.
     pub fn queues_of(self, deployment: &Deployment) -> AmqpQueue {
         let Self { publishing, consuming, runtime } = self;
         let names = Names { exchange: format!("coatcheck.{deployment}").into() };
@@ -94,7 +93,7 @@ impl Broker {
     }
 }
 
-/// How a deployment's exchange is called, and its queues after it.
+/// The names of a deployment's exchange and queues.
 #[derive(Clone)]
 struct Names {
     exchange: Arc<str>,
@@ -106,12 +105,12 @@ impl Names {
     }
 }
 
-/// A queue a kind at one broker.
+/// One queue for each kind at one broker.
 pub struct AmqpQueue {
     publishing: Pool,
     consuming: Pool,
     names: Names,
-    /// The channel that publishes, kept while it stands; its topology was declared.
+    /// The channel that publishes, reused while it is open; its topology is declared.
     channel: Mutex<Option<Channel>>,
     runtime: Handle,
 }
@@ -120,7 +119,7 @@ impl AmqpQueue {
     async fn publish_all(&self, tickets: &[Ticket]) -> Result<Vec<Ticket>, QueueError> {
         let mut kept = self.channel.lock().await;
         let connection = self.publishing.get().await.map_err(unavailable)?;
-        // It would not answer before the alarm ends; the sweep publishes then.
+        // The broker would not answer before the alarm ends; the sweep publishes then.
         if connection.status().blocked() {
             return Err(QueueError("the broker has an alarm".to_owned()));
         }
@@ -156,7 +155,7 @@ impl AmqpQueue {
         for (some, confirm) in sent.into_iter().zip(join_all(confirms).await) {
             match confirm.map_err(unavailable)? {
                 Confirmation::Ack(None) => confirmed.extend(some),
-                // Acknowledged and given back: the queue is gone. Whoever publishes next declares it anew.
+                // Acknowledged and returned means that the queue does not exist. The next publisher declares it again.
                 Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => is_routed = false,
                 Confirmation::Nack(None) | Confirmation::NotRequested => {}
             }
@@ -167,7 +166,7 @@ impl AmqpQueue {
 }
 
 impl Names {
-    /// Declares what is missing: safe to repeat.
+    /// Declares missing exchanges and queues: safe to repeat.
     async fn declare(&self, channel: &Channel) -> Result<(), QueueError> {
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
         let name = (&*self.exchange).into();
@@ -187,7 +186,7 @@ impl Names {
         Ok(())
     }
 
-    /// Declares a kind's queue where it is missing, and tells how many messages are ready in it.
+    /// Declares a kind's queue where it is missing. Returns the number of messages ready in it.
     async fn declare_queue(&self, channel: &Channel, kind: Kind) -> Result<u64, QueueError> {
         let durable = QueueDeclareOptions { durable: true, ..Default::default() };
         let mut arguments = FieldTable::default();
@@ -244,7 +243,7 @@ impl Queue for AmqpQueue {
 
     async fn depth(&self, kind: Kind) -> Result<u64, QueueError> {
         let (pool, names) = (self.consuming.clone(), self.names.clone());
-        // A connection belongs to the runtime that has made it: it must be the one that lasts.
+        // A connection belongs to the runtime that opened it: it must be the runtime that lasts.
         let depth = self.runtime.spawn(in_time(async move {
             let channel =
                 pool.get().await.map_err(unavailable)?.create_channel().await.map_err(unavailable)?;
@@ -262,7 +261,7 @@ struct AmqpConsumer {
     channel: Channel,
     stream: lapin::Consumer,
     runtime: Handle,
-    /// Of the message that came last, what was not given yet.
+    /// Ids of the latest message that were not returned yet.
     delivered: VecDeque<Delivery>,
 }
 
@@ -302,18 +301,18 @@ impl Consumer for AmqpConsumer {
 
 impl Drop for AmqpConsumer {
     fn drop(&mut self) {
-        // The broker gives what was delivered and not acknowledged to others.
+        // The broker redelivers unacknowledged messages to other consumers.
         let channel = self.channel.clone();
         self.runtime.spawn(async move { channel.close(200, "".into()).await });
     }
 }
 
-/// The ids in a message. One that has none is dropped.
+/// Returns the ids in a message. Drops a message without ids.
 fn deliveries(message: lapin::message::Delivery, runtime: &Handle) -> VecDeque<Delivery> {
     let (ids, rest) = message.data.as_chunks::<16>();
     let is_ours = !ids.is_empty() && rest.is_empty();
     if !is_ours {
-        warn!("a message of {} bytes has no ids and is dropped", message.data.len());
+        warn!("dropped a message of {} bytes, which has no ids", message.data.len());
     }
     let unsettled = AtomicUsize::new(if is_ours { ids.len() } else { 0 });
     let message = Arc::new(Message { acker: Some(message.acker), runtime: runtime.clone(), unsettled });
@@ -324,22 +323,22 @@ fn deliveries(message: lapin::message::Delivery, runtime: &Handle) -> VecDeque<D
     ids.iter().filter(|_| is_ours).map(delivery).collect()
 }
 
-/// A message that was delivered. It goes off the queue when all its ids have, and back if one has not.
+/// A delivered message. It is acknowledged when all its ids were, and returned if one was not.
 struct Message {
     acker: Option<Acker>,
     runtime: Handle,
-    /// Ids that have not been acknowledged.
+    /// The number of ids that were not acknowledged yet.
     unsettled: AtomicUsize,
 }
 
 impl Message {
-    /// What tells the broker, once.
+    /// Returns the call that settles the message with the broker, the first time only.
     fn settle(&mut self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let (acker, is_through) = (self.acker.take()?, *self.unsettled.get_mut() == 0);
         Some(async move {
             let told = match is_through {
                 true => acker.ack(BasicAckOptions::default()).await,
-                // Where the channel is gone, the broker has it back already.
+                // If the channel is closed, the broker has the message back already.
                 false => acker.nack(BasicNackOptions { requeue: true, ..Default::default() }).await,
             };
             if let Err(error) = told {

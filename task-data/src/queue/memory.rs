@@ -1,4 +1,4 @@
-//! The embedded adapter: ids in memory, gone with the process. The sweep brings them back from the rows.
+//! The embedded adapter: ids in memory, lost with the process. The sweep restores them from the rows.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::{Consumer, Delivery, Queue, QueueError, Receipt};
 use crate::kinds::Kind;
 use crate::task::{TaskId, Ticket};
 
-/// Ids that one kind's queue holds at most, 16 MiB of them; the sweep brings the others later.
+/// The most ids in one kind's queue (16 MiB); the sweep publishes the others later.
 const CAPACITY: usize = 1 << 20;
 
-/// A queue a kind, in this process alone.
+/// One queue for each kind, in this process alone.
 pub struct MemoryQueue {
     kinds: HashMap<Kind, Arc<Ids>>,
 }
@@ -29,7 +29,7 @@ impl Ids {
     fn take(&self) -> Option<TaskId> {
         let mut waiting = self.waiting.lock();
         let id = waiting.pop_front();
-        // Arrivals that nobody waited for are remembered as one: who takes an id passes the word on.
+        // Arrivals without a waiting consumer are remembered as one, so a consumer that takes an id wakes the next one.
         if !waiting.is_empty() {
             self.arrived.notify_one();
         }
@@ -38,13 +38,13 @@ impl Ids {
 }
 
 impl MemoryQueue {
-    /// Empty queues.
+    /// Creates empty queues.
     pub fn new() -> Self {
         Self { kinds: Kind::ALL.into_iter().map(|kind| (kind, Arc::default())).collect() }
     }
 
     fn ids(&self, kind: Kind) -> Result<&Arc<Ids>, QueueError> {
-        self.kinds.get(&kind).ok_or_else(|| QueueError(format!("there is no queue for {kind}")))
+        self.kinds.get(&kind).ok_or_else(|| QueueError(format!("kind {kind} has no queue")))
     }
 }
 

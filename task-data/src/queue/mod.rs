@@ -1,7 +1,6 @@
-//! The port to the queue: it carries ids, and may lose, double or delay them.
+//! The port to the queue, which carries ids and may lose, double or delay them.
 //!
-//! A message is a wake-up; the row is the truth. So nothing here is asked to happen exactly once, and nothing but an
-//! id is ever sent.
+//! A message is a wake-up; the row is the truth. So the queue need not do anything exactly once, and carries only ids.
 
 pub mod amqp;
 pub mod memory;
@@ -11,46 +10,46 @@ use async_trait::async_trait;
 use crate::kinds::Kind;
 use crate::task::{TaskId, Ticket};
 
-/// The queue can't be reached; the sweep publishes later what could not be published now.
+/// The queue can't be reached; the sweep publishes later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is not available: {0}")]
 pub struct QueueError(pub String);
 
-/// A queue a kind.
+/// One queue for each kind.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Publishes the tickets and waits until the queue has confirmed them, for a bounded time. Gives those that it has.
+    /// Publishes the tickets and waits, for a bounded time, until the queue has confirmed them. Returns the confirmed ones.
     async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket>;
 
-    /// Begins to take the ids of a kind, at most `prefetch` messages unacknowledged at a time. Ids that were published together
-    /// may be one message: they come together then, and go off the queue together.
+    /// Begins to consume the ids of a kind, with at most `prefetch` unacknowledged messages at a time. Ids that were published together may
+    /// share a message: they are delivered, and acknowledged, together.
     async fn consume(&self, kind: Kind, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError>;
 
-    /// How many messages of a kind wait.
+    /// Returns the number of messages of a kind that wait.
     async fn depth(&self, kind: Kind) -> Result<u64, QueueError>;
 }
 
-/// A stream of deliveries. What it has delivered and nobody acknowledged goes to others when it is dropped.
+/// A stream of deliveries. When it is dropped, unacknowledged deliveries go to other consumers.
 #[async_trait]
 pub trait Consumer: Send {
-    /// The next delivery, however long it takes; `None` when the stream has ended and another must be begun.
+    /// Waits for the next delivery; `None` when the stream has ended and the caller must begin another.
     ///
     /// # Cancel safety
-    /// A delivery that was not returned is not lost: it is given by the next call, or to others.
+    /// A delivery that was not returned is not lost: the next call, or another consumer, gets it.
     async fn next(&mut self) -> Option<Delivery>;
 }
 
-/// An id that came out of the queue.
+/// An id that was delivered.
 pub struct Delivery {
     /// The promise id.
     pub id: TaskId,
-    /// What takes it off the queue.
+    /// The handle that acknowledges the delivery.
     pub receipt: Box<dyn Receipt>,
 }
 
-/// The right to take one delivery off the queue. Dropped unused, the id is delivered again.
+/// The right to acknowledge one delivery. Dropped unused, the id is delivered again.
 #[async_trait]
 pub trait Receipt: Send {
-    /// Takes the delivery off the queue. A failure is harmless: the id comes again, and its claim fails.
+    /// Acknowledges the delivery. A failure is harmless: the id comes again, and its claim fails.
     async fn ack(self: Box<Self>);
 }

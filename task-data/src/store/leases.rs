@@ -1,4 +1,4 @@
-//! Queries on leases. Only the database's clock is asked.
+//! Queries on leases. They use only the database's clock.
 
 use database::now;
 use database::schema::{tasks, workers};
@@ -11,7 +11,7 @@ use diesel::sql_types::Bool;
 use super::tasks::{in_status, stands};
 use crate::task::{Status, TaskId, WorkerId};
 
-/// A new lease of so many seconds.
+/// Inserts a lease of so many seconds.
 #[auto_type]
 pub fn register(worker: WorkerId, name: String, seconds: f64) -> _ {
     let id: SqlUuid = SqlUuid(worker.0);
@@ -24,7 +24,7 @@ pub fn register(worker: WorkerId, name: String, seconds: f64) -> _ {
     ))
 }
 
-/// The lease lasts so many seconds from now on.
+/// Extends the lease to so many seconds from now.
 #[auto_type]
 pub fn extend(worker: WorkerId, seconds: f64) -> _ {
     let id: SqlUuid = SqlUuid(worker.0);
@@ -34,27 +34,27 @@ pub fn extend(worker: WorkerId, seconds: f64) -> _ {
         .set((workers::seen_at.eq(now), workers::lease_until.eq(now_plus(seconds))))
 }
 
-/// The worker's lease ends.
+/// Ends the worker's lease.
 #[auto_type]
 pub fn retire(worker: WorkerId) -> _ {
     let id: SqlUuid = SqlUuid(worker.0);
     delete(workers::table).filter(workers::id.eq(id))
 }
 
-/// Leases that lapsed end.
+/// Ends lapsed leases.
 #[auto_type]
 pub fn end_lapsed() -> _ {
     let now: now = now();
     delete(workers::table).filter(workers::lease_until.le(now))
 }
 
-/// All leases end.
+/// Ends all leases.
 #[auto_type]
 pub fn end_all() -> _ {
     delete(workers::table)
 }
 
-/// Every pending task is due now and counts as never published.
+/// Makes every pending task due now, and marks it as never published.
 #[auto_type]
 pub fn all_due() -> _ {
     let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
@@ -63,14 +63,14 @@ pub fn all_due() -> _ {
     update(tasks::table).filter(is_pending).set((tasks::published_at.eq(never), tasks::sweep_at.eq(now)))
 }
 
-/// How many leases are live.
+/// Counts the live leases.
 #[auto_type]
 pub fn live() -> _ {
     let now: now = now();
     workers::table.filter(workers::lease_until.gt(now)).count()
 }
 
-/// Those of the tasks that run under no lease, or one that lapsed over `lapsed` seconds ago.
+/// Selects those of the tasks that run without a lease, or under one that lapsed over `lapsed` seconds ago.
 #[auto_type]
 pub fn unheld(ids: &[TaskId], lapsed: f64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
@@ -86,7 +86,7 @@ pub fn unheld(ids: &[TaskId], lapsed: f64) -> _ {
         .select(tasks::id)
 }
 
-/// Those of the tasks that are pending and whose sweep was due over `overdue` seconds ago.
+/// Selects those of the tasks that are pending and whose sweep was due over `overdue` seconds ago.
 #[auto_type]
 pub fn overdue(ids: &[TaskId], overdue: f64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);

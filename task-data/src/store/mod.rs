@@ -1,8 +1,8 @@
-//! The port to the rows of tasks, leases, the outcome log's head, what was paid for, and what came of tables' rows.
+//! The port to the rows of tasks, leases, the outcome log's head, paid calls, and sent rows of tables.
 //!
-//! The row is the truth. A row of a kind that only a newer version knows is shown by its id, and else left alone: no list and no
-//! step of a promise meets it. Each method is one transaction, and no method holds protocol: which to call when, and
-//! what a crash between two of them leaves, is `life.rs`'s. Only the database's clock is ever asked.
+//! The row is the truth. A row of a kind that only a newer version knows can be looked up by its id, and is otherwise left alone: no list
+//! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
+//! and what a crash between two of them leaves. Only the database's clock is used.
 
 mod leases;
 mod outcomes;
@@ -24,11 +24,11 @@ pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::port::*;
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 
-/// All that the tasks have in the database.
+/// All data of the tasks in the database.
 pub trait Store: Tasks + Leases + Outcomes + PaidCalls + TableRows + Upkeep {}
 impl<T: Tasks + Leases + Outcomes + PaidCalls + TableRows + Upkeep> Store for T {}
 
-/// Returns the tasks' rows in that database.
+/// Returns the store of the tasks' rows in that database.
 pub fn of(database: &Database) -> Arc<dyn Store> {
     match database {
         Database::Sqlite(sqlite) => sqlite.clone(),

@@ -1,4 +1,4 @@
-//! Queries for the outcome log: what is owed, what was written, how far the file is known.
+//! Queries for the outcome log: which lines are due, which are written, and how far the file is known.
 
 use database::now;
 use database::schema::{log_head, tasks};
@@ -26,7 +26,7 @@ pub struct HeadRow {
 }
 
 impl HeadRow {
-    /// The row of that log.
+    /// Creates the row of that log.
     pub fn new(log: String, head: &Head) -> Self {
         Self {
             log,
@@ -51,14 +51,14 @@ impl From<HeadRow> for Head {
     }
 }
 
-/// Where that log was last committed.
+/// Selects the position at which that log was last committed.
 #[auto_type]
 pub fn head(log: &str) -> _ {
     let log: String = log.to_owned();
     log_head::table.filter(log_head::log.eq(log))
 }
 
-/// A new generation in the place of the one that was seen.
+/// Replaces the generation that was seen by a new one.
 #[auto_type]
 pub fn begin(seen: u32, new: HeadRow) -> _ {
     let log: String = new.log.clone();
@@ -66,7 +66,7 @@ pub fn begin(seen: u32, new: HeadRow) -> _ {
     update(log_head::table).filter(log_head::log.eq(log)).filter(log_head::generation.eq(seen)).set(new)
 }
 
-/// The head moves on within its generation.
+/// Moves the head on within its generation.
 #[auto_type]
 pub fn advance(new: HeadRow) -> _ {
     let log: String = new.log.clone();
@@ -79,7 +79,7 @@ pub fn advance(new: HeadRow) -> _ {
         .set(new)
 }
 
-/// Ended tasks without a line, oldest end first.
+/// Selects ended tasks without a line, oldest end first.
 #[auto_type]
 pub fn unlogged(limit: i64) -> _ {
     let is_known: SqlLiteral<Bool> = is_known();
@@ -93,7 +93,7 @@ pub fn unlogged(limit: i64) -> _ {
         .select(columns)
 }
 
-/// These have their line.
+/// Marks these tasks as logged.
 #[auto_type]
 pub fn mark_logged(ids: &[TaskId]) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);

@@ -1,4 +1,4 @@
-//! The ledger of what is paid for: a row for each request to the paid provider, written before it is sent.
+//! The ledger of paid calls: a row for each request to the paid provider, written before the request is sent.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ use diesel::sql_types::Bool;
 use super::tasks::stands;
 use crate::task::{Status, TaskId, Time};
 
-/// What came of writing a call down.
+/// The outcome of recording a paid call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaidEntry {
-    /// It is written down, and may be made.
+    /// The call is recorded, and may be made.
     Recorded,
-    /// The task's owner has the right `paid` no longer.
+    /// The task's owner does not have the right `paid` any more.
     NotAllowed,
-    /// The attempt was superseded, and nothing is to be sent.
+    /// The attempt was superseded; nothing must be sent.
     Superseded,
 }
 
 /// Requests to the paid provider.
 #[async_trait]
 pub trait PaidCalls: Send + Sync {
-    /// Writes down that a running task is about to be sent to the paid provider: because the free one is blocked, for as long
-    /// as that at least, or because it was asked for. Nothing is written, and nothing is to be sent, where the task's owner may not
-    /// have it sent now, or the attempt was superseded. May be repeated.
+    /// Records that a running task is about to be sent to the paid provider: because the free one is blocked, for at least that long, or
+    /// because the client chose the paid one. Records nothing, and nothing must be sent, if the task's owner may not use the paid provider
+    /// now, or the attempt was superseded. May be repeated.
     async fn record_paid_call(
         &self,
         id: TaskId,
@@ -39,18 +39,18 @@ pub trait PaidCalls: Send + Sync {
         free_opens_in: Option<Duration>,
     ) -> Result<PaidEntry, StoreError>;
 
-    /// Takes back what was written down of a call that is not made after all.
+    /// Deletes the record of a call that was not made after all.
     async fn withdraw_paid_call(&self, id: TaskId, attempt: i64) -> Result<(), StoreError>;
 }
 
-/// The row of an attempt goes.
+/// Deletes the row of an attempt.
 #[auto_type]
 pub fn withdraw(id: TaskId, attempt: i64) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     delete(paid_calls::table).filter(paid_calls::task.eq(id)).filter(paid_calls::attempt.eq(attempt))
 }
 
-/// Whether the task runs in that attempt.
+/// Selects whether the task runs in that attempt.
 #[auto_type]
 pub fn runs(id: TaskId, attempt: i64) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -59,7 +59,7 @@ pub fn runs(id: TaskId, attempt: i64) -> _ {
     select(exists(task))
 }
 
-/// Whether the task runs in that attempt, and whether its owner may have it sent to the paid provider.
+/// Selects whether the task runs in that attempt, and whether its owner may use the paid provider.
 #[auto_type]
 pub fn may_be_paid(id: TaskId, attempt: i64) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -70,7 +70,7 @@ pub fn may_be_paid(id: TaskId, attempt: i64) -> _ {
 }
 
 impl From<(bool, bool)> for PaidEntry {
-    /// What `may_be_paid` comes to.
+    /// Converts the two values that `may_be_paid` selects.
     fn from(found: (bool, bool)) -> Self {
         match found {
             (true, true) => Self::Recorded,
@@ -110,7 +110,7 @@ pub struct NewPaidCall {
 }
 
 impl NewPaidCall {
-    /// The row of a call that is made now.
+    /// Creates the row of a call that is made now.
     pub fn new(id: TaskId, attempt: i64, now: Time, free_opens_in: Option<Duration>) -> Self {
         let opens = |after| now.0.checked_add_signed(TimeDelta::from_std(after).ok()?).map(SqlTime);
         Self {

@@ -1,4 +1,4 @@
-//! What the port to the tasks' rows takes and gives, and its traits.
+//! The port to the tasks' rows: its traits and their types.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,42 +13,42 @@ use crate::kinds::md5::Md5Digest;
 use crate::kinds::{Kind, RowKind, UnknownKind};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 
-/// What decides how attempts and uploads end.
+/// The rules by which attempts and uploads end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// Tries after which a task fails; at least 1.
+    /// The number of charged attempts after which a task fails; at least 1.
     pub max_attempts: i32,
-    /// Whether the uploads of ended tasks stay.
+    /// Whether the uploads of ended tasks are kept.
     pub keep_uploads: bool,
 }
 
-/// A row to be.
+/// A task to insert.
 #[derive(Debug, Clone)]
 pub struct NewTask {
     /// The promise id.
     pub id: TaskId,
-    /// What sort of work it is.
+    /// The kind of task.
     pub kind: Kind,
-    /// Who has handed it in, if he was logged in.
+    /// The user who submitted it; `None` if it was submitted anonymously.
     pub owner: Option<UserId>,
-    /// Its kind's `Input` in JSON.
+    /// The kind's `Input` in JSON.
     pub input: Value,
-    /// Where the upload is.
+    /// What it carries, and its place.
     pub payload: Payload,
-    /// What makes a repetition of it the same task, if its client has said so.
+    /// The idempotency key and content hash, if the client sent a key.
     pub idempotency: Option<Idempotency>,
-    /// The ended task that it takes up again.
+    /// The ended task that this one continues.
     pub retried_from: Option<TaskId>,
 }
 
 impl NewTask {
-    /// Its idempotency key, if it has one.
+    /// Returns the idempotency key in its owner's namespace, if there is a key.
     pub fn owned_key(&self) -> Option<OwnedKey> {
         let key = self.idempotency.as_ref()?.key.clone();
         Some(OwnedKey { key, owner: self.owner })
     }
 
-    /// The task that it has become.
+    /// Returns the task that it becomes at that time.
     pub(crate) fn made(self, created: Time) -> Task {
         Task {
             id: self.id,
@@ -70,26 +70,26 @@ impl NewTask {
     }
 }
 
-/// A task that an idempotency key stands for.
+/// A task that an idempotency key belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Keyed {
-    /// The key, which is its owner's alone, and the content that first came under it.
+    /// The key, in its owner's namespace, and the hash of the content first sent under it.
     pub idempotency: Idempotency,
-    /// What was made of it.
+    /// The task.
     pub task: Task,
 }
 
 impl Keyed {
-    /// The key that stands for it.
+    /// Returns the key in its owner's namespace.
     pub fn owned_key(&self) -> OwnedKey {
         OwnedKey { key: self.idempotency.key.clone(), owner: self.task.owner }
     }
 }
 
-/// Where a recorded upload is.
+/// The place of a recorded upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
-    /// There is none: the input is all.
+    /// No upload: the input is complete without one.
     None,
     /// In the row.
     Inline(Vec<u8>),
@@ -97,13 +97,13 @@ pub enum Payload {
     Blob {
         /// XXH3 of the bytes.
         check: i64,
-        /// The database's time before the blob was made durable. 30 s later the row is refused: a process that
-        /// slept must not promise bytes that the orphan sweep may have taken meanwhile.
+        /// The database's time before the blob was made durable. 30 s later the row is rejected: a process that slept must not promise
+        /// bytes that the orphan sweep may have removed meanwhile.
         since: Time,
     },
 }
 
-/// How long after [`Payload::Blob::since`] a row with a blob is still taken.
+/// How long after [`Payload::Blob::since`] a row with a blob is accepted.
 pub const BLOB_IS_FRESH: Duration = Duration::from_secs(30);
 
 /// The right to finish one attempt of one task, with all that the work needs.
@@ -113,71 +113,71 @@ pub const BLOB_IS_FRESH: Duration = Duration::from_secs(30);
 pub struct Claim {
     /// The promise id.
     pub id: TaskId,
-    /// What sort of work it is.
+    /// The kind of task.
     pub kind: Kind,
-    /// 1 for the first attempt; goes up at every claim and never down, so a late writer can be told.
+    /// The attempt: 1 for the first. Each claim increments it, so that a late writer can be detected.
     pub attempt: i64,
-    /// How many attempts ended badly so far.
+    /// The number of attempts charged so far.
     pub tries: i32,
-    /// How long the task had been there when it was claimed, by the database's clock.
+    /// The age of the task when it was claimed, by the database's clock.
     pub waited: Duration,
-    /// When it was claimed, by this process's.
+    /// When the task was claimed, by this process's clock.
     pub at: Instant,
-    /// Its kind's `Input` in JSON.
+    /// The kind's `Input` in JSON.
     pub input: Value,
     /// The upload, if it travels in the row.
     pub content: Option<Vec<u8>>,
-    /// XXH3 of the upload, if it lies in the blob store.
+    /// XXH3 of the upload, if it is in the blob store.
     pub blob_check: Option<i64>,
 }
 
-/// What came of a claim.
+/// The outcome of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims {
-    /// The tasks that are now ours. An id that is missing is someone else's, or has ended.
+    /// The tasks claimed. Another worker has the missing ones, or they have ended.
     pub claimed: Vec<Claim>,
-    /// Whether our own lease was live. If not, nothing was claimed: register anew, then claim again.
+    /// Whether this worker's lease was live. If not, nothing was claimed: register again, then claim again.
     pub lease_is_live: bool,
 }
 
-/// How an attempt ended for good.
+/// The final outcome of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
     /// The promise id.
     pub id: TaskId,
-    /// The attempt that did it.
+    /// The attempt that did the work.
     pub attempt: i64,
-    /// The kind's `Output` in JSON, or why there is none.
+    /// The kind's `Output` in JSON, or the reason for the failure.
     pub outcome: Result<Value, TaskError>,
 }
 
-/// An attempt that ended without an end for the task.
+/// An attempt that ended without ending its task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandBack {
     /// The promise id.
     pub id: TaskId,
-    /// The attempt that is given up.
+    /// The attempt to give up.
     pub attempt: i64,
-    /// From when on the task may be tried again.
+    /// The time after which the task may be retried.
     pub after: Duration,
-    /// The transient error that is charged as a try; `None` costs nothing (a stop, a wait).
+    /// The transient error to charge; `None` charges nothing (a stop, a wait).
     pub charge: Option<TaskError>,
-    /// Tells people what the task waits for, where nothing is charged.
+    /// Tells people what the task waits for, if nothing is charged.
     pub waits_for: Option<TaskError>,
 }
 
-/// A task whose attempt is over, as it stands since.
+/// A task whose attempt is over, in its new state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moved {
     /// The promise id.
     pub id: TaskId,
-    /// What sort of work it is.
+    /// The kind of task.
     pub kind: RowKind,
     /// The attempt that is over.
     pub attempt: i64,
-    /// Pending again, or an end.
+    /// The new status: pending, or an end.
     pub status: Status,
-    /// Why it has ended, if it has.
+    /// The error, if the task has ended.
     pub error: Option<TaskError>,
 }
 
@@ -187,123 +187,123 @@ impl From<Task> for Moved {
     }
 }
 
-/// A running task that its worker should look at.
+/// A running task that its worker should check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// The promise id.
     pub id: TaskId,
     /// The attempt that runs.
     pub attempt: i64,
-    /// Whether its owner wants it cancelled.
+    /// Whether the owner wants it cancelled.
     pub cancel_requested: bool,
 }
 
-/// What came of a wish to cancel.
+/// The outcome of a request to cancel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cancel {
-    /// It stands; the task is cancelled, or running with the wish noted.
+    /// The task is cancelled, or is running and the request is recorded.
     Accepted(Task),
     /// The task had ended before.
     Ended(Task),
     /// The task is of a kind that only a newer version knows; nothing was changed.
     Newer(Task),
-    /// There is no such task.
+    /// The task does not exist.
     Unknown,
 }
 
-/// Which tasks to list, newest first.
+/// The filter of a list of tasks, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only of that kind.
+    /// Only tasks of that kind.
     pub kind: Option<Kind>,
-    /// Only those that stand there.
+    /// Only tasks with that status.
     pub status: Option<Status>,
-    /// Only those of kind md5 whose result is that digest.
+    /// Only tasks of kind md5 with that digest as their result.
     pub digest: Option<Md5Digest>,
-    /// Only those of that owner.
+    /// Only tasks of that owner.
     pub owner: Option<UserId>,
-    /// Only those older than this one.
+    /// Only tasks older than this one.
     pub after: Option<TaskId>,
-    /// Also those of kinds that only a newer version knows.
+    /// Also tasks of kinds that only a newer version knows.
     pub with_newer: bool,
-    /// At most so many.
+    /// The most tasks to return.
     pub limit: i64,
 }
 
-/// Bytes of tasks that are listed at a time: for a thousand md5 tasks, whatever their names are.
+/// The most bytes of tasks in a page: enough for a thousand md5 tasks, however long their file names are.
 pub const LIST_BYTES: i64 = 2 << 20;
 
-/// Tasks that were listed.
+/// A page of listed tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskPage {
-    /// Newest first.
+    /// The tasks, newest first.
     pub tasks: Vec<Task>,
-    /// Whether there are older ones.
+    /// Whether older tasks follow.
     pub has_more: bool,
 }
 
-/// What an owner's tasks that have not ended come to.
+/// The load of an owner's tasks that have not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
-    /// How many are pending.
+    /// The number of pending tasks.
     pub pending: i64,
-    /// Bytes of their uploads and texts, of those that are running too.
+    /// Bytes of the uploads and texts of pending and running tasks.
     pub bytes: i64,
 }
 
-/// What the rows say of a kind's tasks that have not ended.
+/// Counts of a kind's tasks that have not ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KindStats {
-    /// Which kind.
+    /// The kind.
     pub kind: Kind,
-    /// How many are pending.
+    /// The number of pending tasks.
     pub pending: i64,
-    /// How many of those are not on the queue.
+    /// The number of pending tasks that are not on the queue.
     pub unpublished: i64,
-    /// How many are running.
+    /// The number of running tasks.
     pub running: i64,
-    /// Age of the oldest pending one; zero without any.
+    /// The age of the oldest pending task; zero if none is pending.
     pub oldest_pending: Duration,
 }
 
 /// Rows of tasks.
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// Inserts the rows, `pending`, the sweep due in `grace`; a row whose id or idempotency key is there already is
-    /// left alone. Gives the tasks that now stand under these ids, in any order: a missing one was too late
-    /// ([`BLOB_IS_FRESH`]), or its key is another task's.
+    /// Inserts the rows as `pending`, with the sweep due in `grace`; skips a row whose id or idempotency key exists already. Returns the
+    /// tasks that now exist under these ids, in any order: a missing one was too late ([`BLOB_IS_FRESH`]), or its key belongs to another
+    /// task.
     async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError>;
 
-    /// Those of the tasks that exist, in any order.
+    /// Returns those of the tasks that exist, in any order.
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError>;
 
-    /// What stands under these idempotency keys, in any order.
+    /// Returns the tasks that these idempotency keys belong to, in any order.
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError>;
 
-    /// Tasks by filter, newest first: at most so many, and at most [`LIST_BYTES`] or one.
+    /// Lists tasks by filter, newest first: up to `limit`, and up to [`LIST_BYTES`] but at least one.
     async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError>;
 
-    /// Marks tickets as published, and their tasks as not due any more, where they are still pending in the ticket's attempt.
+    /// Marks tickets as published, and their tasks as not due, where the task is still pending in the ticket's attempt.
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError>;
 
-    /// Takes those of the tasks that are pending, if the worker's lease is live.
+    /// Claims those of the tasks that are pending, if the worker's lease is live.
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError>;
 
-    /// Ends tasks that are running in the attempts named. Gives those that it has ended: the others were fenced.
+    /// Ends tasks that are running in the given attempts. Returns those that it has ended: the others were fenced.
     async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError>;
 
-    /// Gives running tasks back: to `pending`, or to `cancelled` if that was wished, or to `failed` with the
-    /// charged error at the bound of tries. Gives each as it stands now, fenced ones left out.
+    /// Makes running tasks `pending` again, or `cancelled` if that was requested, or `failed` with the charged error when their attempts
+    /// are used up. Returns each in its new state, without the fenced ones.
     async fn hand_back(&self, returns: Vec<HandBack>, rules: Rules) -> Result<Vec<Moved>, StoreError>;
 
-    /// Cancels a pending task; notes the wish on a running one.
+    /// Cancels a pending task; records the request on a running one.
     async fn cancel(&self, id: TaskId, rules: Rules) -> Result<Cancel, StoreError>;
 
-    /// Takes up to `limit` pending tasks whose sweep is due, each due again after `repeat` unless it is marked.
+    /// Takes up to `limit` pending tasks whose sweep is due; each is due again after `repeat` unless it is marked.
     async fn due(&self, limit: i64, repeat: Duration) -> Result<Vec<Ticket>, StoreError>;
 
-    /// Pending tasks of a kind whose sweep is due or that were published over `published_ago` ago, the longest due
-    /// first: what a worker takes while the queue is away.
+    /// Returns pending tasks of a kind that are due, or that were published over `published_ago` ago, longest due first: the tasks that a
+    /// worker claims while the queue is away.
     async fn unqueued(
         &self,
         kind: Kind,
@@ -311,16 +311,16 @@ pub trait Tasks: Send + Sync {
         published_ago: Duration,
     ) -> Result<Vec<TaskId>, StoreError>;
 
-    /// Makes pending tasks due now: the sweep has taken them, and the queue did not.
+    /// Makes pending tasks due now: the sweep took them, but the queue did not confirm them.
     async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError>;
 
-    /// How many tasks are pending.
+    /// Counts the pending tasks.
     async fn pending(&self) -> Result<i64, StoreError>;
 
-    /// What the owner's tasks come to that have not ended. Looks at each of them.
+    /// Counts the owner's tasks that have not ended, and their bytes. Reads each of them.
     async fn holdings(&self, owner: UserId) -> Result<Holdings, StoreError>;
 
-    /// Published tasks of a kind that wait since over `ago`, those first that were published first, at most `limit` of them.
+    /// Returns up to `limit` published tasks of a kind that have waited for over `ago`, first published first.
     async fn published_before(
         &self,
         kind: Kind,
@@ -328,41 +328,40 @@ pub trait Tasks: Send + Sync {
         limit: i64,
     ) -> Result<Vec<Ticket>, StoreError>;
 
-    /// What the rows of a kind say. Counts all that have not ended: not to be asked often.
+    /// Counts the tasks of a kind that have not ended. Reads all of them: call it rarely.
     async fn stats(&self, kind: Kind) -> Result<KindStats, StoreError>;
 
-    /// The names of kinds that only a newer version knows, each with how many of its tasks have not ended or have no line.
-    /// Looks at all that have not ended: not to be asked often.
+    /// Returns the names of kinds that only a newer version knows, each with the number of its tasks that have not ended or have no line.
+    /// Reads all tasks that have not ended: call it rarely.
     async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError>;
 
-    /// How the connections are used.
+    /// Returns how the connections are used.
     fn pool_use(&self) -> PoolUse;
 }
 
-/// The leases of worker processes, and what they hold.
+/// The leases of worker processes, and their tasks.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// A new worker with a lease of that length; one that is there already is left alone.
+    /// Registers a worker with a lease of that length; leaves an existing one alone.
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError>;
 
-    /// Extends the lease; `None` if it is gone (the sweep took it: all work is lost). Gives the running tasks
-    /// of this worker that its owner wants cancelled, or that were claimed over 10 s ago.
+    /// Extends the lease; `None` if it is gone (the sweep took it: all its tasks are lost). Returns the running tasks of this worker that
+    /// were claimed over 10 s ago or whose owners want them cancelled.
     async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError>;
 
     /// Ends the lease.
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError>;
 
-    /// Deletes lapsed leases and returns running tasks without a lease: `pending` (due now the first time,
-    /// later ones backed off), or `cancelled` if that was wished, or `failed` at the bound of tries. Gives
-    /// each as it stands now.
+    /// Deletes lapsed leases and moves on running tasks without a lease: to `pending` (due now the first time, later with a growing delay),
+    /// or `cancelled` if that was requested, or `failed` when their attempts are used up. Returns each in its new state.
     async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError>;
 
-    /// Ends every lease and makes every pending task due now: for the one process of an embedded stack, when it
-    /// starts and its queue is empty.
+    /// Ends every lease and makes every pending task due now: for the one process of an embedded stack, when it starts and its queue is
+    /// empty.
     async fn begin_alone(&self) -> Result<(), StoreError>;
 
-    /// Those of the tasks that nothing moves on: running under no lease or one that lapsed over `lapsed` ago, or pending with a
-    /// sweep that was due over `overdue` ago. In any order.
+    /// Returns those of the tasks that nothing moves on, in any order: running without a lease or under one that lapsed over `lapsed` ago,
+    /// or pending with a sweep that was due over `overdue` ago.
     async fn stuck(
         &self,
         ids: Vec<TaskId>,
@@ -370,24 +369,24 @@ pub trait Leases: Send + Sync {
         overdue: Duration,
     ) -> Result<Vec<TaskId>, StoreError>;
 
-    /// How many leases are live.
+    /// Counts the live leases.
     async fn live_leases(&self) -> Result<i64, StoreError>;
 }
 
-/// What the outcome log still owes, and how far it got.
+/// The lines that the outcome log lacks, and the position up to which it is known.
 #[async_trait]
 pub trait Outcomes: Send + Sync {
-    /// Where that log was last committed.
+    /// Returns the position at which that log was last committed.
     async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError>;
 
-    /// Starts a new generation, if the stored one is still `seen`; `false` otherwise.
+    /// Starts a new generation if the stored one is still `seen`; returns `false` otherwise.
     async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError>;
 
-    /// Ended tasks without a line, oldest end first.
+    /// Returns ended tasks without a line, oldest end first.
     async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError>;
 
-    /// Marks tasks as logged and moves the head, if it is still of this generation and not yet there; `false`
-    /// if it was not moved.
+    /// Marks tasks as logged and moves the head, if it is still of this generation and not there yet; returns `false` if the head was not
+    /// moved.
     async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError>;
 }
 

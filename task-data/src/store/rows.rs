@@ -1,4 +1,4 @@
-//! Rows of tasks as queries give and take them, and what becomes of a row when its attempt is over.
+//! Rows of tasks as queries accept and return them, and the next state of a row whose attempt is over.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
@@ -50,14 +50,14 @@ impl TaskRow {
     }
 }
 
-/// Rows as tasks.
+/// Converts rows to tasks.
 pub fn into_tasks(rows: Vec<TaskRow>) -> Vec<Task> {
     rows.into_iter().map(Task::from).collect()
 }
 
 impl From<TaskRow> for Task {
     fn from(row: TaskRow) -> Self {
-        // One that a version before this has moved on may still have its time.
+        // A row that an earlier version has moved on may still have the time of its next attempt.
         let waits = row.status.0 == Status::Pending && row.error_code.is_some();
         Self {
             id: row.id.into(),
@@ -137,7 +137,7 @@ pub struct NewTaskRow {
 }
 
 impl NewTaskRow {
-    /// The row of a task that is created now.
+    /// Creates the row of a task that is created now.
     pub fn new(new: NewTask, now: Time, sweep_at: Time) -> Self {
         let (content, blob_check) = match new.payload {
             Payload::None => (None, None),
@@ -162,7 +162,7 @@ impl NewTaskRow {
     }
 }
 
-/// As the two columns have it.
+/// Returns the values of the two columns.
 pub fn idempotency_columns(idempotency: Option<Idempotency>) -> (Option<String>, Option<Vec<u8>>) {
     idempotency.map(|Idempotency { key, content_sha256 }| (key.to_string(), content_sha256.to_vec())).unzip()
 }
@@ -170,14 +170,14 @@ pub fn idempotency_columns(idempotency: Option<Idempotency>) -> (Option<String>,
 /// A task's row with its idempotency key and the SHA-256 of its content.
 pub type KeyedRow = (Option<String>, Option<Vec<u8>>, TaskRow);
 
-/// Rows as what these keys stand for.
+/// Converts rows to the tasks that these keys belong to.
 pub fn into_keyed(rows: Vec<KeyedRow>, keys: &[OwnedKey]) -> Vec<Keyed> {
     let keys: HashSet<&OwnedKey> = keys.iter().collect();
     let mut keyed = Vec::with_capacity(rows.len());
     for (key, sha256, row) in rows {
         let key = key.and_then(|key| key.parse().ok());
         let sha256 = sha256.and_then(|sha256| sha256.try_into().ok());
-        // Both are there wherever one is, by the insert; a row that lacks one stands for nothing.
+        // The insert sets both or neither; a row that lacks one has no key.
         if let (Some(key), Some(content_sha256)) = (key, sha256) {
             let keyed_task = Keyed { idempotency: Idempotency { key, content_sha256 }, task: row.into() };
             if keys.contains(&keyed_task.owned_key()) {
@@ -188,7 +188,7 @@ pub fn into_keyed(rows: Vec<KeyedRow>, keys: &[OwnedKey]) -> Vec<Keyed> {
     keyed
 }
 
-/// What a claim gives.
+/// A claimed row.
 #[derive(Queryable)]
 pub struct ClaimRow {
     id: SqlUuid,
@@ -232,7 +232,7 @@ pub type ClaimColumns = (
     tasks::blob_check,
 );
 
-/// Its columns, in its order.
+/// The columns of a [`ClaimRow`], in its order.
 pub const CLAIM_COLUMNS: ClaimColumns = (
     tasks::id,
     tasks::kind,
@@ -245,7 +245,7 @@ pub const CLAIM_COLUMNS: ClaimColumns = (
     tasks::blob_check,
 );
 
-/// What is to be published.
+/// The row of a task to publish: id, kind, attempt.
 pub type TicketRow = (SqlUuid, String, i64);
 
 impl TryFrom<TicketRow> for Ticket {
@@ -262,7 +262,7 @@ impl From<(SqlUuid, i64, bool)> for Held {
     }
 }
 
-/// What a running row says when its attempt is over.
+/// The columns of a running row that decide its next state.
 #[derive(Debug, Clone, PartialEq, Queryable)]
 pub struct RunningRow {
     pub id: SqlUuid,
@@ -273,21 +273,21 @@ pub struct RunningRow {
 }
 
 pub type RunningColumns = (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::cancel_requested);
-/// Its columns, in its order.
+/// The columns of a [`RunningRow`], in its order.
 pub const RUNNING_COLUMNS: RunningColumns =
     (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::cancel_requested);
 
-/// Where a task goes whose attempt is over without an end.
+/// The next state of a task whose attempt is over without an end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// Back to `pending`, with so many tries, and what it waits for.
+    /// `pending` again, with that many charged attempts, and the error or reason to wait.
     Again { tries: i32, error: Option<TaskError> },
-    /// It has ended like that.
+    /// Ended with that status and error.
     Ended { status: Status, error: TaskError },
 }
 
 impl RunningRow {
-    /// A wish to cancel goes first; then the bound on tries.
+    /// Returns the next state: a request to cancel comes first, then the limit on attempts.
     pub fn next(&self, charge: Option<TaskError>, waits_for: Option<TaskError>, rules: Rules) -> Next {
         let tries = self.tries + i32::from(charge.is_some());
         match charge {
@@ -299,7 +299,7 @@ impl RunningRow {
         }
     }
 
-    /// Where the task stands once it went there.
+    /// Returns the task in its next state.
     pub fn moved(&self, next: Next) -> Moved {
         let (status, error) = match next {
             Next::Again { .. } => (Status::Pending, None),
@@ -308,8 +308,8 @@ impl RunningRow {
         Moved { id: self.id.into(), kind: self.kind.clone().into(), attempt: self.attempt, status, error }
     }
 
-    /// How many seconds a task rests whose worker was lost: not at all the first time, then longer and longer,
-    /// so that a task which ends its workers parts from its neighbours.
+    /// Returns how many seconds a task of a lost worker rests: none the first time, then longer and longer, so that a task that kills its
+    /// workers separates from its neighbours.
     pub fn rest_after_loss(&self) -> f64 {
         u32::try_from(self.tries)
             .ok()
@@ -318,11 +318,11 @@ impl RunningRow {
     }
 }
 
-/// What `tasks::stats` gives.
+/// The row of `tasks::stats`.
 pub type StatsRow = (i64, i64, Option<SqlTime>);
 
 impl KindStats {
-    /// From the rows of both states, at the database's time.
+    /// Combines the rows of both statuses at the database's time.
     pub(super) fn from_rows(kind: Kind, pending: StatsRow, running: StatsRow, now: Time) -> Self {
         let (count, published, oldest) = pending;
         let age = oldest.and_then(|oldest| (now.0 - oldest.0).to_std().ok());
@@ -336,7 +336,7 @@ impl KindStats {
     }
 }
 
-/// One sum for each name.
+/// Sums the counts of each name.
 pub fn summed(counts: Vec<(String, i64)>) -> Vec<(String, i64)> {
     let mut sums = BTreeMap::new();
     for (name, count) in counts {

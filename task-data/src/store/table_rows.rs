@@ -1,6 +1,6 @@
-//! What came of the rows of tables: their part of the port, and its queries, written once for each database.
+//! Answered rows of tables: their part of the port, and its queries, written once for each database.
 //!
-//! A row is kept once and never changes again. It belongs to the task: what one attempt has kept, the next need not send.
+//! A row is kept once and never changes again. It belongs to the task: the next attempt need not send what an earlier one has kept.
 
 use async_trait::async_trait;
 use database::StoreError;
@@ -15,35 +15,35 @@ use serde_json::json;
 use crate::kinds::table::SentRow;
 use crate::task::{TaskId, Time};
 
-/// A row that has its answer, on its way to the database.
+/// An answered row on its way to the database.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnkeptRow {
     /// The table.
     pub task: TaskId,
-    /// The attempt that has sent it.
+    /// The attempt that sent the row.
     pub attempt: i64,
-    /// What came of it.
+    /// The row and its answer.
     pub sent: SentRow,
 }
 
 /// How far a table got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableProgress {
-    /// Rows that have their answer.
+    /// The number of answered rows.
     pub sent: i64,
-    /// Those of them that the third party did not take.
+    /// The number of rows that the third party did not accept.
     pub failed: i64,
 }
 
-/// Which rows of a table are wanted.
+/// A filter on the rows of a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum RowFilter {
-    /// Every one.
+    /// Every row.
     #[default]
     All,
-    /// Those that were answered with that status.
+    /// Rows answered with that status.
     Status(u16),
-    /// Those that the third party did not take.
+    /// Rows that the third party did not accept.
     Failed,
 }
 
@@ -56,24 +56,24 @@ impl RowFilter {
     }
 }
 
-/// What came of the rows of tables.
+/// Answered rows of tables.
 #[async_trait]
 pub trait TableRows: Send + Sync {
-    /// Keeps rows whose tasks run in the attempts named; one that was kept before is left as it is. A task that gets on so has
-    /// had no bad end: its tries are forgotten. Gives the tasks that run, with their attempts: of all others nothing was
-    /// kept.
+    /// Keeps rows whose tasks run in the given attempts; a row that was kept before is left as it is. Since such a task makes progress, its
+    /// charged attempts are reset. Returns the running tasks with their attempts: nothing was kept of all others.
     async fn keep_rows(&self, rows: Vec<UnkeptRow>) -> Result<Vec<(TaskId, i64)>, StoreError>;
 
-    /// Counts the rows of a table that are kept.
+    /// Counts the kept rows of a table.
     async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError>;
 
-    /// The attempt that has kept the last row, by its number, of those that are kept; 0 if none is.
+    /// Returns the attempt that kept the row with the highest number; 0 if no row is kept.
     async fn last_attempt(&self, id: TaskId) -> Result<i64, StoreError>;
 
-    /// The numbers of the rows that are kept from the one after `after` on, in order, at most so many.
+    /// Returns the numbers of kept rows after `after`, in order, up to `limit` of them.
     async fn kept_numbers(&self, id: TaskId, after: i64, limit: i64) -> Result<Vec<i64>, StoreError>;
 
-    /// Rows that are kept by filter, from the one after `after` up to `until`, in order, at most so many and at most [`PAGE_BYTES`] or one.
+    /// Returns kept rows by filter, after `after` up to and including `until`, in order: up to `limit` rows, and up to [`PAGE_BYTES`] but
+    /// at least one.
     async fn kept_rows(
         &self,
         id: TaskId,
@@ -84,20 +84,20 @@ pub trait TableRows: Send + Sync {
     ) -> Result<KeptRows, StoreError>;
 }
 
-/// Bytes of rows that are read at a time.
+/// The most bytes of rows that are read at a time.
 pub const PAGE_BYTES: i64 = 256 << 10;
 
-/// Rows that are kept, and how far they were looked for.
+/// Kept rows, and how far they were looked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeptRows {
-    /// In their order.
+    /// The rows, in order of their numbers.
     pub rows: Vec<SentRow>,
-    /// The number up to which there are no others.
+    /// The number up to which there are no further rows.
     pub until: i64,
 }
 
 impl KeptRows {
-    /// How far rows may be read that have so many bytes each: those of the first numbers that are no more than a page.
+    /// Returns the number up to which rows of these sizes fit into a page.
     pub(super) fn end_of_page(sizes: &[(i64, i64)], until: i64, limit: i64) -> i64 {
         let mut bytes = 0;
         let mut fitting = sizes.iter().enumerate().take_while(|(position, (_, size))| {
@@ -142,28 +142,28 @@ impl NewTableRow {
     }
 }
 
-/// The task has had no bad end.
+/// Resets the charged attempts of the task.
 #[auto_type]
 pub(super) fn forget_tries(id: TaskId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::tries.ne(0_i32)).set(tasks::tries.eq(0_i32))
 }
 
-/// How many rows are kept.
+/// Counts the kept rows.
 #[auto_type]
 pub(super) fn sent(id: TaskId) -> _ {
     let rows: of = of(id);
     rows.select(count_star())
 }
 
-/// How many of those have failed.
+/// Counts the failed ones of the kept rows.
 #[auto_type]
 pub(super) fn failed(id: TaskId) -> _ {
     let rows: of = of(id);
     rows.filter(table_rows::failed).select(count_star())
 }
 
-/// The attempt that has kept the last one, by number.
+/// Selects the attempt that kept the row with the highest number.
 #[auto_type]
 pub(super) fn last_attempt(id: TaskId) -> _ {
     let rows: of = of(id);
@@ -185,8 +185,8 @@ type KeptColumns = (table_rows::number, table_rows::input, table_rows::status, t
 const KEPT_COLUMNS: KeptColumns =
     (table_rows::number, table_rows::input, table_rows::status, table_rows::reply);
 
-/// The rows of a page, in their order. A filter that lets everything through is in the statement all the same, which walks along the
-/// key in any case.
+/// Selects the rows of a page, in order. A filter that passes everything is part of the statement all the same; the statement walks along
+/// the key in any case.
 #[auto_type]
 fn wanted(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
     let any_status: AsExprOf<bool, Bool> = filter.status().is_none().into_sql::<Bool>();
@@ -201,7 +201,7 @@ fn wanted(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> 
         .limit(limit)
 }
 
-/// What is kept of the [`wanted`] rows.
+/// Selects the kept columns of the [`wanted`] rows.
 #[auto_type]
 pub(super) fn page(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
     let columns: KeptColumns = KEPT_COLUMNS;
@@ -209,7 +209,7 @@ pub(super) fn page(id: TaskId, after: i64, until: i64, filter: RowFilter, limit:
     rows.select(columns)
 }
 
-/// The numbers of the [`wanted`] rows, and how many bytes each has.
+/// Selects the numbers of the [`wanted`] rows, and their sizes in bytes.
 #[auto_type]
 pub(super) fn sizes(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> _ {
     let bytes: SqlLiteral<BigInt> = row_bytes();
@@ -217,7 +217,7 @@ pub(super) fn sizes(id: TaskId, after: i64, until: i64, filter: RowFilter, limit
     rows.select((table_rows::number, bytes))
 }
 
-/// How many bytes a row has as JSON.
+/// Returns the size of a row as JSON, in bytes.
 fn row_bytes() -> SqlLiteral<BigInt> {
     sql("CAST(octet_length(CAST(input AS text)) + octet_length(CAST(reply AS text)) AS bigint)")
 }
@@ -228,7 +228,7 @@ fn of(id: TaskId) -> _ {
     table_rows::table.filter(table_rows::task.eq(id))
 }
 
-/// A row that is kept.
+/// A kept row.
 #[derive(Queryable)]
 pub(super) struct KeptRow {
     number: i64,

@@ -20,7 +20,7 @@ use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
 use crate::task::{Status, TaskError, TaskId, Ticket, WorkerId};
 
-/// Tasks by their ids.
+/// Selects tasks by their ids.
 #[auto_type]
 pub fn by_ids(ids: &[TaskId]) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
@@ -30,7 +30,7 @@ pub fn by_ids(ids: &[TaskId]) -> _ {
 
 type KeyedColumns = (tasks::idempotency_key, tasks::content_sha256, TaskColumns);
 
-/// Tasks by their idempotency keys. One of these owners, or nobody, may have had the key of another: the rows tell.
+/// Selects tasks by their idempotency keys, of these owners or of anonymous clients; the caller compares the owners.
 #[auto_type]
 pub fn by_keys(keys: &[OwnedKey]) -> _ {
     let owners: Vec<SqlUuid> = owners_of(keys);
@@ -50,19 +50,19 @@ fn key_texts(keys: &[OwnedKey]) -> Vec<String> {
     keys.iter().map(|key| key.key.to_string()).collect()
 }
 
-/// That an md5 task found this digest, in the words of the index that serves it: an index on an expression, over a part
-/// of the rows, is used only where a query has the same expression and no parameter in its place.
+/// Selects tasks of kind md5 with that digest, in the words of the index that serves it: a partial index on an expression is used only for
+/// a query that has the same expression, without a parameter in its place.
 pub fn has_digest(digest: Md5Digest) -> UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>> {
     sql::<Bool>("kind = 'md5' AND result IS NOT NULL AND result ->> 'md5' = ")
         .bind::<Text, _>(digest.to_string())
 }
 
-/// How many bytes a task has as JSON.
+/// Returns the size of a task as JSON, in bytes.
 pub fn task_bytes() -> SqlLiteral<BigInt> {
     sql("CAST(octet_length(CAST(input AS text)) + coalesce(octet_length(CAST(result AS text)), 0) AS bigint)")
 }
 
-/// The newest and oldest of the tasks with these sizes that make up a page, how many they are, and whether there are more.
+/// Returns the newest and the oldest of the tasks of these sizes that make up a page, their number, and whether more follow.
 pub fn page_of(sizes: &[(SqlUuid, i64)], limit: i64) -> Option<(SqlUuid, SqlUuid, i64, bool)> {
     let mut bytes = 0;
     let fitting = sizes.iter().take(limit as usize).enumerate().take_while(|(position, (_, size))| {
@@ -74,8 +74,7 @@ pub fn page_of(sizes: &[(SqlUuid, i64)], limit: i64) -> Option<(SqlUuid, SqlUuid
     Some((newest, oldest, count as i64, count < sizes.len()))
 }
 
-/// Defines `filtered`: the tasks that a filter lets through, in no order. A macro, for each database's boxed queries are a type of their
-/// own.
+/// Defines `filtered`: the tasks that pass a filter, in no order. A macro, because each database's boxed queries have their own type.
 macro_rules! filtered {
     ($backend:ty) => {
         fn filtered(filter: &Filter) -> tasks::BoxedQuery<'static, $backend> {
@@ -104,24 +103,24 @@ macro_rules! filtered {
 }
 pub(super) use filtered;
 
-/// That a task stands there, in the words of the index that has only such ones.
+/// Compares the status in the words of the index that has only tasks of that status.
 pub(super) fn in_status(status: Status) -> SqlLiteral<Bool> {
     sql(&format!("tasks.status = '{}'", status.name()))
 }
 
-/// That a task whose id is known stands there, in words that no index has: were few in that status when the statement was
-/// planned, it would go through all of these for the one, however many they have become.
+/// Compares the status of a task whose id is known, in words that match no index: if few tasks had that status when the statement was
+/// planned, the database would read all of those for the one, however many they have become.
 pub(super) fn stands(status: Status) -> SqlLiteral<Bool> {
     sql(&format!("CAST(tasks.status AS text) = '{}'", status.name()))
 }
 
-/// That this version knows the task's kind. In each statement that acts on rows it has not got by their ids: one row of a newer
-/// version neither holds the others up nor is touched.
+/// Compares the kind with those that this version knows. Each statement that changes rows by their ids, without having read them, includes
+/// it: a row of a newer version then neither holds up the others nor is changed.
 pub(super) fn is_known() -> SqlLiteral<Bool> {
     sql(&format!("tasks.kind IN ('{}')", Kind::ALL.map(Kind::name).join("', '")))
 }
 
-/// The pending ones of these tasks become the worker's, if its lease is live.
+/// Claims the pending ones of these tasks for the worker, if its lease is live.
 #[auto_type]
 pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
@@ -147,9 +146,9 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
             tasks::attempt.eq(tasks::attempt + 1_i64),
             tasks::worker.eq(worker),
             tasks::started.eq(now.nullable()),
-            // The mark of what is claimed soon is never made: that it came here tells as much.
+            // A task that is claimed soon is never marked as published: the claim proves that it was.
             tasks::published_at.eq(published_at),
-            // It goes on: what it waited for is over.
+            // The error is cleared: what the task waited for is over.
             tasks::error_code.eq(no_code),
             tasks::error_detail.eq(no_detail),
             tasks::next_attempt.eq(never),
@@ -157,14 +156,14 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
         .returning(columns)
 }
 
-/// The worker's row, while its lease is live.
+/// Selects the worker's row while its lease is live.
 #[auto_type]
 pub fn live_lease(worker: SqlUuid) -> _ {
     let now: now = now();
     workers::table.filter(workers::id.eq(worker)).filter(workers::lease_until.gt(now))
 }
 
-/// The running rows of these tasks.
+/// Selects the running rows of these tasks.
 #[auto_type]
 pub fn running(ids: &[TaskId]) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
@@ -173,7 +172,7 @@ pub fn running(ids: &[TaskId]) -> _ {
     tasks::table.filter(tasks::id.eq_any(ids)).filter(is_running).select(columns)
 }
 
-/// The running rows that no worker holds.
+/// Selects the running rows that no worker holds.
 #[auto_type]
 pub fn lost() -> _ {
     let is_running: SqlLiteral<Bool> = in_status(Status::Running);
@@ -186,7 +185,7 @@ pub fn lost() -> _ {
         .select(columns)
 }
 
-/// The worker's running rows that want cancelling or were claimed over `seconds` ago.
+/// Selects the worker's running rows that were claimed over `seconds` ago or are to be cancelled.
 #[auto_type]
 pub fn held(worker: WorkerId, seconds: f64) -> _ {
     let worker: SqlUuid = SqlUuid(worker.0);
@@ -203,20 +202,20 @@ pub fn held(worker: WorkerId, seconds: f64) -> _ {
         .select((tasks::id, tasks::attempt, tasks::cancel_requested))
 }
 
-/// Running, in that attempt: to `pending`, due in so many seconds, and what it waits for.
+/// Makes a task that runs in that attempt `pending`, due in so many seconds, with the reason that it waits for.
 #[auto_type]
 pub fn release(id: TaskId, attempt: i64, tries: i32, error: Option<TaskError>, seconds: f64) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     let is_running: SqlLiteral<Bool> = stands(Status::Running);
     let pending: SqlStatus = SqlStatus(Status::Pending);
-    let nobody: Option<SqlUuid> = None;
+    let no_worker: Option<SqlUuid> = None;
     let never: Option<SqlTime> = None;
     let code: Option<String> = error.as_ref().map(|error| error.code.clone());
     let detail: Option<String> = error.map(|error| error.detail);
     update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(is_running).set((
         tasks::status.eq(pending),
         tasks::tries.eq(tries),
-        tasks::worker.eq(nobody),
+        tasks::worker.eq(no_worker),
         tasks::published_at.eq(never),
         tasks::sweep_at.eq(now_plus(seconds)),
         tasks::error_code.eq(code),
@@ -225,10 +224,10 @@ pub fn release(id: TaskId, attempt: i64, tries: i32, error: Option<TaskError>, s
     ))
 }
 
-/// How a task ends.
+/// The end of a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskEnd {
-    /// Where it must stand for that.
+    /// The status that the task must have before.
     pub from: Status,
     pub status: Status,
     pub result: Option<Value>,
@@ -237,7 +236,7 @@ pub struct TaskEnd {
 
 type ContentGoes = Option<Eq<tasks::content, Option<Vec<u8>>>>;
 
-/// In that attempt and state: ended.
+/// Ends a task that has the status and attempt given.
 #[auto_type]
 pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -246,7 +245,7 @@ pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
     let result: Option<SqlJson> = end.result.map(SqlJson);
     let code: Option<String> = end.error.as_ref().map(|error| error.code.clone());
     let detail: Option<String> = end.error.map(|error| error.detail);
-    let nobody: Option<SqlUuid> = None;
+    let no_worker: Option<SqlUuid> = None;
     let never: Option<SqlTime> = None;
     let content: ContentGoes = content_goes(rules);
     let now: now = now();
@@ -257,7 +256,7 @@ pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
             tasks::error_code.eq(code),
             tasks::error_detail.eq(detail),
             tasks::finished.eq(now.nullable()),
-            tasks::worker.eq(nobody),
+            tasks::worker.eq(no_worker),
             tasks::next_attempt.eq(never),
             content,
         ),
@@ -268,7 +267,7 @@ fn content_goes(rules: Rules) -> ContentGoes {
     (!rules.keep_uploads).then(|| tasks::content.eq(None))
 }
 
-/// A running task's owner wants it cancelled.
+/// Records that a running task is to be cancelled.
 #[auto_type]
 pub fn request_cancel(id: TaskId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -276,11 +275,11 @@ pub fn request_cancel(id: TaskId) -> _ {
     update(tasks::table).filter(tasks::id.eq(id)).filter(is_running).set(tasks::cancel_requested.eq(true))
 }
 
-/// What is published is not due again: so many seconds later, a hundred years, nobody waits for it any more. But by that time, the
-/// index of what is due tells in which order tasks were published.
+/// Published tasks are due again only after this many seconds, a hundred years, when no client waits for them. Until then the index of due
+/// tasks shows in which order tasks were published.
 const NEVER: f64 = 100.0 * 365.25 * 86_400.0;
 
-/// The ids of these tickets, by their attempt.
+/// Groups the ids of these tickets by their attempt.
 pub fn by_attempt(tickets: Vec<Ticket>) -> BTreeMap<i64, Vec<TaskId>> {
     let mut ids: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
     for Ticket { id, attempt, .. } in tickets {
@@ -289,7 +288,7 @@ pub fn by_attempt(tickets: Vec<Ticket>) -> BTreeMap<i64, Vec<TaskId>> {
     ids
 }
 
-/// Those that are pending in that attempt: published, and not due any more.
+/// Marks tasks that are pending in that attempt as published, and not due any more.
 #[auto_type]
 pub fn mark_published(attempt: i64) -> _ {
     let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
@@ -301,13 +300,13 @@ pub fn mark_published(attempt: i64) -> _ {
         .set((tasks::published_at.eq(now.nullable()), tasks::sweep_at.eq(now_plus(never))))
 }
 
-/// Pending tasks whose sweep is due, the longest due first.
+/// Selects pending tasks whose sweep is due, longest due first.
 #[auto_type]
 pub fn due(limit: i64) -> _ {
     let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
     let is_known: SqlLiteral<Bool> = is_known();
     let now: now = now();
-    // The clock in a subselect is read once, and so an index serves the comparison.
+    // A clock in a subselect is read once, so that an index serves the comparison.
     let now_once: diesel::dsl::select<now> = select(now);
     tasks::table
         .filter(is_pending)
@@ -318,7 +317,7 @@ pub fn due(limit: i64) -> _ {
         .select((tasks::id, tasks::kind, tasks::attempt))
 }
 
-/// Pending tasks of a kind that are due, or were published over `seconds` ago.
+/// Selects pending tasks of a kind that are due, or that were published over `seconds` ago.
 #[auto_type]
 pub fn unqueued(kind: Kind, limit: i64, seconds: f64) -> _ {
     let kind: &'static str = kind.name();
@@ -336,7 +335,7 @@ pub fn unqueued(kind: Kind, limit: i64, seconds: f64) -> _ {
         .select(tasks::id)
 }
 
-/// Pending ones of these are due in so many seconds.
+/// Makes the pending ones of these tasks due in so many seconds.
 #[auto_type]
 pub fn due_in(ids: &[TaskId], seconds: f64) -> _ {
     let ids: Vec<SqlUuid> = sql_ids(ids);
@@ -347,7 +346,7 @@ pub fn due_in(ids: &[TaskId], seconds: f64) -> _ {
         .set(tasks::sweep_at.eq(now_plus(seconds)))
 }
 
-/// How many are pending.
+/// Counts the pending tasks.
 #[auto_type]
 pub fn pending() -> _ {
     let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
@@ -356,7 +355,7 @@ pub fn pending() -> _ {
 
 type HoldingsColumns = (SqlLiteral<BigInt>, SqlLiteral<BigInt>);
 
-/// What an owner's tasks come to that have not ended: how many are pending, and the bytes of all. What has no upload has no size.
+/// Counts the owner's pending tasks, and sums the bytes of all that have not ended. A task without an upload counts the length of its text.
 #[auto_type]
 pub fn holdings(owner: UserId) -> _ {
     let owner: SqlUuid = SqlUuid(owner.0);
@@ -366,20 +365,20 @@ pub fn holdings(owner: UserId) -> _ {
 
 fn holdings_columns() -> HoldingsColumns {
     let pending = sql("count(CASE WHEN status = 'pending' THEN 1 END)");
-    // What has no upload is its text.
+    // A task without an upload counts the length of its text.
     let bytes = sql(
         "CAST(coalesce(sum(coalesce(CAST(input ->> 'size' AS bigint), octet_length(input ->> 'text'))), 0) AS bigint)",
     );
     (pending, bytes)
 }
 
-/// Pending tasks of a kind that were published over `seconds` ago, those first that were published first.
+/// Selects pending tasks of a kind that were published over `seconds` ago, first published first.
 #[auto_type]
 pub fn published_before(kind: Kind, seconds: f64, limit: i64) -> _ {
     let kind: &'static str = kind.name();
     let is_pending: SqlLiteral<Bool> = in_status(Status::Pending);
     let ago: f64 = -seconds;
-    // Between these times the index has what was published: before them is what rests until its next attempt.
+    // In the index, published tasks lie between these times; before them lie tasks that rest until their next attempt.
     let (rests_until, due_in): (f64, f64) = (NEVER / 2.0, NEVER - seconds);
     let due_after: diesel::dsl::select<now_plus<f64>> = select(now_plus(rests_until));
     let due_before: diesel::dsl::select<now_plus<f64>> = select(now_plus(due_in));
@@ -396,7 +395,7 @@ pub fn published_before(kind: Kind, seconds: f64, limit: i64) -> _ {
 
 type StatsColumns = (CountStar, count<tasks::published_at>, helper_types::min<tasks::created>);
 
-/// How many of a kind stand there, how many of them are published, and since when the oldest is there.
+/// Counts the tasks of a kind with that status and the published ones among them, and selects the time of the oldest.
 #[auto_type]
 pub fn stats(kind: Kind, status: Status) -> _ {
     let kind: &'static str = kind.name();
@@ -407,7 +406,7 @@ pub fn stats(kind: Kind, status: Status) -> _ {
 
 type NewerColumns = (tasks::kind, CountStar);
 
-/// How many tasks stand there of each kind that only a newer version knows.
+/// Counts the tasks with that status, for each kind that only a newer version knows.
 #[auto_type]
 pub fn newer_kinds(status: Status) -> _ {
     let stands_there: SqlLiteral<Bool> = in_status(status);
@@ -416,7 +415,7 @@ pub fn newer_kinds(status: Status) -> _ {
     tasks::table.filter(stands_there).filter(not(is_known)).group_by(tasks::kind).select(columns)
 }
 
-/// How many tasks have ended and have no line, of each kind that only a newer version knows.
+/// Counts the ended tasks without a line, for each kind that only a newer version knows.
 #[auto_type]
 pub fn newer_kinds_unlogged() -> _ {
     let is_known: SqlLiteral<Bool> = is_known();

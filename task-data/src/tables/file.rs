@@ -1,4 +1,4 @@
-//! The rows of a table's file, read as they are asked for.
+//! Reads the rows of a table's file as they are asked for.
 
 use std::io::{self, Read};
 use std::vec;
@@ -8,10 +8,10 @@ use tokio::task::spawn_blocking;
 use crate::blobs::{BlobError, BlobReader};
 use crate::kinds::table::{Damaged, Row, RowParser};
 
-/// Bytes that are read at a time.
+/// The number of bytes that are read at a time.
 const BUFFER: usize = 64 << 10;
 
-/// A table's file on its way from the blob store. Between two calls nothing runs.
+/// A table's file, read from the blob store. Between two calls it runs nothing.
 pub struct RowFile {
     reader: Reader,
     ready: vec::IntoIter<Row>,
@@ -20,7 +20,7 @@ pub struct RowFile {
 
 enum Reader {
     Open(Box<Open>),
-    /// On a blocking thread; if it is not back at the next call, that call was given up.
+    /// On a blocking thread; if the next call still finds it there, the call before was dropped.
     Away,
     Ended,
 }
@@ -31,31 +31,31 @@ struct Open {
     buffer: Vec<u8>,
 }
 
-/// Why there is no next row.
+/// Why the next row could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RowFileError {
-    /// It could not be read.
+    /// The file could not be read.
     #[error(transparent)]
     Blob(#[from] BlobError),
-    /// It has something else in it by now.
+    /// The file's content has changed.
     #[error(transparent)]
     Damaged(#[from] Damaged),
 }
 
 impl RowFile {
-    /// From the beginning of the file.
+    /// Starts at the beginning of the file.
     pub fn new(blob: Box<dyn BlobReader>) -> Self {
         let open = Open { blob, rows: RowParser::default(), buffer: vec![0; BUFFER] };
         Self { reader: Reader::Open(Box::new(open)), ready: Vec::new().into_iter(), number: 0 }
     }
 
-    /// The next row with its number, which is counted from 1; `None` after the last one.
+    /// Returns the next row with its number, counted from 1; `None` after the last one.
     ///
     /// # Errors
-    /// If it can't be read. It can't be read any further then.
+    /// If the file can't be read. All further calls then fail too.
     ///
     /// # Cancel safety
-    /// None: a call that was given up makes the next one fail.
+    /// None: after a dropped call, the next one fails.
     pub async fn next(&mut self) -> Result<Option<(i64, Row)>, RowFileError> {
         loop {
             if let Some(row) = self.ready.next() {
@@ -64,21 +64,21 @@ impl RowFile {
             }
             let open = match std::mem::replace(&mut self.reader, Reader::Away) {
                 Reader::Open(open) => open,
-                Reader::Away => return Err(lost("a call before was given up").into()),
+                Reader::Away => return Err(lost("an earlier read was dropped before it had finished").into()),
                 Reader::Ended => {
                     self.reader = Reader::Ended;
                     return Ok(None);
                 }
             };
             let reading = spawn_blocking(move || open.read());
-            let (rows, reader) = reading.await.map_err(|_| lost("its thread has ended"))??;
+            let (rows, reader) = reading.await.map_err(|_| lost("the reading thread has ended"))??;
             (self.ready, self.reader) = (rows.into_iter(), reader);
         }
     }
 }
 
 impl Open {
-    /// The rows that end in the next bytes.
+    /// Reads the rows that end in the next bytes.
     fn read(mut self: Box<Self>) -> Result<(Vec<Row>, Reader), RowFileError> {
         let mut rows = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! Bytes that no task needs, past the age at which the sweep removes them.
+//! Finds bytes that no task needs, past the age at which the sweep removes them.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::settings::Settings;
 use crate::stack::Remains;
 use crate::task::{TaskId, Time};
 
-/// The sweep looks for orphans each minute at least; what is older by this was passed over.
+/// The sweep looks for orphans at least each minute; bytes overdue by this were missed.
 const OVERDUE: Duration = Duration::from_secs(120);
 
-/// Blobs and unfinished ones that seem to be orphans.
+/// Blobs, kept and unfinished, that seem to be orphans.
 #[derive(Default)]
 pub struct Orphans {
     blobs: Vec<TaskId>,
@@ -26,7 +26,7 @@ impl Orphans {
     }
 }
 
-/// What is old enough and nobody's.
+/// Returns the blobs that are old enough and belong to no task.
 pub async fn orphans(remains: &Remains, settings: &Settings) -> Result<Orphans, VerifyError> {
     let Remains { store, blobs } = remains;
     let age = TimeDelta::from_std(settings.orphan_seconds.saturating_add(OVERDUE)).unwrap_or(TimeDelta::MAX);
@@ -46,7 +46,7 @@ pub async fn orphans(remains: &Remains, settings: &Settings) -> Result<Orphans, 
     Ok(orphans)
 }
 
-/// Tells them. Where there are some, at a second look, for they may be about to go.
+/// Reports orphans. If there are some, looks a second time, for they may be about to be removed.
 pub async fn tell_orphans(
     remains: &Remains,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! The log and its siblings, line by line, against the rows.
+//! Checks the log and its rotated files against the rows, line by line.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,27 +18,27 @@ use crate::outcome;
 use crate::store::Store;
 use crate::task::{Task, TaskId};
 
-/// A writer is given so long to end a line that it has begun.
+/// How long a writer may take to finish a line.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// What the log has, as far as it was read.
+/// The content of the log, as far as it was read.
 pub struct Reading {
     store: Arc<dyn Store>,
     files: Arc<[LogFile]>,
-    /// Newest first.
+    /// Ended tasks, newest first.
     ended: Vec<Ended>,
-    /// Lines of tasks that ended after the rows were read: what they are compared by, and how many.
+    /// Lines of tasks that ended after the rows were read: the hash to compare, and the number of lines.
     late: HashMap<TaskId, (u64, u32)>,
-    /// Lines whose rows are yet to be asked for.
+    /// Lines whose rows were not looked up yet.
     unknown: Vec<(Position, Vec<u8>)>,
-    /// Where a file ends within a line.
+    /// Places at which a file ends within a line.
     torn: Vec<Position>,
     malformed: Found,
     foreign: Found,
     lines: u64,
 }
 
-/// A line's.
+/// The place of a line.
 #[derive(Debug, Clone, Copy)]
 struct Position {
     file: usize,
@@ -49,12 +49,12 @@ struct Position {
 struct Suspect {
     check: u64,
     count: u32,
-    /// The first few.
+    /// The places of the first few lines.
     places: Vec<String>,
 }
 
 impl Reading {
-    /// Reads all there is.
+    /// Reads all lines.
     pub async fn read(
         store: Arc<dyn Store>,
         log: &Path,
@@ -103,24 +103,24 @@ impl Reading {
         }
         let Some(text) = text else {
             let at = self.at(position);
-            return self.foreign.add(|| format!("{at}, a line too long to be a task's"));
+            return self.foreign.add(|| format!("{at}: a line too long for a task's"));
         };
         let Some(id) = outcome::id_of(&text) else {
             let at = self.at(position);
             return self.foreign.add(|| format!("{at}: {}", shown(&text)));
         };
-        // Newest first.
+        // The rows are sorted newest first.
         match self.ended.binary_search_by(|ended| id.cmp(&ended.id)) {
             Ok(index) if self.ended[index].check == check_of(&text) => {
                 self.ended[index].lines += 1;
                 self.lines += 1;
             }
-            // It may have ended since the rows were read.
+            // The task may have ended since the rows were read.
             Ok(_) | Err(_) => self.unknown.push((position, text)),
         }
     }
 
-    /// Asks the rows of lines that none was known for.
+    /// Looks up the rows of lines whose tasks were unknown.
     async fn ask(&mut self) -> Result<(), VerifyError> {
         let unknown = std::mem::take(&mut self.unknown);
         if unknown.is_empty() {
@@ -144,7 +144,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Tells what was found. What may have been on its way is looked at once more.
+    /// Reports the findings. Looks once more at lines that may have been in progress.
     pub async fn tell(mut self, log: &Path, report: &mut Report) -> Result<(), VerifyError> {
         self.settle_torn().await?;
 
@@ -161,7 +161,7 @@ impl Reading {
         }
         for (id, Suspect { count, places, .. }) in look_again(log, suspects).await? {
             match count {
-                0 => report.lost.add(|| format!("{id} is marked as logged, and has no line")),
+                0 => report.lost.add(|| format!("{id} is marked as logged but has no line")),
                 1 => {}
                 _ => report.doubled.add(|| format!("{id} has {count} lines: {}", places.join(", "))),
             }
@@ -175,7 +175,8 @@ impl Reading {
         Ok(())
     }
 
-    /// A line that isn't whole is being written; or its writer was killed, and the next one will end it; or it is nobody's.
+    /// Settles incomplete lines: a line may be in progress; or its writer was killed, and the next writer will complete it; or it belongs
+    /// to no task.
     async fn settle_torn(&mut self) -> Result<(), VerifyError> {
         let torn = std::mem::take(&mut self.torn);
         if torn.is_empty() {
@@ -189,7 +190,7 @@ impl Reading {
                 match line {
                     Line { is_whole: true, .. } => self.see(position, line),
                     Line { text: Some(text), .. } if self.is_owed(&text).await? => {}
-                    // As if it were whole: no row's line is like that.
+                    // Treated as complete: it equals no row's line.
                     Line { .. } => self.see(position, Line { is_whole: true, ..line }),
                 }
             }
@@ -197,7 +198,7 @@ impl Reading {
         self.ask().await
     }
 
-    /// Whether it is the beginning of a line that is yet to be written.
+    /// Returns whether the text is the beginning of a line that is due.
     async fn is_owed(&self, text: &[u8]) -> Result<bool, VerifyError> {
         let mut owed = self.store.unlogged(PAGE).await?;
         if let Some(id) = outcome::id_of(text) {
@@ -252,7 +253,7 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await.unwrap_or_else(|error| Err(LogError::Io(io::Error::other(error)).into()))
 }
 
-/// A stranger's line, short enough to be told, in characters that do a terminal no harm.
+/// Formats a foreign line for a report: shortened, in characters that can't harm a terminal.
 fn shown(text: &[u8]) -> String {
     const LONGEST: usize = 200;
     let text = String::from_utf8_lossy(text);

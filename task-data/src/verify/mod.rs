@@ -1,9 +1,9 @@
-//! Checks that what was promised is so: each ended task has its one line, each that has not ended its bytes, and nothing is
-//! left lying about. Reads rows, log and blobs as they are, beside a running service or without one, and changes nothing.
+//! Checks that every promise is kept: each ended task has its one line, each unfinished task has its bytes, and there are no orphans. Reads
+//! rows, log and blobs as they are, beside a running service or without one, and changes nothing.
 //!
-//! A service that works on meanwhile must not look like one that fails. So rows are read before the log: a row that is marked as
-//! logged then has its line in a file that is there afterwards. And of each line that no row had, the row is asked for after the
-//! line was read: a line is written only when its row has ended. What may still be on its way is looked at once more.
+//! A service that works on meanwhile must not look broken. So rows are read before the log: the line of a row marked as logged is then in a
+//! file. The row of each other line is looked up after the line was read, because a line is written only when its row has ended. Anything
+//! that may still be in progress is checked once more.
 
 mod bytes;
 mod log;

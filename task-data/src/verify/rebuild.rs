@@ -1,4 +1,4 @@
-//! The log written anew from the rows.
+//! Rebuilds the log from the rows.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -12,42 +12,42 @@ use crate::outcome;
 use crate::store::{Filter, Store, StoreError};
 use crate::task::{TaskId, Time};
 
-/// Why there is no new file.
+/// Why the log was not rebuilt.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// The rows can't be had.
+    /// The rows can't be read.
     #[error("DATABASE_URL")]
     Store(#[from] StoreError),
-    /// Only a newer version knows what the lines of some tasks say.
+    /// Only a newer version knows the lines of some tasks.
     #[error(
-        "there are ended tasks of kind `{0}`, which only a newer version of coatcheck knows: use that one"
+        "some ended tasks are of kind `{0}`, which only a newer version of coatcheck knows; use that version"
     )]
     Newer(String),
-    /// There is a file of that name, or it can't be made or written.
+    /// The file exists already, or can't be created or written.
     #[error("{}", path.display())]
     File {
-        /// The new file's.
+        /// The new file's path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
-/// What was written.
+/// The result of a rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// A line each ended task.
+    /// The number of lines: one for each ended task.
     pub lines: u64,
-    /// Whether a worker is there: what ends from now on is not in the file.
+    /// Whether a worker is running: tasks that end from now on are not in the file.
     pub is_worked_on: bool,
 }
 
-/// Writes the lines of all tasks that have ended, in the order in which they did, to a new file. Durable when this returns; if it
-/// fails, there is no such file.
+/// Writes the lines of all ended tasks, in the order of their ends, to a new file. The file is durable when this returns; on failure
+/// it does not exist.
 ///
 /// # Errors
-/// If there is one already, it can't be written, or the rows can't be read.
+/// If the file exists already or can't be written, or the rows can't be read.
 pub async fn rebuild(
     store: &dyn Store,
     path: &Path,
@@ -59,7 +59,7 @@ pub async fn rebuild(
     match written.and_then(|lines| sync_folder(path).map_err(failed).map(|()| lines)) {
         Ok(lines) => Ok(Rebuilt { lines, is_worked_on: store.live_leases().await? > 0 }),
         Err(error) => {
-            // It is ours, and not whole.
+            // This call created the file, and it is incomplete.
             let _ = fs::remove_file(path);
             Err(error)
         }
@@ -88,7 +88,7 @@ async fn write(
     Ok(ended.len() as u64)
 }
 
-/// All that have ended, and when. No more of them than that fits into memory.
+/// Returns all ended tasks with their times. Only ids and times of so many tasks fit into memory.
 async fn ended(store: &dyn Store, progress: &VerifyProgress) -> Result<Vec<(Time, TaskId)>, RebuildError> {
     let (mut ended, mut after) = (Vec::new(), None);
     loop {

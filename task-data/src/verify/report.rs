@@ -1,4 +1,4 @@
-//! What a check finds, and how far it has come.
+//! The findings of a check, and its progress.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -7,31 +7,31 @@ use shared_log::LogError;
 use crate::blobs::BlobError;
 use crate::store::StoreError;
 
-/// Rows that are read at once.
+/// The number of rows that are read at once.
 pub(super) const PAGE: i64 = 500;
-/// Of each sort of finding so many are told one by one.
+/// The number of findings of each sort that are described.
 pub(super) const FEW: usize = 5;
 
-/// Why it could not be checked.
+/// Why the check failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The rows can't be had.
+    /// The rows can't be read.
     #[error("DATABASE_URL")]
     Store(#[from] StoreError),
     /// The log can't be read.
     #[error("OUTCOME_LOG")]
     Log(#[from] LogError),
-    /// The blobs can't be looked at.
+    /// The blobs can't be read.
     #[error("BLOB_URL")]
     Blobs(#[from] BlobError),
 }
 
-/// What was found of one sort.
+/// The findings of one sort.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// How many there are.
+    /// The number of findings.
     pub count: u64,
-    /// The first few of them, a line of words each.
+    /// The first findings, each described in a line.
     pub first: Vec<String>,
 }
 
@@ -44,35 +44,35 @@ impl Found {
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Rows marked as logged whose line stands nowhere, and uploads of tasks that have not ended which are not there.
+    /// Rows marked as logged whose line is missing, and unfinished tasks whose uploads are missing.
     pub lost: Found,
     /// Tasks with more than one line.
     pub doubled: Found,
-    /// Lines that begin as those of tasks do, and are no task's.
+    /// Lines that begin as those of tasks do but belong to no task.
     pub malformed: Found,
     /// Other lines, and bytes after the last line.
     pub foreign: Found,
     /// Tasks that nothing moves on.
     pub stuck: Found,
-    /// Blobs and unfinished ones, past their age, that no task needs.
+    /// Blobs, kept and unfinished, past their age, that no task needs.
     pub orphans: Found,
-    /// Ended tasks whose line is yet to be written: no finding.
+    /// Ended tasks whose line is due: not a finding.
     pub owed: u64,
-    /// Ended tasks of kinds that only a newer version knows, which can tell whether each has its line: no finding.
+    /// Ended tasks of kinds that only a newer version knows; that version can check their lines. Not a finding.
     pub newer: u64,
-    /// Tasks that have ended.
+    /// The number of ended tasks.
     pub ended: u64,
-    /// Lines of theirs.
+    /// The number of their lines.
     pub lines: u64,
-    /// Files of the log.
+    /// The number of files of the log.
     pub files: usize,
 }
 
 impl Report {
-    /// Each sort of finding by its name.
+    /// Returns each sort of finding with its name.
     pub fn sorts(&self) -> [(&'static str, &Found); 6] {
         [
             ("lost", &self.lost),
@@ -84,13 +84,13 @@ impl Report {
         ]
     }
 
-    /// Whether nothing was found.
+    /// Returns whether there are no findings.
     pub fn is_clean(&self) -> bool {
         self.sorts().iter().all(|(_, found)| found.count == 0)
     }
 }
 
-/// How far a check or a rebuild has come; may be asked from elsewhere meanwhile.
+/// The progress of a check or a rebuild; other threads may read it meanwhile.
 #[derive(Debug, Default)]
 pub struct VerifyProgress {
     pub(super) rows: AtomicU64,
@@ -99,12 +99,12 @@ pub struct VerifyProgress {
 }
 
 impl VerifyProgress {
-    /// Rows that were read.
+    /// Returns the number of rows that were read.
     pub fn rows(&self) -> u64 {
         self.rows.load(Relaxed)
     }
 
-    /// Bytes of the log that were read, and how many there are; nothing of either before all rows were read.
+    /// Returns the bytes of the log that were read, and the size of the log; both 0 before all rows were read.
     pub fn bytes(&self) -> (u64, u64) {
         (self.bytes.load(Relaxed), self.of_bytes.load(Relaxed))
     }

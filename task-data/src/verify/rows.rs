@@ -1,4 +1,4 @@
-//! The rows, read once: what the log should have, and which tasks that have not ended are in trouble.
+//! Reads the rows once: the lines that the log should have, and the unfinished tasks that are in trouble.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use crate::stack::Remains;
 use crate::store::{Filter, StoreError};
 use crate::task::{Task, TaskId};
 
-/// A sweep that was due for longer has not run.
+/// A sweep that is overdue by this has not run.
 const OVERDUE: Duration = Duration::from_secs(120);
 
-/// An ended task, as much of it as fits into memory for all of them.
+/// An ended task, reduced to what fits into memory for all of them.
 pub struct Ended {
     pub id: TaskId,
-    /// XXH3 of its line.
+    /// XXH3 of the task's line.
     pub check: u64,
     pub is_logged: bool,
-    /// How many lines were seen.
+    /// The number of lines seen.
     pub lines: u32,
 }
 
-/// What was read.
+/// The content of the rows.
 pub struct TaskRows {
-    /// Newest first.
+    /// Ended tasks, newest first.
     pub ended: Vec<Ended>,
-    /// How many have ended of kinds that only a newer version knows.
+    /// The number of ended tasks of kinds that only a newer version knows.
     pub newer: u64,
-    /// Those that seem to be stuck.
+    /// Tasks that seem to be stuck.
     pub stuck: Vec<TaskId>,
-    /// Those that have not ended, and whose blob seems to be missing.
+    /// Unfinished tasks whose blob seems to be missing.
     without_blob: Vec<TaskId>,
 }
 
-/// What a line is compared by.
+/// Returns the hash by which a line is compared.
 pub fn check_of(line: &[u8]) -> u64 {
     XxHash3_64::oneshot(line)
 }
@@ -81,7 +81,7 @@ impl TaskRows {
         }
     }
 
-    /// A blob goes when its task has ended; so where one is missing, its row is asked once more.
+    /// Reports missing uploads. A blob is removed when its task has ended, so a row without one is read once more.
     pub async fn tell_missing_uploads(
         &self,
         remains: &Remains,
@@ -90,7 +90,7 @@ impl TaskRows {
         for some in self.without_blob.chunks(PAGE as usize) {
             for Task { id, status, .. } in remains.store.find(some.to_vec()).await? {
                 if !status.is_ended() {
-                    report.lost.add(|| format!("{id} is {}, and its upload is not there", status.name()));
+                    report.lost.add(|| format!("{id} is {}, but its upload is missing", status.name()));
                 }
             }
         }
@@ -110,7 +110,7 @@ async fn stuck(remains: &Remains, settings: &Settings, ids: Vec<TaskId>) -> Resu
     remains.store.stuck(ids, sweep_timeout(settings), OVERDUE).await
 }
 
-/// Those of the suspects that still are stuck.
+/// Returns the suspects that are still stuck.
 pub async fn tell_stuck(
     remains: &Remains,
     settings: &Settings,
@@ -120,13 +120,13 @@ pub async fn tell_stuck(
     for some in suspects.chunks(PAGE as usize) {
         let stuck = stuck(remains, settings, some.to_vec()).await?;
         for Task { id, status, .. } in remains.store.find(stuck).await? {
-            report.stuck.add(|| format!("{id} is {}, and nothing moves it on", status.name()));
+            report.stuck.add(|| format!("{id} is {}, but nothing moves it on", status.name()));
         }
     }
     Ok(())
 }
 
-/// What the sweep has to do it has done by then.
+/// Returns the time within which the sweep must have done its work.
 pub(super) fn sweep_timeout(settings: &Settings) -> Duration {
     settings.sweep_seconds.saturating_mul(2).max(Duration::from_secs(1))
 }

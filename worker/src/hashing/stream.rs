@@ -11,17 +11,17 @@ use super::Source;
 use crate::kinds::checked_blob::CheckedBlob;
 use crate::work::WorkError;
 
-/// What is read ahead at once where reading waits, in bytes.
+/// The number of bytes read ahead at once when a read waits.
 const AHEAD: usize = 256 << 10;
 
 /// An upload that is being hashed.
 pub struct Stream {
-    /// `None` once its end has come.
+    /// `None` once the end was read.
     upload: Option<Box<CheckedBlob>>,
-    /// What was read ahead, and how much of it has been a piece.
+    /// The bytes read ahead, and how many of them were a piece already.
     ahead: Vec<u8>,
     taken: usize,
-    /// This round's piece.
+    /// The piece of this round.
     piece: PieceRange,
     md5: Md5,
     digest: Digest,
@@ -29,11 +29,11 @@ pub struct Stream {
     answer: oneshot::Sender<Result<Md5Digest, WorkError>>,
 }
 
-/// Where a piece is.
+/// The place of a piece.
 enum PieceRange {
     /// In the thread's buffer.
     Buffer(Range<usize>),
-    /// In what was read ahead.
+    /// In the bytes read ahead.
     Ahead(Range<usize>),
 }
 
@@ -51,8 +51,8 @@ impl Stream {
         Self { upload, ahead, taken: 0, piece: PieceRange::Buffer(0..0), md5, digest, stop, answer }
     }
 
-    /// Reads the next piece, at most as long as that part of the buffer; says whether there is one without a wait. The last
-    /// one may be empty.
+    /// Reads the next piece, at most as long as that part of the buffer. Returns whether there is one without waiting. The last piece may
+    /// be empty.
     pub fn read(&mut self, buffer: &mut [u8], part: Range<usize>) -> Result<bool, WorkError> {
         if self.stop.is_cancelled() {
             return Err(WorkError::Stopped);
@@ -77,7 +77,7 @@ impl Stream {
         Ok(end > start || self.upload.is_none())
     }
 
-    /// Reads on, and blocks where it must.
+    /// Reads ahead, and blocks where it must.
     pub fn read_ahead(&mut self) -> Result<(), WorkError> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         self.ahead.resize(AHEAD, 0);
@@ -90,7 +90,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Where the buffer is free again behind the piece, if it was free from `start` on.
+    /// Returns where the buffer is free again after the piece, if it was free from `start` on.
     pub fn end_in_buffer(&self, start: usize) -> usize {
         match &self.piece {
             PieceRange::Buffer(range) => range.end,
@@ -98,13 +98,13 @@ impl Stream {
         }
     }
 
-    /// The piece's bytes.
+    /// Returns the length of the piece in bytes.
     pub fn length(&self) -> usize {
         let (PieceRange::Buffer(range) | PieceRange::Ahead(range)) = &self.piece;
         range.len()
     }
 
-    /// The piece.
+    /// Returns the piece.
     pub fn piece<'a>(&'a mut self, buffer: &'a [u8]) -> Piece<'a> {
         let is_last = self.has_ended();
         let bytes = match &self.piece {
@@ -118,19 +118,19 @@ impl Stream {
         }
     }
 
-    /// Whether the piece is the last one.
+    /// Returns whether the piece is the last one.
     pub fn has_ended(&self) -> bool {
         self.upload.is_none() && self.taken == self.ahead.len()
     }
 
-    /// Of all of it, once it has ended and the last piece is hashed.
+    /// Returns the digest, once the last piece is hashed.
     pub fn digest(&self) -> Md5Digest {
         Md5Digest(self.digest.0)
     }
 
-    /// Tells what came of it.
+    /// Sends the outcome to the caller.
     pub fn answer(self, outcome: Result<Md5Digest, WorkError>) {
-        // Who went away has told `stop`, or ends with this process.
+        // A caller that went away has triggered `stop`, or ends with this process.
         let _ = self.answer.send(outcome);
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of uploads that are hashed side by side.
+//! Tests of uploads that are hashed side by side.
 
 use std::io::{self, Read};
 use std::sync::mpsc;
@@ -25,10 +25,10 @@ const VECTORS: [(&str, &str); 7] = [
     ),
 ];
 
-/// Bytes of which some are there at once and the others only for who waits.
+/// A blob of which some bytes are ready and others need a wait.
 struct Blob {
     bytes: io::Cursor<Vec<u8>>,
-    /// So many are there, then as many are not, and so on.
+    /// The length of alternating parts that are ready and not ready.
     ready: u64,
 }
 
@@ -48,7 +48,7 @@ impl BlobReader for Blob {
     }
 }
 
-/// Blobs that do without bytes of their own.
+/// Blobs defined by functions instead of bytes.
 struct Odd<R, F>(R, F);
 
 impl<R: FnMut(&mut [u8]) -> io::Result<usize>, F> Read for Odd<R, F> {
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// A blob that was taken in as `bytes`, and has become `content`.
+/// Creates a blob that was taken in as `bytes` and has changed to `content`.
 fn blob_of(bytes: &[u8], content: &[u8], ready: u64) -> Source {
     let blob = Box::new(Blob { bytes: io::Cursor::new(content.to_vec()), ready });
     let check = XxHash3_64::oneshot(bytes).cast_signed();

@@ -1,4 +1,4 @@
-//! Uploads as workers read them: from the blob store, and whole, or not at all.
+//! Uploads as workers read them: from the blob store, and unchanged, or not at all.
 
 use std::hash::Hasher;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use crate::work::WorkError;
 
 const BUFFER: usize = 256 << 10;
 
-/// A blob on its way through a worker, which notices at its end if it is not what was taken in.
+/// A blob that a worker reads. At its end it checks that the bytes are those taken in.
 pub struct CheckedBlob {
     blob: Box<dyn BlobReader>,
     size: u64,
@@ -23,12 +23,12 @@ pub struct CheckedBlob {
 }
 
 impl CheckedBlob {
-    /// A blob that was taken in with that length and that XXH3.
+    /// Creates the reader of a blob that was taken in with that length and that XXH3.
     pub fn new(blob: Box<dyn BlobReader>, size: u64, check: i64) -> Self {
         Self { blob, size, check, xxh3: XxHash3_64::new(), read: 0 }
     }
 
-    /// Reads on, and blocks where it must; 0 at the end.
+    /// Reads on, and blocks where it must; returns 0 at the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, WorkError> {
         loop {
             match self.blob.read(buffer) {
@@ -39,7 +39,7 @@ impl CheckedBlob {
         }
     }
 
-    /// Reads on where that needs no wait; 0 at the end, `None` if [`read`](Self::read) has to tell.
+    /// Reads on without waiting; returns 0 at the end, `None` if only [`read`](Self::read) can tell.
     pub fn read_ready(&mut self, buffer: &mut [u8]) -> Option<Result<usize, WorkError>> {
         let length = self.blob.read_ready(buffer)?;
         Some(self.checked(&buffer[..length]))
@@ -56,7 +56,7 @@ impl CheckedBlob {
     }
 }
 
-/// Reads an upload through on this thread.
+/// Reads an upload to its end, on this thread.
 pub fn read_through(mut upload: CheckedBlob, stop: &CancellationToken) -> Result<(), WorkError> {
     let mut buffer = vec![0; BUFFER];
     while !stop.is_cancelled() {
@@ -67,12 +67,15 @@ pub fn read_through(mut upload: CheckedBlob, stop: &CancellationToken) -> Result
     Err(WorkError::Stopped)
 }
 
-/// The upload has changed.
+/// Returns the error of a task whose upload has changed.
 pub fn corrupt() -> WorkError {
-    WorkError::Never(TaskError::new("blob-corrupt", "The upload is no longer what was taken in."))
+    WorkError::Never(TaskError::new(
+        "blob-corrupt",
+        "The stored upload is damaged: it differs from the bytes that were uploaded.",
+    ))
 }
 
-/// Does what blocks on a thread of its own.
+/// Runs a blocking function on a thread for blocking work.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, WorkError> + Send + 'static,
 ) -> Result<T, WorkError> {

@@ -1,4 +1,4 @@
-//! MD5 of an upload.
+//! The work of kind `md5`: the MD5 of an upload.
 
 use serde_json::json;
 use task_data::blobs::{BlobError, Blobs};
@@ -11,10 +11,10 @@ use super::checked_blob::{CheckedBlob, corrupt};
 use crate::hashing::{Hashing, Source};
 use crate::work::{Output, WorkError};
 
-/// What is so short, in bytes, is hashed before another thread would have heard of it.
+/// The size in bytes up to which an upload is hashed at once, because passing it to another thread takes longer.
 const AT_ONCE: usize = 16 << 10;
 
-/// Hashes the upload, and notices if it is not what was taken in.
+/// Hashes the upload, and detects whether it differs from the one taken in.
 pub async fn work(
     blobs: &dyn Blobs,
     hashing: &Hashing,

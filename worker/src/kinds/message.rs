@@ -1,7 +1,8 @@
-//! Messages: to the free provider while it takes any, to the paid one while it does not and the sender may use that.
+//! The work of kind `message`: sends to the free provider while it accepts requests, and to the paid one while it does not and the owner
+//! may use that.
 //!
-//! What the free provider takes is counted for all processes by the port `Limits` ([`limits::window`]); here is who
-//! waits for it, and where. A message that waits costs no try.
+//! The port `Limits` counts the free provider's requests for all processes ([`limits::window`]); this module decides which messages wait
+//! for it, and where. A message that waits is not charged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,19 +26,19 @@ use crate::outbound::{CALL, Outbound, Reply, Request};
 use crate::settings::ProviderSettings;
 use crate::work::{Output, WorkError};
 
-/// Messages worked on at once in a process: they mostly wait for a reply.
+/// The number of messages worked on at once in a process: they mostly wait for a reply.
 pub const SLOTS: usize = 64;
-/// Messages in a process that wait for the free provider in memory at most; they are there the moment it opens.
+/// The most messages that wait for the free provider in memory of one process; they are sent the moment it opens.
 const MOST_SEATS: u32 = 1024;
-/// When a request counts as answered whose process is not heard of: a little more than its own bound.
+/// The time after which a request counts as answered if its process is not heard of: a little more than the request's time-out.
 const LAPSES: Duration = CALL.saturating_add(Duration::from_secs(2));
-/// For how long it is believed that the free provider is blocked before it is asked again. It may open sooner than was
-/// thought, if a request never got there.
+/// How long the free provider is taken to be blocked before it is asked again. It may open earlier than expected, if a request never
+/// reached it.
 const BELIEVE: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// While another request finds out where the free provider stands.
+/// The delay while another request finds out whether the free provider is blocked.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
-/// How many attempts a provider that asks to be left alone costs no try: over an hour, as they come every five minutes.
+/// The number of attempts that are not charged while a provider asks for pauses: over an hour, at one every five minutes.
 const PATIENT_ATTEMPTS: i64 = 20;
 
 /// Sends messages.
@@ -48,25 +49,25 @@ pub struct Messages {
     outbound: Outbound,
     free: Url,
     paid: Url,
-    /// One at a time asks for a place, in the order in which they came.
+    /// One message at a time asks for a place, in the order of arrival.
     availability: Mutex<Availability>,
     room: Semaphore,
     draining: CancellationToken,
 }
 
-/// What was last heard of the free provider.
+/// The last known state of the free provider.
 struct Availability {
-    /// It is blocked until about then.
+    /// The provider is blocked until about then.
     opens: Instant,
-    /// Which is believed until then.
+    /// Until when that state is believed.
     believed: Instant,
 }
 
-/// What the free provider's state means for a message now.
+/// A decision for a message, by the free provider's state.
 enum Way {
-    /// It may be sent, as the request of that id.
+    /// Send it to the free provider, as the request of that id.
     Free(Uuid),
-    /// The free provider takes none until then, at least.
+    /// The free provider accepts no request before then.
     Blocked(Instant),
 }
 
@@ -78,7 +79,7 @@ impl Messages {
         outbound: Outbound,
         draining: CancellationToken,
     ) -> Self {
-        // Said before there is any, so that its absence is no doubt.
+        // The series starts at 0, so that its absence means something.
         metrics::paid_avoidably(0);
         let seats = settings.requests.clamp(1, MOST_SEATS) as usize;
         let now = Instant::now();
@@ -95,7 +96,7 @@ impl Messages {
         }
     }
 
-    /// Sends a message where it is to go. Its permit is free as soon as it only waits.
+    /// Sends a message to the provider that the client chose. Its permit is released as soon as it only waits.
     pub async fn work(
         &self,
         claim: &Claim,
@@ -124,13 +125,13 @@ impl Messages {
         }
     }
 
-    /// Whether the sender may pay, and would wait longer than he is willing to.
+    /// Returns whether the owner may use the paid provider, and the wait would exceed the owner's patience.
     fn is_worth_paying(&self, claim: &Claim, input: &Input, opens: Instant) -> bool {
         let patience = self.settings.patience.saturating_sub(claim.waited + claim.at.elapsed());
         input.may_pay && input.provider == Choice::Auto && left(opens) > patience
     }
 
-    /// Asks for a place with the free provider, until it is had or there is none.
+    /// Asks for a place with the free provider, until it is granted or the provider is known to be blocked.
     async fn way(&self) -> Result<Way, WorkError> {
         let mut availability = self.unless_draining(self.availability.lock()).await?;
         for failures in 0.. {
@@ -150,7 +151,7 @@ impl Messages {
                     return Ok(Way::Blocked(availability.opens));
                 }
                 Ok(Entry::Busy) => ASK_AGAIN,
-                // Nothing is sent uncounted. The adapter says that it is away.
+                // No request is sent uncounted. The adapter logs that it is away.
                 Err(_) => Backoff::SERVER.delay(failures),
             };
             self.unless_draining(sleep(pause)).await?;
@@ -158,7 +159,7 @@ impl Messages {
         Err(WorkError::Stopped)
     }
 
-    /// The answer of the free provider; `None` if it has refused, and there is another way.
+    /// Sends to the free provider. Returns its answer; `None` if it was refused and the message may go another way.
     async fn send_free(
         &self,
         claim: &Claim,
@@ -181,8 +182,8 @@ impl Messages {
         }
     }
 
-    /// The answer of the paid provider, with its reason written down before it is asked; `None` if the free one has opened
-    /// meanwhile, or is to be waited for, since the sender may pay no more.
+    /// Sends to the paid provider, after recording the reason. Returns its answer; `None` if the free provider has opened meanwhile, or the
+    /// owner may not use the paid one any more, so that the message waits for the free one.
     async fn pay(
         &self,
         claim: &Claim,
@@ -198,20 +199,20 @@ impl Messages {
                 return Ok(None);
             }
             Ok(PaidEntry::NotAllowed) => {
-                let detail = "The sender's right `paid` was revoked before the message was sent.";
+                let detail = "The right `paid` was revoked before the message was sent.";
                 return Err(WorkError::Never(TaskError::new("paid-not-allowed", detail)));
             }
-            // The task is another's by now.
+            // Another attempt has the task by now.
             Ok(PaidEntry::Superseded) => return Err(WorkError::Stopped),
             Err(error) => {
-                debug!(task.id = %claim.id, %error, "a paid call could not be written down, and is not made");
-                let why = "What is paid for could not be written down.";
+                debug!(task.id = %claim.id, %error, "a paid call could not be recorded and was not made");
+                let why = "The paid call could not be recorded.";
                 return Err(WorkError::NotYet(backoff(claim), TaskError::new("database-unavailable", why)));
             }
         }
         if free_opens.is_some_and(|opens| left(opens).is_zero()) {
             if let Err(error) = self.store.withdraw_paid_call(claim.id, claim.attempt).await {
-                debug!(task.id = %claim.id, %error, "a paid call is written down that was not made");
+                debug!(task.id = %claim.id, %error, "the record of a paid call that was not made could not be deleted");
             }
             return Ok(None);
         }
@@ -222,7 +223,7 @@ impl Messages {
         }
     }
 
-    /// Counts what is paid although the free provider takes requests, against what was believed of it.
+    /// Counts a paid call as avoidable if the free provider accepts requests, contrary to its believed state.
     async fn audit(&self, free_opens: Option<Instant>) {
         let Some(opens) = free_opens else { return };
         let standing = self.limits.standing(Provider::Free.name()).await;
@@ -231,7 +232,7 @@ impl Messages {
         }
     }
 
-    /// Waits for the free provider in a seat of the room; without one, in its row.
+    /// Waits for the free provider in memory; if the places there are taken, in the row.
     async fn wait<'a>(
         &'a self,
         claim: &Claim,
@@ -242,7 +243,7 @@ impl Messages {
             *seat = self.room.try_acquire().ok();
         }
         if seat.is_none() {
-            // Those that wait for long come back more rarely, or all would be taken up and put down at each opening.
+            // Messages that wait for long return less often; otherwise all would be claimed and handed back at each opening.
             let spread =
                 fastrand::f64() * f64::from(u32::try_from(claim.attempt).unwrap_or(u32::MAX).min(10));
             let why = "The free provider is blocked; the message waits until it opens.";
@@ -264,22 +265,22 @@ impl Messages {
 
     async fn leave(&self, request: Uuid, fate: Fate) {
         if let Err(error) = self.limits.leave(Provider::Free.name(), request, fate).await {
-            debug!(%error, "what came of a request could not be said; it lapses");
+            debug!(%error, "the outcome of a request could not be recorded; its place lapses");
         }
     }
 
-    /// What waits when the worker stops is handed back at once.
+    /// Hands a waiting message back at once when the worker stops.
     async fn unless_draining<T>(&self, wait: impl Future<Output = T>) -> Result<T, WorkError> {
         self.draining.run_until_cancelled(wait).await.ok_or(WorkError::Stopped)
     }
 }
 
-/// How long it is until then.
+/// Returns the time left until then.
 fn left(then: Instant) -> Duration {
     then.saturating_duration_since(Instant::now())
 }
 
-/// Grows with the attempts, for what is not to blame on the task.
+/// Returns a delay that grows with the attempts, for errors that are not the task's fault.
 fn backoff(claim: &Claim) -> Duration {
     Backoff::TASK.delay(u32::try_from(claim.attempt.saturating_sub(1)).unwrap_or(u32::MAX))
 }
@@ -288,14 +289,12 @@ fn failed(provider: Provider, claim: &Claim, reply: Reply) -> WorkError {
     let name = provider.name();
     match reply {
         Reply::Never(status) => {
-            let detail = format!(
-                "The {name} provider does not take the message: it answers with {}.",
-                status.as_u16()
-            );
+            let detail =
+                format!("The {name} provider rejects the message: it answers with {}.", status.as_u16());
             WorkError::Never(TaskError::new("provider-rejected", detail))
         }
         Reply::Unknown { why, retry_after } => {
-            let detail = format!("The {name} provider did not reply as it should: {why}.");
+            let detail = format!("The {name} provider did not answer properly: {why}.");
             let error = TaskError::new("provider-unavailable", detail);
             match retry_after {
                 Some(pause) if claim.attempt < PATIENT_ATTEMPTS => {
@@ -305,11 +304,11 @@ fn failed(provider: Provider, claim: &Claim, reply: Reply) -> WorkError {
             }
         }
         Reply::NotNow { retry_after } => {
-            let detail = format!("The {name} provider takes no more requests for the moment.");
+            let detail = format!("The {name} provider accepts no more requests for now.");
             let pause = retry_after.unwrap_or_default().max(backoff(claim));
             WorkError::NotYet(pause, TaskError::new("provider-unavailable", detail))
         }
-        // It is away: that is nothing that the message could be tried out for.
+        // The provider is away: more attempts at this message would not show anything.
         Reply::Unsent | Reply::Done(_) => {
             let detail = format!("The {name} provider can't be reached.");
             WorkError::NotYet(backoff(claim), TaskError::new("provider-unavailable", detail))

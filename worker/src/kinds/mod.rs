@@ -22,12 +22,12 @@ use self::table::Tables;
 use crate::hashing::Hashing;
 use crate::work::{Output, WorkError};
 
-/// How long work that was told to stop may take to look up.
+/// The time that stopped work may take to notice it.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
-/// What the work of each kind needs.
+/// The services that the work of each kind uses.
 pub struct Workshop {
-    /// How many md5 tasks are worked on at once.
+    /// The number of md5 tasks worked on at once.
     pub md5_concurrency: usize,
     pub life: Arc<Life>,
     pub queue: Arc<dyn Queue>,
@@ -38,7 +38,7 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// How many tasks of a kind are worked on at once in this process.
+    /// Returns the number of tasks of a kind that are worked on at once in this process.
     pub fn concurrency(&self, kind: Kind) -> usize {
         match kind {
             Kind::Md5 => self.md5_concurrency,
@@ -47,8 +47,8 @@ impl Workshop {
         }
     }
 
-    /// Does a claimed task, unless it is stopped. `content` is its upload, where that travels in the row; the permit is free as
-    /// soon as the task does not need it any more.
+    /// Does a claimed task, unless it is stopped. `content` is the upload, if it travels in the row. The permit is released as soon as the
+    /// task does not need it any more.
     pub async fn work(
         &self,
         claim: &Claim,
@@ -78,13 +78,13 @@ impl Workshop {
         };
         tokio::select! {
             outcome = work => outcome,
-            // A thread that hangs in a read hears nothing; its task must not hang with it.
+            // A thread that hangs in a read does not notice the stop; its task must not hang with it.
             () = stopped => Err(WorkError::Stopped),
         }
     }
 }
 
-/// Returns the error of a task whose input is not one of its kind.
+/// Returns the error of a task whose input does not fit its kind.
 fn unreadable(kind: Kind) -> WorkError {
     match kind {
         Kind::Md5 | Kind::Table => checked_blob::corrupt(),

@@ -1,8 +1,8 @@
-//! Tables: each row to the third party, in the order of the file, and its answer kept.
+//! The work of kind `table`: sends each row to the third party, in the order of the file, and keeps its answer.
 //!
-//! How often the third party is asked is bounded for all processes by the port `Limits` ([`limits::rate`]). A row that has its
-//! answer is never sent again; one whose answer was not kept is, under the same key. While the third party is away the table waits in its
-//! row, which says so, and no row is charged.
+//! The port `Limits` bounds the rate of requests to the third party for all processes ([`limits::rate`]). An answered row is never sent
+//! again; a row whose answer was not kept is sent again, under the same key. While the third party is away the table waits in its row,
+//! which says so, and no row is charged.
 
 mod outage;
 mod unsent;
@@ -39,18 +39,18 @@ use crate::outbound::{Answer, Meaning, NoAnswer, Outbound, Request};
 use crate::settings::ThirdPartySettings;
 use crate::work::{Output, WorkError};
 
-/// Tables worked on at once in a process: they mostly wait for their turn.
+/// The number of tables worked on at once in a process: they mostly wait for their turn.
 pub const SLOTS: usize = 16;
-/// The receiver's name, in the limits and in what is counted.
+/// The third party's name, in limits and metrics.
 const RECEIVER: &str = "third-party";
-/// How often a row is sent that meets errors which may pass, and others don't: over one to two minutes.
+/// How often a row is sent that meets transient errors while other rows don't: over one to two minutes.
 const TRIES: u32 = 8;
-/// How often the third party is not reached for a row, until the table waits for it: over a second or two.
+/// How often a row fails to reach the third party until the table waits: over a second or two.
 const ABSENCES: u32 = 4;
-/// The longest pause that a table waits out without saying that it waits.
+/// The longest pause that a table waits for without saying that it waits.
 const SILENT_PAUSE: Duration = Duration::from_secs(3);
-/// How many attempts in which no row was answered a third party that can be reached is taken to be away: for a day, as they come every
-/// five minutes. Then its rows are to blame.
+/// The number of attempts without an answered row during which a reachable third party is taken to be away: a day, at one every five
+/// minutes. After that its rows are at fault.
 const VAIN_ATTEMPTS: i64 = 300;
 
 /// Sends tables.
@@ -78,7 +78,7 @@ impl Tables {
         Arc::new(Self { life, store, blobs, limits, rule: settings.rule(), posts, outbound, draining })
     }
 
-    /// Sends the rows that have no answer yet. Told to stop, it begins no other row, and waits for those under way.
+    /// Sends the rows that are not answered yet. When stopped, begins no further row, and waits for those in progress.
     pub async fn work(
         self: &Arc<Self>,
         claim: &Claim,
@@ -104,14 +104,14 @@ impl Tables {
         table.send_all(rows).await?;
 
         let progress = self.store.table_progress(claim.id).await.map_err(not_now)?;
-        // Each row was answered, or this would be another file than the one that was counted.
+        // Every row is answered, unless this file is not the one whose rows were counted.
         if progress.sent != input.rows {
             return Err(corrupt());
         }
         Ok(json!(TableOutput { rows: input.rows, failed: progress.failed }))
     }
 
-    /// Nothing of a damaged table is sent.
+    /// Checks the whole file first: no row of a damaged table is sent.
     async fn verify(&self, claim: &Claim, size: u64, stop: &CancellationToken) -> Result<(), WorkError> {
         let check = claim.blob_check.ok_or(BlobError::Missing)?;
         let upload = CheckedBlob::new(self.blobs.open(claim.id).await?, size, check);
@@ -124,17 +124,17 @@ impl Tables {
 struct Table {
     tables: Arc<Tables>,
     claim: Claim,
-    /// The table that its rows were handed in with, for their keys.
+    /// The table that its rows were submitted with, for their keys.
     first: TaskId,
-    /// Whether rows without an answer may have been sent before.
+    /// Whether unanswered rows may have been sent before.
     may_have_been_sent: bool,
-    /// How many attempts before this one have come and gone since a row was last answered.
+    /// The number of attempts before this one since a row was last answered.
     in_vain: i64,
     /// Ends with this attempt.
     stop: CancellationToken,
-    /// One row at a time asks for a slot, in the order in which they came.
+    /// One row at a time asks for a slot, in the order of arrival.
     door: Mutex<()>,
-    /// Until when the third party wants to be left alone.
+    /// Until when the third party has asked for a pause.
     quiet_until: BriefMutex<Instant>,
     outage: BriefMutex<Outage>,
 }
@@ -145,25 +145,25 @@ struct Grant {
     asked: Instant,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 enum Sent {
-    /// The third party's last word.
+    /// The third party's final answer.
     Final(Answer),
-    /// It may be another the next time.
+    /// An error that may pass.
     Again(Option<Answer>, &'static str),
-    /// It never got there, and nothing is known of the row.
+    /// The request did not reach the third party, which says nothing about the row.
     Unsent,
 }
 
 impl Table {
-    /// Sends rows, several at once: one that waits for its answer or is tried again holds no other up.
+    /// Sends rows, several at once: a row that waits for its answer or is retried holds up no other.
     async fn send_all(self: &Arc<Self>, mut rows: Unsent) -> Result<(), WorkError> {
-        // Each on its own: one that is under way when the table is cancelled still gives its slot back.
+        // Each row has its own task, so that one in progress still releases its slot when the table is cancelled.
         let mut under_way = FuturesUnordered::<JoinHandle<Result<(), WorkError>>>::new();
         let mut outcome = Ok(());
         while outcome.is_ok() {
             let most = self.tables.rule.rate as usize + 1;
-            // Whether the third party is there at all is found out with a few.
+            // A few rows find out whether the third party answers at all.
             let most = if self.outage.lock().has_answers() { most } else { most.min(ROWS) };
             if under_way.len() >= most {
                 outcome = settled(under_way.next().await);
@@ -186,7 +186,7 @@ impl Table {
         }
         while let Some(row) = under_way.next().await {
             outcome = match (outcome, settled(Some(row))) {
-                // Why it stops says more than that it does.
+                // The error says more than the stop does.
                 (Ok(()) | Err(WorkError::Stopped), Err(error)) => Err(error),
                 (outcome, _) => outcome,
             };
@@ -194,7 +194,7 @@ impl Table {
         outcome
     }
 
-    /// Sends a row until it has its answer, and keeps that.
+    /// Sends a row until it has its answer, and keeps the answer.
     async fn send(self: Arc<Self>, number: i64, row: Row, grant: Grant) -> Result<(), WorkError> {
         self.outage.lock().begin();
         let mut failures = Failures::default();
@@ -204,14 +204,14 @@ impl Table {
         let sent = SentRow { number, row, status, reply };
         let has_failed = sent.has_failed();
         if !self.tables.life.keep_row(&self.claim, sent).await {
-            // Another's by now, and what is said of this attempt has no effect. If the row was refused, it counts as a try.
+            // Another attempt has the task, so this error has no effect; or the database rejected the row, which is charged.
             return Err(WorkError::Later(TaskError::new("row-not-kept", "An answer could not be kept.")));
         }
         metrics::row_answered(has_failed);
         Ok(())
     }
 
-    /// The row's last answer, as it is kept.
+    /// Returns the row's final answer as it is to be kept.
     async fn answer(
         &self,
         number: i64,
@@ -253,7 +253,7 @@ impl Table {
                     }
                     pause.max(Backoff::TASK.delay(failures.count - 1))
                 }
-                // That is nothing that the row could be tried out for.
+                // That is not the row's fault.
                 Sent::Unsent => {
                     absences += 1;
                     if absences == ABSENCES {
@@ -266,16 +266,16 @@ impl Table {
         }
     }
 
-    /// Ends the attempt, for the third party takes nothing: why, and for how long it has asked to be left alone.
+    /// Returns the error of a third party that accepts no rows: the reason, and the pause that it has asked for.
     fn away(&self, why: &str, pause: Duration) -> WorkError {
         self.tables.outbound.is_away(RECEIVER, why);
         self.stop.cancel();
         let pause = pause.max(Backoff::TASK.delay(u32::try_from(self.in_vain).unwrap_or(u32::MAX)));
-        let detail = format!("The third party takes no rows: {why}.");
+        let detail = format!("The third party accepts no rows: {why}.");
         WorkError::NotYet(pause, TaskError::new("third-party-unavailable", detail))
     }
 
-    /// Sends one request; `None` if its grant is too old by now.
+    /// Sends one request; returns `None` if its grant is too old by now.
     async fn post(&self, Grant { request, asked }: Grant, row: Request<'_>) -> Option<Sent> {
         let Tables { limits, outbound, posts, .. } = &*self.tables;
         let begun = Instant::now();
@@ -288,7 +288,7 @@ impl Table {
             Some(Ok(_) | Err(NoAnswer::Broken(_))) => limits.rest(RECEIVER, request).await,
         };
         if let Err(error) = over {
-            debug!(%error, "the end of a request could not be said; its slot lapses");
+            debug!(%error, "the end of a request could not be recorded; its slot lapses");
         }
         let (sent, outcome) = match answer? {
             Ok(answer) => match answer.meaning {
@@ -306,7 +306,7 @@ impl Table {
         Some(sent)
     }
 
-    /// Waits for a slot, and for the limits where they are away: nothing is sent uncounted.
+    /// Waits for a slot, also while the store of the limits is away: no request is sent uncounted.
     async fn slot(&self) -> Result<Grant, WorkError> {
         let _turn = self.unless_stopped(self.door.lock()).await?;
         let mut failures = 0;
@@ -321,7 +321,7 @@ impl Table {
                     failures = 0;
                     pause
                 }
-                // The adapter says that it is away.
+                // The adapter logs that it is away.
                 Err(_) => {
                     failures += 1;
                     Backoff::SERVER.delay(failures - 1)
@@ -343,20 +343,20 @@ impl Table {
     }
 }
 
-/// An answer as it is kept: its JSON, or its text in a JSON string; nothing, if it was too large to be read.
+/// Returns an answer as it is kept: its JSON, or its text in a JSON string; `null` if it was too large to read.
 fn kept(answer: &Answer) -> Value {
     let text = |body: &Vec<u8>| json!(String::from_utf8_lossy(body).replace('\0', "\u{fffd}"));
     answer.json().or_else(|| answer.body.as_ref().map(text)).unwrap_or_default()
 }
 
-/// What became of a row that was under way.
+/// Returns the result of a row in progress.
 fn settled(row: Option<Result<Result<(), WorkError>, JoinError>>) -> Result<(), WorkError> {
     row.map_or(Ok(()), |row| row.unwrap_or_else(|panicked| Err(panicked.into())))
 }
 
-/// The database is to blame, and not the task.
+/// Returns the error of an attempt that failed because of the database, not the task.
 fn not_now(error: StoreError) -> WorkError {
-    debug!(%error, "what is known of a table's rows could not be read");
-    let why = TaskError::new("database-unavailable", "What is known of the table's rows could not be read.");
+    debug!(%error, "the rows of a table could not be read");
+    let why = TaskError::new("database-unavailable", "The database could not read the table's rows.");
     WorkError::NotYet(Backoff::SERVER.delay(0), why)
 }

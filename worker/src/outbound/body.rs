@@ -1,4 +1,4 @@
-//! An answer's body as UTF-8: what it was compressed by and written in is undone, within bounds.
+//! Decodes an answer's body to UTF-8, within bounds: its content coding and its charset.
 
 use std::io::Read;
 
@@ -6,10 +6,10 @@ use encoding_rs::{Encoding, UTF_8};
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
-/// Undoes an answer's content coding and charset; `None` if that can't be done, or makes more than `most` bytes. Bytes that are not
-/// in the charset that they should be in are left as they are.
+/// Decodes an answer's content coding and charset; `None` if that is impossible, or yields more than `most` bytes. Bytes that are invalid
+/// in the declared charset are left as they are.
 ///
-/// No coding is asked for, and some services use one all the same.
+/// Requests ask for no coding, and some services use one all the same.
 pub fn decoded(bytes: Vec<u8>, headers: &HeaderMap, most: usize) -> Option<Vec<u8>> {
     let bytes = match coding(headers)?.as_deref() {
         None => bytes,
@@ -17,7 +17,7 @@ pub fn decoded(bytes: Vec<u8>, headers: &HeaderMap, most: usize) -> Option<Vec<u
         Some("deflate") => inflated(ZlibDecoder::new(&*bytes), most)?,
         Some(_) => return None,
     };
-    // A byte-order mark says more than a header, and is no part of the text.
+    // A byte order mark outranks the header, and is not part of the text.
     let text = match charset(headers).unwrap_or(UTF_8).decode(&bytes) {
         (_, _, true) => None,
         (text, _, false) => Some(text.into_owned().into_bytes()),
@@ -26,7 +26,7 @@ pub fn decoded(bytes: Vec<u8>, headers: &HeaderMap, most: usize) -> Option<Vec<u
     (bytes.len() <= most).then_some(bytes)
 }
 
-/// The one coding; `None` in it without one. Several, one over the other, are not undone.
+/// Returns the content coding; the inner `None` means that the body has no coding. A body with several codings is not decoded.
 fn coding(headers: &HeaderMap) -> Option<Option<String>> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -94,7 +94,7 @@ mod tests {
             ("gzip, gzip", gzip(&gzip(b"text")), None),
             ("gzip", b"text".to_vec(), None),
             ("gzip", gzip(b"text")[..15].to_vec(), None),
-            // A bomb: of 1 KB, a million.
+            // A decompression bomb: a million bytes from 1 KB.
             ("gzip", gzip(&vec![b'x'; 1_000_000]), None),
         ] {
             let decoded = decoded(bytes, &headers(&[(CONTENT_ENCODING, coding)]), MOST);
@@ -112,7 +112,7 @@ mod tests {
             ("text/plain;Charset=\"windows-1252\"", &[0x80], "€".as_bytes()),
             ("application/json; charset=utf-16", &utf_16, "é".as_bytes()),
             ("application/json; charset=klingon", "é".as_bytes(), "é".as_bytes()),
-            // It is not what it should be: nobody guesses.
+            // Invalid in its charset: left as it is.
             ("application/json", &[0xe9], &[0xe9]),
         ];
         for (media_type, bytes, text) in cases {

@@ -1,44 +1,44 @@
-//! What a status says of the request that it answers: one table for all outbound calls.
+//! The meaning of each HTTP status for the request: one table for all outbound calls.
 
 use reqwest::StatusCode;
 
-/// What becomes of a request that was answered.
+/// The meaning of an answer for its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// The service has done it.
     Done,
-    /// The service does not take it now and may later. For people, why.
+    /// The service does not accept it now and may later. The reason, for people.
     MayPass(&'static str),
-    /// The service won't take it, whenever it is sent. For people, why.
+    /// The service will never accept it. The reason, for people.
     Never(&'static str),
 }
 
-/// Says what a status means. `is_repeat`: the service may have had the request before, under the same `Idempotency-Key`, and its answer
-/// has not arrived.
+/// Returns the meaning of a status. `is_repeat`: the service may have received the request before, under the same `Idempotency-Key`, and
+/// its answer has not arrived.
 pub fn meaning(status: StatusCode, is_repeat: bool) -> Meaning {
     use Meaning::{Done, MayPass, Never};
     match status.as_u16() {
         200..=299 => Done,
-        // Temporary by definition (RFC 9110, 15.4.3 and 15.4.8): a page about maintenance, mostly.
+        // Temporary by definition (RFC 9110, 15.4.3 and 15.4.8): mostly a page about maintenance.
         302 | 307 => MayPass("it redirects for the time being, which is not followed"),
         300..=399 => Never("it redirects, which is not followed"),
-        // May be sent again on another connection (RFC 9110, 15.5.9).
+        // The request may be repeated on another connection (RFC 9110, 15.5.9).
         408 => MayPass("it has not received the request in time"),
-        // Its first request is still being worked on (draft-ietf-httpapi-idempotency-key-header, 2.6).
-        409 if is_repeat => MayPass("an earlier request under the same key is under way there"),
-        // What that one works on is locked (RFC 4918, 11.3).
+        // The first request is still in progress (draft-ietf-httpapi-idempotency-key-header, 2.6).
+        409 if is_repeat => MayPass("an earlier request under the same key is in progress there"),
+        // The first request holds a lock (RFC 4918, 11.3).
         423 if is_repeat => MayPass("an earlier request under the same key holds a lock there"),
-        // To be sent again, on a connection that is settled (RFC 8470, 5.2).
+        // The request must be repeated on a settled connection (RFC 8470, 5.2).
         425 => MayPass("it came too early"),
         // RFC 6585, 4.
-        429 => MayPass("it takes no more requests for the moment"),
-        400..=499 => Never("it does not take it"),
+        429 => MayPass("it accepts no more requests for now"),
+        400..=499 => Never("it rejects the request"),
         502..=504 => MayPass("it is not available"),
-        // Cloudflare's words for a server that it can't reach, and those of others for one that is overloaded.
+        // Cloudflare uses these for a server that it can't reach, others for one that is overloaded.
         520..=527 | 530 => MayPass("its server can't be reached"),
         529 => MayPass("it is overloaded"),
         500..=599 => MayPass("it failed"),
-        _ => Never("its status is none of HTTP"),
+        _ => Never("its status is not one of HTTP's"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The port to the records, and its queries, written once for each database.
 //!
-//! A record's place is its number in the order of commit: once a reader has seen one, no lower one appears. Its `created` never
-//! goes back in that order. So a date is a place too, and every read is a walk along one key.
+//! The place of a record is its number in the order of commit: once a reader has seen a record, no record with a lower place appears.
+//! `created` never decreases in that order. So a date is a place too, and every read is a walk along one key.
 
 mod postgres;
 mod sqlite;
@@ -21,16 +21,16 @@ use diesel::sql_types::{Bool, Integer, Text};
 
 use crate::record::{LogLine, Record, RecordId, StatusCode};
 
-/// A row to be.
+/// A record to insert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
-    /// Its id.
+    /// The record's id.
     pub id: RecordId,
-    /// What was reported.
+    /// The line that was reported.
     pub log: LogLine,
 }
 
-/// Places in the order of commit, from the one after `after` up to `until`.
+/// Places in the order of commit, after `after` up to and including `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The place before the first.
@@ -49,22 +49,22 @@ impl Span {
         }
     }
 
-    /// Whether there is no place in it.
+    /// Returns whether the span contains no places.
     pub fn is_empty(self) -> bool {
         self.after >= self.until
     }
 }
 
-/// Which records are wanted.
+/// A filter on records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFilter {
-    /// Only from that address, however it is written.
+    /// Only requests from that address, in any notation.
     pub ip: Option<IpAddr>,
-    /// Only with that method.
+    /// Only requests with that method.
     pub method: Option<String>,
-    /// Only with a URI that begins so.
+    /// Only requests with a URI that begins so.
     pub uri_prefix: String,
-    /// Only with such a status.
+    /// Only requests with a status in this range.
     pub status_codes: RangeInclusive<StatusCode>,
 }
 
@@ -78,48 +78,48 @@ impl Default for RecordFilter {
 /// A record and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedRecord {
-    /// Its number in the order of commit.
+    /// The record's number in the order of commit.
     pub place: i64,
-    /// What it is.
+    /// The record.
     pub record: Record,
 }
 
-/// How many records have something in common.
+/// A value, and the number of records that have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count<T> {
-    /// What they have in common.
+    /// The value.
     pub of: T,
-    /// How many they are.
+    /// The number of records.
     pub requests: i64,
 }
 
-/// What records are like, by their numbers.
+/// Counts of records by their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordCounts {
-    /// Minutes that have any, by their beginnings, the latest first.
+    /// Minutes with at least one record, by their beginnings, latest first.
     pub minutes: Vec<Count<Time>>,
-    /// Every status that there is, in ascending order.
+    /// All statuses that occur, in ascending order.
     pub status_codes: Vec<Count<StatusCode>>,
-    /// The most frequent ones first.
+    /// The most frequent URIs, most frequent first.
     pub uris: Vec<Count<String>>,
-    /// The most frequent ones first.
+    /// The most frequent addresses, most frequent first.
     pub ips: Vec<Count<String>>,
 }
 
 /// The access log's rows.
 #[async_trait]
 pub trait Records: Upkeep {
-    /// Appends rows in one transaction, in their order. Gives the time that they all have: not before that of any
-    /// record that was there, whatever the clock does.
+    /// Appends rows in one transaction, in their order. Returns the time that they all have: not before that of any earlier record, even if
+    /// the clock goes back.
     async fn append_records(&self, new: Vec<NewRecord>) -> Result<Time, StoreError>;
 
-    /// The place of a record; `None` if there is no such one.
+    /// Returns the place of a record; `None` if the record does not exist.
     async fn record_place(&self, id: RecordId) -> Result<Option<i64>, StoreError>;
 
-    /// The places of all records that there are now, or of those created in these bounds, both included.
+    /// Returns the places of all records that exist now, or of those created in these bounds, both included.
     async fn record_span(&self, from: Option<Time>, to: Option<Time>) -> Result<Span, StoreError>;
 
-    /// Records of a span by filter, in the order of commit, at most so many.
+    /// Returns records of a span by filter, in the order of commit, up to `limit` of them.
     async fn records(
         &self,
         span: Span,
@@ -127,7 +127,7 @@ pub trait Records: Upkeep {
         limit: i64,
     ) -> Result<Vec<PlacedRecord>, StoreError>;
 
-    /// Counts the records of a span: at most so many minutes, and so many URIs and addresses.
+    /// Counts the records of a span: by status, by up to `minutes` minutes, and by up to `top` URIs and addresses each.
     async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError>;
 }
 
@@ -141,18 +141,18 @@ pub fn of(database: &Database) -> Arc<dyn Records> {
 
 #[diesel::declare_sql_function]
 extern "SQL" {
-    /// So many characters of a text, from one that is counted from 1.
+    /// Returns `length` characters of a text, from a position counted from 1.
     fn substr(text: Text, from: Integer, length: Integer) -> Text;
 }
 
-/// The record of that id, its place.
+/// Selects the place of the record of that id.
 #[auto_type]
 pub(super) fn place(id: RecordId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     records::table.filter(records::id.eq(id)).select(records::seq)
 }
 
-/// The first place at or after a time.
+/// Selects the first place at or after a time.
 #[auto_type]
 pub(super) fn first_since(time: Time) -> _ {
     let time: SqlTime = SqlTime(time.0);
@@ -163,7 +163,7 @@ pub(super) fn first_since(time: Time) -> _ {
         .limit(1_i64)
 }
 
-/// The last place at or before a time.
+/// Selects the last place at or before a time.
 #[auto_type]
 pub(super) fn last_until(time: Time) -> _ {
     let time: SqlTime = SqlTime(time.0);
@@ -174,13 +174,13 @@ pub(super) fn last_until(time: Time) -> _ {
         .limit(1_i64)
 }
 
-/// The last record's place, and when it was created.
+/// Selects the last record's place, and when it was created.
 #[auto_type]
 pub(super) fn newest() -> _ {
     records::table.order(records::seq.desc()).select((records::seq, records::created)).limit(1_i64)
 }
 
-/// What [`newest`] gives.
+/// A row of [`newest`].
 pub(super) type NewestRow = (i64, SqlTime);
 
 type RecordColumns = (
@@ -203,8 +203,8 @@ const RECORD_COLUMNS: RecordColumns = (
     records::status_code,
 );
 
-/// Records of a span by filter, oldest first. A filter that lets everything through is in the statement all the same: it
-/// walks along the key in any case, and is one statement.
+/// Selects records of a span by filter, oldest first. A filter that passes everything is part of the statement all the same: the statement
+/// walks along the key in any case, and so has one form.
 #[auto_type]
 pub(super) fn page(span: Span, filter: RecordFilter, limit: i64) -> _ {
     let columns: RecordColumns = RECORD_COLUMNS;
@@ -235,7 +235,7 @@ fn in_span(span: Span) -> _ {
     records::table.filter(records::seq.gt(after)).filter(records::seq.le(until))
 }
 
-/// How many records each minute has, the latest minutes first; `minute` is a minute's beginning in the database's words.
+/// Counts the records of each minute, latest first; `minute` is the SQL expression of a minute's beginning.
 #[auto_type]
 pub(super) fn by_minute(span: Span, minute: &'static str, limit: i64) -> _ {
     let rows: in_span = in_span(span);
@@ -245,7 +245,7 @@ pub(super) fn by_minute(span: Span, minute: &'static str, limit: i64) -> _ {
     rows.group_by(minutes).select((selected, count_star())).order(ordered.desc()).limit(limit)
 }
 
-/// How many records each status has.
+/// Counts the records of each status.
 #[auto_type]
 pub(super) fn by_status_code(span: Span) -> _ {
     let rows: in_span = in_span(span);
@@ -254,7 +254,7 @@ pub(super) fn by_status_code(span: Span) -> _ {
         .order(records::status_code.asc())
 }
 
-/// The most frequent URIs.
+/// Counts the records of the most frequent URIs.
 #[auto_type]
 pub(super) fn by_uri(span: Span, limit: i64) -> _ {
     let rows: in_span = in_span(span);
@@ -264,7 +264,7 @@ pub(super) fn by_uri(span: Span, limit: i64) -> _ {
         .limit(limit)
 }
 
-/// The most frequent addresses.
+/// Counts the records of the most frequent addresses.
 #[auto_type]
 pub(super) fn by_ip(span: Span, limit: i64) -> _ {
     let rows: in_span = in_span(span);
@@ -294,7 +294,7 @@ impl From<RecordRow> for PlacedRecord {
     }
 }
 
-/// What the four counts give.
+/// The rows of the four counts.
 pub(super) struct CountRows {
     pub minutes: Vec<(SqlTime, i64)>,
     pub status_codes: Vec<(i16, i64)>,

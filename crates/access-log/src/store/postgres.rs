@@ -14,7 +14,7 @@ use super::{
 };
 use crate::record::RecordId;
 
-/// A minute's beginning, whatever the session's time zone is.
+/// A minute's beginning, independent of the session's time zone.
 const MINUTE: &str = "date_bin('1 minute', created, to_timestamp(0))";
 
 #[diesel::declare_sql_function]
@@ -85,7 +85,7 @@ impl Records for Postgres {
 
     async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError> {
         let (mut connection, _turn) = self.get_long().await?;
-        // Each has the bound of a statement, not all together.
+        // Each statement has its own time-out, not all together.
         let rows = CountRows {
             minutes: answer(queries::by_minute(span, MINUTE, minutes).load(&mut connection)).await?,
             status_codes: answer(queries::by_status_code(span).load(&mut connection)).await?,

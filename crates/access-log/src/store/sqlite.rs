@@ -21,7 +21,7 @@ const MINUTE: &str = "created / 60000000 * 60000000";
 const ID_BEGINS: &str = "substr(id, 1, 4)";
 const ID_BEGINS_BYTES: usize = 4;
 
-/// As no column is left to its default, the statement is known by its type, and its text is not made anew for each row.
+/// Since no column is left to its default, diesel knows the statement by its type, and does not build its text for each row.
 #[derive(Insertable)]
 #[diesel(table_name = records, treat_none_as_default_value = false)]
 struct NewRow<'a> {
@@ -49,7 +49,7 @@ impl Records for Sqlite {
                     uri: &log.uri,
                     status_code: log.status_code.0,
                 };
-                // The statement is prepared once, which more rows a statement would not be.
+                // The statement is prepared once; a statement with several rows would not be.
                 insert_into(records::table).values(row).execute(connection)?;
             }
             Ok(created)

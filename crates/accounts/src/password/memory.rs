@@ -1,7 +1,7 @@
-//! The memory that argon2 works in, allocated once and used again.
+//! The memory that argon2 works in, allocated once and reused.
 //!
-//! A hash needs 19 MiB. Allocated and freed for each hash, those end up in the allocator's arenas, one or several for each thread that
-//! ever hashed, and are never returned to the system: thirty wrong passwords then cost a gigabyte. So there are as many buffers as hashes
+//! A hash needs 19 MiB. Allocated and freed for each hash, this memory ends up in the allocator's arenas, one or several for each thread
+//! that ever hashed, and never returns to the system: thirty wrong passwords then cost a gigabyte. So there are as many buffers as hashes
 //! at a time.
 
 use argon2::password_hash::Error as HashError;
@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 pub(super) struct Memory(Mutex<Vec<Vec<Block>>>);
 
 impl Memory {
-    /// Fills `digest` with that of a password.
+    /// Fills `digest` with the hash of a password.
     ///
     /// # Errors
-    /// If the algorithm refuses its inputs, or there is no memory.
+    /// If the algorithm rejects its inputs, or there is not enough memory.
     pub(super) fn hash(
         &self,
         argon2: &Argon2<'_>,
@@ -36,7 +36,7 @@ impl Memory {
         Ok(outcome?)
     }
 
-    /// How many buffers there are while no hash is under way.
+    /// Returns the number of buffers while no hash is in progress.
     #[cfg(test)]
     pub(super) fn buffers(&self) -> usize {
         self.0.lock().len()

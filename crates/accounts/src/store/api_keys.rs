@@ -11,36 +11,36 @@ use super::users::into_user;
 use crate::api_key::{ApiKey, InvalidKeyName, KeyHash, KeyId, KeyName};
 use crate::user::{User, UserId};
 
-/// A key's row to be.
+/// A key to insert.
 #[derive(Debug, Clone)]
 pub struct NewKey {
-    /// What it is revoked by.
+    /// The id by which it is revoked.
     pub id: KeyId,
-    /// Whom it stands for: a user that there is.
+    /// The user it authenticates; must exist.
     pub user: UserId,
-    /// What he calls it.
+    /// The user's name for it.
     pub name: KeyName,
-    /// What is kept of it.
+    /// The key's hash.
     pub hash: KeyHash,
 }
 
-/// What stands for users without a log-in.
+/// The rows of API keys.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// Adds a key, unless its user has `most` already: `None` then. Of several who add at once, no more get through.
+    /// Adds a key; returns `None` if its user has `most` keys already, also if several requests add keys at once.
     async fn add_key(&self, new: NewKey, most: i64) -> Result<Option<ApiKey>, StoreError>;
 
-    /// A user's keys, the oldest first.
+    /// Returns a user's keys, oldest first.
     async fn keys_of(&self, user: UserId) -> Result<Vec<ApiKey>, StoreError>;
 
-    /// Removes a key of this user's; `false` if he has no such key.
+    /// Removes a key of this user; returns `false` if the user has no such key.
     async fn remove_key(&self, user: UserId, id: KeyId) -> Result<bool, StoreError>;
 
-    /// Whom a key stands for, as he is now; `None` if there is no such key, or no longer, or its user is disabled.
+    /// Returns the user that a key authenticates, in its current state; `None` if the key does not exist or its user is disabled.
     async fn user_of_key(&self, hash: KeyHash) -> Result<Option<User>, StoreError>;
 }
 
-/// A key's row to insert.
+/// The row of a key to insert.
 #[derive(Insertable)]
 #[diesel(table_name = api_keys)]
 pub(super) struct NewKeyRow {
@@ -63,14 +63,14 @@ impl NewKeyRow {
     }
 }
 
-/// How many keys a user has.
+/// Counts a user's keys.
 #[auto_type]
 pub(super) fn count(user: UserId) -> _ {
     let user: SqlUuid = SqlUuid(user.0);
     api_keys::table.filter(api_keys::user_id.eq(user)).count()
 }
 
-/// A user's keys, the oldest first.
+/// Selects a user's keys, oldest first.
 #[auto_type]
 pub(super) fn of_user(user: UserId) -> _ {
     let user: SqlUuid = SqlUuid(user.0);
@@ -81,10 +81,10 @@ pub(super) fn of_user(user: UserId) -> _ {
     ))
 }
 
-/// What [`of_user`] gives.
+/// A row of [`of_user`].
 pub(super) type KeyRow = (SqlUuid, String, SqlTime);
 
-/// A key by what its row says.
+/// Converts a row to a key.
 pub(super) fn into_key((id, name, created): KeyRow) -> Result<ApiKey, StoreError> {
     let name = name
         .parse()
@@ -92,14 +92,14 @@ pub(super) fn into_key((id, name, created): KeyRow) -> Result<ApiKey, StoreError
     Ok(ApiKey { id: KeyId(id.0), name, created: created.into() })
 }
 
-/// A key of this user's goes.
+/// Deletes a key of this user.
 #[auto_type]
 pub(super) fn remove(user: UserId, id: KeyId) -> _ {
     let (user, id): (SqlUuid, SqlUuid) = (SqlUuid(user.0), SqlUuid(id.0));
     delete(api_keys::table).filter(api_keys::id.eq(id)).filter(api_keys::user_id.eq(user))
 }
 
-/// Whom a key stands for: a row a right, or one without.
+/// Selects the user that a key authenticates: a row for each right, or one without a right.
 #[auto_type]
 pub(super) fn user_of(hash: KeyHash) -> _ {
     let hash: Vec<u8> = hash.0.to_vec();
@@ -111,10 +111,10 @@ pub(super) fn user_of(hash: KeyHash) -> _ {
         .select((users::id, users::username, user_rights::right_name.nullable()))
 }
 
-/// What [`user_of`] gives.
+/// A row of [`user_of`].
 pub(super) type UserRow = (SqlUuid, String, Option<String>);
 
-/// The user whom the rows are about.
+/// Converts the rows to their user.
 pub(super) fn into_holder(rows: Vec<UserRow>) -> Option<User> {
     let (id, username, _) = rows.first()?.clone();
     Some(into_user(UserId(id.0), username, rows.into_iter().filter_map(|(_, _, right)| right)))

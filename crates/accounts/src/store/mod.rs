@@ -12,7 +12,7 @@ use database::Database;
 pub use self::api_keys::{ApiKeys, NewKey};
 pub use self::users::{Login, NewUser, Users};
 
-/// The rows of users and of what stands for them.
+/// The rows of users and of their API keys.
 pub trait Accounts: Users + ApiKeys {}
 impl<T: Users + ApiKeys> Accounts for T {}
 

@@ -10,61 +10,61 @@ use diesel::prelude::*;
 use crate::password::PasswordHash;
 use crate::user::{Account, Right, TypedName, User, UserId, Username};
 
-/// A user's row to be.
+/// A user to insert.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// Who he is, and what he may do.
+    /// The user, with their rights.
     pub user: User,
-    /// What is kept of his password.
+    /// The hash of their password.
     pub password_hash: PasswordHash,
 }
 
-/// A user whose password is asked for.
+/// A user whose password is to be verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Who it is.
+    /// The user's id.
     pub id: UserId,
-    /// What is kept of the password.
+    /// The hash of the password.
     pub password_hash: PasswordHash,
-    /// [`Account::sessions`] as it stood beside that password: a log-in by it begins a session of that number.
+    /// [`Account::sessions`] at the time that password was read: a log-in with it begins a session of that number.
     pub sessions: i64,
 }
 
-/// Who may log in, and what each may do.
+/// The rows of users and their rights.
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// Adds a user with his rights; `false` if the username is taken.
+    /// Adds a user with their rights; returns `false` if the username is taken.
     async fn add_user(&self, new: NewUser) -> Result<bool, StoreError>;
 
-    /// Returns the user of that id, with what decides whether they may come in.
+    /// Returns the user of that id, with the fields that decide whether they may log in.
     async fn account(&self, id: UserId) -> Result<Option<Account>, StoreError>;
 
-    /// Returns at most `limit` users, the oldest first, from after that one on.
+    /// Returns at most `limit` users, oldest first, starting after the given one.
     async fn accounts(&self, after: Option<UserId>, limit: i64) -> Result<Vec<Account>, StoreError>;
 
-    /// Finds a user by the name as it was typed. Costs the same whether or not there is one.
+    /// Finds a user by the name as it was typed. Costs the same whether or not the user exists.
     async fn login(&self, name: TypedName) -> Result<Option<Login>, StoreError>;
 
-    /// Gives a user a right, if he lacks it. Gives him as he stands now; `None` if there is no such user.
+    /// Grants a user a right, if they lack it. Returns the user in the new state; `None` if the user does not exist.
     async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError>;
 
-    /// Takes a right from a user, if he has it. Gives him as he stands now; `None` if there is no such user.
+    /// Revokes a user's right, if they have it. Returns the user in the new state; `None` if the user does not exist.
     async fn revoke(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError>;
 
-    /// Sets a user's password and ends their sessions. Returns the number of the sessions to come; `None` if there is no such user.
+    /// Sets a user's password and ends their sessions. Returns the number that later sessions carry; `None` if the user does not exist.
     async fn set_password(&self, id: UserId, hash: PasswordHash) -> Result<Option<i64>, StoreError>;
 
-    /// Ends a user's sessions; `false` if there is no such user.
+    /// Ends a user's sessions; returns `false` if the user does not exist.
     async fn end_sessions(&self, id: UserId) -> Result<bool, StoreError>;
 
-    /// Disables a user and ends their sessions, or enables one. Returns the user as it stands now; `None` if there is no such user.
+    /// Disables a user and ends their sessions, or enables one. Returns the user in the new state; `None` if the user does not exist.
     async fn set_disabled(&self, id: UserId, is_disabled: bool) -> Result<Option<Account>, StoreError>;
 
-    /// Removes a user with their rights and API keys; `false` if there is no such user. Tasks stay as they are.
+    /// Removes a user with their rights and API keys; returns `false` if the user does not exist. Tasks stay as they are.
     async fn remove_user(&self, id: UserId) -> Result<bool, StoreError>;
 }
 
-/// A user's row to insert.
+/// The row of a user to insert.
 #[derive(Insertable)]
 #[diesel(table_name = users)]
 pub(super) struct NewUserRow {
@@ -81,7 +81,7 @@ impl NewUserRow {
     }
 }
 
-/// A right's row to insert.
+/// The row of a right to insert.
 #[derive(Insertable)]
 #[diesel(table_name = user_rights)]
 pub(super) struct RightRow {
@@ -95,14 +95,14 @@ impl RightRow {
     }
 }
 
-/// What the user of that id is called.
+/// Selects the username of that id.
 #[auto_type]
 pub(super) fn username(id: UserId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     users::table.filter(users::id.eq(id)).select(users::username)
 }
 
-/// The users that a typed name may stand for, and what is kept of their passwords.
+/// Selects the users that a typed name may refer to, with the hashes of their passwords.
 #[auto_type]
 pub(super) fn logins(exact: String, mapped: String) -> _ {
     users::table.filter(users::username.eq(exact).or(users::username.eq(mapped))).select((
@@ -113,17 +113,17 @@ pub(super) fn logins(exact: String, mapped: String) -> _ {
     ))
 }
 
-/// What [`logins`] gives.
+/// A row of [`logins`].
 pub(super) type LoginRow = (String, SqlUuid, String, i64);
 
-/// The user whom a typed name stands for: the one of exactly that name, or the one of its mapped form.
+/// Returns the user that a typed name refers to: the one of exactly that name, or the one of its mapped form.
 pub(super) fn into_login(name: &TypedName, mut rows: Vec<LoginRow>) -> Option<Login> {
     rows.sort_by_key(|(username, ..)| username != name.exact());
     let (_, id, password_hash, sessions) = rows.into_iter().next()?;
     Some(Login { id: UserId(id.0), password_hash: PasswordHash(password_hash), sessions })
 }
 
-/// Takes a right from a user.
+/// Deletes a right of a user.
 #[auto_type]
 pub(super) fn revoke(id: UserId, right: Right) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -138,7 +138,7 @@ type AccountColumns = (users::id, users::username, users::created, users::disabl
 const ACCOUNT: AccountColumns =
     (users::id, users::username, users::created, users::disabled, users::sessions);
 
-/// A user's row, with the name of each right: a row a right, or one without.
+/// Selects a user's row with the name of each right: a row for each right, or one without a right.
 #[auto_type]
 pub(super) fn account(id: UserId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -149,13 +149,13 @@ pub(super) fn account(id: UserId) -> _ {
         .select((columns, user_rights::right_name.nullable()))
 }
 
-/// The user whom the rows of [`account`] are about.
+/// Converts the rows of [`account`] to the user.
 pub(super) fn into_account(rows: Vec<(AccountRow, Option<String>)>) -> Option<Account> {
     let row = rows.first()?.0.clone();
     Some(account_of(row, rows.into_iter().filter_map(|(_, right)| right)))
 }
 
-/// A page of users' rows, the oldest first.
+/// Selects a page of users' rows, oldest first.
 #[auto_type]
 pub(super) fn accounts(after: UserId, limit: i64) -> _ {
     let after: SqlUuid = SqlUuid(after.0);
@@ -163,7 +163,7 @@ pub(super) fn accounts(after: UserId, limit: i64) -> _ {
     users::table.filter(users::id.gt(after)).order(users::id).limit(limit).select(columns)
 }
 
-/// The rights of these users.
+/// Selects the rights of these users.
 #[auto_type]
 pub(super) fn rights_of(ids: Vec<SqlUuid>) -> _ {
     user_rights::table
@@ -171,12 +171,12 @@ pub(super) fn rights_of(ids: Vec<SqlUuid>) -> _ {
         .select((user_rights::user_id, user_rights::right_name))
 }
 
-/// The ids of a page of [`accounts`].
+/// Returns the ids of a page of [`accounts`].
 pub(super) fn ids(rows: &[AccountRow]) -> Vec<SqlUuid> {
     rows.iter().map(|row| row.0).collect()
 }
 
-/// A page of users, from the rows of [`accounts`] and [`rights_of`].
+/// Converts the rows of [`accounts`] and [`rights_of`] to a page of users.
 pub(super) fn into_accounts(rows: Vec<AccountRow>, rights: &[(SqlUuid, String)]) -> Vec<Account> {
     let of_row = |row: AccountRow| {
         let id = row.0;
@@ -194,7 +194,7 @@ fn account_of(
     Account { user, created: created.into(), disabled: disabled.map(Time::from), sessions }
 }
 
-/// Another password, and other sessions.
+/// Sets a user's password and ends their sessions.
 #[auto_type]
 pub(super) fn set_password(id: UserId, hash: PasswordHash) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -205,14 +205,14 @@ pub(super) fn set_password(id: UserId, hash: PasswordHash) -> _ {
         .returning(users::sessions)
 }
 
-/// Other sessions.
+/// Ends a user's sessions.
 #[auto_type]
 pub(super) fn end_sessions(id: UserId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     update(users::table).filter(users::id.eq(id)).set(users::sessions.eq(users::sessions + 1_i64))
 }
 
-/// Disabled since then, or not; and other sessions.
+/// Disables or enables a user, and ends their sessions.
 #[auto_type]
 pub(super) fn set_disabled(id: UserId, since: Option<SqlTime>) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -221,28 +221,28 @@ pub(super) fn set_disabled(id: UserId, since: Option<SqlTime>) -> _ {
         .set((users::disabled.eq(since), users::sessions.eq(users::sessions + 1_i64)))
 }
 
-/// A user's rights go.
+/// Deletes a user's rights.
 #[auto_type]
 pub(super) fn remove_rights(id: UserId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     delete(user_rights::table).filter(user_rights::user_id.eq(id))
 }
 
-/// A user's API keys go.
+/// Deletes a user's API keys.
 #[auto_type]
 pub(super) fn remove_keys(id: UserId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     delete(api_keys::table).filter(api_keys::user_id.eq(id))
 }
 
-/// A user goes, of whom nothing else is left.
+/// Deletes a user whose other rows are deleted.
 #[auto_type]
 pub(super) fn remove(id: UserId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
     delete(users::table).filter(users::id.eq(id))
 }
 
-/// A user by what his rows say.
+/// Converts rows to a user.
 pub(super) fn into_user(id: UserId, username: String, rights: impl Iterator<Item = String>) -> User {
     User {
         id,

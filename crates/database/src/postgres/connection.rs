@@ -1,4 +1,4 @@
-//! PostgreSQL's connections: a pool, and a bound on every wait.
+//! The connections to PostgreSQL: a pool, and a time-out for every wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,17 @@ use super::target::{Target, UrlError, bad_connection};
 use crate::schema::deployment;
 use crate::{Deployment, PoolUse, StoreError};
 
-/// Postgres of one process at most.
+/// The most connections of one process.
 const CONNECTIONS: usize = 10;
-/// Of these, how many may be taken by reads that look at many rows: promises and health never wait for all of those.
+/// The most of these that reads of many rows may use, so that promises and health checks never wait for all of them.
 const LONG_READS: usize = 5;
-/// Bound on waiting for the turn of such a read.
+/// The time-out of the wait for such a read's turn.
 const LONG_READ: Duration = Duration::from_secs(10);
-/// Bound on making a connection, and on waiting for a free one.
+/// The time-out of opening a connection, and of waiting for a free one.
 pub const CONNECT: Duration = Duration::from_secs(2);
-/// A connection that was handed out longer ago is tried before it is again.
+/// A connection that was idle for longer is tested before it is used again.
 const RESTED: Duration = Duration::from_secs(1);
-/// Bound on an answer: a little more than the server's own on a statement, which tells more.
+/// The time-out of an answer: a little more than the server's own for a statement, whose error says more.
 pub const ANSWER: Duration = Duration::from_secs(6);
 
 /// One PostgreSQL database, shared by many processes: a pool of connections.
@@ -42,18 +42,18 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Postgres to that database, none made yet.
+    /// Creates the pool of that database, without connecting yet.
     pub fn new(url: &str) -> Result<Self, UrlError> {
         let target = Arc::new(Target::parse(url)?);
         let (runtime, connect_to) = (Handle::current(), target.clone());
         let mut config = ManagerConfig::default();
         config.custom_setup = Box::new(move |_| {
             let (target, runtime) = (connect_to.clone(), runtime.clone());
-            // On the runtime that outlives all who ask: a connection belongs to the runtime that has made it.
+            // On the runtime that outlives all callers: a connection belongs to the runtime that opened it.
             let made = async move { runtime.spawn(async move { target.connect().await }).await };
             made.map(|made| made.unwrap_or_else(|error| Err(bad_connection(error)))).boxed()
         });
-        // One that its server has closed is seen to be; one that has rested may have died in silence, and is tried.
+        // The pool notices that the server has closed a connection; one that was idle may have died silently, and is tested.
         config.recycling_method = RecyclingMethod::Fast;
         let manager = AsyncDieselConnectionManager::new_with_config("", config);
         let verify = Hook::async_fn(|connection: &mut Session, metrics: &Metrics| {
@@ -71,7 +71,7 @@ impl Postgres {
         });
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
-            // Those in use stay warm, with what they have prepared.
+            // Connections in use stay warm, with their prepared statements.
             .queue_mode(QueueMode::Lifo)
             .pre_recycle(verify)
             .wait_timeout(Some(CONNECT))
@@ -83,12 +83,12 @@ impl Postgres {
         Ok(Self { pool, target, long: Semaphore::new(LONG_READS) })
     }
 
-    /// Ends the connections: those in use as soon as they come back.
+    /// Closes the connections: those in use as soon as they are returned.
     pub(crate) fn end(&self) {
         self.pool.close();
     }
 
-    /// Returns the deployment that the database is of.
+    /// Returns the deployment that the database belongs to.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if its schema is not up to date.
@@ -98,18 +98,18 @@ impl Postgres {
         Ok(Deployment(id.into()))
     }
 
-    /// How the connections are used.
+    /// Returns how the connections are used.
     pub fn pool_use(&self) -> PoolUse {
         let status = self.pool.status();
         PoolUse { used: status.size - status.available, free: status.available }
     }
 
-    /// A connection that answers.
+    /// Returns a connection that answers.
     pub async fn get(&self) -> Result<Object<Session>, StoreError> {
         self.pool.get().await.map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
-    /// A connection for a read that looks at many rows, and its turn, to be held as long.
+    /// Returns a connection for a read of many rows, with its turn, which the caller holds as long.
     pub async fn get_long(&self) -> Result<(Object<Session>, SemaphorePermit<'_>), StoreError> {
         let turn = timeout(LONG_READ, self.long.acquire()).await;
         let turn = turn.map_err(|late| StoreError::Unavailable(Arc::new(late)))?;
@@ -118,7 +118,7 @@ impl Postgres {
     }
 }
 
-/// What the server answers, in time. A read that was too late may be repeated; whether a write was committed is unknown.
+/// Returns the server's answer, within the time-out. A read that took too long may be repeated; whether a write was committed is unknown.
 pub async fn answer<T>(query: impl Future<Output = QueryResult<T>>) -> Result<T, StoreError> {
     match timeout(ANSWER, query).await {
         Ok(outcome) => Ok(outcome?),

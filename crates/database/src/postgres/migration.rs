@@ -14,12 +14,12 @@ use super::connection::{ANSWER, Postgres, answer};
 use crate::StoreError;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
-/// Within a transaction: no bound on a migration, and one process migrates at a time.
+/// Removes the time-outs within the transaction, and lets one process migrate at a time.
 const BEGIN: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN \
         ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout'); \
     SELECT pg_advisory_xact_lock(6302)";
 
-/// A pooler gives a session to each transaction anew.
+/// The pooler assigns a session to each transaction.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the pooler at this address shares sessions between transactions, which loses settings and mixes up prepared statements; \
@@ -28,7 +28,7 @@ const BEGIN: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE n
 pub struct SharedSessions;
 
 impl Postgres {
-    /// Brings the schema up to date. Several processes may try at once: the first does it. Must run on a multi-thread runtime.
+    /// Migrates the schema to this version. Several processes may try at once: the first does it. Must run on a multi-thread runtime.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the server can't be reached, [`StoreError::Internal`] if a migration fails, or with
@@ -40,14 +40,14 @@ impl Postgres {
         if are_shared.map_err(|error| StoreError::Unavailable(Arc::new(error)))? {
             return Err(StoreError::Internal(Arc::new(SharedSessions)));
         }
-        // Not to go back into the pool, however this ends.
+        // The connection must not return to the pool, however this ends.
         let mut connection = Object::take(self.get().await?);
         let begin = async {
             AnsiTransactionManager::begin_transaction(&mut connection).await?;
             connection.batch_execute(BEGIN).await
         };
         answer(begin).await?;
-        // All of them in that transaction: the lock ends with it, on whichever connection of a pooler it was.
+        // All migrations in one transaction: the lock ends with it, on whichever connection of a pooler it was.
         let mut harness = AsyncMigrationHarness::new(connection);
         let outcome = tokio::task::block_in_place(|| harness.run_pending_migrations(MIGRATIONS).map(|_| ()));
         let mut connection = harness.into_inner();

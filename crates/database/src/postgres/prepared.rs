@@ -4,8 +4,8 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 
-/// A statement whose text is always the same. Diesel prepares each `UPDATE` and each statement written in SQL anew whenever it
-/// runs, for it can't know that: an exchange with the server more, in which that parses it again.
+/// A statement whose text is always the same. Diesel can't know that of an `UPDATE` or a statement written in SQL, so it prepares these
+/// again whenever they run: one more exchange with the server, which parses the statement again.
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared<Q>(pub Q);
 
@@ -19,7 +19,7 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<Q> {
     }
 }
 
-/// Found again by its text.
+/// Found again by the statement's text.
 impl<Q> QueryId for Prepared<Q> {
     type QueryId = ();
 

@@ -1,7 +1,7 @@
-//! A session with the server: diesel's connection, whose every answer is read to its end, and whose errors have their SQLSTATE.
+//! A session with the server: diesel's connection, but every answer is read to its end, and errors have their SQLSTATE.
 //!
-//! A statement of its own commits after its last row. Diesel's `get_result` takes the first row and leaves, so it would never hear
-//! that the commit has failed.
+//! A statement outside a transaction commits after its last row. Diesel's `get_result` takes the first row and leaves, so it would never
+//! learn that the commit has failed.
 
 use std::vec;
 
@@ -25,7 +25,7 @@ use super::wire::LastError;
 pub struct Session {
     connection: AsyncPgConnection,
     last_error: LastError,
-    /// That a statement has begun and was not heard to the end: who asked has gone.
+    /// Whether a statement has begun and was not read to its end, because the caller went away.
     is_under_way: bool,
     _driver: Driver,
 }
@@ -33,21 +33,21 @@ pub struct Session {
 type Row = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
 
 impl Session {
-    /// A session over a connection whose errors are noted there.
+    /// Creates a session over a connection whose errors are recorded in `last_error`.
     pub fn new(connection: AsyncPgConnection, last_error: LastError, driver: Driver) -> Self {
         Self { connection, last_error, is_under_way: false, _driver: driver }
     }
 
-    /// The last error that the server told.
+    /// Returns the last error that the server reported.
     pub fn last_error(&self) -> &LastError {
         &self.last_error
     }
 }
 
-/// The error with what the server said, if it said something.
+/// Returns the error with the server's message, if there is one.
 fn told(error: DieselError, last_error: &LastError) -> DieselError {
     match (error, last_error.get()) {
-        // The server said nothing: the connection is gone, or an earlier error was the last.
+        // Without a message of the server: the connection is gone, or an earlier error was the last.
         (error @ DieselError::DatabaseError(Kind::UnableToSendCommand | Kind::ClosedConnection, _), _) => {
             error
         }

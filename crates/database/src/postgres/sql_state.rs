@@ -1,4 +1,4 @@
-//! SQLSTATEs, and what each tells a caller. Messages say the same in words, but in the server's language.
+//! SQLSTATEs, and the meaning of each for a caller. Messages say the same, but in the server's language.
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 
 use crate::{Cause, StoreError};
@@ -11,7 +11,8 @@ pub struct SqlState {
 }
 
 impl SqlState {
-    /// Reads the fields of an `ErrorResponse`: each a letter and a text, up to a NUL. Severity `V` is never translated, unlike `S`.
+    /// Parses the fields of an `ErrorResponse`: each is a letter and a text that ends with a NUL. Severity `V` is never translated, unlike
+    /// `S`.
     pub fn of_fields(fields: &[u8]) -> Option<Self> {
         let field =
             |letter: u8| fields.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(&[letter]));
@@ -24,21 +25,21 @@ impl SqlState {
         std::str::from_utf8(&self.code).unwrap_or_default()
     }
 
-    /// Returns whether the statement was ended by a time-out or a person.
+    /// Returns whether a time-out or a person ended the statement.
     pub fn was_canceled(&self) -> bool {
         self.code() == "57014"
     }
 
-    /// Returns whether its session is of no further use: it is over, takes no writes (another may, once a standby has become the
-    /// primary), or has lost the statements that were prepared in it.
+    /// Returns whether the session is of no further use: it is over, takes no writes (another may, once a standby has become the primary),
+    /// or has lost its prepared statements.
     pub fn spends_session(&self) -> bool {
         self.ends_session || matches!(self.code(), "25006" | "26000" | "42P05")
     }
 
-    /// Returns what it means to a caller, by code, else by class.
+    /// Returns the meaning for a caller, by code, else by class.
     pub fn meaning(&self) -> fn(Cause) -> StoreError {
-        // A session may end after a commit and before that is told: a server that is told to quit speaks from wherever it
-        // stands (`quickdie` in PostgreSQL's `tcop/postgres.c`).
+        // A session may end after a commit and before the client is told: a server that must quit says so from wherever it is (`quickdie`
+        // in PostgreSQL's `tcop/postgres.c`).
         if self.ends_session {
             return StoreError::Unknown;
         }
@@ -50,13 +51,13 @@ impl SqlState {
             "40003" => return StoreError::Unknown,
             // query_canceled: by a time-out or a person, and rolled back
             "57014" => return StoreError::Unavailable,
-            // read_only_sql_transaction: a standby, or an operator's wish
+            // read_only_sql_transaction: a standby, or an operator's setting
             "25006" => return StoreError::Unavailable,
             // idle_in_transaction_session_timeout, transaction_timeout: they end the session
             "25P03" | "25P04" => return StoreError::Unknown,
-            // insufficient_privilege: an operator's, and what a server says whose disk became read-only
+            // insufficient_privilege: an operator's doing, and the error of a server whose disk became read-only
             "42501" => return StoreError::Unavailable,
-            // invalid_sql_statement_name, duplicate_prepared_statement: refused, and right in the next session
+            // invalid_sql_statement_name, duplicate_prepared_statement: right in the next session
             "26000" | "42P05" => return StoreError::Unavailable,
             // snapshot_too_old
             "72000" => return StoreError::Unavailable,
@@ -65,13 +66,13 @@ impl SqlState {
             _ => {}
         }
         match code.get(..2).unwrap_or_default() {
-            // the connection broke, or a pooler in between gave up: with a statement under way
+            // the connection broke, or a pooler in between gave up: a statement may be in progress
             "08" => StoreError::Unknown,
             // data exception, integrity constraint violation: the values
             "22" | "23" => StoreError::Refused,
-            // who may connect, and to what: an operator's
+            // authorization and databases: an operator's matter
             "28" | "3D" => StoreError::Unavailable,
-            // rolled back for another transaction's sake: serialization failure, deadlock
+            // rolled back because of another transaction: serialization failure, deadlock
             "40" => StoreError::Unavailable,
             // out of disk, memory or connections
             "53" => StoreError::Unavailable,
@@ -79,21 +80,21 @@ impl SqlState {
             "55" => StoreError::Unavailable,
             // an operator or the server ended the session: shut-down, crash, dropped database, idle_session_timeout
             "57" => StoreError::Unknown,
-            // the server's files, told as an error: the statement was rolled back
+            // the server's files, as an error: the statement was rolled back
             "58" => StoreError::Unavailable,
-            // everything else is the program's or the schema's fault, or a trigger's that someone has added
+            // everything else is an error of the program, of the schema, or of a trigger that an operator has added
             _ => StoreError::Internal,
         }
     }
 }
 
-/// What a server said instead of doing a statement.
+/// An error that a server returned instead of doing a statement.
 #[derive(Debug, thiserror::Error)]
 #[error("{message} (SQLSTATE {})", .state.code())]
 pub struct ServerError {
-    /// Decides.
+    /// The SQLSTATE, which decides the reaction.
     pub state: SqlState,
-    /// For people.
+    /// The message, for people.
     pub message: String,
 }
 
@@ -115,7 +116,7 @@ mod tests {
         for code in ["08006", "08P01", "25P03", "25P04", "40003", "57P01", "57P02", "57P04", "57P05"] {
             assert!(matches!(told("ERROR", code), StoreError::Unknown(_)), "{code}");
         }
-        // A disk that fails at the commit ends the server.
+        // A disk that fails during the commit ends the server.
         for code in ["53100", "57P01", "58030", "XX000", "42501"] {
             for severity in ["FATAL", "PANIC"] {
                 assert!(matches!(told(severity, code), StoreError::Unknown(_)), "{severity} {code}");

@@ -1,4 +1,4 @@
-//! Where `DATABASE_URL` leads, and how: its parameters, TLS as `sslmode` says, and the settings of a session.
+//! Parses `DATABASE_URL`: its parameters, TLS as `sslmode` says, and the settings of a session.
 
 use std::path::Path;
 
@@ -17,16 +17,16 @@ use super::connection::{ANSWER, CONNECT};
 use super::session::Session;
 use super::wire::{LastError, Wire};
 
-/// What each session is set to, unless the URL's `options` say otherwise. `SET` rather than start-up options, which PgBouncer rejects.
+/// The settings of each session, unless the URL's `options` say otherwise. `SET` rather than start-up options, which PgBouncer rejects.
 ///
-/// Statements are bounded, and a process that sleeps in a transaction must not wake up in it: what it read is long out of date.
-/// They see what was committed before them, whatever a database's default is: each looks at a row again once it has the lock.
+/// Statements have a time-out, and so have idle transactions: a process that slept in a transaction must not continue with what it read
+/// before. Statements see what was committed before them, whatever the database's default is: each reads a row again once it has the lock.
 ///
-/// To plan a statement takes as long as to run it, so each is planned once. That plan must be right however many rows there will
-/// be, and so it finds each row that it needs by an index: no table is read through because it is small now. And no bitmap is
-/// made of an index: that leaves unnoted which entries lead to rows that are gone, and what is owed to the log would be looked for
-/// among all that was owed since the last vacuum. Where there is no index, as on the few rows of the workers, reading through is held
-/// for so dear then that the plan would be compiled to machine code each time, for a tenth of a second.
+/// Planning a statement takes as long as running it, so each is planned once. That plan must be right however many rows there will be, so
+/// it finds rows by an index: it never scans a table that is small now. Bitmap scans are off: they don't mark which index entries lead to
+/// dead rows, and each search for due lines would visit all lines that were due since the last vacuum. Where a table without an index must
+/// be scanned, as that of the few workers, its estimated cost is so high that the plan would be compiled to machine code each time, for a
+/// tenth of a second.
 const SET: &str = "SELECT set_config(name, value, false) FROM (VALUES \
     ('statement_timeout', '5s'), ('idle_in_transaction_session_timeout', '5s'), \
     ('default_transaction_isolation', 'read committed'), \
@@ -54,28 +54,28 @@ const PARAMETERS: [&str; 17] = [
     "user",
 ];
 
-/// How often two connections are asked for their sessions. Once is enough where nobody else has the pooler's.
+/// How often two connections are asked for their sessions. Once is enough if no other program uses the pooler.
 const ROUNDS: usize = 4;
 
 /// Moves a connection's bytes until it is dropped.
 pub type Driver = AbortOnDropHandle<()>;
 
-/// Why a URL can't be one of a PostgreSQL database.
+/// Why a URL is not one of a PostgreSQL database.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UrlError(pub(super) String);
 
-/// Where and how to connect.
+/// The address to connect to, and the way.
 pub struct Target {
     config: Config,
     tls: Option<MakeRustlsConnect>,
 }
 
 impl Target {
-    /// Reads `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`.
+    /// Parses `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`.
     ///
-    /// `sslmode` is `disable` (the default; `prefer` is the same, for it protects from nobody), or `require`, `verify-ca` or
-    /// `verify-full`: TLS, the server's certificate and name verified against the system's roots, or against those of
+    /// `sslmode` is `disable` (the default; `prefer` means the same, since it gives no protection), or `require`, `verify-ca` or
+    /// `verify-full`: TLS, with the server's certificate and name verified against the system's authorities, or against those of
     /// `sslrootcert`.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
@@ -99,25 +99,31 @@ impl Target {
             }
         }
         let url = format!("{base}?{}", others.join("&"));
-        // The parser's own words may repeat the password.
+        // The parser's own error may repeat the password.
         let mut config: Config = url
             .parse()
-            .map_err(|_| UrlError("must be postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned()))?;
+            .map_err(|_| UrlError("expected postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned()))?;
         let tls = match ssl_mode {
             "disable" | "allow" | "prefer" => None,
             "require" | "verify-ca" | "verify-full" => Some(tls(root_path.map(Path::new))?),
-            other => return Err(UrlError(format!("sslmode can't be `{other}`"))),
+            other => {
+                return Err(UrlError(format!(
+                    "parameter `sslmode`: expected disable, prefer, require, verify-ca or verify-full, got `{other}`"
+                )));
+            }
         };
         if tls.is_none() && config.get_channel_binding() == ChannelBinding::Require {
-            return Err(UrlError("channel_binding=require needs sslmode=require or stricter".to_owned()));
+            return Err(UrlError(
+                "parameter `channel_binding`: `require` needs sslmode=require or stricter".to_owned(),
+            ));
         }
-        // For what is named by its address alone, this is the name.
+        // For a server that is named only by its address, this is the name.
         if config.get_hosts().is_empty() {
             for address in config.get_hostaddrs().to_vec() {
                 config.host(address.to_string());
             }
         }
-        // Always "TLS", for our own stream; in the clear that asks the server for nothing.
+        // Always "TLS", for our own stream; in the clear that requests nothing from the server.
         config
             .ssl_mode(SslMode::Require)
             .ssl_negotiation(if tls.is_some() { SslNegotiation::Postgres } else { SslNegotiation::Direct })
@@ -137,8 +143,8 @@ impl Target {
         Ok(session)
     }
 
-    /// Asks whether a pooler is in between that gives a session to each transaction anew. Two connections ask by turns: where each has
-    /// a session of its own, those differ and stay. Nothing is left in a session.
+    /// Returns whether a pooler in between assigns a session to each transaction. Two connections ask by turns: if each has a session of
+    /// its own, the two differ and stay the same. Leaves nothing in a session.
     pub async fn shares_sessions(&self) -> Result<bool, ConnectionError> {
         let wire = || Wire { tls: self.tls.clone(), last_error: LastError::default() };
         let ((one, _driver), (other, _other_driver)) =
@@ -155,7 +161,7 @@ impl Target {
     }
 
     async fn client(&self, mut wire: Wire<MakeRustlsConnect>) -> Result<(Client, Driver), ConnectionError> {
-        // `connect` does not let TLS have a Unix socket's stream.
+        // `connect` does not pass TLS a Unix socket's stream.
         if let [Host::Unix(folder)] = self.config.get_hosts() {
             let port = self.config.get_ports().first().unwrap_or(&5432);
             let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).await;
@@ -175,7 +181,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     T: TlsStream + Send + Unpin + 'static,
 {
-    // Notices interest nobody; an error ends it, and so does its client.
+    // Notices are ignored; an error ends the connection, and so does its client.
     let mut messages = stream::poll_fn(move |cx| connection.poll_message(cx));
     Driver::new(tokio::spawn(async move { while let Some(Ok(_)) = messages.next().await {} }))
 }
@@ -194,7 +200,7 @@ fn tls(root_path: Option<&Path>) -> Result<MakeRustlsConnect, UrlError> {
 }
 
 pub fn bad_connection(error: impl std::error::Error) -> ConnectionError {
-    // Diesel takes a text only; the cause has what the server said.
+    // Diesel accepts only a text; the cause has the server's message.
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     ConnectionError::BadConnection(format!("{error}{cause}"))
 }

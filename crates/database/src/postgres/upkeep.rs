@@ -22,7 +22,7 @@ impl Upkeep for Postgres {
 
     async fn try_write(&self) -> Result<(), StoreError> {
         let mut connection = self.get().await?;
-        // Within a transaction, so that the commit has an answer of its own.
+        // In a transaction, so that the commit has its own answer.
         let write = (*connection).transaction(async |connection: &mut Session| {
             let now: SqlTime = select(now()).get_result(connection).await?;
             let row = ReadinessRow::new(now);

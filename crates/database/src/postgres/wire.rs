@@ -1,9 +1,8 @@
-//! The stream beneath a connection, which notes the SQLSTATE of each error on its way.
+//! The stream under a connection, which records the SQLSTATE of each error.
 //!
-//! Diesel keeps an error's message, which the server writes in its own language, and drops its SQLSTATE. (Once
-//! `DatabaseErrorInformation` has it, this file can go: <https://github.com/diesel-rs/diesel/pull/5232>.)
-//! `tokio_postgres` leaves the stream above the socket to its TLS library alone, so a connection in the clear is made as one whose TLS
-//! does nothing.
+//! Diesel keeps an error's message, which the server writes in its own language, and drops its SQLSTATE. (Once `DatabaseErrorInformation`
+//! has it, this file can go: <https://github.com/diesel-rs/diesel/pull/5232>.) `tokio_postgres` lets only its TLS library provide the
+//! stream above the socket, so a clear connection is made as one whose TLS does nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -25,7 +24,7 @@ use super::sql_state::SqlState;
 pub struct LastError(Arc<Mutex<Option<SqlState>>>);
 
 impl LastError {
-    /// Returns it, if there was an error.
+    /// Returns the SQLSTATE, if there was an error.
     pub fn get(&self) -> Option<SqlState> {
         *self.0.lock()
     }
@@ -35,12 +34,12 @@ impl LastError {
     }
 }
 
-/// Makes the stream of one connection: TLS or clear, and watched.
+/// Creates the stream of one connection: TLS or clear, and watched for errors.
 #[derive(Clone)]
 pub struct Wire<T> {
-    /// `None` is clear.
+    /// The TLS connector; `None` for a clear stream.
     pub tls: Option<T>,
-    /// Where errors are noted.
+    /// The place where errors are recorded.
     pub last_error: LastError,
 }
 
@@ -123,26 +122,26 @@ impl<S: AsyncWrite + Unpin, T: AsyncWrite + Unpin> AsyncWrite for Watched<S, T> 
     }
 }
 
-/// Bytes of a message before its body: a tag, and a length that counts itself but not the tag.
+/// The bytes of a message before its body: a tag, and a length that counts itself but not the tag.
 /// <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 const HEADER: usize = 5;
-/// Tag of an `ErrorResponse`.
+/// The tag of an `ErrorResponse`.
 const ERROR: u8 = b'E';
-/// Bytes of an error's body that are looked at. Its severity and SQLSTATE come first.
+/// The bytes of an error's body that are parsed. Its severity and SQLSTATE come first.
 const KEPT: usize = 128;
 
-/// How far the messages were read.
+/// The state of the parser of messages.
 #[derive(Default)]
 struct Messages {
     header: Vec<u8>,
-    /// Bytes of the message's body that are still to come.
+    /// The bytes of the message's body that are still to come.
     left: usize,
     /// The beginning of an error's body.
     error: Option<Vec<u8>>,
 }
 
 impl Messages {
-    /// Reads on, and returns the last error that ends in these bytes.
+    /// Parses further bytes. Returns the last error that ends in them.
     fn last_error_in(&mut self, mut bytes: &[u8]) -> Option<SqlState> {
         let mut found = None;
         while !bytes.is_empty() {

@@ -1,11 +1,11 @@
-//! SQLite's connections: one thread writes, a few connections read.
+//! The connections to SQLite: one thread writes, a few connections read.
 //!
-//! All writes that have gathered while one commit was under way share the next: a `BEGIN IMMEDIATE … COMMIT` with a savepoint
-//! each, so one that fails takes no neighbour with it, and one fsync serves them all.
+//! All writes that arrive during a commit share the next one: a `BEGIN IMMEDIATE … COMMIT` with a savepoint each, so that one failed write
+//! takes no other with it, and one fsync serves them all.
 //!
-//! A write or flush of the files that fails is the last: the kernel may have dropped what it could not write, and would say "success"
-//! next time. Nothing is written from then on, and the program ends; the next one reads the files from the device. The
-//! readers neither write nor flush, and never see what was not flushed: a commit enters the index of the WAL after its flush.
+//! After a failed write or flush of the files nothing more is written: the kernel may have dropped what it could not write, and would say
+//! "success" next time. The program ends; the next one reads the files from the device. The readers neither write nor flush, and never see
+//! what was not flushed: a commit enters the index of the WAL after its flush.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -36,31 +36,31 @@ use crate::{Cause, PoolUse, StoreError};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
-    /// `types::now_plus` as this database knows it: a time is an integer here.
+    /// `types::now_plus` for this database: a time is an integer here.
     #[sql_name = "now_plus"]
     fn now_plus_micros(seconds: diesel::sql_types::Double) -> diesel::sql_types::BigInt;
 
-    /// Whether a long read may look at one more row. SQLite has no bound on a statement's time: once this is false, all rows are
-    /// passed over.
+    /// Returns whether a long read may visit one more row. SQLite has no time-out for statements: once this is false, all further rows are
+    /// skipped.
     fn in_time() -> diesel::sql_types::Bool;
 }
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-/// Writes that share a commit at most.
+/// The most writes that share a commit.
 const GROUP: usize = 256;
 const READERS: usize = 4;
-/// Of these, how many may be taken by reads that look at many rows: promises and health never wait for all of those.
+/// The most readers that reads of many rows may use, so that promises and health checks never wait for all of them.
 const LONG_READS: usize = 2;
-/// How long such a read may take, and may wait for its turn.
+/// The time-out of such a read, and of the wait for its turn.
 const LONGEST: Duration = Duration::from_secs(10);
-/// How long reads that are under way may take when the database is closed.
+/// How long reads in progress may take when the database is closed.
 const READS_END: Duration = Duration::from_secs(2);
-/// The files beside the database that are made and removed with it: the WAL and its index.
+/// The suffixes of the files that are created and removed with the database: the WAL and its index.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
-/// Pages in the WAL from which on they are copied to the database.
+/// The number of pages in the WAL from which on they are copied to the database.
 const CHECKPOINT_PAGES: i32 = 8192;
-/// What SQLite says when a file could not be written, flushed or read, or is not what was written. It has these texts compiled in
-/// (`sqlite3ErrStr`); the codes don't come through diesel. Not among them: `database or disk is full`, and a lock, which leave all
+/// SQLite's errors when a file could not be written, flushed or read, or is not what was written. It has these texts compiled in
+/// (`sqlite3ErrStr`); the codes don't come through diesel. Not among them: `database or disk is full`, and a lock, which leave everything
 /// as it was.
 const BROKEN: [&str; 3] = ["disk I/O error", "disk image is malformed", "file is not a database"];
 
@@ -77,7 +77,7 @@ struct Writer {
     thread: JoinHandle<()>,
 }
 
-/// Why nothing can be written any more, once that is so.
+/// The failure after which nothing can be written any more, once it has happened.
 pub type Failure = watch::Receiver<Option<StoreError>>;
 
 struct Readers {
@@ -87,16 +87,16 @@ struct Readers {
 }
 
 impl Sqlite {
-    /// Opens or makes the file and brings its schema up to date.
+    /// Opens or creates the file and migrates its schema to this version.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the file can't be opened, [`StoreError::Internal`] if a migration fails.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         make_private(path).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let mut writer = connect(path)?;
-        // A row of the access log changes a page of an index at random. Most of these pages are kept at hand (KiB), and many
-        // changes of a page are written back as one, but before the WAL is larger than `journal_size_limit` lets it stay:
-        // it would be cut and grow anew each time. By the writer itself: an automatic checkpoint keeps to itself that it failed.
+        // A row of the access log changes a page of an index at random. Most of these pages are kept in the cache (KiB), and many changes
+        // of a page are written back as one, but before the WAL grows beyond `journal_size_limit`: it would be cut and grow again each
+        // time. The writer does it itself, because an automatic checkpoint does not report its failure.
         writer.batch_execute("PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 0;")?;
         writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
         let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
@@ -115,15 +115,15 @@ impl Sqlite {
         Ok(Self { path: path.to_owned(), writer, readers: Arc::new(readers), failure })
     }
 
-    /// The path of the database.
+    /// Returns the path of the database.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Commits what was sent, moves all rows from the WAL into the database's own file, and closes the connections. From then
+    /// Commits the writes that were sent, moves all rows from the WAL into the database's own file, and closes the connections. From then
     /// on nothing is read or written.
     pub(crate) async fn end(&self) {
-        // A read that is under way would keep its rows in the WAL.
+        // A read in progress would keep its rows in the WAL.
         let _ = timeout(READS_END, self.readers.free.acquire_many(READERS as u32)).await;
         if let Some(thread) = self.end_writer() {
             // The thread ends by itself; if it has panicked, it has committed nothing more.
@@ -131,7 +131,7 @@ impl Sqlite {
         }
     }
 
-    /// Lets the connections go, the writer's last.
+    /// Closes the connections, the writer's last.
     fn end_writer(&self) -> Option<JoinHandle<()>> {
         self.readers.free.close();
         self.readers.connections.lock().clear();
@@ -139,12 +139,13 @@ impl Sqlite {
         writer.map(|writer| writer.thread)
     }
 
-    /// Tells when nothing can be written any more: the process must end, and the next one read the file anew.
+    /// Returns a watch on the failure after which nothing can be written any more: the process must end, and the next one reads the file
+    /// again.
     pub fn failure(&self) -> Failure {
         self.failure.clone()
     }
 
-    /// Runs `work` in a transaction of the writer, and answers when it has been committed.
+    /// Runs `work` in a transaction of the writer, and returns its result after the commit.
     ///
     /// # Cancel safety
     /// The write happens whether or not the caller waits for it.
@@ -164,14 +165,14 @@ impl Sqlite {
         writer.as_ref().ok_or_else(stopped)?.jobs.send(job).map_err(|_| stopped())
     }
 
-    /// How the readers are used.
+    /// Returns how the readers are used.
     pub fn pool_use(&self) -> PoolUse {
         let free = self.readers.free.available_permits();
         PoolUse { used: READERS - free, free }
     }
 
-    /// Runs `work`, which looks at many rows, as [`Self::read`] does: not on all readers at once, and its statements that ask
-    /// [`in_time()`] end when it has taken ten seconds.
+    /// Runs `work`, which reads many rows, as [`Self::read`] does, but never on all readers at once. Its statements that call [`in_time()`]
+    /// end after ten seconds.
     pub async fn read_long<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -201,7 +202,7 @@ impl Sqlite {
     {
         let readers = self.readers.clone();
         let turn = readers.free.clone().acquire_owned().await.map_err(|_| stopped())?;
-        // The connection and the turn go back on the blocking thread: a caller that leaves takes neither from others.
+        // The connection and the turn are returned on the blocking thread: a caller that goes away takes neither from others.
         let reading = spawn_blocking(move || {
             let _turn = turn;
             let Some(mut connection) = readers.connections.lock().pop() else {
@@ -219,7 +220,7 @@ impl Sqlite {
 }
 
 impl Drop for Sqlite {
-    /// As `end`, for commands that end with their last use of the database.
+    /// As `end`, for commands whose last step is their last use of the database.
     fn drop(&mut self) {
         if let Some(thread) = self.end_writer() {
             let _ = thread.join();
@@ -227,8 +228,8 @@ impl Drop for Sqlite {
     }
 }
 
-/// Makes the database's file, if it is missing, and takes it and those beside it from other users. SQLite gives the WAL and its
-/// index the mode that the database has.
+/// Creates the database's file, if it is missing, and denies other users access to it and to the files beside it. SQLite gives the WAL and
+/// its index the mode of the database.
 fn make_private(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
@@ -241,17 +242,20 @@ fn make_private(path: &Path) -> io::Result<()> {
     });
     for path in std::iter::once(path).chain(beside.iter().map(PathBuf::as_path)) {
         if let Err(error) = private::close(path) {
-            warn!("{}: other users may read it: {error}", path.display());
+            warn!(
+                "{}: other users can read this file, and its mode could not be changed: {error}",
+                path.display()
+            );
         }
     }
     Ok(())
 }
 
-/// Flushes the database's files and drops them from the page cache, so that what they hold is read from the device. Before they are
-/// opened: a process before this one may have ended because they could not be flushed.
+/// Flushes the database's files and drops them from the page cache, so that they are read from the device. Called before they are
+/// opened: an earlier process may have ended because they could not be flushed.
 ///
 /// # Errors
-/// If what is in memory can't be flushed. It may be gone by the next time.
+/// If dirty pages can't be flushed. They may be gone by the next call.
 pub fn read_files_from_device(path: &Path) -> io::Result<()> {
     for suffix in ["", "-wal"] {
         let mut name = path.as_os_str().to_owned();
@@ -265,17 +269,19 @@ pub fn read_files_from_device(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the file for one who reads, beside those that have it open.
+/// Opens the file for a reader, beside other programs that have it open.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] if the file can't be opened.
 pub fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
     let path = path.to_str().ok_or_else(|| {
-        unavailable(ConnectionError::InvalidConnectionUrl("the path of the database is not UTF-8".to_owned()))
+        unavailable(ConnectionError::InvalidConnectionUrl(
+            "expected a UTF-8 path for the database".to_owned(),
+        ))
     })?;
     let mut connection = SqliteConnection::establish(path).map_err(unavailable)?;
-    // FULL: with NORMAL a power cut may take the last commits, and with them promises that were given out.
+    // FULL: with NORMAL a power cut may take the last commits, and with them promises that were given.
     // https://www.sqlite.org/pragma.html#pragma_synchronous
     connection.batch_execute(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -294,21 +300,21 @@ pub fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
 }
 
 thread_local! {
-    /// Until when the long read may go on that this thread is at.
+    /// Until when the long read on this thread may continue.
     static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// A read that would have kept others waiting.
+/// A read that took too long and was stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("the read took too long")]
 pub struct TookTooLong;
 
 /// A write that waits for its turn.
 trait Job: Send {
-    /// Does it, within the group's transaction.
+    /// Runs the write within the group's transaction.
     ///
     /// # Errors
-    /// If the files are broken. That a write alone has failed is its own caller's.
+    /// If the files are broken. An error of this write alone goes to its caller.
     fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -326,7 +332,7 @@ where
 {
     fn run(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let mut broken = Ok(());
-        // Seen within: what comes out may be that the savepoint is gone, for SQLite has rolled all back.
+        // Checked here: outside, the error may be that the savepoint is gone, because SQLite has rolled everything back.
         self.outcome = self.work.take().map(|work| {
             connection.transaction(|connection| {
                 work(connection).inspect_err(|error| {
@@ -341,7 +347,7 @@ where
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let Self { outcome, answer, .. } = *self;
-        // A caller that went away doesn't want its answer.
+        // A caller that went away does not want its answer.
         let _ = answer.send(committed.and_then(|()| outcome.unwrap_or_else(|| Err(stopped()))));
     }
 }
@@ -383,15 +389,15 @@ fn write_all(
             // Not closed: with the last connection SQLite would copy the WAL to the database, trust a flush of it, and remove the WAL.
             std::mem::forget(connection);
             tell.send_replace(Some(failure));
-            // The queue goes, and with it the answers to all that waits in it and all that is yet to come.
+            // Dropping the queue drops the answers of all writes that wait in it and of all later ones.
             return;
         }
     }
-    // So that a copy of the database's file alone has all rows. Where another program has the database open, that may have to wait
-    // for its end; nothing is lost by that.
+    // Afterwards a copy of the database's file alone has all rows. While another program has the database open, this may be impossible;
+    // nothing is lost by that.
     let into_file = "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);";
     if let Err(error) = connection.batch_execute(into_file).map_err(StoreError::from) {
-        warn!(cause = ?error, "rows stay in the database's WAL");
+        warn!(cause = ?error, "the database's WAL could not be merged into its file; copy both files in a backup");
         if is_broken(&error) {
             // As above.
             std::mem::forget(connection);
@@ -401,7 +407,7 @@ fn write_all(
 
 #[derive(QueryableByName)]
 struct Wal {
-    /// Pages in it; -1 while there is none.
+    /// The pages in the WAL; -1 if it does not exist.
     #[diesel(sql_type = diesel::sql_types::Integer)]
     log: i32,
 }
@@ -415,11 +421,11 @@ fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// Whether nothing may be written, and nothing that was be believed, before the files were read from the device.
+/// Returns whether the error forbids further writes, and trust in earlier ones, until the files are read from the device.
 fn is_broken(error: &StoreError) -> bool {
     match cause_of(error).downcast_ref() {
         Some(DieselError::DatabaseError(_, info)) => BROKEN.iter().any(|text| info.message().contains(text)),
-        // SQLite is within a transaction that it can't leave.
+        // SQLite is in a transaction that it can't leave.
         Some(DieselError::RollbackErrorOnCommit { .. } | DieselError::BrokenTransactionManager) => true,
         _ => false,
     }

@@ -10,10 +10,10 @@ pub use self::connection::{Failure, Sqlite, TookTooLong, connect, in_time, read_
 use crate::types::SqlTime;
 use crate::{StoreError, Time, now};
 
-/// The database's clock, within a transaction.
+/// Returns the database's time, within a transaction.
 ///
 /// # Errors
-/// The database's.
+/// If the database fails.
 pub fn clock(connection: &mut SqliteConnection) -> Result<Time, StoreError> {
     Ok(diesel::select(now()).get_result::<SqlTime>(connection)?.into())
 }

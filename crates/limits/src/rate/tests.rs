@@ -1,4 +1,4 @@
-//! The slots beside receivers that note when requests arrive, in simulated time.
+//! Tests the slots against receivers that record when requests arrive, in simulated time.
 
 use proptest::prelude::*;
 
@@ -23,7 +23,7 @@ fn wait(seconds: f64) -> Turn {
     Turn::Wait(Duration::from_micros(at(seconds).0))
 }
 
-/// Slots of which it is known that all are free.
+/// Creates slots that are known to be free.
 fn fresh() -> Slots {
     Slots { closed_until: Some(Moment(0)), ..Slots::missing() }
 }
@@ -81,31 +81,31 @@ fn who_stopped_asking_holds_nobody_up() {
     slots.rest(at(1.0), id(10));
     assert_eq!(slots.take(at(1.1), true, rule, id(2), id(20)), wait(0.905));
 
-    // The other one is next, and does not come.
+    // The other table is next, and does not ask.
     assert!(matches!(slots.take(at(2.1), true, rule, id(1), id(11)), Turn::Wait(_)));
     assert_eq!(slots.take(at(3.2), true, rule, id(1), id(11)), Turn::Now);
 }
 
-/// What the network and the processes do.
+/// The behaviour of network and processes.
 #[derive(Debug, Clone, Copy)]
 struct World {
     tables: u32,
-    /// From a grant to the arrival, at most, and from there to the reply.
+    /// The longest time from a grant to the arrival, and from there to the reply.
     there: Duration,
     back: Duration,
-    /// Percent of requests of which nobody hears again.
+    /// The percentage of requests that are never heard of again.
     lost: u32,
-    /// How long the asking itself takes.
+    /// The duration of asking itself.
     asking: Duration,
 }
 
-/// Runs tables that always have something to send; what arrived, of which table. The state is lost at each of `wipes`.
+/// Runs tables that always have something to send. Returns the arrivals, with their tables. The state is lost at each of `wipes`.
 fn run(rule: RateRule, world: World, seconds: u64, wipes: &[Moment], seed: u64) -> Vec<(Moment, Uuid)> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut between = |most: Duration| Duration::from_micros(random.u64(..=most.as_micros() as u64));
     let mut chance = fastrand::Rng::with_seed(seed ^ 1);
     let (mut slots, mut wipes, mut arrivals) = (fresh(), wipes.to_vec(), Vec::new());
-    // What happens next: a table asks, or a request was answered.
+    // The next events: a table asks, or a request was answered.
     let mut events: BTreeMap<(Moment, u32), (u32, Option<Uuid>)> =
         (0..world.tables).map(|table| ((Moment(0), table), (table, None))).collect();
     let mut next = world.tables;
@@ -142,7 +142,7 @@ fn run(rule: RateRule, world: World, seconds: u64, wipes: &[Moment], seed: u64) 
     arrivals
 }
 
-/// The shortest time within that more than the rate arrived.
+/// Returns the shortest time within which more requests than the rate arrived.
 fn tightest(arrivals: &[(Moment, Uuid)], rate: u32) -> Duration {
     let windows = arrivals.windows(rate as usize + 1);
     windows.map(|window| window[rate as usize].0.since(window[0].0)).min().unwrap_or(Duration::MAX)
@@ -156,7 +156,7 @@ proptest! {
     ) {
         let mut wipes: Vec<Moment> = wipes.into_iter().map(|second| Moment(second * SECOND)).collect();
         wipes.sort();
-        // In the second in which a grant may be used and the bound of a call together.
+        // The second in which a grant may be used, and the time-out of a call, together.
         let back = back.min(11_000 - there);
         let (there, back) = (Duration::from_millis(there), Duration::from_millis(back));
         let world = World { tables, there, back, lost, asking: Duration::from_millis(asking) };

@@ -1,4 +1,4 @@
-//! The window beside a provider that keeps the rule, in simulated time.
+//! Tests the window against a provider that keeps the rule, in simulated time.
 
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ fn at(seconds: f64) -> Moment {
     Moment((seconds * SECOND as f64) as u64)
 }
 
-/// A window of which it is known that the provider has none.
+/// Creates a window of a provider that is known to have received none.
 fn fresh(rule: WindowRule) -> Window {
     Window { rule: Some(rule), sent: 0, is_unsure: false, ..Window::missing() }
 }
@@ -99,7 +99,7 @@ fn what_is_counted_is_told_before_it_is_sure() {
         assert_eq!(window.standing(now), Standing::Taking { at_most: 100 - number as u32 });
     }
 
-    // The eleventh may have begun a block, which is over then.
+    // The eleventh request may have begun a block, which is over then.
     assert_eq!(window.standing(at(70.0)), Standing::Taking { at_most: 89 });
     assert_eq!(window.standing(at(71.0)), Standing::Taking { at_most: 100 });
     assert_eq!(window.enter(at(72.0), rule, id(12), LAPSE), Entry::Open);
@@ -149,7 +149,7 @@ impl Provider {
     fn receive(&mut self, now: Moment) -> Fate {
         if now < self.blocked_until {
             self.refused += 1;
-            // In whole seconds, rounded up, as HTTP has it.
+            // In whole seconds, rounded up, as HTTP requires.
             let seconds = self.blocked_until.since(now).as_secs_f64().ceil();
             return Fate::Refused { retry_after: Some(Duration::from_secs_f64(seconds)) };
         }
@@ -161,24 +161,24 @@ impl Provider {
     }
 }
 
-/// A sender in simulated time, which always has something to send.
+/// A step of a sender in simulated time, which always has something to send.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Asks,
-    /// It is let in, and its request arrives, unless it gets lost on the way.
+    /// The request is allowed, and arrives, unless it gets lost on the way.
     Arrives,
-    /// The answer comes back, unless that gets lost.
+    /// The answer comes back, unless it gets lost.
     Answered(Fate),
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Chances {
-    /// Percent of requests that never reach the provider, and of those that are taken and whose answer is lost.
+    /// The percentage of requests that never reach the provider, and of those that are accepted and whose answer is lost.
     unsent: u32,
     lost: u32,
 }
 
-/// Runs the senders for so long, and says how the provider has fared. The state is lost at each of `wipes`.
+/// Runs the senders for that time, and returns what the provider saw. The state is lost at each of `wipes`.
 fn run(
     rule: WindowRule,
     senders: u32,
@@ -199,7 +199,7 @@ fn run(
         if now.0 > seconds * SECOND {
             break;
         }
-        // Only between requests: what is under way when the state is lost may each be refused.
+        // Only between requests: the provider may refuse each request that is in progress when the state is lost.
         if wipes.first().is_some_and(|wipe| *wipe <= now) && window.under_way.is_empty() {
             wipes.remove(0);
             window = Window::missing();
@@ -224,7 +224,7 @@ fn run(
             }
             Step::Arrives => {
                 let fate = provider.receive(now);
-                // A refusal that is not heard of would be met a second time.
+                // A refusal whose answer is lost would be followed by a second one.
                 let is_lost = fate == Fate::Taken && random.u32(..100) < chances.lost;
                 after(latency, Step::Answered(if is_lost { Fate::Unknown } else { fate }), request);
             }
@@ -247,7 +247,7 @@ proptest! {
         let provider = run(rule, senders, 100, Chances { unsent, lost: 0 }, &[], seed);
 
         prop_assert_eq!(provider.refused, 0);
-        // Even one after the other, at 2 × 50 ms each and some in vain, and with the wait for the next look.
+        // Even one after the other, at 2 × 50 ms each and some in vain, and with the wait for the next check.
         let cycle = block as f64 + f64::from(requests) * 0.15 / (1.0 - f64::from(unsent) / 100.0) + 0.2;
         let windows = (100.0 / cycle).floor() - 1.0;
         prop_assert!(f64::from(provider.taken) >= windows * f64::from(requests), "{} of {windows}", provider.taken);

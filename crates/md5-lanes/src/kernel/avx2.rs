@@ -1,4 +1,4 @@
-//! 8 lanes a register.
+//! The kernel for AVX2: 8 lanes in each register.
 
 use std::arch::x86_64::*;
 
@@ -51,7 +51,7 @@ fn i(x: V, y: V, z: V) -> V {
     _mm256_xor_si256(y, _mm256_or_si256(x, _mm256_xor_si256(z, splat(u32::MAX))))
 }
 
-/// Here the sums are not what a step waits for.
+/// Returns `known` unchanged: here a step does not wait for the sums.
 #[inline(always)]
 fn apart(known: V) -> V {
     known
@@ -60,18 +60,18 @@ fn apart(known: V) -> V {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load(words: &[u32; LANES]) -> V {
-    // SAFETY: as many bytes as are read; no alignment is asked for.
+    // SAFETY: the pointer has as many bytes as are read; no alignment is required.
     unsafe { _mm256_loadu_si256(words.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store(x: V, words: &mut [u32; LANES]) {
-    // SAFETY: as many bytes as are written; no alignment is asked for.
+    // SAFETY: the pointer has as many bytes as are written; no alignment is required.
     unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), x) }
 }
 
-/// The words of a block of each lane: four transpositions of 8 by 4.
+/// Loads the words of a block of each lane: four transpositions of 8 by 4.
 ///
 /// # Safety
 /// Each input must have more than `block` blocks.

@@ -1,4 +1,4 @@
-//! 16 lanes a register. Each of MD5's functions is one instruction, and so is a rotation.
+//! The kernel for AVX-512: 16 lanes in each register. Each of MD5's functions is one instruction, and so is a rotation.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -28,7 +28,7 @@ fn rotate<const LEFT: i32, const RIGHT: i32>(x: V) -> V {
     _mm512_rol_epi32::<LEFT>(x)
 }
 
-// The table of a function of three bits: bit `4x + 2y + z` of it is the function's value.
+// The table of a function of three bits: its bit `4x + 2y + z` is the function's value.
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -54,12 +54,12 @@ fn i(x: V, y: V, z: V) -> V {
     _mm512_ternarylogic_epi32::<0b0011_1001>(x, y, z)
 }
 
-/// `known` as it is, apart from what is added to it: the compiler would add its constants last of all, and each step would wait
-/// for them, though they are there before the step begins.
+/// Keeps `known` apart from later sums: the compiler would add its constants last of all, and each step would wait for them, though they
+/// are known before the step begins.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn apart(mut known: V) -> V {
-    // SAFETY: it is no instruction, only a place that no sum is moved across.
+    // SAFETY: it contains no instruction and only keeps sums from being moved across it.
     unsafe { asm!("/* {} */", inout(zmm_reg) known, options(pure, nomem, nostack, preserves_flags)) };
     known
 }
@@ -67,18 +67,18 @@ fn apart(mut known: V) -> V {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load(words: &[u32; LANES]) -> V {
-    // SAFETY: as many bytes as are read; no alignment is asked for.
+    // SAFETY: the pointer has as many bytes as are read; no alignment is required.
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store(x: V, words: &mut [u32; LANES]) {
-    // SAFETY: as many bytes as are written; no alignment is asked for.
+    // SAFETY: the pointer has as many bytes as are written; no alignment is required.
     unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), x) }
 }
 
-/// The words of a block of each lane: a transposition of 16 by 16.
+/// Loads the words of a block of each lane: a transposition of 16 by 16.
 ///
 /// # Safety
 /// Each input must have more than `block` blocks.
@@ -90,7 +90,7 @@ unsafe fn words(inputs: &[&[u8]; LANES], block: usize) -> [V; 16] {
         // SAFETY: the caller's promise: the block lies within the input.
         rows[lane] = unsafe { _mm512_loadu_si512(inputs[lane].as_ptr().add(block * BLOCK).cast()) };
     }
-    // Words of two lanes side by side, then of four; a quarter of the register still is four words of its lanes.
+    // Words of two lanes side by side, then of four; a quarter of the register is still four words of its lanes.
     let mut fours = [splat(0); 16];
     for four in 0..4 {
         let row = &rows[4 * four..][..4];

@@ -1,5 +1,4 @@
-//! One stream alone, in a lane of its own: MD5's functions are one instruction each here, so a step is shorter than in ordinary
-//! registers.
+//! The AVX-512 kernel of a single stream: MD5's functions are one instruction each here, so a step is shorter than in ordinary registers.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -33,11 +32,11 @@ fn add(x: __m128i, y: __m128i) -> __m128i {
     _mm_add_epi32(x, y)
 }
 
-/// See [`super::avx512::apart`].
+/// Keeps `known` apart from later sums, as [`super::avx512::apart`] does.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
 fn apart(mut known: __m128i) -> __m128i {
-    // SAFETY: it is no instruction, only a place that no sum is moved across.
+    // SAFETY: it contains no instruction and only keeps sums from being moved across it.
     unsafe { asm!("/* {} */", inout(xmm_reg) known, options(pure, nomem, nostack, preserves_flags)) };
     known
 }

@@ -1,5 +1,5 @@
-//! Blocks of many streams, compressed side by side: a lane each. One text of the algorithm ([`rounds!`]), and a file for each
-//! set of instructions that it is made of.
+//! Compresses blocks of many streams side by side, a lane for each. There is one text of the algorithm ([`rounds!`]), and a file for each
+//! set of instructions.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -12,14 +12,14 @@ mod single;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 
-/// Lanes that the widest kernel has.
+/// The number of lanes of the widest kernel.
 pub(crate) const WIDTH: usize = 32;
-/// What is compressed at once of a stream, in bytes.
+/// The size of a block in bytes.
 pub(crate) const BLOCK: usize = 64;
-/// The state that every stream begins with; RFC 1321, 3.3.
+/// The initial state of every stream; RFC 1321, 3.3.
 pub(crate) const INITIAL: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
 
-/// What each lane has next. Those of the first lanes count, as many as are asked for.
+/// The next bytes of each lane. Only the first lanes count, as many as the caller names.
 pub(crate) type Inputs<'a> = [&'a [u8]; WIDTH];
 
 /// The states of all lanes, word by word.
@@ -42,27 +42,26 @@ impl States {
     }
 }
 
-/// Which instructions digests are made with.
+/// The instructions that compute digests.
 ///
-/// All give the same digests. [`Kernel::best`] is what [`Lanes::new`](crate::Lanes::new) takes; the others are there to be
-/// compared.
+/// All give the same digests. [`Lanes::new`](crate::Lanes::new) uses [`Kernel::best`]; the others serve comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kernel {
-    /// 32 lanes: two registers of 16, whose instructions fill each other's waits.
+    /// 32 lanes: two registers of 16, whose instructions run while the others wait.
     Avx512,
     /// 16 lanes: two registers of 8.
     Avx2,
     /// 8 lanes: two registers of 4. Every x86-64 processor has it.
     Sse2,
-    /// 4 lanes without any special instruction.
+    /// 4 lanes without special instructions.
     Portable,
 }
 
-/// A number of lanes, and what compresses them.
+/// A number of lanes, and the function that compresses them.
 struct Width {
     lanes: usize,
-    /// Compresses all blocks that each of the first `lanes` inputs has, and says how many that are.
+    /// Compresses all blocks that each of the first `lanes` inputs has. Returns their number.
     ///
     /// # Safety
     /// The processor must have the kernel's instructions.
@@ -72,18 +71,18 @@ struct Width {
 impl Kernel {
     const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Sse2, Self::Portable];
 
-    /// Those that this processor can run, the best first.
+    /// Returns the kernels that this processor can run, best first.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|kernel| kernel.is_available())
     }
 
-    /// The best that this processor can run.
+    /// Returns the best kernel that this processor can run.
     #[must_use]
     pub fn best() -> Self {
         Self::available().next().unwrap_or(Self::Portable)
     }
 
-    /// Whether this processor can run it.
+    /// Returns whether this processor can run it.
     #[must_use]
     pub fn is_available(self) -> bool {
         match self {
@@ -99,13 +98,13 @@ impl Kernel {
         }
     }
 
-    /// How many streams it takes at once.
+    /// Returns the number of streams that it compresses at once.
     #[must_use]
     pub fn lanes(self) -> usize {
         self.widths().last().map_or(1, |width| width.lanes)
     }
 
-    /// From the narrowest to the widest. A block takes a half-filled kernel as long as a full one, so there are few.
+    /// Returns its widths, narrowest first. A half-filled kernel takes as long for a block as a full one, so there are few.
     fn widths(self) -> &'static [Width] {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -127,8 +126,8 @@ impl Kernel {
         }
     }
 
-    /// Compresses all blocks that each of the first `count` inputs has, and says how many that are. Further inputs may be
-    /// looked at, so they must be no shorter.
+    /// Compresses all blocks that each of the first `count` inputs has. Returns their number. Further inputs may be read too, so they must
+    /// not be shorter.
     pub(crate) fn compress(self, count: usize, states: &mut States, inputs: &Inputs<'_>) -> usize {
         if count == 1 {
             let (blocks, _) = inputs[0].as_chunks();
@@ -141,7 +140,7 @@ impl Kernel {
         let Some(width) = widths.iter().find(|width| width.lanes >= count).or(widths.last()) else {
             return 0;
         };
-        // SAFETY: `Lanes` has none but available kernels.
+        // SAFETY: `Lanes` has only available kernels.
         unsafe { (width.compress)(states, inputs) }
     }
 
@@ -149,19 +148,19 @@ impl Kernel {
     pub(crate) fn compress_one(self, state: &mut [u32; 4], blocks: &[[u8; BLOCK]]) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `Lanes` has none but available kernels, and `Md5` takes the best.
+            // SAFETY: `Lanes` has only available kernels, and `Md5` uses the best.
             Self::Avx512 => unsafe { avx512_single::compress(state, blocks) },
             _ => single::compress(state, blocks),
         }
     }
 }
 
-/// How many whole blocks the shortest has.
+/// Returns the number of whole blocks of the shortest input.
 fn blocks_of_all(inputs: &[&[u8]]) -> usize {
     inputs.iter().map(|input| input.len()).min().unwrap_or(0) / BLOCK
 }
 
-/// The 64 steps of RFC 1321, 3.4: `$step!(function, a, b, c, d, word, rotation, constant)` for each.
+/// Expands to the 64 steps of RFC 1321, 3.4: `$step!(function, a, b, c, d, word, rotation, constant)` for each.
 macro_rules! rounds {
     ($step:ident, $a:ident, $b:ident, $c:ident, $d:ident) => {
         $step!(f, $a, $b, $c, $d, 0, 7, 0xd76a_a478);
@@ -232,11 +231,11 @@ macro_rules! rounds {
 }
 use rounds;
 
-/// Defines `compress::<N>` for `N` registers side by side, over what the module has: `LANES` of a register `V`, `splat`, `add`,
-/// `rotate`, `apart`, `f`, `g`, `h`, `i`, `load` and `store` of a state's words, `words` of a block of each lane.
+/// Defines `compress::<N>` for `N` registers side by side, over the module's items: `LANES` of a register `V`, `splat`, `add`, `rotate`,
+/// `apart`, `f`, `g`, `h`, `i`, `load` and `store` of a state's words, `words` of a block of each lane.
 macro_rules! compress_with {
     ($($feature:literal)?) => {
-        /// Compresses all blocks that each of the first `N * LANES` inputs has, and says how many that are.
+        /// Compresses all blocks that each of the first `N * LANES` inputs has. Returns their number.
         $(#[target_feature(enable = $feature)])?
         pub(super) fn compress<const N: usize>(states: &mut States, inputs: &Inputs<'_>) -> usize {
             let (registers, _) = inputs.as_chunks::<LANES>();
@@ -259,7 +258,7 @@ macro_rules! compress_with {
                 macro_rules! step {
                     ($function:ident, $a:ident, $b:ident, $c:ident, $d:ident, $word:literal, $rotation:literal, $constant:literal) => {
                         for n in 0..N {
-                            // Of what is summed, only the function waits for the step before, which made `$b`.
+                            // Of the terms of the sum, only the function waits for the previous step, which computed `$b`.
                             let known = apart(add($a[n], add(message[n][$word], splat($constant))));
                             let sum = add(known, $function($b[n], $c[n], $d[n]));
                             $a[n] = add($b[n], rotate::<$rotation, { 32 - $rotation }>(sum));

@@ -1,4 +1,4 @@
-//! 4 lanes in plain Rust, in a form that compilers make vector instructions of where they can.
+//! The kernel without special instructions: 4 lanes in plain Rust, in a form that compilers vectorize where they can.
 
 use super::{BLOCK, Inputs, States, blocks_of_all, compress_with, rounds};
 
@@ -39,7 +39,7 @@ fn i(x: V, y: V, z: V) -> V {
     std::array::from_fn(|lane| y[lane] ^ (x[lane] | !z[lane]))
 }
 
-/// Here the sums are not what a step waits for.
+/// Returns `known` unchanged: here a step does not wait for the sums.
 #[inline(always)]
 fn apart(known: V) -> V {
     known
@@ -53,7 +53,7 @@ fn store(x: V, words: &mut [u32; LANES]) {
     *words = x;
 }
 
-/// The words of a block of each lane.
+/// Loads the words of a block of each lane.
 ///
 /// # Safety
 /// None is needed: without the block it panics.

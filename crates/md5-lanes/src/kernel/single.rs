@@ -1,4 +1,4 @@
-//! One stream alone: what counts is how long each step waits for the one before.
+//! The kernel of a single stream in ordinary registers: its speed depends on how long each step waits for the one before.
 
 use super::{BLOCK, rounds};
 
@@ -27,14 +27,14 @@ pub(super) fn compress(state: &mut [u32; 4], blocks: &[[u8; BLOCK]]) {
     *state = [a, b, c, d];
 }
 
-// Each adds its function to what is known; `x` is what the step before made.
+// Each adds its function to `known`; `x` is the result of the previous step.
 
 #[inline(always)]
 fn f(known: u32, x: u32, y: u32, z: u32) -> u32 {
     known.wrapping_add(z ^ (x & (y ^ z)))
 }
 
-/// Its two halves have no bit in common, so either may be added: the one without `x` early.
+/// Its two halves have no bit in common, so they may be added one after the other: the one without `x` early.
 #[inline(always)]
 fn g(known: u32, x: u32, y: u32, z: u32) -> u32 {
     known.wrapping_add(!z & y).wrapping_add(x & z)
@@ -50,13 +50,13 @@ fn i(known: u32, x: u32, y: u32, z: u32) -> u32 {
     known.wrapping_add(y ^ (x | !z))
 }
 
-/// `known` as it is, apart from what is added to it: else the compiler adds its constants last of all, and each step waits for them.
+/// Keeps `known` apart from later sums: otherwise the compiler adds its constants last of all, and each step waits for them.
 #[inline(always)]
 fn apart(known: u32) -> u32 {
     #[cfg(target_arch = "x86_64")]
     {
         let mut known = known;
-        // SAFETY: it is no instruction, only a place that no sum is moved across.
+        // SAFETY: it contains no instruction and only keeps sums from being moved across it.
         unsafe {
             std::arch::asm!("/* {:e} */", inout(reg) known, options(pure, nomem, nostack, preserves_flags))
         };

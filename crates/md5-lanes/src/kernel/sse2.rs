@@ -1,4 +1,4 @@
-//! 4 lanes a register.
+//! The kernel for SSE2: 4 lanes in each register.
 
 use std::arch::x86_64::*;
 
@@ -51,7 +51,7 @@ fn i(x: V, y: V, z: V) -> V {
     _mm_xor_si128(y, _mm_or_si128(x, _mm_xor_si128(z, splat(u32::MAX))))
 }
 
-/// Here the sums are not what a step waits for.
+/// Returns `known` unchanged: here a step does not wait for the sums.
 #[inline(always)]
 fn apart(known: V) -> V {
     known
@@ -60,18 +60,18 @@ fn apart(known: V) -> V {
 #[inline]
 #[target_feature(enable = "sse2")]
 fn load(words: &[u32; LANES]) -> V {
-    // SAFETY: as many bytes as are read; no alignment is asked for.
+    // SAFETY: the pointer has as many bytes as are read; no alignment is required.
     unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "sse2")]
 fn store(x: V, words: &mut [u32; LANES]) {
-    // SAFETY: as many bytes as are written; no alignment is asked for.
+    // SAFETY: the pointer has as many bytes as are written; no alignment is required.
     unsafe { _mm_storeu_si128(words.as_mut_ptr().cast(), x) }
 }
 
-/// The words of a block of each lane: four transpositions of 4 by 4.
+/// Loads the words of a block of each lane: four transpositions of 4 by 4.
 ///
 /// # Safety
 /// Each input must have more than `block` blocks.

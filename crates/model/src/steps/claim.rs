@@ -1,7 +1,7 @@
 //! A worker's slot, from a delivery to the end of its work (`worker/src/pool.rs`), and its lease (`worker/src/lease.rs`).
 //!
-//! One slot a worker. Work is told by how it ends: with a result, with a transient error that costs a try, or given up (told to stop,
-//! or to wait) at no cost. Giving up is always possible here, so what tells work to stop needs no state.
+//! Each worker has one slot. Work is represented by its end: with a result, with a transient error that is charged, or given up (by a stop
+//! or a wait) without a charge. Giving up is always possible here, so the signal to stop needs no state.
 
 use super::Step;
 use crate::Protocol;
@@ -14,12 +14,12 @@ impl Protocol {
         for index in 0..WORKERS as WorkerIndex {
             let worker = &state.workers[usize::from(index)];
             match worker.slot {
-                // `Consumer::next`, with a free slot alone.
+                // `Consumer::next`, only with a free slot.
                 Slot::Free => {
                     let ready = (0..self.tasks).filter(|task| state.tasks[usize::from(*task)].messages > 0);
                     steps.extend(ready.map(|task| Step::Take(index, task)));
                 }
-                // `Tasks::claim` begins. Without a live lease nothing is claimed: `Lease::doubt` waits for a beat.
+                // `Tasks::claim` begins. Without a live lease nothing is claimed: `Lease::doubt` waits for a heartbeat.
                 Slot::Delivered(_) if self.may_claim_under(worker.lease) => {
                     steps.push(Step::LookAtLease(index))
                 }
@@ -36,12 +36,12 @@ impl Protocol {
                 // `patiently`.
                 Slot::Ending(..) => steps.push(Step::Complete(index)),
             }
-            // `Lease::extend`. While the lease is live, a beat changes nothing but its end.
+            // `Lease::extend`. While the lease is live, a heartbeat changes only its end.
             if worker.lease != Some(Lease::Live) {
                 steps.push(Step::Beat(index));
             }
-            // `Lease::attend`. It compares what it has read with what is held by now, and a hand-back comes later still: so it may
-            // give back even what is held. What only takes time (a claim of the last 10 s is left alone) is not looked at.
+            // `Lease::attend`. It compares the rows that it has read with the tasks held by now, and hands back even later: so it may hand
+            // back even a task that is held. What only takes time (a claim of the last 10 s is left alone) is not modelled.
             if worker.lease.is_some() && self.has(Guard::HandBackByBeat) {
                 let is_its = |task: &TaskIndex| {
                     let row = state.row(*task);
@@ -73,9 +73,9 @@ impl Protocol {
                 let worker = &mut state.workers[usize::from(index)];
                 worker.slot = match worker.lease {
                     _ if is_claimed => Slot::Claimed(task, Fence::Current),
-                    // Someone else has it, or it has ended: acknowledged.
+                    // Another worker has it, or it has ended: acknowledged.
                     Some(Lease::Live) => Slot::Free,
-                    // The statement can't tell why nothing came back: `Claims::lease_is_live`.
+                    // The statement can't say why nothing came back: `Claims::lease_is_live`.
                     Some(Lease::Lapsed) | None => Slot::Delivered(task),
                 };
             }
@@ -97,7 +97,7 @@ impl Protocol {
                     state.workers[usize::from(index)].slot = Slot::Free;
                 }
             }
-            // Extended as long as its row stands; else another is registered under a new id.
+            // Extended while its row exists; otherwise another is registered under a new id.
             Step::Beat(index) => state.workers[usize::from(index)].lease = Some(Lease::Live),
             Step::ReturnUnheld(_, task) => self.hand_back(state, task, Fence::Current, Charge::Nothing),
             Step::LapseOld(old) => state.old_leases[usize::from(old)] = Some(Lease::Lapsed),
@@ -105,7 +105,7 @@ impl Protocol {
         }
     }
 
-    /// What a claim sees as it begins. A row that isn't pending then is not looked at again.
+    /// Checks the lease and the row at the beginning of a claim. A row that isn't pending then is not checked again.
     fn look_at_lease(&self, state: &mut State, index: WorkerIndex) {
         let worker = state.workers[usize::from(index)];
         let Slot::Delivered(task) = worker.slot else { return };
@@ -117,7 +117,7 @@ impl Protocol {
 }
 
 impl Slot {
-    /// What it may end or hand back.
+    /// Returns the claim that the slot may end or hand back.
     pub(crate) const fn claim(self) -> Option<(TaskIndex, Fence)> {
         match self {
             Self::Working(task, fence) | Self::Ending(task, fence) => Some((task, fence)),
@@ -125,7 +125,7 @@ impl Slot {
         }
     }
 
-    /// The message that comes again if nobody acknowledges it.
+    /// Returns the task whose message comes again unless it is acknowledged.
     pub(crate) const fn delivery(self) -> Option<TaskIndex> {
         match self {
             Self::Delivered(task) | Self::Claiming(task, _) | Self::Claimed(task, _) => Some(task),

@@ -1,4 +1,4 @@
-//! What goes wrong, each time at the cost of one fault.
+//! The faults; each step counts as one.
 
 use super::log::Written;
 use super::{Cut, Step};
@@ -42,7 +42,7 @@ impl Protocol {
                 steps.extend([false, true].map(lose));
             }
             if task.messages > 0 {
-                // A task that is taken from its row while the queue is away is like one whose message was doubled.
+                // A task claimed from its row while the queue is away is like one whose message was doubled.
                 steps.extend([Step::LoseMessage(index), Step::DoubleMessage(index)]);
             }
         }
@@ -60,7 +60,7 @@ impl Protocol {
                 steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseClaimsAnswer(index, fate)));
             }
             Slot::Working(..) => {
-                // A hand-back that was committed is as if its answer had come: nobody waits for what it would tell.
+                // A committed hand-back whose answer is lost is like one whose answer came: no process waits for it.
                 for charge in [Charge::Try, Charge::Nothing] {
                     steps.push(Step::CrashInStatement(index, Some(charge)));
                     steps.push(Step::LeaveHandBack(index, Some(charge)));
@@ -141,7 +141,7 @@ impl Protocol {
                 }
             }
             Step::Freeze(worker) => state.workers[usize::from(worker)].lease = Some(Lease::Lapsed),
-            // It registers anew at once: without a lease it would claim nothing.
+            // It registers again at once: without a lease it would claim nothing.
             Step::AbandonLease(worker) => {
                 state.abandon_lease(worker);
                 state.workers[usize::from(worker)].lease = Some(Lease::Live);
@@ -186,7 +186,7 @@ impl Protocol {
                     if let Some(charge) = charge {
                         state.leave(Late::HandBack(task, fence, charge));
                     }
-                    // The next beat sees it.
+                    // The next heartbeat sees it.
                     state.workers[usize::from(index)].slot = Slot::Free;
                 }
             }
@@ -225,7 +225,8 @@ impl Protocol {
         }
     }
 
-    /// The process dies, and another takes its place. Its deliveries come again, its lease stands until it lapses, its locks go.
+    /// Ends the process and starts another in its place. Its deliveries come again, its lease stays until it lapses, its locks are
+    /// released.
     fn crash(&self, state: &mut State, index: WorkerIndex) {
         state.abandon_lease(index);
         if let Some(task) = state.workers[usize::from(index)].slot.delivery()
@@ -237,14 +238,14 @@ impl Protocol {
             Worker { lease: Some(Lease::Live), slot: Slot::Free, logger: Logger::Idle };
     }
 
-    /// Whether there is a place for the lease that it leaves behind. There always is: they are as many as faults.
+    /// Returns whether there is a place for the lease that it leaves behind. There always is: there are as many places as faults.
     fn may_abandon(&self, state: &State, index: WorkerIndex) -> bool {
         let is_free = state.old_leases.iter().any(Option::is_none);
         is_free || state.workers[usize::from(index)].lease.is_none()
     }
 }
 
-/// What the slot has under way.
+/// Returns the statement that the slot has in progress.
 fn statement(slot: Slot, charge: Option<Charge>) -> Option<Late> {
     match (slot, charge) {
         (Slot::Claiming(task, lease), _) => Some(Late::Claim(task, lease)),
@@ -253,7 +254,7 @@ fn statement(slot: Slot, charge: Option<Charge>) -> Option<Late> {
     }
 }
 
-/// What the log step has under way.
+/// Returns the statement that the log step has in progress.
 fn log_statement(logger: Logger) -> Option<Late> {
     match logger {
         Logger::Beginning { locked, seen } => Some(Late::BeginLog { seen, file: locked }),
@@ -265,7 +266,7 @@ fn log_statement(logger: Logger) -> Option<Late> {
 }
 
 impl State {
-    /// All handlers of the API are gone. What its batches have under way may yet be done: marks may come or not, as ever.
+    /// Ends all handlers of the API. Their batches may still complete: marks may come or not, as always.
     fn crash_api(&mut self) {
         for task in &mut self.tasks {
             if task.intake != Intake::Answered {
@@ -283,7 +284,7 @@ impl State {
         }
     }
 
-    /// The process keeps its lease no longer; the row of it stands.
+    /// Gives up the process's lease; the row of the lease stays.
     fn abandon_lease(&mut self, index: WorkerIndex) {
         let Some(lease) = self.workers[usize::from(index)].lease else { return };
         if let Some(old) = self.old_leases.iter().position(Option::is_none) {

@@ -1,4 +1,4 @@
-//! The API: `Life::accept` and its batches, and the client's wish to cancel.
+//! The API: `Life::accept` and its batches, and the client's request to cancel.
 
 use super::Step;
 use crate::Protocol;
@@ -19,11 +19,11 @@ impl Protocol {
                 Intake::Recorded => steps.push(Step::Publish(index)),
                 Intake::Answered | Intake::Gone => {}
             }
-            // `mark_all`, whose failure is only noted.
+            // `mark_all`, whose failure is only logged.
             if let Errand::ToMark(_) = task.first_publish {
                 steps.extend([Step::MarkPublished(index), Step::ForgetMark(index)]);
             }
-            // `Life::cancel`, by anyone who knows the id.
+            // `Life::cancel`, by any client that knows the id.
             if task.row.is_some_and(|row| self.may_be_cancelled(row)) {
                 steps.push(Step::Cancel(index));
             }
@@ -70,13 +70,13 @@ impl Protocol {
     fn may_be_cancelled(&self, row: Row) -> bool {
         match row.status {
             Status::Pending => true,
-            // Twice is once.
+            // Cancelling twice has the effect of once.
             Status::Running => !row.cancel_requested,
             Status::Succeeded | Status::Failed | Status::Cancelled => !self.has(Guard::CancelBeforeEnd),
         }
     }
 
-    /// `Queue::publish`; or an old message comes again.
+    /// Queues a message: `Queue::publish`, or an old message that comes again.
     pub(crate) fn queue_message(&self, state: &mut State, task: TaskIndex) {
         let messages = &mut state.tasks[usize::from(task)].messages;
         *messages = (*messages + 1).min(self.messages);
@@ -90,7 +90,7 @@ impl Protocol {
 }
 
 impl Task {
-    /// The row was seen: it is published for the attempt that it had then.
+    /// Records that the row was seen: it is published for the attempt that it had then.
     fn record(&mut self) {
         self.intake = Intake::Recorded;
         self.first_publish = Errand::ToPublish(Fence::Current);

@@ -1,8 +1,8 @@
 //! A step of the outcome log: `SharedLog::settle`, in the order of `crates/shared-log/src/settle.rs`.
 //!
-//! A file is told as the lines in it, an offset as their number. Flushing is not told: a process dies here, not a machine. So
-//! neither is that a file is read from its device, that what was never written is cut off, nor the look into other renamed files
-//! before one is begun, which finds nothing where the log has one path.
+//! A file is represented by its lines, an offset by their number. Flushing is not modelled: a process dies here, not a machine. Neither are
+//! reads from the device, the cutting of unwritten bytes, and the search of other rotated files before a file is begun, which finds nothing
+//! if the log has one path.
 
 use super::Step;
 use crate::guards::Guard;
@@ -38,7 +38,8 @@ impl Protocol {
         }
     }
 
-    /// `SharedLog::try_lock`: the lock beside the log goes with its process, the log's own also with a rotation.
+    /// Returns whether the log can be locked: `SharedLog::try_lock`. The lock beside the log is released with its process, the log's own
+    /// also with a rotation.
     fn may_lock(&self, state: &State) -> bool {
         state.workers.iter().all(|other| match other.logger {
             Logger::Idle | Logger::Ahead(_) => true,
@@ -48,7 +49,7 @@ impl Protocol {
         })
     }
 
-    /// A step that finds nothing owed, nothing new in the file and no new file leaves all as it is.
+    /// Returns whether a step would change anything: a due line, new text in the file, or a new file.
     fn has_something_to_do(&self, state: &State) -> bool {
         let log = &state.log;
         let is_settled = log.head.is_some_and(|head| {
@@ -111,12 +112,12 @@ impl Protocol {
         }
     }
 
-    /// `Step::head_of_file`: which file the stored head speaks of.
+    /// Finds the file that the stored head refers to: `Step::head_of_file`.
     fn head_of_file(&self, state: &mut State, owed_before: Option<TaskSet>) -> Logger {
         let locked = state.log.open();
         match state.log.head {
             None => Logger::Beginning { locked, seen: None },
-            // All its lines must be marked before the head leaves it: nobody looks there again.
+            // All its lines must be marked before the head leaves it: no later step looks there again.
             Some(head) if head.file == locked || self.has(Guard::RotatedFirst) => {
                 Logger::Passing(Pass { locked, head, owed_before }, Progress::ToScan)
             }
@@ -124,7 +125,7 @@ impl Protocol {
         }
     }
 
-    /// `lines_after` and `Ledger::recognize`: ended rows alone have lines, and those never change.
+    /// Reads the lines after the head: `lines_after` and `Ledger::recognize`. Only ended rows have lines, and those never change.
     fn scan(&self, state: &State, pass: &Pass) -> Progress {
         let file = &state.log.files[usize::from(pass.head.file)];
         if !self.has(Guard::ScanBeforeAppend) {
@@ -133,7 +134,7 @@ impl Protocol {
         Progress::Scanned { found: file.lines_after(pass.head.committed), end: file.end(), tail: file.tail() }
     }
 
-    /// `Step::text_to_append`.
+    /// Reads the due lines: `Step::text_to_append`.
     fn read_owed(
         &self,
         state: &mut State,
@@ -184,7 +185,7 @@ impl Protocol {
         }
     }
 
-    /// `append`, then `lines_after` again: what counts as written.
+    /// Appends, and reads back what counts as written: `append`, then `lines_after`.
     fn append(&self, state: &mut State, pass: Pass, found: TaskSet, end: u8, text: Text) -> Logger {
         let file = &mut state.log.files[usize::from(pass.head.file)];
         let pieces = text.pieces().collect::<Vec<_>>();
@@ -200,7 +201,7 @@ impl Protocol {
     }
 }
 
-/// What follows a pass. Another step is anybody's: nothing is kept from one to the next.
+/// Returns the state after a pass. The next step may be any process's: nothing is kept from one to the next.
 fn after_pass(pass: &Pass, is_all: bool) -> Logger {
     match pass.is_of_rotated() && is_all {
         true => Logger::Beginning { locked: pass.locked, seen: Some(pass.head.generation) },
@@ -208,7 +209,7 @@ fn after_pass(pass: &Pass, is_all: bool) -> Logger {
     }
 }
 
-/// What one write is made of.
+/// The parts of one write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Written {
     /// The rest of a torn line.
@@ -229,7 +230,7 @@ impl Text {
 }
 
 impl crate::state::Log {
-    /// The file at the path, made if it is missing.
+    /// Returns the file at the path, creating it if it is missing.
     fn open(&mut self) -> FileIndex {
         *self.at_path.get_or_insert_with(|| {
             let new = self.made;
@@ -240,7 +241,7 @@ impl crate::state::Log {
 }
 
 impl crate::state::File {
-    /// The tasks whose lines stand after an offset.
+    /// Returns the tasks whose lines are after an offset.
     fn lines_after(&self, offset: u8) -> TaskSet {
         let line = |piece| match piece {
             Piece::Line(task) => Some(task),
@@ -249,7 +250,7 @@ impl crate::state::File {
         self.pieces().skip(usize::from(offset)).filter_map(line).collect()
     }
 
-    /// Appends a piece to what stands there now, which may be other than what was scanned.
+    /// Appends a piece to the file's current text, which may differ from the scanned one.
     pub(crate) fn write(&mut self, piece: Written) {
         self.append(match (piece, self.tail()) {
             (Written::Rest(task), Some(Torn::Of(torn))) if torn == task => Piece::Line(task),

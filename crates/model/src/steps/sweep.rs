@@ -1,9 +1,9 @@
 //! The sweep: `task-data/src/life/sweep.rs`, run by every worker.
 //!
-//! Two sweeps at once meet in the database alone, where each statement is fenced; of their ways to the queue one a task is told here,
+//! Two sweeps at once meet only in the database, where each statement is fenced; of their tickets, one for each task is modelled here,
 //! beside the API's own, which is the same.
 //!
-//! Times are not told: a pending row may be due at any moment. Backing off and due times only make that rarer.
+//! Times are not modelled: a pending row may be due at any moment. Back-offs and due times only make that rarer.
 
 use super::Step;
 use crate::Protocol;
@@ -33,8 +33,8 @@ impl Protocol {
         }
     }
 
-    /// Whether `Tasks::due` gives it, which was never published, or `Life::publish_lost` finds its queue empty. What is published again
-    /// because younger tasks were delivered is a doubled message.
+    /// Returns whether `Tasks::due` returns the row, because it was never published, or `Life::publish_lost` finds its queue empty. A task
+    /// published again because younger ones were delivered is a doubled message.
     fn is_to_publish(&self, state: &State, row: Row) -> bool {
         if row.status != Status::Pending {
             return false;
@@ -46,7 +46,7 @@ impl Protocol {
     pub(crate) fn apply_sweep(&self, state: &mut State, step: Step) {
         match step {
             Step::ReturnLost => self.return_lost(state),
-            // That a message is late tells nothing more than that its delivery is: it may be published in the moment of `Tasks::due`.
+            // A late message has the same effect as a late delivery: it may be published at the moment of `Tasks::due`.
             Step::PublishDue(index) => {
                 self.queue_message(state, index);
                 state.tasks[usize::from(index)].sweep_publish = Errand::ToMark(Fence::Current);
@@ -56,7 +56,7 @@ impl Protocol {
                     std::mem::replace(&mut state.tasks[usize::from(index)].sweep_publish, Errand::Nothing);
                 self.mark(state, index, errand);
             }
-            // No confirm, an error, or the end of its process: the next sweep goes on.
+            // No confirm, an error, or the end of its process: the next sweep continues.
             Step::ForgetDue(index) => state.tasks[usize::from(index)].sweep_publish = Errand::Nothing,
             _ => {}
         }

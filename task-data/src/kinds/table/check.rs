@@ -1,58 +1,58 @@
-//! Whether a file is a table: told while it streams, with where it is none.
+//! Checks whether a file is a table while it streams, and says where it is not.
 
 use serde::Serialize;
 
 use super::csv::{Record, Records};
 use super::{COLUMNS, Row, quoted};
 
-/// Errors that are told of one table at most; the others are counted.
+/// The most errors that are described for one table; further ones are only counted.
 const MAX_ERRORS: usize = 100;
 
-/// The file is no text in UTF-8: no row of it can be told.
+/// The file is not valid UTF-8, so its rows can't be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it is no text in UTF-8")]
+#[error("the file is not valid UTF-8")]
 pub struct NoText;
 
-/// What is wrong with a file that is text.
+/// The errors in a file that is valid UTF-8.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Errors {
-    /// The first ones.
+    /// The first errors, up to 100.
     pub first: Vec<CellError>,
-    /// How many there are.
+    /// The number of all errors.
     pub total: u64,
 }
 
-/// What is wrong with a cell.
+/// An error in a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CellError {
-    /// Counted from 1; 0 is the header. Empty lines don't count.
+    /// The row's number, counted from 1; 0 is the header. Empty lines don't count.
     pub row: u64,
-    /// Which cell.
+    /// The cell's column.
     pub column: Column,
-    /// For people: what was expected, and what came.
+    /// A reason for people: the expected value, and the value found.
     pub reason: String,
-    /// The line of the file that the row begins on, counted from 1. A row with line breaks in its cells has several.
+    /// The line of the file on which the row begins, counted from 1. A row with line breaks in its cells spans several lines.
     pub line: u64,
 }
 
-/// Which cell of a row.
+/// A column of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Column {
-    /// By the name of its column.
+    /// A column of the header, by its name.
     Name(&'static str),
-    /// By its number, counted from 1: there is no such column.
+    /// A further column, by its number, counted from 1.
     Number(usize),
 }
 
 impl From<usize> for Column {
-    /// From a number that is counted from 0.
+    /// Converts a number that is counted from 0.
     fn from(column: usize) -> Self {
         COLUMNS.get(column).map_or(Self::Number(column + 1), |name| Self::Name(name))
     }
 }
 
-/// Checks a file that comes in.
+/// Checks a file as it arrives.
 #[derive(Debug, Default)]
 pub struct Check {
     text: Utf8Check,
@@ -60,21 +60,21 @@ pub struct Check {
     seen: Seen,
 }
 
-/// What was seen of the records.
+/// The state of the check.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The header included.
+    /// The number of records, including the header.
     records: u64,
-    /// With another header no row can be right, and that is enough to be told.
+    /// Whether the header is wrong. Then no row can be right, and no further error is reported.
     has_other_header: bool,
     errors: Errors,
 }
 
 impl Check {
-    /// Looks at the next bytes of the file.
+    /// Checks the next bytes of the file.
     ///
     /// # Errors
-    /// If it is no text. Whatever else is wrong is told at its end.
+    /// If the file is not valid UTF-8. All other errors are returned at its end.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), NoText> {
         self.text.feed(bytes)?;
         while let Some(record) = self.records.next(&mut bytes) {
@@ -83,17 +83,17 @@ impl Check {
         Ok(())
     }
 
-    /// The number of rows, when the file has ended.
+    /// Returns the number of rows, when the file has ended.
     ///
     /// # Errors
-    /// If it is no text, or what is wrong with it.
+    /// If the file is not valid UTF-8 (outer error), or is not a table (inner error).
     pub fn finish(mut self) -> Result<Result<u64, Errors>, NoText> {
         self.text.finish()?;
         if let Some(record) = self.records.end() {
             self.seen.look_at(record);
         }
         if self.seen.records == 0 {
-            self.seen.add(0, 1, 0, "there is no header");
+            self.seen.add(0, 1, 0, "expected a header, found none");
         }
         let Seen { records, errors, .. } = self.seen;
         Ok(if errors.total == 0 { Ok(records - 1) } else { Err(errors) })
@@ -129,7 +129,7 @@ impl Seen {
     }
 }
 
-/// Where a header is not what it must be, and why.
+/// Returns the column in which a header differs from the expected one, and the reason; `None` if the header is right.
 fn other_header(record: &Record) -> Option<(usize, String)> {
     if let Some((column, fault)) = record.fault {
         return Some((column, fault.reason().to_owned()));
@@ -137,13 +137,13 @@ fn other_header(record: &Record) -> Option<(usize, String)> {
     let differs = COLUMNS.iter().zip(&record.cells).position(|(name, cell)| name.as_bytes() != cell);
     let column = differs.or((record.count != COLUMNS.len()).then_some(COLUMNS.len()))?;
     let got = quoted(&record.cells[..record.count.clamp(1, COLUMNS.len())].join(&b','));
-    Some((column, format!("the header must be {}, got {got}", COLUMNS.join(","))))
+    Some((column, format!("expected the header {}, got {got}", COLUMNS.join(","))))
 }
 
-/// Text in UTF-8 without NUL, as it streams.
+/// Checks a stream for UTF-8 without U+0000.
 #[derive(Debug, Default)]
 struct Utf8Check {
-    /// The beginning of a character that the bytes before have ended in.
+    /// The incomplete character at the end of the previous bytes.
     begun: Vec<u8>,
 }
 
@@ -169,7 +169,7 @@ impl Utf8Check {
     }
 }
 
-/// What follows the last whole character: the beginning of one, at most 3 bytes.
+/// Returns the bytes after the last complete character: the beginning of one, at most 3 bytes.
 fn rest_of(bytes: &[u8]) -> Result<&[u8], NoText> {
     match std::str::from_utf8(bytes) {
         Ok(_) => Ok(&[]),

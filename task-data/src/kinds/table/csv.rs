@@ -1,18 +1,18 @@
-//! CSV as RFC 4180 has it, taken apart as it streams, in memory that doesn't grow with it.
+//! A streaming parser for CSV (RFC 4180); its memory does not grow with the file.
 //!
-//! Not the `csv` crate: it takes whatever comes for some CSV, and what is wanted here is to be told where a file is none: a quote that is
-//! never closed, text after a closing one, a carriage return of its own. On files that have none of that both agree.
+//! The `csv` crate accepts any input as some CSV. This parser reports where a file is malformed: a quote that is never closed, text after a
+//! closing quote, a carriage return without a line feed. On well-formed files both agree.
 //!
-//! A record ends with CRLF or LF, and at the end of the file; empty lines are none. Quotes count where a cell begins with one. A byte
-//! order mark before the first record is left out.
+//! A record ends with CRLF, with LF or at the end of the file; empty lines are skipped. Quotes count where a cell begins with one. A byte
+//! order mark before the first record is skipped.
 
-/// Cells of a record that are kept; the others are only counted.
+/// The number of cells of a record that are kept; further ones are only counted.
 const KEPT: usize = super::COLUMNS.len();
-/// Bytes of a cell at most.
+/// The largest size of a cell in bytes.
 pub(super) const MAX_CELL: usize = 1 << 20;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// What is wrong with a record.
+/// An error in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     CarriageReturn,
@@ -24,24 +24,24 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) const fn reason(self) -> &'static str {
         match self {
-            Self::CarriageReturn => "there is a carriage return without a line feed",
-            Self::AfterQuote => "there is text after the closing quote; a quote in a quoted cell is doubled",
-            Self::Unclosed => "the quote is never closed",
-            Self::TooLong => "the cell has more than 1 MiB",
+            Self::CarriageReturn => "expected CRLF or LF, got a carriage return without a line feed",
+            Self::AfterQuote => "expected a comma or a line end after the closing quote, got text; double the quotes inside a quoted cell",
+            Self::Unclosed => "expected a closing quote, got the end of the file",
+            Self::TooLong => "expected a cell of at most 1 MiB, got a larger one",
         }
     }
 }
 
-/// Cells up to the end of a line.
+/// A record: the cells up to the end of a line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// The first ones, each cut at its limit.
+    /// The first cells, each cut at the limit.
     pub cells: [Vec<u8>; KEPT],
-    /// How many there are.
+    /// The number of cells.
     pub count: usize,
-    /// The line of the file that it begins on, counted from 1.
+    /// The line of the file on which the record begins, counted from 1.
     pub line: u64,
-    /// The first thing that is wrong, with the number of its cell, counted from 0.
+    /// The first error, with the number of its cell, counted from 0.
     pub fault: Option<(usize, Fault)>,
 }
 
@@ -52,10 +52,10 @@ impl Record {
     }
 }
 
-/// Where in a record the next byte stands.
+/// The state of the parser: the position of the next byte in a record.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Before the file's first cell, with so many bytes of a byte order mark behind it.
+    /// Before the file's first cell, after so many bytes of a byte order mark.
     Mark(usize),
     /// Before a record.
     #[default]
@@ -63,20 +63,20 @@ enum State {
     CellBegins,
     Plain,
     Quoted,
-    /// Behind a quote in a quoted cell, which closes it or is the first of two.
+    /// After a quote in a quoted cell, which either closes the cell or is the first of two.
     Quote,
-    /// Behind a carriage return outside of quotes.
+    /// After a carriage return outside of quotes.
     Return,
 }
 
-/// Bytes in, records out.
+/// Parses bytes into records.
 #[derive(Debug)]
 pub(super) struct Records {
     record: Record,
     state: State,
-    /// Bytes of the cell so far, also of one that is not kept.
+    /// The length of the current cell in bytes, whether or not it is kept.
     length: usize,
-    /// Line feeds so far.
+    /// The number of line feeds so far.
     lines: u64,
 }
 
@@ -87,7 +87,7 @@ impl Default for Records {
 }
 
 impl Records {
-    /// The next record, its bytes and those before taken off the front of `bytes`; `None` when these are used up.
+    /// Returns the next record and removes its bytes, and all before them, from the front of `bytes`; `None` when `bytes` is used up.
     pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<&Record> {
         if self.state == State::Outside {
             self.record.clear();
@@ -98,7 +98,7 @@ impl Records {
                     self.state = State::Mark(seen + 1);
                 }
                 (State::Mark(seen), _) => {
-                    // Not a whole one is text as any other.
+                    // An incomplete byte order mark is ordinary text.
                     self.state = State::Outside;
                     if (1..BYTE_ORDER_MARK.len()).contains(&seen) {
                         self.begin();
@@ -117,7 +117,7 @@ impl Records {
                     self.state = State::Outside;
                     self.lines += 1;
                     *bytes = rest;
-                    // Behind nothing, it ends an empty line.
+                    // Without a record before it, CRLF ends an empty line.
                     if self.record.count > 0 {
                         return Some(&self.record);
                     }
@@ -165,7 +165,7 @@ impl Records {
         None
     }
 
-    /// The record that ends with the file, if there is one.
+    /// Returns the record that ends with the file, if there is one.
     pub(super) fn end(&mut self) -> Option<&Record> {
         match std::mem::take(&mut self.state) {
             State::Outside => return None,
@@ -204,7 +204,7 @@ impl Records {
         self.state = State::Plain;
     }
 
-    /// The first `length` of these bytes.
+    /// Appends the first `length` of these bytes to the cell, and removes them from `bytes`.
     fn push_from(&mut self, bytes: &mut &[u8], length: usize) {
         let (text, rest) = bytes.split_at(length);
         self.push(text);
@@ -223,7 +223,7 @@ impl Records {
     fn fault(&mut self, fault: Fault) {
         let column = self.record.count.saturating_sub(1);
         match &mut self.record.fault {
-            // What goes on to the end of the file is told for what it is.
+            // A cell that runs to the end of the file is reported as unclosed, not as too long.
             Some((_, first)) if fault == Fault::Unclosed && *first == Fault::TooLong => *first = fault,
             Some(_) => {}
             none => *none = Some((column, fault)),

@@ -1,4 +1,4 @@
-//! What is a table and what is none, however it is cut.
+//! Which files are tables and which are not, in whatever pieces they arrive.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -26,7 +26,7 @@ fn rows_of(chunks: &[&[u8]]) -> Result<Vec<Row>, Damaged> {
     Ok(rows)
 }
 
-/// The one error of a file.
+/// Returns the one error of a file.
 fn error_of(file: &[u8]) -> (u64, Column, String) {
     let Ok(Err(errors)) = checked(&[file]) else { panic!("{:?}", checked(&[file])) };
     assert_eq!((errors.total, errors.first.len()), (1, 1), "{errors:?}");
@@ -79,26 +79,26 @@ fn what_is_no_text_is_told_whatever_else_is_wrong() {
 fn what_is_wrong_is_told_by_row_and_column() {
     use Column::{Name, Number};
     for (file, row, column, reason) in [
-        ("", 0, Name("userId"), "no header"),
-        ("\u{feff}", 0, Name("userId"), "no header"),
-        ("\n\n", 0, Name("userId"), "no header"),
-        ("1,a,b\n", 0, Name("userId"), "the header must be userId,title,body"),
-        ("userId;title;body\n1;a;b\n2;c;d\n", 0, Name("userId"), "the header must be"),
-        ("userid,title,body\n", 0, Name("userId"), "the header must be"),
-        ("userId,body,title\n", 0, Name("title"), "the header must be"),
-        ("userId,title\n", 0, Name("body"), "the header must be"),
-        ("userId,title,body,more\n", 0, Number(4), "the header must be"),
-        (" userId,title,body\n", 0, Name("userId"), "the header must be"),
+        ("", 0, Name("userId"), "expected a header"),
+        ("\u{feff}", 0, Name("userId"), "expected a header"),
+        ("\n\n", 0, Name("userId"), "expected a header"),
+        ("1,a,b\n", 0, Name("userId"), "expected the header userId,title,body"),
+        ("userId;title;body\n1;a;b\n2;c;d\n", 0, Name("userId"), "expected the header"),
+        ("userid,title,body\n", 0, Name("userId"), "expected the header"),
+        ("userId,body,title\n", 0, Name("title"), "expected the header"),
+        ("userId,title\n", 0, Name("body"), "expected the header"),
+        ("userId,title,body,more\n", 0, Number(4), "expected the header"),
+        (" userId,title,body\n", 0, Name("userId"), "expected the header"),
         ("userId,title,body\r1,a,b\r", 0, Name("body"), "a carriage return without a line feed"),
-        ("userId,title,body\n1,a\n", 1, Name("body"), "2 cells instead of 3"),
-        ("userId,title,body\n1,a,b\n2,a,b,c,d\n", 2, Number(4), "5 cells instead of 3"),
-        ("userId,title,body\n1;a;b\n", 1, Name("title"), "1 cells instead of 3"),
+        ("userId,title,body\n1,a\n", 1, Name("body"), "expected 3 cells, got 2"),
+        ("userId,title,body\n1,a,b\n2,a,b,c,d\n", 2, Number(4), "expected 3 cells, got 5"),
+        ("userId,title,body\n1;a;b\n", 1, Name("title"), "expected 3 cells, got 1"),
         ("userId,title,body\nx,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
         ("userId,title,body\n,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
         ("userId,title,body\n 1,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
         ("userId,title,body\n1.0,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
         ("userId,title,body\n9223372036854775808,a,b\n", 1, Name("userId"), "expected a 64-bit integer, got"),
-        ("userId,title,body\n1,a,\"b\n2,a,b\n", 1, Name("body"), "never closed"),
+        ("userId,title,body\n1,a,\"b\n2,a,b\n", 1, Name("body"), "expected a closing quote"),
         ("userId,title,body\n1,\"a\" b,c\n", 1, Name("title"), "after the closing quote"),
         ("userId,title,body\n1,a\rb,c\n", 1, Name("title"), "a carriage return without a line feed"),
         ("userId,title,body\n1,a,b\r", 1, Name("body"), "a carriage return without a line feed"),
@@ -116,7 +116,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_came() {
     let file = format!(
         "\u{feff}userId,title,body\r\n\n1,\"two\nlines\",\"\r\n\"\n1.0,a,b\n\n\u{202e}1,a,b\n{long},a,b\n"
     );
-    // However the file is cut.
+    // The pieces of the file do not matter.
     for size in [1, 7, file.len()] {
         let chunks: Vec<&[u8]> = file.as_bytes().chunks(size).collect();
 
@@ -133,7 +133,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_came() {
     }
     let Ok(Err(errors)) = checked(&[b"\nid,title\n"]) else { panic!("it is a table") };
     assert_eq!(errors.first[0].line, 2);
-    assert_eq!(errors.first[0].reason, "the header must be userId,title,body, got \"id,title\"");
+    assert_eq!(errors.first[0].reason, "expected the header userId,title,body, got \"id,title\"");
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn neither_long_cells_nor_many_nor_an_open_quote_take_memory() {
     let header = b"userId,title,body\n1,";
     let (chunk, many) = (vec![b'a'; 1 << 20], [&b"x,"[..]; 50_000].concat());
     for (begin, chunk, count, reason) in [
-        (&b""[..], &chunk, 10, "more than 1 MiB"),
-        (b"\"", &chunk, 100, "never closed"),
-        (b"", &many, 2, "100002 cells"),
+        (&b""[..], &chunk, 10, "at most 1 MiB"),
+        (b"\"", &chunk, 100, "expected a closing quote"),
+        (b"", &many, 2, "got 100002"),
     ] {
         let mut check = Check::default();
         check.feed(&[header, begin].concat()).unwrap();
@@ -177,7 +177,7 @@ fn the_outcome_log_has_the_counts() {
     assert_eq!(outcome_detail(&json!({})), "-");
 }
 
-/// Pieces of which files are made that are nearly tables.
+/// Generates pieces of files that are almost tables.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         &b"userId,title,body\n"[..],

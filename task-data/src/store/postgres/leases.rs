@@ -1,4 +1,4 @@
-//! Leases in PostgreSQL, and what comes of the tasks that a lapsed one held.
+//! Leases in PostgreSQL, and the return of tasks whose lease has lapsed.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::task::{TaskError, TaskId, WorkerId};
 impl Leases for Postgres {
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
         let mut connection = self.get().await?;
-        // Again, if the answer to the first time was lost.
+        // Runs again if the answer to the first time was lost.
         let register =
             leases::register(worker, name, lease.as_secs_f64()).on_conflict(workers::id).do_nothing();
         answer(register.execute(&mut connection)).await?;

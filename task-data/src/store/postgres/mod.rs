@@ -1,7 +1,7 @@
 //! The distributed adapter: PostgreSQL, shared by many processes.
 //!
-//! The queries are those of `store/tasks.rs` and its neighbours. Where a batch is one statement here, it is written in SQL: diesel
-//! has no `unnest`. Rows that are read to be written are locked, so what SQLite has by being the only writer holds here too.
+//! The queries are those of `store/tasks.rs` and its neighbours. Statements for a whole batch are written in SQL, because diesel has no
+//! `unnest`. Rows that are read to be written are locked, which gives the isolation that SQLite has by its single writer.
 
 mod leases;
 mod outcomes;
@@ -43,7 +43,7 @@ queries::filtered!(Pg);
 impl Tasks for Postgres {
     async fn insert(&self, mut new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
         let mut connection = self.get().await?;
-        // In one order everywhere: two statements that insert the same keys then never wait for each other.
+        // In one order everywhere, so that two statements that insert the same keys never deadlock.
         new.sort_by_cached_key(NewTask::owned_key);
         let (mut ids, mut kinds, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
         let (mut contents, mut checks, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
@@ -67,7 +67,7 @@ impl Tasks for Postgres {
             sums.push(sum);
             retried.push(retried_from.map(SqlUuid::from));
         }
-        // The statement itself looks at the clock: a process that slept before it must not promise an old blob's bytes.
+        // The statement itself reads the clock: a process that slept before it must not promise an old blob's bytes.
         let insert = sql_query(
             "INSERT INTO tasks (id, kind, status, owner, created, input, content, blob_check, idempotency_key, content_sha256, \
                                 sweep_at, retried_from) \
@@ -97,7 +97,7 @@ impl Tasks for Postgres {
             new.iter().map(|task| task.id).filter(|id| !made.contains_key(id)).collect();
         let mut standing = match left_out.is_empty() {
             true => Vec::new(),
-            // An error now is no word on the rows that were made.
+            // An error now says nothing about the rows that were inserted.
             false => into_tasks(
                 answer(queries::by_ids(&left_out).load(&mut connection))
                     .await
@@ -135,9 +135,9 @@ impl Tasks for Postgres {
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
         let mut connection = self.get().await?;
         for (attempt, ids) in queries::by_attempt(tickets) {
-            // Rows that someone holds are passed by: they are being claimed. To wait for them, while others wait for those that
-            // are marked already, may be a deadlock, which the database ends only after a second. And the ids are named once: of two lists
-            // for one column, PostgreSQL (to 16, `_bt_advance_array_keys`) tries each id of one with each of the other.
+            // Locked rows are skipped: another worker is claiming them. Waiting for them, while others wait for rows that are locked here
+            // already, could deadlock, which the database resolves only after a second. And the ids are named once: with two lists for one
+            // column, PostgreSQL (to 16, `_bt_advance_array_keys`) tries each id of one with each of the other.
             let are_free = sql::<Bool>("id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY(")
                 .bind::<Array<UuidType>, _>(sql_ids(&ids))
                 .sql(") AND status::text = 'pending' FOR UPDATE SKIP LOCKED))");
@@ -153,7 +153,7 @@ impl Tasks for Postgres {
             answer(Prepared(queries::claim(&ids, worker)).get_results(&mut connection)).await?;
         let claimed =
             rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
-        // Any claim shows that the lease was live; only without one it must be asked for.
+        // Any claim proves that the lease was live; only without one it must be checked.
         let lease_is_live = !claimed.is_empty() || {
             let live = queries::live_lease(worker.into()).select(count_star());
             answer(live.get_result::<i64>(&mut connection)).await? > 0
@@ -177,7 +177,7 @@ impl Tasks for Postgres {
             codes.push(error.as_ref().map(|error| error.code.clone()));
             details.push(error.map(|error| error.detail));
         }
-        // The status as text: see `stands`. And an array of one id, since a join could as well read all tasks through an index.
+        // The status is compared as text: see `stands`. An array of one id is used because a join might read all tasks through an index.
         let complete = sql_query(
             "UPDATE tasks SET status = ended.status::taskstatus, result = ended.result, error_code = ended.code, \
              error_detail = ended.detail, finished = now_plus(0), worker = NULL, \
@@ -338,7 +338,7 @@ struct EndedRow {
     id: SqlUuid,
 }
 
-/// Moves a running row on in its transaction; gives the task as it stands now.
+/// Moves a running row on in its transaction. Returns the task in its new state.
 async fn move_on(
     connection: &mut Session,
     row: &RunningRow,

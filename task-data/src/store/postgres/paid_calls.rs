@@ -1,4 +1,4 @@
-//! The ledger of what is paid for, in PostgreSQL.
+//! The ledger of paid calls in PostgreSQL.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What came of the rows of tables, in PostgreSQL.
+//! Answered rows of tables in PostgreSQL.
 
 use async_trait::async_trait;
 use database::postgres::{Prepared, answer};
@@ -31,7 +31,7 @@ impl TableRows for Postgres {
             statuses.push(sent.status.map(u16::cast_signed));
             replies.push(SqlJson(sent.reply));
         }
-        // The lock on the task's row is what the fence stands on: who takes the task back waits for this, or was first.
+        // The fence relies on the lock on the task's row: a statement that takes the task back waits for this one, or came first.
         let keep = sql_query(
             "WITH new AS ( \
                 SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7) AS new (task, attempt, number, input, status, reply, failed) \
@@ -62,7 +62,7 @@ impl TableRows for Postgres {
 
     async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError> {
         let (mut connection, _turn) = self.get_long().await?;
-        // The failed ones first: a row that is kept in between is then sent, and not failed beyond what was sent.
+        // Failed rows are counted first: a row kept in between then counts as sent only, so there are never more failed than sent.
         let failed = answer(queries::failed(id).get_result(&mut connection)).await?;
         Ok(TableProgress { sent: answer(queries::sent(id).get_result(&mut connection)).await?, failed })
     }

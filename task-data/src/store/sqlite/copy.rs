@@ -16,30 +16,32 @@ use shared_log::Head;
 use super::super::{StoreError, outcomes};
 use crate::task::TaskId;
 
-/// A database that another program may have open. Nothing of it is changed.
+/// A database that another program may have open. It is only read.
 pub struct Original {
     connection: SqliteConnection,
 }
 
 impl Original {
+    /// Opens the database read-only.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`] if the file can't be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { connection: connect(path)? })
     }
 
-    /// Where that log was last committed.
+    /// Returns the position at which that log was last committed.
     pub fn log_head(&mut self, log: &str) -> Result<Option<Head>, StoreError> {
         head_of(&mut self.connection, log)
     }
 
-    /// Writes the rows as they are at one moment into a file that is empty. It is not synced.
+    /// Writes the rows as they are at one moment into an empty file, without syncing it.
     pub fn copy_into(&mut self, path: &Path) -> Result<(), StoreError> {
         let path = path.to_str().ok_or_else(|| {
-            let error = std::io::Error::other("the path of the copy is not UTF-8");
+            let error = std::io::Error::other("expected a UTF-8 path for the copy");
             StoreError::Unavailable(Arc::new(error))
         })?;
-        // Reads in one transaction, beside those who write: https://www.sqlite.org/lang_vacuum.html#vacuuminto
+        // Reads in one transaction, beside writers: https://www.sqlite.org/lang_vacuum.html#vacuuminto
         sql_query("VACUUM INTO ?").bind::<Text, _>(path).execute(&mut self.connection)?;
         Ok(())
     }
@@ -50,7 +52,7 @@ fn head_of(connection: &mut SqliteConnection, log: &str) -> Result<Option<Head>,
     Ok(row.map(Head::from))
 }
 
-/// Forgets how far the outcome log was written: another file has its place.
+/// Clears the position up to which the outcome log is known: the copied log is another file.
 pub async fn forget_logs(copy: &Sqlite) -> Result<(), StoreError> {
     copy.write(|connection| {
         delete(log_head::table).execute(connection)?;
@@ -59,7 +61,7 @@ pub async fn forget_logs(copy: &Sqlite) -> Result<(), StoreError> {
     .await
 }
 
-/// Deletes tasks that have not ended, with all that belongs to them.
+/// Deletes tasks that have not ended, with all their rows.
 pub async fn forget(copy: &Sqlite, ids: Vec<TaskId>) -> Result<(), StoreError> {
     copy.write(move |connection| {
         let of_tasks = sql_ids(&ids);

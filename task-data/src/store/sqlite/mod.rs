@@ -97,7 +97,7 @@ impl Tasks for Sqlite {
             let claimed =
                 rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
             let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
-            // A lease that lapsed just after it was claimed under has claimed.
+            // A lease that lapsed just after the claim has claimed.
             let lease_is_live = live > 0 || !claimed.is_empty();
             Ok(Claims { claimed, lease_is_live })
         })
@@ -250,7 +250,7 @@ impl Tasks for Sqlite {
 impl Leases for Sqlite {
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
         self.write(move |connection| {
-            // Again, if the answer to the first time was lost.
+            // Runs again if the answer to the first time was lost.
             leases::register(worker, name, lease.as_secs_f64())
                 .on_conflict(workers::id)
                 .do_nothing()
@@ -321,7 +321,7 @@ impl Leases for Sqlite {
     }
 }
 
-/// Moves a running row on in its transaction; gives the task as it stands now.
+/// Moves a running row on in its transaction. Returns the task in its new state.
 fn move_on(
     connection: &mut SqliteConnection,
     row: &RunningRow,

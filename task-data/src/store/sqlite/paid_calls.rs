@@ -1,4 +1,4 @@
-//! The ledger of what is paid for, in SQLite.
+//! The ledger of paid calls in SQLite.
 
 use std::time::Duration;
 

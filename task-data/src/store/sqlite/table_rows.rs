@@ -1,4 +1,4 @@
-//! What came of the rows of tables, in SQLite.
+//! Answered rows of tables in SQLite.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl TableRows for Sqlite {
 
     async fn table_progress(&self, id: TaskId) -> Result<TableProgress, StoreError> {
         self.read_long(move |connection| {
-            // The failed ones first: a row that is kept in between is then sent, and not failed beyond what was sent.
+            // Failed rows are counted first: a row kept in between then counts as sent only, so there are never more failed than sent.
             let failed = queries::failed(id).get_result(connection)?;
             Ok(TableProgress { sent: queries::sent(id).get_result(connection)?, failed })
         })

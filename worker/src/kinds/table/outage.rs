@@ -1,59 +1,59 @@
-//! Whether it is the third party that fails, or a row alone: what fails while others are answered is the row's own, and what fails
-//! with all others is one cause.
+//! Decides whether the third party fails or only a row: a row that fails while others are answered has an error of its own; rows that all
+//! fail share one cause.
 
 use std::collections::HashSet;
 
-/// Rows that fail one after the other, and none is answered, are an outage. Fewer are, if no others are under way.
+/// The number of rows that must fail in succession, without an answered one, to count as an outage; fewer if no others are in progress.
 pub const ROWS: usize = 5;
 
-/// What is known of the third party, from the rows of one table.
+/// The third party's state, as far as the rows of one table show it.
 #[derive(Debug, Default)]
 pub struct Outage {
-    /// Rows under way that may tell something of it.
+    /// The rows in progress whose outcome may show something.
     under_way: usize,
     /// The rows that have failed since one was answered.
     failed: HashSet<i64>,
-    /// How many were answered.
+    /// The number of answered rows.
     answers: u64,
 }
 
-/// What is known of a row that has failed.
+/// The failures of a row.
 #[derive(Debug, Default)]
 pub struct Failures {
-    /// How often it has.
+    /// How often the row has failed.
     pub count: u32,
-    /// How many others had been answered when it did first.
+    /// The number of rows that had been answered at its first failure.
     answers: u64,
-    /// Whether others were answered since: then its failures are its own.
+    /// Whether other rows were answered since: then its failures are its own.
     are_own: bool,
 }
 
 impl Outage {
-    /// Counts a row that is begun.
+    /// Counts a row that begins.
     pub fn begin(&mut self) {
         self.under_way += 1;
     }
 
-    /// Counts a row that is over, whatever came of it.
+    /// Counts a row that is over, whatever its outcome.
     pub fn end(&mut self, failures: &Failures) {
         if !failures.are_own {
             self.under_way = self.under_way.saturating_sub(1);
         }
     }
 
-    /// Takes note that a row was answered: the third party is there.
+    /// Records that a row was answered: the third party works.
     pub fn answered(&mut self) {
         self.answers += 1;
         self.failed.clear();
     }
 
-    /// Whether any row was answered.
+    /// Returns whether any row was answered.
     pub fn has_answers(&self) -> bool {
         self.answers > 0
     }
 
-    /// Takes note that a row has failed, and says whether that is the third party's doing. A row that has failed before others were
-    /// answered tells nothing of it.
+    /// Records that a row has failed. Returns whether the third party is at fault. A row that failed before others were answered says
+    /// nothing about it.
     pub fn failed(&mut self, row: i64, failures: &mut Failures) -> bool {
         if failures.count == 0 {
             failures.answers = self.answers;
@@ -79,7 +79,7 @@ mod tests {
         outage
     }
 
-    /// Which of these failures, each of another row, is an outage's.
+    /// Returns, for failures of one row each, which of them are an outage's.
     fn fail(outage: &mut Outage, rows: std::ops::Range<i64>) -> Vec<bool> {
         rows.map(|row| outage.failed(row, &mut Failures::default())).collect()
     }
@@ -106,13 +106,13 @@ mod tests {
             assert!(!outage.failed(row, failures));
         }
         outage.answered();
-        // They have met an answer of another's: whatever they meet now, it is their own.
+        // These rows failed while another was answered: all their further failures are their own.
         for _ in 0..9 {
             for (row, failures) in (0..).zip(&mut own).take(4) {
                 assert!(!outage.failed(row, failures));
             }
         }
-        // Those that have not are an outage's, if all four that can tell do fail.
+        // The others are an outage's, once all four that can show it have failed.
         assert_eq!(fail(&mut outage, 10..14), [false, false, false, true]);
     }
 }

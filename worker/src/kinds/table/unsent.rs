@@ -1,4 +1,4 @@
-//! The rows of a table that have no answer yet.
+//! The rows of a table that are not answered yet.
 
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::super::checked_blob::corrupt;
 use super::not_now;
 use crate::work::WorkError;
 
-/// Numbers of rows that are looked up at a time.
+/// The number of row numbers that are looked up at a time.
 const NUMBERS: i64 = 10_000;
 
 /// A walk along the table, beside the rows that were kept.
@@ -23,14 +23,14 @@ pub struct Unsent {
     id: TaskId,
     rows: RowSource,
     kept: Peekable<vec::IntoIter<i64>>,
-    /// The last number that was looked up, unless there are no more.
+    /// The last number that was looked up; `None` if there are no more.
     looked_up: Option<i64>,
 }
 
-/// Where the rows come from.
+/// The source of the rows.
 enum RowSource {
     File(RowFile),
-    /// Another table, of which they have failed: its reader, and what it has read.
+    /// Another table in which the rows failed: its reader, and the rows it has read.
     Table(Box<TableReader>, vec::IntoIter<TableRow>),
 }
 
@@ -48,7 +48,7 @@ impl Unsent {
         Ok(Self { store, id, rows, kept: Vec::new().into_iter().peekable(), looked_up: Some(0) })
     }
 
-    /// The next row, with its number.
+    /// Returns the next unanswered row, with its number.
     pub async fn next(&mut self) -> Result<Option<(i64, Row)>, WorkError> {
         loop {
             match self.rows.next().await? {
@@ -59,7 +59,7 @@ impl Unsent {
         }
     }
 
-    /// Asked in ascending order.
+    /// Returns whether the row was kept. Must be called in ascending order.
     async fn is_kept(&mut self, number: i64) -> Result<bool, WorkError> {
         loop {
             if let Some(kept) = self.kept.next_if(|kept| *kept <= number) {
@@ -87,7 +87,7 @@ impl RowSource {
             Self::Table(reader, read) => loop {
                 match read.next() {
                     Some(TableRow { row, input: Some(input), .. }) => return Ok(Some((row, input))),
-                    // None is without: what was kept of a row has what was sent.
+                    // Cannot happen: a kept row has its content.
                     Some(_) => {}
                     None => match reader.chunk().await.map_err(not_now)? {
                         Some(rows) => *read = rows.into_iter(),

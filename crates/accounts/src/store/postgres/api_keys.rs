@@ -23,7 +23,7 @@ impl ApiKeys for Postgres {
         let mut connection = self.get().await?;
         let NewKey { id, user, name, .. } = new.clone();
         let add = (*connection).transaction(async |connection: &mut Session| {
-            // Who adds another at the same time waits here, and counts this one then.
+            // A statement that adds another key at the same time waits here, and then counts this one.
             let _: String = users::username(user).for_no_key_update().get_result(connection).await?;
             if queries::count(user).get_result::<i64>(connection).await? >= most {
                 return QueryResult::Ok(None);

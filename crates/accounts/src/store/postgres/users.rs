@@ -65,7 +65,7 @@ impl Users for Postgres {
     async fn grant(&self, id: UserId, right: Right) -> Result<Option<User>, StoreError> {
         let mut connection = self.get().await?;
         let grant = (*connection).transaction(async |connection: &mut Session| {
-            // Whoever removes the user waits for this.
+            // A statement that removes the user waits for this one.
             let user: Option<String> =
                 queries::username(id).for_key_share().get_result(connection).await.optional()?;
             if user.is_none() {
@@ -115,7 +115,7 @@ impl Users for Postgres {
     async fn remove_user(&self, id: UserId) -> Result<bool, StoreError> {
         let mut connection = self.get().await?;
         let remove = (*connection).transaction(async |connection: &mut Session| {
-            // Rights and keys that are being added wait here, and then find no user.
+            // Statements that add rights or keys wait here, and then find that the user is gone.
             let user: Option<String> = diesel::QueryDsl::for_update(queries::username(id))
                 .get_result(connection)
                 .await
