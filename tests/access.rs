@@ -15,8 +15,8 @@ use crate::content::md5sum;
 use crate::people::{
     PASSWORD, SECRET, as_bearer, changed, claims, credentials, header, seconds, signed, with_cookie,
 };
-use crate::program::{Program, coatcheck, eventually, stderr_of};
-use crate::stack::Stack;
+use crate::program::{Program, coatcheck, stderr_of};
+use crate::stack::{Setup, Stack, both_stacks};
 
 const NOBODY: &str = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
 /// Nobody answers there: messages and rows wait.
@@ -44,6 +44,8 @@ enum For {
     Admins,
 }
 use For::{Admins, Anyone, LoggedIn, Owner, Users};
+use rstest_reuse::apply;
+use test_kit::eventually;
 
 /// What is sent along.
 #[derive(Debug, Clone)]
@@ -272,7 +274,9 @@ async fn comers(stack: &Arc<Stack>) -> (Vec<Comer>, Hers) {
     (comers, Hers { file, message, table, user })
 }
 
-on_both_stacks!(each_route_lets_in_whom_it_is_for_and_nobody_else, SETTINGS, |stack| async move {
+#[apply(both_stacks)]
+async fn each_route_lets_in_whom_it_is_for_and_nobody_else(setup: Setup) {
+    let stack = setup.start(&SETTINGS).await;
     let (comers, hers) = comers(&stack).await;
     let http = crate::client::http().redirect(Policy::none()).build().unwrap();
     let routes = routes(&hers);
@@ -317,7 +321,7 @@ on_both_stacks!(each_route_lets_in_whom_it_is_for_and_nobody_else, SETTINGS, |st
     let admin = comers.iter().find(|comer| comer.name == "admin").unwrap();
     let description = ask(admin.bring(stack.request(Method::GET, "/openapi.json"))).await.unwrap().json();
     holds_to(&description, &routes);
-});
+}
 
 /// The table has every operation of the description, and the description says of each what it asks.
 fn holds_to(description: &Value, routes: &[Route]) {
@@ -343,7 +347,9 @@ fn holds_to(description: &Value, routes: &[Route]) {
     assert_eq!(described.len(), routes.len(), "a route of the table is not described");
 }
 
-on_both_stacks!(pages_are_anyones_and_the_docs_are_closed_with_their_files, SETTINGS, |stack| async move {
+#[apply(both_stacks)]
+async fn pages_are_anyones_and_the_docs_are_closed_with_their_files(setup: Setup) {
+    let stack = setup.start(&SETTINGS).await;
     let root = stack.admin("root").await;
     for path in ["/", "/messages", "/tables", "/records", "/app.js", "/api.js", "/style.css"] {
         assert_eq!(stack.get(path).await.status, 200, "{path}");
@@ -358,25 +364,25 @@ on_both_stacks!(pages_are_anyones_and_the_docs_are_closed_with_their_files, SETT
     // Whether an address takes a method is no stranger's to know.
     stack.ask(Method::PATCH, "/api/v1/tasks").await.problem(401, "unauthenticated");
     stack.ask_as(&root, Method::PATCH, "/api/v1/tasks").await.problem(405, "method-not-allowed");
-});
+}
 
-on_both_stacks!(
-    docs_and_metrics_are_closed_also_where_nobody_has_to_be_a_user,
-    [("DOCS", "closed"), ("METRICS", "closed")],
-    |stack| async move {
-        stack.register("ada").await;
-        let (ada, root) = (stack.log_in("ada").await, stack.admin("root").await);
-        for path in ["/docs/", "/openapi.json", "/metrics"] {
-            stack.get(path).await.problem(401, "unauthenticated");
-            stack.ask_as(&ada, Method::GET, path).await.problem(403, "forbidden");
-            assert_eq!(stack.ask_as(&root, Method::GET, path).await.status, 200, "{path}");
-        }
-        let id = stack.put("abc").await;
-        stack.until(&id, "succeeded").await;
+#[apply(both_stacks)]
+async fn docs_and_metrics_are_closed_also_where_nobody_has_to_be_a_user(setup: Setup) {
+    let stack = setup.start(&[("DOCS", "closed"), ("METRICS", "closed")]).await;
+    stack.register("ada").await;
+    let (ada, root) = (stack.log_in("ada").await, stack.admin("root").await);
+    for path in ["/docs/", "/openapi.json", "/metrics"] {
+        stack.get(path).await.problem(401, "unauthenticated");
+        stack.ask_as(&ada, Method::GET, path).await.problem(403, "forbidden");
+        assert_eq!(stack.ask_as(&root, Method::GET, path).await.status, 200, "{path}");
     }
-);
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+}
 
-on_both_stacks!(who_may_not_come_in_is_told_before_he_has_sent_anything, SETTINGS, |stack| async move {
+#[apply(both_stacks)]
+async fn who_may_not_come_in_is_told_before_he_has_sent_anything(setup: Setup) {
+    let stack = setup.start(&SETTINGS).await;
     use tokio::io::AsyncWriteExt;
     for (line, more) in [
         ("PUT /api/v1/md5/a.iso", ""),
@@ -395,9 +401,11 @@ on_both_stacks!(who_may_not_come_in_is_told_before_he_has_sent_anything, SETTING
         assert_eq!(answer.header("connection"), "close", "{line}");
     }
     assert!(stack.blobs().is_empty());
-});
+}
 
-on_both_stacks!(each_owner_has_his_own_tasks_and_admins_have_all, SETTINGS, |stack| async move {
+#[apply(both_stacks)]
+async fn each_owner_has_his_own_tasks_and_admins_have_all(setup: Setup) {
+    let stack = setup.start(&SETTINGS).await;
     stack.register("ada").await;
     stack.register("bob").await;
     let (ada, bob, root) = (stack.log_in("ada").await, stack.log_in("bob").await, stack.admin("root").await);
@@ -437,7 +445,7 @@ on_both_stacks!(each_owner_has_his_own_tasks_and_admins_have_all, SETTINGS, |sta
     stack.ask_as(&bob, Method::DELETE, &path).await.problem(404, "task-not-found");
     assert_ne!(stack.ask_as(&ada, Method::GET, &path).await.json()["status"], "cancelled");
     assert_eq!(stack.ask_as(&root, Method::DELETE, &path).await.status, 200);
-});
+}
 
 /// What a server says on standard error that listens there, with these settings.
 async fn said_at(listen: &str, settings: &[(&str, &str)]) -> String {

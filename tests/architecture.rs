@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("limits", &[]),
     ("shared-log", &[]),
     ("program", &[]),
-    ("test-kit", &[]),
+    ("test-kit", &["database"]),
     ("providers", &["program"]),
     ("database", &["program", "shared-log"]),
     ("accounts", &["database", "program"]),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use test_kit::DEADLINE;
 use tokio::time::Instant;
 
 use crate::client::{accepted, ask};
 use crate::content::{Dice, md5sum};
 use crate::memory::memory_kib;
-use crate::program::DEADLINE;
-use crate::stack::{Stack, on, own_host};
+use crate::stack::{Running, Stack, own_host};
 
 const CONTENT: &[u8] = b"one of many";
 const CLIENTS: usize = 16;
@@ -29,51 +29,46 @@ fn length() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_backlog_is_done_to_its_last_task_distributed() {
-    on(Stack::without_worker(&[]), |stack| async move {
-        let length = length();
-        let idle = stack.memory_kib("VmRSS");
-        let few = look_ups(&stack, &submit(&stack, 100).await).await;
+    let stack = Running::of(Stack::without_worker(&[])).await;
+    let length = length();
+    let idle = stack.memory_kib("VmRSS");
+    let few = look_ups(&stack, &submit(&stack, 100).await).await;
 
-        let begun = Instant::now();
-        let mut ids = submit(&stack, length).await;
-        println!("{length} promises in {:.1?}", begun.elapsed());
-        println!(
-            "a look-up takes {few:?} with 100 pending tasks, {:?} with all",
-            look_ups(&stack, &ids).await
-        );
-        let peak = stack.memory_kib("VmHWM");
-        assert!(peak < idle + MARGIN_KIB, "the API: {idle} KiB when idle, up to {peak} KiB then");
-        println!("the API needs {idle} KiB when idle, {peak} KiB at most");
+    let begun = Instant::now();
+    let mut ids = submit(&stack, length).await;
+    println!("{length} promises in {:.1?}", begun.elapsed());
+    println!("a look-up takes {few:?} with 100 pending tasks, {:?} with all", look_ups(&stack, &ids).await);
+    let peak = stack.memory_kib("VmHWM");
+    assert!(peak < idle + MARGIN_KIB, "the API: {idle} KiB when idle, up to {peak} KiB then");
+    println!("the API needs {idle} KiB when idle, {peak} KiB at most");
 
-        let listens: Vec<_> = (0..WORKERS).map(|_| format!("{}:9100", own_host())).collect();
-        let start = |listen: &String| stack.extra(&["worker"], &[("METRICS_LISTEN", listen)]);
-        let workers: Vec<_> = listens.iter().map(start).collect();
-        let begun = Instant::now();
-        drain(&stack).await;
-        println!("drained in {:.1?}", begun.elapsed());
-        for worker in &workers {
-            let peak = memory_kib(worker.program.pid(), "VmHWM");
-            assert!(peak < idle + MARGIN_KIB, "a worker: up to {peak} KiB");
-            println!("a worker needs {peak} KiB at most");
-        }
+    let listens: Vec<_> = (0..WORKERS).map(|_| format!("{}:9100", own_host())).collect();
+    let start = |listen: &String| stack.extra(&["worker"], &[("METRICS_LISTEN", listen)]);
+    let workers: Vec<_> = listens.iter().map(start).collect();
+    let begun = Instant::now();
+    drain(&stack).await;
+    println!("drained in {:.1?}", begun.elapsed());
+    for worker in &workers {
+        let peak = memory_kib(worker.program.pid(), "VmHWM");
+        assert!(peak < idle + MARGIN_KIB, "a worker: up to {peak} KiB");
+        println!("a worker needs {peak} KiB at most");
+    }
 
-        // None is lost, and each is done right.
-        let right = format!("SELECT count(*) FROM md5_tasks WHERE result = '{}'", md5sum(CONTENT));
-        assert_eq!(stack.sql(&right), (length + 100).to_string());
-        for task in stack.tasks("status=succeeded&limit=1000").await {
-            ids.remove(task["id"].as_str().unwrap());
-        }
-        assert_eq!(ids, HashSet::new());
-        stack.verifies().await;
+    // None is lost, and each is done right.
+    let right = format!("SELECT count(*) FROM md5_tasks WHERE result = '{}'", md5sum(CONTENT));
+    assert_eq!(stack.sql(&right), (length + 100).to_string());
+    for task in stack.tasks("status=succeeded&limit=1000").await {
+        ids.remove(task["id"].as_str().unwrap());
+    }
+    assert_eq!(ids, HashSet::new());
+    stack.verifies().await;
 
-        let mut published = published_at(&stack, &stack.url("/metrics")).await;
-        for listen in listens {
-            published += published_at(&stack, &format!("http://{listen}/metrics")).await;
-        }
-        println!("{published} messages for {} tasks", length + 100);
-        assert!(published as f64 <= (length + 100) as f64 * 1.01, "{published} messages");
-    })
-    .await;
+    let mut published = published_at(&stack, &stack.url("/metrics")).await;
+    for listen in listens {
+        published += published_at(&stack, &format!("http://{listen}/metrics")).await;
+    }
+    println!("{published} messages for {} tasks", length + 100);
+    assert!(published as f64 <= (length + 100) as f64 * 1.01, "{published} messages");
 }
 
 /// Hands so many uploads in; their tickets.

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
+use rstest_reuse::apply;
+use test_kit::eventually;
 
 use crate::content::noise;
 use crate::load::{Load, Promise};
-use crate::program::{Program, coatcheck, eventually, output};
-use crate::stack::{Stack, own_host};
+use crate::program::{Program, coatcheck, output};
+use crate::stack::{Setup, Stack, embedded, own_host};
 
 const BACKUPS: usize = 4;
 
@@ -72,7 +74,9 @@ impl Copy {
 }
 
 // A task that was running when the copy was made has its one try left in it.
-on_embedded!(a_copy_made_under_load_keeps_every_promise, [("MAX_ATTEMPTS", "1")], |stack| async move {
+#[apply(embedded)]
+async fn a_copy_made_under_load_keeps_every_promise(setup: Setup) {
+    let stack = setup.start(&[("MAX_ATTEMPTS", "1")]).await;
     let load = Load::start(&stack, 6);
     let mut copies = Vec::new();
     for number in 1..=BACKUPS {
@@ -92,45 +96,41 @@ on_embedded!(a_copy_made_under_load_keeps_every_promise, [("MAX_ATTEMPTS", "1")]
         verifies(&folder).await;
         Copy::start(&folder).await.keeps(&promised).await;
     }
-});
+}
 
-on_embedded!(
-    a_copy_has_what_waits_its_upload_its_users_and_the_key,
-    [("WORKERS", "1")],
-    |stack| async move {
-        let held = stack.hold_worker().await;
-        let waiting = stack.put(noise(4, 100_000)).await;
-        stack.register("ada").await;
-        let token = stack.log_in("ada").await;
+#[apply(embedded)]
+async fn a_copy_has_what_waits_its_upload_its_users_and_the_key(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
+    let held = stack.hold_worker().await;
+    let waiting = stack.put(noise(4, 100_000)).await;
+    stack.register("ada").await;
+    let token = stack.log_in("ada").await;
 
-        let folder = back_up(&stack, "backup").await;
-        // Gone from here, whatever becomes of the copy.
-        let id = held.id.clone();
-        let blob = stack.data("blobs").join(&id[id.len() - 2..]).join(&id);
-        assert!(blob.exists());
-        held.release();
-        stack.until(&id, "succeeded").await;
-        stack.until(&waiting, "succeeded").await;
-        eventually(
-            "an upload that is gone",
-            async || if blob.exists() { Err("it is there") } else { Ok(()) },
-        )
+    let folder = back_up(&stack, "backup").await;
+    // Gone from here, whatever becomes of the copy.
+    let id = held.id.clone();
+    let blob = stack.data("blobs").join(&id[id.len() - 2..]).join(&id);
+    assert!(blob.exists());
+    held.release();
+    stack.until(&id, "succeeded").await;
+    stack.until(&waiting, "succeeded").await;
+    eventually("an upload that is gone", async || if blob.exists() { Err("it is there") } else { Ok(()) })
         .await;
-        stack.kill();
+    stack.kill();
 
-        // The upload that was held is a pipe there too, which nobody fills: that task is out of the way.
-        let pipe = folder.join("data/blobs").join(blob.strip_prefix(stack.data("blobs")).unwrap());
-        fs::remove_file(pipe).unwrap();
-        let copy = Copy::start(&folder).await;
-        let task = copy.stack.until(&waiting, "succeeded").await;
-        assert_eq!((&task["attempt"], &task["error"]), (&serde_json::json!(1), &serde_json::Value::Null));
-        let me =
-            crate::people::as_bearer(copy.stack.request(reqwest::Method::GET, "/api/v1/users/me"), &token);
-        assert_eq!(crate::client::ask(me).await.unwrap().status, 200, "the key that signs is in it");
-    }
-);
+    // The upload that was held is a pipe there too, which nobody fills: that task is out of the way.
+    let pipe = folder.join("data/blobs").join(blob.strip_prefix(stack.data("blobs")).unwrap());
+    fs::remove_file(pipe).unwrap();
+    let copy = Copy::start(&folder).await;
+    let task = copy.stack.until(&waiting, "succeeded").await;
+    assert_eq!((&task["attempt"], &task["error"]), (&serde_json::json!(1), &serde_json::Value::Null));
+    let me = crate::people::as_bearer(copy.stack.request(reqwest::Method::GET, "/api/v1/users/me"), &token);
+    assert_eq!(crate::client::ask(me).await.unwrap().status, 200, "the key that signs is in it");
+}
 
-on_embedded!(a_copy_lies_for_long_and_in_the_place_of_the_original, [], |stack| async move {
+#[apply(embedded)]
+async fn a_copy_lies_for_long_and_in_the_place_of_the_original(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for content in [noise(1, 3), noise(2, 100_000)] {
         stack.until(&stack.put(content).await, "succeeded").await;
     }
@@ -149,9 +149,11 @@ on_embedded!(a_copy_lies_for_long_and_in_the_place_of_the_original, [], |stack| 
     assert!(
         !fs::read_to_string(crate::program::stderr_of(&stack.process_folder(0))).unwrap().contains("lost")
     );
-});
+}
 
-on_embedded!(no_folder_is_overwritten_and_what_can_not_be_copied_is_told, [], |stack| async move {
+#[apply(embedded)]
+async fn no_folder_is_overwritten_and_what_can_not_be_copied_is_told(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let folder = stack.folder().join("taken");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("a"), "mine").unwrap();
@@ -182,4 +184,4 @@ on_embedded!(no_folder_is_overwritten_and_what_can_not_be_copied_is_told, [], |s
     let done = output(command).await;
     assert_eq!(done.status.code(), Some(1), "{done:?}");
     assert_eq!(fs::read_dir(stack.folder().join("empty")).unwrap().count(), 0);
-});
+}

@@ -5,15 +5,16 @@ use std::fs;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
+use rstest_reuse::apply;
 use serde::Deserialize;
 use serde_json::Value;
+use test_kit::{DEADLINE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::client::{Answer, ask, whole_answer};
-use crate::program::{DEADLINE, eventually};
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks};
 
 const GOOD: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 const LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -71,7 +72,9 @@ enum Way {
     Behind,
 }
 
-on_both_stacks!(each_is_told_and_leaves_nothing, [("MAX_UPLOAD", "3MB")], |stack| async move {
+#[apply(both_stacks)]
+async fn each_is_told_and_leaves_nothing(setup: Setup) {
+    let stack = setup.start(&[("MAX_UPLOAD", "3MB")]).await;
     let cases: Cases = toml::from_str(include_str!("bad_requests.toml")).unwrap();
     let mut desk = Desk::open(stack.clone(), cases.words).await;
     let mut failures = Vec::new();
@@ -94,7 +97,7 @@ on_both_stacks!(each_is_told_and_leaves_nothing, [("MAX_UPLOAD", "3MB")], |stack
 
     assert!(failures.is_empty(), "{} of them:\n{}", failures.len(), failures.join("\n"));
     desk.nothing_but_what_was_promised().await;
-});
+}
 
 /// A stack, and what is known to be in it.
 struct Desk {

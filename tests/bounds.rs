@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
+use rstest_reuse::apply;
 use serde_json::{Value, json};
+use test_kit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::client::ask;
 use crate::memory::memory_kib;
 use crate::people::as_bearer;
-use crate::program::eventually;
-use crate::stack::{Stack, on};
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 /// What a process may need while the worst of all requests come at once.
 const MOST_KIB: u64 = 256 << 10;
@@ -27,7 +28,9 @@ const TABLE_ROWS: usize = 4;
 /// Records that are counted at once, over and over.
 const RECORDS: usize = 500_000;
 
-on_embedded!(every_route_has_its_bounds_in_the_guarantees, [], |stack| async move {
+#[apply(embedded)]
+async fn every_route_has_its_bounds_in_the_guarantees(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let guarantees =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../GUARANTEES.md")).unwrap();
     let (_, table) = guarantees.split_once("### Bounds in bytes").unwrap();
@@ -47,14 +50,16 @@ on_embedded!(every_route_has_its_bounds_in_the_guarantees, [], |stack| async mov
         );
     }
     assert_eq!(told, routes);
-});
+}
 
 /// On both stacks side by side: one minute, and each has its own processes.
 #[tokio::test]
 async fn memory_has_a_bound_while_the_worst_of_all_comes_at_once() {
     // So that wrong log-ins come from many addresses, and are not all refused unread; and that the table never ends.
     let settings = [("TRUSTED_PROXIES", "127.0.0.0/8")];
-    tokio::join!(on(Stack::embedded(&settings), worst), on(Stack::distributed(&settings), worst));
+    let (embedded, distributed) =
+        tokio::join!(Setup::Embedded.start(&settings), Setup::Distributed.start(&settings));
+    tokio::join!(worst(embedded.clone()), worst(distributed.clone()));
 }
 
 /// Asks until it is answered so: a machine that is too busy to tell how full its disk is says 503.
@@ -148,7 +153,9 @@ async fn worst(stack: Arc<Stack>) {
     assert!(whole[TABLE_ROWS - 1]["input"]["body"].as_str() == Some(&*cell), "{}", stack.task(&table).await);
 }
 
-on_both_stacks!(slow_uploads_of_one_client_keep_no_other_out, [], |stack| async move {
+#[apply(both_stacks)]
+async fn slow_uploads_of_one_client_keep_no_other_out(setup: Setup) {
+    let stack = setup.start(&[]).await;
     // As many as all slots: those beyond their client's share wait, and are refused.
     let mut standing = Vec::new();
     for place in 0..64 {
@@ -196,9 +203,11 @@ on_both_stacks!(slow_uploads_of_one_client_keep_no_other_out, [], |stack| async 
         let is_refused = ["HTTP/1.1 408 ", "HTTP/1.1 503 "].iter().any(|status| answer.starts_with(status));
         assert!(is_refused || answer.is_empty(), "{answer}");
     }
-});
+}
 
-on_embedded!(bodies_of_one_client_do_not_fill_the_memory, [], |stack| async move {
+#[apply(embedded)]
+async fn bodies_of_one_client_do_not_fill_the_memory(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let head = "POST /api/data/bulk HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/plain\r\n";
     let lines = "1.1.1.1 GET /a 200\n".repeat(2000);
     let mut standing = Vec::new();
@@ -224,9 +233,11 @@ on_embedded!(bodies_of_one_client_do_not_fill_the_memory, [], |stack| async move
     let answers = join_all(standing).await;
     let refused = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 503 ")).count();
     assert!(refused >= 32, "{refused}: {answers:?}");
-});
+}
 
-on_both_stacks!(counts_of_many_records_keep_nobody_out, [], |stack| async move {
+#[apply(both_stacks)]
+async fn counts_of_many_records_keep_nobody_out(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.sql(&if stack.is_distributed() {
         format!(
             "INSERT INTO records (id, created, ip, method, uri, status_code)
@@ -261,7 +272,7 @@ on_both_stacks!(counts_of_many_records_keep_nobody_out, [], |stack| async move {
     assert!(counts.iter().all(|count| matches!(count.status, 200 | 503)), "{counts:?}");
     assert!(counted.iter().all(|count| count.json()["requests"] == RECORDS), "{counted:?}");
     assert!(!counted.is_empty(), "{counts:?}");
-});
+}
 
 /// A request whose answer is never read.
 async fn asked_in_silence(stack: &Arc<Stack>, path: &str) -> TcpStream {

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use crate::chromium::Browser;
@@ -12,14 +13,16 @@ use crate::client::ask;
 use crate::content::{md5sum, noise};
 use crate::people::as_bearer;
 use crate::program::output;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 /// Nothing of the page waits any more, and so many tickets have digests.
 fn done(count: usize) -> String {
     format!("document.querySelectorAll('#list > [data-state=done]').length === {count}")
 }
 
-on_both_stacks!(files_that_are_handed_in_together_get_tickets_and_their_digests, |stack| async move {
+#[apply(both_stacks)]
+async fn files_that_are_handed_in_together_get_tickets_and_their_digests(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/").await;
     let noise = noise(5, 300_000);
 
@@ -34,9 +37,11 @@ on_both_stacks!(files_that_are_handed_in_together_get_tickets_and_their_digests,
     }
     assert_eq!(browser.text("#overall-words").await, "3 of 3 done · 300 kB sent");
     browser.close().await;
-});
+}
 
-on_embedded!(many_files_take_a_request_each_and_are_followed_and_shown_together, [], |stack| async move {
+#[apply(embedded)]
+async fn many_files_take_a_request_each_and_are_followed_and_shown_together(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/").await;
     let names: Vec<String> = (0..310).map(|number| format!("n{number:03}")).collect();
     let files: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, name.as_bytes())).collect();
@@ -75,9 +80,11 @@ on_embedded!(many_files_take_a_request_each_and_are_followed_and_shown_together,
     browser.click("#save").await;
     assert_eq!(browser.download("MD5SUMS").await.lines().count(), 310);
     browser.close().await;
-});
+}
 
-on_embedded!(speed_and_time_left_are_told_while_files_are_sent, [], |stack| async move {
+#[apply(embedded)]
+async fn speed_and_time_left_are_told_while_files_are_sent(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/").await;
     let slow = json!({"offline": false, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000});
     browser.cdp("Network.enable", json!({})).await;
@@ -91,9 +98,11 @@ on_embedded!(speed_and_time_left_are_told_while_files_are_sent, [], |stack| asyn
     browser.agree().await;
     browser.until(&says("#list .state", "Cancelled")).await;
     browser.close().await;
-});
+}
 
-on_embedded!(a_list_that_is_nearly_full_says_so_before_tickets_are_lost, [], |stack| async move {
+#[apply(embedded)]
+async fn a_list_that_is_nearly_full_says_so_before_tickets_are_lost(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
     let browser = Browser::open(&stack, "/").await;
@@ -118,9 +127,11 @@ on_embedded!(a_list_that_is_nearly_full_says_so_before_tickets_are_lost, [], |st
     let words = "This browser keeps the newest 5,000 tickets. 2 of these will be gone from the list when you leave the page.";
     browser.until(&says("#kept", words)).await;
     browser.close().await;
-});
+}
 
-on_embedded!(a_digest_is_compared_with_the_one_that_is_expected, [], |stack| async move {
+#[apply(embedded)]
+async fn a_digest_is_compared_with_the_one_that_is_expected(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
     let digest = md5sum(b"abc");
     browser.click(".compare summary").await;
@@ -150,9 +161,11 @@ on_embedded!(a_digest_is_compared_with_the_one_that_is_expected, [], |stack| asy
     assert!(browser.text(".compare .error").await.starts_with("Expected an MD5 digest: "));
     browser.until(&says(".verdict", "")).await;
     browser.close().await;
-});
+}
 
-on_embedded!(tickets_are_compared_with_a_list_of_md5sum, [], |stack| async move {
+#[apply(embedded)]
+async fn tickets_are_compared_with_a_list_of_md5sum(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = with_files(&stack, &[("a.txt", b"abc"), ("b.txt", b"b"), (r"back\slash", b"c")]).await;
     let lines = [
         format!("{}  ./a.txt", md5sum(b"abc")),
@@ -175,9 +188,11 @@ on_embedded!(tickets_are_compared_with_a_list_of_md5sum, [], |stack| async move 
     browser.until("document.querySelectorAll('[data-matches=true]').length === 2").await;
     browser.until("document.querySelectorAll('[data-matches=false]').length === 1").await;
     browser.close().await;
-});
+}
 
-on_embedded!(what_was_handed_in_elsewhere_is_found_by_its_id_and_stays_apart, [], |stack| async move {
+#[apply(embedded)]
+async fn what_was_handed_in_elsewhere_is_found_by_its_id_and_stays_apart(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("theirs").await;
     stack.until(&id, "succeeded").await;
     let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
@@ -210,47 +225,46 @@ on_embedded!(what_was_handed_in_elsewhere_is_found_by_its_id_and_stays_apart, []
     browser.value("history.back()").await;
     browser.until("!document.querySelector('#found').checkVisibility()").await;
     browser.close().await;
-});
+}
 
-on_embedded!(
-    tickets_of_every_kind_lead_to_their_pages,
-    [("FREE_URL", "http://127.0.0.1:9"), ("THIRD_PARTY_URL", "http://127.0.0.1:9")],
-    |stack| async move {
-        stack.register("ada").await;
-        let token = stack.log_in("ada").await;
-        let message = json!({"text": "How far is the moon?", "provider": "free"}).to_string();
-        let message = as_bearer(stack.request(Method::POST, "/api/v1/messages"), &token).body(message);
-        let message = ask(message).await.unwrap().json();
-        let table = stack.hand_in("userId,title,body\n1,a,b\n").await.json();
-        let browser = Browser::open(&stack, "/").await;
+#[apply(embedded)]
+async fn tickets_of_every_kind_lead_to_their_pages(setup: Setup) {
+    let stack =
+        setup.start(&[("FREE_URL", "http://127.0.0.1:9"), ("THIRD_PARTY_URL", "http://127.0.0.1:9")]).await;
+    stack.register("ada").await;
+    let token = stack.log_in("ada").await;
+    let message = json!({"text": "How far is the moon?", "provider": "free"}).to_string();
+    let message = as_bearer(stack.request(Method::POST, "/api/v1/messages"), &token).body(message);
+    let message = ask(message).await.unwrap().json();
+    let table = stack.hand_in("userId,title,body\n1,a,b\n").await.json();
+    let browser = Browser::open(&stack, "/").await;
 
-        for (task, page, shown) in
-            [(&message, "/messages", "How far is the moon?"), (&table, "/tables", "posts.csv")]
-        {
-            let id = task["id"].as_str().unwrap();
-            browser.go("/").await;
-            browser.fill("#id", id).await;
-            browser.click("#lookup button").await;
-            browser.until(&format!("location.pathname + location.search === '{page}?id={id}'")).await;
+    for (task, page, shown) in
+        [(&message, "/messages", "How far is the moon?"), (&table, "/tables", "posts.csv")]
+    {
+        let id = task["id"].as_str().unwrap();
+        browser.go("/").await;
+        browser.fill("#id", id).await;
+        browser.click("#lookup button").await;
+        browser.until(&format!("location.pathname + location.search === '{page}?id={id}'")).await;
+        browser.until(&says("#found h3", shown)).await;
+        assert_eq!(browser.texts("#list h3").await, [""; 0]);
+        // What it waits for is said in words.
+        browser.until(&says("#found .state", "Waiting")).await;
+        let words = r"/ can't be reached\. Next try at .+\.$/";
+        browser.until(&format!("{words}.test(document.querySelector('#found .note')?.textContent)")).await;
+        for other in ["/", "/messages", "/tables"] {
+            browser.go(&format!("{other}?id={id}")).await;
+            browser.until(&format!("location.pathname === '{page}'")).await;
             browser.until(&says("#found h3", shown)).await;
-            assert_eq!(browser.texts("#list h3").await, [""; 0]);
-            // What it waits for is said in words.
-            browser.until(&says("#found .state", "Waiting")).await;
-            let words = r"/ can't be reached\. Next try at .+\.$/";
-            browser
-                .until(&format!("{words}.test(document.querySelector('#found .note')?.textContent)"))
-                .await;
-            for other in ["/", "/messages", "/tables"] {
-                browser.go(&format!("{other}?id={id}")).await;
-                browser.until(&format!("location.pathname === '{page}'")).await;
-                browser.until(&says("#found h3", shown)).await;
-            }
         }
-        browser.close().await;
     }
-);
+    browser.close().await;
+}
 
-on_both_stacks!(what_was_handed_in_elsewhere_is_found_by_its_digest, |stack| async move {
+#[apply(both_stacks)]
+async fn what_was_handed_in_elsewhere_is_found_by_its_digest(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let ids = [stack.put("abc").await, stack.put("abc").await];
     for id in &ids {
         stack.until(id, "succeeded").await;
@@ -267,9 +281,11 @@ on_both_stacks!(what_was_handed_in_elsewhere_is_found_by_its_digest, |stack| asy
     let [first, second] = ids;
     assert_eq!(browser.texts("#found .id code").await, [second, first]);
     browser.close().await;
-});
+}
 
-on_embedded!(names_that_deceive_the_eye_are_shown_as_they_are, [], |stack| async move {
+#[apply(embedded)]
+async fn names_that_deceive_the_eye_are_shown_as_they_are(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/").await;
     let name = "invoice\u{202e}fdp.exe";
     browser.choose("#files", &[(name, b"abc"), ("zero\u{200b}width", b"b")]).await;
@@ -286,9 +302,11 @@ on_embedded!(names_that_deceive_the_eye_are_shown_as_they_are, [], |stack| async
     browser.until(&says("#uris th", r"/a\u200Bb")).await;
     assert_eq!(browser.value(&format!("{hidden}.test({all})")).await, false);
     browser.close().await;
-});
+}
 
-on_embedded!(what_is_wrong_is_said_in_words, [("MAX_UPLOAD", "10")], |stack| async move {
+#[apply(embedded)]
+async fn what_is_wrong_is_said_in_words(setup: Setup) {
+    let stack = setup.start(&[("MAX_UPLOAD", "10")]).await;
     let browser = Browser::open(&stack, "/").await;
 
     browser.choose("#files", &[("too-large", &[0; 11])]).await;
@@ -312,45 +330,45 @@ on_embedded!(what_is_wrong_is_said_in_words, [("MAX_UPLOAD", "10")], |stack| asy
     browser.click("#lookup button").await;
     browser.until(&says("#lookup-error", words)).await;
     browser.close().await;
-});
+}
 
-on_embedded!(
-    tickets_are_still_there_after_a_reload_until_they_are_cleared,
-    [("WORKERS", "1")],
-    |stack| async move {
-        let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
-        let held = stack.hold_worker().await;
-        browser.choose("#files", &[("b.txt", b"b")]).await;
-        browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
-        let before = browser.texts("#list code").await;
+#[apply(embedded)]
+async fn tickets_are_still_there_after_a_reload_until_they_are_cleared(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
+    let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
+    let held = stack.hold_worker().await;
+    browser.choose("#files", &[("b.txt", b"b")]).await;
+    browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
+    let before = browser.texts("#list code").await;
 
-        browser.reload().await;
+    browser.reload().await;
 
-        browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
-        assert_eq!(browser.texts("#list h3").await, ["b.txt", "a.txt"]);
-        assert_eq!(browser.texts("#list code").await, before);
-        // What had not ended is followed again, and the list's end is not its end.
-        browser.click("#clear").await;
-        browser.until("document.querySelectorAll('#list > li').length === 1").await;
-        // What was cleared comes back, for this visit and the next ones.
-        browser.click(".undo button").await;
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        browser.reload().await;
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        assert_eq!(browser.texts("#list code").await, before);
-        browser.click("#clear").await;
-        browser.until("document.querySelectorAll('#list > li').length === 1").await;
-        held.release();
-        browser.until(&done(1)).await;
-        assert_eq!(browser.texts("#list .digest code").await, [md5sum(b"b")]);
-        browser.click("#clear").await;
-        browser.reload().await;
-        assert_eq!(browser.texts("#list h3").await, [""; 0]);
-        browser.close().await;
-    }
-);
+    browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
+    assert_eq!(browser.texts("#list h3").await, ["b.txt", "a.txt"]);
+    assert_eq!(browser.texts("#list code").await, before);
+    // What had not ended is followed again, and the list's end is not its end.
+    browser.click("#clear").await;
+    browser.until("document.querySelectorAll('#list > li').length === 1").await;
+    // What was cleared comes back, for this visit and the next ones.
+    browser.click(".undo button").await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    browser.reload().await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    assert_eq!(browser.texts("#list code").await, before);
+    browser.click("#clear").await;
+    browser.until("document.querySelectorAll('#list > li').length === 1").await;
+    held.release();
+    browser.until(&done(1)).await;
+    assert_eq!(browser.texts("#list .digest code").await, [md5sum(b"b")]);
+    browser.click("#clear").await;
+    browser.reload().await;
+    assert_eq!(browser.texts("#list h3").await, [""; 0]);
+    browser.close().await;
+}
 
-on_embedded!(a_task_is_cancelled_from_the_page, [("WORKERS", "1")], |stack| async move {
+#[apply(embedded)]
+async fn a_task_is_cancelled_from_the_page(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let browser = Browser::open(&stack, "/").await;
     browser.choose("#files", &[("a.txt", b"abc")]).await;
@@ -362,9 +380,11 @@ on_embedded!(a_task_is_cancelled_from_the_page, [("WORKERS", "1")], |stack| asyn
     assert_eq!(stack.task(&id).await["status"], "cancelled");
     held.release();
     browser.close().await;
-});
+}
 
-on_embedded!(the_saved_list_is_one_that_md5sum_accepts, [], |stack| async move {
+#[apply(embedded)]
+async fn the_saved_list_is_one_that_md5sum_accepts(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/").await;
     let folder = browser.choose("#files", &[("a b.txt", b"abc"), (r"back\slash", b"b"), ("ünï", b"")]).await;
     browser.until(&done(3)).await;
@@ -378,9 +398,11 @@ on_embedded!(the_saved_list_is_one_that_md5sum_accepts, [], |stack| async move {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     assert_eq!(fs::read_to_string(folder.join("MD5SUMS")).unwrap().lines().count(), 3);
     browser.close().await;
-});
+}
 
-on_embedded!(the_page_outlives_a_restart_of_the_server, [("WORKERS", "1")], |stack| async move {
+#[apply(embedded)]
+async fn the_page_outlives_a_restart_of_the_server(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let browser = Browser::open(&stack, "/").await;
     browser.choose("#files", &[("a.txt", b"abc")]).await;
@@ -396,16 +418,20 @@ on_embedded!(the_page_outlives_a_restart_of_the_server, [("WORKERS", "1")], |sta
     browser.until("document.querySelector('#away').hidden").await;
     assert_eq!(browser.texts("#list .digest code").await, [md5sum(b"b"), md5sum(b"abc")]);
     browser.close().await;
-});
+}
 
-on_embedded!(news_is_told_to_those_who_listen, [], |stack| async move {
+#[apply(embedded)]
+async fn news_is_told_to_those_who_listen(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
 
     browser.until(&says("#news", &format!("a.txt is done. Its MD5 is {}.", md5sum(b"abc")))).await;
     browser.close().await;
-});
+}
 
-on_embedded!(everyone_can_use_the_page, [("MAX_UPLOAD", "64MiB"), ("WORKERS", "1")], |stack| async move {
+#[apply(embedded)]
+async fn everyone_can_use_the_page(setup: Setup) {
+    let stack = setup.start(&[("MAX_UPLOAD", "64MiB"), ("WORKERS", "1")]).await;
     let browser = Browser::open(&stack, "/").await;
     browser.assert_accessible("empty").await;
 
@@ -431,15 +457,19 @@ on_embedded!(everyone_can_use_the_page, [("MAX_UPLOAD", "64MiB"), ("WORKERS", "1
     held.release();
     browser.until(&done(3)).await;
     browser.close().await;
-});
+}
 
-on_embedded!(the_keyboard_is_enough, [], |stack| async move {
+#[apply(embedded)]
+async fn the_keyboard_is_enough(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = with_files(&stack, &[("a.txt", b"abc")]).await;
     browser.assert_usable_by_keyboard().await;
     browser.close().await;
-});
+}
 
-on_embedded!(a_file_is_handed_in_from_the_docs, [], |stack| async move {
+#[apply(embedded)]
+async fn a_file_is_handed_in_from_the_docs(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/docs").await;
     let operation = ".opblock-post:has([data-path=\"/api/v1/md5\"])";
 
@@ -454,7 +484,7 @@ on_embedded!(a_file_is_handed_in_from_the_docs, [], |stack| async move {
     assert_eq!(tasks[0]["input"]["filename"], "a.txt");
     assert!(tasks[0]["input"].get("expected").is_none(), "nothing was filled in: {}", tasks[0]);
     browser.close().await;
-});
+}
 
 /// The page after these files were handed in and are done.
 async fn with_files(stack: &Arc<Stack>, files: &[(&str, &[u8])]) -> Browser {

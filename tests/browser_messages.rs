@@ -2,26 +2,15 @@
 
 use std::sync::Arc;
 
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use crate::chromium::Browser;
-use crate::messages::settings;
 use crate::people::{PASSWORD, SECRET, changed, claims, header, seconds, signed};
 use crate::program::output;
-use crate::stack::{Stack, on};
-use crate::stand_ins::StandIns;
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 const PAGE: &str = "/messages";
-
-/// Tests a promise on the embedded stack, beside providers that it counts for with the same settings.
-async fn beside_providers<F: Future<Output = ()>>(
-    limits: &[(&str, &str)],
-    test: impl FnOnce(Arc<Stack>, Arc<StandIns>) -> F,
-) {
-    let providers = Arc::new(StandIns::start(limits).await);
-    let stack = Stack::embedded(&settings(&providers, limits));
-    on(stack, |stack| test(stack, providers.clone())).await;
-}
 
 /// The page of a user who was registered and granted `paid`, or not, and who has logged in on it.
 async fn page_of(stack: &Arc<Stack>, username: &str, may_pay: bool) -> Browser {
@@ -60,7 +49,9 @@ fn says(selector: &str, text: &str) -> String {
     format!("document.querySelector('{selector}')?.textContent === {}", Value::from(text))
 }
 
-on_both_stacks!(who_registers_is_logged_in_until_he_logs_out, |stack| async move {
+#[apply(both_stacks)]
+async fn who_registers_is_logged_in_until_he_logs_out(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, PAGE).await;
     browser.until(&seen("#guest")).await;
     browser.fill("#username", "ada").await;
@@ -84,9 +75,11 @@ on_both_stacks!(who_registers_is_logged_in_until_he_logs_out, |stack| async move
     log_in(&browser, "ada", PASSWORD).await;
     browser.until(&seen("#user")).await;
     browser.close().await;
-});
+}
 
-on_embedded!(what_is_wrong_with_a_log_in_is_said_in_words, [], |stack| async move {
+#[apply(embedded)]
+async fn what_is_wrong_with_a_log_in_is_said_in_words(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let browser = Browser::open(&stack, PAGE).await;
     let unknown = "There is no user of this name with this password.";
@@ -113,294 +106,272 @@ on_embedded!(what_is_wrong_with_a_log_in_is_said_in_words, [], |stack| async mov
     log_in(&browser, "ada", PASSWORD).await;
     browser.until(&seen("#user")).await;
     browser.close().await;
-});
+}
 
 #[tokio::test]
 async fn a_message_is_answered_and_it_is_seen_by_whom() {
     let limits = [("REQUESTS", "2"), ("BLOCK_SECONDS", "600")];
-    beside_providers(&limits, |stack, providers| async move {
-        let browser = page_of(&stack, "ada", true).await;
-        browser.until(&seen("#free[data-state]")).await;
+    let (stack, providers) = Setup::Embedded.beside_providers(&limits).await;
+    let browser = page_of(&stack, "ada", true).await;
+    browser.until(&seen("#free[data-state]")).await;
 
-        for (sent, text) in ["one", "two", "three"].into_iter().enumerate() {
-            send(&browser, text).await;
-            browser.until(&answered(sent + 1)).await;
-        }
+    for (sent, text) in ["one", "two", "three"].into_iter().enumerate() {
+        send(&browser, text).await;
+        browser.until(&answered(sent + 1)).await;
+    }
 
-        assert_eq!(browser.texts("#list h3").await, ["three", "two", "one"]);
-        let by = ["The paid provider", "The free provider", "The free provider"];
-        assert_eq!(browser.texts("#list .provider span").await, by);
-        let replies = browser.texts("#list .reply pre").await;
-        for (id, reply) in browser.texts("#list .id code").await.iter().zip(&replies) {
-            let reply: Value = serde_json::from_str(reply).unwrap();
-            assert_eq!(reply, stack.task(id).await["result"]["reply"]);
-        }
-        browser.until("document.querySelector('#free').dataset.state === 'blocked'").await;
-        let words = "The free provider is blocked. It opens in ";
-        assert!(browser.text("#free-words").await.starts_with(words));
-        browser.until(&says("#text", "")).await;
-        assert_eq!(providers.stats("free").await["refused"], 0);
-        browser.close().await;
-    })
-    .await;
+    assert_eq!(browser.texts("#list h3").await, ["three", "two", "one"]);
+    let by = ["The paid provider", "The free provider", "The free provider"];
+    assert_eq!(browser.texts("#list .provider span").await, by);
+    let replies = browser.texts("#list .reply pre").await;
+    for (id, reply) in browser.texts("#list .id code").await.iter().zip(&replies) {
+        let reply: Value = serde_json::from_str(reply).unwrap();
+        assert_eq!(reply, stack.task(id).await["result"]["reply"]);
+    }
+    browser.until("document.querySelector('#free').dataset.state === 'blocked'").await;
+    let words = "The free provider is blocked. It opens in ";
+    assert!(browser.text("#free-words").await.starts_with(words));
+    browser.until(&says("#text", "")).await;
+    assert_eq!(providers.stats("free").await["refused"], 0);
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn where_the_free_provider_stands_is_shown_from_what_was_counted() {
-    beside_providers(&[], |stack, _providers| async move {
-        let browser = page_of(&stack, "ada", false).await;
-        send(&browser, "one").await;
-        browser.until(&answered(1)).await;
-        send(&browser, "two").await;
-        browser.until(&answered(2)).await;
+    let (stack, _providers) = Setup::Embedded.beside_providers(&[]).await;
+    let browser = page_of(&stack, "ada", false).await;
+    send(&browser, "one").await;
+    browser.until(&answered(1)).await;
+    send(&browser, "two").await;
+    browser.until(&answered(2)).await;
 
-        browser
-            .until(&says("#free-words", "The free provider is open: up to 98 messages until it blocks."))
-            .await;
+    browser
+        .until(&says("#free-words", "The free provider is open: up to 98 messages until it blocks."))
+        .await;
 
-        assert_eq!(browser.value("document.querySelector('#free').dataset.state").await, "open");
-        browser.close().await;
-    })
-    .await;
+    assert_eq!(browser.value("document.querySelector('#free').dataset.state").await, "open");
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn who_may_not_pay_is_told_so_and_waits() {
     let limits = [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")];
-    beside_providers(&limits, |stack, providers| async move {
-        let browser = page_of(&stack, "ada", false).await;
-        assert_eq!(browser.texts("#provider option").await, ["Automatic", "The free provider"]);
-        assert!(browser.text("#provider-hint").await.contains("coatcheck user grant ada paid"));
-        send(&browser, "one").await;
-        browser.until(&answered(1)).await;
-        browser.until("document.querySelector('#free').dataset.state === 'blocked'").await;
+    let (stack, providers) = Setup::Embedded.beside_providers(&limits).await;
+    let browser = page_of(&stack, "ada", false).await;
+    assert_eq!(browser.texts("#provider option").await, ["Automatic", "The free provider"]);
+    assert!(browser.text("#provider-hint").await.contains("coatcheck user grant ada paid"));
+    send(&browser, "one").await;
+    browser.until(&answered(1)).await;
+    browser.until("document.querySelector('#free').dataset.state === 'blocked'").await;
 
-        send(&browser, "two").await;
+    send(&browser, "two").await;
 
-        browser.until(&says("#list li .note", "It waits until the free provider opens.")).await;
-        browser.click("#list li .cancel").await;
-        browser.until(&says("#list li .state", "Cancelled")).await;
-        assert_eq!(providers.stats("paid").await["accepted"], 0);
-        browser.click("#clear").await;
-        browser.until("!document.querySelector('#sent').checkVisibility()").await;
-        browser.click(".undo button").await;
-        browser.until(&seen("#sent")).await;
-        assert_eq!(browser.texts("#list h3").await, ["two", "one"]);
-        browser.click("#clear").await;
-        browser.until("!document.querySelector('#sent').checkVisibility()").await;
-        browser.close().await;
-    })
-    .await;
+    browser.until(&says("#list li .note", "It waits until the free provider opens.")).await;
+    browser.click("#list li .cancel").await;
+    browser.until(&says("#list li .state", "Cancelled")).await;
+    assert_eq!(providers.stats("paid").await["accepted"], 0);
+    browser.click("#clear").await;
+    browser.until("!document.querySelector('#sent').checkVisibility()").await;
+    browser.click(".undo button").await;
+    browser.until(&seen("#sent")).await;
+    assert_eq!(browser.texts("#list h3").await, ["two", "one"]);
+    browser.click("#clear").await;
+    browser.until("!document.querySelector('#sent').checkVisibility()").await;
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn what_waited_is_answered_when_the_free_provider_opens() {
     let limits = [("REQUESTS", "1"), ("BLOCK_SECONDS", "2")];
-    beside_providers(&limits, |stack, providers| async move {
-        let browser = page_of(&stack, "ada", false).await;
+    let (stack, providers) = Setup::Embedded.beside_providers(&limits).await;
+    let browser = page_of(&stack, "ada", false).await;
 
-        for text in ["one", "two", "three"] {
-            send(&browser, text).await;
-            browser.until(&says("#list h3", text)).await;
-        }
+    for text in ["one", "two", "three"] {
+        send(&browser, text).await;
+        browser.until(&says("#list h3", text)).await;
+    }
 
-        browser.until(&answered(3)).await;
-        assert_eq!(browser.texts("#list .provider span").await, ["The free provider"; 3]);
-        assert_eq!(providers.stats("free").await["refused"], 0);
-        browser.close().await;
-    })
-    .await;
+    browser.until(&answered(3)).await;
+    assert_eq!(browser.texts("#list .provider span").await, ["The free provider"; 3]);
+    assert_eq!(providers.stats("free").await["refused"], 0);
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn a_right_is_offered_and_counts_from_the_next_log_in_on() {
-    beside_providers(&[], |stack, providers| async move {
-        let browser = page_of(&stack, "ada", false).await;
-        let granted = output(stack.user_command(&["grant", "ada", "paid"])).await;
-        assert!(granted.status.success());
-        browser.reload().await;
-        browser.click("#provider [value=paid]").await;
-        send(&browser, "at once").await;
-        let words = "The right “paid” applies from your next log-in on. Log out, then log in again.";
-        browser.until(&says("#compose-error", words)).await;
-        assert_eq!(browser.value("document.querySelector('#text').value").await, "at once");
+    let (stack, providers) = Setup::Embedded.beside_providers(&[]).await;
+    let browser = page_of(&stack, "ada", false).await;
+    let granted = output(stack.user_command(&["grant", "ada", "paid"])).await;
+    assert!(granted.status.success());
+    browser.reload().await;
+    browser.click("#provider [value=paid]").await;
+    send(&browser, "at once").await;
+    let words = "The right “paid” applies from your next log-in on. Log out, then log in again.";
+    browser.until(&says("#compose-error", words)).await;
+    assert_eq!(browser.value("document.querySelector('#text').value").await, "at once");
 
-        browser.click("#log-out").await;
-        log_in(&browser, "ada", PASSWORD).await;
-        browser.until(&seen("#user")).await;
-        browser.click("#provider [value=paid]").await;
-        send(&browser, "at once").await;
+    browser.click("#log-out").await;
+    log_in(&browser, "ada", PASSWORD).await;
+    browser.until(&seen("#user")).await;
+    browser.click("#provider [value=paid]").await;
+    send(&browser, "at once").await;
 
-        browser.until(&answered(1)).await;
-        assert_eq!(browser.texts("#list .provider span").await, ["The paid provider"]);
-        assert_eq!(browser.texts("#compose-error").await, [""]);
-        assert_eq!(providers.stats("paid").await["accepted"], 1);
-        browser.close().await;
-    })
-    .await;
+    browser.until(&answered(1)).await;
+    assert_eq!(browser.texts("#list .provider span").await, ["The paid provider"]);
+    assert_eq!(browser.texts("#compose-error").await, [""]);
+    assert_eq!(providers.stats("paid").await["accepted"], 1);
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn who_stays_longer_than_his_log_in_loses_nothing() {
-    beside_providers(&[("JWT_SECRET", SECRET)], |stack, _providers| async move {
-        let browser = page_of(&stack, "ada", false).await;
-        send(&browser, "one").await;
-        browser.until(&answered(1)).await;
-        let expired = changed(claims(&stack.register("eve").await, &[]), json!({"exp": seconds(-5)}));
-        let token = signed(&header(SECRET), &expired, SECRET);
-        let cookie =
-            json!({"url": stack.url("/"), "name": stack.cookie().await, "value": token, "httpOnly": true});
-        browser.cdp("Network.setCookie", cookie).await;
+    let (stack, _providers) = Setup::Embedded.beside_providers(&[("JWT_SECRET", SECRET)]).await;
+    let browser = page_of(&stack, "ada", false).await;
+    send(&browser, "one").await;
+    browser.until(&answered(1)).await;
+    let expired = changed(claims(&stack.register("eve").await, &[]), json!({"exp": seconds(-5)}));
+    let token = signed(&header(SECRET), &expired, SECRET);
+    let cookie =
+        json!({"url": stack.url("/"), "name": stack.cookie().await, "value": token, "httpOnly": true});
+    browser.cdp("Network.setCookie", cookie).await;
 
-        send(&browser, "two").await;
+    send(&browser, "two").await;
 
-        let words = "Your log-in has ended. Log in again, and go on where you were.";
-        browser.until(&says("#why", words)).await;
-        browser.until(&says("#news", words)).await;
-        assert_eq!(browser.value("document.querySelector('#username').value").await, "ada");
-        assert_eq!(browser.value("document.activeElement.id").await, "password");
-        browser.assert_accessible("with an ended log-in").await;
-        log_in(&browser, "ada", PASSWORD).await;
-        browser.until(&seen("#user")).await;
-        assert_eq!(browser.texts("#list h3").await, ["one"]);
-        assert_eq!(browser.value("document.querySelector('#text').value").await, "two");
-        browser.click("#compose [type=submit]").await;
-        browser.until(&answered(2)).await;
-        browser.close().await;
-    })
-    .await;
+    let words = "Your log-in has ended. Log in again, and go on where you were.";
+    browser.until(&says("#why", words)).await;
+    browser.until(&says("#news", words)).await;
+    assert_eq!(browser.value("document.querySelector('#username').value").await, "ada");
+    assert_eq!(browser.value("document.activeElement.id").await, "password");
+    browser.assert_accessible("with an ended log-in").await;
+    log_in(&browser, "ada", PASSWORD).await;
+    browser.until(&seen("#user")).await;
+    assert_eq!(browser.texts("#list h3").await, ["one"]);
+    assert_eq!(browser.value("document.querySelector('#text').value").await, "two");
+    browser.click("#compose [type=submit]").await;
+    browser.until(&answered(2)).await;
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn markup_in_a_message_is_text() {
-    beside_providers(&[], |stack, _providers| async move {
-        let browser = page_of(&stack, "<i>ada</i>", false).await;
-        let text = "<img src=x onerror=alert(1)>\u{202e}<script>alert(2)</script>";
+    let (stack, _providers) = Setup::Embedded.beside_providers(&[]).await;
+    let browser = page_of(&stack, "<i>ada</i>", false).await;
+    let text = "<img src=x onerror=alert(1)>\u{202e}<script>alert(2)</script>";
 
-        browser.value(&format!("document.querySelector('#text').value = {}", json!(text))).await;
-        browser.click("#compose [type=submit]").await;
-        browser.until(&answered(1)).await;
+    browser.value(&format!("document.querySelector('#text').value = {}", json!(text))).await;
+    browser.click("#compose [type=submit]").await;
+    browser.until(&answered(1)).await;
 
-        assert_eq!(browser.text("#name").await, "<i>ada</i>");
-        // What would turn the text around is shown as what it is.
-        assert_eq!(browser.texts("#list h3 bdi").await, [text.replace('\u{202e}', r"\u202E")]);
-        assert!(!browser.text("#list .reply bdi").await.contains('\u{202e}'));
-        assert!(browser.text("#list .reply bdi").await.contains("<script>"));
-        assert_eq!(browser.value("document.querySelectorAll('main :is(img, script, i)').length").await, 0);
-        browser.close().await;
-    })
-    .await;
+    assert_eq!(browser.text("#name").await, "<i>ada</i>");
+    // What would turn the text around is shown as what it is.
+    assert_eq!(browser.texts("#list h3 bdi").await, [text.replace('\u{202e}', r"\u202E")]);
+    assert!(!browser.text("#list .reply bdi").await.contains('\u{202e}'));
+    assert!(browser.text("#list .reply bdi").await.contains("<script>"));
+    assert_eq!(browser.value("document.querySelectorAll('main :is(img, script, i)').length").await, 0);
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn messages_are_still_there_after_a_reload_each_user_s_own() {
     let limits = [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")];
-    beside_providers(&limits, |stack, _providers| async move {
-        stack.register("bob").await;
-        let browser = page_of(&stack, "ada", false).await;
-        send(&browser, "one").await;
-        browser.until(&answered(1)).await;
-        send(&browser, "two").await;
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        let before = browser.texts("#list code").await;
+    let (stack, _providers) = Setup::Embedded.beside_providers(&limits).await;
+    stack.register("bob").await;
+    let browser = page_of(&stack, "ada", false).await;
+    send(&browser, "one").await;
+    browser.until(&answered(1)).await;
+    send(&browser, "two").await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    let before = browser.texts("#list code").await;
 
-        browser.reload().await;
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        assert_eq!(browser.texts("#list code").await, before);
-        browser.click("#log-out").await;
-        log_in(&browser, "bob", PASSWORD).await;
-        browser.until(&seen("#user")).await;
-        assert_eq!(browser.texts("#list h3").await, [""; 0]);
-        browser.click("#log-out").await;
-        log_in(&browser, "ada", PASSWORD).await;
+    browser.reload().await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    assert_eq!(browser.texts("#list code").await, before);
+    browser.click("#log-out").await;
+    log_in(&browser, "bob", PASSWORD).await;
+    browser.until(&seen("#user")).await;
+    assert_eq!(browser.texts("#list h3").await, [""; 0]);
+    browser.click("#log-out").await;
+    log_in(&browser, "ada", PASSWORD).await;
 
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        assert_eq!(browser.texts("#list h3").await, ["two", "one"]);
-        // What had not ended is followed again.
-        browser.click("#list li .cancel").await;
-        browser.until(&says("#list li .state", "Cancelled")).await;
-        browser.close().await;
-    })
-    .await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    assert_eq!(browser.texts("#list h3").await, ["two", "one"]);
+    // What had not ended is followed again.
+    browser.click("#list li .cancel").await;
+    browser.until(&says("#list li .state", "Cancelled")).await;
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn the_page_for_messages_outlives_a_restart_of_the_server() {
-    beside_providers(&[], |stack, _providers| async move {
-        let browser = page_of(&stack, "ada", false).await;
-        stack.kill();
+    let (stack, _providers) = Setup::Embedded.beside_providers(&[]).await;
+    let browser = page_of(&stack, "ada", false).await;
+    stack.kill();
 
-        send(&browser, "one").await;
-        browser.until(&seen("#away")).await;
-        stack.start().await;
+    send(&browser, "one").await;
+    browser.until(&seen("#away")).await;
+    stack.start().await;
 
-        browser.until(&answered(1)).await;
-        browser.until("!document.querySelector('#away').checkVisibility()").await;
-        assert_eq!(stack.tasks("kind=message").await.len(), 1);
-        browser.close().await;
-    })
-    .await;
+    browser.until(&answered(1)).await;
+    browser.until("!document.querySelector('#away').checkVisibility()").await;
+    assert_eq!(stack.tasks("kind=message").await.len(), 1);
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn everyone_can_use_the_page_for_messages() {
     let limits = [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")];
-    beside_providers(&limits, |stack, providers| async move {
-        stack.sender("bob", true).await;
-        let browser = Browser::open(&stack, PAGE).await;
-        log_in(&browser, "ada", "wrong password").await;
-        browser.text("#log-in-error").await;
-        browser.assert_accessible("with a refused log-in").await;
+    let (stack, providers) = Setup::Embedded.beside_providers(&limits).await;
+    stack.sender("bob", true).await;
+    let browser = Browser::open(&stack, PAGE).await;
+    log_in(&browser, "ada", "wrong password").await;
+    browser.text("#log-in-error").await;
+    browser.assert_accessible("with a refused log-in").await;
 
-        browser.fill("#password", PASSWORD).await;
-        browser.click("#register").await;
-        browser.until(&seen("#user")).await;
-        browser.assert_accessible("without messages").await;
+    browser.fill("#password", PASSWORD).await;
+    browser.click("#register").await;
+    browser.until(&seen("#user")).await;
+    browser.assert_accessible("without messages").await;
 
-        send(&browser, &format!("{}\n{}", "long ".repeat(50), "x".repeat(500))).await;
-        browser.until(&answered(1)).await;
-        browser.until("document.querySelector('#free').dataset.state === 'blocked'").await;
-        send(&browser, "waits").await;
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        send(&browser, "").await;
-        browser.until(&says("#compose-error", "Message: the text is empty.")).await;
-        browser.click("#list .whole:not([hidden]) summary").await;
-        browser.assert_accessible("with messages that wait, and an error").await;
+    send(&browser, &format!("{}\n{}", "long ".repeat(50), "x".repeat(500))).await;
+    browser.until(&answered(1)).await;
+    browser.until("document.querySelector('#free').dataset.state === 'blocked'").await;
+    send(&browser, "waits").await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    send(&browser, "").await;
+    browser.until(&says("#compose-error", "Message: the text is empty.")).await;
+    browser.click("#list .whole:not([hidden]) summary").await;
+    browser.assert_accessible("with messages that wait, and an error").await;
 
-        browser.click("#log-out").await;
-        log_in(&browser, "bob", PASSWORD).await;
-        browser.until(&seen("#user")).await;
-        send(&browser, "pays").await;
-        browser.until(&answered(1)).await;
-        providers.control("paid", &json!({"latency": 30})).await;
-        send(&browser, "takes its time").await;
-        browser.until("document.querySelectorAll('#list > [data-state=active]').length === 1").await;
-        browser.assert_accessible("with a message that is being answered").await;
-        providers.control("paid", &json!({"latency": 0})).await;
-        browser.close().await;
-    })
-    .await;
+    browser.click("#log-out").await;
+    log_in(&browser, "bob", PASSWORD).await;
+    browser.until(&seen("#user")).await;
+    send(&browser, "pays").await;
+    browser.until(&answered(1)).await;
+    providers.control("paid", &json!({"latency": 30})).await;
+    send(&browser, "takes its time").await;
+    browser.until("document.querySelectorAll('#list > [data-state=active]').length === 1").await;
+    browser.assert_accessible("with a message that is being answered").await;
+    providers.control("paid", &json!({"latency": 0})).await;
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn the_keyboard_is_enough_for_messages() {
     let limits = [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")];
-    beside_providers(&limits, |stack, _providers| async move {
-        let browser = Browser::open(&stack, PAGE).await;
-        browser.until(&seen("#guest")).await;
-        browser.assert_usable_by_keyboard().await;
+    let (stack, _providers) = Setup::Embedded.beside_providers(&limits).await;
+    let browser = Browser::open(&stack, PAGE).await;
+    browser.until(&seen("#guest")).await;
+    browser.assert_usable_by_keyboard().await;
 
-        stack.register("ada").await;
-        log_in(&browser, "ada", PASSWORD).await;
-        browser.until(&seen("#user")).await;
-        send(&browser, "one\nline and another").await;
-        browser.until(&answered(1)).await;
-        send(&browser, "waits").await;
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        browser.reload().await;
-        browser.until("document.querySelectorAll('#list > li').length === 2").await;
-        browser.assert_usable_by_keyboard().await;
-        browser.close().await;
-    })
-    .await;
+    stack.register("ada").await;
+    log_in(&browser, "ada", PASSWORD).await;
+    browser.until(&seen("#user")).await;
+    send(&browser, "one\nline and another").await;
+    browser.until(&answered(1)).await;
+    send(&browser, "waits").await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    browser.reload().await;
+    browser.until("document.querySelectorAll('#list > li').length === 2").await;
+    browser.assert_usable_by_keyboard().await;
+    browser.close().await;
 }

@@ -3,11 +3,12 @@
 use std::process::Command;
 
 use chrono::{DateTime, Duration, SecondsFormat, Timelike, Utc};
+use rstest_reuse::apply;
 use serde_json::json;
 
 use crate::chromium::Browser;
 use crate::program::output;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 const LINES: [&str; 5] = [
     "192.0.2.1 GET /index.html 200",
@@ -38,7 +39,9 @@ fn begins(selector: &str, text: &str) -> String {
     format!("document.querySelector('{selector}').textContent.startsWith({})", json!(text))
 }
 
-on_both_stacks!(what_was_reported_is_seen_and_counted, |stack| async move {
+#[apply(both_stacks)]
+async fn what_was_reported_is_seen_and_counted(setup: Setup) {
+    let stack = setup.start(&[]).await;
     with_lines(&stack).await;
     let browser = Browser::open(&stack, "/records").await;
 
@@ -57,9 +60,11 @@ on_both_stacks!(what_was_reported_is_seen_and_counted, |stack| async move {
     assert_eq!(browser.texts("#ips td").await, ["2", "2", "1"]);
     assert_eq!(browser.texts("#uris td").await.len(), 5);
     browser.close().await;
-});
+}
 
-on_embedded!(the_chart_is_drawn_and_told_in_words, [], |stack| async move {
+#[apply(embedded)]
+async fn the_chart_is_drawn_and_told_in_words(setup: Setup) {
+    let stack = setup.start(&[]).await;
     with_lines(&stack).await;
     let browser = Browser::open(&stack, "/records").await;
 
@@ -74,9 +79,11 @@ on_embedded!(the_chart_is_drawn_and_told_in_words, [], |stack| async move {
     browser.looks("dark", 390).await;
     browser.until("document.querySelector('#chart canvas').clientWidth < 390").await;
     browser.close().await;
-});
+}
 
-on_embedded!(bars_are_as_wide_as_their_time_is_long, [], |stack| async move {
+#[apply(embedded)]
+async fn bars_are_as_wide_as_their_time_is_long(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let record = stack.add_record(LINES[0]).await;
     let created: DateTime<Utc> = record["created"].as_str().unwrap().parse().unwrap();
     let at = |seconds| (created + Duration::seconds(seconds)).to_rfc3339_opts(SecondsFormat::Micros, true);
@@ -100,9 +107,11 @@ on_embedded!(bars_are_as_wide_as_their_time_is_long, [], |stack| async move {
     let expected = (before + after) / 90.0;
     assert!((share - expected).abs() < 0.03, "{share} of the chart is a bar, not {expected}");
     browser.close().await;
-});
+}
 
-on_embedded!(a_filter_narrows_the_list_and_is_kept_in_the_address, [], |stack| async move {
+#[apply(embedded)]
+async fn a_filter_narrows_the_list_and_is_kept_in_the_address(setup: Setup) {
+    let stack = setup.start(&[]).await;
     with_lines(&stack).await;
     let browser = Browser::open(&stack, "/records").await;
     listed(&browser, 5).await;
@@ -131,9 +140,11 @@ on_embedded!(a_filter_narrows_the_list_and_is_kept_in_the_address, [], |stack| a
     assert_eq!(listed(&browser, 1).await, [LINES[2]]);
     browser.until(&begins("#summary", "5 requests ")).await;
     browser.close().await;
-});
+}
 
-on_embedded!(a_time_with_an_end_is_shown_as_it_was, [], |stack| async move {
+#[apply(embedded)]
+async fn a_time_with_an_end_is_shown_as_it_was(setup: Setup) {
+    let stack = setup.start(&[]).await;
     with_lines(&stack).await;
     let all = stack.records("").await;
     let [from, to] = [&all[1], &all[3]].map(|record| record["created"].as_str().unwrap().to_owned());
@@ -147,9 +158,11 @@ on_embedded!(a_time_with_an_end_is_shown_as_it_was, [], |stack| async move {
     browser.go("/records?date_from=yesterday").await;
     browser.until(&begins("#trouble", "From: it is a time such as")).await;
     browser.close().await;
-});
+}
 
-on_both_stacks!(what_is_reported_afterwards_appears_by_itself, |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_reported_afterwards_appears_by_itself(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/records?status_code=5xx").await;
     browser.until(&begins("#empty-words", "No request of this time matches the filter.")).await;
 
@@ -160,9 +173,11 @@ on_both_stacks!(what_is_reported_afterwards_appears_by_itself, |stack| async mov
     assert_eq!(listed(&browser, 3).await, ["192.0.2.1 GET /again 504", LINES[4], LINES[2]]);
     browser.until(&begins("#summary", "6 requests in the last hour")).await;
     browser.close().await;
-});
+}
 
-on_embedded!(of_many_the_newest_are_shown_and_older_ones_on_demand, [], |stack| async move {
+#[apply(embedded)]
+async fn of_many_the_newest_are_shown_and_older_ones_on_demand(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let lines: String = (0..2500).map(|number| format!("192.0.2.1 GET /{number} 200\n")).collect();
     stack.add_records("text/plain", lines).await;
     let newest = |count: usize| (0..count).map(|back| format!("192.0.2.1 GET /{} 200", 2499 - back));
@@ -173,9 +188,11 @@ on_embedded!(of_many_the_newest_are_shown_and_older_ones_on_demand, [], |stack| 
     assert!(listed(&browser, 300).await.into_iter().eq(newest(300)));
     browser.until(&begins("#summary", "2,500 requests in all")).await;
     browser.close().await;
-});
+}
 
-on_embedded!(a_filter_that_is_wrong_is_told_in_words, [], |stack| async move {
+#[apply(embedded)]
+async fn a_filter_that_is_wrong_is_told_in_words(setup: Setup) {
+    let stack = setup.start(&[]).await;
     with_lines(&stack).await;
     let browser = Browser::open(&stack, "/records").await;
     listed(&browser, 5).await;
@@ -194,9 +211,11 @@ on_embedded!(a_filter_that_is_wrong_is_told_in_words, [], |stack| async move {
         assert_eq!(browser.texts("#filter-error").await, [""]);
     }
     browser.close().await;
-});
+}
 
-on_embedded!(who_has_no_records_is_shown_how_to_send_one, [], |stack| async move {
+#[apply(embedded)]
+async fn who_has_no_records_is_shown_how_to_send_one(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/records").await;
     browser.until("document.querySelector('#teach').checkVisibility()").await;
     let told = browser.text("#teach pre").await;
@@ -208,9 +227,11 @@ on_embedded!(who_has_no_records_is_shown_how_to_send_one, [], |stack| async move
     assert_eq!(listed(&browser, 1).await, ["127.0.0.1 GET /index.html 200"]);
     browser.until("!document.querySelector('#empty').checkVisibility()").await;
     browser.close().await;
-});
+}
 
-on_embedded!(the_access_logs_page_outlives_a_restart_of_the_server, [], |stack| async move {
+#[apply(embedded)]
+async fn the_access_logs_page_outlives_a_restart_of_the_server(setup: Setup) {
+    let stack = setup.start(&[]).await;
     with_lines(&stack).await;
     let browser = Browser::open(&stack, "/records").await;
     listed(&browser, 5).await;
@@ -223,9 +244,11 @@ on_embedded!(the_access_logs_page_outlives_a_restart_of_the_server, [], |stack| 
     assert_eq!(listed(&browser, 6).await[0], "192.0.2.1 GET /again 200");
     browser.until("!document.querySelector('#away').checkVisibility()").await;
     browser.close().await;
-});
+}
 
-on_embedded!(everyone_can_use_the_access_logs_page, [], |stack| async move {
+#[apply(embedded)]
+async fn everyone_can_use_the_access_logs_page(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = Browser::open(&stack, "/records").await;
     browser.until("document.querySelector('#teach').checkVisibility()").await;
     browser.assert_accessible("empty").await;
@@ -243,9 +266,11 @@ on_embedded!(everyone_can_use_the_access_logs_page, [], |stack| async move {
     browser.text("#filter-error").await;
     browser.assert_accessible("with an error").await;
     browser.close().await;
-});
+}
 
-on_embedded!(the_keyboard_is_enough_for_the_access_log, [], |stack| async move {
+#[apply(embedded)]
+async fn the_keyboard_is_enough_for_the_access_log(setup: Setup) {
+    let stack = setup.start(&[]).await;
     with_lines(&stack).await;
     let browser = Browser::open(&stack, "/records?live=off&uri=/").await;
     listed(&browser, 5).await;
@@ -253,4 +278,4 @@ on_embedded!(the_keyboard_is_enough_for_the_access_log, [], |stack| async move {
 
     browser.assert_usable_by_keyboard().await;
     browser.close().await;
-});
+}

@@ -15,11 +15,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_kit::{DEADLINE, eventually};
 use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::program::{DEADLINE, eventually};
 use crate::stack::Stack;
 
 /// One at a time: a browser alone keeps a small machine busy.

@@ -1,14 +1,19 @@
 //! The client commands: `put` prints what `md5sum` would, `get` shows a task.
 
+use rstest_reuse::apply;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use test_kit::eventually;
 
 use crate::content::{noise, thousand_and_odd_names};
-use crate::program::{eventually, output, output_on_terminal};
+use crate::program::{output, output_on_terminal};
+use crate::stack::{Setup, both_stacks};
 
-on_both_stacks!(put_prints_exactly_what_md5sum_prints, |stack| async move {
+#[apply(both_stacks)]
+async fn put_prints_exactly_what_md5sum_prints(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut names = thousand_and_odd_names("./-dash");
     for (number, name) in names.iter().enumerate() {
         // The first one is empty, one is too large for a row.
@@ -28,9 +33,11 @@ on_both_stacks!(put_prints_exactly_what_md5sum_prints, |stack| async move {
     assert_eq!(String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&expected.stdout));
     assert_eq!(done.stdout, expected.stdout);
     assert_eq!((done.status.code(), stderr(&done)), (Some(0), ""));
-});
+}
 
-on_both_stacks!(put_prints_in_the_order_of_the_arguments, |stack| async move {
+#[apply(both_stacks)]
+async fn put_prints_in_the_order_of_the_arguments(setup: Setup) {
+    let stack = setup.start(&[]).await;
     fs::write(stack.folder().join("large"), noise(1, 20 << 20)).unwrap();
     fs::write(stack.folder().join("small"), "abc").unwrap();
     let names = ["large", "small", "small", "large", "./small"].map(OsString::from);
@@ -38,9 +45,11 @@ on_both_stacks!(put_prints_in_the_order_of_the_arguments, |stack| async move {
     let done = output(put(&stack, &names)).await;
 
     assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
-});
+}
 
-on_both_stacks!(put_does_the_others_when_one_can_not_be_read, |stack| async move {
+#[apply(both_stacks)]
+async fn put_does_the_others_when_one_can_not_be_read(setup: Setup) {
+    let stack = setup.start(&[]).await;
     fs::write(stack.folder().join("a"), "abc").unwrap();
     fs::write(stack.folder().join("b"), "").unwrap();
     fs::create_dir(stack.folder().join("folder")).unwrap();
@@ -53,9 +62,11 @@ on_both_stacks!(put_does_the_others_when_one_can_not_be_read, |stack| async move
     let lines: Vec<&str> = stderr(&done).lines().collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
     assert!(lines[0].contains("missing") && lines[1].contains("folder"), "{lines:?}");
-});
+}
 
-on_both_stacks!(put_lives_through_a_crash_of_the_server, |stack| async move {
+#[apply(both_stacks)]
+async fn put_lives_through_a_crash_of_the_server(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let names: Vec<OsString> = (0..300).map(|number| format!("file {number}").into()).collect();
     for (number, name) in names.iter().enumerate() {
         fs::write(stack.folder().join(name), noise(number as u64, number * 500)).unwrap();
@@ -80,9 +91,11 @@ on_both_stacks!(put_lives_through_a_crash_of_the_server, |stack| async move {
     assert_eq!(done.status.code(), Some(0));
     assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_both_stacks!(put_draws_a_bar_on_a_terminal_and_prints_lines_alone, |stack| async move {
+#[apply(both_stacks)]
+async fn put_draws_a_bar_on_a_terminal_and_prints_lines_alone(setup: Setup) {
+    let stack = setup.start(&[]).await;
     fs::write(stack.folder().join("large"), noise(1, 20 << 20)).unwrap();
     let names = ["large"].map(OsString::from);
 
@@ -90,9 +103,11 @@ on_both_stacks!(put_draws_a_bar_on_a_terminal_and_prints_lines_alone, |stack| as
 
     assert_eq!(done.stdout, output(md5sum(stack.folder(), &names)).await.stdout);
     assert!(terminal.contains("/20.00 MiB") && terminal.contains("0 of 1 file"), "{terminal}");
-});
+}
 
-on_both_stacks!(put_of_nothing_or_to_nowhere_is_bad_usage, |stack| async move {
+#[apply(both_stacks)]
+async fn put_of_nothing_or_to_nowhere_is_bad_usage(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for arguments in [
         &["put"][..],
         &["put", "--nonsense", "a"],
@@ -105,9 +120,11 @@ on_both_stacks!(put_of_nothing_or_to_nowhere_is_bad_usage, |stack| async move {
         assert_eq!((done.status.code(), done.stdout.len()), (Some(2), 0), "{arguments:?}");
         assert_eq!(stderr(&done).lines().count(), 1, "{}", stderr(&done));
     }
-});
+}
 
-on_both_stacks!(get_prints_the_task, |stack| async move {
+#[apply(both_stacks)]
+async fn get_prints_the_task(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     let task = stack.until(&id, "succeeded").await;
 
@@ -115,9 +132,11 @@ on_both_stacks!(get_prints_the_task, |stack| async move {
 
     assert_eq!((done.status.code(), stderr(&done)), (Some(0), ""));
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&done.stdout).unwrap(), task);
-});
+}
 
-on_both_stacks!(get_tells_an_unknown_task_from_no_id, |stack| async move {
+#[apply(both_stacks)]
+async fn get_tells_an_unknown_task_from_no_id(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (id, code) in [("0198c0de-0000-7000-8000-000000000000", 1), ("nonsense", 2), ("", 2)] {
         let done = output(stack.coatcheck(["get", id])).await;
 
@@ -125,7 +144,7 @@ on_both_stacks!(get_tells_an_unknown_task_from_no_id, |stack| async move {
         assert_eq!(stderr(&done).lines().count(), 1, "{}", stderr(&done));
     }
     assert_eq!(output(stack.coatcheck(["get"])).await.status.code(), Some(2));
-});
+}
 
 fn put(stack: &crate::stack::Stack, names: &[OsString]) -> Command {
     let mut command = stack.coatcheck(["put", "--"]);

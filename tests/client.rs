@@ -5,12 +5,12 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
+use test_kit::{DEADLINE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::content::noise;
-use crate::program::{DEADLINE, eventually};
 use crate::stack::Stack;
 
 /// A response, read to its end.

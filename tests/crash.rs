@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
+use rstest_reuse::apply;
+use test_kit::eventually;
 use tokio::io::AsyncWriteExt;
 
 use crate::content::{Dice, noise};
 use crate::load::Load;
-use crate::program::eventually;
+use crate::stack::{Setup, both_stacks};
 
 /// More than `ORPHAN_SECONDS`.
 const OLD: Duration = Duration::from_secs(2 * 86_400);
@@ -21,7 +23,9 @@ fn kills() -> u64 {
     std::env::var("COATCHECK_KILLS").map_or(15, |kills| kills.parse().expect("COATCHECK_KILLS is a number"))
 }
 
-on_both_stacks!(every_promise_outlives_kill_9_under_load, [("MAX_ATTEMPTS", "1000")], |stack| async move {
+#[apply(both_stacks)]
+async fn every_promise_outlives_kill_9_under_load(setup: Setup) {
+    let stack = setup.start(&[("MAX_ATTEMPTS", "1000")]).await;
     let load = Load::start(&stack, 8);
     let mut dice = Dice::new(u64::from(std::process::id()));
 
@@ -39,9 +43,11 @@ on_both_stacks!(every_promise_outlives_kill_9_under_load, [("MAX_ATTEMPTS", "100
     stack.are_kept(&promises).await;
     stack.each_task_has_one_line(&[]).await;
     stack.verifies().await;
-});
+}
 
-on_both_stacks!(a_task_whose_worker_is_killed_is_done_by_the_next, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_task_whose_worker_is_killed_is_done_by_the_next(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let waiting = stack.put("abc").await;
     let id = held.id.clone();
@@ -53,35 +59,35 @@ on_both_stacks!(a_task_whose_worker_is_killed_is_done_by_the_next, [("WORKERS", 
     assert_eq!(stack.until(&id, "succeeded").await["attempt"], 2);
     assert_eq!(stack.until(&waiting, "succeeded").await["attempt"], 1);
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_both_stacks!(
-    a_task_that_ends_each_worker_fails_and_holds_up_no_other,
-    [("WORKERS", "1"), ("MAX_ATTEMPTS", "2")],
-    |stack| async move {
-        let held = stack.hold_worker().await;
+#[apply(both_stacks)]
+async fn a_task_that_ends_each_worker_fails_and_holds_up_no_other(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1"), ("MAX_ATTEMPTS", "2")]).await;
+    let held = stack.hold_worker().await;
 
-        stack.kill();
-        let poison = held.abandon();
-        stack.start().await;
-        // Its row says `running` already: of the attempt that was killed.
-        eventually("the second attempt", async || {
-            let task = stack.task(&poison).await;
-            if task["status"] == "running" && task["attempt"] == 2 { Ok(()) } else { Err(task) }
-        })
-        .await;
-        stack.kill();
-        stack.start().await;
+    stack.kill();
+    let poison = held.abandon();
+    stack.start().await;
+    // Its row says `running` already: of the attempt that was killed.
+    eventually("the second attempt", async || {
+        let task = stack.task(&poison).await;
+        if task["status"] == "running" && task["attempt"] == 2 { Ok(()) } else { Err(task) }
+    })
+    .await;
+    stack.kill();
+    stack.start().await;
 
-        let task = stack.until(&poison, "failed").await;
-        assert_eq!((&task["attempt"], &task["error"]["code"]), (&2.into(), &"worker-lost".into()));
-        let other = stack.put("abc").await;
-        stack.until(&other, "succeeded").await;
-        stack.each_task_has_one_line(&[]).await;
-    }
-);
+    let task = stack.until(&poison, "failed").await;
+    assert_eq!((&task["attempt"], &task["error"]["code"]), (&2.into(), &"worker-lost".into()));
+    let other = stack.put("abc").await;
+    stack.until(&other, "succeeded").await;
+    stack.each_task_has_one_line(&[]).await;
+}
 
-on_both_stacks!(a_kill_while_an_upload_streams_in_leaves_no_task, |stack| async move {
+#[apply(both_stacks)]
+async fn a_kill_while_an_upload_streams_in_leaves_no_task(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut upload = stack.begin_put(LARGE, LARGE / 2).await;
     eventually("bytes that have come in", async || {
         let blobs = stack.blobs();
@@ -98,9 +104,11 @@ on_both_stacks!(a_kill_while_an_upload_streams_in_leaves_no_task, |stack| async 
     stack.until_no_blobs().await;
     let tasks = stack.each_task_has_one_line(&[]).await;
     assert_eq!(tasks.len(), 1);
-});
+}
 
-on_both_stacks!(only_what_is_old_and_nobodys_is_removed, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn only_what_is_old_and_nobodys_is_removed(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let waiting = stack.put(noise(3, 50_000)).await;
     let id = held.id.clone();
@@ -123,9 +131,11 @@ on_both_stacks!(only_what_is_old_and_nobodys_is_removed, [("WORKERS", "1")], |st
         stack.until(&id, "succeeded").await;
     }
     assert!(young.exists() && strange.exists());
-});
+}
 
-on_both_stacks!(an_upload_whose_client_goes_away_leaves_nothing, |stack| async move {
+#[apply(both_stacks)]
+async fn an_upload_whose_client_goes_away_leaves_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for is_reset in [true, false] {
         // From before the first byte to the last one but one.
         for sent in [0, 1, 20_000, LARGE / 2, LARGE / 100 * 99, LARGE - 1] {
@@ -140,27 +150,25 @@ on_both_stacks!(an_upload_whose_client_goes_away_leaves_nothing, |stack| async m
     stack.until_no_blobs().await;
     let tasks = stack.each_task_has_one_line(&[]).await;
     assert_eq!(tasks.len(), 1);
-});
+}
 
-on_both_stacks!(
-    a_program_that_stood_still_for_longer_than_its_lease_keeps_every_promise,
-    [("LEASE_SECONDS", "0.3"), ("MAX_ATTEMPTS", "1000")],
-    |stack| async move {
-        let load = Load::start(&stack, 4);
+#[apply(both_stacks)]
+async fn a_program_that_stood_still_for_longer_than_its_lease_keeps_every_promise(setup: Setup) {
+    let stack = setup.start(&[("LEASE_SECONDS", "0.3"), ("MAX_ATTEMPTS", "1000")]).await;
+    let load = Load::start(&stack, 4);
 
-        for _ in 0..3 {
-            load.promises(20).await;
-            stack.signal(Signal::SIGSTOP);
-            // Nothing is waited for: that time goes by is the fault itself.
-            tokio::time::sleep(Duration::from_millis(600)).await;
-            stack.signal(Signal::SIGCONT);
-        }
-
-        let promises = load.end().await;
-        stack.are_kept(&promises).await;
-        stack.each_task_has_one_line(&[]).await;
+    for _ in 0..3 {
+        load.promises(20).await;
+        stack.signal(Signal::SIGSTOP);
+        // Nothing is waited for: that time goes by is the fault itself.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        stack.signal(Signal::SIGCONT);
     }
-);
+
+    let promises = load.end().await;
+    stack.are_kept(&promises).await;
+    stack.each_task_has_one_line(&[]).await;
+}
 
 fn grow_old(files: &[PathBuf]) {
     assert!(!files.is_empty());

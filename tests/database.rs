@@ -1,6 +1,8 @@
 //! The database may be read by people.
 
-use crate::stack::Stack;
+use rstest_reuse::apply;
+
+use crate::stack::{Setup, Stack, both_stacks, distributed};
 
 const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
 
@@ -11,7 +13,9 @@ impl Stack {
     }
 }
 
-on_both_stacks!(a_view_tells_the_digests, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_view_tells_the_digests(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let id = stack.put("abc").await;
     let query = format!("SELECT status, result FROM md5_tasks WHERE task_id = {}", stack.sql_id(&id));
@@ -21,9 +25,11 @@ on_both_stacks!(a_view_tells_the_digests, [("WORKERS", "1")], |stack| async move
     stack.until(&id, "succeeded").await;
 
     assert_eq!(stack.sql(&query), format!("succeeded|{ABC}"));
-});
+}
 
-on_both_stacks!(the_table_of_tasks_has_the_columns_that_people_may_rely_on, |stack| async move {
+#[apply(both_stacks)]
+async fn the_table_of_tasks_has_the_columns_that_people_may_rely_on(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
     stack.each_task_has_one_line(&[]).await;
@@ -35,10 +41,12 @@ on_both_stacks!(the_table_of_tasks_has_the_columns_that_people_may_rely_on, |sta
     ));
 
     assert_eq!(row.replace("|t", "|1"), "md5|succeeded|1|1|1");
-});
+}
 
-on_distributed!(statuses_are_an_enum, [], |stack| async move {
+#[apply(distributed)]
+async fn statuses_are_an_enum(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let words = stack.sql("SELECT unnest(enum_range(NULL::taskstatus))");
 
     assert_eq!(words.lines().collect::<Vec<_>>(), ["pending", "running", "succeeded", "failed", "cancelled"]);
-});
+}

@@ -2,11 +2,12 @@
 
 use reqwest::RequestBuilder;
 use reqwest::multipart::{Form, Part};
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use crate::client::{accepted, ask, form_request};
 use crate::content::{md5sum, noise};
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks};
 
 const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
 const ABC_BASE64: &str = "kAFQmDzST7DWlj99KOF/cg==";
@@ -30,7 +31,9 @@ fn abc() -> Part {
     Part::text("abc").file_name("abc.txt")
 }
 
-on_both_stacks!(an_expected_digest_is_compared_however_it_is_said, |stack| async move {
+#[apply(both_stacks)]
+async fn an_expected_digest_is_compared_however_it_is_said(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (hex, base64, matches) in [(ABC, ABC_BASE64, true), (OTHER, OTHER_BASE64, false)] {
         let repr = format!("sha-256=:AAAA:, md5=:{base64}:");
         let requests = [
@@ -47,9 +50,11 @@ on_both_stacks!(an_expected_digest_is_compared_however_it_is_said, |stack| async
             assert_eq!(result, json!({"md5": ABC, "expected": hex, "matches": matches}));
         }
     }
-});
+}
 
-on_both_stacks!(a_large_upload_is_compared_too, |stack| async move {
+#[apply(both_stacks)]
+async fn a_large_upload_is_compared_too(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let bytes = noise(7, 200_000);
     let md5 = md5sum(&bytes);
     let file = Part::bytes(bytes).file_name("large");
@@ -58,9 +63,11 @@ on_both_stacks!(a_large_upload_is_compared_too, |stack| async move {
         stack.result_of(stack.form_with(Form::new().part("file", file).text("md5", md5.clone()))).await;
 
     assert_eq!(result, json!({"md5": md5, "expected": md5, "matches": true}));
-});
+}
 
-on_both_stacks!(who_expects_nothing_is_told_of_no_comparison, |stack| async move {
+#[apply(both_stacks)]
+async fn who_expects_nothing_is_told_of_no_comparison(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for request in [
         stack.put_request("abc.txt", "abc"),
         stack.form_with(Form::new().text("note", "no digest").part("file", abc())),
@@ -68,9 +75,11 @@ on_both_stacks!(who_expects_nothing_is_told_of_no_comparison, |stack| async move
     ] {
         assert_eq!(stack.result_of(request).await, json!({"md5": ABC}));
     }
-});
+}
 
-on_both_stacks!(a_malformed_or_contradicting_digest_is_refused_and_nothing_is_kept, |stack| async move {
+#[apply(both_stacks)]
+async fn a_malformed_or_contradicting_digest_is_refused_and_nothing_is_kept(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let forms = [
         Form::new().text("md5", &ABC[1..]).part("file", abc()),
         Form::new().part("file", abc()).text("md5", ABC_BASE64),
@@ -104,9 +113,11 @@ on_both_stacks!(a_malformed_or_contradicting_digest_is_refused_and_nothing_is_ke
 
     assert_eq!(stack.tasks("").await, Vec::<Value>::new());
     stack.until_no_blobs().await;
-});
+}
 
-on_both_stacks!(tasks_are_found_by_their_digest_in_either_case, |stack| async move {
+#[apply(both_stacks)]
+async fn tasks_are_found_by_their_digest_in_either_case(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut abc_ids = Vec::new();
     for _ in 0..5 {
         abc_ids.push(stack.put("abc").await);
@@ -132,9 +143,11 @@ on_both_stacks!(tasks_are_found_by_their_digest_in_either_case, |stack| async mo
     }
     let unknown = stack.get("/api/v1/md5?digest=ffffffffffffffffffffffffffffffff").await;
     assert_eq!(unknown.json(), json!({"tasks": [], "next": null}));
-});
+}
 
-on_both_stacks!(a_digest_that_is_none_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn a_digest_that_is_none_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for digest in ["", "abc", &ABC[1..], &format!("{ABC}0"), ABC_BASE64, "%00", "'"] {
         stack.get(&format!("/api/v1/md5?digest={digest}")).await.problem(400, "invalid-digest");
     }
@@ -145,4 +158,4 @@ on_both_stacks!(a_digest_that_is_none_is_refused, |stack| async move {
         let answer = stack.get(&format!("/api/v1/md5?digest={ABC}&{query}")).await;
         answer.problem(400, "invalid-parameter");
     }
-});
+}

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use test_kit::eventually;
 
 use crate::content::noise;
-use crate::program::{Program, eventually};
+use crate::program::Program;
 use crate::stack::{Stack, own_host};
 
 /// Whatever makes something durable, seen or told. strace gives each descriptor its path.

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use flate2::read::GzDecoder;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, Url};
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use crate::client::ask;
 use crate::people::as_bearer;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
-on_both_stacks!(the_pages_load_with_their_assets_from_here_alone, |stack| async move {
+#[apply(both_stacks)]
+async fn the_pages_load_with_their_assets_from_here_alone(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let records =
         ["/records.css", "/records.js", "/style.css", "/vendor/uPlot.iife.min.js", "/vendor/uPlot.min.css"];
     let messages = ["/messages.css", "/messages.js", "/style.css"];
@@ -31,9 +34,11 @@ on_both_stacks!(the_pages_load_with_their_assets_from_here_alone, |stack| async 
         assert!(!page.header("content-security-policy").contains("unsafe"), "{path}");
         assert!(assets_of(&stack, path).await.iter().eq(assets), "{path}");
     }
-});
+}
 
-on_both_stacks!(the_docs_load_with_their_assets_from_here_alone, |stack| async move {
+#[apply(both_stacks)]
+async fn the_docs_load_with_their_assets_from_here_alone(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for path in ["/docs", "/docs/"] {
         let page = stack.get(path).await;
 
@@ -44,9 +49,11 @@ on_both_stacks!(the_docs_load_with_their_assets_from_here_alone, |stack| async m
         assert!(assets.len() >= 4, "Swagger UI is more than {assets:?}");
         assert!(assets.iter().all(|asset| asset.starts_with("/docs/")), "{assets:?}");
     }
-});
+}
 
-on_both_stacks!(the_docs_describe_this_server, |stack| async move {
+#[apply(both_stacks)]
+async fn the_docs_describe_this_server(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let setup = stack.get("/docs/swagger-initializer.js").await;
 
     assert_eq!(setup.status, 200);
@@ -82,9 +89,11 @@ on_both_stacks!(the_docs_describe_this_server, |stack| async move {
             assert!(call["summary"].is_string(), "{method} {path}");
         }
     }
-});
+}
 
-on_embedded!(the_docs_are_ours_are_kept_and_come_compressed, [], |stack| async move {
+#[apply(embedded)]
+async fn the_docs_are_ours_are_kept_and_come_compressed(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let page = stack.get("/docs").await;
     assert!(page.text().contains("<title>API · Coatcheck</title>"), "{}", page.text());
     assert!(page.text().contains("<a href=\"/\">"), "there is a way back");
@@ -106,9 +115,11 @@ on_embedded!(the_docs_are_ours_are_kept_and_come_compressed, [], |stack| async m
         let again = ask(stack.request(Method::GET, path).header("If-None-Match", &tag)).await.unwrap();
         assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
     }
-});
+}
 
-on_embedded!(a_padlock_is_only_where_a_log_in_is_needed, [], |stack| async move {
+#[apply(embedded)]
+async fn a_padlock_is_only_where_a_log_in_is_needed(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let description = stack.get("/openapi.json").await.json();
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -120,50 +131,44 @@ on_embedded!(a_padlock_is_only_where_a_log_in_is_needed, [], |stack| async move 
             assert!(!is_open || asks.is_empty(), "{method} {path}");
         }
     }
-});
+}
 
-on_embedded!(
-    each_example_is_taken_as_it_is,
-    [("FREE_URL", "http://127.0.0.1:9"), ("THIRD_PARTY_URL", "http://127.0.0.1:9")],
-    |stack| async move {
-        stack.admin("root").await;
-        let description = stack.get("/openapi.json").await.json();
-        let mut examples = Vec::new();
-        for (path, item) in description["paths"].as_object().unwrap() {
-            for (method, operation) in item.as_object().unwrap() {
-                examples.extend(requests(&description, path, method, operation));
-            }
-        }
-        // Who is registered may log in, and what was added is found; what ends the sessions of the one who asks comes last.
-        examples.sort_by_key(|Example { name, method, .. }| {
-            (name == "changePassword", name == "endSessions", name == "logIn", method != Method::POST)
-        });
-        assert!(examples.len() > 25, "where are the examples?");
-
-        for Example { name, method, url, body } in examples {
-            let token = stack.log_in("root").await;
-            let request = as_bearer(stack.request(method, &url), &token);
-            let request = match body {
-                Sent::Nothing => request,
-                Sent::Text(media_type, text) => request.header("Content-Type", media_type).body(text),
-                Sent::Form(form) => request.multipart(form),
-            };
-            let answer = ask(request).await.unwrap();
-            assert!(
-                (200..300).contains(&answer.status),
-                "{name}, {url}: {} {}",
-                answer.status,
-                answer.text()
-            );
-            let finds = match &*name {
-                "readRecords" => answer.json()[0].is_object(),
-                "countRecords" => answer.json()["requests"] != 0,
-                _ => true,
-            };
-            assert!(finds, "{name}, {url}: {}", answer.text());
+#[apply(embedded)]
+async fn each_example_is_taken_as_it_is(setup: Setup) {
+    let stack =
+        setup.start(&[("FREE_URL", "http://127.0.0.1:9"), ("THIRD_PARTY_URL", "http://127.0.0.1:9")]).await;
+    stack.admin("root").await;
+    let description = stack.get("/openapi.json").await.json();
+    let mut examples = Vec::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            examples.extend(requests(&description, path, method, operation));
         }
     }
-);
+    // Who is registered may log in, and what was added is found; what ends the sessions of the one who asks comes last.
+    examples.sort_by_key(|Example { name, method, .. }| {
+        (name == "changePassword", name == "endSessions", name == "logIn", method != Method::POST)
+    });
+    assert!(examples.len() > 25, "where are the examples?");
+
+    for Example { name, method, url, body } in examples {
+        let token = stack.log_in("root").await;
+        let request = as_bearer(stack.request(method, &url), &token);
+        let request = match body {
+            Sent::Nothing => request,
+            Sent::Text(media_type, text) => request.header("Content-Type", media_type).body(text),
+            Sent::Form(form) => request.multipart(form),
+        };
+        let answer = ask(request).await.unwrap();
+        assert!((200..300).contains(&answer.status), "{name}, {url}: {} {}", answer.status, answer.text());
+        let finds = match &*name {
+            "readRecords" => answer.json()[0].is_object(),
+            "countRecords" => answer.json()["requests"] != 0,
+            _ => true,
+        };
+        assert!(finds, "{name}, {url}: {}", answer.text());
+    }
+}
 
 /// A request as Swagger UI would send it.
 struct Example {

@@ -6,6 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rstest_reuse::apply;
+use test_kit::eventually;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -13,13 +15,15 @@ use tokio::time::timeout;
 use crate::client::{accepted, read_answer};
 use crate::content::{md5sum, noise};
 use crate::load::Load;
-use crate::program::{Program, eventually, output, stderr_of};
-use crate::stack::Stack;
+use crate::program::{Program, output, stderr_of};
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 /// What every command may take to end.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
-on_both_stacks!(sigterm_under_load_ends_well_and_loses_nothing, |stack| async move {
+#[apply(both_stacks)]
+async fn sigterm_under_load_ends_well_and_loses_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let load = Load::start(&stack, 8);
     load.promises(100).await;
 
@@ -32,15 +36,19 @@ on_both_stacks!(sigterm_under_load_ends_well_and_loses_nothing, |stack| async mo
     stack.are_kept(&promises).await;
     let tasks = stack.each_task_has_one_line(&[]).await;
     assert!(tasks.iter().all(|task| task["attempt"] == 1), "what was under way was finished, not broken off");
-});
+}
 
-on_both_stacks!(sigint_ends_an_idle_program, |stack| async move {
+#[apply(both_stacks)]
+async fn sigint_ends_an_idle_program(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.signal(Signal::SIGINT);
 
     assert_eq!(stack.exit().await.code(), Some(0));
-});
+}
 
-on_both_stacks!(two_signals_within_a_moment_are_one_stop, |stack| async move {
+#[apply(both_stacks)]
+async fn two_signals_within_a_moment_are_one_stop(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let content = noise(2, 200_000);
     let mut upload = begun_upload(&stack, content.len(), 100_000).await;
 
@@ -51,7 +59,7 @@ on_both_stacks!(two_signals_within_a_moment_are_one_stop, |stack| async move {
 
     accepted(&read_answer(upload).await);
     assert_eq!(stack.exit().await.code(), Some(0));
-});
+}
 
 /// An upload of so many bytes, of which some were sent and have come in.
 async fn begun_upload(stack: &Stack, bytes: usize, sent: usize) -> TcpStream {
@@ -85,7 +93,9 @@ fn started_by(starter: &[&str], folder: &Path) -> Program {
     Program::start(command, folder)
 }
 
-on_embedded!(a_hangup_that_is_ignored_is_none, [], |stack| async move {
+#[apply(embedded)]
+async fn a_hangup_that_is_ignored_is_none(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let folder = tempfile::TempDir::new().unwrap();
     let mut program = started_by(&["nohup"], folder.path());
     let address = program.address(folder.path()).await;
@@ -99,9 +109,11 @@ on_embedded!(a_hangup_that_is_ignored_is_none, [], |stack| async move {
     assert_eq!(status.code(), Some(0));
     let log = fs::read_to_string(stderr_of(folder.path())).unwrap();
     assert_eq!(log.matches("stopping").count(), 1, "{log}");
-});
+}
 
-on_both_stacks!(an_upload_under_way_may_still_come_in, |stack| async move {
+#[apply(both_stacks)]
+async fn an_upload_under_way_may_still_come_in(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let content = noise(2, 200_000);
     let mut upload = begun_upload(&stack, content.len(), 100_000).await;
 
@@ -118,9 +130,11 @@ on_both_stacks!(an_upload_under_way_may_still_come_in, |stack| async move {
     stack.start().await;
     assert_eq!(stack.until(&id, "succeeded").await["result"]["md5"], md5sum(&content));
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_both_stacks!(what_cannot_be_finished_in_time_is_handed_back, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn what_cannot_be_finished_in_time_is_handed_back(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let waiting = stack.put("abc").await;
     let _upload_that_stands_still = stack.begin_put(200_000, 100_000).await;
@@ -138,9 +152,11 @@ on_both_stacks!(what_cannot_be_finished_in_time_is_handed_back, [("WORKERS", "1"
     stack.until(&id, "succeeded").await;
     stack.until(&waiting, "succeeded").await;
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_both_stacks!(a_second_signal_ends_it_there_and_then, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_second_signal_ends_it_there_and_then(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let id = held.id.clone();
 
@@ -155,9 +171,11 @@ on_both_stacks!(a_second_signal_ends_it_there_and_then, [("WORKERS", "1")], |sta
 
     stack.until(&id, "succeeded").await;
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_embedded!(after_a_clean_stop_the_one_file_has_all_rows, [], |stack| async move {
+#[apply(embedded)]
+async fn after_a_clean_stop_the_one_file_has_all_rows(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for content in [noise(1, 3), noise(2, 100_000)] {
         stack.until(&stack.put(content).await, "succeeded").await;
     }
@@ -175,7 +193,7 @@ on_embedded!(after_a_clean_stop_the_one_file_has_all_rows, [], |stack| async mov
         assert!(output(stack.command(arguments)).await.status.success(), "{arguments:?}");
         the_one_file_has(&stack, "SELECT count(*) FROM user_rights", "1");
     }
-});
+}
 
 /// A copy of the database's own file alone has that, and nothing lies beside it.
 #[track_caller]

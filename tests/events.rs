@@ -3,12 +3,13 @@
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::Value;
+use test_kit::DEADLINE;
 use tokio::time::timeout;
 
 use crate::client::ask;
-use crate::program::DEADLINE;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, distributed};
 
 /// A stream of events that a client reads.
 struct Events {
@@ -61,25 +62,25 @@ fn statuses(tasks: &[Value]) -> Vec<&str> {
     tasks.iter().map(|task| task["status"].as_str().unwrap()).collect()
 }
 
-on_both_stacks!(
-    each_change_is_told_and_the_stream_ends_with_the_last_one,
-    [("WORKERS", "1")],
-    |stack| async move {
-        let held = stack.hold_worker().await;
-        let id = stack.put("abc").await;
-        let mut events = stack.events(&id).await;
-        assert_eq!(events.next().await.unwrap()["status"], "pending");
+#[apply(both_stacks)]
+async fn each_change_is_told_and_the_stream_ends_with_the_last_one(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
+    let held = stack.hold_worker().await;
+    let id = stack.put("abc").await;
+    let mut events = stack.events(&id).await;
+    assert_eq!(events.next().await.unwrap()["status"], "pending");
 
-        held.release();
-        let rest = events.rest().await;
+    held.release();
+    let rest = events.rest().await;
 
-        // What lasts shorter than a look may not be seen; what is seen is in its order.
-        assert!(matches!(statuses(&rest)[..], ["succeeded"] | ["running", "succeeded"]), "{rest:?}");
-        assert_eq!(rest.last(), Some(&stack.task(&id).await));
-    }
-);
+    // What lasts shorter than a look may not be seen; what is seen is in its order.
+    assert!(matches!(statuses(&rest)[..], ["succeeded"] | ["running", "succeeded"]), "{rest:?}");
+    assert_eq!(rest.last(), Some(&stack.task(&id).await));
+}
 
-on_both_stacks!(what_runs_is_told_at_once_and_so_is_its_cancel, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn what_runs_is_told_at_once_and_so_is_its_cancel(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let mut held = stack.hold_worker().await;
     let mut events = stack.events(&held.id).await;
     assert_eq!(events.next().await.unwrap(), stack.task(&held.id).await);
@@ -96,23 +97,29 @@ on_both_stacks!(what_runs_is_told_at_once_and_so_is_its_cancel, [("WORKERS", "1"
 
     assert_eq!(statuses(&rest), ["cancelled"]);
     assert_eq!(rest[0]["error"]["code"], "cancelled");
-});
+}
 
-on_both_stacks!(of_a_task_that_has_ended_there_is_one_event, |stack| async move {
+#[apply(both_stacks)]
+async fn of_a_task_that_has_ended_there_is_one_event(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     let task = stack.until(&id, "succeeded").await;
 
     assert_eq!(stack.events(&id).await.rest().await, [task]);
-});
+}
 
-on_both_stacks!(an_unknown_task_has_no_events, |stack| async move {
+#[apply(both_stacks)]
+async fn an_unknown_task_has_no_events(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let unknown = stack.get("/api/v1/tasks/0198c0de-0000-7000-8000-000000000000/events").await;
     unknown.problem(404, "task-not-found");
     stack.get("/api/v1/tasks/abc/events").await.problem(400, "invalid-id");
     stack.ask(Method::POST, "/api/v1/tasks/abc/events").await.problem(405, "method-not-allowed");
-});
+}
 
-on_both_stacks!(a_head_request_for_events_is_answered_at_once, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_head_request_for_events_is_answered_at_once(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
 
     let answer = stack.ask(Method::HEAD, &format!("/api/v1/tasks/{}/events", held.id)).await;
@@ -120,9 +127,11 @@ on_both_stacks!(a_head_request_for_events_is_answered_at_once, [("WORKERS", "1")
     assert_eq!((answer.status, answer.body.len()), (200, 0));
     assert_eq!(answer.header("content-type"), "text/event-stream");
     held.release();
-});
+}
 
-on_both_stacks!(a_server_that_stops_ends_its_streams, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_server_that_stops_ends_its_streams(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let id = stack.put("abc").await;
     let events = stack.events(&id).await;
@@ -137,9 +146,11 @@ on_both_stacks!(a_server_that_stops_ends_its_streams, [("WORKERS", "1")], |stack
     assert_eq!(open.next().await, None);
     assert_eq!(statuses(&events.rest().await).last(), Some(&"succeeded"));
     stack.exit().await;
-});
+}
 
-on_distributed!(a_change_is_told_at_every_api, [("WORKERS", "1")], |stack| async move {
+#[apply(distributed)]
+async fn a_change_is_told_at_every_api(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let mut second_api = stack.extra(&["api"], &[]);
     let second = second_api.address().await;
     let held = stack.hold_worker().await;
@@ -154,9 +165,11 @@ on_distributed!(a_change_is_told_at_every_api, [("WORKERS", "1")], |stack| async
     assert_eq!(here, [stack.task(&id).await]);
     let waited = ask(stack.http.get(format!("http://{second}/api/v1/md5/{id}?wait=60"))).await.unwrap();
     assert_eq!(waited.json(), here[0]);
-});
+}
 
-on_both_stacks!(who_has_seen_the_final_event_is_told_not_to_ask_again, |stack| async move {
+#[apply(both_stacks)]
+async fn who_has_seen_the_final_event_is_told_not_to_ask_again(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
     let events = format!("/api/v1/tasks/{id}/events");
@@ -167,4 +180,4 @@ on_both_stacks!(who_has_seen_the_final_event_is_told_not_to_ask_again, |stack| a
         let again = ask(stack.http.get(stack.url(&events)).header("last-event-id", seen)).await.unwrap();
         assert_eq!((again.status, again.body.is_empty()), (status, status == 204), "{seen}");
     }
-});
+}

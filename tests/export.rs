@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use rstest_reuse::apply;
 use tempfile::TempDir;
+use test_kit::eventually;
 
 use crate::log::LockHolder;
-use crate::program::{Program, coatcheck, eventually, output, stderr_of};
-use crate::stack::Stack;
+use crate::program::{Program, coatcheck, output, stderr_of};
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 /// An exporter, and the folder in which it says what it has to say.
 pub struct Exporter {
@@ -80,7 +82,9 @@ fn append(path: &Path, text: &str) {
     fs::File::options().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-on_both_stacks!(the_first_poll_brings_all_and_later_ones_what_is_new, |stack| async move {
+#[apply(both_stacks)]
+async fn the_first_poll_brings_all_and_later_ones_what_is_new(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     // More than a page.
     stack.add_numbers(12_000).await;
@@ -92,9 +96,11 @@ on_both_stacks!(the_first_poll_brings_all_and_later_ones_what_is_new, |stack| as
     first.program.kill();
     let _second = Exporter::start(&stack, &target, &[]);
     stack.is_all_exported(&target).await;
-});
+}
 
-on_embedded!(a_folder_that_was_missing_is_made_and_told, [], |stack| async move {
+#[apply(embedded)]
+async fn a_folder_that_was_missing_is_made_and_told(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     let told = format!("the folder {} was missing, and is made", target.parent().unwrap().display());
 
@@ -106,9 +112,11 @@ on_embedded!(a_folder_that_was_missing_is_made_and_told, [], |stack| async move 
     stack.is_all_exported(&target).await;
 
     assert!(!second.told().contains(&told), "{}", second.told());
-});
+}
 
-on_embedded!(each_format_goes_on_where_another_has_ended, [], |stack| async move {
+#[apply(embedded)]
+async fn each_format_goes_on_where_another_has_ended(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     let mut records = Vec::new();
     for (format, uri) in [("json", r#"/a"b\c"#), ("clf", r#"/a"b\c"#), ("line", "/ü?x=1"), ("json", "/")] {
@@ -132,9 +140,11 @@ on_embedded!(each_format_goes_on_where_another_has_ended, [], |stack| async move
     let clf = format!(r#"2001:DB8::1 - {} [{created}] "GET /a\"b\\c HTTP/1.1" 404 -"#, word(1, "id"));
     assert_eq!(lines[1], clf);
     assert_eq!(lines[2], format!("{} {} 2001:DB8::1 GET /ü?x=1 404", word(2, "id"), word(2, "created")));
-});
+}
 
-on_embedded!(what_a_crash_has_left_is_completed, [], |stack| async move {
+#[apply(embedded)]
+async fn what_a_crash_has_left_is_completed(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     for cut in [1, 2, 40, 60, 90] {
         stack.add_numbers(100).await;
@@ -149,9 +159,11 @@ on_embedded!(what_a_crash_has_left_is_completed, [], |stack| async move {
 
         stack.is_all_exported(&target).await;
     }
-});
+}
 
-on_embedded!(what_others_write_stays_and_is_passed_over, [], |stack| async move {
+#[apply(embedded)]
+async fn what_others_write_stays_and_is_passed_over(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     append(&target, "half a line");
@@ -168,9 +180,11 @@ on_embedded!(what_others_write_stays_and_is_passed_over, [], |stack| async move 
     let foreign = format!("{{\"id\":{}}}", first["id"]);
     let expected = ["half a line", &records[0], &foreign, "", "a stranger's", "and half", &records[1]];
     assert_eq!(lines, expected);
-});
+}
 
-on_embedded!(a_rotated_file_is_gone_on_with_in_a_new_one, [], |stack| async move {
+#[apply(embedded)]
+async fn a_rotated_file_is_gone_on_with_in_a_new_one(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     let _exporters =
         [20, 30].map(|pause| Exporter::start(&stack, &target, &[("POLL_INTERVAL", &format!("{pause}ms"))]));
@@ -185,34 +199,34 @@ on_embedded!(a_rotated_file_is_gone_on_with_in_a_new_one, [], |stack| async move
     all.extend(lines_of(&target, 1).await);
 
     assert_eq!(all, stack.record_lines_in_order().await);
-});
+}
 
-on_embedded!(
-    while_another_has_the_file_it_fetches_on_and_writes_all_when_it_is_free,
-    [],
-    |stack| async move {
-        let target = target_of(&stack);
-        let exporter = Exporter::start(&stack, &target, &[("RUST_LOG", "coatcheck=debug")]);
-        stack.add_numbers(10).await;
-        let before = lines_of(&target, 10).await;
-        let lock = LockHolder::start(&target);
+#[apply(embedded)]
+async fn while_another_has_the_file_it_fetches_on_and_writes_all_when_it_is_free(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    let target = target_of(&stack);
+    let exporter = Exporter::start(&stack, &target, &[("RUST_LOG", "coatcheck=debug")]);
+    stack.add_numbers(10).await;
+    let before = lines_of(&target, 10).await;
+    let lock = LockHolder::start(&target);
 
-        stack.add_numbers(10).await;
-        exporter.until_told("10 records wait").await;
-        stack.add_numbers(10).await;
-        exporter.until_told("20 records wait").await;
-        assert_eq!(lines_of(&target, 0).await, before);
-        let records = stack.record_lines_in_order().await;
-        stack.kill();
+    stack.add_numbers(10).await;
+    exporter.until_told("10 records wait").await;
+    stack.add_numbers(10).await;
+    exporter.until_told("20 records wait").await;
+    assert_eq!(lines_of(&target, 0).await, before);
+    let records = stack.record_lines_in_order().await;
+    stack.kill();
 
-        lock.release();
-        assert_eq!(lines_of(&target, 30).await, records, "they are not fetched again: there is no server");
-        stack.start().await;
-        stack.is_all_exported(&target).await;
-    }
-);
+    lock.release();
+    assert_eq!(lines_of(&target, 30).await, records, "they are not fetched again: there is no server");
+    stack.start().await;
+    stack.is_all_exported(&target).await;
+}
 
-on_embedded!(beyond_its_bound_it_stops_fetching_and_drops_nothing, [], |stack| async move {
+#[apply(embedded)]
+async fn beyond_its_bound_it_stops_fetching_and_drops_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     const COUNT: usize = 110_000;
     let target = target_of(&stack);
     let exporter = Exporter::start(&stack, &target, &[]);
@@ -225,9 +239,11 @@ on_embedded!(beyond_its_bound_it_stops_fetching_and_drops_nothing, [], |stack| a
     lock.release();
 
     stack.is_all_exported(&target).await;
-});
+}
 
-on_embedded!(a_large_first_poll_needs_little_memory, [], |stack| async move {
+#[apply(embedded)]
+async fn a_large_first_poll_needs_little_memory(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let uri = format!("/{}", "x".repeat(8000));
     let line = format!("::1 GET {uri} 200\n");
     for _ in 0..10 {
@@ -243,9 +259,11 @@ on_embedded!(a_large_first_poll_needs_little_memory, [], |stack| async move {
     let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
     println!("100 MB of records, up to {peak} KiB");
     assert!(peak < 64 << 10, "{peak} KiB for 100 MB of records");
-});
+}
 
-on_both_stacks!(a_server_that_is_away_is_waited_for_and_that_is_said_once, |stack| async move {
+#[apply(both_stacks)]
+async fn a_server_that_is_away_is_waited_for_and_that_is_said_once(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     stack.kill();
     let mut exporter = Exporter::start(&stack, &target, &[]);
@@ -266,9 +284,11 @@ on_both_stacks!(a_server_that_is_away_is_waited_for_and_that_is_said_once, |stac
     exporter.program.signal(Signal::SIGTERM);
     let status = eventually("its end", async || exporter.program.exit_status().ok_or("it runs")).await;
     assert!(status.success(), "{status}");
-});
+}
 
-on_embedded!(another_servers_file_is_left_alone, [], |stack| async move {
+#[apply(embedded)]
+async fn another_servers_file_is_left_alone(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let target = target_of(&stack);
     fs::create_dir_all(target.parent().unwrap()).unwrap();
     let strange = "0b9d44c5-6e5e-4ae1-9a9c-0f2c0d6a4b11 2026-01-02T03:04:05.000678Z ::1 GET / 200\n";
@@ -281,7 +301,7 @@ on_embedded!(another_servers_file_is_left_alone, [], |stack| async move {
     assert_eq!(fs::read_to_string(&target).unwrap(), strange);
     fs::write(&target, "").unwrap();
     stack.is_all_exported(&target).await;
-});
+}
 
 #[tokio::test]
 async fn a_wrong_setting_of_an_exporter_is_told_in_one_line() {

@@ -1,16 +1,18 @@
 //! Simulators, exporters and strangers at once, killed and locked and rotated: the whole way of a record.
 
+use rstest_reuse::apply;
 use std::fs;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
+use test_kit::eventually;
 
 use crate::content::Dice;
 use crate::export::{Exporter, lines_of};
 use crate::log::LockHolder;
-use crate::program::{Program, eventually};
+use crate::program::Program;
 use crate::simulate::{logged, simulate};
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks};
 
 /// Polls that never fall together for long.
 const INTERVALS: [&str; 3] = ["10ms", "70ms", "330ms"];
@@ -47,7 +49,9 @@ impl Trial {
     }
 }
 
-on_both_stacks!(every_record_is_in_the_files_once_and_in_order, |stack| async move {
+#[apply(both_stacks)]
+async fn every_record_is_in_the_files_once_and_in_order(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let trial = Trial::new();
     let (target, logs) = (stack.folder().join("exported/access.log"), stack.folder().join("logs"));
     let rotated = target.with_extension("log.1");
@@ -95,7 +99,7 @@ on_both_stacks!(every_record_is_in_the_files_once_and_in_order, |stack| async mo
     sent.sort_unstable();
     assert!(logged(&logs).iter().eq(sent), "the simulators' logs have other records");
     println!("{} records, {} kills: each once, in order", records.len(), trial.kills);
-});
+}
 
 /// Eight threads in all, half of them at each server.
 fn simulators(stack: &Stack, trial: &Trial, logs: &Path, urls: &[String]) -> Vec<Program> {

@@ -9,11 +9,12 @@ use std::process::{Child, Command};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use test_kit::eventually;
 
 use crate::client::ask;
 use crate::content::noise;
 use crate::disk_order::can_trace;
-use crate::program::{Program, eventually};
+use crate::program::Program;
 use crate::stack::{Stack, own_host};
 
 /// Nothing is written but for what a test asks for.

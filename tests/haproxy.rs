@@ -8,15 +8,17 @@ use std::{fs, io};
 
 use futures::future::join_all;
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::Value;
 use tempfile::TempDir;
+use test_kit::{DEADLINE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::client::{Answer, accepted, ask, whole_answer};
-use crate::program::{DEADLINE, Program, eventually};
-use crate::stack::{Stack, own_host};
+use crate::program::Program;
+use crate::stack::{Setup, Stack, embedded, own_host};
 
 /// The address whose word counts, as that of a proxy that speaks TLS does.
 const EDGE: &str = "127.0.0.9";
@@ -29,45 +31,44 @@ const IMPATIENT: [(&str, &str); 2] =
 const FEW_CONNECTIONS: [(&str, &str); 2] =
     [("conn_cur gt 1000", "conn_cur gt 4"), ("conn_cur gt 1100", "conn_cur gt 6")];
 
-on_embedded!(
-    a_client_that_stands_still_loses_its_connection_and_one_that_waits_does_not,
-    [],
-    |stack| async move {
-        let line = format!("1.1.1.1 GET /{} 200\n", "x".repeat(8000));
-        let lines = stack.request(Method::POST, "/api/data/bulk").header("Content-Type", "text/plain");
-        assert_eq!(ask(lines.body(line.repeat(4000))).await.unwrap().status, 201);
-        // Nobody sends it on: it stays.
-        let table =
-            stack.request(Method::POST, "/api/v1/tables").multipart(reqwest::multipart::Form::new().part(
-                "file",
-                reqwest::multipart::Part::text("userId,title,body\n1,a,b\n").file_name("a.csv"),
-            ));
-        let table = accepted(&ask(table).await.unwrap());
-        let haproxy = Haproxy::before(&stack, &IMPATIENT).await;
+#[apply(embedded)]
+async fn a_client_that_stands_still_loses_its_connection_and_one_that_waits_does_not(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    let line = format!("1.1.1.1 GET /{} 200\n", "x".repeat(8000));
+    let lines = stack.request(Method::POST, "/api/data/bulk").header("Content-Type", "text/plain");
+    assert_eq!(ask(lines.body(line.repeat(4000))).await.unwrap().status, 201);
+    // Nobody sends it on: it stays.
+    let table = stack.request(Method::POST, "/api/v1/tables").multipart(
+        reqwest::multipart::Form::new()
+            .part("file", reqwest::multipart::Part::text("userId,title,body\n1,a,b\n").file_name("a.csv")),
+    );
+    let table = accepted(&ask(table).await.unwrap());
+    let haproxy = Haproxy::before(&stack, &IMPATIENT).await;
 
-        let mut silent = haproxy.connection(SOURCE).await;
-        silent.write_all(b"GET /api/data HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        let halves = ["Content-Length: 1000000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"];
-        join_all(halves.map(async |half| {
-            let mut connection = haproxy.connection(SOURCE).await;
-            let head = format!("PUT /api/v1/md5/begun HTTP/1.1\r\nHost: a\r\n{half}");
-            connection.write_all(head.as_bytes()).await.unwrap();
-            until_its_end(connection).await;
-        }))
-        .await;
-        eventually("the end of who reads nothing", async || {
-            silent.write_all(b"x").await.err().ok_or("it is held")
-        })
-        .await;
+    let mut silent = haproxy.connection(SOURCE).await;
+    silent.write_all(b"GET /api/data HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let halves = ["Content-Length: 1000000\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"];
+    join_all(halves.map(async |half| {
+        let mut connection = haproxy.connection(SOURCE).await;
+        let head = format!("PUT /api/v1/md5/begun HTTP/1.1\r\nHost: a\r\n{half}");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        until_its_end(connection).await;
+    }))
+    .await;
+    eventually("the end of who reads nothing", async || {
+        silent.write_all(b"x").await.err().ok_or("it is held")
+    })
+    .await;
 
-        let mut waiting = haproxy.connection(SOURCE).await;
-        let head = format!("GET /api/v1/tables/{table}?wait=3 HTTP/1.1\r\nHost: a\r\n\r\n");
-        waiting.write_all(head.as_bytes()).await.unwrap();
-        assert_eq!(first_answer(&mut waiting).await.status, 200);
-    }
-);
+    let mut waiting = haproxy.connection(SOURCE).await;
+    let head = format!("GET /api/v1/tables/{table}?wait=3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    waiting.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(first_answer(&mut waiting).await.status, 200);
+}
 
-on_embedded!(an_address_has_a_bound_on_its_connections_and_is_told_so, [], |stack| async move {
+#[apply(embedded)]
+async fn an_address_has_a_bound_on_its_connections_and_is_told_so(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let haproxy = Haproxy::before(&stack, &FEW_CONNECTIONS).await;
     let get = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
     let mut held = Vec::new();
@@ -112,54 +113,47 @@ on_embedded!(an_address_has_a_bound_on_its_connections_and_is_told_so, [], |stac
         if &read == b"HTTP/1.1 200" { Ok(()) } else { Err(read) }
     })
     .await;
-});
+}
 
-on_embedded!(
-    a_body_has_one_bound_whether_or_not_its_length_is_told,
-    [("MAX_UPLOAD", "1MiB")],
-    |stack| async move {
-        let haproxy = Haproxy::before(&stack, &[]).await;
-        let piece = vec![b'x'; 0x1000];
-        let chunk = [b"1000\r\n", &*piece, b"\r\n"].concat();
-        for (head, piece) in [("Content-Length: 1000000000000", piece), ("Transfer-Encoding: chunked", chunk)]
-        {
-            let (mut reader, mut writer) = haproxy.connection(SOURCE).await.into_split();
-            let head = format!("PUT /api/v1/md5/endless HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n");
-            let sending = async {
-                writer.write_all(head.as_bytes()).await.unwrap();
-                // It never ends by itself.
-                while writer.write_all(&piece).await.is_ok() {}
-            };
-            let mut answer = Vec::new();
-            let reading = async {
-                let _ = reader.read_to_end(&mut answer).await;
-            };
-            timeout(DEADLINE, async { tokio::join!(sending, reading) })
-                .await
-                .expect("it is read without end");
-            let (answer, _) = whole_answer(&answer).unwrap_or_else(|| panic!("no answer: {answer:?}"));
-            assert_eq!((answer.status, answer.json()["code"].as_str()), (413, Some("upload-too-large")));
-        }
-        assert_eq!(stack.get("/api/v1/tasks").await.json()["tasks"], Value::Array(Vec::new()));
+#[apply(embedded)]
+async fn a_body_has_one_bound_whether_or_not_its_length_is_told(setup: Setup) {
+    let stack = setup.start(&[("MAX_UPLOAD", "1MiB")]).await;
+    let haproxy = Haproxy::before(&stack, &[]).await;
+    let piece = vec![b'x'; 0x1000];
+    let chunk = [b"1000\r\n", &*piece, b"\r\n"].concat();
+    for (head, piece) in [("Content-Length: 1000000000000", piece), ("Transfer-Encoding: chunked", chunk)] {
+        let (mut reader, mut writer) = haproxy.connection(SOURCE).await.into_split();
+        let head = format!("PUT /api/v1/md5/endless HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n");
+        let sending = async {
+            writer.write_all(head.as_bytes()).await.unwrap();
+            // It never ends by itself.
+            while writer.write_all(&piece).await.is_ok() {}
+        };
+        let mut answer = Vec::new();
+        let reading = async {
+            let _ = reader.read_to_end(&mut answer).await;
+        };
+        timeout(DEADLINE, async { tokio::join!(sending, reading) }).await.expect("it is read without end");
+        let (answer, _) = whole_answer(&answer).unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (413, Some("upload-too-large")));
     }
-);
+    assert_eq!(stack.get("/api/v1/tasks").await.json()["tasks"], Value::Array(Vec::new()));
+}
 
-on_embedded!(
-    only_a_proxy_before_it_says_where_a_request_comes_from,
-    [("TRUSTED_PROXIES", "127.0.0.0/8")],
-    |stack| async move {
-        let haproxy = Haproxy::before(&stack, &[]).await;
-        for (address, is_believed) in [(SOURCE, false), (EDGE, true)] {
-            let mut connection = haproxy.connection(address).await;
-            let told = "X-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.1\r\n";
-            let head = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}\r\n");
-            connection.write_all(head.as_bytes()).await.unwrap();
-            let answer = first_answer(&mut connection).await;
-            assert_eq!(answer.status, 200, "{address}");
-            assert_eq!(answer.headers.contains_key("strict-transport-security"), is_believed, "{address}");
-        }
+#[apply(embedded)]
+async fn only_a_proxy_before_it_says_where_a_request_comes_from(setup: Setup) {
+    let stack = setup.start(&[("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
+    let haproxy = Haproxy::before(&stack, &[]).await;
+    for (address, is_believed) in [(SOURCE, false), (EDGE, true)] {
+        let mut connection = haproxy.connection(address).await;
+        let told = "X-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.1\r\n";
+        let head = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n{told}\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let answer = first_answer(&mut connection).await;
+        assert_eq!(answer.status, 200, "{address}");
+        assert_eq!(answer.headers.contains_key("strict-transport-security"), is_believed, "{address}");
     }
-);
+}
 
 /// HAProxy with `deployment/haproxy.cfg`.
 struct Haproxy {

@@ -1,8 +1,10 @@
 //! What every answer tells a browser: whose scripts, whose frame, what to keep.
 
 use reqwest::Method;
+use rstest_reuse::apply;
 
 use crate::client::{Answer, ask};
+use crate::stack::{Setup, both_stacks, embedded};
 
 /// Scripts and styles are this server's files, and nothing in a page is one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -11,7 +13,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                            connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'";
 
-on_both_stacks!(each_answer_is_dressed_for_a_browser, |stack| async move {
+#[apply(both_stacks)]
+async fn each_answer_is_dressed_for_a_browser(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     let (task, events) = (format!("/api/v1/tasks/{id}"), format!("/api/v1/tasks/{id}/events"));
     stack.until(&id, "succeeded").await;
@@ -51,9 +55,11 @@ on_both_stacks!(each_answer_is_dressed_for_a_browser, |stack| async move {
         is_dressed(&answer);
         assert_eq!(answer.header("strict-transport-security"), "");
     }
-});
+}
 
-on_embedded!(who_came_by_tls_comes_by_tls_again, [("TRUSTED_PROXIES", "127.0.0.0/8")], |stack| async move {
+#[apply(embedded)]
+async fn who_came_by_tls_comes_by_tls_again(setup: Setup) {
+    let stack = setup.start(&[("TRUSTED_PROXIES", "127.0.0.0/8")]).await;
     for path in ["/", "/nothing"] {
         let request = stack.request(Method::GET, path).header("x-forwarded-proto", "https");
 
@@ -61,7 +67,7 @@ on_embedded!(who_came_by_tls_comes_by_tls_again, [("TRUSTED_PROXIES", "127.0.0.0
 
         assert_eq!(answer.header("strict-transport-security"), "max-age=31536000", "{path}");
     }
-});
+}
 
 fn is_dressed(answer: &Answer) {
     assert_eq!(answer.header("x-content-type-options"), "nosniff");

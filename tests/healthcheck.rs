@@ -4,58 +4,61 @@ use std::net::TcpListener;
 use std::process::Output;
 use std::sync::Arc;
 
+use rstest_reuse::apply;
 use tempfile::TempDir;
-use test_kit::servers;
+use test_kit::{eventually, servers};
 
-use crate::program::{coatcheck, eventually, output};
+use crate::program::{coatcheck, output};
 use crate::proxy::Proxy;
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Setup, Stack, both_stacks};
 
-on_both_stacks!(an_api_is_healthy_wherever_it_listens, |stack| async move {
+#[apply(both_stacks)]
+async fn an_api_is_healthy_wherever_it_listens(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let (address, url) = (stack.address(), stack.url(""));
     for setting in [("LISTEN", &*address), ("COATCHECK_URL", &url)] {
         let done = healthcheck(&stack, &[setting]).await;
 
         assert_eq!((done.status.code(), told(&done)), (Some(0), ""), "{setting:?}");
     }
-});
+}
 
-on_both_stacks!(who_is_gone_is_unhealthy, |stack| async move {
+#[apply(both_stacks)]
+async fn who_is_gone_is_unhealthy(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let address = stack.address();
     stack.kill();
 
     for setting in [("LISTEN", &*address), ("METRICS_LISTEN", &address)] {
         is_unhealthy(&healthcheck(&stack, &[setting]).await, "no answer from http://127.");
     }
-});
+}
 
 #[tokio::test]
 async fn health_goes_with_the_database_and_comes_back() {
     let (database, vhost) = (servers().database(), servers().vhost());
     let (cable, broker) = (Proxy::to(&database).await, Proxy::to(&vhost).await);
     let settings = [("DATABASE_URL", &*cable.url(&database)), ("AMQP_URL", &broker.url(&vhost))];
-    on(Stack::distributed(&settings), |stack| async move {
-        let api = stack.address();
-        let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let worker = [("METRICS_LISTEN", &*metrics), ("LEASE_SECONDS", "2")];
-        let _worker = stack.extra(&["worker"], &worker);
-        becomes(&stack, &worker, true).await;
+    let stack = Running::of(Stack::distributed(&settings)).await;
+    let api = stack.address();
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let worker = [("METRICS_LISTEN", &*metrics), ("LEASE_SECONDS", "2")];
+    let _worker = stack.extra(&["worker"], &worker);
+    becomes(&stack, &worker, true).await;
 
-        // What both do without.
-        broker.pull_out();
-        stack.until(&stack.put("without a broker").await, "succeeded").await;
-        becomes(&stack, &worker, true).await;
-        becomes(&stack, &[("LISTEN", &api)], true).await;
+    // What both do without.
+    broker.pull_out();
+    stack.until(&stack.put("without a broker").await, "succeeded").await;
+    becomes(&stack, &worker, true).await;
+    becomes(&stack, &[("LISTEN", &api)], true).await;
 
-        cable.pull_out();
-        is_unhealthy(&becomes(&stack, &worker, false).await, "database");
-        is_unhealthy(&becomes(&stack, &[("LISTEN", &api)], false).await, "database");
+    cable.pull_out();
+    is_unhealthy(&becomes(&stack, &worker, false).await, "database");
+    is_unhealthy(&becomes(&stack, &[("LISTEN", &api)], false).await, "database");
 
-        cable.put_in();
-        becomes(&stack, &worker, true).await;
-        becomes(&stack, &[("LISTEN", &api)], true).await;
-    })
-    .await;
+    cable.put_in();
+    becomes(&stack, &worker, true).await;
+    becomes(&stack, &[("LISTEN", &api)], true).await;
 }
 
 #[tokio::test]

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use nix::libc::O_NONBLOCK;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use test_kit::eventually;
 
 use crate::content::{files_below, noise};
-use crate::program::eventually;
 use crate::stack::Stack;
 
 /// Fits into a pipe's buffer, so that handing it over never waits, and is too large to travel in the row.

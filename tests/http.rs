@@ -4,13 +4,17 @@ use std::collections::HashSet;
 
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
+use rstest_reuse::apply;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{accepted, ask};
+use crate::stack::{Setup, both_stacks};
 
-on_both_stacks!(an_unknown_address_is_told_as_such, |stack| async move {
+#[apply(both_stacks)]
+async fn an_unknown_address_is_told_as_such(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for path in [
         "/nothing",
         "/api",
@@ -26,9 +30,11 @@ on_both_stacks!(an_unknown_address_is_told_as_such, |stack| async move {
         stack.get(path).await.problem(404, "not-found");
         stack.ask(Method::POST, path).await.problem(404, "not-found");
     }
-});
+}
 
-on_both_stacks!(a_wrong_method_is_told_which_are_right, |stack| async move {
+#[apply(both_stacks)]
+async fn a_wrong_method_is_told_which_are_right(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     let ticket = format!("/api/v1/md5/{id}");
     let task = format!("/api/v1/tasks/{id}");
@@ -53,35 +59,43 @@ on_both_stacks!(a_wrong_method_is_told_which_are_right, |stack| async move {
         assert!(allowed.iter().all(|method| found.contains(method)), "{method} {path}: {found:?}");
         assert!(!found.contains(method.as_str()), "{method} {path}: {found:?}");
     }
-});
+}
 
-on_both_stacks!(each_refusal_names_its_request_as_the_log_does, |stack| async move {
+#[apply(both_stacks)]
+async fn each_refusal_names_its_request_as_the_log_does(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let first = stack.get("/nothing").await;
     let second = stack.get("/nothing").await;
 
     let (first_id, second_id) = (first.json()["request_id"].clone(), second.json()["request_id"].clone());
     assert_ne!(first_id, second_id);
     assert_eq!(first.header("x-request-id"), first_id);
-});
+}
 
-on_both_stacks!(it_tells_that_it_is_alive_and_ready, |stack| async move {
+#[apply(both_stacks)]
+async fn it_tells_that_it_is_alive_and_ready(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let (alive, ready) = (stack.get("/healthz").await, stack.get("/readyz").await);
 
     assert_eq!((alive.status, ready.status), (200, 200));
     alive.json();
     let parts = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok"});
     assert_eq!(ready.json(), parts);
-});
+}
 
-on_both_stacks!(a_head_request_is_a_get_without_a_body, |stack| async move {
+#[apply(both_stacks)]
+async fn a_head_request_is_a_get_without_a_body(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     for path in ["/healthz", "/", "/openapi.json", &format!("/api/v1/md5/{id}")] {
         let answer = stack.ask(Method::HEAD, path).await;
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
     }
-});
+}
 
-on_both_stacks!(every_answer_has_the_headers_that_keep_a_browser_safe, |stack| async move {
+#[apply(both_stacks)]
+async fn every_answer_has_the_headers_that_keep_a_browser_safe(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     for path in ["/", "/app.js", "/docs/", "/healthz", "/nothing", &format!("/api/v1/md5/{id}")] {
         let answer = stack.get(path).await;
@@ -94,9 +108,11 @@ on_both_stacks!(every_answer_has_the_headers_that_keep_a_browser_safe, |stack| a
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("server"), "", "{path}");
     }
-});
+}
 
-on_both_stacks!(no_refusal_tells_what_is_inside, |stack| async move {
+#[apply(both_stacks)]
+async fn no_refusal_tells_what_is_inside(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for path in [
         "/api/v1/tasks?after='%3B%20DROP",
         "/api/v1/md5/'%20OR%201=1",
@@ -112,9 +128,11 @@ on_both_stacks!(no_refusal_tells_what_is_inside, |stack| async move {
             ["panic", "SELECT", "sqlite", "diesel", "/rustc", ".rs", stack.folder().to_str().unwrap()];
         assert!(inner.iter().all(|word| !text.contains(word)), "{path}: {text}");
     }
-});
+}
 
-on_both_stacks!(a_client_of_http_1_0_ends_nobody_elses_connection, |stack| async move {
+#[apply(both_stacks)]
+async fn a_client_of_http_1_0_ends_nobody_elses_connection(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let ask = async |requests: &str| {
         let mut connection = TcpStream::connect(stack.address()).await.unwrap();
         connection.write_all(requests.as_bytes()).await.unwrap();
@@ -133,9 +151,11 @@ on_both_stacks!(a_client_of_http_1_0_ends_nobody_elses_connection, |stack| async
 
         assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     }
-});
+}
 
-on_both_stacks!(an_upload_without_a_name_and_with_one_may_end_in_a_slash, |stack| async move {
+#[apply(both_stacks)]
+async fn an_upload_without_a_name_and_with_one_may_end_in_a_slash(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for path in ["/api/v1/md5", "/api/v1/md5/"] {
         let id = accepted(&ask(stack.http.put(stack.url(path)).body("abc")).await.unwrap());
         assert_eq!(stack.until(&id, "succeeded").await["input"]["filename"], json!(null), "{path}");
@@ -147,37 +167,32 @@ on_both_stacks!(an_upload_without_a_name_and_with_one_may_end_in_a_slash, |stack
         let found = stack.get(&format!("{path}?digest=900150983cd24fb0d6963f7d28e17f72")).await.json();
         assert!(found["tasks"].as_array().unwrap().iter().any(|task| task["id"] == id), "{path}");
     }
-});
+}
 
-on_both_stacks!(
-    what_is_streamed_to_http_1_0_has_no_chunks_and_ends_with_its_connection,
-    |stack| async move {
-        let id = stack.put("abc").await;
-        stack.until(&id, "succeeded").await;
-        stack
-            .http
-            .post(stack.url("/api/data"))
-            .json(&json!({"log": "1.1.1.1 GET / 200"}))
-            .send()
-            .await
-            .unwrap();
-        for (path, end) in [("/api/data".to_owned(), "]\n"), (format!("/api/v1/tasks/{id}/events"), "\n\n")] {
-            let mut connection = TcpStream::connect(stack.address()).await.unwrap();
-            let request = format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-            connection.write_all(request.as_bytes()).await.unwrap();
+#[apply(both_stacks)]
+async fn what_is_streamed_to_http_1_0_has_no_chunks_and_ends_with_its_connection(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    stack.http.post(stack.url("/api/data")).json(&json!({"log": "1.1.1.1 GET / 200"})).send().await.unwrap();
+    for (path, end) in [("/api/data".to_owned(), "]\n"), (format!("/api/v1/tasks/{id}/events"), "\n\n")] {
+        let mut connection = TcpStream::connect(stack.address()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
 
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
 
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-            assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
-            assert!(!head.to_lowercase().contains("keep-alive"), "{head}");
-            assert!(body.starts_with(['[', 'r']) && body.ends_with(end), "{body:?}");
-        }
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
+        assert!(!head.to_lowercase().contains("keep-alive"), "{head}");
+        assert!(body.starts_with(['[', 'r']) && body.ends_with(end), "{body:?}");
     }
-);
+}
 
-on_both_stacks!(much_json_is_compressed_for_who_takes_it_so, |stack| async move {
+#[apply(both_stacks)]
+async fn much_json_is_compressed_for_who_takes_it_so(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
     for path in ["/openapi.json", "/api/v1/tasks", "/api/data"] {
@@ -194,15 +209,19 @@ on_both_stacks!(much_json_is_compressed_for_who_takes_it_so, |stack| async move 
             assert_eq!(is_gzip, encoding == "gzip", "{path} {accepted}");
         }
     }
-});
+}
 
-on_both_stacks!(a_leap_second_is_the_second_after_it, |stack| async move {
+#[apply(both_stacks)]
+async fn a_leap_second_is_the_second_after_it(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let stats = stack.get("/api/data/stats?date_from=2016-12-31T23:59:60Z&date_to=2017-01-02").await.json();
 
     assert_eq!(stats["date_from"], "2017-01-01T00:00:00.000000Z");
-});
+}
 
-on_both_stacks!(a_browser_that_finds_nothing_gets_a_page, |stack| async move {
+#[apply(both_stacks)]
+async fn a_browser_that_finds_nothing_gets_a_page(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
     for (method, path, status, tells) in [
         (Method::GET, "/nothing", 404, "There is nothing at this address."),
@@ -230,4 +249,4 @@ on_both_stacks!(a_browser_that_finds_nothing_gets_a_page, |stack| async move {
     // What is there and can't be found is told as to programs.
     let unknown = stack.url("/api/v1/tasks/0198c0de-0000-7000-8000-000000000000");
     ask(stack.http.get(unknown).header("accept", browser)).await.unwrap().problem(404, "task-not-found");
-});
+}

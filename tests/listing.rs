@@ -4,11 +4,15 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::Value;
+use test_kit::eventually;
 
-use crate::program::eventually;
+use crate::stack::{Setup, both_stacks};
 
-on_both_stacks!(the_newest_task_comes_first, |stack| async move {
+#[apply(both_stacks)]
+async fn the_newest_task_comes_first(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut ids = Vec::new();
     for text in ["first", "second", "third"] {
         ids.insert(0, stack.put(text).await);
@@ -16,9 +20,11 @@ on_both_stacks!(the_newest_task_comes_first, |stack| async move {
     }
 
     assert_eq!(ids_of(&stack.tasks("").await), ids);
-});
+}
 
-on_both_stacks!(pages_have_every_task_once, |stack| async move {
+#[apply(both_stacks)]
+async fn pages_have_every_task_once(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut ids = HashSet::new();
     for number in 0..23 {
         ids.insert(stack.put(format!("number {number}")).await);
@@ -32,9 +38,11 @@ on_both_stacks!(pages_have_every_task_once, |stack| async move {
     let page = stack.get("/api/v1/tasks?limit=5").await.json();
     assert_eq!(page["tasks"].as_array().unwrap().len(), 5);
     assert!(stack.get("/api/v1/tasks").await.json()["next"].is_null(), "there is no page after the last one");
-});
+}
 
-on_both_stacks!(pages_go_on_where_they_were_whatever_is_added, |stack| async move {
+#[apply(both_stacks)]
+async fn pages_go_on_where_they_were_whatever_is_added(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut ids = HashSet::new();
     for number in 0..10 {
         ids.insert(stack.put(format!("number {number}")).await);
@@ -53,9 +61,11 @@ on_both_stacks!(pages_go_on_where_they_were_whatever_is_added, |stack| async mov
 
     assert_eq!(found.len(), 10);
     assert_eq!(found.into_iter().collect::<HashSet<_>>(), ids);
-});
+}
 
-on_both_stacks!(filters_choose_by_kind_and_status, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn filters_choose_by_kind_and_status(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let done = stack.put("done").await;
     stack.until(&done, "succeeded").await;
     let held = stack.hold_worker().await;
@@ -73,9 +83,11 @@ on_both_stacks!(filters_choose_by_kind_and_status, [("WORKERS", "1")], |stack| a
     assert!(with_status("succeeded").await.contains(&done));
     assert_eq!(stack.tasks("kind=md5").await.len(), stack.tasks("").await.len());
     held.release();
-});
+}
 
-on_both_stacks!(parameters_of_nonsense_are_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn parameters_of_nonsense_are_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (name, values) in [
         ("limit", &["0", "-1", "1001", "1e9", "abc", ""][..]),
         ("kind", &["abc", "", "MD5"]),
@@ -88,7 +100,7 @@ on_both_stacks!(parameters_of_nonsense_are_refused, |stack| async move {
             assert!(problem["detail"].as_str().unwrap().contains(name), "{problem}");
         }
     }
-});
+}
 
 fn ids_of(tasks: &[Value]) -> Vec<String> {
     tasks.iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect()

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use test_kit::eventually;
 use tokio::task::JoinHandle;
 
 use crate::client::{accepted, ask};
 use crate::content::{Dice, Sample, noise};
-use crate::program::eventually;
 use crate::stack::Stack;
 
 /// Nothing, small, around the size up to which uploads travel in the row, and large.

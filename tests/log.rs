@@ -1,14 +1,18 @@
 //! The outcome log among others: rotated, locked, spoiled, deleted, blocked. Each ended task has its one line.
 
+use rstest_reuse::apply;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use test_kit::eventually;
 
 use crate::load::Load;
-use crate::program::eventually;
+use crate::stack::{Setup, both_stacks};
 
-on_both_stacks!(a_log_that_is_rotated_under_load_has_each_line_once, |stack| async move {
+#[apply(both_stacks)]
+async fn a_log_that_is_rotated_under_load_has_each_line_once(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let load = Load::start(&stack, 6);
 
     for rotation in 1..=20 {
@@ -26,9 +30,11 @@ on_both_stacks!(a_log_that_is_rotated_under_load_has_each_line_once, |stack| asy
     stack.are_kept(&promises).await;
     stack.each_task_has_one_line(&[]).await;
     stack.verifies().await;
-});
+}
 
-on_both_stacks!(while_a_stranger_has_the_lock_work_goes_on_and_the_lines_come_later, |stack| async move {
+#[apply(both_stacks)]
+async fn while_a_stranger_has_the_lock_work_goes_on_and_the_lines_come_later(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let first = stack.put("before").await;
     stack.log_lines(&first).await;
     let lock = LockHolder::start(&stack.log());
@@ -45,9 +51,11 @@ on_both_stacks!(while_a_stranger_has_the_lock_work_goes_on_and_the_lines_come_la
 
     lock.release();
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_both_stacks!(half_a_line_of_a_stranger_stays_and_spoils_nothing, |stack| async move {
+#[apply(both_stacks)]
+async fn half_a_line_of_a_stranger_stays_and_spoils_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.kill();
     fs::remove_dir_all(stack.data("")).unwrap();
     fs::create_dir(stack.data("")).unwrap();
@@ -62,9 +70,11 @@ on_both_stacks!(half_a_line_of_a_stranger_stays_and_spoils_nothing, |stack| asyn
     let id = stack.put("def").await;
     stack.log_lines(&id).await;
     stack.each_task_has_one_line(&["half a line", "another one"]).await;
-});
+}
 
-on_both_stacks!(a_log_that_is_deleted_is_begun_anew, |stack| async move {
+#[apply(both_stacks)]
+async fn a_log_that_is_deleted_is_begun_anew(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let old = stack.put("before").await;
     stack.log_lines(&old).await;
 
@@ -77,9 +87,11 @@ on_both_stacks!(a_log_that_is_deleted_is_begun_anew, |stack| async move {
     assert_eq!(stack.log_lines(&last).await.len(), 1);
     let lines = stack.all_log_lines();
     assert_eq!(lines.len(), 2, "what was deleted is not written again: {lines:?}");
-});
+}
 
-on_both_stacks!(a_folder_in_place_of_the_log_stops_no_work_and_the_lines_come_later, |stack| async move {
+#[apply(both_stacks)]
+async fn a_folder_in_place_of_the_log_stops_no_work_and_the_lines_come_later(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let first = stack.put("before").await;
     stack.log_lines(&first).await;
     fs::rename(stack.log(), stack.data("outcomes.log.1")).unwrap();
@@ -96,9 +108,11 @@ on_both_stacks!(a_folder_in_place_of_the_log_stops_no_work_and_the_lines_come_la
     fs::remove_dir(stack.log()).unwrap();
     let tasks = stack.each_task_has_one_line(&[]).await;
     assert_eq!(tasks.len(), 1 + ids.len() + 1);
-});
+}
 
-on_both_stacks!(a_link_in_place_of_the_log_leads_no_line_astray, |stack| async move {
+#[apply(both_stacks)]
+async fn a_link_in_place_of_the_log_leads_no_line_astray(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let elsewhere = stack.folder().join("elsewhere");
     fs::write(&elsewhere, "").unwrap();
     stack.kill();
@@ -112,9 +126,11 @@ on_both_stacks!(a_link_in_place_of_the_log_leads_no_line_astray, |stack| async m
 
     stack.each_task_has_one_line(&[]).await;
     assert_eq!(fs::read_to_string(elsewhere).unwrap(), "");
-});
+}
 
-on_both_stacks!(nothing_of_a_clients_making_gets_into_the_log, |stack| async move {
+#[apply(both_stacks)]
+async fn nothing_of_a_clients_making_gets_into_the_log(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let name = "a%0A2026-01-01T00:00:00.000000Z%20forged%20md5%20succeeded%20-";
     let content = "\n2026-01-01T00:00:00.000000Z forged md5 succeeded -\n";
 
@@ -123,7 +139,7 @@ on_both_stacks!(nothing_of_a_clients_making_gets_into_the_log, |stack| async mov
     let id = crate::client::accepted(&answer);
     assert_eq!(stack.log_lines(&id).await.len(), 1);
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
 /// Another program, not ours, that holds POSIX's lock on a file.
 pub struct LockHolder(Child);

@@ -9,8 +9,6 @@
     reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
 )]
 
-#[macro_use]
-mod stack;
 mod chromium;
 mod client;
 mod content;
@@ -21,6 +19,7 @@ mod people;
 mod program;
 mod proxy;
 mod scripted;
+mod stack;
 mod stand_ins;
 
 mod access;

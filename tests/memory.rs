@@ -3,18 +3,21 @@
 use std::fs;
 use std::sync::Arc;
 
+use rstest_reuse::apply;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::client::{accepted, read_answer};
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks};
 
 const GIBIBYTE: usize = 1 << 30;
 const CHUNK: usize = 1 << 20;
 /// What the program may need beyond what it needs when idle.
 const MARGIN_KIB: u64 = 150 << 10;
 
-on_both_stacks!(a_gibibyte_is_taken_in_and_hashed_in_bounded_memory, |stack| async move {
+#[apply(both_stacks)]
+async fn a_gibibyte_is_taken_in_and_hashed_in_bounded_memory(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let idle = stack.memory_kib("VmRSS");
     let mut connection = TcpStream::connect(stack.address()).await.unwrap();
     let head =
@@ -33,7 +36,7 @@ on_both_stacks!(a_gibibyte_is_taken_in_and_hashed_in_bounded_memory, |stack| asy
     let peak = stack.memory_kib("VmHWM");
     assert!(peak < idle + MARGIN_KIB, "{idle} KiB when idle, up to {peak} KiB then");
     stack.until_no_blobs().await;
-});
+}
 
 impl Stack {
     /// A figure of the program's memory.

@@ -6,41 +6,23 @@ use std::time::Duration;
 use futures::future::join_all;
 use nix::sys::signal::Signal;
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::{Value, json};
-use test_kit::servers;
+use test_kit::{eventually, servers};
 
 use crate::client::{Answer, ask};
 use crate::people::as_bearer;
-use crate::program::{eventually, output};
+use crate::program::output;
 use crate::proxy::Proxy;
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Setup, Stack, both_stacks};
 use crate::stand_ins::StandIns;
 
-/// Tests a promise on both stacks, beside providers that a stack counts for with the same settings.
-macro_rules! beside_providers {
-    ($name:ident, $settings:expr, |$stack:ident, $providers:ident| $body:expr) => {
-        mod $name {
-            use super::*;
-
-            async fn promise($stack: std::sync::Arc<Stack>, $providers: StandIns) {
-                $body.await;
-            }
-
-            #[tokio::test]
-            async fn embedded() {
-                let providers = StandIns::start(&$settings).await;
-                let stack = Stack::embedded(&settings(&providers, &$settings));
-                on(stack, |stack| promise(stack, providers)).await;
-            }
-
-            #[tokio::test]
-            async fn distributed() {
-                let providers = StandIns::start(&$settings).await;
-                let stack = Stack::distributed(&settings(&providers, &$settings));
-                on(stack, |stack| promise(stack, providers)).await;
-            }
-        }
-    };
+impl Setup {
+    /// A stack beside providers that it counts for with the same settings.
+    pub async fn beside_providers(self, limits: &[(&str, &str)]) -> (Running, StandIns) {
+        let providers = StandIns::start(limits).await;
+        (self.start(&settings(&providers, limits)).await, providers)
+    }
 }
 
 /// What a stack is told that is to use these.
@@ -119,7 +101,9 @@ fn count(answered: &[String], provider: &str) -> usize {
     answered.iter().filter(|by| *by == provider).count()
 }
 
-beside_providers!(a_message_is_answered_by_the_free_provider, [], |stack, providers| async move {
+#[apply(both_stacks)]
+async fn a_message_is_answered_by_the_free_provider(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[]).await;
     let token = stack.sender("ada", true).await;
     let id = stack.message(&token, "how far is the moon?").await;
 
@@ -134,124 +118,117 @@ beside_providers!(a_message_is_answered_by_the_free_provider, [], |stack, provid
     let arrivals = providers.arrivals("free").await;
     assert_eq!(arrivals.iter().map(|call| call["key"].as_str().unwrap()).collect::<Vec<_>>(), [id]);
     assert_eq!(providers.stats("paid").await["accepted"], 0);
-});
+}
 
-beside_providers!(
-    where_the_free_provider_stands_is_told_from_what_was_counted,
-    [],
-    |stack, _providers| async move {
-        let free = async || stack.get("/api/v1/providers/free").await.json();
-        let unknown = json!({"state": "unknown", "remaining": null, "is_at_most": false, "opens_in": null});
-        assert_eq!(free().await, unknown);
-        let token = stack.sender("ada", false).await;
+#[apply(both_stacks)]
+async fn where_the_free_provider_stands_is_told_from_what_was_counted(setup: Setup) {
+    let (stack, _providers) = setup.beside_providers(&[]).await;
+    let free = async || stack.get("/api/v1/providers/free").await.json();
+    let unknown = json!({"state": "unknown", "remaining": null, "is_at_most": false, "opens_in": null});
+    assert_eq!(free().await, unknown);
+    let token = stack.sender("ada", false).await;
 
-        assert_eq!(count(&stack.answered_by(&token, 11).await, "free"), 11);
+    assert_eq!(count(&stack.answered_by(&token, 11).await, "free"), 11);
 
-        // It may have had others before.
-        let counted = json!({"state": "open", "remaining": 89, "is_at_most": true, "opens_in": null});
-        assert_eq!(free().await, counted);
+    // It may have had others before.
+    let counted = json!({"state": "open", "remaining": 89, "is_at_most": true, "opens_in": null});
+    assert_eq!(free().await, counted);
+}
+
+#[apply(both_stacks)]
+async fn the_paid_provider_is_asked_while_the_free_one_is_blocked(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("REQUESTS", "5"), ("BLOCK_SECONDS", "600")]).await;
+    let token = stack.sender("ada", true).await;
+
+    let answered = stack.answered_by(&token, 25).await;
+
+    assert_eq!((count(&answered, "free"), count(&answered, "paid")), (5, 20));
+    assert_eq!(providers.stats("free").await["refused"], 0);
+    assert_eq!(stack.ledger(), ["0"; 20]);
+    let free = stack.get("/api/v1/providers/free").await.json();
+    assert_eq!((&free["state"], &free["remaining"]), (&json!("blocked"), &json!(0)));
+    assert!(free["opens_in"].as_f64().is_some_and(|seconds| seconds > 0.0 && seconds <= 600.0), "{free}");
+}
+
+#[apply(both_stacks)]
+async fn who_may_not_pay_waits_for_the_free_provider(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("REQUESTS", "5"), ("BLOCK_SECONDS", "1")]).await;
+    let token = stack.sender("ada", false).await;
+
+    let answered = stack.answered_by(&token, 17).await;
+
+    assert_eq!(count(&answered, "free"), 17);
+    let free = providers.stats("free").await;
+    assert_eq!((&free["accepted"], &free["refused"]), (&json!(17), &json!(0)));
+    assert_eq!(providers.stats("paid").await["accepted"], 0);
+    assert_eq!(stack.ledger(), [""; 0]);
+}
+
+#[apply(both_stacks)]
+async fn patience_saves_money(setup: Setup) {
+    let (stack, providers) =
+        setup.beside_providers(&[("REQUESTS", "2"), ("BLOCK_SECONDS", "1"), ("PATIENCE", "600")]).await;
+    let token = stack.sender("ada", true).await;
+
+    let answered = stack.answered_by(&token, 5).await;
+
+    assert_eq!(count(&answered, "free"), 5);
+    assert_eq!(providers.stats("free").await["refused"], 0);
+}
+
+#[apply(both_stacks)]
+async fn a_provider_can_be_asked_for(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("REQUESTS", "1"), ("BLOCK_SECONDS", "2")]).await;
+    let token = stack.sender("ada", true).await;
+    let poor = stack.sender("bob", false).await;
+
+    let paid = stack.message_to(&token, "at once", "paid").await;
+    let paid = stack.until(&paid, "succeeded").await;
+    let free = [stack.message_to(&token, "a", "free").await, stack.message_to(&token, "b", "free").await];
+    for id in &free {
+        assert_eq!(stack.until(id, "succeeded").await["result"]["provider"], "free");
     }
-);
 
-beside_providers!(
-    the_paid_provider_is_asked_while_the_free_one_is_blocked,
-    [("REQUESTS", "5"), ("BLOCK_SECONDS", "600")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", true).await;
+    assert_eq!(paid["result"]["provider"], "paid");
+    assert_eq!(stack.ledger(), ["1"]);
+    let refused = stack.send(&poor, &json!({"text": "a", "provider": "paid"})).await;
+    refused.problem(403, "paid-not-allowed");
+    assert_eq!(providers.stats("paid").await["accepted"], 1);
+}
 
-        let answered = stack.answered_by(&token, 25).await;
-
-        assert_eq!((count(&answered, "free"), count(&answered, "paid")), (5, 20));
-        assert_eq!(providers.stats("free").await["refused"], 0);
-        assert_eq!(stack.ledger(), ["0"; 20]);
-        let free = stack.get("/api/v1/providers/free").await.json();
-        assert_eq!((&free["state"], &free["remaining"]), (&json!("blocked"), &json!(0)));
-        assert!(free["opens_in"].as_f64().is_some_and(|seconds| seconds > 0.0 && seconds <= 600.0), "{free}");
-    }
-);
-
-beside_providers!(
-    who_may_not_pay_waits_for_the_free_provider,
-    [("REQUESTS", "5"), ("BLOCK_SECONDS", "1")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", false).await;
-
-        let answered = stack.answered_by(&token, 17).await;
-
-        assert_eq!(count(&answered, "free"), 17);
-        let free = providers.stats("free").await;
-        assert_eq!((&free["accepted"], &free["refused"]), (&json!(17), &json!(0)));
-        assert_eq!(providers.stats("paid").await["accepted"], 0);
-        assert_eq!(stack.ledger(), [""; 0]);
-    }
-);
-
-beside_providers!(
-    patience_saves_money,
-    [("REQUESTS", "2"), ("BLOCK_SECONDS", "1"), ("PATIENCE", "600")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", true).await;
-
-        let answered = stack.answered_by(&token, 5).await;
-
-        assert_eq!(count(&answered, "free"), 5);
-        assert_eq!(providers.stats("free").await["refused"], 0);
-    }
-);
-
-beside_providers!(
-    a_provider_can_be_asked_for,
-    [("REQUESTS", "1"), ("BLOCK_SECONDS", "2")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", true).await;
-        let poor = stack.sender("bob", false).await;
-
-        let paid = stack.message_to(&token, "at once", "paid").await;
-        let paid = stack.until(&paid, "succeeded").await;
-        let free = [stack.message_to(&token, "a", "free").await, stack.message_to(&token, "b", "free").await];
-        for id in &free {
-            assert_eq!(stack.until(id, "succeeded").await["result"]["provider"], "free");
-        }
-
-        assert_eq!(paid["result"]["provider"], "paid");
-        assert_eq!(stack.ledger(), ["1"]);
-        let refused = stack.send(&poor, &json!({"text": "a", "provider": "paid"})).await;
-        refused.problem(403, "paid-not-allowed");
-        assert_eq!(providers.stats("paid").await["accepted"], 1);
-    }
-);
-
-beside_providers!(
-    nothing_is_paid_for_whose_sender_may_pay_no_more,
-    [("REQUESTS", "1"), ("BLOCK_SECONDS", "2"), ("MAX_ATTEMPTS", "1000000")],
-    |stack, providers| async move {
-        let (ada, bob) = (stack.sender("ada", true).await, stack.sender("bob", true).await);
-        providers.control("paid", &json!({"failure_rate": 1})).await;
-        stack.answered(&ada, 0).await;
-        let paid = [stack.message_to(&ada, "a", "paid").await, stack.message_to(&bob, "b", "paid").await];
-        eventually("messages that wait for the paid provider", async || {
-            let stats = providers.stats("paid").await;
-            if stats["failed"].as_u64().unwrap() >= 2 { Ok(()) } else { Err(stats) }
-        })
+#[apply(both_stacks)]
+async fn nothing_is_paid_for_whose_sender_may_pay_no_more(setup: Setup) {
+    let (stack, providers) = setup
+        .beside_providers(&[("REQUESTS", "1"), ("BLOCK_SECONDS", "2"), ("MAX_ATTEMPTS", "1000000")])
         .await;
+    let (ada, bob) = (stack.sender("ada", true).await, stack.sender("bob", true).await);
+    providers.control("paid", &json!({"failure_rate": 1})).await;
+    stack.answered(&ada, 0).await;
+    let paid = [stack.message_to(&ada, "a", "paid").await, stack.message_to(&bob, "b", "paid").await];
+    eventually("messages that wait for the paid provider", async || {
+        let stats = providers.stats("paid").await;
+        if stats["failed"].as_u64().unwrap() >= 2 { Ok(()) } else { Err(stats) }
+    })
+    .await;
 
-        stack.change_user(&["revoke", "ada", "paid"]).await;
-        stack.change_user(&["disable", "bob"]).await;
-        let auto = stack.message(&ada, "c").await;
-        providers.control("paid", &json!({"failure_rate": 0})).await;
+    stack.change_user(&["revoke", "ada", "paid"]).await;
+    stack.change_user(&["disable", "bob"]).await;
+    let auto = stack.message(&ada, "c").await;
+    providers.control("paid", &json!({"failure_rate": 0})).await;
 
-        for id in &paid {
-            assert_eq!(stack.until(id, "failed").await["error"]["code"], "paid-not-allowed");
-        }
-        assert_eq!(stack.until(&auto, "succeeded").await["result"]["provider"], "free");
-        assert_eq!(providers.stats("paid").await["accepted"], 0);
-        // Her token still says that she may.
-        let refused = stack.send(&ada, &json!({"text": "a", "provider": "paid"})).await;
-        refused.problem(403, "paid-not-allowed");
+    for id in &paid {
+        assert_eq!(stack.until(id, "failed").await["error"]["code"], "paid-not-allowed");
     }
-);
+    assert_eq!(stack.until(&auto, "succeeded").await["result"]["provider"], "free");
+    assert_eq!(providers.stats("paid").await["accepted"], 0);
+    // Her token still says that she may.
+    let refused = stack.send(&ada, &json!({"text": "a", "provider": "paid"})).await;
+    refused.problem(403, "paid-not-allowed");
+}
 
-on_both_stacks!(what_is_no_message_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_no_message_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let token = stack.sender("ada", true).await;
     for nonsense in [
         json!({"text": ""}),
@@ -277,9 +254,11 @@ on_both_stacks!(what_is_no_message_is_refused, |stack| async move {
     }
     stack.post_json("/api/v1/messages", &json!({"text": "a"})).await.problem(401, "unauthenticated");
     assert_eq!(stack.tasks("").await.len(), 0);
-});
+}
 
-beside_providers!(a_message_that_is_sent_again_is_the_same, [], |stack, providers| async move {
+#[apply(both_stacks)]
+async fn a_message_that_is_sent_again_is_the_same(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[]).await;
     let (ada, bob) = (stack.sender("ada", false).await, stack.sender("bob", false).await);
     let send = async |token: &str, text: &str| {
         let request = as_bearer(stack.request(Method::POST, "/api/v1/messages"), token);
@@ -300,166 +279,154 @@ beside_providers!(a_message_that_is_sent_again_is_the_same, [], |stack, provider
         stack.until(id, "succeeded").await;
     }
     assert_eq!(providers.stats("free").await["accepted"], 2);
-});
+}
 
 fn accepted_message(answer: &Answer) -> String {
     assert_eq!(answer.status, 202, "{}", answer.text());
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-beside_providers!(
-    a_provider_that_fails_is_tried_again,
-    [("MAX_ATTEMPTS", "100")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", false).await;
-        let has_seen = async |what: &str| {
-            eventually(what, async || {
-                let stats = providers.stats("free").await;
-                if stats[what].as_u64().unwrap() >= 3 { Ok(()) } else { Err(stats) }
-            })
-            .await;
-        };
-        providers.control("free", &json!({"failure_rate": 1})).await;
-        let tickets = join_all((0..3).map(|_| stack.message(&token, "a"))).await;
-        has_seen("failed").await;
-        // Now they are done there, and nobody hears of it.
-        providers.control("free", &json!({"failure_rate": 0, "drop_rate": 1})).await;
-        has_seen("accepted").await;
-        providers.control("free", &json!({"drop_rate": 0})).await;
+#[apply(both_stacks)]
+async fn a_provider_that_fails_is_tried_again(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("MAX_ATTEMPTS", "100")]).await;
+    let token = stack.sender("ada", false).await;
+    let has_seen = async |what: &str| {
+        eventually(what, async || {
+            let stats = providers.stats("free").await;
+            if stats[what].as_u64().unwrap() >= 3 { Ok(()) } else { Err(stats) }
+        })
+        .await;
+    };
+    providers.control("free", &json!({"failure_rate": 1})).await;
+    let tickets = join_all((0..3).map(|_| stack.message(&token, "a"))).await;
+    has_seen("failed").await;
+    // Now they are done there, and nobody hears of it.
+    providers.control("free", &json!({"failure_rate": 0, "drop_rate": 1})).await;
+    has_seen("accepted").await;
+    providers.control("free", &json!({"drop_rate": 0})).await;
 
-        for id in &tickets {
-            assert_eq!(stack.until(id, "succeeded").await["result"]["provider"], "free");
-        }
-
-        let arrivals = providers.arrivals("free").await;
-        let keys: BTreeSet<&str> = arrivals.iter().map(|call| call["key"].as_str().unwrap()).collect();
-        assert_eq!(keys, tickets.iter().map(String::as_str).collect(), "each comes again under its own key");
+    for id in &tickets {
+        assert_eq!(stack.until(id, "succeeded").await["result"]["provider"], "free");
     }
-);
 
-beside_providers!(
-    a_provider_that_never_answers_well_is_the_tasks_error,
-    [("MAX_ATTEMPTS", "2")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", false).await;
-        providers.control("free", &json!({"failure_rate": 1})).await;
+    let arrivals = providers.arrivals("free").await;
+    let keys: BTreeSet<&str> = arrivals.iter().map(|call| call["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, tickets.iter().map(String::as_str).collect(), "each comes again under its own key");
+}
 
-        let id = stack.message(&token, "a").await;
-        let task = stack.until(&id, "failed").await;
+#[apply(both_stacks)]
+async fn a_provider_that_never_answers_well_is_the_tasks_error(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("MAX_ATTEMPTS", "2")]).await;
+    let token = stack.sender("ada", false).await;
+    providers.control("free", &json!({"failure_rate": 1})).await;
 
-        assert_eq!(task["error"]["code"], "provider-unavailable");
-        assert_eq!(providers.stats("free").await["failed"], 2);
-    }
-);
+    let id = stack.message(&token, "a").await;
+    let task = stack.until(&id, "failed").await;
+
+    assert_eq!(task["error"]["code"], "provider-unavailable");
+    assert_eq!(providers.stats("free").await["failed"], 2);
+}
 
 #[tokio::test]
 async fn a_provider_that_is_not_there_yet_is_waited_for() {
     // Nobody listens there until the stand-in does.
     let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let url = format!("http://{place}");
-    on(Stack::embedded(&[("FREE_URL", &url), ("MAX_ATTEMPTS", "1")]), |stack| async move {
-        let token = stack.sender("ada", true).await;
-        let id = stack.message(&token, "a").await;
-        eventually("an attempt that met nobody", async || {
-            let task = stack.task(&id).await;
-            if task["attempt"] != 0 && task["status"] == "pending" { Ok(()) } else { Err(task) }
-        })
-        .await;
-
-        let _providers = StandIns::start_as(&["providers", "free"], &[("FREE_LISTEN", &place)]).await;
-
-        assert_eq!(stack.until(&id, "succeeded").await["result"]["provider"], "free");
+    let stack = Running::of(Stack::embedded(&[("FREE_URL", &url), ("MAX_ATTEMPTS", "1")])).await;
+    let token = stack.sender("ada", true).await;
+    let id = stack.message(&token, "a").await;
+    eventually("an attempt that met nobody", async || {
+        let task = stack.task(&id).await;
+        if task["attempt"] != 0 && task["status"] == "pending" { Ok(()) } else { Err(task) }
     })
     .await;
+
+    let _providers = StandIns::start_as(&["providers", "free"], &[("FREE_LISTEN", &place)]).await;
+
+    assert_eq!(stack.until(&id, "succeeded").await["result"]["provider"], "free");
 }
 
-beside_providers!(
-    messages_that_wait_hold_nothing_up,
-    [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")],
-    |stack, providers| async move {
-        let (poor, rich) = (stack.sender("ada", false).await, stack.sender("bob", true).await);
-        // More than there are slots.
-        join_all((0..100).map(|_| stack.message(&poor, "waits"))).await;
-        stack.until_blocked().await;
+#[apply(both_stacks)]
+async fn messages_that_wait_hold_nothing_up(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("REQUESTS", "1"), ("BLOCK_SECONDS", "600")]).await;
+    let (poor, rich) = (stack.sender("ada", false).await, stack.sender("bob", true).await);
+    // More than there are slots.
+    join_all((0..100).map(|_| stack.message(&poor, "waits"))).await;
+    stack.until_blocked().await;
 
-        let paid = stack.message(&rich, "pays").await;
-        let hashed = stack.put("abc").await;
+    let paid = stack.message(&rich, "pays").await;
+    let hashed = stack.put("abc").await;
 
-        assert_eq!(stack.until(&paid, "succeeded").await["result"]["provider"], "paid");
-        stack.until(&hashed, "succeeded").await;
-        assert_eq!(providers.stats("free").await["accepted"], 1);
-        let waiting = stack.tasks("kind=message").await;
-        let unended = waiting.iter().filter(|task| task["finished"].is_null());
-        assert_eq!(unended.count(), 99);
-    }
-);
+    assert_eq!(stack.until(&paid, "succeeded").await["result"]["provider"], "paid");
+    stack.until(&hashed, "succeeded").await;
+    assert_eq!(providers.stats("free").await["accepted"], 1);
+    let waiting = stack.tasks("kind=message").await;
+    let unended = waiting.iter().filter(|task| task["finished"].is_null());
+    assert_eq!(unended.count(), 99);
+}
 
-beside_providers!(
-    a_message_that_waits_can_be_cancelled,
-    [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", false).await;
-        stack.until(&stack.message(&token, "first").await, "succeeded").await;
-        let id = stack.message(&token, "second").await;
-        stack.until_blocked().await;
+#[apply(both_stacks)]
+async fn a_message_that_waits_can_be_cancelled(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("REQUESTS", "1"), ("BLOCK_SECONDS", "600")]).await;
+    let token = stack.sender("ada", false).await;
+    stack.until(&stack.message(&token, "first").await, "succeeded").await;
+    let id = stack.message(&token, "second").await;
+    stack.until_blocked().await;
 
-        assert_eq!(stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await.status, 200);
+    assert_eq!(stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await.status, 200);
 
-        let task = stack.until(&id, "cancelled").await;
-        assert_eq!(task["error"]["code"], "cancelled");
-        assert_eq!(providers.stats("free").await["accepted"], 1);
-    }
-);
+    let task = stack.until(&id, "cancelled").await;
+    assert_eq!(task["error"]["code"], "cancelled");
+    assert_eq!(providers.stats("free").await["accepted"], 1);
+}
 
-beside_providers!(
-    a_message_that_waits_outlives_its_worker,
-    [("REQUESTS", "1"), ("BLOCK_SECONDS", "3"), ("MAX_ATTEMPTS", "1")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", false).await;
-        stack.until(&stack.message(&token, "first").await, "succeeded").await;
-        let id = stack.message(&token, "second").await;
-        stack.until(&id, "running").await;
+#[apply(both_stacks)]
+async fn a_message_that_waits_outlives_its_worker(setup: Setup) {
+    let (stack, providers) =
+        setup.beside_providers(&[("REQUESTS", "1"), ("BLOCK_SECONDS", "3"), ("MAX_ATTEMPTS", "1")]).await;
+    let token = stack.sender("ada", false).await;
+    stack.until(&stack.message(&token, "first").await, "succeeded").await;
+    let id = stack.message(&token, "second").await;
+    stack.until(&id, "running").await;
 
-        // A clean end hands it back, and costs no try.
-        stack.signal(Signal::SIGTERM);
-        assert!(stack.exit().await.success());
+    // A clean end hands it back, and costs no try.
+    stack.signal(Signal::SIGTERM);
+    assert!(stack.exit().await.success());
+    stack.start().await;
+
+    let task = stack.until(&id, "succeeded").await;
+    assert_eq!(task["result"]["provider"], "free");
+    let accepted = providers.stats("free").await["accepted"].as_u64().unwrap();
+    assert_eq!(accepted, 2);
+}
+
+#[apply(both_stacks)]
+async fn workers_that_crash_lose_no_message(setup: Setup) {
+    let (stack, providers) =
+        setup.beside_providers(&[("REQUESTS", "20"), ("BLOCK_SECONDS", "1"), ("MAX_ATTEMPTS", "100")]).await;
+    let token = stack.sender("ada", true).await;
+    providers.control("free", &json!({"latency": 0.05})).await;
+    providers.control("paid", &json!({"latency": 0.05})).await;
+    let mut tickets = Vec::new();
+    for _ in 0..3 {
+        tickets.extend(join_all((0..30).map(|_| stack.message(&token, "a"))).await);
+        stack.kill();
         stack.start().await;
-
-        let task = stack.until(&id, "succeeded").await;
-        assert_eq!(task["result"]["provider"], "free");
-        let accepted = providers.stats("free").await["accepted"].as_u64().unwrap();
-        assert_eq!(accepted, 2);
     }
-);
 
-beside_providers!(
-    workers_that_crash_lose_no_message,
-    [("REQUESTS", "20"), ("BLOCK_SECONDS", "1"), ("MAX_ATTEMPTS", "100")],
-    |stack, providers| async move {
-        let token = stack.sender("ada", true).await;
-        providers.control("free", &json!({"latency": 0.05})).await;
-        providers.control("paid", &json!({"latency": 0.05})).await;
-        let mut tickets = Vec::new();
-        for _ in 0..3 {
-            tickets.extend(join_all((0..30).map(|_| stack.message(&token, "a"))).await);
-            stack.kill();
-            stack.start().await;
-        }
-
-        for id in &tickets {
-            stack.until(id, "succeeded").await;
-        }
-
-        // What was under way at a crash may have been answered to nobody, and is sent again under its key.
-        for provider in ["free", "paid"] {
-            let arrivals = providers.arrivals(provider).await;
-            let keys: BTreeSet<&str> = arrivals.iter().map(|call| call["key"].as_str().unwrap()).collect();
-            assert!(keys.iter().all(|key| tickets.iter().any(|id| id == key)), "{arrivals:?}");
-        }
-        assert!(providers.stats("free").await["most_in_window"].as_u64().unwrap() <= 20);
-        stack.each_task_has_one_line(&[]).await;
+    for id in &tickets {
+        stack.until(id, "succeeded").await;
     }
-);
+
+    // What was under way at a crash may have been answered to nobody, and is sent again under its key.
+    for provider in ["free", "paid"] {
+        let arrivals = providers.arrivals(provider).await;
+        let keys: BTreeSet<&str> = arrivals.iter().map(|call| call["key"].as_str().unwrap()).collect();
+        assert!(keys.iter().all(|key| tickets.iter().any(|id| id == key)), "{arrivals:?}");
+    }
+    assert!(providers.stats("free").await["most_in_window"].as_u64().unwrap() <= 20);
+    stack.each_task_has_one_line(&[]).await;
+}
 
 #[tokio::test]
 async fn nothing_is_sent_uncounted_while_redis_is_away() {
@@ -468,39 +435,35 @@ async fn nothing_is_sent_uncounted_while_redis_is_away() {
     let providers = StandIns::start(&[]).await;
     let url = proxy.url(&redis);
     let settings = [&settings(&providers, &[])[..], &[("REDIS_URL", url.as_str())]].concat();
-    on(Stack::distributed(&settings), |stack| async move {
-        let token = stack.sender("ada", true).await;
-        stack.until(&stack.message(&token, "before").await, "succeeded").await;
+    let stack = Running::of(Stack::distributed(&settings)).await;
+    let token = stack.sender("ada", true).await;
+    stack.until(&stack.message(&token, "before").await, "succeeded").await;
 
-        proxy.pull_out();
-        let id = stack.message(&token, "meanwhile").await;
-        stack.until(&id, "running").await;
-        // Long enough to be sent, if it were to be.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(providers.stats("free").await["accepted"], 1);
-        assert_eq!(stack.get("/api/v1/providers/free").await.json()["state"], "unknown");
+    proxy.pull_out();
+    let id = stack.message(&token, "meanwhile").await;
+    stack.until(&id, "running").await;
+    // Long enough to be sent, if it were to be.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(providers.stats("free").await["accepted"], 1);
+    assert_eq!(stack.get("/api/v1/providers/free").await.json()["state"], "unknown");
 
-        proxy.put_in();
-        assert_eq!(stack.until(&id, "succeeded").await["result"]["provider"], "free");
-        assert_eq!(providers.stats("paid").await["accepted"], 0);
-    })
-    .await;
+    proxy.put_in();
+    assert_eq!(stack.until(&id, "succeeded").await["result"]["provider"], "free");
+    assert_eq!(providers.stats("paid").await["accepted"], 0);
 }
 
-beside_providers!(
-    a_right_counts_from_the_next_token_on,
-    [("REQUESTS", "1"), ("BLOCK_SECONDS", "600")],
-    |stack, providers| async move {
-        let before = stack.sender("ada", false).await;
-        stack.let_pay("ada").await;
-        let after = stack.log_in("ada").await;
-        stack.until(&stack.message(&before, "first").await, "succeeded").await;
+#[apply(both_stacks)]
+async fn a_right_counts_from_the_next_token_on(setup: Setup) {
+    let (stack, providers) = setup.beside_providers(&[("REQUESTS", "1"), ("BLOCK_SECONDS", "600")]).await;
+    let before = stack.sender("ada", false).await;
+    stack.let_pay("ada").await;
+    let after = stack.log_in("ada").await;
+    stack.until(&stack.message(&before, "first").await, "succeeded").await;
 
-        let waits = stack.message(&before, "waits").await;
-        let pays = stack.message(&after, "pays").await;
+    let waits = stack.message(&before, "waits").await;
+    let pays = stack.message(&after, "pays").await;
 
-        assert_eq!(stack.until(&pays, "succeeded").await["result"]["provider"], "paid");
-        assert!(stack.task(&waits).await["finished"].is_null());
-        assert_eq!(providers.stats("paid").await["accepted"], 1);
-    }
-);
+    assert_eq!(stack.until(&pays, "succeeded").await["result"]["provider"], "paid");
+    assert!(stack.task(&waits).await["finished"].is_null());
+    assert_eq!(providers.stats("paid").await["accepted"], 1);
+}

@@ -6,13 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use reqwest::Method;
+use rstest_reuse::apply;
+use test_kit::eventually;
 
 use crate::client::ask;
 use crate::content::noise;
-use crate::program::{eventually, stderr_of};
-use crate::stack::{Stack, on, own_host};
+use crate::program::stderr_of;
+use crate::stack::{Running, Setup, Stack, both_stacks, own_host};
 
-on_both_stacks!(metrics_tell_what_happens_to_promises, |stack| async move {
+#[apply(both_stacks)]
+async fn metrics_tell_what_happens_to_promises(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
 
@@ -34,7 +38,7 @@ on_both_stacks!(metrics_tell_what_happens_to_promises, |stack| async move {
     ] {
         assert!(told.contains(line), "{line} in {told}");
     }
-});
+}
 
 /// How often each status has ended a task, as all processes together have counted it.
 async fn ended(stack: &Stack, worker: &str) -> [u64; 3] {
@@ -64,10 +68,10 @@ const ENDS: [&str; 3] = ["succeeded", "failed", "cancelled"];
 
 /// By what a result, a charged try, a wish and a lost worker make of tasks, each end is counted once, and the log says why a task
 /// has failed.
-async fn counts_each_end(stack: Arc<Stack>, worker: String) {
+async fn counts_each_end(stack: &Arc<Stack>, worker: &str) {
     let are = async |expected: [u64; 3]| {
         eventually("the count of ends", async || {
-            let counted = ended(&stack, &worker).await;
+            let counted = ended(stack, worker).await;
             if counted == expected { Ok(()) } else { Err((counted, expected)) }
         })
         .await;
@@ -102,7 +106,7 @@ async fn counts_each_end(stack: Arc<Stack>, worker: String) {
     let counts = count().await;
     assert!(counts[1] >= 1 && counts[2] == 2, "{counts:?}");
     are(counts).await;
-    says_once(&stack, &failing, "failed in attempt 1: blob-missing: ");
+    says_once(stack, &failing, "failed in attempt 1: blob-missing: ");
 
     // One that has lost its worker; those that come after count from zero again.
     let held = stack.hold_worker().await;
@@ -113,7 +117,7 @@ async fn counts_each_end(stack: Arc<Stack>, worker: String) {
     assert_eq!(stack.until(&lost, "failed").await["error"]["code"], "worker-lost");
     let after = count().await;
     are([0, 1, 2].map(|at| after[at] - before[at])).await;
-    says_once(&stack, &lost, "failed in attempt 1: worker-lost: ");
+    says_once(stack, &lost, "failed in attempt 1: worker-lost: ");
 }
 
 fn says_once(stack: &Stack, id: &str, words: &str) {
@@ -128,14 +132,16 @@ const ONE_TRY: [(&str, &str); 2] = [("WORKERS", "1"), ("MAX_ATTEMPTS", "1")];
 
 #[tokio::test]
 async fn each_end_is_counted_and_told_once_embedded() {
-    on(Stack::embedded(&ONE_TRY), |stack| counts_each_end(stack, String::new())).await;
+    let stack = Running::of(Stack::embedded(&ONE_TRY)).await;
+    counts_each_end(&stack, "").await;
 }
 
 #[tokio::test]
 async fn each_end_is_counted_and_told_once_distributed() {
     let worker = format!("{}:9100", own_host());
     let settings = [&ONE_TRY[..], &[("METRICS_LISTEN", &*worker)]].concat();
-    on(Stack::distributed(&settings), |stack| counts_each_end(stack, worker.clone())).await;
+    let stack = Running::of(Stack::distributed(&settings)).await;
+    counts_each_end(&stack, &worker).await;
 }
 
 #[test]

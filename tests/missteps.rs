@@ -6,12 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use tempfile::TempDir;
 
 use crate::client::ask;
 use crate::people::as_bearer;
 use crate::program::{coatcheck, output};
 use crate::settings::refused;
+use crate::stack::{Setup, embedded};
 
 #[tokio::test]
 async fn no_command_that_works_on_a_database_makes_one() {
@@ -203,19 +205,23 @@ async fn a_setting_that_is_refused_leaves_nothing_behind_and_is_told_what_it_mus
     }
 }
 
-on_embedded!(tasks_that_have_ended_keep_none_out, [("MAX_PENDING", "2")], |stack| async move {
+#[apply(embedded)]
+async fn tasks_that_have_ended_keep_none_out(setup: Setup) {
+    let stack = setup.start(&[("MAX_PENDING", "2")]).await;
     for number in 0..6 {
         let id = stack.put(number.to_string()).await;
         stack.until(&id, "succeeded").await;
     }
-});
+}
 
-on_embedded!(a_second_server_in_the_same_place_names_the_first, [], |stack| async move {
+#[apply(embedded)]
+async fn a_second_server_in_the_same_place_names_the_first(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut second = stack.command(&[]);
     second.env("LISTEN", stack.address());
 
     refused(&output(second).await, &format!("(pid {})", stack.pid()));
-});
+}
 
 #[tokio::test]
 async fn a_target_of_log_lines_that_is_not_known_is_told_with_those_that_are() {
@@ -274,7 +280,9 @@ async fn a_path_behind_the_servers_address_is_refused_at_once() {
     }
 }
 
-on_embedded!(each_answer_in_json_ends_its_line, [], |stack| async move {
+#[apply(embedded)]
+async fn each_answer_in_json_ends_its_line(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
     for path in [
@@ -300,9 +308,11 @@ on_embedded!(each_answer_in_json_ends_its_line, [], |stack| async move {
     }
     let accepted = ask(stack.request(Method::PUT, "/api/v1/md5/a").body("abc")).await.unwrap();
     assert!(accepted.status == 202 && accepted.text().ends_with("}\n"), "{}", accepted.text());
-});
+}
 
-on_embedded!(a_browser_is_told_in_a_page_why_it_gets_none, [("DOCS", "closed")], |stack| async move {
+#[apply(embedded)]
+async fn a_browser_is_told_in_a_page_why_it_gets_none(setup: Setup) {
+    let stack = setup.start(&[("DOCS", "closed")]).await;
     stack.register("ada").await;
     let ada = stack.log_in("ada").await;
     let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -326,7 +336,7 @@ on_embedded!(a_browser_is_told_in_a_page_why_it_gets_none, [("DOCS", "closed")],
         let problem = ask(request).await.unwrap();
         assert_eq!(problem.header("content-type"), "application/problem+json", "{status:?}");
     }
-});
+}
 
 /// The commands, and those below them.
 const COMMANDS: [&str; 23] = [

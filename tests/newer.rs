@@ -5,10 +5,12 @@ use std::fs;
 use std::sync::Arc;
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::Value;
+use test_kit::eventually;
 
-use crate::program::{eventually, stderr_of};
-use crate::stack::Stack;
+use crate::program::stderr_of;
+use crate::stack::{Setup, Stack, both_stacks};
 
 /// A ticket for each status that a newer version's row may have here.
 const ROWS: [(&str, &str); 3] = [
@@ -47,47 +49,40 @@ fn named(stack: &Stack) -> Vec<usize> {
 }
 
 // Uploads, and with them the newer kinds, are looked for each second.
-on_both_stacks!(
-    a_task_of_a_newer_kind_holds_up_nothing_and_is_left_alone,
-    [("ORPHAN_SECONDS", "60")],
-    |stack| {
-        async move {
-            let first = stack.put("abc").await;
-            stack.until(&first, "succeeded").await;
-            stack.log_lines(&first).await;
-            insert(&stack);
-            let before = rows(&stack);
+#[apply(both_stacks)]
+async fn a_task_of_a_newer_kind_holds_up_nothing_and_is_left_alone(setup: Setup) {
+    let stack = setup.start(&[("ORPHAN_SECONDS", "60")]).await;
+    let first = stack.put("abc").await;
+    stack.until(&first, "succeeded").await;
+    stack.log_lines(&first).await;
+    insert(&stack);
+    let before = rows(&stack);
 
-            keeps_promises(&stack).await;
-            shows_them(&stack).await;
+    keeps_promises(&stack).await;
+    shows_them(&stack).await;
 
-            assert_eq!(rows(&stack), before);
-            let lines = stack.all_log_lines();
-            assert!(ROWS.iter().all(|(id, _)| lines.iter().all(|line| !line.contains(id))), "{lines:?}");
-            // Each process that looks names it, once; the API at the latest when it is asked for its metrics.
-            let metrics = stack.get("/metrics").await;
-            assert!(metrics.text().contains("coatcheck_newer_kind_tasks 3"), "{}", metrics.text());
-            eventually("each process names it", async || {
-                let named = named(&stack);
-                if named.iter().all(|count| *count > 0) { Ok(()) } else { Err(named) }
-            })
-            .await;
-            keeps_promises(&stack).await;
-            assert!(named(&stack).iter().all(|count| *count == 1), "{:?}", named(&stack));
-            // That nothing moves one on is so, as long as no newer version is there.
-            stack
-                .verify_finds(&[("stuck", 1)], "1 task ended of kinds that only a newer version knows")
-                .await;
+    assert_eq!(rows(&stack), before);
+    let lines = stack.all_log_lines();
+    assert!(ROWS.iter().all(|(id, _)| lines.iter().all(|line| !line.contains(id))), "{lines:?}");
+    // Each process that looks names it, once; the API at the latest when it is asked for its metrics.
+    let metrics = stack.get("/metrics").await;
+    assert!(metrics.text().contains("coatcheck_newer_kind_tasks 3"), "{}", metrics.text());
+    eventually("each process names it", async || {
+        let named = named(&stack);
+        if named.iter().all(|count| *count > 0) { Ok(()) } else { Err(named) }
+    })
+    .await;
+    keeps_promises(&stack).await;
+    assert!(named(&stack).iter().all(|count| *count == 1), "{:?}", named(&stack));
+    // That nothing moves one on is so, as long as no newer version is there.
+    stack.verify_finds(&[("stuck", 1)], "1 task ended of kinds that only a newer version knows").await;
 
-            stack.kill();
-            stack.start().await;
-            keeps_promises(&stack).await;
-            let status =
-                "SELECT status, attempt, tries, logged_at FROM tasks WHERE kind = 'later' ORDER BY id";
-            assert_eq!(stack.sql(status), "pending|1|0|\nrunning|1|0|\nsucceeded|1|0|");
-        }
-    }
-);
+    stack.kill();
+    stack.start().await;
+    keeps_promises(&stack).await;
+    let status = "SELECT status, attempt, tries, logged_at FROM tasks WHERE kind = 'later' ORDER BY id";
+    assert_eq!(stack.sql(status), "pending|1|0|\nrunning|1|0|\nsucceeded|1|0|");
+}
 
 /// By way of a row and by way of a blob, to the last line.
 async fn keeps_promises(stack: &Arc<Stack>) {

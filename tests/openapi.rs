@@ -1,19 +1,24 @@
 //! `/openapi.json` is true to its word: valid, with valid examples, and a client that is generated from it works.
 
+use rstest_reuse::apply;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::stack::{Setup, both_stacks};
+
 /// What `tests/openapi/check.py` needs.
 const REQUIREMENTS: &str = include_str!("openapi/requirements.txt");
 
-on_both_stacks!(a_client_that_is_generated_from_the_description_hands_in_and_redeems, |stack| async move {
+#[apply(both_stacks)]
+async fn a_client_that_is_generated_from_the_description_hands_in_and_redeems(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/openapi/check.py");
     let mut check = Command::new(python().await);
     check.arg(script).arg(stack.url("")).arg(stack.folder().join("client"));
 
     succeeded(check).await;
-});
+}
 
 /// A Python of its own with the requirements, made once.
 async fn python() -> PathBuf {

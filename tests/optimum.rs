@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::content::Dice;
 use crate::messages::settings;
 use crate::proxy::Proxy;
-use crate::stack::{Extra, Stack, on};
+use crate::stack::{Extra, Running, Stack};
 use crate::stand_ins::StandIns;
 
 /// Beside the stack's own.
@@ -123,41 +123,39 @@ async fn six_workers_pay_for_little_more_than_they_must() {
     let providers = StandIns::start(&rule()).await;
     // A machine that is busy with other tests must not be taken for a worker that died.
     let more = [&rule()[..], &[("LEASE_SECONDS", "60")]].concat();
-    on(Stack::distributed(&settings(&providers, &more)), |stack| async move {
-        let token = stack.sender("ada", true).await;
-        let _workers = more_workers(&stack);
+    let stack = Running::of(Stack::distributed(&settings(&providers, &more))).await;
+    let token = stack.sender("ada", true).await;
+    let _workers = more_workers(&stack);
 
-        let tickets = send(&stack, &token, 1).await;
-        let tasks = answered(&stack, &tickets).await;
+    let tickets = send(&stack, &token, 1).await;
+    let tasks = answered(&stack, &tickets).await;
 
-        let (free, paid) = (providers.stats("free").await, providers.stats("paid").await);
-        let [(_, requests), (_, block)] = rule();
-        let requests: usize = requests.parse().unwrap();
-        // At first nothing is known of it. Should so long pass between two of the first requests that a block could have, the one
-        // behind a full window is refused, and tells. From there on none is.
-        let arrivals = providers.arrivals("free").await;
-        let refused: Vec<usize> = (0..arrivals.len()).filter(|at| arrivals[*at]["status"] == 429).collect();
-        assert_eq!(free["refused"], refused.len());
-        assert!(refused.len() <= 1 && refused.iter().all(|at| at % requests == 0), "{refused:?} {free}");
-        assert_eq!((&free["repeated"], &paid["repeated"]), (&0.into(), &0.into()), "each is answered once");
-        assert_eq!(free["accepted"], by(&tasks, "free"));
-        assert_eq!(paid["accepted"], by(&tasks, "paid"));
-        let ledger = stack.sql("SELECT count(*) FROM paid_calls WHERE free_blocked_until > at");
-        assert_eq!(ledger, by(&tasks, "paid").to_string(), "each paid call has its reason");
+    let (free, paid) = (providers.stats("free").await, providers.stats("paid").await);
+    let [(_, requests), (_, block)] = rule();
+    let requests: usize = requests.parse().unwrap();
+    // At first nothing is known of it. Should so long pass between two of the first requests that a block could have, the one
+    // behind a full window is refused, and tells. From there on none is.
+    let arrivals = providers.arrivals("free").await;
+    let refused: Vec<usize> = (0..arrivals.len()).filter(|at| arrivals[*at]["status"] == 429).collect();
+    assert_eq!(free["refused"], refused.len());
+    assert!(refused.len() <= 1 && refused.iter().all(|at| at % requests == 0), "{refused:?} {free}");
+    assert_eq!((&free["repeated"], &paid["repeated"]), (&0.into(), &0.into()), "each is answered once");
+    assert_eq!(free["accepted"], by(&tasks, "free"));
+    assert_eq!(paid["accepted"], by(&tasks, "paid"));
+    let ledger = stack.sql("SELECT count(*) FROM paid_calls WHERE free_blocked_until > at");
+    assert_eq!(ledger, by(&tasks, "paid").to_string(), "each paid call has its reason");
 
-        let mut arrivals: Vec<i64> = tasks.iter().map(created).collect();
-        arrivals.sort_unstable();
-        let block = (block.parse::<f64>().unwrap() * 1e6) as i64;
-        let least = arrivals.len() - most_free(&arrivals, requests, block);
-        println!(
-            "{} messages, six workers, {requests} free ones per block of {block} µs: {} paid for, {least} at the least ({:.3}), {} refused",
-            tasks.len(),
-            by(&tasks, "paid"),
-            by(&tasks, "paid") as f64 / least as f64,
-            free["refused"],
-        );
-    })
-    .await;
+    let mut arrivals: Vec<i64> = tasks.iter().map(created).collect();
+    arrivals.sort_unstable();
+    let block = (block.parse::<f64>().unwrap() * 1e6) as i64;
+    let least = arrivals.len() - most_free(&arrivals, requests, block);
+    println!(
+        "{} messages, six workers, {requests} free ones per block of {block} µs: {} paid for, {least} at the least ({:.3}), {} refused",
+        tasks.len(),
+        by(&tasks, "paid"),
+        by(&tasks, "paid") as f64 / least as f64,
+        free["refused"],
+    );
 }
 
 /// In microseconds.
@@ -172,49 +170,47 @@ async fn six_workers_lose_nothing_while_redis_forgets_and_they_crash() {
     let providers = StandIns::start(&rule()).await;
     let url = proxy.url(&redis);
     let more = [&rule()[..], &[("REDIS_URL", &*url), ("MAX_ATTEMPTS", "100")]].concat();
-    on(Stack::distributed(&settings(&providers, &more)), |stack| async move {
-        let token = stack.sender("ada", true).await;
-        let mut workers = more_workers(&stack);
-        let sending = tokio::spawn({
-            let (stack, token) = (stack.clone(), token.clone());
-            async move { send(&stack, &token, 2).await }
-        });
+    let stack = Running::of(Stack::distributed(&settings(&providers, &more))).await;
+    let token = stack.sender("ada", true).await;
+    let mut workers = more_workers(&stack);
+    let sending = tokio::spawn({
+        let (stack, token) = (stack.clone(), token.clone());
+        async move { send(&stack, &token, 2).await }
+    });
 
-        let mut faults = 0;
-        while !sending.is_finished() {
-            // One of them after the other, and every third time the Redis, which comes back with nothing.
-            if faults % 3 == 2 {
-                proxy.pull_out();
-                forget(&redis);
-                proxy.put_in();
-            }
-            workers.remove(0).program.kill();
-            workers.push(stack.extra(&["worker"], &[]));
-            faults += 1;
-            tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut faults = 0;
+    while !sending.is_finished() {
+        // One of them after the other, and every third time the Redis, which comes back with nothing.
+        if faults % 3 == 2 {
+            proxy.pull_out();
+            forget(&redis);
+            proxy.put_in();
         }
-        let tickets = sending.await.unwrap();
-        let tasks = answered(&stack, &tickets).await;
+        workers.remove(0).program.kill();
+        workers.push(stack.extra(&["worker"], &[]));
+        faults += 1;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let tickets = sending.await.unwrap();
+    let tasks = answered(&stack, &tickets).await;
 
-        let free = providers.stats("free").await;
-        let most: u64 = rule()[0].1.parse().unwrap();
-        assert!(free["most_in_window"].as_u64().unwrap() <= most, "{free}");
-        let mut keys: BTreeMap<String, usize> = BTreeMap::new();
-        for provider in ["free", "paid"] {
-            for call in providers.arrivals(provider).await {
-                *keys.entry(call["key"].as_str().unwrap().to_owned()).or_default() += 1;
-            }
+    let free = providers.stats("free").await;
+    let most: u64 = rule()[0].1.parse().unwrap();
+    assert!(free["most_in_window"].as_u64().unwrap() <= most, "{free}");
+    let mut keys: BTreeMap<String, usize> = BTreeMap::new();
+    for provider in ["free", "paid"] {
+        for call in providers.arrivals(provider).await {
+            *keys.entry(call["key"].as_str().unwrap().to_owned()).or_default() += 1;
         }
-        assert!(keys.keys().all(|key| tickets.contains(key)) && keys.len() == tickets.len());
-        println!(
-            "{} messages, {faults} workers killed: each answered, {} refused, {} sent more than once",
-            tasks.len(),
-            free["refused"],
-            keys.values().filter(|times| **times > 1).count(),
-        );
-        stack.each_task_has_one_line(&[]).await;
-    })
-    .await;
+    }
+    assert!(keys.keys().all(|key| tickets.contains(key)) && keys.len() == tickets.len());
+    println!(
+        "{} messages, {faults} workers killed: each answered, {} refused, {} sent more than once",
+        tasks.len(),
+        free["refused"],
+        keys.values().filter(|times| **times > 1).count(),
+    );
+    stack.each_task_has_one_line(&[]).await;
 }
 
 /// Empties a Redis's database.

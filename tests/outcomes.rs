@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
+use test_kit::eventually;
 
-use crate::program::eventually;
 use crate::stack::Stack;
 
 impl Stack {

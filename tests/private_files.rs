@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
+use test_kit::eventually;
 
 use crate::content::noise;
-use crate::program::{Program, eventually, output};
+use crate::program::{Program, output};
 use crate::stack::{Stack, own_host};
 
 /// The whole service under that umask.

@@ -5,27 +5,11 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-/// After this, what was waited for is taken never to come.
-pub const DEADLINE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Looks again and again until `look` finds what is awaited; in the end fails with what it saw last.
-pub async fn eventually<T, S: std::fmt::Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, S>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        match look().await {
-            Ok(found) => return found,
-            Err(seen) if Instant::now() > deadline => panic!("{what}: not within {DEADLINE:?}, but {seen:?}"),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
+use test_kit::{DEADLINE, eventually};
 
 /// A command line of `coatcheck` in `folder`, with nothing in its environment that the machine happens to have there.
 pub fn coatcheck<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Command {

@@ -7,11 +7,13 @@ use std::process::Command;
 
 use futures::StreamExt;
 use futures::stream;
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, accepted, ask};
 use crate::content::{Sample, files_below, noise};
 use crate::program::output;
+use crate::stack::{Setup, both_stacks};
 
 /// The test suite of RFC 1321, appendix A.5.
 const VECTORS: [(&str, &str); 7] = [
@@ -27,7 +29,9 @@ const VECTORS: [(&str, &str); 7] = [
     ),
 ];
 
-on_both_stacks!(a_form_is_answered_with_a_ticket_that_is_good_at_once, |stack| async move {
+#[apply(both_stacks)]
+async fn a_form_is_answered_with_a_ticket_that_is_good_at_once(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let answer = ask(stack.post_request("a.txt", "abc")).await.unwrap();
 
     let id = accepted(&answer);
@@ -35,9 +39,11 @@ on_both_stacks!(a_form_is_answered_with_a_ticket_that_is_good_at_once, |stack| a
     assert_eq!(stack.get(answer.header("location")).await.status, 200);
     is_a_new_task(&answer);
     is_a_done_task(&stack.until(&id, "succeeded").await);
-});
+}
 
-on_both_stacks!(a_bare_body_is_answered_with_a_ticket_that_is_good_at_once, |stack| async move {
+#[apply(both_stacks)]
+async fn a_bare_body_is_answered_with_a_ticket_that_is_good_at_once(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let request = stack.put_request("a.txt", "abc").header("Content-Type", "text/plain");
     let answer = ask(request).await.unwrap();
 
@@ -51,9 +57,11 @@ on_both_stacks!(a_bare_body_is_answered_with_a_ticket_that_is_good_at_once, |sta
         stack.get(answer.header("location")).await.json(),
         "a ticket leads to the same by both addresses"
     );
-});
+}
 
-on_both_stacks!(digests_are_those_of_rfc_1321, |stack| async move {
+#[apply(both_stacks)]
+async fn digests_are_those_of_rfc_1321(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (text, md5) in VECTORS {
         let (form, body) = (stack.post(text).await, stack.put(text).await);
 
@@ -61,9 +69,11 @@ on_both_stacks!(digests_are_those_of_rfc_1321, |stack| async move {
             assert_eq!(stack.until(&id, "succeeded").await["result"], json!({"md5": md5}), "{text}");
         }
     }
-});
+}
 
-on_both_stacks!(digests_are_what_md5sum_prints_for_the_machines_own_files, |stack| async move {
+#[apply(both_stacks)]
+async fn digests_are_what_md5sum_prints_for_the_machines_own_files(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut files = Vec::new();
     for folder in ["/usr/share/doc", "/etc", "/usr/lib"] {
         files.extend(files_below(Path::new(folder), 100, 1 << 20));
@@ -92,9 +102,11 @@ on_both_stacks!(digests_are_what_md5sum_prints_for_the_machines_own_files, |stac
     for ((id, file), md5) in ids.iter().zip(&files).zip(digests) {
         assert_eq!(stack.until(id, "succeeded").await["result"]["md5"], md5, "{}", file.display());
     }
-});
+}
 
-on_both_stacks!(digests_are_right_around_the_size_that_travels_in_the_row, |stack| async move {
+#[apply(both_stacks)]
+async fn digests_are_right_around_the_size_that_travels_in_the_row(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (seed, bytes) in [(1, 0), (2, 1), (3, 16_384), (4, 16_385), (5, 64 << 20)] {
         let sample = Sample::new(noise(seed, bytes));
 
@@ -109,21 +121,21 @@ on_both_stacks!(digests_are_right_around_the_size_that_travels_in_the_row, |stac
         }
     }
     stack.until_no_blobs().await;
-});
+}
 
-on_both_stacks!(
-    digests_are_right_when_nothing_travels_in_the_row,
-    [("INLINE_BYTES", "0")],
-    |stack| async move {
-        for (text, md5) in VECTORS {
-            let id = stack.put(text).await;
+#[apply(both_stacks)]
+async fn digests_are_right_when_nothing_travels_in_the_row(setup: Setup) {
+    let stack = setup.start(&[("INLINE_BYTES", "0")]).await;
+    for (text, md5) in VECTORS {
+        let id = stack.put(text).await;
 
-            assert_eq!(stack.until(&id, "succeeded").await["result"], json!({"md5": md5}), "{text}");
-        }
+        assert_eq!(stack.until(&id, "succeeded").await["result"], json!({"md5": md5}), "{text}");
     }
-);
+}
 
-on_both_stacks!(uploads_are_kept_if_that_is_wished, [("KEEP_UPLOADS", "true")], |stack| async move {
+#[apply(both_stacks)]
+async fn uploads_are_kept_if_that_is_wished(setup: Setup) {
+    let stack = setup.start(&[("KEEP_UPLOADS", "true")]).await;
     let content = noise(1, 50_000);
 
     let id = stack.put(content.clone()).await;
@@ -131,9 +143,11 @@ on_both_stacks!(uploads_are_kept_if_that_is_wished, [("KEEP_UPLOADS", "true")], 
     stack.until(&id, "succeeded").await;
     stack.each_task_has_one_line(&[]).await;
     assert_eq!(fs::read(stack.blob(&id).unwrap()).unwrap(), content);
-});
+}
 
-on_both_stacks!(many_uploads_at_once_all_end_right_with_one_line_each, |stack| async move {
+#[apply(both_stacks)]
+async fn many_uploads_at_once_all_end_right_with_one_line_each(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let samples: Vec<Sample> = (0..20).map(|seed| Sample::new(noise(seed, seed as usize * 37))).collect();
 
     let promises: Vec<_> = stream::iter(0..500)
@@ -153,9 +167,11 @@ on_both_stacks!(many_uploads_at_once_all_end_right_with_one_line_each, |stack| a
     let tasks = stack.each_task_has_one_line(&[]).await;
     assert_eq!(tasks.len(), 501);
     assert!(tasks.iter().all(|task| task["attempt"] == 1));
-});
+}
 
-on_both_stacks!(names_are_kept_as_data_and_lead_nowhere, |stack| async move {
+#[apply(both_stacks)]
+async fn names_are_kept_as_data_and_lead_nowhere(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (sent, kept) in [
         ("with%20space.txt", "with space.txt"),
         ("%C3%A9%F0%9F%A7%A5", "é🧥"),
@@ -176,7 +192,7 @@ on_both_stacks!(names_are_kept_as_data_and_lead_nowhere, |stack| async move {
         fs::read_dir(stack.folder()).unwrap().map(|file| file.unwrap().file_name()).collect();
     found.retain(|name| !name.to_string_lossy().starts_with("process-"));
     assert_eq!(found, ["data"], "nothing beside it and what the processes say");
-});
+}
 
 /// The form of a task that was accepted a moment ago, whether or not it was begun since.
 fn is_a_new_task(answer: &Answer) {

@@ -7,9 +7,10 @@ use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use test_kit::eventually;
 
 use crate::client::{Answer, ask};
-use crate::program::{coatcheck, eventually, output};
+use crate::program::{coatcheck, output};
 use crate::settings::refused;
 use crate::stand_ins::StandIns;
 

@@ -11,9 +11,10 @@ use std::sync::{Arc, Mutex};
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use test_kit::eventually;
 
 use crate::content::noise;
-use crate::program::{Program, coatcheck, eventually, output, stderr_of};
+use crate::program::{Program, coatcheck, output, stderr_of};
 
 const ID: &str = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
 const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";

@@ -4,15 +4,16 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
 use futures::future::join_all;
+use rstest_reuse::apply;
 use serde_json::Value;
+use test_kit::eventually;
 
 use crate::chaos::rig::Disk;
 use crate::content::noise;
-use crate::program::{eventually, output, stderr_of};
-use crate::stack::{Stack, on};
+use crate::program::{output, stderr_of};
+use crate::stack::{Running, Setup, Stack, both_stacks, distributed, embedded};
 
 /// What `/readyz` answers once a part is so; its HTTP status agrees with its word.
 async fn until(stack: &Stack, part: &str, health: &str) -> Value {
@@ -46,7 +47,9 @@ fn said(stack: &Stack, words: &str) -> usize {
     fs::read_to_string(stderr_of(&stack.process_folder(0))).unwrap().matches(words).count()
 }
 
-on_distributed!(a_database_that_takes_no_writes_is_not_ready, [], |stack| async move {
+#[apply(distributed)]
+async fn a_database_that_takes_no_writes_is_not_ready(setup: Setup) {
+    let stack = setup.start(&[]).await;
     until_ready(&stack).await;
     let database = stack.sql("SELECT current_database()");
     let change = |to: &str| {
@@ -63,9 +66,11 @@ on_distributed!(a_database_that_takes_no_writes_is_not_ready, [], |stack| async 
 
     change("RESET default_transaction_read_only");
     until_ready(&stack).await;
-});
+}
 
-on_embedded!(a_database_that_is_locked_is_not_ready_and_every_request_is_answered, [], |stack| async move {
+#[apply(embedded)]
+async fn a_database_that_is_locked_is_not_ready_and_every_request_is_answered(setup: Setup) {
+    let stack = setup.start(&[]).await;
     until_ready(&stack).await;
 
     let mut lock = lock(&stack.data("coatcheck.db"));
@@ -85,7 +90,7 @@ on_embedded!(a_database_that_is_locked_is_not_ready_and_every_request_is_answere
     lock.kill().unwrap();
     lock.wait().unwrap();
     until_ready(&stack).await;
-});
+}
 
 /// Another program that has begun to write, and goes on and on.
 fn lock(database: &Path) -> Child {
@@ -107,7 +112,9 @@ fn lock(database: &Path) -> Child {
     program
 }
 
-on_both_stacks!(a_folder_that_takes_no_uploads_is_not_ready, |stack| async move {
+#[apply(both_stacks)]
+async fn a_folder_that_takes_no_uploads_is_not_ready(setup: Setup) {
+    let stack = setup.start(&[]).await;
     until_ready(&stack).await;
     let (unfinished, aside) = (stack.data("blobs/tmp"), stack.data("blobs/aside"));
 
@@ -117,31 +124,25 @@ on_both_stacks!(a_folder_that_takes_no_uploads_is_not_ready, |stack| async move 
     fs::rename(&aside, &unfinished).unwrap();
     until_ready(&stack).await;
     assert!(stack.blobs().is_empty(), "what was tried is gone");
-});
+}
 
 #[tokio::test]
 async fn a_full_disk_is_not_ready() {
     let stack = Stack::embedded(&[("MIN_FREE_DISK", "0")]);
     let Some(disk) = Disk::mount(stack.data(""), 96 << 20) else { return };
-    on(stack, |stack| async move {
-        until_ready(&stack).await;
+    let stack = Running::of(stack).await;
+    until_ready(&stack).await;
 
-        let filler = disk.fill();
-        until_not_ready(&stack, "disk").await;
+    let filler = disk.fill();
+    until_not_ready(&stack, "disk").await;
 
-        drop(filler);
-        until_ready(&stack).await;
-    })
-    .await;
+    drop(filler);
+    until_ready(&stack).await;
 }
 
-on_both_stacks!(
-    a_disk_with_less_than_it_must_keep_free_is_ready_and_says_so,
-    [("MIN_FREE_DISK", "1000TiB")],
-    |stack| { low(stack) }
-);
-
-async fn low(stack: Arc<Stack>) {
+#[apply(both_stacks)]
+async fn a_disk_with_less_than_it_must_keep_free_is_ready_and_says_so(setup: Setup) {
+    let stack = setup.start(&[("MIN_FREE_DISK", "1000TiB")]).await;
     let told = until(&stack, "disk", "low").await;
 
     assert_eq!(told["status"], "ready", "{told}");

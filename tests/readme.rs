@@ -4,6 +4,7 @@
 //! command is the task's id that was printed last, `7f3c…` the record's. A `console session` runs as a whole, for programs
 //! stay in it. A `sh` block starts the service or what it asks; each of its lines is run here or named here.
 
+use rstest_reuse::apply;
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use crate::client::ask;
 use crate::program::output;
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Setup, Stack, both_stacks, distributed};
 use crate::stand_ins::StandIns;
 
 /// The README and, as its tour goes on there, OPERATIONS.
@@ -25,13 +26,11 @@ const IDS: [&str; 2] = ["019dc…", "7f3c…"];
 #[tokio::test]
 async fn every_command_of_the_tours_prints_what_is_said() {
     let stand_ins = &StandIns::start(&[]).await;
-    on(Stack::embedded(&stand_ins.urls()), |stack| async move {
-        std::fs::write(stack.folder().join("README.md"), README).unwrap();
-        std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
-        let count = tour(&stack, stand_ins, README).await;
-        assert!(count > 15, "{count} commands");
-    })
-    .await;
+    let stack = Running::of(Stack::embedded(&stand_ins.urls())).await;
+    std::fs::write(stack.folder().join("README.md"), README).unwrap();
+    std::fs::write(stack.folder().join("disk.img"), vec![7; 3_000_000]).unwrap();
+    let count = tour(&stack, stand_ins, README).await;
+    assert!(count > 15, "{count} commands");
 }
 
 /// Runs the commands of a page's `console` blocks, and returns how many there are. Each prints what the page says.
@@ -62,9 +61,11 @@ pub async fn tour(stack: &Arc<Stack>, stand_ins: &StandIns, page: &str) -> usize
     count
 }
 
-on_both_stacks!(what_is_simulated_is_exported_as_is_said, [], |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_simulated_is_exported_as_is_said(setup: Setup) {
+    let stack = setup.start(&[]).await;
     session(&stack, README).await;
-});
+}
 
 /// Runs a page's `console session` blocks as a whole.
 pub async fn session(stack: &Arc<Stack>, page: &str) {
@@ -85,7 +86,9 @@ pub async fn session(stack: &Arc<Stack>, page: &str) {
     assert_eq!(printed.lines().count(), 1, "{printed}");
 }
 
-on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| async move {
+#[apply(distributed)]
+async fn the_processes_on_many_machines_start_as_is_said(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut lines = Vec::new();
     for line in blocks(README, "sh").flat_map(str::lines).map(|line| line.split('#').next().unwrap().trim()) {
         match line {
@@ -114,7 +117,7 @@ on_distributed!(the_processes_on_many_machines_start_as_is_said, [], |stack| asy
     let url = format!("http://{}/api/v1/md5/abc", api.address().await);
     let accepted = ask(stack.http.put(url).body("abc")).await.unwrap();
     stack.until(accepted.json()["id"].as_str().unwrap(), "succeeded").await;
-});
+}
 
 /// The commands of a block, each with what it prints.
 fn commands(block: &str) -> impl Iterator<Item = (&str, &str)> {

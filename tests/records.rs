@@ -1,17 +1,15 @@
 //! Records go into the access log: one by one and many at a time; what is no log line is refused and leaves nothing.
 
-use std::sync::Arc;
-
 use reqwest::{Method, RequestBuilder};
+use rstest_reuse::apply;
 use serde_json::{Value, json};
-use test_kit::servers;
+use test_kit::{eventually, servers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{Answer, ask};
-use crate::program::eventually;
 use crate::proxy::Proxy;
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Setup, Stack, both_stacks};
 
 const TEXT: &str = "text/plain";
 const NDJSON: &str = "application/x-ndjson";
@@ -67,7 +65,9 @@ pub fn line_of(record: &Value) -> String {
     format!("{} {} {} {}", text("ip"), text("method"), text("uri"), log["status_code"])
 }
 
-on_both_stacks!(a_line_becomes_a_record, |stack| async move {
+#[apply(both_stacks)]
+async fn a_line_becomes_a_record(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for line in [
         "127.0.0.1 GET /index.html 200",
         "::1 GET / 200",
@@ -87,9 +87,11 @@ on_both_stacks!(a_line_becomes_a_record, |stack| async move {
         assert!(created.len() == "2026-01-02T03:04:05.678901Z".len() && created.ends_with('Z'), "{created}");
         assert_eq!(stack.records("").await.last(), Some(&record));
     }
-});
+}
 
-on_both_stacks!(what_is_no_log_line_is_refused_and_leaves_nothing, |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_no_log_line_is_refused_and_leaves_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let log = |line: &str| json!({"log": line}).to_string().into_bytes();
     let good = "1.1.1.1 GET / 200";
     for (what, body) in [
@@ -136,9 +138,11 @@ on_both_stacks!(what_is_no_log_line_is_refused_and_leaves_nothing, |stack| async
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
     }
     assert_eq!(stack.lines().await, [] as [&str; 0]);
-});
+}
 
-on_both_stacks!(a_refusal_tells_what_is_wrong_where, |stack| async move {
+#[apply(both_stacks)]
+async fn a_refusal_tells_what_is_wrong_where(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (body, place) in [
         (r#"{"log": "1.1.1.1 GET / 2OO"}"#, "at character 15"),
         (r#"{"log": "999.1.1.1 GET / 200"}"#, "at character 1"),
@@ -147,9 +151,11 @@ on_both_stacks!(a_refusal_tells_what_is_wrong_where, |stack| async move {
         let problem = stack.report(body).await.problem(418, "invalid-log");
         assert!(problem["detail"].as_str().unwrap().contains(place), "{problem}");
     }
-});
+}
 
-on_both_stacks!(a_body_that_is_too_large_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn a_body_that_is_too_large_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let padded = |bytes: usize| {
         let body = json!({"log": "1.1.1.1 GET / 200"}).to_string();
         let padding = " ".repeat(bytes - body.len());
@@ -165,9 +171,11 @@ on_both_stacks!(a_body_that_is_too_large_is_refused, |stack| async move {
     assert_eq!(stack.lines().await, [] as [&str; 0]);
 
     added(&stack.report(padded(64 << 10)).await);
-});
+}
 
-on_both_stacks!(many_lines_are_kept_and_bad_ones_told_by_their_numbers, |stack| async move {
+#[apply(both_stacks)]
+async fn many_lines_are_kept_and_bad_ones_told_by_their_numbers(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let text = b"1.1.1.1 GET /a 200\r\n\nnonsense\n1.1.1.1 GET /\xff 200\n::1 GET /b 404";
     let report = stack.add_records("text/plain; charset=utf-8", text.to_vec()).await;
 
@@ -195,9 +203,11 @@ on_both_stacks!(many_lines_are_kept_and_bad_ones_told_by_their_numbers, |stack| 
     let kept = ["1.1.1.1 GET /a 200", "::1 GET /b 404", "1.1.1.1 GET /c 200", "1.1.1.1 GET /f 200"];
     assert_eq!(stack.lines().await, kept);
     assert_eq!(stack.add_records(TEXT, "").await, json!({"saved": 0, "rejected": []}));
-});
+}
 
-on_both_stacks!(rejected_lines_are_listed_up_to_a_bound_and_all_counted, |stack| async move {
+#[apply(both_stacks)]
+async fn rejected_lines_are_listed_up_to_a_bound_and_all_counted(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let lines = format!("{}1.1.1.1 GET /last 200\n", "nonsense\n".repeat(1500));
 
     let report = stack.add_records(TEXT, lines).await;
@@ -205,9 +215,11 @@ on_both_stacks!(rejected_lines_are_listed_up_to_a_bound_and_all_counted, |stack|
     assert_eq!((&report["saved"], &report["unlisted"]), (&json!(1), &json!(500)));
     assert_eq!(numbers(&report), (1..=1000).collect::<Vec<_>>());
     assert_eq!(stack.lines().await, ["1.1.1.1 GET /last 200"]);
-});
+}
 
-on_both_stacks!(a_line_without_an_end_is_not_waited_for_in_memory, |stack| async move {
+#[apply(both_stacks)]
+async fn a_line_without_an_end_is_not_waited_for_in_memory(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let idle = stack.memory_kib("VmRSS");
     let endless = futures::stream::iter((0..64).map(|_| std::io::Result::Ok(vec![b'x'; 1 << 20])));
     let last = futures::stream::iter([Ok(b"\n1.1.1.1 GET / 200\n".to_vec())]);
@@ -218,9 +230,11 @@ on_both_stacks!(a_line_without_an_end_is_not_waited_for_in_memory, |stack| async
     assert_eq!((&report["saved"], numbers(&report)), (&json!(1), vec![1]));
     let peak = stack.memory_kib("VmHWM");
     assert!(peak < idle + (32 << 10), "{idle} KiB when idle, up to {peak} KiB then");
-});
+}
 
-on_both_stacks!(lines_of_another_type_are_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn lines_of_another_type_are_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let line = "1.1.1.1 GET / 200\n";
     for content_type in ["application/json", "text/html", "multipart/form-data", "text/plain; charset=latin1"]
     {
@@ -232,9 +246,11 @@ on_both_stacks!(lines_of_another_type_are_refused, |stack| async move {
     let packed = ask(stack.bulk_request(TEXT, line).header("Content-Encoding", "gzip")).await.unwrap();
     packed.problem(415, "unsupported-media-type");
     assert_eq!(stack.lines().await, [] as [&str; 0]);
-});
+}
 
-on_both_stacks!(of_lines_that_are_cut_short_the_whole_ones_are_kept, |stack| async move {
+#[apply(both_stacks)]
+async fn of_lines_that_are_cut_short_the_whole_ones_are_kept(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut connection = TcpStream::connect(stack.address()).await.unwrap();
     let head = "POST /api/data/bulk HTTP/1.1\r\nHost: coatcheck\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n";
     let lines = "1.1.1.1 GET /a 200\n1.1.1.1 GET /b 200\n1.1.1.1 GET /c 20";
@@ -254,39 +270,39 @@ on_both_stacks!(of_lines_that_are_cut_short_the_whole_ones_are_kept, |stack| asy
         "{end}"
     );
     assert_eq!(stack.lines().await, ["1.1.1.1 GET /a 200", "1.1.1.1 GET /b 200"]);
-});
+}
 
 #[tokio::test]
 async fn a_database_that_is_away_is_told_and_nothing_is_kept_by_halves() {
     let database = servers().database();
     let proxy = Proxy::to(&database).await;
-    on(Stack::without_worker(&[("DATABASE_URL", &proxy.url(&database))]), |stack| async move {
-        let first = stack.add_record("1.1.1.1 GET /first 200").await;
+    let stack = Running::of(Stack::without_worker(&[("DATABASE_URL", &proxy.url(&database))])).await;
+    let first = stack.add_record("1.1.1.1 GET /first 200").await;
 
-        proxy.pull_out();
-        let line = json!({"log": "1.1.1.1 GET /lost 200"}).to_string();
-        stack.report(line).await.problem(503, "database-unavailable");
-        let bulk = ask(stack.bulk_request(TEXT, "1.1.1.1 GET /lost 200\n")).await.unwrap();
-        let problem = bulk.problem(503, "database-unavailable");
-        assert_eq!(problem["detail"], "The first 0 lines were dealt with.");
-        for path in ["/api/data", "/api/data/stats"] {
-            let answer = stack.get(path).await;
-            answer.problem(503, "database-unavailable");
-            assert!(!answer.header("retry-after").is_empty());
-        }
-        proxy.put_in();
+    proxy.pull_out();
+    let line = json!({"log": "1.1.1.1 GET /lost 200"}).to_string();
+    stack.report(line).await.problem(503, "database-unavailable");
+    let bulk = ask(stack.bulk_request(TEXT, "1.1.1.1 GET /lost 200\n")).await.unwrap();
+    let problem = bulk.problem(503, "database-unavailable");
+    assert_eq!(problem["detail"], "The first 0 lines were dealt with.");
+    for path in ["/api/data", "/api/data/stats"] {
+        let answer = stack.get(path).await;
+        answer.problem(503, "database-unavailable");
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    proxy.put_in();
 
-        let records = eventually("the database is back", async || {
-            let answer = stack.get("/api/data").await;
-            if answer.status == 200 { Ok(answer.json()) } else { Err(answer) }
-        });
-        assert_eq!(records.await, json!([first]));
-        stack.add_record("1.1.1.1 GET /second 200").await;
-    })
-    .await;
+    let records = eventually("the database is back", async || {
+        let answer = stack.get("/api/data").await;
+        if answer.status == 200 { Ok(answer.json()) } else { Err(answer) }
+    });
+    assert_eq!(records.await, json!([first]));
+    stack.add_record("1.1.1.1 GET /second 200").await;
 }
 
-on_both_stacks!(methods_that_are_not_taken_are_told_which_are, |stack| async move {
+#[apply(both_stacks)]
+async fn methods_that_are_not_taken_are_told_which_are(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (path, method, allow) in [
         ("/api/data", Method::DELETE, "GET, HEAD, POST"),
         ("/api/data/bulk", Method::GET, "POST"),
@@ -296,7 +312,7 @@ on_both_stacks!(methods_that_are_not_taken_are_told_which_are, |stack| async mov
         answer.problem(405, "method-not-allowed");
         assert_eq!(answer.header("allow"), allow);
     }
-});
+}
 
 fn numbers(report: &Value) -> Vec<u64> {
     let rejected = report["rejected"].as_array().unwrap().iter();
@@ -308,10 +324,11 @@ async fn what_the_database_could_not_commit_is_not_answered_with_201() {
     let stack = Stack::without_worker(&[]);
     let (_, database) = stack.database_url().unwrap().rsplit_once('/').unwrap();
     stack.sql(&format!("ALTER DATABASE {database} SET lc_messages = 'de_DE.UTF-8'"));
-    on(stack, without_a_commit_there_is_no_201).await;
+    let stack = Running::of(stack).await;
+    without_a_commit_there_is_no_201(&stack).await;
 }
 
-async fn without_a_commit_there_is_no_201(stack: Arc<Stack>) {
+async fn without_a_commit_there_is_no_201(stack: &Stack) {
     let before_commit = |does: &str| {
         stack.sql(&format!(
             "CREATE OR REPLACE FUNCTION before_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does}; RETURN NULL; END $$"

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures::future::join_all;
 use reqwest::{Method, Response};
+use rstest_reuse::apply;
 use serde_json::{Value, json};
+use test_kit::eventually;
 
 use crate::client::ask;
-use crate::program::eventually;
 use crate::records::{added, line_of};
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, distributed};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -35,7 +36,9 @@ impl Stack {
     }
 }
 
-on_both_stacks!(who_goes_on_after_the_last_he_saw_misses_nothing, |stack| async move {
+#[apply(both_stacks)]
+async fn who_goes_on_after_the_last_he_saw_misses_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     assert_eq!(stack.records("").await, [] as [Value; 0]);
     let mut records = Vec::new();
     for number in 0..10 {
@@ -50,9 +53,11 @@ on_both_stacks!(who_goes_on_after_the_last_he_saw_misses_nothing, |stack| async 
     assert_eq!(stack.records(&format!("?id={upper}&limit=3")).await, records[5..8]);
     assert_eq!(stack.records("?limit=3").await, records[..3]);
     assert_eq!(stack.records("?limit=100").await, records);
-});
+}
 
-on_both_stacks!(dates_are_bounds_that_belong_to_it, |stack| async move {
+#[apply(both_stacks)]
+async fn dates_are_bounds_that_belong_to_it(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut records = Vec::new();
     for number in 0..5 {
         records.push(stack.add_record(&format!("1.1.1.1 GET /{number} 200")).await);
@@ -80,9 +85,11 @@ on_both_stacks!(dates_are_bounds_that_belong_to_it, |stack| async move {
     assert_eq!(stack.records("?date_from=2999-01-01").await, [] as [Value; 0]);
     let both = format!("?id={}&date_from={first_day}&date_to={}&limit=2", id_of(&records[0]), created(3));
     assert_eq!(stack.records(&both).await, records[1..3]);
-});
+}
 
-on_both_stacks!(filters_go_together, |stack| async move {
+#[apply(both_stacks)]
+async fn filters_go_together(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let lines = [
         "1.1.1.1 GET /a 200",
         "1.1.1.1 GET /a/b 404",
@@ -112,9 +119,11 @@ on_both_stacks!(filters_go_together, |stack| async move {
         let expected: Vec<&str> = numbers.iter().map(|number| lines[*number]).collect();
         assert_eq!(found, expected, "{query}");
     }
-});
+}
 
-on_both_stacks!(a_query_that_can_not_be_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn a_query_that_can_not_be_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.add_record("1.1.1.1 GET / 200").await;
     let unknown = "/api/data?id=7f3c2c4e-52a4-4f0e-9d5e-0c6f3b1a2d4e";
     stack.get(unknown).await.problem(404, "record-not-found");
@@ -148,9 +157,11 @@ on_both_stacks!(a_query_that_can_not_be_is_refused, |stack| async move {
     for query in ["date_from=x", "date_to=", "date_to=1&date_to=2"] {
         stack.get(&format!("/api/data/stats?{query}")).await.problem(400, "invalid-parameter");
     }
-});
+}
 
-on_both_stacks!(records_come_a_line_each_for_who_asks_so, |stack| async move {
+#[apply(both_stacks)]
+async fn records_come_a_line_each_for_who_asks_so(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.add_numbered(2500, 0).await;
     let records = stack.records("").await;
 
@@ -164,9 +175,11 @@ on_both_stacks!(records_come_a_line_each_for_who_asks_so, |stack| async move {
     assert_eq!((none.status, none.text()), (200, ""));
     let head = stack.ask(Method::HEAD, "/api/data").await;
     assert_eq!((head.status, head.header("content-type"), head.text()), (200, "application/json", ""));
-});
+}
 
-on_both_stacks!(any_number_of_records_is_read_in_bounded_memory, |stack| async move {
+#[apply(both_stacks)]
+async fn any_number_of_records_is_read_in_bounded_memory(setup: Setup) {
+    let stack = setup.start(&[]).await;
     const COUNT: usize = 50_000;
     let idle = stack.memory_kib("VmRSS");
     // 50 MB, and more than that as JSON.
@@ -202,9 +215,11 @@ on_both_stacks!(any_number_of_records_is_read_in_bounded_memory, |stack| async m
         }
     }
     assert_eq!(lines, COUNT);
-});
+}
 
-on_distributed!(a_stream_that_breaks_off_has_no_end, [], |stack| async move {
+#[apply(distributed)]
+async fn a_stream_that_breaks_off_has_no_end(setup: Setup) {
+    let stack = setup.start(&[]).await;
     // More than fits into any buffer on the way.
     stack.add_numbered(6_000, 8_000).await;
     for accept in [NDJSON, "application/json"] {
@@ -228,9 +243,11 @@ on_distributed!(a_stream_that_breaks_off_has_no_end, [], |stack| async move {
         stack.sql("ALTER TABLE lost RENAME TO records");
         assert_eq!(stack.records("?limit=1").await.len(), 1);
     }
-});
+}
 
-on_both_stacks!(records_are_counted, |stack| async move {
+#[apply(both_stacks)]
+async fn records_are_counted(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let lines = [
         "1.1.1.1 GET /a 200",
         "1.1.1.1 GET /b 200",
@@ -261,9 +278,11 @@ on_both_stacks!(records_are_counted, |stack| async move {
     );
     let before = stack.get("/api/data/stats?date_from=1970-01-01&date_to=1999-12-31").await.json();
     assert_eq!((&before["requests"], &before["date_to"]), (&json!(0), &json!("1999-12-31T23:59:59.999999Z")));
-});
+}
 
-on_distributed!(a_reader_of_many_servers_meets_each_record_once_and_in_one_order, [], |stack| async move {
+#[apply(distributed)]
+async fn a_reader_of_many_servers_meets_each_record_once_and_in_one_order(setup: Setup) {
+    let stack = setup.start(&[]).await;
     const WRITERS: usize = 8;
     const EACH: usize = 40;
     let mut others = [(); 3].map(|()| stack.extra(&["api"], &[]));
@@ -316,4 +335,4 @@ on_distributed!(a_reader_of_many_servers_meets_each_record_once_and_in_one_order
         assert_eq!(again.as_array().unwrap(), &met, "another order");
     }
     assert!(met.is_sorted_by_key(|record| record["created"].as_str().unwrap().to_owned()));
-});
+}

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use rstest_reuse::apply;
+use test_kit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{accepted, ask, form_request, read_answer, upload_request};
 use crate::content::noise;
-use crate::program::eventually;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks};
 
 /// A whole part `file` that is too large to travel in the row, and one that isn't.
 fn file_part(bytes: usize) -> Vec<u8> {
@@ -29,7 +30,9 @@ fn form(parts: &[Vec<u8>]) -> Vec<u8> {
     [parts.concat().as_slice(), b"--B--\r\n"].concat()
 }
 
-on_both_stacks!(forms_that_are_not_well_made_are_refused_and_leave_nothing, |stack| async move {
+#[apply(both_stacks)]
+async fn forms_that_are_not_well_made_are_refused_and_leave_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let long_name = "n".repeat(256);
     for (what, body, code) in [
         ("no part", form(&[]), "missing-file"),
@@ -89,9 +92,11 @@ on_both_stacks!(forms_that_are_not_well_made_are_refused_and_leave_nothing, |sta
         answer.problem(400, code);
         nothing_is_kept(&stack).await;
     }
-});
+}
 
-on_both_stacks!(boundaries_that_can_not_be_are_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn boundaries_that_can_not_be_are_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let body = form(&[file_part(3)]);
     for boundary in ["", "\"\"", &"B".repeat(71)] {
         stack.raw(&form_request(boundary, &body)).await.problem(400, "invalid-multipart");
@@ -103,9 +108,11 @@ on_both_stacks!(boundaries_that_can_not_be_are_refused, |stack| async move {
     let quoted = "a b(c)'d";
     let body = String::from_utf8(body).unwrap().replace("--B", &format!("--{quoted}"));
     accepted(&stack.raw(&form_request(&format!("\"{quoted}\""), body.as_bytes())).await);
-});
+}
 
-on_both_stacks!(what_is_no_form_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_no_form_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let body = form(&[file_part(3)]);
     for headers in [
         &[][..],
@@ -119,9 +126,11 @@ on_both_stacks!(what_is_no_form_is_refused, |stack| async move {
         stack.raw(&upload_request(headers, &body)).await.problem(415, "unsupported-media-type");
         nothing_is_kept(&stack).await;
     }
-});
+}
 
-on_both_stacks!(a_length_that_is_too_small_cuts_the_upload_and_ends_the_connection, |stack| async move {
+#[apply(both_stacks)]
+async fn a_length_that_is_too_small_cuts_the_upload_and_ends_the_connection(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let request = String::from_utf8(form_request("B", &form(&[text_part("file", 100)]))).unwrap();
     let length = request.lines().find(|line| line.starts_with("Content-Length")).unwrap();
     let request = request.replace(length, "Content-Length: 60");
@@ -132,9 +141,11 @@ on_both_stacks!(a_length_that_is_too_small_cuts_the_upload_and_ends_the_connecti
     answer.problem(400, "incomplete-upload");
     assert_eq!(answer.header("connection"), "close");
     nothing_is_kept(&stack).await;
-});
+}
 
-on_both_stacks!(what_is_no_http_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_no_http_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let post =
         "POST /api/v1/md5 HTTP/1.1\r\nHost: coatcheck\r\nContent-Type: multipart/form-data; boundary=B\r\n";
     for request in [
@@ -149,9 +160,11 @@ on_both_stacks!(what_is_no_http_is_refused, |stack| async move {
         assert_eq!(answer.status, 400, "{request}: {}", answer.text());
         nothing_is_kept(&stack).await;
     }
-});
+}
 
-on_both_stacks!(a_chunked_upload_is_whole_only_with_its_last_chunk, |stack| async move {
+#[apply(both_stacks)]
+async fn a_chunked_upload_is_whole_only_with_its_last_chunk(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let head = "PUT /api/v1/md5/a HTTP/1.1\r\nHost: coatcheck\r\nTransfer-Encoding: chunked\r\n\r\n";
     for chunks in
         ["3\r\nabc\r\n", "3\r\nab", "FFFFFFFFFFFFFFFF1\r\nabc", "-1\r\nabc", "3\r\nabcdef\r\n0\r\n\r\n"]
@@ -171,9 +184,11 @@ on_both_stacks!(a_chunked_upload_is_whole_only_with_its_last_chunk, |stack| asyn
     let id = accepted(&stack.raw(format!("{head}3\r\nabc\r\n0\r\n\r\n").as_bytes()).await);
 
     assert_eq!(stack.until(&id, "succeeded").await["result"]["md5"], "900150983cd24fb0d6963f7d28e17f72");
-});
+}
 
-on_both_stacks!(what_is_larger_than_allowed_is_refused, [("MAX_UPLOAD", "100kB")], |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_larger_than_allowed_is_refused(setup: Setup) {
+    let stack = setup.start(&[("MAX_UPLOAD", "100kB")]).await;
     // By one byte, and by more than fits into any buffer on the way.
     for bytes in [100_001, 20 << 20] {
         let content = noise(1, bytes);
@@ -189,9 +204,11 @@ on_both_stacks!(what_is_larger_than_allowed_is_refused, [("MAX_UPLOAD", "100kB")
     for id in [stack.put(content.clone()).await, stack.post(content).await] {
         stack.until(&id, "succeeded").await;
     }
-});
+}
 
-on_both_stacks!(what_is_too_large_is_told_before_it_is_sent, [("MAX_UPLOAD", "1MiB")], |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_too_large_is_told_before_it_is_sent(setup: Setup) {
+    let stack = setup.start(&[("MAX_UPLOAD", "1MiB")]).await;
     let mut connection = TcpStream::connect(stack.address()).await.unwrap();
     let head = "PUT /api/v1/md5/a HTTP/1.1\r\nHost: coatcheck\r\nContent-Length: 1048577\r\n\r\n";
     connection.write_all(head.as_bytes()).await.unwrap();
@@ -199,38 +216,38 @@ on_both_stacks!(what_is_too_large_is_told_before_it_is_sent, [("MAX_UPLOAD", "1M
     // Not a byte of the body was sent.
     read_answer(connection).await.problem(413, "upload-too-large");
     nothing_is_kept(&stack).await;
-});
+}
 
-on_both_stacks!(what_would_fill_the_disk_is_refused, [("MIN_FREE_DISK", "1000TiB")], |stack| async move {
+#[apply(both_stacks)]
+async fn what_would_fill_the_disk_is_refused(setup: Setup) {
+    let stack = setup.start(&[("MIN_FREE_DISK", "1000TiB")]).await;
     let answer = ask(stack.put_request("a", noise(1, 100_000))).await.unwrap();
 
     answer.problem(507, "insufficient-storage");
     nothing_is_kept(&stack).await;
-});
+}
 
-on_both_stacks!(
-    a_queue_that_is_full_takes_no_more_until_there_is_room,
-    [("WORKERS", "1"), ("MAX_PENDING", "3")],
-    |stack| async move {
-        let held = stack.hold_worker().await;
-        let refusal = loop {
-            let answer = ask(stack.put_request("a", "abc")).await.unwrap();
-            if answer.status != 202 {
-                break answer;
-            }
-            assert!(stack.tasks("status=pending").await.len() <= 4, "it takes whatever comes");
-        };
+#[apply(both_stacks)]
+async fn a_queue_that_is_full_takes_no_more_until_there_is_room(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1"), ("MAX_PENDING", "3")]).await;
+    let held = stack.hold_worker().await;
+    let refusal = loop {
+        let answer = ask(stack.put_request("a", "abc")).await.unwrap();
+        if answer.status != 202 {
+            break answer;
+        }
+        assert!(stack.tasks("status=pending").await.len() <= 4, "it takes whatever comes");
+    };
 
-        refusal.problem(503, "queue-full");
-        assert!(!refusal.header("retry-after").is_empty());
-        held.release();
-        eventually("room in the queue", async || {
-            let answer = ask(stack.put_request("a", "abc")).await.unwrap();
-            if answer.status == 202 { Ok(()) } else { Err(answer) }
-        })
-        .await;
-    }
-);
+    refusal.problem(503, "queue-full");
+    assert!(!refusal.header("retry-after").is_empty());
+    held.release();
+    eventually("room in the queue", async || {
+        let answer = ask(stack.put_request("a", "abc")).await.unwrap();
+        if answer.status == 202 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+}
 
 /// No task, no byte of an upload; and the server serves.
 async fn nothing_is_kept(stack: &Arc<Stack>) {

@@ -2,10 +2,11 @@
 
 use futures::future::join_all;
 use reqwest::RequestBuilder;
+use rstest_reuse::apply;
 
 use crate::client::{Answer, accepted, ask};
 use crate::content::noise;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, distributed};
 
 /// Too large to travel in the row.
 const LARGE: usize = 100_000;
@@ -21,7 +22,9 @@ impl Stack {
     }
 }
 
-on_both_stacks!(a_repeated_upload_gets_its_first_ticket, |stack| async move {
+#[apply(both_stacks)]
+async fn a_repeated_upload_gets_its_first_ticket(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (key, bytes) in [("small", b"abc".to_vec()), ("large", noise(1, LARGE))] {
         let first = stack.answer(stack.keyed_put(key, bytes.clone())).await;
         let id = accepted(&first);
@@ -41,9 +44,11 @@ on_both_stacks!(a_repeated_upload_gets_its_first_ticket, |stack| async move {
     assert_eq!(stack.tasks("").await.len(), 2);
     stack.until_no_blobs().await;
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_both_stacks!(another_content_under_a_used_key_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn another_content_under_a_used_key_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (key, first, other) in [
         ("k", b"abc".to_vec(), b"abd".to_vec()),
         ("longer", b"abc".to_vec(), noise(1, LARGE)),
@@ -61,9 +66,11 @@ on_both_stacks!(another_content_under_a_used_key_is_refused, |stack| async move 
     }
     assert_eq!(stack.tasks("").await.len(), 6);
     stack.until_no_blobs().await;
-});
+}
 
-on_both_stacks!(a_key_of_nonsense_is_refused_before_the_upload, |stack| async move {
+#[apply(both_stacks)]
+async fn a_key_of_nonsense_is_refused_before_the_upload(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for key in [&b""[..], b"a b", &[b'x'; 129], "é".as_bytes(), b"a\tb"] {
         for request in [stack.put_request("file", "abc"), stack.post_request("file", "abc")] {
             let answer = stack.answer(request.header("Idempotency-Key", key)).await;
@@ -76,13 +83,17 @@ on_both_stacks!(a_key_of_nonsense_is_refused_before_the_upload, |stack| async mo
 
     let longest = "~".repeat(128);
     accepted(&stack.answer(stack.keyed_put(&longest, "abc")).await);
-});
+}
 
-on_both_stacks!(uploads_without_a_key_are_tasks_of_their_own, |stack| async move {
+#[apply(both_stacks)]
+async fn uploads_without_a_key_are_tasks_of_their_own(setup: Setup) {
+    let stack = setup.start(&[]).await;
     assert_ne!(stack.put("abc").await, stack.put("abc").await);
-});
+}
 
-on_both_stacks!(a_key_outlives_a_crash, |stack| async move {
+#[apply(both_stacks)]
+async fn a_key_outlives_a_crash(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = accepted(&stack.answer(stack.keyed_put("k", noise(1, LARGE))).await);
 
     stack.kill();
@@ -92,7 +103,7 @@ on_both_stacks!(a_key_outlives_a_crash, |stack| async move {
     assert_eq!((accepted(&again), again.header("idempotency-replayed")), (id.clone(), "true"));
     stack.until(&id, "succeeded").await;
     assert_eq!(stack.tasks("").await.len(), 1);
-});
+}
 
 /// Sends the same upload under one key from 50 clients at once, to these addresses in turn.
 async fn storm(stack: &Stack, addresses: &[String], size: usize) {
@@ -111,7 +122,9 @@ async fn storm(stack: &Stack, addresses: &[String], size: usize) {
     stack.until(&id, "succeeded").await;
 }
 
-on_both_stacks!(of_50_clients_with_one_key_all_get_one_ticket, |stack| async move {
+#[apply(both_stacks)]
+async fn of_50_clients_with_one_key_all_get_one_ticket(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let addresses = [stack.address()];
     storm(&stack, &addresses, 3).await;
     storm(&stack, &addresses, LARGE).await;
@@ -119,9 +132,11 @@ on_both_stacks!(of_50_clients_with_one_key_all_get_one_ticket, |stack| async mov
     assert_eq!(stack.tasks("").await.len(), 2);
     stack.until_no_blobs().await;
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_distributed!(of_50_clients_with_one_key_at_two_apis_all_get_one_ticket, [], |stack| async move {
+#[apply(distributed)]
+async fn of_50_clients_with_one_key_at_two_apis_all_get_one_ticket(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut second_api = stack.extra(&["api"], &[]);
     let addresses = [stack.address(), second_api.address().await];
     for size in [3, 1000, LARGE, LARGE + 1] {
@@ -131,4 +146,4 @@ on_distributed!(of_50_clients_with_one_key_at_two_apis_all_get_one_ticket, [], |
     assert_eq!(stack.tasks("").await.len(), 4);
     stack.until_no_blobs().await;
     stack.each_task_has_one_line(&[]).await;
-});
+}

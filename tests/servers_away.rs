@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::load::Load;
 use crate::proxy::Proxy;
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Stack};
 
 /// An upload is answered within this, whatever the broker does.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -16,22 +16,20 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 async fn uploads_are_taken_and_done_while_the_broker_is_away() {
     let vhost = servers().vhost();
     let broker = Proxy::to(&vhost).await;
-    on(Stack::distributed(&[("AMQP_URL", &broker.url(&vhost))]), |stack| async move {
-        let before = stack.put("before").await;
-        stack.until(&before, "succeeded").await;
+    let stack = Running::of(Stack::distributed(&[("AMQP_URL", &broker.url(&vhost))])).await;
+    let before = stack.put("before").await;
+    stack.until(&before, "succeeded").await;
 
-        broker.pull_out();
-        for _ in 0..10 {
-            let id = timeout(ANSWER_WITHIN, stack.put("while it is away")).await.expect("an answer in time");
-            stack.until(&id, "succeeded").await;
-        }
-        broker.put_in();
+    broker.pull_out();
+    for _ in 0..10 {
+        let id = timeout(ANSWER_WITHIN, stack.put("while it is away")).await.expect("an answer in time");
+        stack.until(&id, "succeeded").await;
+    }
+    broker.put_in();
 
-        let after = stack.put("after").await;
-        stack.until(&after, "succeeded").await;
-        stack.each_task_has_one_line(&[]).await;
-    })
-    .await;
+    let after = stack.put("after").await;
+    stack.until(&after, "succeeded").await;
+    stack.each_task_has_one_line(&[]).await;
 }
 
 #[tokio::test]
@@ -44,23 +42,21 @@ async fn every_promise_outlives_each_server() {
         ("REDIS_URL", proxies[2].url(&redis)),
     ];
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, url)| (*name, url.as_str())).collect();
-    on(Stack::distributed(&settings), |stack| async move {
-        let load = Load::start(&stack, 4);
-        for server in &proxies {
-            load.promises(20).await;
-            server.pull_out();
-            // Long enough to be noticed by all. Nothing is waited for with it.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            server.put_in();
-            load.promises(20).await;
-        }
+    let stack = Running::of(Stack::distributed(&settings)).await;
+    let load = Load::start(&stack, 4);
+    for server in &proxies {
+        load.promises(20).await;
+        server.pull_out();
+        // Long enough to be noticed by all. Nothing is waited for with it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        server.put_in();
+        load.promises(20).await;
+    }
 
-        let promises = load.end().await;
-        stack.are_kept(&promises).await;
-        stack.each_task_has_one_line(&[]).await;
-        stack.verifies().await;
-    })
-    .await;
+    let promises = load.end().await;
+    stack.are_kept(&promises).await;
+    stack.each_task_has_one_line(&[]).await;
+    stack.verifies().await;
 }
 
 /// From the first byte of the server's to beyond all that it says before a process listens.
@@ -68,12 +64,10 @@ async fn every_promise_outlives_each_server() {
 async fn a_process_whose_first_connection_breaks_starts_all_the_same() {
     let database = servers().database();
     let cable = Proxy::to(&database).await;
-    on(Stack::distributed(&[("DATABASE_URL", &cable.url(&database))]), |stack| async move {
-        for bytes in [0, 1, 300, 450, 500, 600, 700, 800, 1000, 1500, 2500] {
-            cable.cut_after(bytes);
-            let mut api = stack.extra(&["api"], &[]);
-            api.address().await;
-        }
-    })
-    .await;
+    let stack = Running::of(Stack::distributed(&[("DATABASE_URL", &cable.url(&database))])).await;
+    for bytes in [0, 1, 300, 450, 500, 600, 700, 800, 1000, 1500, 2500] {
+        cable.cut_after(bytes);
+        let mut api = stack.extra(&["api"], &[]);
+        api.address().await;
+    }
 }

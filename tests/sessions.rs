@@ -3,7 +3,9 @@
 use futures::future::join_all;
 use reqwest::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
 use reqwest::{Method, RequestBuilder, Response};
+use rstest_reuse::apply;
 use serde_json::json;
+use test_kit::DEADLINE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -13,16 +15,18 @@ use crate::people::{
     PASSWORD, SECRET, as_bearer, changed, claims, cookie_of, credentials, encoded, header, seconds, signed,
     with_cookie,
 };
-use crate::program::{DEADLINE, Program, output};
+use crate::program::{Program, output};
 use crate::settings::refused;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, distributed, embedded};
 
 const ME: &str = "/api/v1/users/me";
 /// The tests' own address is a proxy's.
 const PROXIED: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.0/8");
 const SESSION: &str = "/api/v1/session";
 
-on_both_stacks!(a_log_in_gives_a_token_and_a_cookie_that_both_hold, |stack| async move {
+#[apply(both_stacks)]
+async fn a_log_in_gives_a_token_and_a_cookie_that_both_hold(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let user = stack.register("ada").await;
 
     let answer = stack.log_in_with("ada", PASSWORD).await;
@@ -50,9 +54,11 @@ on_both_stacks!(a_log_in_gives_a_token_and_a_cookie_that_both_hold, |stack| asyn
         let out = ask(with_cookie(&name, stack.request(Method::DELETE, SESSION), cookie)).await.unwrap();
         assert_eq!(out.status, 204);
     }
-});
+}
 
-on_both_stacks!(over_tls_the_cookie_is_one_that_no_sibling_domain_can_set, [PROXIED], |stack| async move {
+#[apply(both_stacks)]
+async fn over_tls_the_cookie_is_one_that_no_sibling_domain_can_set(setup: Setup) {
+    let stack = setup.start(&[PROXIED]).await;
     stack.register("ada").await;
     let over_tls = |request: RequestBuilder| request.header("X-Forwarded-Proto", "https");
     let log_in =
@@ -71,9 +77,11 @@ on_both_stacks!(over_tls_the_cookie_is_one_that_no_sibling_domain_can_set, [PROX
     ask(with_cookie(&plain, me(), &token)).await.unwrap().problem(401, "unauthenticated");
     let out = ask(over_tls(stack.request(Method::DELETE, SESSION))).await.unwrap();
     assert_eq!(cookie_of(&out), name);
-});
+}
 
-on_both_stacks!(only_a_trusted_proxy_says_that_there_was_tls, |stack| async move {
+#[apply(both_stacks)]
+async fn only_a_trusted_proxy_says_that_there_was_tls(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let log_in = stack.request(Method::POST, SESSION).header("X-Forwarded-Proto", "https");
 
@@ -81,9 +89,11 @@ on_both_stacks!(only_a_trusted_proxy_says_that_there_was_tls, |stack| async move
 
     assert!(!answer.header("set-cookie").contains("Secure"), "{}", answer.header("set-cookie"));
     assert_eq!(answer.header("strict-transport-security"), "");
-});
+}
 
-on_both_stacks!(each_deployment_has_a_cookie_of_its_own_and_judges_no_other, |stack| async move {
+#[apply(both_stacks)]
+async fn each_deployment_has_a_cookie_of_its_own_and_judges_no_other(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let answer = stack.log_in_with("ada", PASSWORD).await;
     let (name, token) = (cookie_of(&answer), answer.json()["token"].as_str().unwrap().to_owned());
@@ -117,9 +127,11 @@ on_both_stacks!(each_deployment_has_a_cookie_of_its_own_and_judges_no_other, |st
         upload.headers_mut().extend(beside.headers().clone());
         assert_eq!(stack.http.execute(upload).await.unwrap().status(), 202);
     }
-});
+}
 
-on_both_stacks!(a_wrong_password_and_an_unknown_user_are_refused_alike, |stack| async move {
+#[apply(both_stacks)]
+async fn a_wrong_password_and_an_unknown_user_are_refused_alike(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let mut answers = Vec::new();
     for (name, password) in
@@ -135,88 +147,82 @@ on_both_stacks!(a_wrong_password_and_an_unknown_user_are_refused_alike, |stack| 
         assert_eq!(answer.header("www-authenticate"), "Bearer");
         assert_eq!(answer.header("set-cookie"), "");
     }
-});
+}
 
-on_both_stacks!(
-    a_token_that_does_not_hold_is_refused_wherever_one_is_read,
-    [("JWT_SECRET", SECRET)],
-    |stack| {
-        async move {
-            let user = stack.register("mallory").await;
-            let (head, body) = (header(SECRET), claims(&user, &[]));
-            let holds = signed(&head, &body, SECRET);
-            assert_eq!(stack.me(&holds).await.status, 200);
+#[apply(both_stacks)]
+async fn a_token_that_does_not_hold_is_refused_wherever_one_is_read(setup: Setup) {
+    let stack = setup.start(&[("JWT_SECRET", SECRET)]).await;
+    let user = stack.register("mallory").await;
+    let (head, body) = (header(SECRET), claims(&user, &[]));
+    let holds = signed(&head, &body, SECRET);
+    assert_eq!(stack.me(&holds).await.status, 200);
 
-            let other = "another secret of 32 bytes and more";
-            let with_head = |changes| signed(&changed(head.clone(), changes), &body, SECRET);
-            let with_body = |changes| signed(&head, &changed(body.clone(), changes), SECRET);
-            let unsigned = |alg: &str| {
-                format!("{}.{}.", encoded(&changed(head.clone(), json!({"alg": alg}))), encoded(&body))
-            };
-            let parts: Vec<&str> = holds.split('.').collect();
-            let granted = encoded(&claims(&user, &["admin"]));
-            let key = json!({"kty": "oct", "k": "AAAA", "alg": "HS256"});
-            let tokens = [
-                ("nothing", String::new()),
-                ("no token", "nonsense".to_owned()),
-                ("dots", "..".to_owned()),
-                ("no signature", format!("{}.{}", parts[0], parts[1])),
-                ("an empty signature", format!("{}.{}.", parts[0], parts[1])),
-                ("more parts", format!("{holds}.{}", parts[2])),
-                ("alg none", unsigned("none")),
-                ("alg None", unsigned("None")),
-                ("alg none, signed", with_head(json!({"alg": "none"}))),
-                ("no alg", with_head(json!({"alg": null}))),
-                ("alg HS512", with_head(json!({"alg": "HS512"}))),
-                ("alg RS256", with_head(json!({"alg": "RS256"}))),
-                ("alg EdDSA", with_head(json!({"alg": "EdDSA"}))),
-                ("another key", signed(&head, &body, other)),
-                ("another key, by its id", signed(&header(other), &body, other)),
-                ("no kid", with_head(json!({"kid": null}))),
-                (
-                    "a kid that is a path",
-                    signed(&changed(head.clone(), json!({"kid": "../../dev/null"})), &body, ""),
-                ),
-                ("a kid that is a number", with_head(json!({"kid": 1}))),
-                ("jku", with_head(json!({"jku": "http://127.0.0.1:1/keys"}))),
-                ("jwk", with_head(json!({"jwk": key}))),
-                ("x5u", with_head(json!({"x5u": "http://127.0.0.1:1/certificate"}))),
-                ("crit", with_head(json!({"crit": ["exp"]}))),
-                ("rights added", format!("{}.{granted}.{}", parts[0], parts[2])),
-                ("rights added, by another key", signed(&head, &claims(&user, &["admin"]), other)),
-                ("expired", with_body(json!({"exp": seconds(-5)}))),
-                ("expired long ago", with_body(json!({"exp": 1}))),
-                ("no exp", with_body(json!({"exp": null}))),
-                ("exp as a text", with_body(json!({"exp": "tomorrow"}))),
-                ("not yet", with_body(json!({"nbf": seconds(600)}))),
-                ("no sub", with_body(json!({"sub": null}))),
-                ("sub of nonsense", with_body(json!({"sub": "' OR 1=1--"}))),
-                ("10 kB", with_body(json!({"more": "x".repeat(10_000)}))),
-            ];
-            let name = stack.cookie().await;
-            let by_cookie = |request, token: &str| with_cookie(&name, request, token);
-            for (what, token) in &tokens {
-                for bring in [&as_bearer as &dyn Fn(RequestBuilder, &str) -> RequestBuilder, &by_cookie] {
-                    for request in [
-                        stack.request(Method::GET, ME),
-                        stack.put_request("file", "abc"),
-                        stack.post_request("file", "abc"),
-                    ] {
-                        let answer = ask(bring(request, token)).await.unwrap();
-                        assert_eq!(answer.status, 401, "{what}: {}", answer.text());
-                        answer.problem(401, "unauthenticated");
-                        assert_eq!(answer.header("www-authenticate"), "Bearer", "{what}");
-                    }
-                }
+    let other = "another secret of 32 bytes and more";
+    let with_head = |changes| signed(&changed(head.clone(), changes), &body, SECRET);
+    let with_body = |changes| signed(&head, &changed(body.clone(), changes), SECRET);
+    let unsigned =
+        |alg: &str| format!("{}.{}.", encoded(&changed(head.clone(), json!({"alg": alg}))), encoded(&body));
+    let parts: Vec<&str> = holds.split('.').collect();
+    let granted = encoded(&claims(&user, &["admin"]));
+    let key = json!({"kty": "oct", "k": "AAAA", "alg": "HS256"});
+    let tokens = [
+        ("nothing", String::new()),
+        ("no token", "nonsense".to_owned()),
+        ("dots", "..".to_owned()),
+        ("no signature", format!("{}.{}", parts[0], parts[1])),
+        ("an empty signature", format!("{}.{}.", parts[0], parts[1])),
+        ("more parts", format!("{holds}.{}", parts[2])),
+        ("alg none", unsigned("none")),
+        ("alg None", unsigned("None")),
+        ("alg none, signed", with_head(json!({"alg": "none"}))),
+        ("no alg", with_head(json!({"alg": null}))),
+        ("alg HS512", with_head(json!({"alg": "HS512"}))),
+        ("alg RS256", with_head(json!({"alg": "RS256"}))),
+        ("alg EdDSA", with_head(json!({"alg": "EdDSA"}))),
+        ("another key", signed(&head, &body, other)),
+        ("another key, by its id", signed(&header(other), &body, other)),
+        ("no kid", with_head(json!({"kid": null}))),
+        ("a kid that is a path", signed(&changed(head.clone(), json!({"kid": "../../dev/null"})), &body, "")),
+        ("a kid that is a number", with_head(json!({"kid": 1}))),
+        ("jku", with_head(json!({"jku": "http://127.0.0.1:1/keys"}))),
+        ("jwk", with_head(json!({"jwk": key}))),
+        ("x5u", with_head(json!({"x5u": "http://127.0.0.1:1/certificate"}))),
+        ("crit", with_head(json!({"crit": ["exp"]}))),
+        ("rights added", format!("{}.{granted}.{}", parts[0], parts[2])),
+        ("rights added, by another key", signed(&head, &claims(&user, &["admin"]), other)),
+        ("expired", with_body(json!({"exp": seconds(-5)}))),
+        ("expired long ago", with_body(json!({"exp": 1}))),
+        ("no exp", with_body(json!({"exp": null}))),
+        ("exp as a text", with_body(json!({"exp": "tomorrow"}))),
+        ("not yet", with_body(json!({"nbf": seconds(600)}))),
+        ("no sub", with_body(json!({"sub": null}))),
+        ("sub of nonsense", with_body(json!({"sub": "' OR 1=1--"}))),
+        ("10 kB", with_body(json!({"more": "x".repeat(10_000)}))),
+    ];
+    let name = stack.cookie().await;
+    let by_cookie = |request, token: &str| with_cookie(&name, request, token);
+    for (what, token) in &tokens {
+        for bring in [&as_bearer as &dyn Fn(RequestBuilder, &str) -> RequestBuilder, &by_cookie] {
+            for request in [
+                stack.request(Method::GET, ME),
+                stack.put_request("file", "abc"),
+                stack.post_request("file", "abc"),
+            ] {
+                let answer = ask(bring(request, token)).await.unwrap();
+                assert_eq!(answer.status, 401, "{what}: {}", answer.text());
+                answer.problem(401, "unauthenticated");
+                assert_eq!(answer.header("www-authenticate"), "Bearer", "{what}");
             }
-            let gone = signed(&head, &claims("0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d", &[]), SECRET);
-            stack.me(&gone).await.problem(401, "unauthenticated");
-            assert_eq!(stack.tasks("").await.len(), 0);
         }
     }
-);
+    let gone = signed(&head, &claims("0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d", &[]), SECRET);
+    stack.me(&gone).await.problem(401, "unauthenticated");
+    assert_eq!(stack.tasks("").await.len(), 0);
+}
 
-on_both_stacks!(one_token_is_brought_and_brought_well, |stack| async move {
+#[apply(both_stacks)]
+async fn one_token_is_brought_and_brought_well(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let token = stack.log_in("ada").await;
     let me = || stack.request(Method::GET, ME);
@@ -247,9 +253,11 @@ on_both_stacks!(one_token_is_brought_and_brought_well, |stack| async move {
     // Who needs no log-in may have one elsewhere.
     let upload = stack.put_request("file", "abc").header(AUTHORIZATION, basic).header(COOKIE, "session=abc");
     assert_eq!(ask(upload).await.unwrap().status, 202);
-});
+}
 
-on_both_stacks!(another_site_can_not_use_a_browsers_cookie, |stack| async move {
+#[apply(both_stacks)]
+async fn another_site_can_not_use_a_browsers_cookie(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let token = stack.log_in("ada").await;
     let name = stack.cookie().await;
@@ -286,43 +294,42 @@ on_both_stacks!(another_site_can_not_use_a_browsers_cookie, |stack| async move {
         let request = with_cookie(&name, stack.put_request("file", "abc"), &token);
         assert_eq!(ask(request.header(header, value)).await.unwrap().status, 202, "{value}");
     }
-});
+}
 
-on_both_stacks!(
-    without_auth_only_known_hosts_are_answered,
-    [("ALLOWED_HOSTS", "files.example")],
-    |stack| async move {
-        let port = stack.address().split_once(':').unwrap().1.to_owned();
-        let of = |method: Method, path: &str, host: &str| stack.request(method, path).header(HOST, host);
-        for host in ["evil.example".to_owned(), format!("evil.example:{port}"), "a.files.example".to_owned()]
-        {
-            for request in [
-                of(Method::GET, "/", &host),
-                of(Method::GET, "/api/v1/tasks", &host),
-                of(Method::GET, "/api/data", &host),
-                of(Method::GET, "/metrics", &host),
-                of(Method::GET, "/openapi.json", &host),
-                of(Method::PUT, "/api/v1/md5/a", &host).body("abc"),
-            ] {
-                let problem = ask(request).await.unwrap().problem(403, "forbidden");
-                assert!(problem["detail"].as_str().unwrap().contains("ALLOWED_HOSTS"), "{problem}");
-            }
-            // Whoever looks after it may call it what they like.
-            assert_eq!(ask(of(Method::GET, "/healthz", &host)).await.unwrap().status, 200);
+#[apply(both_stacks)]
+async fn without_auth_only_known_hosts_are_answered(setup: Setup) {
+    let stack = setup.start(&[("ALLOWED_HOSTS", "files.example")]).await;
+    let port = stack.address().split_once(':').unwrap().1.to_owned();
+    let of = |method: Method, path: &str, host: &str| stack.request(method, path).header(HOST, host);
+    for host in ["evil.example".to_owned(), format!("evil.example:{port}"), "a.files.example".to_owned()] {
+        for request in [
+            of(Method::GET, "/", &host),
+            of(Method::GET, "/api/v1/tasks", &host),
+            of(Method::GET, "/api/data", &host),
+            of(Method::GET, "/metrics", &host),
+            of(Method::GET, "/openapi.json", &host),
+            of(Method::PUT, "/api/v1/md5/a", &host).body("abc"),
+        ] {
+            let problem = ask(request).await.unwrap().problem(403, "forbidden");
+            assert!(problem["detail"].as_str().unwrap().contains("ALLOWED_HOSTS"), "{problem}");
         }
-        for host in
-            ["localhost".to_owned(), format!("localhost:{port}"), "files.example".to_owned(), stack.address()]
-        {
-            assert_eq!(ask(of(Method::GET, "/api/v1/tasks", &host)).await.unwrap().status, 200, "{host}");
-        }
-        assert_eq!(stack.tasks("").await.len(), 0);
+        // Whoever looks after it may call it what they like.
+        assert_eq!(ask(of(Method::GET, "/healthz", &host)).await.unwrap().status, 200);
     }
-);
+    for host in
+        ["localhost".to_owned(), format!("localhost:{port}"), "files.example".to_owned(), stack.address()]
+    {
+        assert_eq!(ask(of(Method::GET, "/api/v1/tasks", &host)).await.unwrap().status, 200, "{host}");
+    }
+    assert_eq!(stack.tasks("").await.len(), 0);
+}
 
-on_both_stacks!(with_auth_a_host_may_have_any_name, [("AUTH", "required")], |stack| async move {
+#[apply(both_stacks)]
+async fn with_auth_a_host_may_have_any_name(setup: Setup) {
+    let stack = setup.start(&[("AUTH", "required")]).await;
     let request = stack.request(Method::GET, "/").header(HOST, "files.example");
     assert_eq!(ask(request).await.unwrap().status, 200);
-});
+}
 
 /// Tries a wrong password, at an address of the stack's, from an address of the client's.
 async fn guess(stack: &Stack, at: &str, username: &str, from: &str) -> Answer {
@@ -383,26 +390,34 @@ async fn guesses_are_few(stack: &Stack, addresses: &[String]) {
     guess(stack, at(1), "one more", "203.0.113.5").await.problem(401, "invalid-credentials");
 }
 
-on_both_stacks!(who_guesses_passwords_is_told_to_wait, [PROXIED], |stack| async move {
+#[apply(both_stacks)]
+async fn who_guesses_passwords_is_told_to_wait(setup: Setup) {
+    let stack = setup.start(&[PROXIED]).await;
     guesses_are_few(&stack, &[stack.address()]).await;
-});
+}
 
-on_distributed!(guesses_at_two_apis_are_counted_together, [PROXIED], |stack| async move {
+#[apply(distributed)]
+async fn guesses_at_two_apis_are_counted_together(setup: Setup) {
+    let stack = setup.start(&[PROXIED]).await;
     let mut second_api = stack.extra(&["api"], &[]);
     let addresses = [stack.address(), second_api.address().await];
     guesses_are_few(&stack, &addresses).await;
-});
+}
 
-on_both_stacks!(no_address_hides_behind_what_it_says_of_itself, |stack| async move {
+#[apply(both_stacks)]
+async fn no_address_hides_behind_what_it_says_of_itself(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     for attempt in 0..20 {
         let from = format!("203.0.113.{attempt}");
         guess(&stack, &stack.address(), "ada", &from).await.problem(401, "invalid-credentials");
     }
     guess(&stack, &stack.address(), "ada", "203.0.113.99").await.problem(429, "too-many-requests");
-});
+}
 
-on_both_stacks!(registrations_from_an_address_are_counted_taken_names_too, [PROXIED], |stack| async move {
+#[apply(both_stacks)]
+async fn registrations_from_an_address_are_counted_taken_names_too(setup: Setup) {
+    let stack = setup.start(&[PROXIED]).await;
     let register = async |name: &str, from: &str| {
         let request = stack.request(Method::POST, "/api/v1/users").header("X-Forwarded-For", from);
         ask(request.body(credentials(name, PASSWORD).to_string())).await.unwrap()
@@ -415,9 +430,11 @@ on_both_stacks!(registrations_from_an_address_are_counted_taken_names_too, [PROX
         register(name, "203.0.113.1").await.problem(429, "too-many-requests");
     }
     assert_eq!(register("bob", "203.0.113.2").await.status, 201);
-});
+}
 
-on_distributed!(no_failing_name_is_kept_as_it_was_typed, [], |stack| async move {
+#[apply(distributed)]
+async fn no_failing_name_is_kept_as_it_was_typed(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let typed = "mypasswordinthewrongfield";
     stack.log_in_with(typed, "x").await.problem(401, "invalid-credentials");
 
@@ -427,9 +444,11 @@ on_distributed!(no_failing_name_is_kept_as_it_was_typed, [], |stack| async move 
     let mut keys = String::new();
     connection.read_to_string(&mut keys).await.unwrap();
     assert!(keys.contains("login:name:") && !keys.contains(typed), "{keys}");
-});
+}
 
-on_both_stacks!(guesses_that_come_all_at_once_are_no_more, |stack| async move {
+#[apply(both_stacks)]
+async fn guesses_that_come_all_at_once_are_no_more(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let guesses = (0..40).map(|guess| {
         let password = if guess == 35 { PASSWORD } else { "a wrong password" };
@@ -442,44 +461,46 @@ on_both_stacks!(guesses_that_come_all_at_once_are_no_more, |stack| async move {
     // If the right one was among the first, the count begins anew with it.
     assert!(told(401) <= 20 * (1 + told(200)), "{}", told(401));
     assert_eq!(told(401) + told(429) + told(200), 40);
-});
+}
 
-on_both_stacks!(users_who_log_in_at_once_are_all_let_in, |stack| async move {
+#[apply(both_stacks)]
+async fn users_who_log_in_at_once_are_all_let_in(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
 
     let answers = join_all((0..40).map(|_| stack.log_in_with("ada", PASSWORD))).await;
 
     assert!(answers.iter().all(|answer| answer.status == 200));
-});
+}
 
-on_both_stacks!(
-    a_new_key_signs_while_the_old_one_still_verifies,
-    [("JWT_SECRET", SECRET)],
-    |stack| async move {
-        const NEW: &str = "the next secret of 32 bytes and some more";
-        let role: &[&str] = if stack.is_distributed() { &["api"] } else { &[] };
-        stack.register("ada").await;
-        let old_token = stack.log_in("ada").await;
-        stack.kill();
+#[apply(both_stacks)]
+async fn a_new_key_signs_while_the_old_one_still_verifies(setup: Setup) {
+    let stack = setup.start(&[("JWT_SECRET", SECRET)]).await;
+    const NEW: &str = "the next secret of 32 bytes and some more";
+    let role: &[&str] = if stack.is_distributed() { &["api"] } else { &[] };
+    stack.register("ada").await;
+    let old_token = stack.log_in("ada").await;
+    stack.kill();
 
-        let both = format!("{NEW},{SECRET}");
-        let mut rotating = stack.extra(role, &[("JWT_SECRET", &both)]);
-        let address = rotating.address().await;
-        let me = async |address: &str, token: &str| {
-            stack.ask_as(token, Method::GET, &format!("{address}{ME}")).await.status
-        };
-        let log_in = stack.post_json(&format!("{address}{SESSION}"), &credentials("ada", PASSWORD)).await;
-        let new_token = log_in.json()["token"].as_str().unwrap().to_owned();
-        assert_eq!((me(&address, &old_token).await, me(&address, &new_token).await), (200, 200));
-        drop(rotating);
+    let both = format!("{NEW},{SECRET}");
+    let mut rotating = stack.extra(role, &[("JWT_SECRET", &both)]);
+    let address = rotating.address().await;
+    let me = async |address: &str, token: &str| {
+        stack.ask_as(token, Method::GET, &format!("{address}{ME}")).await.status
+    };
+    let log_in = stack.post_json(&format!("{address}{SESSION}"), &credentials("ada", PASSWORD)).await;
+    let new_token = log_in.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!((me(&address, &old_token).await, me(&address, &new_token).await), (200, 200));
+    drop(rotating);
 
-        let mut rotated = stack.extra(role, &[("JWT_SECRET", NEW)]);
-        let address = rotated.address().await;
-        assert_eq!((me(&address, &old_token).await, me(&address, &new_token).await), (401, 200));
-    }
-);
+    let mut rotated = stack.extra(role, &[("JWT_SECRET", NEW)]);
+    let address = rotated.address().await;
+    assert_eq!((me(&address, &old_token).await, me(&address, &new_token).await), (401, 200));
+}
 
-on_both_stacks!(a_secret_that_nobody_has_set_is_made_once_and_kept, |stack| async move {
+#[apply(both_stacks)]
+async fn a_secret_that_nobody_has_set_is_made_once_and_kept(setup: Setup) {
+    let stack = setup.start(&[]).await;
     use std::os::unix::fs::PermissionsExt;
     stack.register("ada").await;
     let token = stack.log_in("ada").await;
@@ -490,9 +511,11 @@ on_both_stacks!(a_secret_that_nobody_has_set_is_made_once_and_kept, |stack| asyn
     assert_eq!(stack.me(&token).await.status, 200);
     let kept = std::fs::metadata(stack.data("jwt-secret")).unwrap();
     assert_eq!(kept.permissions().mode() & 0o777, 0o600);
-});
+}
 
-on_both_stacks!(sessions_end_with_a_changed_password_and_where_they_are_ended, |stack| async move {
+#[apply(both_stacks)]
+async fn sessions_end_with_a_changed_password_and_where_they_are_ended(setup: Setup) {
+    let stack = setup.start(&[]).await;
     const NEXT: &str = "battery staple";
     let ada = stack.register("ada").await;
     let (one, other) = (stack.log_in("ada").await, stack.log_in("ada").await);
@@ -540,57 +563,57 @@ on_both_stacks!(sessions_end_with_a_changed_password_and_where_they_are_ended, |
     command.env("COATCHECK_PASSWORD", PASSWORD);
     assert!(output(command).await.status.success());
     stack.log_in("ada").await;
-});
+}
 
-on_both_stacks!(
-    a_stream_ends_with_the_session_that_it_was_opened_by,
-    [
-        ("AUTH", "required"),
-        ("JWT_SECRET", SECRET),
-        ("FREE_URL", "http://127.0.0.1:9"),
-        ("MAX_ATTEMPTS", "1000000")
-    ],
-    |stack| async move {
-        let ada = stack.register("ada").await;
-        let (root, other) = (stack.admin("root").await, stack.admin("other").await);
-        let root_id = stack.me(&root).await.json()["id"].as_str().unwrap().to_owned();
-        let message = async |token: &str| {
-            let request = as_bearer(stack.request(Method::POST, "/api/v1/messages"), token);
-            accepted(&ask(request.body(json!({"text": "abc"}).to_string())).await.unwrap())
-        };
-        let token = stack.log_in("ada").await;
-        let id = message(&token).await;
-        let path = format!("/api/v1/tasks/{id}/events");
-        let open = async |token: &str| {
-            let stream = as_bearer(stack.request(Method::GET, &path), token).send().await.unwrap();
-            assert_eq!(stream.status(), 200);
-            stream
-        };
-        let rest = async |stream: Response| {
-            timeout(DEADLINE, stream.bytes()).await.expect("the stream goes on").unwrap()
-        };
-        let expiring = changed(claims(&ada, &[]), json!({"exp": seconds(8)}));
-        let (_, key) = stack.key(&token, "a key").await;
-        let end = async |method: Method, path: &str| {
-            let answer = stack.ask_as(&other, method, &format!("/api/v1/users/{path}")).await;
-            assert!(answer.status < 300, "{}", answer.text());
-        };
+#[apply(both_stacks)]
+async fn a_stream_ends_with_the_session_that_it_was_opened_by(setup: Setup) {
+    let stack = setup
+        .start(&[
+            ("AUTH", "required"),
+            ("JWT_SECRET", SECRET),
+            ("FREE_URL", "http://127.0.0.1:9"),
+            ("MAX_ATTEMPTS", "1000000"),
+        ])
+        .await;
+    let ada = stack.register("ada").await;
+    let (root, other) = (stack.admin("root").await, stack.admin("other").await);
+    let root_id = stack.me(&root).await.json()["id"].as_str().unwrap().to_owned();
+    let message = async |token: &str| {
+        let request = as_bearer(stack.request(Method::POST, "/api/v1/messages"), token);
+        accepted(&ask(request.body(json!({"text": "abc"}).to_string())).await.unwrap())
+    };
+    let token = stack.log_in("ada").await;
+    let id = message(&token).await;
+    let path = format!("/api/v1/tasks/{id}/events");
+    let open = async |token: &str| {
+        let stream = as_bearer(stack.request(Method::GET, &path), token).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        stream
+    };
+    let rest = async |stream: Response| {
+        timeout(DEADLINE, stream.bytes()).await.expect("the stream goes on").unwrap()
+    };
+    let expiring = changed(claims(&ada, &[]), json!({"exp": seconds(8)}));
+    let (_, key) = stack.key(&token, "a key").await;
+    let end = async |method: Method, path: &str| {
+        let answer = stack.ask_as(&other, method, &format!("/api/v1/users/{path}")).await;
+        assert!(answer.status < 300, "{}", answer.text());
+    };
 
-        let expires = open(&signed(&header(SECRET), &expiring, SECRET)).await;
-        let [ended, revoked, disabled] = [open(&token).await, open(&root).await, open(&key).await];
-        let expires = rest(expires).await;
-        end(Method::DELETE, &format!("{ada}/sessions")).await;
-        let ended = rest(ended).await;
-        end(Method::DELETE, &format!("{root_id}/rights/admin")).await;
-        let revoked = rest(revoked).await;
-        end(Method::PUT, &format!("{ada}/disabled")).await;
-        let disabled = rest(disabled).await;
+    let expires = open(&signed(&header(SECRET), &expiring, SECRET)).await;
+    let [ended, revoked, disabled] = [open(&token).await, open(&root).await, open(&key).await];
+    let expires = rest(expires).await;
+    end(Method::DELETE, &format!("{ada}/sessions")).await;
+    let ended = rest(ended).await;
+    end(Method::DELETE, &format!("{root_id}/rights/admin")).await;
+    let revoked = rest(revoked).await;
+    end(Method::PUT, &format!("{ada}/disabled")).await;
+    let disabled = rest(disabled).await;
 
-        for told in [expires, ended, revoked, disabled] {
-            assert!(String::from_utf8_lossy(&told).contains(&id), "{told:?}");
-        }
+    for told in [expires, ended, revoked, disabled] {
+        assert!(String::from_utf8_lossy(&told).contains(&id), "{told:?}");
     }
-);
+}
 
 #[tokio::test]
 async fn a_published_secret_is_refused_where_users_log_in() {
@@ -626,7 +649,9 @@ async fn a_secret_that_is_too_short_is_refused() {
     }
 }
 
-on_embedded!(a_server_that_can_not_keep_its_secret_serves_all_the_same, [], |stack| async move {
+#[apply(embedded)]
+async fn a_server_that_can_not_keep_its_secret_serves_all_the_same(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.kill();
     let secret = stack.data("jwt-secret");
     std::fs::remove_file(&secret).unwrap();
@@ -637,9 +662,11 @@ on_embedded!(a_server_that_can_not_keep_its_secret_serves_all_the_same, [], |sta
     let token = stack.log_in("ada").await;
 
     assert_eq!(stack.me(&token).await.status, 200);
-});
+}
 
-on_distributed!(without_redis_users_log_in_and_guesses_are_few_all_the_same, [], |stack| async move {
+#[apply(distributed)]
+async fn without_redis_users_log_in_and_guesses_are_few_all_the_same(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let mut api = stack.extra(&["api"], &[("REDIS_URL", "redis://127.0.0.1:9")]);
     let address = api.address().await;
@@ -651,9 +678,11 @@ on_distributed!(without_redis_users_log_in_and_guesses_are_few_all_the_same, [],
 
     assert_eq!(log_in.status, 200);
     guess(&stack, &address, "ada", "203.0.113.1").await.problem(429, "too-many-requests");
-});
+}
 
-on_embedded!(a_client_that_logs_in_all_the_time_keeps_no_other_out, [], |stack| async move {
+#[apply(embedded)]
+async fn a_client_that_logs_in_all_the_time_keeps_no_other_out(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     stack.register("eve").await;
     let eves = tokio::spawn(join_all((0..100).map(|_| {
@@ -677,4 +706,4 @@ on_embedded!(a_client_that_logs_in_all_the_time_keeps_no_other_out, [], |stack| 
 
     let eves = eves.await.unwrap();
     assert!(eves.iter().all(|status| matches!(status, 200 | 503)), "{eves:?}");
-});
+}

@@ -6,9 +6,11 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
+use rstest_reuse::apply;
 use tempfile::TempDir;
 
 use crate::program::{Program, coatcheck, output, stderr_of};
+use crate::stack::{Setup, embedded};
 
 /// Every setting of the whole program that has a default in words or figures.
 const DEFAULTS: [(&str, &str); 25] = [
@@ -385,7 +387,9 @@ async fn migrate_makes_the_database_and_may_be_repeated() {
     Program::start(command, folder.path()).address(folder.path()).await;
 }
 
-on_embedded!(a_second_program_on_the_same_data_is_refused, [], |stack| async move {
+#[apply(embedded)]
+async fn a_second_program_on_the_same_data_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let second = || {
         let mut command = coatcheck(stack.folder(), [""; 0]);
         command.env("LISTEN", "127.0.0.1:0");
@@ -400,7 +404,7 @@ on_embedded!(a_second_program_on_the_same_data_is_refused, [], |stack| async mov
 
     stack.kill();
     Program::start(second(), stack.folder()).address(stack.folder()).await;
-});
+}
 
 /// The program has said in one line what is wrong, and did nothing else.
 #[track_caller]

@@ -1,10 +1,8 @@
 //! Two deployments on one virtual host of the broker and one Redis: neither takes the other's work.
 
-use std::sync::Arc;
-
 use test_kit::servers;
 
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Stack};
 
 /// How many messages wait in the stack's queue of md5 tasks.
 async fn waiting(stack: &Stack) -> String {
@@ -17,13 +15,8 @@ async fn waiting(stack: &Stack) -> String {
 async fn deployments_that_share_a_broker_and_a_redis_keep_their_own_promises() {
     let (vhost, redis) = (servers().vhost(), servers().redis());
     let shared = [("AMQP_URL", &*vhost), ("REDIS_URL", &redis)];
-    on(Stack::without_worker(&shared), |ours| async move {
-        on(Stack::distributed(&shared), |theirs| share(ours, theirs)).await;
-    })
-    .await;
-}
-
-async fn share(ours: Arc<Stack>, theirs: Arc<Stack>) {
+    let ours = Running::of(Stack::without_worker(&shared)).await;
+    let theirs = Running::of(Stack::distributed(&shared)).await;
     let id = ours.put("ours").await;
 
     // Their worker takes what came to their queue before and after.

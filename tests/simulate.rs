@@ -6,12 +6,14 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
+use rstest_reuse::apply;
+use test_kit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::program::{Program, coatcheck, eventually, output, stderr_of};
+use crate::program::{Program, coatcheck, output, stderr_of};
 use crate::records::line_of;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 /// A simulator in a hurry, its logs in that folder.
 pub fn simulate(stack: &Stack, logs: &Path, settings: &[(&str, &str)]) -> Command {
@@ -55,7 +57,9 @@ impl Stack {
     }
 }
 
-on_both_stacks!(what_was_logged_is_what_the_server_has, |stack| async move {
+#[apply(both_stacks)]
+async fn what_was_logged_is_what_the_server_has(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let logs = stack.folder().join("logs/of/all");
 
     let done = output(simulate(&stack, &logs, &[("THREADS", "8"), ("COUNT", "400")])).await;
@@ -66,18 +70,22 @@ on_both_stacks!(what_was_logged_is_what_the_server_has, |stack| async move {
     assert!(summary.contains("400 records sent by 8 threads"), "{summary}");
     assert_eq!(fs::read_dir(&logs).unwrap().count(), 8);
     assert_eq!(stack.was_all_logged(&logs).await, 400);
-});
+}
 
-on_embedded!(it_ends_when_its_time_is_over, [], |stack| async move {
+#[apply(embedded)]
+async fn it_ends_when_its_time_is_over(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let logs = stack.folder().join("logs");
 
     let done = output(simulate(&stack, &logs, &[("DURATION", "300ms"), ("REQUESTS_DELAY", "5")])).await;
 
     assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
     assert!(stack.was_all_logged(&logs).await > 0);
-});
+}
 
-on_embedded!(a_signal_ends_it_with_its_summary_and_nothing_is_missing, [], |stack| async move {
+#[apply(embedded)]
+async fn a_signal_ends_it_with_its_summary_and_nothing_is_missing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let folder = stack.folder().join(signal.as_str());
         fs::create_dir(&folder).unwrap();
@@ -96,9 +104,11 @@ on_embedded!(a_signal_ends_it_with_its_summary_and_nothing_is_missing, [], |stac
         assert!(status.success() && told.contains("records sent by 4 threads"), "{status}: {told}");
         stack.was_all_logged(&stack.folder().join("logs")).await;
     }
-});
+}
 
-on_both_stacks!(a_server_that_is_away_is_waited_for, |stack| async move {
+#[apply(both_stacks)]
+async fn a_server_that_is_away_is_waited_for(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let (logs, folder) = (stack.folder().join("logs"), stack.folder().join("simulator"));
     fs::create_dir(&folder).unwrap();
     stack.kill();
@@ -119,9 +129,11 @@ on_both_stacks!(a_server_that_is_away_is_waited_for, |stack| async move {
     assert!(status.success(), "{told}");
     assert_eq!(told.matches("no answer from").count(), 1, "said once: {told}");
     assert_eq!(stack.was_all_logged(&logs).await, 100);
-});
+}
 
-on_embedded!(a_crash_of_the_server_takes_nothing_that_was_logged, [], |stack| async move {
+#[apply(embedded)]
+async fn a_crash_of_the_server_takes_nothing_that_was_logged(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let (logs, folder) = (stack.folder().join("logs"), stack.folder().join("simulator"));
     fs::create_dir(&folder).unwrap();
     let mut simulator = Program::start(simulate(&stack, &logs, &[("COUNT", "2000")]), &folder);
@@ -142,7 +154,7 @@ on_embedded!(a_crash_of_the_server_takes_nothing_that_was_logged, [], |stack| as
     let logged = logged(&logs);
     assert_eq!(logged.len(), 2000);
     assert!(logged.is_subset(&kept), "{:?}", logged.difference(&kept).collect::<Vec<_>>());
-});
+}
 
 #[tokio::test]
 async fn a_full_server_is_asked_again_and_what_it_takes_is_logged() {

@@ -2,62 +2,96 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 use std::time::Duration;
 
-use futures::FutureExt;
 use nix::sys::signal::Signal;
+use rstest_reuse::template;
 use tempfile::TempDir;
-use test_kit::{psql, servers};
+use test_kit::{eventually, psql, servers};
 
-use crate::program::{Program, coatcheck, eventually, stderr_of};
+use crate::program::{Program, coatcheck, stderr_of};
 
-/// Tests a promise on every stack: `on_both_stacks!(name, |stack| async move { … })`, or with settings before the
-/// closure: `on_both_stacks!(name, [("WORKERS", "1")], |stack| …)`.
-///
-/// A test is `{file}::{name}::{stack}`. What one stack alone can show: `on_embedded!`, `on_distributed!`.
-macro_rules! on_both_stacks {
-    ($name:ident, |$stack:ident| $body:expr) => {
-        on_both_stacks!($name, [], |$stack| $body);
-    };
-    ($name:ident, $settings:expr, |$stack:ident| $body:expr) => {
-        on_stacks!($name, [embedded, distributed], $settings, |$stack| $body);
-    };
+/// Which stack a test runs on: `#[apply(both_stacks)] async fn name(setup: Setup)` is the tests `{file}::{name}::case_1_embedded` and
+/// `…::case_2_distributed`. What one stack alone can show: `#[apply(embedded)]`, `#[apply(distributed)]`.
+#[derive(Debug, Clone, Copy)]
+pub enum Setup {
+    Embedded,
+    Distributed,
 }
 
-macro_rules! on_embedded {
-    ($name:ident, $settings:expr, |$stack:ident| $body:expr) => {
-        on_stacks!($name, [embedded], $settings, |$stack| $body);
-    };
+#[template]
+#[rstest::rstest]
+#[case::embedded(crate::stack::Setup::Embedded)]
+#[case::distributed(crate::stack::Setup::Distributed)]
+#[tokio::test]
+pub async fn both_stacks(#[case] setup: Setup) {}
+
+#[template]
+#[rstest::rstest]
+#[case::embedded(crate::stack::Setup::Embedded)]
+#[tokio::test]
+pub async fn embedded(#[case] setup: Setup) {}
+
+#[template]
+#[rstest::rstest]
+#[case::distributed(crate::stack::Setup::Distributed)]
+#[tokio::test]
+pub async fn distributed(#[case] setup: Setup) {}
+
+impl Setup {
+    /// A stack with these settings, started.
+    pub async fn start(self, settings: &[(&str, &str)]) -> Running {
+        Running::of(match self {
+            Self::Embedded => Stack::embedded(settings),
+            Self::Distributed => Stack::distributed(settings),
+        })
+        .await
+    }
 }
 
-macro_rules! on_distributed {
-    ($name:ident, $settings:expr, |$stack:ident| $body:expr) => {
-        on_stacks!($name, [distributed], $settings, |$stack| $body);
-    };
+/// A stack that runs until its test is over. If the test has failed, what its programs had to say is shown then; if one of them
+/// has panicked, the test fails.
+pub struct Running(Arc<Stack>);
+
+impl Running {
+    /// Starts a stack.
+    pub async fn of(stack: Stack) -> Self {
+        stack.start().await;
+        Self(Arc::new(stack))
+    }
 }
 
-macro_rules! on_stacks {
-    ($name:ident, [$($which:ident),*], $settings:expr, |$stack:ident| $body:expr) => {
-        mod $name {
-            #[allow(unused_imports, reason = "not every test needs what its file imports")]
-            use super::*;
+impl Deref for Running {
+    type Target = Arc<Stack>;
 
-            async fn promise($stack: std::sync::Arc<$crate::stack::Stack>) {
-                $body.await;
+    fn deref(&self) -> &Arc<Stack> {
+        &self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.programs().clear();
+        let folders: Vec<_> = (0..self.0.processes()).map(|process| self.0.process_folder(process)).collect();
+        let told: Vec<_> =
+            folders.iter().map(|folder| fs::read_to_string(stderr_of(folder)).unwrap_or_default()).collect();
+        if thread::panicking() {
+            for (folder, told) in folders.iter().zip(&told) {
+                println!("{}: {told}", folder.display());
             }
-
-            $(#[tokio::test]
-            async fn $which() {
-                let settings: &[(&str, &str)] = &$settings;
-                $crate::stack::on($crate::stack::Stack::$which(settings), promise).await;
-            })*
+        } else {
+            assert!(
+                told.iter().all(|told| !told.contains("panicked at")),
+                "a program has panicked: {told:#?}"
+            );
         }
-    };
+    }
 }
 
 /// A connection that was idle for longer is not used again: far less than what a server keeps one open.
@@ -76,24 +110,6 @@ pub struct Stack {
     address: Mutex<String>,
     programs: Mutex<Vec<Program>>,
     pub(crate) http: reqwest::Client,
-}
-
-/// Starts a stack and lets a test have it. If the test fails, what its programs had to say is shown; if one of them panicked, it fails.
-pub async fn on<F: Future<Output = ()>>(stack: Stack, test: impl FnOnce(Arc<Stack>) -> F) {
-    let stack = Arc::new(stack);
-    stack.start().await;
-    let outcome = AssertUnwindSafe(test(stack.clone())).catch_unwind().await;
-    stack.programs().clear();
-    let told: Vec<String> = (0..stack.processes())
-        .map(|process| fs::read_to_string(stderr_of(&stack.process_folder(process))).unwrap_or_default())
-        .collect();
-    if let Err(failure) = outcome {
-        for (process, told) in told.iter().enumerate() {
-            println!("{}: {told}", stack.process_folder(process).display());
-        }
-        resume_unwind(failure);
-    }
-    assert!(told.iter().all(|told| !told.contains("panicked at")), "a program has panicked: {told:#?}");
 }
 
 impl Stack {

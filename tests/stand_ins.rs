@@ -5,9 +5,10 @@ use std::fs;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
+use test_kit::eventually;
 
 use crate::client::{Answer, ask};
-use crate::program::{Program, coatcheck, eventually, stderr_of};
+use crate::program::{Program, coatcheck, stderr_of};
 use crate::stack::own_host;
 
 /// How they are named, the setting that says where each listens, and the one that tells a stack of it.

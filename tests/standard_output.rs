@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rstest_reuse::apply;
 use tempfile::TempDir;
 
 use crate::program::{coatcheck, output};
+use crate::stack::{Setup, embedded};
 
 /// How standard output fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +23,9 @@ enum Fault {
 
 const FAULTS: [Fault; 3] = [Fault::Full, Fault::Closed, Fault::Unread];
 
-on_embedded!(no_command_loses_what_it_prints, [], |stack| async move {
+#[apply(embedded)]
+async fn no_command_loses_what_it_prints(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
     stack.each_task_has_one_line(&[]).await;
@@ -57,7 +61,7 @@ on_embedded!(no_command_loses_what_it_prints, [], |stack| async move {
             fails(&done, fault == Fault::Unread, &format!("{arguments:?} {fault:?}"));
         }
     }
-});
+}
 
 #[tokio::test]
 async fn a_server_that_can_not_tell_its_address_ends() {

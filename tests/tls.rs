@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use rstest_reuse::apply;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,7 +21,7 @@ use crate::client::accepted;
 use crate::content::{md5sum, noise};
 use crate::program::{coatcheck, output};
 use crate::scripted::{self, Scripted};
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Setup, Stack, embedded};
 
 /// A proxy that speaks TLS before a server. Gone when dropped.
 struct Front {
@@ -63,7 +64,9 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/certificates").join(name)
 }
 
-on_embedded!(the_client_commands_speak_tls, [], |stack| async move {
+#[apply(embedded)]
+async fn the_client_commands_speak_tls(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let front = Front::before(&stack.address(), "server").await;
     let command = |arguments: &[&str]| {
         let mut command = stack.coatcheck(arguments);
@@ -85,7 +88,7 @@ on_embedded!(the_client_commands_speak_tls, [], |stack| async move {
         let done = output(command(arguments)).await;
         assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
-});
+}
 
 #[tokio::test]
 async fn a_server_that_is_not_trusted_is_told_with_what_to_do() {
@@ -134,12 +137,10 @@ async fn rows_are_sent_over_tls_and_to_no_stranger() {
     let front = Front::before(server, "server").await;
     let [url, authority] = [front.url(), file("authority.pem").display().to_string()];
     let settings = [("THIRD_PARTY_URL", &*url), ("SSL_CERT_FILE", &*authority)];
-    on(Stack::embedded(&settings), |stack| async move {
-        let id = accepted(&stack.hand_in("userId,title,body\n1,a,b\n").await);
+    let stack = Running::of(Stack::embedded(&settings)).await;
+    let id = accepted(&stack.hand_in("userId,title,body\n1,a,b\n").await);
 
-        stack.until(&id, "succeeded").await;
-    })
-    .await;
+    stack.until(&id, "succeeded").await;
     assert_eq!(third_party.calls()[0].body, json!({"userId": 1, "title": "a", "body": "b"}));
 }
 

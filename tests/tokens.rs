@@ -5,11 +5,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use reqwest::Method;
+use rstest_reuse::apply;
+use test_kit::eventually;
 
 use crate::content::md5sum;
-use crate::program::{Program, eventually, output};
+use crate::program::{Program, output};
 use crate::settings::refused;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks};
 
 const REQUIRED: [(&str, &str); 1] = [("AUTH", "required")];
 
@@ -25,7 +27,9 @@ fn with<'a>(mut command: Command, settings: impl IntoIterator<Item = (&'a str, &
     command
 }
 
-on_both_stacks!(each_client_command_brings_its_key, REQUIRED, |stack| async move {
+#[apply(both_stacks)]
+async fn each_client_command_brings_its_key(setup: Setup) {
+    let stack = setup.start(&REQUIRED).await;
     let key = key(&stack).await;
     let token = [("COATCHECK_TOKEN", &*key)];
     fs::write(stack.folder().join("a.txt"), "abc").unwrap();
@@ -50,9 +54,11 @@ on_both_stacks!(each_client_command_brings_its_key, REQUIRED, |stack| async move
         if exported.lines().count() == 3 { Ok(()) } else { Err(exported) }
     })
     .await;
-});
+}
 
-on_both_stacks!(a_command_that_brings_none_or_a_wrong_one_says_what_to_set, REQUIRED, |stack| async move {
+#[apply(both_stacks)]
+async fn a_command_that_brings_none_or_a_wrong_one_says_what_to_set(setup: Setup) {
+    let stack = setup.start(&REQUIRED).await;
     key(&stack).await;
     fs::write(stack.folder().join("a.txt"), "abc").unwrap();
     let id = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
@@ -76,4 +82,4 @@ on_both_stacks!(a_command_that_brings_none_or_a_wrong_one_says_what_to_set, REQU
     }
     // Whether it can work is no secret.
     assert!(output(stack.coatcheck(["healthcheck"])).await.status.success());
-});
+}

@@ -1,9 +1,10 @@
 //! Rolling upgrades: the next version's migration runs while this version works, so it may only add what this one needs not
 //! know. This is what such a migration does, before there is a next version to do it.
 
+use rstest_reuse::apply;
 use std::sync::Arc;
 
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, distributed};
 
 /// Adds to each table, as the next version may, and says that it was done. Each by itself: who locks one table and waits for
 /// another is in the way of those that take them the other way round.
@@ -15,16 +16,20 @@ const NEXT: [&str; 5] = [
     "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')",
 ];
 
-on_distributed!(a_process_works_on_over_the_next_schema, [], |stack| async move {
+#[apply(distributed)]
+async fn a_process_works_on_over_the_next_schema(setup: Setup) {
+    let stack = setup.start(&[]).await;
     keeps_a_promise(&stack).await;
 
     migrate(&stack);
 
     keeps_a_promise(&stack).await;
     stack.each_task_has_one_line(&[]).await;
-});
+}
 
-on_distributed!(a_process_that_is_rolled_back_starts_over_the_next_schema, [], |stack| async move {
+#[apply(distributed)]
+async fn a_process_that_is_rolled_back_starts_over_the_next_schema(setup: Setup) {
+    let stack = setup.start(&[]).await;
     migrate(&stack);
     stack.kill();
 
@@ -32,7 +37,7 @@ on_distributed!(a_process_that_is_rolled_back_starts_over_the_next_schema, [], |
 
     keeps_a_promise(&stack).await;
     assert_eq!(stack.sql("SELECT count(*) FROM __diesel_schema_migrations WHERE version = '9999'"), "1");
-});
+}
 
 fn migrate(stack: &Stack) {
     for statement in NEXT {

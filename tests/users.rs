@@ -1,13 +1,14 @@
 //! Users: registered over HTTP or by command, granted rights by admins; and whose task an upload is.
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, accepted, ask};
 use crate::people::{PASSWORD, as_bearer, credentials};
 use crate::program::output;
 use crate::settings::refused;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks};
 
 const NOBODY: &str = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
 
@@ -17,7 +18,9 @@ impl Stack {
     }
 }
 
-on_both_stacks!(who_registers_can_log_in_and_is_himself, |stack| async move {
+#[apply(both_stacks)]
+async fn who_registers_can_log_in_and_is_himself(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let registered =
         stack.post_json("/api/v1/users", &credentials("Ren\u{e9} Å.", "caf\u{e9} cr\u{e8}me")).await;
 
@@ -37,9 +40,11 @@ on_both_stacks!(who_registers_can_log_in_and_is_himself, |stack| async move {
     stack.log_in_with("rene a.", "caf\u{e9} cr\u{e8}me").await.problem(401, "invalid-credentials");
     let password = stack.sql("SELECT password_hash FROM users");
     assert!(password.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && !password.contains(PASSWORD));
-});
+}
 
-on_both_stacks!(a_registration_that_can_not_be_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn a_registration_that_can_not_be_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let again = stack.post_json("/api/v1/users", &credentials("ada", "another password")).await;
     again.problem(409, "username-taken");
@@ -93,9 +98,11 @@ on_both_stacks!(a_registration_that_can_not_be_is_refused, |stack| async move {
         answer.problem(405, "method-not-allowed");
     }
     assert_eq!(stack.sql("SELECT count(*) FROM users").trim(), "1");
-});
+}
 
-on_both_stacks!(only_admins_grant_rights_which_show_at_the_next_log_in, |stack| async move {
+#[apply(both_stacks)]
+async fn only_admins_grant_rights_which_show_at_the_next_log_in(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let (ada, bob) = (stack.register("ada").await, stack.register("bob").await);
     let (token, admin) = (stack.log_in("ada").await, stack.admin("root").await);
     let path = format!("/api/v1/users/{ada}/rights/admin");
@@ -127,37 +134,37 @@ on_both_stacks!(only_admins_grant_rights_which_show_at_the_next_log_in, |stack| 
         let revoked = stack.change_right(&next, Method::DELETE, &bob, "paid").await;
         assert_eq!((revoked.status, revoked.json()["rights"].clone()), (200, json!([])));
     }
-});
+}
 
-on_both_stacks!(
-    a_revoked_admin_is_none_whatever_his_token_says,
-    [("METRICS", "closed")],
-    |stack| async move {
-        let (root, eve) = (stack.admin("root").await, stack.admin("eve").await);
-        let id = async |token: &str| stack.me(token).await.json()["id"].as_str().unwrap().to_owned();
-        let (root_id, eve_id) = (id(&root).await, id(&eve).await);
-        let (_, key) = stack.key(&eve, "a key").await;
+#[apply(both_stacks)]
+async fn a_revoked_admin_is_none_whatever_his_token_says(setup: Setup) {
+    let stack = setup.start(&[("METRICS", "closed")]).await;
+    let (root, eve) = (stack.admin("root").await, stack.admin("eve").await);
+    let id = async |token: &str| stack.me(token).await.json()["id"].as_str().unwrap().to_owned();
+    let (root_id, eve_id) = (id(&root).await, id(&eve).await);
+    let (_, key) = stack.key(&eve, "a key").await;
 
-        assert_eq!(stack.change_right(&root, Method::DELETE, &eve_id, "admin").await.status, 200);
+    assert_eq!(stack.change_right(&root, Method::DELETE, &eve_id, "admin").await.status, 200);
 
-        for credential in [&eve, &key] {
-            stack.change_right(credential, Method::PUT, &eve_id, "admin").await.problem(403, "forbidden");
-            stack.change_right(credential, Method::DELETE, &root_id, "admin").await.problem(403, "forbidden");
-            for (method, path) in [
-                (Method::GET, "/api/v1/users".to_owned()),
-                (Method::GET, "/metrics".to_owned()),
-                (Method::DELETE, format!("/api/v1/users/{root_id}")),
-                (Method::PUT, format!("/api/v1/users/{root_id}/disabled")),
-                (Method::DELETE, format!("/api/v1/users/{root_id}/sessions")),
-            ] {
-                stack.ask_as(credential, method, &path).await.problem(403, "forbidden");
-            }
+    for credential in [&eve, &key] {
+        stack.change_right(credential, Method::PUT, &eve_id, "admin").await.problem(403, "forbidden");
+        stack.change_right(credential, Method::DELETE, &root_id, "admin").await.problem(403, "forbidden");
+        for (method, path) in [
+            (Method::GET, "/api/v1/users".to_owned()),
+            (Method::GET, "/metrics".to_owned()),
+            (Method::DELETE, format!("/api/v1/users/{root_id}")),
+            (Method::PUT, format!("/api/v1/users/{root_id}/disabled")),
+            (Method::DELETE, format!("/api/v1/users/{root_id}/sessions")),
+        ] {
+            stack.ask_as(credential, method, &path).await.problem(403, "forbidden");
         }
-        assert_eq!(stack.me(&root).await.json()["rights"], json!(["admin"]));
     }
-);
+    assert_eq!(stack.me(&root).await.json()["rights"], json!(["admin"]));
+}
 
-on_both_stacks!(users_are_listed_disabled_and_deleted, [("AUTH", "required")], |stack| async move {
+#[apply(both_stacks)]
+async fn users_are_listed_disabled_and_deleted(setup: Setup) {
+    let stack = setup.start(&[("AUTH", "required")]).await;
     let root = stack.admin("root").await;
     let (ada, bob) = (stack.register("ada").await, stack.register("bob").await);
     let token = stack.log_in("ada").await;
@@ -226,29 +233,29 @@ on_both_stacks!(users_are_listed_disabled_and_deleted, [("AUTH", "required")], |
     stack.log_in("bob").await;
     told(&["delete", "bob"]).await;
     assert_eq!(told(&["list"]).await.lines().count(), 2);
-});
+}
 
-on_both_stacks!(
-    where_registration_is_closed_admins_make_users,
-    [("REGISTRATION", "closed")],
-    |stack| async move {
-        let root = stack.admin("root").await;
-        let register = async |token: Option<&str>, name: &str| {
-            let request =
-                stack.request(Method::POST, "/api/v1/users").body(credentials(name, PASSWORD).to_string());
-            ask(token.into_iter().fold(request, as_bearer)).await.unwrap()
-        };
+#[apply(both_stacks)]
+async fn where_registration_is_closed_admins_make_users(setup: Setup) {
+    let stack = setup.start(&[("REGISTRATION", "closed")]).await;
+    let root = stack.admin("root").await;
+    let register = async |token: Option<&str>, name: &str| {
+        let request =
+            stack.request(Method::POST, "/api/v1/users").body(credentials(name, PASSWORD).to_string());
+        ask(token.into_iter().fold(request, as_bearer)).await.unwrap()
+    };
 
-        register(None, "ada").await.problem(403, "forbidden");
-        register(Some("nonsense"), "ada").await.problem(401, "unauthenticated");
-        assert_eq!(register(Some(&root), "ada").await.status, 201);
-        register(Some(&stack.log_in("ada").await), "bob").await.problem(403, "forbidden");
-        // Whether a name is taken is no stranger's to know.
-        register(None, "ada").await.problem(403, "forbidden");
-    }
-);
+    register(None, "ada").await.problem(403, "forbidden");
+    register(Some("nonsense"), "ada").await.problem(401, "unauthenticated");
+    assert_eq!(register(Some(&root), "ada").await.status, 201);
+    register(Some(&stack.log_in("ada").await), "bob").await.problem(403, "forbidden");
+    // Whether a name is taken is no stranger's to know.
+    register(None, "ada").await.problem(403, "forbidden");
+}
 
-on_both_stacks!(users_from_before_names_were_mapped_log_in_as_they_did, |stack| async move {
+#[apply(both_stacks)]
+async fn users_from_before_names_were_mapped_log_in_as_they_did(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (now, before) in [("ada", "Ada 🧥"), ("bob", "Bob")] {
         stack.register(now).await;
         stack.sql(&format!("UPDATE users SET username = '{before}' WHERE username = '{now}'"));
@@ -259,9 +266,11 @@ on_both_stacks!(users_from_before_names_were_mapped_log_in_as_they_did, |stack| 
     // Nobody takes the name that he types.
     stack.post_json("/api/v1/users", &credentials("Bob", PASSWORD)).await.problem(409, "username-taken");
     assert!(output(stack.user_command(&["grant", "Ada 🧥", "paid"])).await.status.success());
-});
+}
 
-on_both_stacks!(users_are_made_and_granted_rights_beside_a_running_server, |stack| async move {
+#[apply(both_stacks)]
+async fn users_are_made_and_granted_rights_beside_a_running_server(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let told = async |arguments: &[&str]| {
         let done = output(stack.user_command(arguments)).await;
         let (out, err) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
@@ -282,9 +291,11 @@ on_both_stacks!(users_are_made_and_granted_rights_beside_a_running_server, |stac
     // The server has gone on.
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
-});
+}
 
-on_both_stacks!(a_user_command_that_can_not_be_says_why_in_a_line, |stack| async move {
+#[apply(both_stacks)]
+async fn a_user_command_that_can_not_be_says_why_in_a_line(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.register("ada").await;
     for (arguments, word) in [
         (&["create", "ada"][..], "ada"),
@@ -318,9 +329,11 @@ on_both_stacks!(a_user_command_that_can_not_be_says_why_in_a_line, |stack| async
     assert_eq!((done.status.code(), done.stdout.len()), (Some(1), 0));
     assert_eq!(String::from_utf8(done.stderr).unwrap().lines().count(), 1);
     assert_eq!(stack.sql("SELECT count(*) FROM users").trim(), "1");
-});
+}
 
-on_both_stacks!(a_password_may_be_read_from_a_file, |stack| async move {
+#[apply(both_stacks)]
+async fn a_password_may_be_read_from_a_file(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let path = stack.folder().join("password");
     std::fs::write(&path, format!("{PASSWORD}\n")).unwrap();
     let mut command = stack.user_command(&["create", "ada"]);
@@ -329,9 +342,11 @@ on_both_stacks!(a_password_may_be_read_from_a_file, |stack| async move {
     assert!(output(command).await.status.success());
 
     stack.log_in("ada").await;
-});
+}
 
-on_both_stacks!(each_user_has_his_own_idempotency_keys_and_nobody_has_too, |stack| async move {
+#[apply(both_stacks)]
+async fn each_user_has_his_own_idempotency_keys_and_nobody_has_too(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut ids = Vec::new();
     for name in ["ada", "bob"] {
         stack.register(name).await;
@@ -363,4 +378,4 @@ on_both_stacks!(each_user_has_his_own_idempotency_keys_and_nobody_has_too, |stac
     assert_eq!(tasks.len(), 3);
     assert!(tasks.iter().all(|task| task.get("owner").is_none()), "{tasks:?}");
     assert_eq!(stack.sql("SELECT count(DISTINCT owner) FROM tasks").trim(), "2");
-});
+}

@@ -1,16 +1,18 @@
 //! `coatcheck verify`: what is not as it was promised is found, what is on its way is no finding, and a lost log is written anew.
 
+use rstest_reuse::apply;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::process::Output;
 use std::time::{Duration, SystemTime};
+use test_kit::eventually;
 
 use crate::content::noise;
 use crate::load::Load;
-use crate::program::{eventually, output};
+use crate::program::output;
 use crate::settings::refused;
-use crate::stack::Stack;
+use crate::stack::{Setup, Stack, both_stacks, embedded};
 
 /// The sorts of findings, in the order in which they are told.
 const SORTS: [&str; 6] = ["lost", "doubled", "malformed", "foreign", "stuck", "orphans"];
@@ -99,7 +101,9 @@ impl Stack {
     }
 }
 
-on_both_stacks!(a_service_in_order_verifies_at_work_and_at_rest, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_service_in_order_verifies_at_work_and_at_rest(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     stack.verifies().await;
     stack.some_tasks().await;
     fs::rename(stack.log(), stack.data("outcomes.log.1")).unwrap();
@@ -116,9 +120,11 @@ on_both_stacks!(a_service_in_order_verifies_at_work_and_at_rest, [("WORKERS", "1
     stack.verifies().await;
     let verdict = stack.verify().await;
     verdict.says("10 tasks ended; 10 lines of tasks in 2 files");
-});
+}
 
-on_both_stacks!(what_is_on_its_way_is_no_finding, |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_on_its_way_is_no_finding(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let load = Load::start(&stack, 6);
 
     for rotation in 1..=8 {
@@ -134,9 +140,11 @@ on_both_stacks!(what_is_on_its_way_is_no_finding, |stack| async move {
 
     let promises = load.end().await;
     stack.are_kept(&promises).await;
-});
+}
 
-on_both_stacks!(lines_that_are_not_as_they_should_be_are_found, |stack| async move {
+#[apply(both_stacks)]
+async fn lines_that_are_not_as_they_should_be_are_found(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let ids = stack.some_tasks().await;
     stack.kill();
     let log = fs::read_to_string(stack.log()).unwrap();
@@ -158,9 +166,11 @@ on_both_stacks!(lines_that_are_not_as_they_should_be_are_found, |stack| async mo
     ));
     verdict.says(&format!("outcomes.log at byte {}: \"{changed}\"", second.len() + 1));
     verdict.says("outcomes.log-old at byte 0: \"of a stranger\"");
-});
+}
 
-on_both_stacks!(a_foreign_line_is_told_and_harms_nothing, |stack| async move {
+#[apply(both_stacks)]
+async fn a_foreign_line_is_told_and_harms_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.some_tasks().await;
     stack.append_to_log("of a stranger\n\u{1b}[2J");
     stack.some_tasks().await;
@@ -169,9 +179,11 @@ on_both_stacks!(a_foreign_line_is_told_and_harms_nothing, |stack| async move {
 
     verdict.has(&[("foreign", 2)]);
     verdict.says(r#""\u{1b}[2J""#);
-});
+}
 
-on_both_stacks!(half_a_line_whose_writer_was_killed_is_no_finding, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn half_a_line_whose_writer_was_killed_is_no_finding(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let ids = stack.some_tasks().await;
     stack.kill();
     let log = fs::read_to_string(stack.log()).unwrap();
@@ -192,37 +204,37 @@ on_both_stacks!(half_a_line_whose_writer_was_killed_is_no_finding, [("WORKERS", 
     })
     .await;
     stack.verifies().await;
-});
+}
 
-on_both_stacks!(
-    an_upload_that_is_gone_and_tasks_that_nothing_moves_on_are_found,
-    [("WORKERS", "1")],
-    |stack| async move {
-        let held = stack.hold_worker().await;
-        let waiting = stack.put(noise(3, 50_000)).await;
-        stack.kill();
-        let blob = stack.blob(&waiting).unwrap();
-        fs::rename(&blob, stack.folder().join("elsewhere")).unwrap();
+#[apply(both_stacks)]
+async fn an_upload_that_is_gone_and_tasks_that_nothing_moves_on_are_found(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
+    let held = stack.hold_worker().await;
+    let waiting = stack.put(noise(3, 50_000)).await;
+    stack.kill();
+    let blob = stack.blob(&waiting).unwrap();
+    fs::rename(&blob, stack.folder().join("elsewhere")).unwrap();
 
-        let past = if stack.is_distributed() { "now() - interval '1 hour'" } else { "1" };
-        stack.sql(&format!("UPDATE tasks SET sweep_at = {past} WHERE status = 'pending'"));
-        stack.sql(&format!("UPDATE workers SET lease_until = {past}"));
+    let past = if stack.is_distributed() { "now() - interval '1 hour'" } else { "1" };
+    stack.sql(&format!("UPDATE tasks SET sweep_at = {past} WHERE status = 'pending'"));
+    stack.sql(&format!("UPDATE workers SET lease_until = {past}"));
 
-        let verdict = stack.verify().await;
-        verdict.has(&[("lost", 1), ("stuck", 2)]);
-        verdict.says(&format!("{waiting} is pending, but its upload is missing"));
-        verdict.says(&format!("{waiting} is pending, but nothing moves it on"));
-        verdict.says(&format!("{} is running, but nothing moves it on", held.id));
+    let verdict = stack.verify().await;
+    verdict.has(&[("lost", 1), ("stuck", 2)]);
+    verdict.says(&format!("{waiting} is pending, but its upload is missing"));
+    verdict.says(&format!("{waiting} is pending, but nothing moves it on"));
+    verdict.says(&format!("{} is running, but nothing moves it on", held.id));
 
-        fs::rename(stack.folder().join("elsewhere"), blob).unwrap();
-        held.restore();
-        stack.start().await;
-        stack.each_task_has_one_line(&[]).await;
-        stack.verifies().await;
-    }
-);
+    fs::rename(stack.folder().join("elsewhere"), blob).unwrap();
+    held.restore();
+    stack.start().await;
+    stack.each_task_has_one_line(&[]).await;
+    stack.verifies().await;
+}
 
-on_both_stacks!(bytes_without_a_use_are_found_when_they_are_old, |stack| async move {
+#[apply(both_stacks)]
+async fn bytes_without_a_use_are_found_when_they_are_old(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.some_tasks().await;
     stack.kill();
     let names = ["fe/0198c0de-0000-7000-8000-0000000000fe", "tmp/0198c0de-0000-7000-8000-0000000000fd.part"];
@@ -241,9 +253,11 @@ on_both_stacks!(bytes_without_a_use_are_found_when_they_are_old, |stack| async m
     verdict.has(&[("orphans", 2)]);
     verdict.says("the blob of 0198c0de-0000-7000-8000-0000000000fe");
     verdict.says("the unfinished blob tmp/0198c0de-0000-7000-8000-0000000000fd.part");
-});
+}
 
-on_both_stacks!(a_log_that_was_deleted_is_written_anew_and_goes_on, |stack| async move {
+#[apply(both_stacks)]
+async fn a_log_that_was_deleted_is_written_anew_and_goes_on(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let mut ids = stack.some_tasks().await;
     fs::remove_file(stack.log()).unwrap();
     ids.extend(stack.some_tasks().await);
@@ -272,9 +286,11 @@ on_both_stacks!(a_log_that_was_deleted_is_written_anew_and_goes_on, |stack| asyn
     stack.verifies().await;
     assert_eq!(stack.sql("SELECT count(*) FROM tasks WHERE logged_at IS NULL"), "0");
     assert!(fs::read_to_string(stack.log()).unwrap().starts_with(&rebuilt), "it goes on in that file");
-});
+}
 
-on_both_stacks!(a_log_that_is_written_anew_beside_a_service_at_rest_is_taken_up, |stack| async move {
+#[apply(both_stacks)]
+async fn a_log_that_is_written_anew_beside_a_service_at_rest_is_taken_up(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let ids = stack.some_tasks().await;
     fs::remove_file(stack.log()).unwrap();
     stack.verify().await.has(&[("lost", ids.len() as u64)]);
@@ -288,9 +304,11 @@ on_both_stacks!(a_log_that_is_written_anew_beside_a_service_at_rest_is_taken_up,
     stack.some_tasks().await;
     stack.each_task_has_one_line(&[]).await;
     stack.verifies().await;
-});
+}
 
-on_embedded!(a_file_that_is_there_or_would_be_a_part_of_the_log_is_not_written, [], |stack| async move {
+#[apply(embedded)]
+async fn a_file_that_is_there_or_would_be_a_part_of_the_log_is_not_written(setup: Setup) {
+    let stack = setup.start(&[]).await;
     stack.some_tasks().await;
     fs::write(stack.data("mine"), "mine").unwrap();
     for (file, word) in [
@@ -306,9 +324,11 @@ on_embedded!(a_file_that_is_there_or_would_be_a_part_of_the_log_is_not_written, 
 
     fs::write(stack.data("outcomes.log.1.gz"), b"\x1f\x8b\x08\x00").unwrap();
     refused(&output(stack.command(&["verify"])).await, "outcomes.log.1.gz: expected an uncompressed log");
-});
+}
 
-on_embedded!(what_is_not_there_is_not_verified_and_not_made, [], |stack| async move {
+#[apply(embedded)]
+async fn what_is_not_there_is_not_verified_and_not_made(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for (name, wrong) in [
         ("DATABASE_URL", "sqlite:nowhere/coatcheck.db"),
         ("DATABASE_URL", "postgres://coat@127.0.0.1:9/coat"),
@@ -321,7 +341,7 @@ on_embedded!(what_is_not_there_is_not_verified_and_not_made, [], |stack| async m
     }
     assert!(!stack.folder().join("nowhere").exists());
     stack.verifies().await;
-});
+}
 
 /// A word of a line.
 fn word(line: &str, number: usize) -> &str {

@@ -1,11 +1,15 @@
 //! A ticket is redeemed at any time: at once, or as soon as there is something to give. What it never leads to: nothing.
 
 use reqwest::Method;
+use rstest_reuse::apply;
 use serde_json::json;
 
 use crate::client::ask;
+use crate::stack::{Setup, both_stacks};
 
-on_both_stacks!(a_wait_is_answered_when_the_task_has_ended, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_wait_is_answered_when_the_task_has_ended(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let path = format!("/api/v1/md5/{}", held.id);
 
@@ -22,9 +26,11 @@ on_both_stacks!(a_wait_is_answered_when_the_task_has_ended, [("WORKERS", "1")], 
     for wait in waits {
         assert_eq!(wait.await.unwrap().unwrap().json()["status"], "succeeded");
     }
-});
+}
 
-on_both_stacks!(a_wait_that_is_over_tells_what_the_task_is_then, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn a_wait_that_is_over_tells_what_the_task_is_then(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let waiting = stack.put("abc").await;
 
@@ -37,9 +43,11 @@ on_both_stacks!(a_wait_that_is_over_tells_what_the_task_is_then, [("WORKERS", "1
 
     held.release();
     stack.until(&waiting, "succeeded").await;
-});
+}
 
-on_both_stacks!(a_wait_of_nonsense_is_refused, |stack| async move {
+#[apply(both_stacks)]
+async fn a_wait_of_nonsense_is_refused(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     for wait in ["-1", "61", "60.5", "abc", "", "1e1", "NaN", "inf", "1s"] {
         for path in ["md5", "tasks"] {
@@ -48,9 +56,11 @@ on_both_stacks!(a_wait_of_nonsense_is_refused, |stack| async move {
             assert!(problem["detail"].as_str().unwrap().contains("wait"), "{problem}");
         }
     }
-});
+}
 
-on_both_stacks!(an_unknown_ticket_is_never_pending, |stack| async move {
+#[apply(both_stacks)]
+async fn an_unknown_ticket_is_never_pending(setup: Setup) {
+    let stack = setup.start(&[]).await;
     for id in ["00000000-0000-0000-0000-000000000000", "0198c0de-0000-7000-8000-000000000000"] {
         for path in ["md5", "tasks"] {
             stack.get(&format!("/api/v1/{path}/{id}")).await.problem(404, "task-not-found");
@@ -58,9 +68,11 @@ on_both_stacks!(an_unknown_ticket_is_never_pending, |stack| async move {
         }
         stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await.problem(404, "task-not-found");
     }
-});
+}
 
-on_both_stacks!(what_is_no_id_is_refused_as_such, |stack| async move {
+#[apply(both_stacks)]
+async fn what_is_no_id_is_refused_as_such(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     let bare = id.replace('-', "");
     let z = "z".repeat(36);
@@ -83,9 +95,11 @@ on_both_stacks!(what_is_no_id_is_refused_as_such, |stack| async move {
     }
     let upper_case = stack.get(&format!("/api/v1/md5/{}", id.to_uppercase())).await;
     assert_eq!(upper_case.json()["id"], id);
-});
+}
 
-on_both_stacks!(what_has_not_ended_can_be_cancelled, [("WORKERS", "1")], |stack| async move {
+#[apply(both_stacks)]
+async fn what_has_not_ended_can_be_cancelled(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
     let held = stack.hold_worker().await;
     let small = stack.put("abc").await;
     let large = stack.put(vec![7; 100_000]).await;
@@ -104,32 +118,32 @@ on_both_stacks!(what_has_not_ended_can_be_cancelled, [("WORKERS", "1")], |stack|
     }
     stack.each_task_has_one_line(&[]).await;
     stack.until_no_blobs().await;
-});
+}
 
-on_both_stacks!(
-    what_runs_can_be_cancelled_and_the_first_end_is_the_end,
-    [("WORKERS", "1")],
-    |stack| async move {
-        let held = stack.hold_worker().await;
-        let id = held.id.clone();
+#[apply(both_stacks)]
+async fn what_runs_can_be_cancelled_and_the_first_end_is_the_end(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1")]).await;
+    let held = stack.hold_worker().await;
+    let id = held.id.clone();
 
-        let answer = stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await;
-        assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(id)));
-        held.release();
+    let answer = stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await;
+    assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(id)));
+    held.release();
 
-        stack.each_task_has_one_line(&[]).await;
-        let task = stack.task(&id).await;
-        assert!(task["status"] == "cancelled" || task["status"] == "succeeded", "{task}");
-        stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await.problem(409, "task-ended");
-        assert_eq!(stack.task(&id).await, task);
-    }
-);
+    stack.each_task_has_one_line(&[]).await;
+    let task = stack.task(&id).await;
+    assert!(task["status"] == "cancelled" || task["status"] == "succeeded", "{task}");
+    stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await.problem(409, "task-ended");
+    assert_eq!(stack.task(&id).await, task);
+}
 
-on_both_stacks!(what_has_ended_can_not_be_cancelled, |stack| async move {
+#[apply(both_stacks)]
+async fn what_has_ended_can_not_be_cancelled(setup: Setup) {
+    let stack = setup.start(&[]).await;
     let id = stack.put("abc").await;
     let task = stack.until(&id, "succeeded").await;
 
     stack.ask(Method::DELETE, &format!("/api/v1/tasks/{id}")).await.problem(409, "task-ended");
 
     assert_eq!(stack.task(&id).await, task);
-});
+}

@@ -7,36 +7,47 @@
     reason = "clippy takes helpers outside of #[test] for production code"
 )]
 
-mod support;
-
 use std::io::Read;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
+use rstest_reuse::{apply, template};
+use task_data::blobs::folder::BlobFolder;
 use task_data::blobs::{BlobError, BlobWriter, Blobs, SHARDS};
 use task_data::task::{TaskId, Time};
-
-use support::until;
+use tempfile::TempDir;
+use test_kit::eventually;
 
 /// A promise, as one test an adapter.
-macro_rules! on_each_blob_store {
-    ($promise:ident, |$blobs:ident| $body:expr) => {
-        mod $promise {
-            use super::*;
+#[template]
+#[rstest::rstest]
+#[case::folder(Fresh::folder())]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_blob_store(#[case] blobs: Fresh) {}
 
-            async fn keep($blobs: Arc<dyn Blobs>) {
-                $body.await
-            }
+/// Blobs of a test, gone with it.
+struct Fresh {
+    blobs: Arc<dyn Blobs>,
+    _folder: TempDir,
+}
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn folder() {
-                let fresh = support::blob_folder();
-                keep(fresh.port.clone()).await;
-            }
-        }
-    };
+impl Fresh {
+    fn folder() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Arc::new(BlobFolder::open(folder.path().join("blobs")).unwrap());
+        Self { blobs, _folder: folder }
+    }
+}
+
+impl Deref for Fresh {
+    type Target = dyn Blobs;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.blobs
+    }
 }
 
 /// So many hours from now, or before.
@@ -79,13 +90,15 @@ async fn spawn_sweep(blobs: Arc<dyn Blobs>) -> u64 {
     tokio::spawn(async move { blobs.remove_unfinished(in_hours(-1)).await.unwrap() }).await.unwrap()
 }
 
-on_each_blob_store!(what_was_kept_is_read_again, |blobs| async move {
+#[apply(each_blob_store)]
+async fn what_was_kept_is_read_again(blobs: Fresh) {
     let id = kept(&*blobs, b"abc").await;
 
     assert_eq!(read(&*blobs, id).await.as_deref(), Some(b"abc".as_slice()));
-});
+}
 
-on_each_blob_store!(chunks_of_every_size_are_kept_in_their_order, |blobs| async move {
+#[apply(each_blob_store)]
+async fn chunks_of_every_size_are_kept_in_their_order(blobs: Fresh) {
     let id = TaskId::random();
     let mut writer = blobs.create(id).await.unwrap();
     let mut whole = Vec::new();
@@ -98,17 +111,19 @@ on_each_blob_store!(chunks_of_every_size_are_kept_in_their_order, |blobs| async 
     writer.keep(in_hours(0)).await.unwrap();
 
     assert!(read(&*blobs, id).await.unwrap() == whole);
-});
+}
 
-on_each_blob_store!(an_empty_blob_is_one_too, |blobs| async move {
+#[apply(each_blob_store)]
+async fn an_empty_blob_is_one_too(blobs: Fresh) {
     let id = TaskId::random();
 
     blobs.create(id).await.unwrap().keep(in_hours(0)).await.unwrap();
 
     assert_eq!(read(&*blobs, id).await, Some(Vec::new()));
-});
+}
 
-on_each_blob_store!(blobs_that_are_written_at_once_are_told_apart, |blobs| async move {
+#[apply(each_blob_store)]
+async fn blobs_that_are_written_at_once_are_told_apart(blobs: Fresh) {
     let texts: [&[u8]; 4] = [b"one", b"two", b"three", b"four"];
 
     let ids = join_all(texts.map(|text| kept(&*blobs, text))).await;
@@ -116,9 +131,10 @@ on_each_blob_store!(blobs_that_are_written_at_once_are_told_apart, |blobs| async
     for (id, text) in ids.into_iter().zip(texts) {
         assert_eq!(read(&*blobs, id).await.as_deref(), Some(text));
     }
-});
+}
 
-on_each_blob_store!(nothing_is_seen_of_a_blob_before_it_is_kept, |blobs| async move {
+#[apply(each_blob_store)]
+async fn nothing_is_seen_of_a_blob_before_it_is_kept(blobs: Fresh) {
     let id = TaskId::random();
     let writer = begun(&*blobs, id, b"abc").await;
 
@@ -127,15 +143,16 @@ on_each_blob_store!(nothing_is_seen_of_a_blob_before_it_is_kept, |blobs| async m
 
     writer.keep(in_hours(0)).await.unwrap();
     assert!(read(&*blobs, id).await.is_some());
-});
+}
 
-on_each_blob_store!(a_blob_that_is_dropped_midway_is_gone, |blobs| async move {
+#[apply(each_blob_store)]
+async fn a_blob_that_is_dropped_midway_is_gone(blobs: Fresh) {
     let id = TaskId::random();
 
     drop(begun(&*blobs, id, b"abc").await);
 
     // Its writer's thread may still be at it.
-    until("the id can be written anew", async || {
+    eventually("the id can be written anew", async || {
         let mut writer = blobs.create(id).await.unwrap();
         writer.write(Bytes::from_static(b"anew")).await.ok()?;
         writer.keep(in_hours(0)).await.ok()
@@ -143,22 +160,21 @@ on_each_blob_store!(a_blob_that_is_dropped_midway_is_gone, |blobs| async move {
     .await;
     assert_eq!(read(&*blobs, id).await.as_deref(), Some(b"anew".as_slice()));
     assert_eq!(blobs.remove_unfinished(in_hours(1)).await.unwrap(), 0);
-});
+}
 
-on_each_blob_store!(
-    a_blob_is_gone_once_it_was_deleted_and_deleting_it_again_is_no_error,
-    |blobs| async move {
-        let (id, other) = (kept(&*blobs, b"abc").await, kept(&*blobs, b"other").await);
+#[apply(each_blob_store)]
+async fn a_blob_is_gone_once_it_was_deleted_and_deleting_it_again_is_no_error(blobs: Fresh) {
+    let (id, other) = (kept(&*blobs, b"abc").await, kept(&*blobs, b"other").await);
 
-        blobs.delete(id).await.unwrap();
-        blobs.delete(id).await.unwrap();
+    blobs.delete(id).await.unwrap();
+    blobs.delete(id).await.unwrap();
 
-        assert_eq!(read(&*blobs, id).await, None);
-        assert!(read(&*blobs, other).await.is_some());
-    }
-);
+    assert_eq!(read(&*blobs, id).await, None);
+    assert!(read(&*blobs, other).await.is_some());
+}
 
-on_each_blob_store!(a_reader_reads_on_while_the_blob_is_deleted, |blobs| async move {
+#[apply(each_blob_store)]
+async fn a_reader_reads_on_while_the_blob_is_deleted(blobs: Fresh) {
     let id = kept(&*blobs, b"abc").await;
     let mut reader = blobs.open(id).await.unwrap();
 
@@ -169,9 +185,10 @@ on_each_blob_store!(a_reader_reads_on_while_the_blob_is_deleted, |blobs| async m
         reader.read_to_end(&mut bytes).map(|_| bytes)
     });
     assert_eq!(reading.await.unwrap().unwrap(), b"abc");
-});
+}
 
-on_each_blob_store!(what_needs_no_wait_and_what_does_are_the_blob_together, |blobs| async move {
+#[apply(each_blob_store)]
+async fn what_needs_no_wait_and_what_does_are_the_blob_together(blobs: Fresh) {
     let content: &[u8] = (0..100_000_u32).map(|number| (number / 7) as u8).collect::<Vec<_>>().leak();
     let id = kept(&*blobs, content).await;
     let mut reader = blobs.open(id).await.unwrap();
@@ -193,9 +210,10 @@ on_each_blob_store!(what_needs_no_wait_and_what_does_are_the_blob_together, |blo
         }
     });
     assert!(reading.await.unwrap() == content);
-});
+}
 
-on_each_blob_store!(the_shards_together_have_each_blob_once, |blobs| async move {
+#[apply(each_blob_store)]
+async fn the_shards_together_have_each_blob_once(blobs: Fresh) {
     let mut ids = join_all((0..40).map(|_| kept(&*blobs, b"abc"))).await;
 
     let mut found = Vec::new();
@@ -208,19 +226,21 @@ on_each_blob_store!(the_shards_together_have_each_blob_once, |blobs| async move 
     ids.sort();
     found.sort();
     assert_eq!(found, ids);
-});
+}
 
-on_each_blob_store!(a_young_blob_is_not_among_the_old, |blobs| async move {
+#[apply(each_blob_store)]
+async fn a_young_blob_is_not_among_the_old(blobs: Fresh) {
     let id = kept(&*blobs, b"abc").await;
 
     assert_eq!(blobs.kept_before(shard_of(id), in_hours(-1)).await.unwrap(), []);
-});
+}
 
-on_each_blob_store!(what_is_being_written_stays_however_old_and_so_does_what_was_kept, |blobs| async move {
+#[apply(each_blob_store)]
+async fn what_is_being_written_stays_however_old_and_so_does_what_was_kept(blobs: Fresh) {
     let unfinished = TaskId::random();
     let writer = begun(&*blobs, unfinished, b"abc").await;
     let id = kept(&*blobs, b"abc").await;
-    until("the part is there", async || {
+    eventually("the part is there", async || {
         (blobs.unfinished_before(in_hours(1)).await.unwrap().len() == 1).then_some(())
     })
     .await;
@@ -231,14 +251,15 @@ on_each_blob_store!(what_is_being_written_stays_however_old_and_so_does_what_was
 
     assert_eq!((old, none), (0, 0));
     assert!(read(&*blobs, id).await.is_some() && read(&*blobs, unfinished).await.is_some());
-});
+}
 
-on_each_blob_store!(only_old_parts_are_told_and_they_stay, |blobs| async move {
+#[apply(each_blob_store)]
+async fn only_old_parts_are_told_and_they_stay(blobs: Fresh) {
     let unfinished = TaskId::random();
     let writer = begun(&*blobs, unfinished, b"abc").await;
     kept(&*blobs, b"abc").await;
 
-    let told = until("the part is there", async || {
+    let told = eventually("the part is there", async || {
         let told = blobs.unfinished_before(in_hours(1)).await.unwrap();
         (!told.is_empty()).then_some(told)
     });
@@ -247,12 +268,13 @@ on_each_blob_store!(only_old_parts_are_told_and_they_stay, |blobs| async move {
     assert_eq!(blobs.unfinished_before(in_hours(-1)).await.unwrap(), [""; 0]);
     writer.keep(in_hours(0)).await.unwrap();
     assert_eq!(blobs.unfinished_before(in_hours(1)).await.unwrap(), [""; 0]);
-});
+}
 
-on_each_blob_store!(a_blob_whose_part_was_removed_is_not_kept, |blobs| async move {
+#[apply(each_blob_store)]
+async fn a_blob_whose_part_was_removed_is_not_kept(blobs: Fresh) {
     let id = TaskId::random();
     let writer = begun(&*blobs, id, b"abc").await;
-    until("the part is removed", async || {
+    eventually("the part is removed", async || {
         let parts = async || blobs.unfinished_before(in_hours(1)).await.unwrap().len();
         let was_there = parts().await == 1;
         if was_there {
@@ -266,22 +288,20 @@ on_each_blob_store!(a_blob_whose_part_was_removed_is_not_kept, |blobs| async mov
 
     assert!(outcome.is_err(), "a promise must not be given for bytes that are gone");
     assert_eq!(read(&*blobs, id).await, None);
-});
+}
 
-on_each_blob_store!(free_space_is_told_or_not_known, |blobs| async move {
+#[apply(each_blob_store)]
+async fn free_space_is_told_or_not_known(blobs: Fresh) {
     let free = blobs.free_bytes().await.unwrap();
 
     assert_ne!(free, Some(0));
-});
+}
 
 /// What only a folder has: files, their names, modes and times.
 mod folder {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
-
-    use task_data::blobs::folder::BlobFolder;
-    use tempfile::TempDir;
 
     use super::*;
 
@@ -319,11 +339,11 @@ mod folder {
         let (blobs, folder) = fresh();
         let writer = begun(&blobs, TaskId::random(), b"abc").await;
         let parts = || fs::read_dir(folder.path().join("blobs/tmp")).unwrap().count();
-        until("the part is there", async || (parts() == 1).then_some(())).await;
+        eventually("the part is there", async || (parts() == 1).then_some(())).await;
 
         drop(writer);
 
-        until("the part is gone", async || (parts() == 0).then_some(())).await;
+        eventually("the part is gone", async || (parts() == 0).then_some(())).await;
     }
 
     /// As processes that were killed have left them: `upload` is locked while its writer lives, `part` never was.
@@ -370,7 +390,7 @@ mod folder {
         let _writer = begun(&blobs, TaskId::random(), b"abc").await;
         let id = kept(&blobs, b"abc").await;
         let parts = || fs::read_dir(folder.path().join("blobs/tmp")).unwrap().count();
-        until("the part is there", async || (parts() == 1).then_some(())).await;
+        eventually("the part is there", async || (parts() == 1).then_some(())).await;
 
         blobs.abandon().await;
 

@@ -1,4 +1,4 @@
-//! What comes from outside as text, the access log's lines and tables: what is taken is what was sent.
+//! A table that comes from outside: what is taken is what was sent.
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
@@ -8,30 +8,8 @@ mod fuzzing;
 
 use std::path::Path;
 
-use access_log::record::{LogLine, check_ip, check_method, check_uri};
 use task_data::kinds::table::check::{Check, Errors, NoText};
 use task_data::kinds::table::{COLUMNS, Damaged, Row, RowParser};
-
-#[test]
-fn a_log_line_that_is_taken_is_told_as_it_was() {
-    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/log-lines")), |input| {
-        let line = String::from_utf8_lossy(input);
-        match line.parse::<LogLine>() {
-            Ok(log) => {
-                let told = log.to_string();
-                assert_eq!(told, line);
-                assert_eq!(told.parse(), Ok(log));
-                let [ip, method, uri, status] = *told.split(' ').collect::<Vec<_>>() else {
-                    panic!("{told}")
-                };
-                assert_eq!((check_ip(ip), check_method(method), check_uri(uri)), (Ok(()), Ok(()), Ok(())));
-                assert!((100..=599).contains(&status.parse().unwrap()), "{status}");
-                assert!(!told.contains(char::is_control), "{told:?}");
-            }
-            Err(wrong) => assert!((1..=line.chars().count() + 1).contains(&wrong.character), "{wrong}"),
-        }
-    });
-}
 
 fn checked(pieces: &[&[u8]]) -> Result<Result<u64, Errors>, NoText> {
     let mut check = Check::default();

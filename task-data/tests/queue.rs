@@ -9,43 +9,35 @@
     reason = "clippy takes helpers outside of #[test] for production code"
 )]
 
-mod support;
-
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use database::Deployment;
 use futures::FutureExt;
 use futures::future::join;
-use support::{in_time, until};
+use rstest_reuse::{apply, template};
 use task_data::kinds::Kind;
 use task_data::queue::amqp::Broker;
+use task_data::queue::memory::MemoryQueue;
 use task_data::queue::{Consumer, Delivery, Queue};
 use task_data::task::{TaskId, Ticket};
+use test_kit::{eventually, in_time, servers};
 
 /// A promise, as one test an adapter.
-macro_rules! on_each_queue {
-    ($promise:ident, |$queue:ident| $body:expr) => {
-        mod $promise {
-            use super::*;
+#[template]
+#[rstest::rstest]
+#[case::memory(Arc::new(MemoryQueue::new()))]
+#[case::rabbitmq(rabbitmq())]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_queue(#[case] queue: Arc<dyn Queue>) {}
 
-            async fn keep($queue: Arc<dyn Queue>) {
-                $body.await
-            }
+fn rabbitmq() -> Arc<dyn Queue> {
+    queues_of(&servers().vhost(), "0123456789ab")
+}
 
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn memory() {
-                let fresh = support::memory_queue();
-                keep(fresh.port.clone()).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn rabbitmq() {
-                let fresh = support::rabbitmq();
-                keep(fresh.port.clone()).await;
-            }
-        }
-    };
+/// The queues of a deployment on a virtual host.
+fn queues_of(vhost: &str, deployment: &str) -> Arc<dyn Queue> {
+    Arc::new(Broker::new(vhost).unwrap().queues_of(&Deployment(deployment.into())))
 }
 
 const KIND: Kind = Kind::Md5;
@@ -55,7 +47,7 @@ async fn published(queue: &dyn Queue, count: usize) -> HashSet<TaskId> {
         (0..count).map(|_| Ticket { id: TaskId::random(), kind: KIND, attempt: 0 }).collect();
     let ids = tickets.iter().map(|ticket| ticket.id).collect();
     // A busy machine's broker may confirm too late: then they are published again, as the sweep does.
-    until("a queue that is well confirms all", async || {
+    eventually("a queue that is well confirms all", async || {
         let confirmed = queue.publish(tickets.clone()).await;
         tickets.retain(|ticket| !confirmed.contains(ticket));
         tickets.is_empty().then_some(())
@@ -77,27 +69,31 @@ async fn drain(consumer: &mut dyn Consumer, mut ids: HashSet<TaskId>) {
     }
 }
 
-on_each_queue!(what_is_published_is_delivered, |queue| async move {
+#[apply(each_queue)]
+async fn what_is_published_is_delivered(queue: Arc<dyn Queue>) {
     let ids = published(&*queue, 100).await;
 
     let mut consumer = queue.consume(KIND, 1).await.unwrap();
 
     drain(&mut *consumer, ids).await;
-});
+}
 
-on_each_queue!(publishing_nothing_is_no_trouble, |queue| async move {
+#[apply(each_queue)]
+async fn publishing_nothing_is_no_trouble(queue: Arc<dyn Queue>) {
     assert_eq!(queue.publish(Vec::new()).await, []);
-});
+}
 
-on_each_queue!(who_waits_is_given_what_is_published_then, |queue| async move {
+#[apply(each_queue)]
+async fn who_waits_is_given_what_is_published_then(queue: Arc<dyn Queue>) {
     let mut consumer = queue.consume(KIND, 1).await.unwrap();
 
     let (delivery, ids) = join(next(&mut *consumer), published(&*queue, 1)).await;
 
     assert!(ids.contains(&delivery.id));
-});
+}
 
-on_each_queue!(what_was_not_acknowledged_goes_to_another_when_its_consumer_goes, |queue| async move {
+#[apply(each_queue)]
+async fn what_was_not_acknowledged_goes_to_another_when_its_consumer_goes(queue: Arc<dyn Queue>) {
     let ids = published(&*queue, 10).await;
     let mut first = queue.consume(KIND, 10).await.unwrap();
     let mut held = Vec::new();
@@ -108,18 +104,20 @@ on_each_queue!(what_was_not_acknowledged_goes_to_another_when_its_consumer_goes,
     drop((first, held));
 
     drain(&mut *queue.consume(KIND, 10).await.unwrap(), ids).await;
-});
+}
 
-on_each_queue!(a_delivery_that_is_dropped_comes_again, |queue| async move {
+#[apply(each_queue)]
+async fn a_delivery_that_is_dropped_comes_again(queue: Arc<dyn Queue>) {
     let ids = published(&*queue, 1).await;
     let mut consumer = queue.consume(KIND, 1).await.unwrap();
 
     drop(next(&mut *consumer).await);
 
     drain(&mut *consumer, ids).await;
-});
+}
 
-on_each_queue!(what_was_acknowledged_does_not_come_again, |queue| async move {
+#[apply(each_queue)]
+async fn what_was_acknowledged_does_not_come_again(queue: Arc<dyn Queue>) {
     let first = published(&*queue, 5).await;
     drain(&mut *queue.consume(KIND, 5).await.unwrap(), first.clone()).await;
     let second = published(&*queue, 1).await;
@@ -127,9 +125,10 @@ on_each_queue!(what_was_acknowledged_does_not_come_again, |queue| async move {
     let delivery = next(&mut *queue.consume(KIND, 5).await.unwrap()).await;
 
     assert!(second.contains(&delivery.id), "one of the acknowledged: {}", first.contains(&delivery.id));
-});
+}
 
-on_each_queue!(consumers_share_what_there_is, |queue| async move {
+#[apply(each_queue)]
+async fn consumers_share_what_there_is(queue: Arc<dyn Queue>) {
     let mut consumers = [queue.consume(KIND, 1).await.unwrap(), queue.consume(KIND, 1).await.unwrap()];
     let mut ids = published(&*queue, 1).await;
     ids.extend(published(&*queue, 1).await);
@@ -138,9 +137,10 @@ on_each_queue!(consumers_share_what_there_is, |queue| async move {
     let (first, second) = join(next(&mut **first), next(&mut **second)).await;
 
     assert_eq!(HashSet::from([first.id, second.id]), ids);
-});
+}
 
-on_each_queue!(no_consumer_waits_while_there_is_something, |queue| async move {
+#[apply(each_queue)]
+async fn no_consumer_waits_while_there_is_something(queue: Arc<dyn Queue>) {
     // Each takes one and keeps it until the other has one too: so both must have been woken.
     let barrier = Arc::new(tokio::sync::Barrier::new(3));
     const ROUNDS: usize = 5000;
@@ -159,9 +159,10 @@ on_each_queue!(no_consumer_waits_while_there_is_something, |queue| async move {
         join(published(&*queue, 1), published(&*queue, 1)).await;
         in_time(&format!("both have one, round {round}"), barrier.wait()).await;
     }
-});
+}
 
-on_each_queue!(a_wait_that_is_given_up_loses_nothing, |queue| async move {
+#[apply(each_queue)]
+async fn a_wait_that_is_given_up_loses_nothing(queue: Arc<dyn Queue>) {
     let mut consumer = queue.consume(KIND, 1).await.unwrap();
     let mut missing = HashSet::new();
     for _ in 0..50 {
@@ -172,20 +173,21 @@ on_each_queue!(a_wait_that_is_given_up_loses_nothing, |queue| async move {
     }
 
     drain(&mut *consumer, missing).await;
-});
+}
 
-on_each_queue!(what_waits_is_counted, |queue| async move {
+#[apply(each_queue)]
+async fn what_waits_is_counted(queue: Arc<dyn Queue>) {
     assert_eq!(queue.depth(KIND).await.unwrap(), 0);
     let mut ids = HashSet::new();
     for _ in 0..3 {
         ids.extend(published(&*queue, 1).await);
     }
-    until("three wait", async || (queue.depth(KIND).await.unwrap() >= 3).then_some(())).await;
+    eventually("three wait", async || (queue.depth(KIND).await.unwrap() >= 3).then_some(())).await;
 
     drain(&mut *queue.consume(KIND, 3).await.unwrap(), ids).await;
 
-    until("none waits", async || (queue.depth(KIND).await.unwrap() == 0).then_some(())).await;
-});
+    eventually("none waits", async || (queue.depth(KIND).await.unwrap() == 0).then_some(())).await;
+}
 
 /// What only the queue in memory has: a bound, for the sweep brings the rest.
 mod memory {
@@ -193,7 +195,7 @@ mod memory {
 
     #[tokio::test]
     async fn what_does_not_fit_is_not_confirmed_and_fits_when_there_is_room() {
-        let queue = support::memory_queue().port;
+        let queue = MemoryQueue::new();
         let ticket = Ticket { id: TaskId::random(), kind: KIND, attempt: 0 };
         let too_many = vec![ticket; (1 << 20) + 5];
 
@@ -208,13 +210,12 @@ mod memory {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deployments_that_share_a_virtual_host_take_nothing_of_each_other() {
-    let vhost = support::servers().vhost();
-    let queue_of = |id: &str| Broker::new(&vhost).unwrap().queues_of(&Deployment(id.into()));
-    let (ours, theirs) = (queue_of("000000000001"), queue_of("000000000002"));
+    let vhost = servers().vhost();
+    let (ours, theirs) = (queues_of(&vhost, "000000000001"), queues_of(&vhost, "000000000002"));
     let mut their_consumer = theirs.consume(KIND, 10).await.unwrap();
-    let ids = published(&ours, 10).await;
+    let ids = published(&*ours, 10).await;
 
-    let their_ids = published(&theirs, 10).await;
+    let their_ids = published(&*theirs, 10).await;
 
     drain(&mut *their_consumer, their_ids).await;
     assert!(ours.depth(KIND).await.unwrap() > 0);

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::Arc;
 
 use futures::future::join_all;
+use rstest_reuse::apply;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,7 +17,7 @@ use super::{Page, pages, root};
 use crate::chromium::Browser;
 use crate::program::{coatcheck, output};
 use crate::readme::{blocks, session, tour};
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Setup, Stack, both_stacks};
 use crate::stand_ins::StandIns;
 
 #[tokio::test]
@@ -26,13 +26,14 @@ async fn every_command_of_the_book_prints_what_is_said() {
     let pages = pages();
     let tours = pages.iter().filter(|page| blocks(&page.text, "console").next().is_some()).map(|page| {
         println!("{}", page.path.display());
-        on(Stack::embedded(&stand_ins.urls()), async move |stack| {
+        async move {
+            let stack = Running::of(Stack::embedded(&stand_ins.urls())).await;
             for (name, text) in files(&page.text) {
                 let text = text.replace("localhost:9000", &stack.address());
                 fs::write(stack.folder().join(name), text + "\n").unwrap();
             }
             tour(&stack, stand_ins, &page.text).await;
-        })
+        }
     });
 
     let count = join_all(tours).await.len();
@@ -40,53 +41,41 @@ async fn every_command_of_the_book_prints_what_is_said() {
     assert!(count > 10, "{count} pages");
 }
 
-#[tokio::test]
-async fn what_the_book_simulates_it_exports_embedded() {
-    on(Stack::embedded(&[]), simulate_and_export).await;
-}
-
-#[tokio::test]
-async fn what_the_book_simulates_it_exports_distributed() {
-    on(Stack::distributed(&[]), simulate_and_export).await;
-}
-
-async fn simulate_and_export(stack: Arc<Stack>) {
+#[apply(both_stacks)]
+async fn what_the_book_simulates_it_exports(setup: Setup) {
+    let stack = setup.start(&[]).await;
     session(&stack, &Page::read("docs/how-to/access-log.md").text).await;
 }
 
 #[tokio::test]
 async fn the_script_for_browsers_hands_a_file_in_embedded() {
-    on(Stack::embedded(&[]), async |stack| {
-        let page = Page::read("docs/how-to/browser.md");
-        let (_, script) = files(&page.text).next().expect("a script");
-        let browser = Browser::open(&stack, "/").await;
+    let stack = Running::of(Stack::embedded(&[])).await;
+    let page = Page::read("docs/how-to/browser.md");
+    let (_, script) = files(&page.text).next().expect("a script");
+    let browser = Browser::open(&stack, "/").await;
 
-        let call = "handIn(new File(['abc'], 'a.txt')).then(ticket => {
+    let call = "handIn(new File(['abc'], 'a.txt')).then(ticket => {
             digestOf(ticket.id).then(digest => document.body.dataset.digest = digest);
             follow(ticket.id, task => document.body.dataset.status = task.status);
         });";
-        browser.value(&format!("(() => {{ {script}\n{call} }})()")).await;
+    browser.value(&format!("(() => {{ {script}\n{call} }})()")).await;
 
-        browser.until("document.body.dataset.digest === '900150983cd24fb0d6963f7d28e17f72'").await;
-        browser.until("document.body.dataset.status === 'succeeded'").await;
-        browser.close().await;
-    })
-    .await;
+    browser.until("document.body.dataset.digest === '900150983cd24fb0d6963f7d28e17f72'").await;
+    browser.until("document.body.dataset.status === 'succeeded'").await;
+    browser.close().await;
 }
 
 #[tokio::test]
 async fn every_statement_of_the_book_runs_on_postgresql_distributed() {
-    on(Stack::distributed(&[]), async |stack| {
-        let pages = pages();
-        let blocks = pages.iter().flat_map(|page| blocks(&page.text, "sql"));
-        let mut count = 0;
-        for statement in blocks.flat_map(|block| block.split(';')).filter(|text| !text.trim().is_empty()) {
-            stack.sql(statement);
-            count += 1;
-        }
-        assert!(count > 5, "{count} statements");
-    })
-    .await;
+    let stack = Running::of(Stack::distributed(&[])).await;
+    let pages = pages();
+    let blocks = pages.iter().flat_map(|page| blocks(&page.text, "sql"));
+    let mut count = 0;
+    for statement in blocks.flat_map(|block| block.split(';')).filter(|text| !text.trim().is_empty()) {
+        stack.sql(statement);
+        count += 1;
+    }
+    assert!(count > 5, "{count} statements");
 }
 
 #[test]

@@ -7,45 +7,46 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use test_kit::eventually;
 
 use super::commands::{commands_in, help, help_of};
 use super::{Page, root};
 use crate::client::ask;
 use crate::people::as_bearer;
-use crate::program::eventually;
-use crate::stack::{Stack, on};
+use crate::stack::{Running, Stack};
 use crate::stand_ins::StandIns;
 
 #[tokio::test]
 async fn the_reference_is_what_the_program_says() {
     let stand_ins = StandIns::start(&[]).await;
-    on(Stack::embedded(&stand_ins.urls()), async |stack| {
-        let description = stack.get("/openapi.json").await.json();
-        let lists = [
-            ("settings", settings(&help().await)),
-            ("cli", command_line().await),
-            ("http", calls(&description)),
-            ("errors", codes(&description)),
-            ("metrics", metrics(&stack).await),
-        ];
-        let mut differs = Vec::new();
-        for (name, list) in lists {
-            let page = Page::read(&format!("docs/reference/{name}.md"));
-            let whole = with_list(&page, name, &list);
-            if std::env::var_os("COATCHECK_WRITE_DOCS").is_some() {
-                fs::write(root().join(&page.path), whole).unwrap();
-            } else if whole != page.text {
-                differs.push(name);
-            }
+    let stack = Running::of(Stack::embedded(&stand_ins.urls())).await;
+    let description = stack.get("/openapi.json").await.json();
+    let lists = [
+        ("settings", settings(&help().await)),
+        ("cli", command_line().await),
+        ("http", calls(&description)),
+        ("errors", codes(&description)),
+        ("metrics", metrics(&stack).await),
+    ];
+    let mut differs = Vec::new();
+    for (name, list) in lists {
+        let page = Page::read(&format!("docs/reference/{name}.md"));
+        let whole = with_list(&page, name, &list);
+        if std::env::var_os("COATCHECK_WRITE_DOCS").is_some() {
+            fs::write(root().join(&page.path), whole).unwrap();
+        } else if whole != page.text {
+            differs.push(name);
         }
-        assert!(differs.is_empty(), "the program says something else than docs/reference: {differs:?}; `make reference` writes it anew");
+    }
+    assert!(
+        differs.is_empty(),
+        "the program says something else than docs/reference: {differs:?}; `make reference` writes it anew"
+    );
 
-        let errors = Page::read("docs/reference/errors.md").text;
-        let codes = description["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
-        let untold = codes.iter().find(|code| !errors.contains(&format!("| `{}` |", code.as_str().unwrap())));
-        assert_eq!(untold, None, "a code that the page of errors lacks");
-    })
-    .await;
+    let errors = Page::read("docs/reference/errors.md").text;
+    let codes = description["components"]["schemas"]["Code"]["enum"].as_array().unwrap();
+    let untold = codes.iter().find(|code| !errors.contains(&format!("| `{}` |", code.as_str().unwrap())));
+    assert_eq!(untold, None, "a code that the page of errors lacks");
 }
 
 /// Returns a page with a list between its marks.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::Value;
+use test_kit::eventually;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -15,7 +16,6 @@ use super::rig::Rig;
 use super::{records, tables};
 use crate::client::Answer;
 use crate::content::{Dice, Sample, noise};
-use crate::program::eventually;
 use crate::stack::Stack;
 
 const CLIENTS: u64 = 24;

@@ -14,10 +14,10 @@ use chrono::Utc;
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use tempfile::TempDir;
-use test_kit::OwnServers;
+use test_kit::{OwnServers, eventually};
 use tokio::task::spawn_blocking;
 
-use crate::program::{Program, eventually, stderr_of};
+use crate::program::{Program, stderr_of};
 use crate::proxy::Proxy;
 use crate::stack::{Stack, own_host};
 use crate::stand_ins::StandIns;

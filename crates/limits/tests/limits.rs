@@ -16,31 +16,17 @@ use limits::rate::{self, Turn};
 use limits::window::{Entry, Fate, Standing, WindowRule};
 use limits::{Limits, StoredState, local::LocalLimits, redis::RedisLimits};
 use redis::Client;
-use test_kit::{servers, until};
+use rstest_reuse::{apply, template};
+use test_kit::{eventually, servers};
 use uuid::Uuid;
 
 /// A promise, as one test an adapter.
-macro_rules! on_all_limits {
-    ($promise:ident, |$limits:ident| $body:expr) => {
-        mod $promise {
-            use super::*;
-
-            async fn keep($limits: Arc<dyn Limits>) {
-                $body.await
-            }
-
-            #[tokio::test]
-            async fn local() {
-                keep(Arc::new(LocalLimits::new())).await;
-            }
-
-            #[tokio::test]
-            async fn redis() {
-                keep(Arc::new(redis_at(&servers().redis()))).await;
-            }
-        }
-    };
-}
+#[template]
+#[rstest::rstest]
+#[case::local(Arc::new(LocalLimits::new()))]
+#[case::redis(Arc::new(redis_at(&servers().redis())))]
+#[tokio::test]
+async fn all_limits(#[case] limits: Arc<dyn Limits>) {}
 
 fn redis_at(url: &str) -> RedisLimits {
     RedisLimits::new(Client::open(url).unwrap(), "0123456789ab")
@@ -70,7 +56,8 @@ async fn kept(limits: &dyn Limits, name: &str) -> Option<String> {
     kept
 }
 
-on_all_limits!(a_state_is_what_the_last_step_made_it, |limits| async move {
+#[apply(all_limits)]
+async fn a_state_is_what_the_last_step_made_it(limits: Arc<dyn Limits>) {
     assert_eq!(kept(&*limits, "a").await, None);
 
     add_one(&*limits, "a").await;
@@ -79,22 +66,25 @@ on_all_limits!(a_state_is_what_the_last_step_made_it, |limits| async move {
 
     assert_eq!(kept(&*limits, "a").await.as_deref(), Some("2"));
     assert_eq!(kept(&*limits, "b").await.as_deref(), Some("1"));
-});
+}
 
-on_all_limits!(no_step_is_lost_among_many, |limits| async move {
+#[apply(all_limits)]
+async fn no_step_is_lost_among_many(limits: Arc<dyn Limits>) {
     join_all((0..200).map(|_| add_one(&*limits, "a"))).await;
 
     assert_eq!(kept(&*limits, "a").await.as_deref(), Some("200"));
-});
+}
 
-on_all_limits!(a_state_goes_when_it_need_not_be_kept, |limits| async move {
+#[apply(all_limits)]
+async fn a_state_goes_when_it_need_not_be_kept(limits: Arc<dyn Limits>) {
     let keep_for = Duration::from_millis(1);
     limits.change("a", &mut |_, _| Some(StoredState { bytes: b"1".to_vec(), keep_for })).await.unwrap();
 
-    until("it is gone", async || kept(&*limits, "a").await.is_none().then_some(())).await;
-});
+    eventually("it is gone", async || kept(&*limits, "a").await.is_none().then_some(())).await;
+}
 
-on_all_limits!(the_clock_goes_on, |limits| async move {
+#[apply(all_limits)]
+async fn the_clock_goes_on(limits: Arc<dyn Limits>) {
     let mut times = Vec::new();
     for _ in 0..100 {
         limits
@@ -107,9 +97,10 @@ on_all_limits!(the_clock_goes_on, |limits| async move {
     }
 
     assert!(times.is_sorted() && times[0] < times[99]);
-});
+}
 
-on_all_limits!(attempts_are_counted_until_their_while_is_over, |limits| async move {
+#[apply(all_limits)]
+async fn attempts_are_counted_until_their_while_is_over(limits: Arc<dyn Limits>) {
     assert_eq!(limits.counted("a").await.unwrap().count, 0);
     for count in 1..=3 {
         let counted = limits.count("a", MINUTE).await.unwrap();
@@ -122,9 +113,11 @@ on_all_limits!(attempts_are_counted_until_their_while_is_over, |limits| async mo
     limits.forget("a").await.unwrap();
 
     assert_eq!(limits.counted("a").await.unwrap().count, 0);
-    until("the count has begun anew", async || (limits.counted("b").await.unwrap().count == 0).then_some(()))
-        .await;
-});
+    eventually("the count has begun anew", async || {
+        (limits.counted("b").await.unwrap().count == 0).then_some(())
+    })
+    .await;
+}
 
 /// Sends until the provider is full; the number sent, and how long it is blocked.
 async fn fill(limits: &dyn Limits, rule: WindowRule) -> (u32, Duration) {
@@ -140,7 +133,8 @@ async fn fill(limits: &dyn Limits, rule: WindowRule) -> (u32, Duration) {
     }
 }
 
-on_all_limits!(a_provider_is_full_after_its_requests_and_opens_after_its_block, |limits| async move {
+#[apply(all_limits)]
+async fn a_provider_is_full_after_its_requests_and_opens_after_its_block(limits: Arc<dyn Limits>) {
     let rule = WindowRule { requests: 3, block: Duration::from_millis(200) };
     assert_eq!(limits.standing("free").await.unwrap(), Standing::Unknown);
 
@@ -148,18 +142,19 @@ on_all_limits!(a_provider_is_full_after_its_requests_and_opens_after_its_block, 
 
     assert_eq!(sent, 3);
     assert!(opens_in <= rule.block);
-    until("it is open again", async || {
+    eventually("it is open again", async || {
         (limits.standing("free").await.unwrap() == Standing::Open { remaining: 3 }).then_some(())
     })
     .await;
     assert_eq!(fill(&*limits, rule).await.0, 3);
-});
+}
 
-on_all_limits!(slots_are_granted_up_to_the_rate, |limits| async move {
+#[apply(all_limits)]
+async fn slots_are_granted_up_to_the_rate(limits: Arc<dyn Limits>) {
     let (rule, table) = (rate::RateRule { rate: 2, call: Duration::ZERO }, Uuid::new_v4());
     let [first, second, third] = [(); 3].map(|()| Uuid::new_v4());
     let take = async |request| limits.take("third-party", rule, table, request).await.unwrap();
-    until("what may have been under way before has arrived", async || {
+    eventually("what may have been under way before has arrived", async || {
         (take(first).await == Turn::Now).then_some(())
     })
     .await;
@@ -170,8 +165,8 @@ on_all_limits!(slots_are_granted_up_to_the_rate, |limits| async move {
     assert_eq!(take(third).await, Turn::Now);
     limits.rest("third-party", second).await.unwrap();
 
-    until("a slot has rested", async || (take(first).await == Turn::Now).then_some(())).await;
-});
+    eventually("a slot has rested", async || (take(first).await == Turn::Now).then_some(())).await;
+}
 
 #[tokio::test]
 async fn processes_share_a_window() {

@@ -14,12 +14,11 @@ mod again;
 mod cut;
 mod promises;
 mod scenario;
-#[path = "../support/mod.rs"]
-mod support;
 mod world;
 
 use cut::{Call, Cut, Phase, Then, Wire};
 use scenario::Ledger;
+use test_kit::DEADLINE;
 use tokio::runtime::{Builder, Runtime};
 use world::World;
 
@@ -116,6 +115,6 @@ fn run(cut: Option<Cut>) -> Result<Vec<Call>, String> {
 /// Runs `work` on a runtime of its own, up to a deadline.
 fn on_a_runtime(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     let runtime: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let late = |_| Err(format!("not at an end after {:?}", support::DEADLINE));
-    runtime.block_on(async { tokio::time::timeout(support::DEADLINE, work).await.unwrap_or_else(late) })
+    let late = |_| Err(format!("not at an end after {:?}", DEADLINE));
+    runtime.block_on(async { tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(late) })
 }

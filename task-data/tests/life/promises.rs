@@ -14,8 +14,8 @@ use task_data::task::{Status, Task, TaskError, TaskId};
 
 use crate::cut::{Call, Cut, Phase, Then, UNREADABLE, Wire, unreadable};
 use crate::scenario::{Worker, back};
-use crate::support::{DEADLINE, in_time};
 use crate::world::{INLINE_BYTES, Process, World, named};
+use test_kit::{DEADLINE, in_time};
 
 /// One call fails: the first of that method.
 fn first(method: &'static str, phase: Phase) -> Option<Cut> {

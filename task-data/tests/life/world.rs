@@ -22,7 +22,7 @@ use task_data::task::{Task, WorkerId};
 use tempfile::TempDir;
 
 use crate::cut::Wire;
-use crate::support::until;
+use test_kit::eventually;
 
 /// More bytes than this travel as a blob.
 pub const INLINE_BYTES: u64 = 8;
@@ -117,7 +117,7 @@ impl World {
 
     /// Returns when so many tasks that wait are marked as published.
     pub async fn until_published(&self, count: usize) {
-        until("so many are marked", async || {
+        eventually("so many are marked", async || {
             let published = self.store.published_before(Kind::Md5, Duration::ZERO, 1000);
             (published.await.unwrap().len() == count).then_some(())
         })

@@ -2,14 +2,19 @@
 
 use chrono::TimeDelta;
 use futures::future::join_all;
+use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::json;
 use task_data::kinds::Kind;
 use task_data::store::{Cancel, Completion, HandBack, Moved, Rules};
 use task_data::task::{Status, TaskError, TaskId};
+use test_kit::{FreshDatabase, each_database};
 
 use crate::samples::*;
 
-on_each_store!(a_completed_task_has_its_result_and_its_end, |store| async move {
+#[apply(each_database)]
+async fn a_completed_task_has_its_result_and_its_end(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let claim = running(&*store).await;
 
     let ended = store.complete(vec![success(&claim)], RULES).await.unwrap();
@@ -21,9 +26,11 @@ on_each_store!(a_completed_task_has_its_result_and_its_end, |store| async move {
         (Status::Succeeded, Some(json!({"md5": "abc"})), None)
     );
     assert!(task.finished.is_some());
-});
+}
 
-on_each_store!(a_completed_task_that_failed_says_why, |store| async move {
+#[apply(each_database)]
+async fn a_completed_task_that_failed_says_why(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let claim = running(&*store).await;
 
     let ended = store.complete(vec![failure(&claim)], RULES).await.unwrap();
@@ -33,9 +40,11 @@ on_each_store!(a_completed_task_that_failed_says_why, |store| async move {
     let error = TaskError::new("blob-missing", "It is gone.");
     assert_eq!((task.status, task.result, task.error), (Status::Failed, None, Some(error)));
     assert!(task.finished.is_some());
-});
+}
 
-on_each_store!(a_superseded_attempt_ends_nothing, |store| async move {
+#[apply(each_database)]
+async fn a_superseded_attempt_ends_nothing(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let id = pending(&*store).await;
     let worker = worker(&*store).await;
     let old = claim(&*store, id, worker).await;
@@ -50,9 +59,11 @@ on_each_store!(a_superseded_attempt_ends_nothing, |store| async move {
 
     assert_eq!((while_pending, while_running, returned), (vec![], vec![], vec![]));
     assert_eq!(stands(&*store, id).await, before);
-});
+}
 
-on_each_store!(of_many_completions_at_once_one_counts, |store| async move {
+#[apply(each_database)]
+async fn of_many_completions_at_once_one_counts(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let claim = running(&*store).await;
     let rivals = (0..10).map(|rival| {
         let outcome = Ok(json!({"md5": rival}));
@@ -66,9 +77,11 @@ on_each_store!(of_many_completions_at_once_one_counts, |store| async move {
     let task = stands(&*store, claim.id).await;
     assert_eq!(winners.len(), 1);
     assert_eq!(task.result, Some(json!({"md5": winners[0]})));
-});
+}
 
-on_each_store!(an_ended_task_never_changes, |store| async move {
+#[apply(each_database)]
+async fn an_ended_task_never_changes(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = worker(&*store).await;
     let mut ended = Vec::new();
     for status in [Status::Succeeded, Status::Failed, Status::Cancelled] {
@@ -99,9 +112,11 @@ on_each_store!(an_ended_task_never_changes, |store| async move {
         assert_eq!(stands(&*store, claim.id).await, task);
         store.register(worker, "again".to_owned(), LATER).await.unwrap();
     }
-});
+}
 
-on_each_store!(a_task_handed_back_is_pending_again_when_it_is_time, |store| async move {
+#[apply(each_database)]
+async fn a_task_handed_back_is_pending_again_when_it_is_time(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (now, later) = (running(&*store).await, running(&*store).await);
     let returns = vec![free_return(&now, NOW), charged_return(&later, LATER)];
 
@@ -110,9 +125,11 @@ on_each_store!(a_task_handed_back_is_pending_again_when_it_is_time, |store| asyn
     assert_eq!(went(&moved), [(now.id, Status::Pending), (later.id, Status::Pending)]);
     assert_eq!(stands(&*store, later.id).await.status, Status::Pending);
     assert_eq!(due_now(&*store).await, [now.id]);
-});
+}
 
-on_each_store!(a_task_that_waits_says_for_what_and_until_when, |store| async move {
+#[apply(each_database)]
+async fn a_task_that_waits_says_for_what_and_until_when(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = worker(&*store).await;
     let (charged, waits, stopped) = (running(&*store).await, running(&*store).await, running(&*store).await);
     let away = TaskError::new("provider-unavailable", "It is away.");
@@ -145,9 +162,11 @@ on_each_store!(a_task_that_waits_says_for_what_and_until_when, |store| async mov
         let task = stands(&*store, claimed.id).await;
         assert_eq!((task.error, task.next_attempt), (Some(TaskError::cancelled()), None));
     }
-});
+}
 
-on_each_store!(a_task_handed_back_keeps_its_upload, |store| async move {
+#[apply(each_database)]
+async fn a_task_handed_back_keeps_its_upload(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let first = running(&*store).await;
     store.hand_back(vec![charged_return(&first, NOW)], RULES).await.unwrap();
 
@@ -155,9 +174,11 @@ on_each_store!(a_task_handed_back_keeps_its_upload, |store| async move {
 
     assert_eq!(second.content, first.content);
     assert!(second.content.is_some());
-});
+}
 
-on_each_store!(a_free_return_costs_no_try_and_a_charged_one_costs_one, |store| async move {
+#[apply(each_database)]
+async fn a_free_return_costs_no_try_and_a_charged_one_costs_one(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = worker(&*store).await;
     let id = pending(&*store).await;
 
@@ -170,9 +191,11 @@ on_each_store!(a_free_return_costs_no_try_and_a_charged_one_costs_one, |store| a
     }
 
     assert_eq!(tries, [0, 0, 1, 1, 1, 2]);
-});
+}
 
-on_each_store!(the_last_try_fails_the_task_with_the_error_that_was_charged, |store| async move {
+#[apply(each_database)]
+async fn the_last_try_fails_the_task_with_the_error_that_was_charged(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let rules = Rules { max_attempts: 2, ..RULES };
     let worker = worker(&*store).await;
     let id = pending(&*store).await;
@@ -189,9 +212,11 @@ on_each_store!(the_last_try_fails_the_task_with_the_error_that_was_charged, |sto
     let task = stands(&*store, id).await;
     assert_eq!((task.status, task.error), (Status::Failed, charged_return(&second, NOW).charge));
     assert!(task.finished.is_some());
-});
+}
 
-on_each_store!(a_pending_task_is_cancelled_at_once, |store| async move {
+#[apply(each_database)]
+async fn a_pending_task_is_cancelled_at_once(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let id = pending(&*store).await;
 
     let outcome = store.cancel(id, RULES).await.unwrap();
@@ -200,9 +225,11 @@ on_each_store!(a_pending_task_is_cancelled_at_once, |store| async move {
     assert_eq!(outcome, Cancel::Accepted(task.clone()));
     assert_eq!((task.status, task.error), (Status::Cancelled, Some(TaskError::cancelled())));
     assert!(task.finished.is_some());
-});
+}
 
-on_each_store!(a_running_task_is_cancelled_when_it_is_handed_back, |store| async move {
+#[apply(each_database)]
+async fn a_running_task_is_cancelled_when_it_is_handed_back(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (free, charged) = (running(&*store).await, running(&*store).await);
     for id in [free.id, charged.id] {
         let outcome = store.cancel(id, RULES).await.unwrap();
@@ -223,9 +250,11 @@ on_each_store!(a_running_task_is_cancelled_when_it_is_handed_back, |store| async
         assert_eq!((task.status, task.error), (Status::Cancelled, Some(TaskError::cancelled())));
         assert!(task.finished.is_some());
     }
-});
+}
 
-on_each_store!(a_running_task_that_completes_first_is_not_cancelled, |store| async move {
+#[apply(each_database)]
+async fn a_running_task_that_completes_first_is_not_cancelled(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let claim = running(&*store).await;
     store.cancel(claim.id, RULES).await.unwrap();
 
@@ -233,9 +262,11 @@ on_each_store!(a_running_task_that_completes_first_is_not_cancelled, |store| asy
 
     assert_eq!(ended, [claim.id]);
     assert_eq!(stands(&*store, claim.id).await.status, Status::Succeeded);
-});
+}
 
-on_each_store!(a_task_that_has_ended_or_never_was_is_not_cancelled, |store| async move {
+#[apply(each_database)]
+async fn a_task_that_has_ended_or_never_was_is_not_cancelled(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let [_, _, ended @ ..] = one_of_each(&*store).await;
     for id in ended {
         let task = stands(&*store, id).await;
@@ -243,9 +274,11 @@ on_each_store!(a_task_that_has_ended_or_never_was_is_not_cancelled, |store| asyn
         assert_eq!(store.cancel(id, RULES).await.unwrap(), Cancel::Ended(task));
     }
     assert_eq!(store.cancel(TaskId::random(), RULES).await.unwrap(), Cancel::Unknown);
-});
+}
 
-on_each_store!(each_of_a_batch_goes_its_own_way, |store| async move {
+#[apply(each_database)]
+async fn each_of_a_batch_goes_its_own_way(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (first, second) = (running(&*store).await, running(&*store).await);
     let stale = Completion { attempt: 7, ..success(&second) };
     let unknown = Completion { id: TaskId::random(), ..success(&second) };
@@ -254,4 +287,4 @@ on_each_store!(each_of_a_batch_goes_its_own_way, |store| async move {
 
     assert_eq!(ended, [first.id]);
     assert_eq!(stands(&*store, second.id).await.status, Status::Running);
-});
+}

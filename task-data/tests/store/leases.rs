@@ -1,13 +1,18 @@
 //! Leases: a worker's hold on all that it runs, and what becomes of it when the worker is lost.
 
 use futures::future::join_all;
+use rstest::rstest;
+use rstest_reuse::apply;
 use task_data::kinds::Kind;
 use task_data::store::{Held, Rules};
 use task_data::task::{Status, TaskError, WorkerId};
+use test_kit::{FreshDatabase, each_database};
 
 use crate::samples::*;
 
-on_each_store!(a_lost_workers_task_is_pending_again, |store| async move {
+#[apply(each_database)]
+async fn a_lost_workers_task_is_pending_again(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (lapsed, gone) = (worker(&*store).await, worker(&*store).await);
     let ids = [
         claim(&*store, pending(&*store).await, lapsed).await.id,
@@ -25,9 +30,11 @@ on_each_store!(a_lost_workers_task_is_pending_again, |store| async move {
         let task = stands(&*store, id).await;
         assert_eq!((task.status, task.attempt), (Status::Pending, 1));
     }
-});
+}
 
-on_each_store!(a_lost_workers_attempt_is_charged_and_fenced, |store| async move {
+#[apply(each_database)]
+async fn a_lost_workers_attempt_is_charged_and_fenced(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let lost = worker(&*store).await;
     let old = claim(&*store, pending(&*store).await, lost).await;
     store.retire(lost).await.unwrap();
@@ -38,18 +45,22 @@ on_each_store!(a_lost_workers_attempt_is_charged_and_fenced, |store| async move 
 
     assert_eq!(ended, []);
     assert_eq!((next.attempt, next.tries), (2, 1));
-});
+}
 
-on_each_store!(what_a_live_lease_holds_is_left_to_it, |store| async move {
+#[apply(each_database)]
+async fn what_a_live_lease_holds_is_left_to_it(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let claim = running(&*store).await;
 
     let returned = store.return_lost(RULES).await.unwrap();
 
     assert_eq!(returned, []);
     assert_eq!(stands(&*store, claim.id).await.status, Status::Running);
-});
+}
 
-on_each_store!(sweeps_at_once_return_each_task_once, |store| async move {
+#[apply(each_database)]
+async fn sweeps_at_once_return_each_task_once(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let lost = worker(&*store).await;
     let ids = sorted(join_all((0..10).map(|_| pending(&*store))).await);
     store.claim(ids.clone(), lost).await.unwrap();
@@ -59,9 +70,11 @@ on_each_store!(sweeps_at_once_return_each_task_once, |store| async move {
 
     let returned = sweeps.into_iter().flat_map(Result::unwrap).map(|moved| moved.id);
     assert_eq!(sorted(returned), ids);
-});
+}
 
-on_each_store!(the_first_loss_is_due_at_once_and_later_ones_rest, |store| async move {
+#[apply(each_database)]
+async fn the_first_loss_is_due_at_once_and_later_ones_rest(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let rules = Rules { max_attempts: 100, ..RULES };
     let id = pending(&*store).await;
     for losses in 1..=8 {
@@ -76,9 +89,11 @@ on_each_store!(the_first_loss_is_due_at_once_and_later_ones_rest, |store| async 
             _ => {}
         }
     }
-});
+}
 
-on_each_store!(a_task_that_loses_each_worker_fails, |store| async move {
+#[apply(each_database)]
+async fn a_task_that_loses_each_worker_fails(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let id = pending(&*store).await;
     let mut returned = Vec::new();
     for _ in 0..RULES.max_attempts {
@@ -92,9 +107,11 @@ on_each_store!(a_task_that_loses_each_worker_fails, |store| async move {
     let task = stands(&*store, id).await;
     assert_eq!((task.status, task.error), (Status::Failed, Some(TaskError::worker_lost())));
     assert!(task.finished.is_some());
-});
+}
 
-on_each_store!(a_lost_workers_task_that_was_to_be_cancelled_is_cancelled, |store| async move {
+#[apply(each_database)]
+async fn a_lost_workers_task_that_was_to_be_cancelled_is_cancelled(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let lost = worker(&*store).await;
     let claim = claim(&*store, pending(&*store).await, lost).await;
     store.cancel(claim.id, RULES).await.unwrap();
@@ -104,9 +121,11 @@ on_each_store!(a_lost_workers_task_that_was_to_be_cancelled_is_cancelled, |store
 
     assert_eq!(went(&returned), [(claim.id, Status::Cancelled)]);
     assert_eq!(stands(&*store, claim.id).await.error, Some(TaskError::cancelled()));
-});
+}
 
-on_each_store!(a_beat_tells_whether_the_lease_is_lost, |store| async move {
+#[apply(each_database)]
+async fn a_beat_tells_whether_the_lease_is_lost(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (live, lapsed, retired) = (worker(&*store).await, worker(&*store).await, worker(&*store).await);
     store.beat(lapsed, NOW).await.unwrap();
     store.retire(retired).await.unwrap();
@@ -116,9 +135,11 @@ on_each_store!(a_beat_tells_whether_the_lease_is_lost, |store| async move {
     for worker in [lapsed, retired, WorkerId::random()] {
         assert_eq!(store.beat(worker, LATER).await.unwrap(), None);
     }
-});
+}
 
-on_each_store!(a_beat_extends_the_lease, |store| async move {
+#[apply(each_database)]
+async fn a_beat_extends_the_lease(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = worker(&*store).await;
     let claim = claim(&*store, pending(&*store).await, worker).await;
     store.beat(worker, NOW).await.unwrap();
@@ -127,9 +148,11 @@ on_each_store!(a_beat_extends_the_lease, |store| async move {
 
     assert_eq!(store.return_lost(RULES).await.unwrap(), []);
     assert_eq!(stands(&*store, claim.id).await.status, Status::Running);
-});
+}
 
-on_each_store!(a_beat_tells_what_is_to_be_cancelled_and_nothing_of_others, |store| async move {
+#[apply(each_database)]
+async fn a_beat_tells_what_is_to_be_cancelled_and_nothing_of_others(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (mine, other) = (worker(&*store).await, worker(&*store).await);
     let wanted = claim(&*store, pending(&*store).await, mine).await;
     let cancelled = claim(&*store, pending(&*store).await, mine).await;
@@ -142,9 +165,11 @@ on_each_store!(a_beat_tells_what_is_to_be_cancelled_and_nothing_of_others, |stor
 
     assert_eq!(held, Some(vec![Held { id: cancelled.id, attempt: 1, cancel_requested: true }]));
     assert_eq!(stands(&*store, wanted.id).await.status, Status::Running);
-});
+}
 
-on_each_store!(a_lease_that_is_begun_twice_is_one_lease, |store| async move {
+#[apply(each_database)]
+async fn a_lease_that_is_begun_twice_is_one_lease(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = WorkerId::random();
     store.register(worker, "a worker".to_owned(), LATER).await.unwrap();
 
@@ -152,37 +177,42 @@ on_each_store!(a_lease_that_is_begun_twice_is_one_lease, |store| async move {
 
     assert!(again.is_ok(), "the answer to the first call may have been lost: {again:?}");
     assert_eq!(store.beat(worker, LATER).await.unwrap(), Some(vec![]));
-});
+}
 
-on_each_store!(a_lease_may_be_ended_twice, |store| async move {
+#[apply(each_database)]
+async fn a_lease_may_be_ended_twice(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = worker(&*store).await;
     store.retire(worker).await.unwrap();
 
     assert!(store.retire(worker).await.is_ok());
-});
+}
 
-on_each_store!(
-    who_begins_alone_finds_no_lease_and_all_that_is_pending_due_and_unpublished,
-    |store| async move {
-        let former = worker(&*store).await;
-        let runs = claim(&*store, pending(&*store).await, former).await;
-        let rests = running(&*store).await;
-        store.hand_back(vec![free_return(&rests, LATER)], RULES).await.unwrap();
-        let published = pending(&*store).await;
-        store.mark_published(vec![ticket(published, 0)]).await.unwrap();
+#[apply(each_database)]
+async fn who_begins_alone_finds_no_lease_and_all_that_is_pending_due_and_unpublished(
+    database: FreshDatabase,
+) {
+    let store = task_data::store::of(&database);
+    let former = worker(&*store).await;
+    let runs = claim(&*store, pending(&*store).await, former).await;
+    let rests = running(&*store).await;
+    store.hand_back(vec![free_return(&rests, LATER)], RULES).await.unwrap();
+    let published = pending(&*store).await;
+    store.mark_published(vec![ticket(published, 0)]).await.unwrap();
 
-        store.begin_alone().await.unwrap();
+    store.begin_alone().await.unwrap();
 
-        assert_eq!(store.beat(former, LATER).await.unwrap(), None);
-        let due = store.due(10, NOW).await.unwrap();
-        assert_eq!(sorted(due.iter().map(|ticket| ticket.id)), sorted([rests.id, published]));
-        let stats = store.stats(Kind::Md5).await.unwrap();
-        assert_eq!((stats.pending, stats.unpublished), (2, 2), "the queue that had them is gone");
-        assert_eq!(went(&store.return_lost(RULES).await.unwrap()), [(runs.id, Status::Pending)]);
-    }
-);
+    assert_eq!(store.beat(former, LATER).await.unwrap(), None);
+    let due = store.due(10, NOW).await.unwrap();
+    assert_eq!(sorted(due.iter().map(|ticket| ticket.id)), sorted([rests.id, published]));
+    let stats = store.stats(Kind::Md5).await.unwrap();
+    assert_eq!((stats.pending, stats.unpublished), (2, 2), "the queue that had them is gone");
+    assert_eq!(went(&store.return_lost(RULES).await.unwrap()), [(runs.id, Status::Pending)]);
+}
 
-on_each_store!(what_nothing_moves_on_is_stuck, |store| async move {
+#[apply(each_database)]
+async fn what_nothing_moves_on_is_stuck(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let [held, lapsed, gone] = [worker(&*store).await, worker(&*store).await, worker(&*store).await];
     let mut running = Vec::new();
     for holder in [held, lapsed, gone] {
@@ -201,4 +231,4 @@ on_each_store!(what_nothing_moves_on_is_stuck, |store| async move {
     assert_eq!(stuck(&all, LATER, LATER).await, [running[2]]);
     assert_eq!(stuck(&[running[0], later], NOW, NOW).await, []);
     assert_eq!(store.live_leases().await.unwrap(), 1);
-});
+}

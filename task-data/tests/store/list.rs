@@ -1,26 +1,30 @@
 //! Tasks are listed newest first, by pages.
 
+use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::json;
 use task_data::kinds::Kind;
 use task_data::kinds::md5::Md5Digest;
-use task_data::store::{Completion, Filter, LIST_BYTES, NewTask};
+use task_data::store::{Completion, Filter, LIST_BYTES, NewTask, Store};
 use task_data::task::{Status, TaskId};
+use test_kit::{FreshDatabase, each_database};
 
 use crate::samples::*;
-use crate::support::Everything;
 
-async fn listed(store: &dyn Everything, filter: Filter) -> Vec<TaskId> {
+async fn listed(store: &dyn Store, filter: Filter) -> Vec<TaskId> {
     store.list(filter).await.unwrap().tasks.iter().map(|task| task.id).collect()
 }
 
-async fn some(store: &dyn Everything, count: usize) -> Vec<TaskId> {
+async fn some(store: &dyn Store, count: usize) -> Vec<TaskId> {
     let new: Vec<_> = (0..count).map(|_| new_task()).collect();
     let ids = new.iter().map(|new| new.id).collect();
     store.insert(new, NOW).await.unwrap();
     ids
 }
 
-on_each_store!(a_page_ends_where_its_bytes_do_and_the_next_goes_on, |store| async move {
+#[apply(each_database)]
+async fn a_page_ends_where_its_bytes_do_and_the_next_goes_on(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let mut newest_first = Vec::new();
     // More than a page has, a page of small ones, and one that is larger than a page.
     for (tasks, bytes) in [(20, 300_000), (5, 10), (1, 3 << 20), (1, 10)] {
@@ -49,9 +53,11 @@ on_each_store!(a_page_ends_where_its_bytes_do_and_the_next_goes_on, |store| asyn
     assert!(all == newest_first && pages > 3, "{pages} pages of {}", all.len());
     let exactly = store.list(Filter { limit: 1, ..Filter::default() }).await.unwrap();
     assert_eq!((exactly.tasks.len(), exactly.has_more), (1, true));
-});
+}
 
-on_each_store!(the_newest_come_first_and_no_more_than_wanted, |store| async move {
+#[apply(each_database)]
+async fn the_newest_come_first_and_no_more_than_wanted(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let mut newest_first = sorted(some(&*store, 10).await);
     newest_first.reverse();
 
@@ -60,18 +66,22 @@ on_each_store!(the_newest_come_first_and_no_more_than_wanted, |store| async move
 
     assert_eq!(all, newest_first);
     assert_eq!(three, newest_first[..3]);
-});
+}
 
-on_each_store!(a_filter_by_status_gives_those_in_it_alone, |store| async move {
+#[apply(each_database)]
+async fn a_filter_by_status_gives_those_in_it_alone(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let ids = one_of_each(&*store).await;
     for (id, status) in ids.into_iter().zip(Status::ALL) {
         let filter = Filter { kind: Some(Kind::Md5), status: Some(status), limit: 100, ..Filter::default() };
 
         assert_eq!(listed(&*store, filter).await, [id], "{status:?}");
     }
-});
+}
 
-on_each_store!(a_digest_gives_the_tasks_that_found_it_page_by_page, |store| async move {
+#[apply(each_database)]
+async fn a_digest_gives_the_tasks_that_found_it_page_by_page(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let [digest, other] = [[0xab; 16], [0xcd; 16]].map(Md5Digest);
     let mut found_it = Vec::new();
     for found in [digest, other, digest, digest] {
@@ -90,9 +100,11 @@ on_each_store!(a_digest_gives_the_tasks_that_found_it_page_by_page, |store| asyn
 
     assert_eq!(first, newest_first[..2]);
     assert_eq!(second, newest_first[2..]);
-});
+}
 
-on_each_store!(pages_meet_each_task_once_while_new_ones_come_in, |store| async move {
+#[apply(each_database)]
+async fn pages_meet_each_task_once_while_new_ones_come_in(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let there = some(&*store, 25).await;
     let mut met = Vec::new();
     let mut filter = Filter { limit: 7, ..Filter::default() };
@@ -106,4 +118,4 @@ on_each_store!(pages_meet_each_task_once_while_new_ones_come_in, |store| async m
     }
 
     assert_eq!(sorted(met), sorted(there));
-});
+}

@@ -6,11 +6,11 @@ use diesel::prelude::*;
 use task_data::idempotency::Idempotency;
 use task_data::kinds::{Kind, RowKind};
 use task_data::shared_log::Head;
-use task_data::store::{Cancel, Filter, NewTask};
+use task_data::store::{Cancel, Filter, NewTask, Store};
 use task_data::task::{Task, TaskId};
 
 use crate::samples::*;
-use crate::support::{Everything, psql, servers};
+use test_kit::{psql, servers};
 
 const NEWER: &str = "UPDATE tasks SET kind = 'later', worker = NULL, published_at = created";
 
@@ -34,13 +34,13 @@ async fn a_row_of_a_newer_kind_is_left_alone_postgres() {
     is_left_alone(&store, |statement| drop(psql(&url, statement))).await;
 }
 
-async fn rows(store: &dyn Everything, ids: [TaskId; 5]) -> Vec<Task> {
+async fn rows(store: &dyn Store, ids: [TaskId; 5]) -> Vec<Task> {
     let mut rows = store.find(ids.to_vec()).await.unwrap();
     rows.sort_by_key(|task| task.id);
     rows
 }
 
-async fn is_left_alone(store: &dyn Everything, sql: impl Fn(&str)) {
+async fn is_left_alone(store: &dyn Store, sql: impl Fn(&str)) {
     let newer = one_of_each(store).await;
     let [pending_one, running_one, ended @ ..] = newer;
     let keyed = NewTask {

@@ -1,22 +1,26 @@
 //! An owner's tasks: his alone are listed, and what he has waiting is told.
 
-use accounts::user::UserId;
+use database::UserId;
+use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::json;
 use task_data::kinds::Kind;
-use task_data::store::{Filter, Holdings, NewTask, Payload};
+use task_data::store::{Filter, Holdings, NewTask, Payload, Store};
 use task_data::task::TaskId;
+use test_kit::{FreshDatabase, each_database};
 
 use crate::samples::*;
-use crate::support::Everything;
 
-async fn tasks_of(store: &dyn Everything, owner: Option<UserId>, count: usize) -> Vec<TaskId> {
+async fn tasks_of(store: &dyn Store, owner: Option<UserId>, count: usize) -> Vec<TaskId> {
     let new: Vec<_> = (0..count).map(|_| NewTask { owner, ..new_task() }).collect();
     let ids = new.iter().map(|new| new.id).collect();
     store.insert(new, NOW).await.unwrap();
     ids
 }
 
-on_each_store!(an_owners_pages_are_full_whatever_others_have, |store| async move {
+#[apply(each_database)]
+async fn an_owners_pages_are_full_whatever_others_have(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (ada, bob) = (UserId::random(), UserId::random());
     let mut hers = Vec::new();
     for _ in 0..5 {
@@ -41,9 +45,11 @@ on_each_store!(an_owners_pages_are_full_whatever_others_have, |store| async move
     }
 
     assert_eq!(met, [4, 4, 2, 0]);
-});
+}
 
-on_each_store!(what_an_owner_has_waiting_is_told, |store| async move {
+#[apply(each_database)]
+async fn what_an_owner_has_waiting_is_told(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (ada, bob) = (UserId::random(), UserId::random());
     assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 0, bytes: 0 });
     let ids = tasks_of(&*store, Some(ada), 4).await;
@@ -67,4 +73,4 @@ on_each_store!(what_an_owner_has_waiting_is_told, |store| async move {
     // One is running, two are pending, and one of those has no upload but a text.
     assert_eq!(store.holdings(ada).await.unwrap(), Holdings { pending: 2, bytes: 9 });
     assert_eq!(store.holdings(bob).await.unwrap(), Holdings { pending: 1, bytes: 3 });
-});
+}

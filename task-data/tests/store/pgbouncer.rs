@@ -5,13 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use access_log::Records;
 use database::Postgres;
 use task_data::store::StoreError;
 use tempfile::TempDir;
 
-use crate::records::new_records;
-use crate::support::{servers, until};
+use crate::sql_states::append;
+use test_kit::{eventually, servers};
 
 /// A PgBouncer that listens on a socket in a folder of its own.
 struct Bouncer {
@@ -40,7 +39,7 @@ impl Bouncer {
         }
         let process = command.arg(folder.path().join("ini")).stderr(Stdio::null()).spawn().unwrap();
         let socket = folder.path().join(".s.PGSQL.6432");
-        until("PgBouncer listens", async || UnixStream::connect(&socket).ok()).await;
+        eventually("PgBouncer listens", async || UnixStream::connect(&socket).ok()).await;
         Self { process, folder, database: database.to_owned() }
     }
 
@@ -80,7 +79,7 @@ async fn sessions_of_our_own_serve_behind_a_pooler_too() {
     let store = Postgres::new(&bouncer.url()).unwrap();
 
     store.migrate().await.unwrap();
-    store.append_records(new_records(&["127.0.0.1 GET / 200"])).await.unwrap();
+    append(&store).await.unwrap();
 
     Postgres::new(&url).unwrap().migrate().await.unwrap();
     drop(store);

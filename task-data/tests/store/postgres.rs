@@ -8,7 +8,7 @@ use task_data::store::{Filter, Leases, Outcomes, Tasks};
 use task_data::task::Status;
 
 use crate::samples::*;
-use crate::support::{servers, until};
+use test_kit::{eventually, servers};
 
 /// Rows among which a few are looked for.
 const MANY: i64 = 20_000;
@@ -80,7 +80,7 @@ async fn what_was_planned_for_a_small_table_reads_few_rows_of_a_large_one() {
 
         // A connection tells the last of what it has read as it ends.
         drop(store);
-        until("the store's connections are gone", async || {
+        eventually("the store's connections are gone", async || {
             let others = "SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() \
                           AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
             (count(&mut other, others).await == 0).then_some(())

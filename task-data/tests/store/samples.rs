@@ -6,10 +6,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
-use task_data::store::{Claim, Completion, HandBack, Moved, NewTask, Payload, Rules, StoreError};
+use task_data::store::{Claim, Completion, HandBack, Moved, NewTask, Payload, Rules, Store, StoreError};
 use task_data::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
-
-use crate::support::Everything;
 
 pub const RULES: Rules = Rules { max_attempts: 3, keep_uploads: false };
 pub const NOW: Duration = Duration::ZERO;
@@ -68,7 +66,7 @@ pub fn charged_return(claim: &Claim, after: Duration) -> HandBack {
 }
 
 /// A pending task, due now.
-pub async fn pending(store: &dyn Everything) -> TaskId {
+pub async fn pending(store: &dyn Store) -> TaskId {
     let new = new_task();
     let id = new.id;
     store.insert(vec![new], NOW).await.unwrap();
@@ -76,34 +74,34 @@ pub async fn pending(store: &dyn Everything) -> TaskId {
 }
 
 /// A worker with a lease that outlives the test.
-pub async fn worker(store: &dyn Everything) -> WorkerId {
+pub async fn worker(store: &dyn Store) -> WorkerId {
     let worker = WorkerId::random();
     store.register(worker, "a worker".to_owned(), LATER).await.unwrap();
     worker
 }
 
 /// A pending task becomes the worker's.
-pub async fn claim(store: &dyn Everything, id: TaskId, worker: WorkerId) -> Claim {
+pub async fn claim(store: &dyn Store, id: TaskId, worker: WorkerId) -> Claim {
     let claims = store.claim(vec![id], worker).await.unwrap();
     let [claim] = <[Claim; 1]>::try_from(claims.claimed).expect("the pending task is claimed");
     claim
 }
 
 /// A running task.
-pub async fn running(store: &dyn Everything) -> Claim {
+pub async fn running(store: &dyn Store) -> Claim {
     let worker = worker(store).await;
     claim(store, pending(store).await, worker).await
 }
 
 /// A task that has ended with success.
-pub async fn succeeded(store: &dyn Everything) -> TaskId {
+pub async fn succeeded(store: &dyn Store) -> TaskId {
     let claim = running(store).await;
     assert_eq!(store.complete(vec![success(&claim)], RULES).await.unwrap(), [claim.id]);
     claim.id
 }
 
 /// A task in each status, in the order of `Status::ALL`.
-pub async fn one_of_each(store: &dyn Everything) -> [TaskId; 5] {
+pub async fn one_of_each(store: &dyn Store) -> [TaskId; 5] {
     let cancelled = pending(store).await;
     store.cancel(cancelled, RULES).await.unwrap();
     let failed = running(store).await;
@@ -121,12 +119,12 @@ pub fn went(moved: &[Moved]) -> Vec<(TaskId, Status)> {
 }
 
 /// The task as its row stands.
-pub async fn stands(store: &dyn Everything, id: TaskId) -> Task {
+pub async fn stands(store: &dyn Store, id: TaskId) -> Task {
     store.find(vec![id]).await.unwrap().pop().expect("the task is there")
 }
 
 /// All that the sweep would take now, and would take again.
-pub async fn due_now(store: &dyn Everything) -> Vec<TaskId> {
+pub async fn due_now(store: &dyn Store) -> Vec<TaskId> {
     let mut ids: Vec<TaskId> = store.due(1000, NOW).await.unwrap().iter().map(|ticket| ticket.id).collect();
     ids.sort();
     ids

@@ -1,13 +1,13 @@
 //! What PostgreSQL's errors mean, whatever language they come in.
 
-use access_log::Records;
+use access_log::record::RecordId;
+use access_log::{NewRecord, Records};
 use database::Postgres;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use task_data::store::{StoreError, Tasks};
 
-use crate::records::new_records;
 use crate::samples::*;
-use crate::support::{database_set_otherwise, psql, set};
+use test_kit::{database_set_otherwise, psql, set};
 
 /// What an insert of records does beforehand, as a statement in PL/pgSQL says.
 fn before_records(url: &str, does: &str) {
@@ -20,8 +20,10 @@ fn before_records(url: &str, does: &str) {
     );
 }
 
-async fn append(store: &Postgres) -> Result<(), StoreError> {
-    store.append_records(new_records(&["127.0.0.1 GET / 200"])).await.map(|_| ())
+/// A write.
+pub async fn append(store: &Postgres) -> Result<(), StoreError> {
+    let new = NewRecord { id: RecordId::random(), log: "127.0.0.1 GET / 200".parse().unwrap() };
+    store.append_records(vec![new]).await.map(drop)
 }
 
 /// Its variant's name.

@@ -11,6 +11,7 @@ use futures::FutureExt;
 use task_data::store::{Held, Leases, Rules, StoreError, Tasks};
 use task_data::task::{Status, Task};
 use tempfile::TempDir;
+use test_kit::eventually;
 
 use crate::samples::*;
 
@@ -170,8 +171,5 @@ async fn a_write_that_nobody_waits_for_is_made_all_the_same() {
 
     let _ = database.store.insert(vec![new.clone()], Duration::ZERO).now_or_never();
 
-    crate::support::until("the row is there", async || {
-        database.store.find(vec![new.id]).await.unwrap().pop()
-    })
-    .await;
+    eventually("the row is there", async || database.store.find(vec![new.id]).await.unwrap().pop()).await;
 }

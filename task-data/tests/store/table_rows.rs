@@ -1,14 +1,16 @@
 //! What came of the rows of tables.
 
+use rstest::rstest;
+use rstest_reuse::apply;
 use serde_json::json;
 use task_data::kinds::table::{Row, SentRow};
-use task_data::store::{Claim, PAGE_BYTES, RowFilter, TableProgress, UnkeptRow};
+use task_data::store::{Claim, PAGE_BYTES, RowFilter, Store, TableProgress, UnkeptRow};
 use task_data::task::TaskId;
+use test_kit::{FreshDatabase, each_database};
 
 use crate::samples::{
     NOW, RULES, charged_return, claim, free_return, is_taken, pending, running, stands, unreadable, worker,
 };
-use crate::support::Everything;
 
 /// A row with that answer.
 pub fn sent(number: i64, status: Option<u16>) -> SentRow {
@@ -20,11 +22,13 @@ pub fn unkept(claim: &Claim, sent: SentRow) -> UnkeptRow {
     UnkeptRow { task: claim.id, attempt: claim.attempt, sent }
 }
 
-async fn all(store: &dyn Everything, id: TaskId, filter: RowFilter) -> Vec<SentRow> {
+async fn all(store: &dyn Store, id: TaskId, filter: RowFilter) -> Vec<SentRow> {
     store.kept_rows(id, 0, i64::MAX, filter, 100).await.unwrap().rows
 }
 
-on_each_store!(rows_are_kept_and_found_in_their_order, |store| async move {
+#[apply(each_database)]
+async fn rows_are_kept_and_found_in_their_order(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let (first, other) = (running(&*store).await, running(&*store).await);
     let rows = [sent(3, Some(201)), sent(1, Some(404)), sent(2, None), sent(5, Some(201))];
     let mut batch: Vec<_> = rows.iter().map(|row| unkept(&first, row.clone())).collect();
@@ -53,9 +57,11 @@ on_each_store!(rows_are_kept_and_found_in_their_order, |store| async move {
     assert_eq!(store.last_attempt(TaskId::random()).await.unwrap(), 0);
     let none = store.table_progress(TaskId::random()).await.unwrap();
     assert_eq!(none, TableProgress { sent: 0, failed: 0 });
-});
+}
 
-on_each_store!(rows_are_read_a_page_of_bytes_at_a_time, |store| async move {
+#[apply(each_database)]
+async fn rows_are_read_a_page_of_bytes_at_a_time(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let table = running(&*store).await;
     let large =
         |number: i64, bytes: usize| SentRow { reply: json!("x".repeat(bytes)), ..sent(number, Some(201)) };
@@ -73,9 +79,11 @@ on_each_store!(rows_are_read_a_page_of_bytes_at_a_time, |store| async move {
     }
 
     assert!(read == rows);
-});
+}
 
-on_each_store!(a_row_is_kept_once_and_for_a_running_attempt_alone, |store| async move {
+#[apply(each_database)]
+async fn a_row_is_kept_once_and_for_a_running_attempt_alone(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = worker(&*store).await;
     let first = claim(&*store, pending(&*store).await, worker).await;
     let running = [(first.id, first.attempt)];
@@ -96,9 +104,11 @@ on_each_store!(a_row_is_kept_once_and_for_a_running_attempt_alone, |store| async
 
     let kept = all(&*store, first.id, RowFilter::All).await;
     assert_eq!(kept, [sent(1, Some(201)), sent(2, None), sent(5, Some(201))]);
-});
+}
 
-on_each_store!(a_table_that_gets_on_has_its_tries_forgotten, |store| async move {
+#[apply(each_database)]
+async fn a_table_that_gets_on_has_its_tries_forgotten(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let worker = worker(&*store).await;
     let first = claim(&*store, pending(&*store).await, worker).await;
     store.hand_back(vec![charged_return(&first, NOW)], RULES).await.unwrap();
@@ -109,9 +119,11 @@ on_each_store!(a_table_that_gets_on_has_its_tries_forgotten, |store| async move 
     store.hand_back(vec![free_return(&second, NOW)], RULES).await.unwrap();
 
     assert_eq!(claim(&*store, first.id, worker).await.tries, 0);
-});
+}
 
-on_each_store!(a_row_that_is_refused_leaves_nothing, |store| async move {
+#[apply(each_database)]
+async fn a_row_that_is_refused_leaves_nothing(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
     let claim = running(&*store).await;
     let bad = SentRow { reply: unreadable(), ..sent(2, Some(201)) };
 
@@ -120,4 +132,4 @@ on_each_store!(a_row_that_is_refused_leaves_nothing, |store| async move {
     assert!(!is_taken(&outcome));
     assert_eq!(all(&*store, claim.id, RowFilter::All).await, []);
     assert_eq!(stands(&*store, claim.id).await.attempt, 1);
-});
+}

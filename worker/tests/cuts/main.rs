@@ -31,62 +31,48 @@ mod world;
 
 use checks::{Form, Violation};
 use guards::Guard;
+use rstest_reuse::{apply, template};
 use sweep::{Found, Sweep};
 use task_data::task::Status;
 use wire::Tears;
 use world::Database;
 
-/// Makes of a check a test a database and form of upload.
-macro_rules! on_both_databases {
-    ($name:ident, $check:expr) => {
-        mod $name {
-            use super::*;
+/// A check, as one test a database and form of upload.
+#[template]
+#[rstest::rstest]
+#[case::inline_sqlite(Sweep::new(Database::Sqlite, Form::Inline))]
+#[case::blob_sqlite(Sweep::new(Database::Sqlite, Form::Blob))]
+#[case::inline_postgres(Sweep::new(Database::Postgres, Form::Inline))]
+#[case::blob_postgres(Sweep::new(Database::Postgres, Form::Blob))]
+fn each_form(#[case] sweep: Sweep) {}
 
-            #[test]
-            fn inline_sqlite() {
-                keeps_all("inline, sqlite", $check(Sweep::new(Database::Sqlite, Form::Inline)));
-            }
+#[apply(each_form)]
+fn a_cut_at_any_point_breaks_no_promise(sweep: Sweep) {
+    // What is in a file after each byte has nothing to do with the database.
+    let tears = if sweep.database() == Database::Sqlite { Tears::Each } else { Tears::Four };
 
-            #[test]
-            fn blob_sqlite() {
-                keeps_all("blob, sqlite", $check(Sweep::new(Database::Sqlite, Form::Blob)));
-            }
-
-            #[test]
-            fn inline_postgres() {
-                keeps_all("inline, postgres", $check(Sweep::new(Database::Postgres, Form::Inline)));
-            }
-
-            #[test]
-            fn blob_postgres() {
-                keeps_all("blob, postgres", $check(Sweep::new(Database::Postgres, Form::Blob)));
-            }
-        }
-    };
+    keeps_all(sweep.cut_once(tears));
 }
 
-on_both_databases!(a_cut_at_any_point_breaks_no_promise, |sweep: Sweep| {
-    // What is in a file after each byte has nothing to do with the database.
-    sweep.cut_once(if sweep.database() == Database::Sqlite { Tears::Each } else { Tears::Four })
-});
+#[apply(each_form)]
+fn a_cut_and_a_renamed_log_break_no_promise(sweep: Sweep) {
+    keeps_all(sweep.rotating_the_log().cut_once(Tears::Four));
+}
 
-on_both_databases!(a_cut_and_a_renamed_log_break_no_promise, |sweep: Sweep| {
-    sweep.rotating_the_log().cut_once(Tears::Four)
-});
-
-on_both_databases!(a_second_cut_while_the_first_is_mended_breaks_no_promise, |sweep: Sweep| {
-    sweep.cut_twice(stride())
-});
+#[apply(each_form)]
+fn a_second_cut_while_the_first_is_mended_breaks_no_promise(sweep: Sweep) {
+    keeps_all(sweep.cut_twice(stride()));
+}
 
 /// Each pair where there is time for it, else some that are spread over all.
 fn stride() -> usize {
     if std::env::var_os("COATCHECK_ALL_PAIRS").is_some() { 1 } else { 7 }
 }
 
-fn keeps_all(name: &str, found: Found) {
-    println!("{name}: {found}");
-    assert!(found.runs > 40, "{name}: {found}");
-    assert!(found.violations.is_empty(), "{name}: {found}");
+fn keeps_all(found: Found) {
+    println!("{found}");
+    assert!(found.runs > 40, "{found}");
+    assert!(found.violations.is_empty(), "{found}");
 }
 
 /// The sweep finds what a missing guard lets happen: this violation, at the cut that begins so.

@@ -11,11 +11,12 @@ use task_data::notify::Notify;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
 use task_data::stack::Stack;
 use task_data::task::{TaskId, Ticket};
+use test_kit::Effect;
 use tokio::sync::broadcast;
 
 use self::blobs::CutBlobs;
 use self::store::CutStore;
-use crate::wire::{Effect, When, Wire};
+use crate::wire::{When, Wire};
 use crate::world::{Database, World};
 
 /// The ports of a new process, on its wire.

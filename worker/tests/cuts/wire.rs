@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
+use test_kit::Effect;
 use tokio::sync::watch;
 
 /// One call to a port, or one write to the log.
@@ -17,19 +18,6 @@ pub struct Call {
     /// 1 for the first call of the method.
     pub occurrence: usize,
     pub effect: Effect,
-}
-
-/// What a call may leave behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing: after it all is as before it.
-    Nothing,
-    /// It happens here, or it doesn't.
-    Here,
-    /// It is sent to a server, which may come to it when its sender is long dead.
-    Afar,
-    /// So many bytes in the log.
-    Bytes(usize),
 }
 
 /// How much of a call has happened when its process ends.

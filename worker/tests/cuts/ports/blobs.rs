@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::task::{TaskId, Time};
+use test_kit::Effect;
 use tokio::sync::Mutex;
 
 use super::Line;
-use crate::wire::Effect;
 
 pub struct CutBlobs {
     pub line: Line,

@@ -5,21 +5,16 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use database::UserId;
-use task_data::idempotency::OwnedKey;
-use task_data::kinds::Kind;
 use task_data::outcome;
 use task_data::shared_log::Head;
 use task_data::store::{
-    Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, KeptRows, Keyed, KindStats, Leases, Moved,
-    NewTask, Outcomes, PaidCalls, PaidEntry, Payload, PoolUse, RowFilter, Rules, Store, StoreError,
-    TableProgress, TableRows, TaskPage, Tasks, UnkeptRow, Upkeep,
+    Claims, Completion, HandBack, Moved, NewTask, Payload, PoolUse, Rules, Store, StoreError,
 };
-use task_data::task::{Task, TaskId, Ticket, Time, WorkerId};
+use task_data::task::{Task, TaskId, WorkerId};
+use test_kit::Effect;
 
 use super::Line;
-use crate::wire::{Effect, Moment, When};
+use crate::wire::{Moment, When};
 use crate::world::{Database, World};
 
 pub struct CutStore {
@@ -30,6 +25,20 @@ pub struct CutStore {
 impl CutStore {
     /// A call that takes effect by this process's connection, or late, by nobody's.
     async fn call<T, F>(
+        &self,
+        method: &'static str,
+        effect: Effect,
+        act: impl FnOnce(Arc<dyn Store>) -> F + Send + 'static,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.call_by_arrival(method, effect, |store, _| act(store)).await
+    }
+
+    /// The same, of what is told how it has arrived.
+    async fn call_by_arrival<T, F>(
         &self,
         method: &'static str,
         effect: Effect,
@@ -69,157 +78,116 @@ enum Arrival {
     Late,
 }
 
-/// A port of the store, by the effects of its methods; those with more to them stand at its end.
-macro_rules! port {
-    ($port:ident { $($effect:ident fn $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)* } $($own:tt)*) => {
-        #[async_trait]
-        impl $port for CutStore {
-            $(async fn $method(&self, $($name: $type),*) -> Result<$answer, StoreError> {
-                let act = move |store: Arc<dyn Store>, _| async move { store.$method($($name),*).await };
-                self.call(concat!("store.", stringify!($method)), Effect::$effect, act).await
-            })*
-            $($own)*
-        }
-    };
-}
-
-port! {
-    Tasks {
-        Nothing fn keyed(keys: Vec<OwnedKey>) -> Vec<Keyed>;
-        Nothing fn list(filter: Filter) -> TaskPage;
-        Afar fn mark_published(tickets: Vec<Ticket>) -> ();
-        Afar fn cancel(id: TaskId, rules: Rules) -> Cancel;
-        Afar fn due(limit: i64, repeat: Duration) -> Vec<Ticket>;
-        Nothing fn pending() -> i64;
-        Nothing fn holdings(owner: UserId) -> Holdings;
-        Nothing fn unqueued(kind: Kind, limit: i64, published_ago: Duration) -> Vec<TaskId>;
-        Afar fn due_again(ids: Vec<TaskId>) -> ();
-        Nothing fn published_before(kind: Kind, ago: Duration, limit: i64) -> Vec<Ticket>;
-        Nothing fn stats(kind: Kind) -> KindStats;
-        Nothing fn newer_kinds() -> Vec<(String, i64)>;
-    }
-
-    async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
-        let act = move |store: Arc<dyn Store>, arrival| async move {
-            let mut new = new;
-            for NewTask { payload, .. } in &mut new {
-                if let (Payload::Blob { since, .. }, Arrival::Late) = (payload, arrival) {
-                    *since = World::a_day_before(*since);
+test_kit::cut_store! {
+    CutStore;
+    Tasks {} {
+        async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
+            let act = move |store: Arc<dyn Store>, arrival| async move {
+                let mut new = new;
+                for NewTask { payload, .. } in &mut new {
+                    if let (Payload::Blob { since, .. }, Arrival::Late) = (payload, arrival) {
+                        *since = World::a_day_before(*since);
+                    }
                 }
-            }
-            store.insert(new, grace).await
-        };
-        self.call("store.insert", Effect::Afar, act).await
-    }
-
-    async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
-        // Of the threads that are not the runtime's, the log's step is the only one that reads rows.
-        let is_log_step = !self.line.wire.is_on_main();
-        let is_hidden = is_log_step && self.line.world.hides_found_lines();
-        let act = move |store: Arc<dyn Store>, _| async move {
-            if is_hidden { Ok(Vec::new()) } else { store.find(ids).await }
-        };
-        self.call("store.find", Effect::Nothing, act).await
-    }
-
-    async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
-        let world = self.line.world.clone();
-        let act = move |store: Arc<dyn Store>, _| async move {
-            world.weaken_claim(&ids);
-            let claims = store.claim(ids, worker).await?;
-            for claim in &claims.claimed {
-                world.note_claim(claim.attempt, claim.tries);
-            }
-            if !claims.claimed.is_empty() {
-                world.arrive(Moment::Claimed).await;
-            }
-            Ok(claims)
-        };
-        let claims = self.call("store.claim", Effect::Afar, act).await?;
-        self.line.wire.begin_work(claims.claimed.len());
-        Ok(claims)
-    }
-
-    async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
-        self.line.wire.end_work(completions.len());
-        let world = self.line.world.clone();
-        let act = move |store: Arc<dyn Store>, _| async move {
-            world.weaken_end(&completions);
-            store.complete(completions, rules).await
-        };
-        self.call("store.complete", Effect::Afar, act).await
-    }
-
-    async fn hand_back(
-        &self,
-        returns: Vec<HandBack>,
-        rules: Rules,
-    ) -> Result<Vec<Moved>, StoreError> {
-        self.line.wire.end_work(returns.len());
-        let act = move |store: Arc<dyn Store>, _| async move { store.hand_back(returns, rules).await };
-        self.call("store.hand_back", Effect::Afar, act).await
-    }
-
-    fn pool_use(&self) -> PoolUse {
-        self.inner.pool_use()
-    }
-}
-
-port! {
-    Leases {
-        Afar fn beat(worker: WorkerId, lease: Duration) -> Option<Vec<Held>>;
-        Afar fn retire(worker: WorkerId) -> ();
-        Here fn begin_alone() -> ();
-        Nothing fn stuck(ids: Vec<TaskId>, lapsed: Duration, overdue: Duration) -> Vec<TaskId>;
-        Nothing fn live_leases() -> i64;
-    }
-
-    async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
-        self.line.world.note_worker(worker);
-        let act = move |store: Arc<dyn Store>, _| async move { store.register(worker, name, lease).await };
-        self.call("store.register", Effect::Afar, act).await
-    }
-
-    async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
-        let are_kept = self.line.world.keeps_the_dead();
-        let act = move |store: Arc<dyn Store>, _| async move {
-            if are_kept { Ok(Vec::new()) } else { store.return_lost(rules).await }
-        };
-        self.call("store.return_lost", Effect::Afar, act).await
-    }
-}
-
-port! {
-    Outcomes {
-        Afar fn begin_log(log: String, seen: Option<u32>, new: Head) -> bool;
-        Afar fn commit_log(log: String, written: Vec<TaskId>, head: Head) -> bool;
-    }
-
-    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
-        self.line.world.weaken_log_step();
-        let act = move |store: Arc<dyn Store>, _| async move { store.log_head(log).await };
-        self.call("store.log_head", Effect::Nothing, act).await
-    }
-
-    /// The last that the log's step asks before it writes; so its write is cut here, as if it were a call.
-    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
-        let act = move |store: Arc<dyn Store>, _| async move { store.unlogged(limit).await };
-        let owed = self.call("store.unlogged", Effect::Nothing, act).await?;
-        let Line { world, wire } = &self.line;
-        let text = missing_in_log(world, &owed);
-        if text.is_empty() {
-            return Ok(owed);
+                store.insert(new, grace).await
+            };
+            self.call_by_arrival("store.insert", Effect::Afar, act).await
         }
-        let write = |when| {
-            if let When::Torn(bytes) = when {
-                let mut log = OpenOptions::new().append(true).open(world.log()).unwrap();
-                log.write_all(&text[..bytes]).unwrap();
+
+        async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
+            // Of the threads that are not the runtime's, the log's step is the only one that reads rows.
+            let is_log_step = !self.line.wire.is_on_main();
+            let is_hidden = is_log_step && self.line.world.hides_found_lines();
+            let act = move |store: Arc<dyn Store>| async move {
+                if is_hidden { Ok(Vec::new()) } else { store.find(ids).await }
+            };
+            self.call("store.find", Effect::Nothing, act).await
+        }
+
+        async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
+            let world = self.line.world.clone();
+            let act = move |store: Arc<dyn Store>| async move {
+                world.weaken_claim(&ids);
+                let claims = store.claim(ids, worker).await?;
+                for claim in &claims.claimed {
+                    world.note_claim(claim.attempt, claim.tries);
+                }
+                if !claims.claimed.is_empty() {
+                    world.arrive(Moment::Claimed).await;
+                }
+                Ok(claims)
+            };
+            let claims = self.call("store.claim", Effect::Afar, act).await?;
+            self.line.wire.begin_work(claims.claimed.len());
+            Ok(claims)
+        }
+
+        async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
+            self.line.wire.end_work(completions.len());
+            let world = self.line.world.clone();
+            let act = move |store: Arc<dyn Store>| async move {
+                world.weaken_end(&completions);
+                store.complete(completions, rules).await
+            };
+            self.call("store.complete", Effect::Afar, act).await
+        }
+
+        async fn hand_back(
+            &self,
+            returns: Vec<HandBack>,
+            rules: Rules,
+        ) -> Result<Vec<Moved>, StoreError> {
+            self.line.wire.end_work(returns.len());
+            let act = move |store: Arc<dyn Store>| async move { store.hand_back(returns, rules).await };
+            self.call("store.hand_back", Effect::Afar, act).await
+        }
+
+        fn pool_use(&self) -> PoolUse {
+            self.inner.pool_use()
+        }
+    }
+    Leases {} {
+        async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError> {
+            self.line.world.note_worker(worker);
+            let act = move |store: Arc<dyn Store>| async move { store.register(worker, name, lease).await };
+            self.call("store.register", Effect::Afar, act).await
+        }
+
+        async fn return_lost(&self, rules: Rules) -> Result<Vec<Moved>, StoreError> {
+            let are_kept = self.line.world.keeps_the_dead();
+            let act = move |store: Arc<dyn Store>| async move {
+                if are_kept { Ok(Vec::new()) } else { store.return_lost(rules).await }
+            };
+            self.call("store.return_lost", Effect::Afar, act).await
+        }
+    }
+    Outcomes {} {
+        async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
+            self.line.world.weaken_log_step();
+            let act = move |store: Arc<dyn Store>| async move { store.log_head(log).await };
+            self.call("store.log_head", Effect::Nothing, act).await
+        }
+
+        /// The last that the log's step asks before it writes; so its write is cut here, as if it were a call.
+        async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
+            let act = move |store: Arc<dyn Store>| async move { store.unlogged(limit).await };
+            let owed = self.call("store.unlogged", Effect::Nothing, act).await?;
+            let Line { world, wire } = &self.line;
+            let text = missing_in_log(world, &owed);
+            if text.is_empty() {
+                return Ok(owed);
             }
-            Some(())
-        };
-        match wire.make("log.write", Effect::Bytes(text.len()), write) {
-            Some(()) => Ok(owed),
-            None => wire.end(|| Err(StoreError::Unavailable(Arc::new(io::Error::other("cut"))))).await,
+            let write = |when| {
+                if let When::Torn(bytes) = when {
+                    let mut log = OpenOptions::new().append(true).open(world.log()).unwrap();
+                    log.write_all(&text[..bytes]).unwrap();
+                }
+                Some(())
+            };
+            match wire.make("log.write", Effect::Bytes(text.len()), write) {
+                Some(()) => Ok(owed),
+                None => wire.end(|| Err(StoreError::Unavailable(Arc::new(io::Error::other("cut"))))).await,
+            }
         }
     }
 }
@@ -240,30 +208,4 @@ fn missing_in_log(world: &World, owed: &[Task]) -> Vec<u8> {
         tail = b"";
     }
     text
-}
-
-port! {
-    Upkeep {
-        Nothing fn now() -> Time;
-        Here fn try_write() -> ();
-        Nothing fn free_bytes() -> Option<u64>;
-        Nothing fn close() -> ();
-    }
-}
-
-port! {
-    PaidCalls {
-        Here fn record_paid_call(id: TaskId, attempt: i64, free_opens_in: Option<Duration>) -> PaidEntry;
-        Here fn withdraw_paid_call(id: TaskId, attempt: i64) -> ();
-    }
-}
-
-port! {
-    TableRows {
-        Here fn keep_rows(rows: Vec<UnkeptRow>) -> Vec<(TaskId, i64)>;
-        Nothing fn table_progress(id: TaskId) -> TableProgress;
-        Nothing fn last_attempt(id: TaskId) -> i64;
-        Nothing fn kept_numbers(id: TaskId, after: i64, limit: i64) -> Vec<i64>;
-        Nothing fn kept_rows(id: TaskId, after: i64, until: i64, filter: RowFilter, limit: i64) -> KeptRows;
-    }
 }

@@ -1,12 +1,14 @@
 //! API keys: each stands for its user as he is now, until it is removed.
 
+use accounts::Accounts;
 use accounts::NewKey;
 use accounts::api_key::{ApiKey, KeyHash, KeyId};
 use accounts::user::{Right, User, UserId};
 use futures::future::join_all;
+use rstest::rstest;
+use rstest_reuse::apply;
+use test_kit::{FreshDatabase, each_database};
 
-use crate::samples::sorted;
-use crate::support::Everything;
 use crate::users::added;
 
 const MOST: i64 = 3;
@@ -15,11 +17,13 @@ pub fn new_key(user: &User, key: &str) -> NewKey {
     NewKey { id: KeyId::random(), user: user.id, name: "a name".parse().unwrap(), hash: KeyHash::of(key) }
 }
 
-async fn key(store: &dyn Everything, user: &User, key: &str) -> ApiKey {
+async fn key(store: &dyn Accounts, user: &User, key: &str) -> ApiKey {
     store.add_key(new_key(user, key), MOST).await.unwrap().unwrap()
 }
 
-on_each_store!(a_key_stands_for_its_user_with_the_rights_that_he_has_now, |store| async move {
+#[apply(each_database)]
+async fn a_key_stands_for_its_user_with_the_rights_that_he_has_now(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let (ada, bob) = (added(&*store, "ada", &[]).await, added(&*store, "bob", &Right::ALL).await);
     key(&*store, &ada, "ada's").await;
     key(&*store, &bob, "bob's").await;
@@ -31,9 +35,11 @@ on_each_store!(a_key_stands_for_its_user_with_the_rights_that_he_has_now, |store
     assert_eq!((before, after), (Some(ada), granted));
     assert_eq!(store.user_of_key(KeyHash::of("bob's")).await.unwrap(), Some(bob));
     assert_eq!(store.user_of_key(KeyHash::of("nobody's")).await.unwrap(), None);
-});
+}
 
-on_each_store!(a_user_has_his_own_keys_the_oldest_first, |store| async move {
+#[apply(each_database)]
+async fn a_user_has_his_own_keys_the_oldest_first(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let (ada, bob) = (added(&*store, "ada", &[]).await, added(&*store, "bob", &[]).await);
     let keys = [key(&*store, &ada, "1").await, key(&*store, &ada, "2").await, key(&*store, &ada, "3").await];
     let other = key(&*store, &bob, "4").await;
@@ -41,9 +47,11 @@ on_each_store!(a_user_has_his_own_keys_the_oldest_first, |store| async move {
     assert_eq!(store.keys_of(ada.id).await.unwrap(), keys);
     assert_eq!(store.keys_of(bob.id).await.unwrap(), [other]);
     assert_eq!(store.keys_of(UserId::random()).await.unwrap(), []);
-});
+}
 
-on_each_store!(a_key_is_removed_by_its_user_alone_and_stands_for_nobody_then, |store| async move {
+#[apply(each_database)]
+async fn a_key_is_removed_by_its_user_alone_and_stands_for_nobody_then(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let (ada, bob) = (added(&*store, "ada", &[]).await, added(&*store, "bob", &[]).await);
     let mine = key(&*store, &ada, "mine").await;
 
@@ -56,16 +64,20 @@ on_each_store!(a_key_is_removed_by_its_user_alone_and_stands_for_nobody_then, |s
     assert_eq!((by_another, unknown, removed, again), (false, false, true, false));
     assert_eq!(store.user_of_key(KeyHash::of("mine")).await.unwrap(), None);
     assert_eq!(store.keys_of(ada.id).await.unwrap(), []);
-});
+}
 
-on_each_store!(of_many_keys_that_are_made_at_once_no_more_are_kept_than_may_be, |store| async move {
+#[apply(each_database)]
+async fn of_many_keys_that_are_made_at_once_no_more_are_kept_than_may_be(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let (ada, bob) = (added(&*store, "ada", &[]).await, added(&*store, "bob", &[]).await);
 
     let made = join_all((0..10).map(|n| store.add_key(new_key(&ada, &format!("{n}")), MOST))).await;
 
-    let made: Vec<KeyId> = made.into_iter().filter_map(|key| key.unwrap()).map(|key| key.id).collect();
+    let mut made: Vec<KeyId> = made.into_iter().filter_map(|key| key.unwrap()).map(|key| key.id).collect();
     assert_eq!(made.len(), MOST as usize);
-    let kept = store.keys_of(ada.id).await.unwrap().iter().map(|key| key.id).collect::<Vec<_>>();
-    assert_eq!(sorted(kept), sorted(made));
+    let mut kept: Vec<KeyId> = store.keys_of(ada.id).await.unwrap().iter().map(|key| key.id).collect();
+    made.sort();
+    kept.sort();
+    assert_eq!(kept, made);
     key(&*store, &bob, "bob's").await;
-});
+}

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use accounts::Accounts;
 use accounts::password::Passwords;
 use accounts::user::{Right, TypedName, User, UserId};
 use accounts::{Login, NewUser};
 use futures::future::join_all;
-
-use crate::support::Everything;
+use rstest::rstest;
+use rstest_reuse::apply;
+use test_kit::{FreshDatabase, each_database};
 
 pub async fn new_user(username: &str, rights: &[Right]) -> NewUser {
     let rights = rights.iter().copied().collect();
@@ -16,7 +18,7 @@ pub async fn new_user(username: &str, rights: &[Right]) -> NewUser {
     NewUser { user, password_hash: Passwords::default().hash(password).await.unwrap() }
 }
 
-pub async fn added(store: &dyn Everything, username: &str, rights: &[Right]) -> User {
+pub async fn added(store: &dyn Accounts, username: &str, rights: &[Right]) -> User {
     let new = new_user(username, rights).await;
     assert!(store.add_user(new.clone()).await.unwrap());
     new.user
@@ -26,11 +28,13 @@ fn name(typed: &str) -> TypedName {
     TypedName::new(typed).unwrap()
 }
 
-async fn found(store: &dyn Everything, id: UserId) -> Option<User> {
+async fn found(store: &dyn Accounts, id: UserId) -> Option<User> {
     store.account(id).await.unwrap().map(|account| account.user)
 }
 
-on_each_store!(a_user_is_found_by_his_id_and_by_his_name_however_it_is_typed, |store| async move {
+#[apply(each_database)]
+async fn a_user_is_found_by_his_id_and_by_his_name_however_it_is_typed(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let new = new_user("Ada Lovelace", &[Right::Admin, Right::Paid]).await;
     assert!(store.add_user(new.clone()).await.unwrap());
     added(&*store, "Bob", &[]).await;
@@ -45,9 +49,11 @@ on_each_store!(a_user_is_found_by_his_id_and_by_his_name_however_it_is_typed, |s
     }
     assert_eq!(store.account(UserId::random()).await.unwrap(), None);
     assert_eq!(store.login(name("ada")).await.unwrap(), None);
-});
+}
 
-on_each_store!(a_name_is_one_users, |store| async move {
+#[apply(each_database)]
+async fn a_name_is_one_users(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let first = added(&*store, "ada", &[]).await;
 
     let second = new_user("Ada", &[Right::Admin]).await;
@@ -56,9 +62,11 @@ on_each_store!(a_name_is_one_users, |store| async move {
     assert!(!taken);
     assert_eq!(store.login(name("ada")).await.unwrap().map(|login| login.id), Some(first.id));
     assert_eq!(found(&*store, second.user.id).await, None);
-});
+}
 
-on_each_store!(of_many_who_want_a_name_at_once_one_has_it, |store| async move {
+#[apply(each_database)]
+async fn of_many_who_want_a_name_at_once_one_has_it(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let new = new_user("ada", &[Right::Paid]).await;
     let attempts = (0..10).map(|_| {
         let user = User { id: UserId::random(), ..new.user.clone() };
@@ -70,9 +78,11 @@ on_each_store!(of_many_who_want_a_name_at_once_one_has_it, |store| async move {
     assert_eq!(outcomes.into_iter().filter(|added| *added.as_ref().unwrap()).count(), 1);
     let Login { id, .. } = store.login(name("ada")).await.unwrap().unwrap();
     assert_eq!(found(&*store, id).await.unwrap().rights, BTreeSet::from([Right::Paid]));
-});
+}
 
-on_each_store!(rights_are_granted_and_revoked_again_and_again, |store| async move {
+#[apply(each_database)]
+async fn rights_are_granted_and_revoked_again_and_again(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let (user, other) = (added(&*store, "ada", &[]).await, added(&*store, "bob", &[Right::Paid]).await);
 
     for _ in 0..2 {
@@ -87,9 +97,11 @@ on_each_store!(rights_are_granted_and_revoked_again_and_again, |store| async mov
 
     assert_eq!(both.rights, BTreeSet::from(Right::ALL));
     assert_eq!(found(&*store, other.id).await, Some(other));
-});
+}
 
-on_each_store!(nobody_has_rights, |store| async move {
+#[apply(each_database)]
+async fn nobody_has_rights(database: FreshDatabase) {
+    let store = accounts::of(&database);
     assert_eq!(store.grant(UserId::random(), Right::Paid).await.unwrap(), None);
     assert_eq!(store.revoke(UserId::random(), Right::Paid).await.unwrap(), None);
     let hash = new_user("ada", &[]).await.password_hash;
@@ -97,9 +109,11 @@ on_each_store!(nobody_has_rights, |store| async move {
     assert_eq!(store.set_disabled(UserId::random(), true).await.unwrap(), None);
     assert!(!store.end_sessions(UserId::random()).await.unwrap());
     assert!(!store.remove_user(UserId::random()).await.unwrap());
-});
+}
 
-on_each_store!(sessions_end_by_a_number_that_only_goes_up, |store| async move {
+#[apply(each_database)]
+async fn sessions_end_by_a_number_that_only_goes_up(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let (ada, bob) = (added(&*store, "ada", &[]).await, added(&*store, "bob", &[]).await);
     let other = new_user("another", &[]).await.password_hash;
 
@@ -113,9 +127,11 @@ on_each_store!(sessions_end_by_a_number_that_only_goes_up, |store| async move {
     assert!(enabled.disabled.is_none() && enabled.sessions >= disabled.sessions, "{enabled:?}");
 
     assert_eq!(store.account(bob.id).await.unwrap().unwrap().sessions, 0);
-});
+}
 
-on_each_store!(users_come_in_pages_the_oldest_first_with_their_rights, |store| async move {
+#[apply(each_database)]
+async fn users_come_in_pages_the_oldest_first_with_their_rights(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let mut ids = Vec::new();
     for username in ["ada", "bob", "eve"] {
         ids.push(added(&*store, username, &[Right::Paid]).await.id);
@@ -129,9 +145,11 @@ on_each_store!(users_come_in_pages_the_oldest_first_with_their_rights, |store| a
     assert_eq!((all, first.len()), (ids, 2));
     assert_eq!(first[1].user.rights, BTreeSet::from(Right::ALL));
     assert_eq!(second[0].user.rights, BTreeSet::from([Right::Paid]));
-});
+}
 
-on_each_store!(a_user_who_is_removed_leaves_neither_rights_nor_a_name, |store| async move {
+#[apply(each_database)]
+async fn a_user_who_is_removed_leaves_neither_rights_nor_a_name(database: FreshDatabase) {
+    let store = accounts::of(&database);
     let ada = added(&*store, "ada", &[Right::Admin]).await;
 
     assert!(store.remove_user(ada.id).await.unwrap());
@@ -140,4 +158,4 @@ on_each_store!(a_user_who_is_removed_leaves_neither_rights_nor_a_name, |store| a
     assert_eq!((found(&*store, ada.id).await, store.login(name("ada")).await.unwrap()), (None, None));
     let next = added(&*store, "ada", &[]).await;
     assert_eq!(found(&*store, next.id).await, Some(next));
-});
+}

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use access_log::record::{Record, RecordId, StatusCode};
-use access_log::{Count, NewRecord, RecordFilter, Span};
+use access_log::{Count, NewRecord, RecordFilter, Records, Span};
 use chrono::TimeDelta;
+use database::Time;
 use futures::future::join_all;
-use task_data::task::Time;
-
-use crate::support::Everything;
+use rstest::rstest;
+use rstest_reuse::apply;
+use test_kit::{FreshDatabase, each_database};
 
 const ALL: i64 = 1_000_000;
 
@@ -21,22 +22,22 @@ pub fn new_records(lines: &[&str]) -> Vec<NewRecord> {
 }
 
 /// Appended in one transaction, and found again.
-async fn appended(store: &dyn Everything, lines: &[&str]) -> Vec<Record> {
+async fn appended(store: &dyn Records, lines: &[&str]) -> Vec<Record> {
     let new = new_records(lines);
     let created = store.append_records(new.clone()).await.unwrap();
     new.into_iter().map(|NewRecord { id, log }| Record { id, created, log }).collect()
 }
 
-async fn found(store: &dyn Everything, span: Span, filter: RecordFilter) -> Vec<Record> {
+async fn found(store: &dyn Records, span: Span, filter: RecordFilter) -> Vec<Record> {
     let placed = store.records(span, filter, ALL).await.unwrap();
     placed.into_iter().map(|placed| placed.record).collect()
 }
 
-async fn all(store: &dyn Everything) -> Vec<Record> {
+async fn all(store: &dyn Records) -> Vec<Record> {
     between(store, None, None).await
 }
 
-async fn between(store: &dyn Everything, from: Option<Time>, to: Option<Time>) -> Vec<Record> {
+async fn between(store: &dyn Records, from: Option<Time>, to: Option<Time>) -> Vec<Record> {
     found(store, store.record_span(from, to).await.unwrap(), RecordFilter::default()).await
 }
 
@@ -44,7 +45,9 @@ fn status(code: &str) -> StatusCode {
     code.parse().unwrap()
 }
 
-on_each_store!(records_come_back_as_they_were_appended_in_their_order, |store| async move {
+#[apply(each_database)]
+async fn records_come_back_as_they_were_appended_in_their_order(database: FreshDatabase) {
+    let store = access_log::of(&database);
     assert_eq!(all(&*store).await, []);
     let long_uri = format!("1.2.3.4 GET /{} 200", "é".repeat(4000));
     let lines =
@@ -54,9 +57,11 @@ on_each_store!(records_come_back_as_they_were_appended_in_their_order, |store| a
     let second = appended(&*store, &["9.9.9.9 POST /b 500"]).await;
 
     assert_eq!(all(&*store).await, [first, second].concat());
-});
+}
 
-on_each_store!(a_place_is_where_a_reader_goes_on, |store| async move {
+#[apply(each_database)]
+async fn a_place_is_where_a_reader_goes_on(database: FreshDatabase) {
+    let store = access_log::of(&database);
     let lines: Vec<String> = (0..10).map(|number| format!("1.1.1.1 GET /{number} 200")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let records = appended(&*store, &lines).await;
@@ -71,9 +76,11 @@ on_each_store!(a_place_is_where_a_reader_goes_on, |store| async move {
     assert_eq!(store.record_place(RecordId::random()).await.unwrap(), None);
     let three = store.records(span, RecordFilter::default(), 3).await.unwrap();
     assert_eq!(three.into_iter().map(|placed| placed.record).collect::<Vec<_>>(), records[..3]);
-});
+}
 
-on_each_store!(dates_are_bounds_that_belong_to_it, |store| async move {
+#[apply(each_database)]
+async fn dates_are_bounds_that_belong_to_it(database: FreshDatabase) {
+    let store = access_log::of(&database);
     let mut batches = Vec::new();
     for number in 0..3 {
         batches.push(appended(&*store, &[&format!("1.1.1.1 GET /{number} 200"), "1.1.1.1 GET /b 200"]).await);
@@ -100,9 +107,11 @@ on_each_store!(dates_are_bounds_that_belong_to_it, |store| async move {
     }
     assert_eq!(between(&*store, Some(second), None).await, by_dates(second, third));
     assert_eq!(between(&*store, None, Some(second)).await, by_dates(first, second));
-});
+}
 
-on_each_store!(filters_let_through_what_has_all_that_is_asked, |store| async move {
+#[apply(each_database)]
+async fn filters_let_through_what_has_all_that_is_asked(database: FreshDatabase) {
+    let store = access_log::of(&database);
     let records = appended(
         &*store,
         &[
@@ -143,9 +152,11 @@ on_each_store!(filters_let_through_what_has_all_that_is_asked, |store| async mov
         let expected: Vec<Record> = numbers.iter().map(|number| records[*number].clone()).collect();
         assert_eq!(found(&*store, span, filter.clone()).await, expected, "{filter:?}");
     }
-});
+}
 
-on_each_store!(records_are_counted_by_what_they_have_in_common, |store| async move {
+#[apply(each_database)]
+async fn records_are_counted_by_what_they_have_in_common(database: FreshDatabase) {
+    let store = access_log::of(&database);
     let lines = [
         "1.1.1.1 GET /a 200",
         "1.1.1.1 GET /b 200",
@@ -173,9 +184,11 @@ on_each_store!(records_are_counted_by_what_they_have_in_common, |store| async mo
     assert_eq!(codes, [("200", 2), ("204", 1), ("404", 1), ("500", 1)]);
     let nothing = store.count_records(Span { after: span.until, ..span }, 60, 2).await.unwrap();
     assert!(nothing.minutes.is_empty() && nothing.uris.is_empty());
-});
+}
 
-on_each_store!(a_reader_among_writers_misses_nothing_and_meets_nothing_twice, |store| async move {
+#[apply(each_database)]
+async fn a_reader_among_writers_misses_nothing_and_meets_nothing_twice(database: FreshDatabase) {
+    let store = access_log::of(&database);
     const WRITERS: usize = 16;
     const BATCHES: usize = 25;
     let writers = join_all((0..WRITERS).map(|writer| {
@@ -233,4 +246,4 @@ on_each_store!(a_reader_among_writers_misses_nothing_and_meets_nothing_twice, |s
         };
         assert_eq!(of_writer(&met), of_writer(&written), "writer {writer}");
     }
-});
+}

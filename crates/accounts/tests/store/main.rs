@@ -1,0 +1,12 @@
+//! What each database must keep: the promises of the port `Accounts`, held against every adapter.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy takes helpers outside of #[test] for production code"
+)]
+
+mod api_keys;
+mod commits;
+mod users;

@@ -1,0 +1,121 @@
+//! The decorator that cuts the ports of the store: each of its methods, by what a call of it may leave behind.
+
+/// What a call may leave behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: after it all is as before it.
+    Nothing,
+    /// It happens here, or it doesn't.
+    Here,
+    /// It is sent to a server, which may come to it when its sender is long dead.
+    Afar,
+    /// So many bytes in the log.
+    Bytes(usize),
+}
+
+/// Implements `task_data::store`'s ports for a decorator. Each method is a call of the decorator's `call(name, effect, act)`, whose
+/// `act` is the method of the store that it is given.
+///
+/// What decorators do in their own ways is theirs to name, for each of three ports: first those methods that go through `call` as the
+/// others do, then those that are written out.
+#[macro_export]
+macro_rules! cut_store {
+    (
+        $decorator:ty;
+        Tasks { $($tasks:tt)* } { $($own_tasks:tt)* }
+        Leases { $($leases:tt)* } { $($own_leases:tt)* }
+        Outcomes { $($outcomes:tt)* } { $($own_outcomes:tt)* }
+    ) => {
+        $crate::cut_store!(@port $decorator, Tasks {
+            Nothing fn keyed(keys: Vec<task_data::idempotency::OwnedKey>) -> Vec<task_data::store::Keyed>;
+            Nothing fn list(filter: task_data::store::Filter) -> task_data::store::TaskPage;
+            Afar fn mark_published(tickets: Vec<task_data::task::Ticket>) -> ();
+            Afar fn cancel(id: task_data::task::TaskId, rules: task_data::store::Rules) -> task_data::store::Cancel;
+            Afar fn due(limit: i64, repeat: std::time::Duration) -> Vec<task_data::task::Ticket>;
+            Nothing fn pending() -> i64;
+            Nothing fn holdings(owner: database::UserId) -> task_data::store::Holdings;
+            Nothing fn unqueued(
+                kind: task_data::kinds::Kind,
+                limit: i64,
+                published_ago: std::time::Duration
+            ) -> Vec<task_data::task::TaskId>;
+            Afar fn due_again(ids: Vec<task_data::task::TaskId>) -> ();
+            Nothing fn published_before(
+                kind: task_data::kinds::Kind,
+                ago: std::time::Duration,
+                limit: i64
+            ) -> Vec<task_data::task::Ticket>;
+            Nothing fn stats(kind: task_data::kinds::Kind) -> task_data::store::KindStats;
+            Nothing fn newer_kinds() -> Vec<(String, i64)>;
+            $($tasks)*
+        } $($own_tasks)*);
+        $crate::cut_store!(@port $decorator, Leases {
+            Afar fn beat(
+                worker: task_data::task::WorkerId,
+                lease: std::time::Duration
+            ) -> Option<Vec<task_data::store::Held>>;
+            Afar fn retire(worker: task_data::task::WorkerId) -> ();
+            Here fn begin_alone() -> ();
+            Nothing fn stuck(
+                ids: Vec<task_data::task::TaskId>,
+                lapsed: std::time::Duration,
+                overdue: std::time::Duration
+            ) -> Vec<task_data::task::TaskId>;
+            Nothing fn live_leases() -> i64;
+            $($leases)*
+        } $($own_leases)*);
+        $crate::cut_store!(@port $decorator, Outcomes {
+            Afar fn begin_log(log: String, seen: Option<u32>, new: task_data::shared_log::Head) -> bool;
+            Afar fn commit_log(
+                log: String,
+                written: Vec<task_data::task::TaskId>,
+                head: task_data::shared_log::Head
+            ) -> bool;
+            $($outcomes)*
+        } $($own_outcomes)*);
+        $crate::cut_store!(@port $decorator, Upkeep {
+            Nothing fn now() -> task_data::task::Time;
+            Here fn try_write() -> ();
+            Nothing fn free_bytes() -> Option<u64>;
+            Nothing fn close() -> ();
+        });
+        $crate::cut_store!(@port $decorator, PaidCalls {
+            Here fn record_paid_call(
+                id: task_data::task::TaskId,
+                attempt: i64,
+                free_opens_in: Option<std::time::Duration>
+            ) -> task_data::store::PaidEntry;
+            Here fn withdraw_paid_call(id: task_data::task::TaskId, attempt: i64) -> ();
+        });
+        $crate::cut_store!(@port $decorator, TableRows {
+            Here fn keep_rows(
+                rows: Vec<task_data::store::UnkeptRow>
+            ) -> Vec<(task_data::task::TaskId, i64)>;
+            Nothing fn table_progress(id: task_data::task::TaskId) -> task_data::store::TableProgress;
+            Nothing fn last_attempt(id: task_data::task::TaskId) -> i64;
+            Nothing fn kept_numbers(id: task_data::task::TaskId, after: i64, limit: i64) -> Vec<i64>;
+            Nothing fn kept_rows(
+                id: task_data::task::TaskId,
+                after: i64,
+                until: i64,
+                filter: task_data::store::RowFilter,
+                limit: i64
+            ) -> task_data::store::KeptRows;
+        });
+    };
+    (
+        @port $decorator:ty,
+        $port:ident { $($effect:ident fn $method:ident($($name:ident: $type:ty),*) -> $answer:ty;)* } $($own:tt)*
+    ) => {
+        #[async_trait::async_trait]
+        impl task_data::store::$port for $decorator {
+            $(async fn $method(&self, $($name: $type),*) -> Result<$answer, task_data::store::StoreError> {
+                let act = move |store: std::sync::Arc<dyn task_data::store::Store>| async move {
+                    store.$method($($name),*).await
+                };
+                self.call(concat!("store.", stringify!($method)), $crate::Effect::$effect, act).await
+            })*
+            $($own)*
+        }
+    };
+}

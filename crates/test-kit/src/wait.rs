@@ -1,0 +1,66 @@
+//! Waiting with a deadline.
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+/// After this, what was waited for is taken never to come.
+pub const DEADLINE: Duration = Duration::from_secs(120);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What a look gives: what is awaited, or what is seen instead.
+pub trait Look {
+    /// What is awaited.
+    type Found;
+    /// What is told at the deadline.
+    type Seen: Debug;
+
+    /// Returns the one or the other.
+    ///
+    /// # Errors
+    /// What is seen, if that is not what is awaited.
+    fn found(self) -> Result<Self::Found, Self::Seen>;
+}
+
+impl<T, S: Debug> Look for Result<T, S> {
+    type Found = T;
+    type Seen = S;
+
+    fn found(self) -> Self {
+        self
+    }
+}
+
+impl<T> Look for Option<T> {
+    type Found = T;
+    type Seen = ();
+
+    fn found(self) -> Result<T, ()> {
+        self.ok_or(())
+    }
+}
+
+/// Looks again and again until `look` finds what is awaited.
+///
+/// # Panics
+/// At the [`DEADLINE`], with `what` and what it saw last.
+pub async fn eventually<L: Look>(what: &str, mut look: impl AsyncFnMut() -> L) -> L::Found {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match look().await.found() {
+            Ok(found) => return found,
+            Err(seen) if Instant::now() > deadline => panic!("{what}: not within {DEADLINE:?}, but {seen:?}"),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Waits for `event`.
+///
+/// # Panics
+/// At the [`DEADLINE`], with `what`.
+pub async fn in_time<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("waited {DEADLINE:?} in vain: {what}"),
+    }
+}
