@@ -14,11 +14,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Page, pages, root};
-use crate::chromium::Browser;
-use crate::program::{coatcheck, output};
-use crate::readme::{blocks, session, tour};
-use crate::stack::{Running, Setup, Stack, both_stacks};
-use crate::stand_ins::StandIns;
+use crate::kit::chromium::Browser;
+use crate::kit::program::{coatcheck, output};
+use crate::kit::stack::{Running, Setup, Stack, both_stacks};
+use crate::kit::stand_ins::StandIns;
+use crate::project::readme::{blocks, session, tour};
 
 #[tokio::test]
 async fn every_command_of_the_book_prints_what_is_said() {

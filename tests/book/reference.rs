@@ -11,10 +11,10 @@ use test_kit::eventually;
 
 use super::commands::{commands_in, help, help_of};
 use super::{Page, root};
-use crate::client::ask;
-use crate::people::as_bearer;
-use crate::stack::{Running, Stack};
-use crate::stand_ins::StandIns;
+use crate::kit::client::ask;
+use crate::kit::people::as_bearer;
+use crate::kit::stack::{Running, Stack};
+use crate::kit::stand_ins::StandIns;
 
 #[tokio::test]
 async fn the_reference_is_what_the_program_says() {

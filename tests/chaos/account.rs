@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::load::{Promise, Promised};
 use super::rig::Rig;
 use super::{records, tables};
-use crate::outcomes::line;
+use crate::kit::outcomes::line;
 
 /// All that is under way has ended by then. A task that lost several workers rests for longer each time.
 const DRAINED: Duration = Duration::from_secs(300);

@@ -12,9 +12,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::rig::{Process, Rig, sibling};
-use crate::content::Dice;
-use crate::log::LockHolder;
-use crate::proxy::State;
+use crate::kit::content::Dice;
+use crate::kit::proxy::State;
+use crate::tasks::log::LockHolder;
 
 /// How long the log is not moved in a spell of rotations.
 const ROTATION: Duration = Duration::from_millis(30);

@@ -14,9 +14,9 @@ use tokio::time::sleep;
 
 use super::rig::Rig;
 use super::{records, tables};
-use crate::client::Answer;
-use crate::content::{Dice, Sample, noise};
-use crate::stack::Stack;
+use crate::kit::client::Answer;
+use crate::kit::content::{Dice, Sample, noise};
+use crate::kit::stack::Stack;
 
 const CLIENTS: u64 = 24;
 /// Those that send records.
@@ -261,7 +261,7 @@ impl Shared {
 
 /// The whole answer, if one came.
 pub async fn ask(request: reqwest::RequestBuilder) -> Option<Answer> {
-    tokio::time::timeout(TIMEOUT, crate::client::ask(request)).await.ok()?.ok()
+    tokio::time::timeout(TIMEOUT, crate::kit::client::ask(request)).await.ok()?.ok()
 }
 
 pub fn shown(answer: &Answer) -> String {

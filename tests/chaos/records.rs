@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::load::{Shared, ask, shown};
-use crate::content::Dice;
-use crate::stack::Stack;
+use crate::kit::content::Dice;
+use crate::kit::stack::Stack;
 
 /// Lines of one request at most.
 const BULK: u64 = 300;

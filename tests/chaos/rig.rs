@@ -17,10 +17,10 @@ use tempfile::TempDir;
 use test_kit::{OwnServers, eventually};
 use tokio::task::spawn_blocking;
 
-use crate::program::{Program, stderr_of};
-use crate::proxy::Proxy;
-use crate::stack::{Stack, own_host};
-use crate::stand_ins::StandIns;
+use crate::kit::program::{Program, stderr_of};
+use crate::kit::proxy::Proxy;
+use crate::kit::stack::{Stack, own_host};
+use crate::kit::stand_ins::StandIns;
 
 /// How much of a process's log is shown when something is wrong.
 const LAST_WORDS: usize = 20_000;
@@ -63,7 +63,7 @@ impl Rig {
         ];
         let direct = urls.iter().map(|(name, url)| (*name, url.as_str())).chain(SETTINGS);
         let third_party = third_party().await;
-        let stack = Stack::bare(&crate::tables::settings(&third_party, &direct.collect::<Vec<_>>()));
+        let stack = Stack::bare(&crate::tasks::tables::settings(&third_party, &direct.collect::<Vec<_>>()));
         let mut processes = Vec::new();
         for (role, clock) in
             [("api", None), ("api", Some("-1d")), ("worker", None), ("worker", None), ("worker", Some("+1d"))]
@@ -85,7 +85,7 @@ impl Rig {
     /// The one program.
     pub async fn embedded() -> Self {
         let third_party = third_party().await;
-        let stack = Stack::bare(&crate::tables::settings(&third_party, &SETTINGS));
+        let stack = Stack::bare(&crate::tasks::tables::settings(&third_party, &SETTINGS));
         Self::new(stack, vec![Process::new(&[])], None, third_party)
     }
 

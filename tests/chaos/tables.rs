@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use super::load::{Shared, ask, shown};
 use super::rig::Rig;
-use crate::content::Dice;
-use crate::tables::table;
+use crate::kit::content::Dice;
+use crate::tasks::tables::table;
 
 /// Rows of a table at most.
 const ROWS: u64 = 60;

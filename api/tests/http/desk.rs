@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use api::{Address, ApiSettings, Server};
 use clap::Parser;
@@ -14,14 +13,11 @@ use task_data::life::Life;
 use task_data::settings::Settings;
 use task_data::stack::{Hold, Stack};
 use tempfile::TempDir;
+use test_kit::{eventually, in_time};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-
-/// How long something that must happen may take.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// So that none is made where the test is run.
 const SECRET: &str = "what the tests sign their tokens with";
@@ -120,7 +116,7 @@ impl Desk {
     pub async fn is_empty_after(&self, what: &str) {
         assert_eq!(self.tasks().await, Vec::<Value>::new(), "{what}");
         // What is given up is removed a moment later, on another thread.
-        until(what, async || files(&self.folder.path().join("blobs")) == 0).await;
+        eventually(what, async || files(&self.folder.path().join("blobs")) == 0).await;
     }
 
     pub fn blobs(&self) -> usize {
@@ -131,16 +127,6 @@ impl Desk {
 fn files(folder: &Path) -> usize {
     let count = |path: &Path| if path.is_dir() { files(path) } else { 1 };
     fs::read_dir(folder).unwrap().map(|file| count(&file.unwrap().path())).sum()
-}
-
-/// Polls until it is so; fails loudly if it never is.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let polled = timeout(DEADLINE, async {
-        while !is_so().await {
-            sleep(Duration::from_millis(10)).await;
-        }
-    });
-    assert!(polled.await.is_ok(), "never happened: {what}");
 }
 
 pub async fn json(response: Response) -> Value {
@@ -168,8 +154,7 @@ impl Raw {
     pub async fn read(mut connection: TcpStream) -> Self {
         let mut bytes = Vec::new();
         // A connection that is reset has told all that it will.
-        let read = timeout(DEADLINE, connection.read_to_end(&mut bytes)).await;
-        assert!(read.is_ok(), "the connection was never closed, after {:?}", String::from_utf8_lossy(&bytes));
+        let _ = in_time("the end of the connection", connection.read_to_end(&mut bytes)).await;
         Self(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -186,6 +171,13 @@ impl Raw {
     pub fn body(&self) -> Value {
         let body = self.0.split_once("\r\n\r\n").unwrap().1;
         serde_json::from_str(body).unwrap()
+    }
+
+    /// The status, head and body of the first response that is more than a word to go on; a status of 0 if there was none.
+    pub fn first(&self) -> (u16, &str, &str) {
+        let answer = self.0.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&self.0);
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else { return (0, "", "") };
+        (head[9..12].parse().unwrap(), head, body)
     }
 
     pub fn responses(&self) -> usize {

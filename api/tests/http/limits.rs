@@ -5,9 +5,10 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use futures::stream;
 use reqwest::multipart::{Form, Part};
+use test_kit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::desk::{Desk, is_problem, until};
+use crate::desk::{Desk, is_problem};
 
 fn chunked(bytes: usize) -> reqwest::Body {
     let chunks = (0..bytes / 1000).map(|_| Ok::<_, Infallible>(Bytes::from_static(&[0; 1000])));
@@ -37,17 +38,6 @@ async fn an_upload_may_have_max_upload_bytes_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_too_large_by_its_length_is_refused_before_it_comes() {
-    let desk = Desk::with(&["--max-upload", "1MiB"]);
-
-    let answer =
-        desk.raw(b"PUT /api/v1/md5/a HTTP/1.1\r\nHost: desk\r\nContent-Length: 1048577\r\n\r\n").await;
-
-    assert_eq!((answer.status(), answer.code()), (413, Some("upload-too-large")));
-    assert!(answer.0.contains("connection: close"), "{answer:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn no_upload_is_taken_when_the_disk_is_nearly_full() {
     let desk = Desk::with(&["--min-free-disk", "1000000TiB"]);
 
@@ -67,7 +57,8 @@ async fn the_queue_has_an_end() {
 
     let id = desk.tasks().await[0]["id"].as_str().unwrap().to_owned();
     desk.client.delete(desk.url(&format!("/api/v1/tasks/{id}"))).send().await.unwrap();
-    until("there is room again", async || desk.put("a", "abc").send().await.unwrap().status() == 202).await;
+    eventually("there is room again", async || desk.put("a", "abc").send().await.unwrap().status() == 202)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +74,7 @@ async fn large_uploads_that_stand_still_keep_out_large_ones_only() {
         standing.push(connection);
     }
 
-    until("a large one finds no place", async || {
+    eventually("a large one finds no place", async || {
         let response = desk.put("a", vec![0; 20_000]).send().await.unwrap();
         let is_refused = response.status() == 503;
         if is_refused {
@@ -95,7 +86,7 @@ async fn large_uploads_that_stand_still_keep_out_large_ones_only() {
     assert_eq!(desk.put("a", "abc").send().await.unwrap().status(), 202);
 
     drop(standing);
-    until("there is room again", async || {
+    eventually("there is room again", async || {
         desk.put("a", vec![0; 20_000]).send().await.unwrap().status() == 202
     })
     .await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy takes helpers outside of #[test] for production code")]
 
+mod cases;
 mod desk;
 mod documents;
 mod forms;

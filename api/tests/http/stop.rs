@@ -1,9 +1,10 @@
 //! The end of a server: nothing new, and what is under way is finished.
 
+use test_kit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::desk::{Desk, Raw, json, until};
+use crate::desk::{Desk, Raw, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_under_way_is_finished_and_who_waits_is_answered() {
@@ -23,7 +24,7 @@ async fn an_upload_that_is_under_way_is_finished_and_who_waits_is_answered() {
     wait.read_exact(&mut [0; 25]).await.unwrap();
 
     desk.stop.take().unwrap().send(()).unwrap();
-    until("nobody is let in any more", async || TcpStream::connect(desk.address).await.is_err()).await;
+    eventually("nobody is let in any more", async || TcpStream::connect(desk.address).await.is_err()).await;
     upload.write_all(b"def").await.unwrap();
 
     let answer = Raw::read(upload).await;

@@ -1,4 +1,4 @@
-//! What the tests of several crates share: private servers, fresh databases, and waiting with a deadline.
+//! What the tests of several crates share: private servers, fresh databases, bad requests, and waiting with a deadline.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,12 +7,14 @@
 )]
 #![deny(missing_docs)]
 
+mod cases;
 mod databases;
 mod late;
 mod ports;
 mod servers;
 mod wait;
 
+pub use self::cases::{BELOW, Case, Cases, Outcome};
 pub use self::databases::{FreshDatabase, database_set_otherwise, each_database, set};
 pub use self::late::Late;
 pub use self::ports::Effect;

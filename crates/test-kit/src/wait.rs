@@ -39,6 +39,15 @@ impl<T> Look for Option<T> {
     }
 }
 
+impl Look for bool {
+    type Found = ();
+    type Seen = ();
+
+    fn found(self) -> Result<(), ()> {
+        self.then_some(()).found()
+    }
+}
+
 /// Looks again and again until `look` finds what is awaited.
 ///
 /// # Panics

@@ -1,0 +1,153 @@
+//! Requests that no well-made client sends, and what they get: one table, to which the API alone and the whole program are held.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What is answered below the handlers, without a body.
+pub const BELOW: [u16; 4] = [400, 408, 414, 431];
+
+/// The table, `cases.toml`, whose head says what stands in it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cases {
+    words: BTreeMap<String, String>,
+    /// Its rows.
+    #[serde(rename = "case")]
+    pub cases: Vec<Case>,
+}
+
+/// A request, and what it gets.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What is wrong.
+    pub name: String,
+    request: Option<String>,
+    #[serde(default)]
+    headers: String,
+    #[serde(default)]
+    body: String,
+    raw: Option<String>,
+    /// Whether the client's side ends behind it, or the server's does.
+    #[serde(default)]
+    pub ends: bool,
+    status: OneOrMany<u16>,
+    code: Option<OneOrMany<String>>,
+    #[serde(default)]
+    rows: usize,
+    has: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    fn all(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+impl Cases {
+    /// Reads the table, with these words of a server that is to get its requests.
+    pub fn of<const N: usize>(words: [(&str, &str); N]) -> Self {
+        let mut cases: Self = toml::from_str(include_str!("../cases.toml")).unwrap();
+        cases.words.extend(words.map(|(word, meaning)| (word.to_owned(), meaning.to_owned())));
+        cases
+    }
+
+    /// The request's bytes.
+    pub fn bytes(&self, case: &Case) -> Vec<u8> {
+        if let Some(raw) = &case.raw {
+            return written(raw, &self.words);
+        }
+        let body = written(&case.body, &self.words);
+        let request = case.request.as_deref().expect("a request, or raw bytes");
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: coatcheck\r\nContent-Length: {}\r\n{}\r\n",
+            body.len(),
+            case.headers
+        );
+        [written(&head, &self.words), body].concat()
+    }
+}
+
+/// A text of the table as bytes: words, then repeats and bytes.
+fn written(text: &str, words: &BTreeMap<String, String>) -> Vec<u8> {
+    let text = words
+        .iter()
+        .fold(text.to_owned(), |text, (word, meaning)| text.replace(&format!("<<{word}>>"), meaning));
+    let (mut bytes, mut rest) = (Vec::new(), text.as_str());
+    while let Some((before, after)) = rest.split_once("<<") {
+        bytes.extend(before.as_bytes());
+        let (what, after) = after.split_once(">>").expect("`<<` has its `>>`");
+        match (what.strip_prefix("0x"), what.split_once('*')) {
+            (Some(hex), _) => bytes.push(u8::from_str_radix(hex, 16).unwrap()),
+            (None, Some((times, text))) => bytes.extend(text.repeat(times.parse().unwrap()).as_bytes()),
+            (None, None) => panic!("no such word: {what}"),
+        }
+        rest = after;
+    }
+    bytes.extend(rest.as_bytes());
+    bytes
+}
+
+/// What came for a request, and what it has left.
+pub struct Outcome<'a> {
+    /// Its status; 0 if the connection has ended.
+    pub status: u16,
+    /// Its headers, with a line break after each.
+    pub head: &'a str,
+    /// Its body.
+    pub body: &'a [u8],
+    /// The code of the problem that the body is, if it is one.
+    pub code: Option<&'a str>,
+    /// How many tasks, records and users there are that were not there before.
+    pub rows: usize,
+}
+
+impl Case {
+    /// Whether that is what it gets.
+    ///
+    /// # Errors
+    /// What is not as it should be.
+    pub fn judge(&self, outcome: &Outcome) -> Result<(), String> {
+        let &Outcome { status, head, body, code, rows } = outcome;
+        let text = String::from_utf8_lossy(body);
+        let told: String = text.chars().take(300).collect();
+        let wrong = |what: String| Err(format!("{what}: {status} {told}"));
+        if !self.status.all().contains(&status) {
+            return wrong("another status".to_owned());
+        }
+        if rows != (if (200..300).contains(&status) { self.rows } else { 0 }) {
+            return wrong(format!("{rows} rows"));
+        }
+        if status == 0 {
+            return Ok(());
+        }
+        if self.has.as_ref().is_some_and(|has| !head.contains(has) && !text.contains(has)) {
+            return wrong(format!("it doesn't have {:?}, {head}", self.has));
+        }
+        if status < 400 {
+            return Ok(());
+        }
+        let codes = self.code.as_ref().map_or(&[][..], OneOrMany::all);
+        if body.is_empty() {
+            // A head that is too large is refused by whoever reads its end, or the most that it may have.
+            let may_be_below = codes.is_empty() || self.status.all().len() > 1 || status == 431;
+            let is_below = may_be_below && BELOW.contains(&status);
+            return if is_below { Ok(()) } else { wrong("no code".to_owned()) };
+        }
+        match code {
+            Some(code) if codes.iter().any(|known| known == code) => Ok(()),
+            other => wrong(format!("the code {other:?}")),
+        }
+    }
+}

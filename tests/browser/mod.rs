@@ -1,0 +1,7 @@
+//! The pages in a browser, as a person sees them.
+
+pub mod access;
+pub mod messages;
+pub mod page;
+pub mod records;
+pub mod tables;

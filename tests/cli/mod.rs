@@ -1,0 +1,15 @@
+//! The commands: what they print, what they refuse, how they end.
+
+pub mod backup;
+pub mod client;
+pub mod healthcheck;
+pub mod missteps;
+pub mod providers;
+pub mod put;
+pub mod settings;
+pub mod standard_output;
+pub mod sum;
+pub mod terminal;
+pub mod tls;
+pub mod tokens;
+pub mod verify;

@@ -1,0 +1,4 @@
+//! The files of the deployment.
+
+pub mod compose;
+pub mod haproxy;

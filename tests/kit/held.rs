@@ -1,0 +1,126 @@
+//! A task that stays in its worker's hands for as long as a test likes.
+//!
+//! Its upload is replaced by a pipe while the worker is busy with another one: whoever reads it then waits for the test.
+//! Needs a stack with one worker.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use nix::libc::O_NONBLOCK;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use test_kit::eventually;
+
+use crate::kit::content::{files_below, noise};
+use crate::kit::stack::Stack;
+
+/// Fits into a pipe's buffer, so that handing it over never waits, and is too large to travel in the row.
+const BYTES: usize = 40_000;
+/// Keeps a worker busy for longer than it takes to exchange a file.
+const LONG: usize = 48 << 20;
+
+/// A task that is `running` until it is let go or its program dies.
+pub struct Held {
+    pub id: String,
+    path: PathBuf,
+    pipe: File,
+    content: Vec<u8>,
+}
+
+impl Stack {
+    /// Has a task held by the one worker. Tasks that are handed in afterwards stay `pending`.
+    pub async fn hold_worker(&self) -> Held {
+        eventually("a task that waits", async || {
+            let content = noise(1, BYTES);
+            let before = self.put(vec![0; LONG]).await;
+            let id = self.put(content.clone()).await;
+            let path = self.blob(&id);
+            let waiting = path.as_ref().filter(|_| self.exchange_for_pipe(&id));
+            let Some(path) = waiting.cloned() else { return Err("the worker was faster") };
+            self.until(&before, "succeeded").await;
+            // It can be opened for writing only when a reader has it.
+            let pipe = eventually("a reader, or an end", async || {
+                let task = self.task(&id).await;
+                match OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&path) {
+                    Ok(pipe) => Ok(Some(pipe)),
+                    Err(_) if !task["finished"].is_null() => Ok(None),
+                    Err(error) => Err((error, task)),
+                }
+            });
+            match pipe.await {
+                Some(pipe) => Ok(Held { id, path, pipe, content }),
+                None => {
+                    // It was opened, or even gone, before it was exchanged.
+                    let _ = fs::remove_file(&path);
+                    Err("the worker was faster")
+                }
+            }
+        })
+        .await
+    }
+
+    /// The file that holds a large upload.
+    pub fn blob(&self, id: &str) -> Option<PathBuf> {
+        self.blobs().into_iter().find(|path| path.ends_with(id))
+    }
+
+    /// All files of uploads, whole or not.
+    pub fn blobs(&self) -> Vec<PathBuf> {
+        files_below(&self.data("blobs"), usize::MAX, u64::MAX)
+    }
+
+    /// Waits until no upload is kept any more.
+    pub async fn until_no_blobs(&self) {
+        eventually("a blob store without blobs", async || {
+            let blobs = self.blobs();
+            if blobs.is_empty() { Ok(()) } else { Err(blobs) }
+        })
+        .await;
+    }
+
+    fn exchange_for_pipe(&self, id: &str) -> bool {
+        let Some(blob) = self.blob(id) else { return false };
+        let pipe = self.folder().join("pipe");
+        mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        fs::rename(pipe, blob).unwrap();
+        true
+    }
+}
+
+impl Held {
+    /// Gives the worker what it waits for: it succeeds.
+    pub fn release(mut self) {
+        self.pipe.write_all(&self.content).unwrap();
+    }
+
+    /// Gives the worker a byte, which is not the last, if it still reads.
+    pub fn drip(&mut self) {
+        match self.pipe.write_all(&self.content[..1]) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
+    }
+
+    /// Puts the upload back in its place, for another worker to find: this one is dead.
+    pub fn restore(self) {
+        self.put_back();
+    }
+
+    fn put_back(&self) {
+        fs::remove_file(&self.path).unwrap();
+        fs::write(&self.path, &self.content).unwrap();
+    }
+
+    /// The same, while its worker sleeps; what is returned keeps it waiting when it wakes up.
+    pub fn restore_behind(self) -> File {
+        self.put_back();
+        self.pipe
+    }
+
+    /// Leaves the upload out of reach for every worker to come.
+    pub fn abandon(self) -> String {
+        self.id
+    }
+}

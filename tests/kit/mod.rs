@@ -1,0 +1,14 @@
+//! How programs are started, asked and watched.
+
+pub mod chromium;
+pub mod client;
+pub mod content;
+pub mod held;
+pub mod load;
+pub mod outcomes;
+pub mod people;
+pub mod program;
+pub mod proxy;
+pub mod scripted;
+pub mod stack;
+pub mod stand_ins;

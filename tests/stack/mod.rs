@@ -1,0 +1,16 @@
+//! The processes and their servers: shared, away, killed, ended, upgraded, watched.
+
+pub mod backlog;
+pub mod crash;
+pub mod database;
+pub mod disk_order;
+pub mod ending;
+pub mod failing_disk;
+pub mod logs;
+pub mod metrics;
+pub mod private_files;
+pub mod processes;
+pub mod readiness;
+pub mod servers_away;
+pub mod shared;
+pub mod upgrade;

@@ -1,0 +1,10 @@
+//! Tasks: found, waited for and followed; messages, tables and the outcome log.
+
+pub mod events;
+pub mod listing;
+pub mod log;
+pub mod messages;
+pub mod newer;
+pub mod services;
+pub mod tables;
+pub mod waiting;
