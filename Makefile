@@ -61,9 +61,7 @@ chaos: model ## Ten minutes of all faults at once on each stack; 200 kills under
 	COATCHECK_BOUNDS_SECONDS=$${COATCHECK_BOUNDS_SECONDS:-3600} \
 		tests/servers cargo test --release --workspace --test black_box -- bounds:: --nocapture --test-threads=1
 	COATCHECK_ALL_PAIRS=1 tests/servers cargo test --release --workspace --test cuts -- second_cut --nocapture
-	export COATCHECK_FUZZ_SECONDS=$${COATCHECK_FUZZ_SECONDS:-60}; \
-		cargo test --release --workspace --test fuzz -- --nocapture && \
-		cargo test --release --package api --package coatcheck --lib --bins -- fuzz:: --nocapture
+	tests/fuzz
 
 model: ## Visit every state of the protocol's model, including its larger spaces (minutes)
 	COATCHECK_MODEL=whole cargo test --release --package model -- --nocapture --test-threads=1

@@ -8,9 +8,6 @@
 //! Every refusal is a [`http::problem::Problem`], the only way to answer with an error.
 
 mod app;
-#[cfg(test)]
-#[path = "../../tests/fuzzing.rs"]
-mod fuzzing;
 mod http;
 mod identity;
 mod process;

@@ -4,10 +4,6 @@
     reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
 )]
 
-mod fuzzing;
-
-use std::path::Path;
-
 use task_data::kinds::table::check::{Check, Errors, NoText};
 use task_data::kinds::table::{COLUMNS, Damaged, Row, RowParser};
 
@@ -58,9 +54,9 @@ fn written(rows: &[Row]) -> Vec<u8> {
 
 #[test]
 fn a_table_is_the_same_however_it_is_cut_to_others_and_when_it_is_written_again() {
-    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/tables")), |input| {
+    test_kit::fuzz!("tables", |input: &[u8]| {
         let (whole, rows) = (checked(&[input]), rows_of(&[input]));
-        for pieces in [input.chunks(1).collect(), fuzzing::cut(input)] {
+        for pieces in [input.chunks(1).collect(), test_kit::cut(input)] {
             assert_eq!(checked(&pieces), whole, "{pieces:?}");
             assert_eq!(rows_of(&pieces), rows, "{pieces:?}");
         }

@@ -1,4 +1,4 @@
-//! Who asks, and what he may: users, log-ins, keys, access.
+//! Who asks, and with which rights: users, log-ins, keys, access.
 
 pub mod access;
 pub mod keys;

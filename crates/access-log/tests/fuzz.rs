@@ -5,15 +5,11 @@
     reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
 )]
 
-mod fuzzing;
-
-use std::path::Path;
-
 use access_log::record::{LogLine, check_ip, check_method, check_uri};
 
 #[test]
 fn a_log_line_that_is_taken_is_told_as_it_was() {
-    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/log-lines")), |input| {
+    test_kit::fuzz!("log-lines", |input: &[u8]| {
         let line = String::from_utf8_lossy(input);
         match line.parse::<LogLine>() {
             Ok(log) => {

@@ -3,9 +3,6 @@
 mod all_in_one;
 mod client;
 mod cmd;
-#[cfg(test)]
-#[path = "../../../tests/fuzzing.rs"]
-mod fuzzing;
 mod help;
 mod md5sum;
 mod terminal;

@@ -4,10 +4,6 @@
     reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
 )]
 
-mod fuzzing;
-
-use std::path::Path;
-
 use md5::Digest as _;
 use md5_lanes::{Digest, Kernel, Lanes, Md5, Piece};
 
@@ -99,7 +95,7 @@ impl Pair<'_> {
 fn any_plan_gives_the_right_digests() {
     let bytes: Vec<u8> = (0..BYTES).map(|number| ((number * number) >> 3) as u8).collect();
 
-    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus")), |input| {
+    test_kit::fuzz!("plans", |input: &[u8]| {
         for lanes in Kernel::available().filter_map(Lanes::with) {
             let (streams, expected) = (vec![Md5::new(); STREAMS], vec![md5::Md5::new(); STREAMS]);
             let mut pair = Pair { lanes, bytes: &bytes, streams, expected, pieces: Vec::new() };

@@ -9,6 +9,7 @@
 
 mod cases;
 mod databases;
+mod fuzz;
 mod late;
 mod ports;
 mod servers;
@@ -16,7 +17,11 @@ mod wait;
 
 pub use self::cases::{BELOW, Case, Cases, Outcome};
 pub use self::databases::{FreshDatabase, database_set_otherwise, each_database, set};
+pub use self::fuzz::{LONGEST, cut, has_seeds};
 pub use self::late::Late;
 pub use self::ports::Effect;
 pub use self::servers::{OwnServers, Servers, psql, servers};
+#[doc(hidden)]
+pub use bolero;
+
 pub use self::wait::{DEADLINE, Look, eventually, in_time};

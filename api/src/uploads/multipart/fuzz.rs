@@ -1,13 +1,10 @@
 //! However a body is cut, it is the same form, or refused for the same reason; and a form that is read can be written again.
 
-use std::path::Path;
-
 use actix_web::dev::Payload;
 use futures::stream;
 use tokio::runtime;
 
 use super::*;
-use crate::fuzzing;
 
 const BOUNDARY: &[u8] = b"b0";
 
@@ -84,12 +81,11 @@ fn can_be_written((part, _): &Whole) -> bool {
 
 #[test]
 fn a_body_is_the_same_form_however_it_is_cut_and_when_it_is_written_again() {
-    let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
-
-    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/uploads/multipart/corpus")), |input| {
+    test_kit::fuzz!("forms", |input: &[u8]| {
+        let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let whole = read(&[input]).await;
-            for pieces in [input.chunks(1).collect(), fuzzing::cut(input)] {
+            for pieces in [input.chunks(1).collect(), test_kit::cut(input)] {
                 assert_eq!(read(&pieces).await, whole, "{pieces:?}");
             }
 

@@ -1,9 +1,7 @@
 //! Whatever stands in a manifest, and whatever a file is called: what `sum` writes is read again as it was.
 
-use std::path::Path;
-
 use super::*;
-use crate::{fuzzing, md5sum};
+use crate::md5sum;
 
 type Listed = (Digest, OsString);
 
@@ -29,7 +27,7 @@ fn named(input: &[u8]) -> Vec<Listed> {
 
 #[test]
 fn what_a_manifest_lists_is_read_as_it_was_written() {
-    fuzzing::fuzz(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cmd/sum/manifest/corpus")), |input| {
+    test_kit::fuzz!("manifests", |input: &[u8]| {
         // BSD's form may list a file without a name, which there is none of.
         let mut taken = listed(input);
         taken.retain(|(_, name)| !name.is_empty());
