@@ -113,7 +113,7 @@ pub async fn from_body<'a>(
     while let Some(chunk) = body.chunk().await? {
         receiver.take(chunk).await?;
     }
-    Ok(Upload { expected, ..receiver.upload(filename, content_type).await? })
+    Ok(Upload { expected, ..receiver.upload(filename, content_type) })
 }
 
 async fn admit<'a>(
@@ -154,7 +154,7 @@ async fn read_file<'a>(
     if receiver.intake.size() == 0 && part.filename.is_some_and(|name| name.is_empty()) {
         return Err(Code::MissingFile.because("No file was chosen."));
     }
-    receiver.upload(filename, content_type).await
+    Ok(receiver.upload(filename, content_type))
 }
 
 /// A media type as it is kept: data, never looked at.
@@ -194,13 +194,8 @@ impl<'a> Receiver<'a> {
         Ok(self.intake.write(chunk).await?)
     }
 
-    async fn upload(
-        mut self,
-        filename: Option<String>,
-        content_type: Option<String>,
-    ) -> Result<Upload<'a>, Problem> {
-        self.admitted.settle().await?;
-        Ok(Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted })
+    fn upload(self, filename: Option<String>, content_type: Option<String>) -> Upload<'a> {
+        Upload { intake: self.intake, filename, content_type, expected: None, _admitted: self.admitted }
     }
 }
 

@@ -131,6 +131,7 @@ async fn a_missing_command_is_told_with_those_that_there_are() {
 async fn a_folder_in_the_log_s_place_and_an_empty_secret_are_refused_before_the_work() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("empty"), "\n").unwrap();
+    fs::set_permissions(folder.path().join("empty"), Permissions::from_mode(0o600)).unwrap();
     for (arguments, setting, told) in [
         (&[][..], ("OUTCOME_LOG", "."), "OUTCOME_LOG: "),
         (&["get", "x"], ("COATCHECK_TOKEN_FILE", "empty"), "COATCHECK_TOKEN_FILE: empty: the file is empty"),

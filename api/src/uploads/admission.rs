@@ -102,7 +102,7 @@ impl Admission {
         self.need_disk(known).await?;
         let permit = LazyPermit::new(self.semaphore.clone(), client);
         let admitted = Admitted { admission: self, permit, reserved, size: 0, disk_seen_at: 0 };
-        admitted.take_slot_for(known).await?;
+        admitted.take_permit_for(known).await?;
         Ok(admitted)
     }
 
@@ -196,7 +196,7 @@ impl Admitted<'_> {
         self.size += bytes;
         self.admission.check_size(self.size)?;
         self.reserved.grow_to(self.size).await?;
-        self.take_slot_for(self.size).await?;
+        self.take_permit_for(self.size).await?;
         if self.size - self.disk_seen_at >= DISK_EVERY {
             self.disk_seen_at = self.size;
             self.admission.need_disk(0).await?;
@@ -204,20 +204,12 @@ impl Admitted<'_> {
         Ok(())
     }
 
-    /// All bytes are in.
-    ///
-    /// # Errors
-    /// 429 or 503.
-    pub async fn settle(&mut self) -> Result<(), Problem> {
-        self.reserved.settle().await
-    }
-
     /// The upload's permit, whose pace its body has to keep up.
     pub fn permit(&self) -> Arc<LazyPermit> {
         self.permit.clone()
     }
 
-    async fn take_slot_for(&self, size: u64) -> Result<(), Problem> {
+    async fn take_permit_for(&self, size: u64) -> Result<(), Problem> {
         if size > self.admission.inline_bytes && !self.permit.take().await {
             return Err(Code::Overloaded.because("Too many uploads are coming in."));
         }

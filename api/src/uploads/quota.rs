@@ -1,11 +1,11 @@
-//! What each user may have at once, so that nobody spends what is everyone's.
+//! Quotas: the tasks and bytes that one user can have at once.
 //!
-//! Tasks a minute are counted over all processes. Pending tasks and bytes are looked up in the rows at each upload; what has not
-//! become a row yet is known to the process alone that takes it in. So a user who hands in at several processes at once may
-//! have as many times the bound as there are processes, and never more.
+//! Tasks a minute are counted over all processes. Pending tasks and bytes are looked up in the rows at each upload; an upload that is
+//! not a row yet is known only to the process that receives it. So a user who uploads to several processes at once can have up to
+//! as many times the bound as there are processes.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// When it is worth another try, if tasks have to end first: how long that takes nobody knows.
 const UNTIL_SOME_END: Duration = Duration::from_secs(10);
 
-/// The bounds, and what comes in under them.
+/// The bounds, and the uploads that arrive under them.
 pub struct Quotas {
     store: Arc<dyn Store>,
     pub settings: QuotaSettings,
@@ -30,21 +30,26 @@ pub struct Quotas {
     coming_in: Mutex<HashMap<UserId, ComingIn>>,
 }
 
-/// What a user hands in at this moment.
+/// A user's uploads that are neither rows yet nor given up. Removed with the last one of them.
 #[derive(Debug, Default)]
 struct ComingIn {
-    tasks: u64,
+    /// A number for each, in the order in which they came.
+    tasks: BTreeSet<u64>,
+    next: u64,
     bytes: u64,
+    /// Bytes of those that have ended since the first of these came: as rows, or given up.
+    ended: u64,
 }
 
-/// A task's place among its owner's, until it has a row or is given up. Nobody's has none.
+/// A task's share of its owner's quotas, until it has a row or is given up. An anonymous task's reserves nothing.
 pub struct Reserved<'a> {
     quotas: &'a Quotas,
-    owner: Option<UserId>,
+    /// The owner, and this task's number among theirs.
+    owner: Option<(UserId, u64)>,
     bytes: u64,
-    /// Bytes that the owner's rows had when they were last looked at, and how many this task had then.
+    /// The bytes of the owner's rows when they were last read, and [`ComingIn::ended`] just before.
     bytes_in_rows: u64,
-    bytes_when_looked: u64,
+    ended_before: u64,
 }
 
 impl Quotas {
@@ -53,35 +58,29 @@ impl Quotas {
         Self { store, settings, counts, coming_in: Mutex::default() }
     }
 
-    /// Reserves a place for a task with so many bytes, as far as they are known.
+    /// Reserves a share for a task of so many bytes, as far as they are known.
     ///
     /// # Errors
-    /// 429 if its owner has what he may have; 413 if he may not even have this alone; 503.
+    /// 429 if the owner's quota is used up; 413 if the task alone exceeds it; 503.
     pub async fn reserve(&self, owner: Option<UserId>, bytes: u64) -> Result<Reserved<'_>, Problem> {
         let mut reserved =
-            Reserved { quotas: self, owner: None, bytes: 0, bytes_in_rows: 0, bytes_when_looked: 0 };
+            Reserved { quotas: self, owner: None, bytes: 0, bytes_in_rows: 0, ended_before: 0 };
         let Some(owner) = owner else { return Ok(reserved) };
         self.check_size(bytes)?;
         self.count(owner).await?;
         if self.settings.max_pending_per_owner.is_none() && self.settings.max_bytes_per_owner.is_none() {
             return Ok(reserved);
         }
-        // Before the rows are read: of several that come at once the last one to read sees all.
-        self.coming_in.lock().entry(owner).or_default().tasks += 1;
-        reserved.owner = Some(owner);
-        reserved.add(owner, bytes);
-        let rows = self.store.holdings(owner).await?;
-        reserved.look(rows.bytes.cast_unsigned());
-        let tasks = self.coming_in.lock().get(&owner).map_or(0, |coming_in| coming_in.tasks);
-        match self.settings.max_pending_per_owner {
-            Some(most) if rows.pending.cast_unsigned().saturating_add(tasks) > most => {
-                return Err(full(format!(
-                    "You have {most} pending tasks, or nearly, which is what a user may have."
-                )));
-            }
-            _ => {}
-        }
-        reserved.check_bytes(owner)?;
+        let number = {
+            let mut coming_in = self.coming_in.lock();
+            let coming_in = coming_in.entry(owner).or_default();
+            coming_in.next += 1;
+            coming_in.tasks.insert(coming_in.next);
+            coming_in.next
+        };
+        reserved.owner = Some((owner, number));
+        reserved.add(bytes);
+        reserved.look().await?;
         Ok(reserved)
     }
 
@@ -114,61 +113,90 @@ impl Reserved<'_> {
     /// # Errors
     /// As for the reservation.
     pub async fn grow_to(&mut self, bytes: u64) -> Result<(), Problem> {
-        let Some(owner) = self.owner else { return Ok(()) };
+        if self.owner.is_none() {
+            return Ok(());
+        }
         self.quotas.check_size(bytes)?;
-        self.add(owner, bytes.saturating_sub(self.bytes));
-        // What was in the rows may have ended since.
-        match self.check_bytes(owner) {
+        self.add(bytes.saturating_sub(self.bytes));
+        // Tasks that were in the rows may have ended since.
+        match self.check_bytes() {
             Ok(()) => Ok(()),
-            Err(_) => self.look_again(owner).await,
+            Err(_) => self.look().await,
         }
     }
 
-    /// The task has come in whole. What came in beside it may have become rows since they were looked at: with all of its bytes
-    /// reserved, they are looked at once more.
-    ///
-    /// # Errors
-    /// As for the reservation.
-    pub async fn settle(&mut self) -> Result<(), Problem> {
-        match self.owner {
-            Some(owner) if self.bytes > self.bytes_when_looked => self.look_again(owner).await,
+    /// Reads the owner's rows, and checks both quotas. An upload that became a row meanwhile may count twice, as a row and as an upload;
+    /// so a refusal stands only if none did.
+    async fn look(&mut self) -> Result<(), Problem> {
+        let Some((owner, _)) = self.owner else { return Ok(()) };
+        loop {
+            let (earlier, ended) = (self.earlier(), self.ended());
+            let rows = self.quotas.store.holdings(owner).await?;
+            (self.bytes_in_rows, self.ended_before) = (rows.bytes.cast_unsigned(), ended);
+            let checked =
+                self.check_pending(rows.pending.cast_unsigned(), earlier).and_then(|()| self.check_bytes());
+            if checked.is_ok() || (self.earlier() == earlier && self.ended() == ended) {
+                return checked;
+            }
+        }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.of_owner(|coming_in, _| coming_in.bytes += bytes);
+    }
+
+    /// Counts the owner's uploads up to this one: of several that come at once, the first ones fit.
+    fn earlier(&self) -> u64 {
+        self.of_owner(|coming_in, number| coming_in.tasks.range(..=number).count() as u64)
+    }
+
+    fn ended(&self) -> u64 {
+        self.of_owner(|coming_in, _| coming_in.ended)
+    }
+
+    fn check_pending(&self, in_rows: u64, earlier: u64) -> Result<(), Problem> {
+        match self.quotas.settings.max_pending_per_owner {
+            Some(most) if in_rows.saturating_add(earlier) > most => {
+                Err(full(format!("You have {most} pending tasks, or nearly, which is what a user may have.")))
+            }
             _ => Ok(()),
         }
     }
 
-    async fn look_again(&mut self, owner: UserId) -> Result<(), Problem> {
-        let rows = self.quotas.store.holdings(owner).await?;
-        self.look(rows.bytes.cast_unsigned());
-        self.check_bytes(owner)
-    }
-
-    fn look(&mut self, bytes_in_rows: u64) {
-        (self.bytes_in_rows, self.bytes_when_looked) = (bytes_in_rows, self.bytes);
-    }
-
-    fn add(&mut self, owner: UserId, bytes: u64) {
-        self.quotas.coming_in.lock().entry(owner).or_default().bytes += bytes;
-        self.bytes += bytes;
-    }
-
-    fn check_bytes(&self, owner: UserId) -> Result<(), Problem> {
-        let coming_in = self.quotas.coming_in.lock().get(&owner).map_or(0, |coming_in| coming_in.bytes);
+    /// Uploads that ended since the rows were read count as rows: they may be ones that the reading missed.
+    fn check_bytes(&self) -> Result<(), Problem> {
+        let beside_rows =
+            self.of_owner(|coming_in, _| coming_in.bytes.saturating_add(coming_in.ended - self.ended_before));
         match self.quotas.settings.max_bytes_per_owner {
-            Some(most) if self.bytes_in_rows.saturating_add(coming_in) > most => Err(full(format!(
+            Some(most) if self.bytes_in_rows.saturating_add(beside_rows) > most => Err(full(format!(
                 "With this you have more than {most} bytes in tasks that have not ended, which is what a user may have."
             ))),
             _ => Ok(()),
         }
     }
+
+    /// Does something with the owner's uploads and this one's number; nothing for an anonymous task.
+    fn of_owner<T: Default>(&self, act: impl FnOnce(&mut ComingIn, u64) -> T) -> T {
+        let Some((owner, number)) = self.owner else { return T::default() };
+        self.quotas
+            .coming_in
+            .lock()
+            .get_mut(&owner)
+            .map(|coming_in| act(coming_in, number))
+            .unwrap_or_default()
+    }
 }
 
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
-        let Some(owner) = self.owner else { return };
+        let Some((owner, number)) = self.owner else { return };
         if let Entry::Occupied(mut entry) = self.quotas.coming_in.lock().entry(owner) {
-            entry.get_mut().tasks -= 1;
-            entry.get_mut().bytes -= self.bytes;
-            if entry.get().tasks == 0 {
+            let coming_in = entry.get_mut();
+            coming_in.tasks.remove(&number);
+            coming_in.bytes -= self.bytes;
+            coming_in.ended += self.bytes;
+            if coming_in.tasks.is_empty() {
                 entry.remove();
             }
         }

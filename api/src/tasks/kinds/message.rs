@@ -120,7 +120,6 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     let mut reserved = api.admission.admit_input(Some(session.user)).await?;
     let NewMessage { text, provider } = json_body::read(request, body, Code::InvalidMessage, FORM).await?;
     reserved.grow_to(text.len() as u64).await?;
-    reserved.settle().await?;
     let text: Text =
         text.try_into().map_err(|error| Code::InvalidMessage.because(format!("`text`: {error}.")))?;
     let (provider, may_pay) = (Choice::from(provider), session.has(Right::Paid));
