@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use program::{Backoff, Repeated};
+use program::{Backoff, Repeated, in_one_line};
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::shared_log::{LogError, SettleError, Settled};
@@ -30,13 +30,13 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) -> Result<(), LogError
                 end.run_until_cancelled(sleep(begun.elapsed().min(REST))).await;
             }
             Some(Err(SettleError::Log(error @ LogError::SyncFailed(_)))) => {
-                error!(%error, cause = ?error, "the outcome log could not be flushed; the process ends");
+                error!(error = in_one_line(&error), "the outcome log could not be flushed; the process ends");
                 return Err(error);
             }
             Some(Err(trouble)) => {
                 let line = "outcome log unavailable; pending lines stay in the database and will be retried";
                 if let Some(line) = outage.line(line) {
-                    warn!(error = %trouble, cause = ?trouble, "{line}");
+                    warn!(error = in_one_line(&trouble), "{line}");
                 }
                 end.run_until_cancelled(sleep(TROUBLE)).await;
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use program::Repeated;
+use program::{Repeated, in_one_line};
 use task_data::life::Life;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) {
             Err(error) => {
                 let line = "the sweep could not read or write the rows; the next one goes on";
                 if let Some(line) = outage.line(line) {
-                    warn!(%error, cause = ?error, "{line}");
+                    warn!(error = in_one_line(&error), "{line}");
                 }
                 false
             }
@@ -47,7 +47,10 @@ pub async fn run(life: Arc<Life>, end: CancellationToken) {
         }
         if Instant::now() >= orphans_at {
             if let Err(error) = life.remove_orphans().await {
-                warn!(%error, cause = ?error, "the sweep could not look for orphaned uploads; the next one goes on");
+                warn!(
+                    error = in_one_line(&error),
+                    "the sweep could not look for orphaned uploads; the next one goes on"
+                );
             }
             if let Err(error) = life.look_for_newer_kinds().await {
                 debug!(%error, "the tasks of newer kinds could not be counted");

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use database::batch::{Asked, Batcher};
-use program::Backoff;
+use program::{Backoff, in_one_line};
 use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::{BATCH, GRACE, MARK_AFTER, Publishes, QueuedCompletion, Recorded};
 use crate::blobs::delete_all;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
@@ -18,6 +17,7 @@ use crate::metrics;
 use crate::stack::Stack;
 use crate::store::{Completion, HandBack, Keyed, Moved, NewTask, Rules, StoreError, UnkeptRow};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket};
+use super::{BATCH, GRACE, MARK_AFTER, Publishes, QueuedCompletion, Recorded};
 
 /// Inserts a batch, and hands new tasks on to be published: the caller gets its answer when both are done.
 pub(super) async fn record_all(
@@ -256,7 +256,7 @@ where
         match call().await {
             Ok(answer) => return Some(answer),
             Err(error @ (StoreError::Refused(_) | StoreError::Internal(_))) => {
-                error!(%error, cause = ?error, "tasks could not be {what}");
+                error!(error = in_one_line(&error), "tasks could not be {what}");
                 return None;
             }
             Err(error) => {

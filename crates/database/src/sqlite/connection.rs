@@ -24,7 +24,7 @@ use diesel::result::Error as DieselError;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use parking_lot::Mutex;
-use program::private;
+use program::{in_one_line, private};
 use shared_log::read_from_device;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -385,7 +385,10 @@ fn write_all(
             failure = checkpointed.err().filter(is_broken);
         }
         if let Some(failure) = failure {
-            error!(cause = ?failure, "the database's files could not be written; the process ends");
+            error!(
+                error = in_one_line(&failure),
+                "the database's files could not be written; the process ends"
+            );
             // Not closed: with the last connection SQLite would copy the WAL to the database, trust a flush of it, and remove the WAL.
             std::mem::forget(connection);
             tell.send_replace(Some(failure));
@@ -397,7 +400,10 @@ fn write_all(
     // nothing is lost by that.
     let into_file = "PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE);";
     if let Err(error) = connection.batch_execute(into_file).map_err(StoreError::from) {
-        warn!(cause = ?error, "the database's WAL could not be merged into its file; copy both files in a backup");
+        warn!(
+            error = in_one_line(&error),
+            "the database's WAL could not be merged into its file; copy both files in a backup"
+        );
         if is_broken(&error) {
             // As above.
             std::mem::forget(connection);
