@@ -10,6 +10,7 @@ use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
+use super::{BATCH, GRACE, MARK_AFTER, Publishes, QueuedCompletion, Recorded};
 use crate::blobs::delete_all;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
@@ -17,7 +18,6 @@ use crate::metrics;
 use crate::stack::Stack;
 use crate::store::{Completion, HandBack, Keyed, Moved, NewTask, Rules, StoreError, UnkeptRow};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket};
-use super::{BATCH, GRACE, MARK_AFTER, Publishes, QueuedCompletion, Recorded};
 
 /// Inserts a batch, and hands new tasks on to be published: the caller gets its answer when both are done.
 pub(super) async fn record_all(

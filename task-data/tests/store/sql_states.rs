@@ -7,7 +7,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use task_data::store::{StoreError, Tasks};
 
 use crate::samples::*;
-use test_kit::{database_set_otherwise, psql, set};
+use test_kit::{database_set_otherwise, psql, servers, set};
 
 /// What an insert of records does beforehand, as a statement in PL/pgSQL says.
 fn before_records(url: &str, does: &str) {
@@ -113,6 +113,21 @@ async fn a_database_that_takes_no_writes_is_away_until_it_does() {
     );
     append(&store).await.unwrap();
     assert_eq!(psql(&url, "SELECT count(*) FROM records"), "3");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_waits_for_the_disk_even_where_the_database_s_default_is_not_to() {
+    let check = "IF current_setting('synchronous_commit') <> '{}' THEN RAISE 'it is %', current_setting('synchronous_commit'); END IF";
+    for (default, used) in [("off", "on"), ("on", "on"), ("local", "local"), ("remote_apply", "remote_apply")]
+    {
+        let url = servers().database();
+        set(&url, &format!("synchronous_commit = {default}"));
+        let store = Postgres::new(&url).unwrap();
+        store.migrate().await.unwrap();
+        before_records(&url, &check.replace("{}", used));
+
+        append(&store).await.unwrap_or_else(|error| panic!("{default}: {error}"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

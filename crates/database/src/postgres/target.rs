@@ -19,6 +19,7 @@ use super::wire::{LastError, Wire};
 
 /// The settings of each session, unless the URL's `options` say otherwise. `SET` rather than start-up options, which PgBouncer rejects.
 ///
+/// A commit is answered only once the disk has it: `synchronous_commit` is never `off`, whatever the database's default is.
 /// Statements have a time-out, and so have idle transactions: a process that slept in a transaction must not continue with what it read
 /// before. Statements see what was committed before them, whatever the database's default is: each reads a row again once it has the lock.
 ///
@@ -27,7 +28,9 @@ use super::wire::{LastError, Wire};
 /// dead rows, and each search for due lines would visit all lines that were due since the last vacuum. Where a table without an index must
 /// be scanned, as that of the few workers, its estimated cost is so high that the plan would be compiled to machine code each time, for a
 /// tenth of a second.
-const SET: &str = "SELECT set_config(name, value, false) FROM (VALUES \
+const SET: &str = "SELECT set_config(name, \
+    CASE WHEN value = 'not off' THEN COALESCE(NULLIF(setting, 'off'), 'on') ELSE value END, false) \
+    FROM (VALUES ('synchronous_commit', 'not off'), \
     ('statement_timeout', '5s'), ('idle_in_transaction_session_timeout', '5s'), \
     ('default_transaction_isolation', 'read committed'), \
     ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('jit', 'off') \
