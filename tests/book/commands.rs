@@ -90,6 +90,8 @@ fn each_alert_has_its_answer() {
     let answers = named(&page.text, "## ").into_iter().filter(|name| name.starts_with("Coatcheck"));
 
     assert_eq!(answers.collect::<BTreeSet<_>>(), alerts);
+    let anchors: BTreeSet<String> = alerts.iter().map(|name| name.to_lowercase()).collect();
+    assert_eq!(named(&rules, "runbook: docs/how-to/alerts.md#"), anchors);
 }
 
 #[tokio::test]
