@@ -162,7 +162,7 @@ async fn no_folder_is_overwritten_and_what_can_not_be_copied_is_told(setup: Setu
     fs::write(folder.join("a"), "mine").unwrap();
     let own = "sqlite:data/coatcheck.db";
     for (arguments, database, words) in [
-        (&["backup", "taken"][..], own, "taken is not empty"),
+        (&["backup", "taken"][..], own, "taken: expected an empty or missing folder"),
         (&["backup", "new"], "postgres://u:secret@127.0.0.1/d", "deployment/backup"),
         (&["backup", "new"], "sqlite:nowhere/coatcheck.db", "nowhere"),
         (&["backup"], own, "DIR"),
