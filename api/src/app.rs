@@ -1,4 +1,4 @@
-//! What all handlers share.
+//! State that all handlers share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +24,10 @@ use crate::settings::{AccessSettings, AddressSettings};
 use crate::site::health::TriedWrites;
 use crate::uploads::admission::Admission;
 
-/// How long a password waits for its permit: for as long as others of its client are hashed on a busy machine.
+/// How long a password waits for its permit: long enough for others of its client to be hashed on a busy machine.
 const PASSWORD_WAIT: Duration = Duration::from_secs(10);
 
-/// What every handler is given.
+/// The state that every handler receives.
 pub struct Api {
     pub life: Arc<Life>,
     pub store: Arc<dyn Store>,
@@ -37,7 +37,7 @@ pub struct Api {
     pub accounts: Arc<dyn Accounts>,
     pub access_log: AccessLog,
     pub counting: Counting,
-    /// Of answers with rows of tables, records and lists of tasks.
+    /// Permits for answers with rows of tables, records and lists of tasks.
     pub table_answers: Arc<FairSemaphore>,
     pub record_answers: Arc<FairSemaphore>,
     pub list_answers: Arc<FairSemaphore>,
@@ -54,15 +54,15 @@ pub struct Api {
 }
 
 impl Api {
-    /// Whether the server takes nothing new any more.
+    /// Returns whether the server is stopping and takes no new work.
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
     }
 
-    /// Takes a permit to hash a password, so that a client that sends many, right or wrong, keeps no other out.
+    /// Takes a permit to hash a password, so that a client that sends many passwords, right or wrong, does not block the others.
     ///
     /// # Errors
-    /// 503 if there is none for the request's client.
+    /// 503 if no permit is free for the request's client.
     pub async fn password_permit(&self, request: &HttpRequest) -> Result<Permit, Problem> {
         let permit = self.password_permits.take_within(Client::of(request, None), PASSWORD_WAIT).await;
         permit.ok_or_else(|| Code::Overloaded.because("Too many passwords are being looked at."))

@@ -1,5 +1,5 @@
-//! What any HTTP service needs, and nothing of promises: bodies in and out in bounded memory, refusals, who asks and by which way, and
-//! clients that hang.
+//! HTTP without the subject of tasks: request and response bodies in bounded memory, problems, the client and its proxies, and clients that
+//! hang.
 
 pub mod addresses;
 pub mod bearer;

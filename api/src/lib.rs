@@ -1,11 +1,10 @@
-//! Coatcheck's HTTP side: takes uploads in, hands tickets out, redeems them; keeps the access log; and knows
-//! who is logged in.
+//! The HTTP side of Coatcheck: accepts uploads, hands out tickets and redeems them, keeps the access log, and authenticates users.
 //!
-//! [`Server`] is all that a program needs of it. Handlers hold no protocol: they check what a request says and ask
-//! [`task_data::life::Life`]. They run on actix's single-threaded workers and are dropped when a client resets its
-//! connection, so nothing that must be finished lives here; a promise is kept by the `Life`, on the runtime that started it.
+//! [`Server`] is all that a program needs. Handlers contain no protocol: they check the request and call [`task_data::life::Life`]. They
+//! run on actix's single-threaded workers and are dropped when a client resets its connection, so nothing that must be finished lives here;
+//! the `Life` keeps promises, on the runtime that started it.
 //!
-//! Every refusal is a [`http::problem::Problem`], the only way to answer with an error.
+//! Every error response is a [`http::problem::Problem`], the only way to answer with an error.
 
 mod app;
 mod http;

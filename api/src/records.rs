@@ -1,5 +1,5 @@
-//! `/api/data`: the access log over HTTP. A line in, as JSON; many lines in [`bulk`], out again in [`query`], counted in
-//! [`stats`].
+//! `/api/data`: the access log over HTTP. Appends one line as JSON, or many lines ([`bulk`]); reads records ([`query`]) and counts them
+//! ([`stats`]).
 
 pub mod bulk;
 pub mod counting;
@@ -53,7 +53,7 @@ impl From<Record> for RecordView {
     }
 }
 
-/// What was reported, each part as it was given
+/// The reported request, each part as it was given
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Log)]
 pub struct LogView {
@@ -88,10 +88,10 @@ async fn add(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<HttpRe
     Ok(HttpResponse::Created().json(RecordView::from(record)))
 }
 
-/// The line in `{"log": …}`, or what is wrong where.
+/// Reads the line in `{"log": …}`; an error says what is wrong and where.
 fn parse(json: &[u8]) -> Result<LogLine, String> {
     const FORM: &str = "an object with one text in it, `log`";
-    // Derived code takes an array for a struct, too.
+    // Derived code would accept an array for a struct.
     if json.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
         return Err(format!("It is to be {FORM}."));
     }

@@ -1,4 +1,4 @@
-//! An address: which methods it takes, and what is asked of each request before its handler is.
+//! An address: the methods that it takes, and the checks before a request reaches its handler.
 
 use std::future::ready;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! The server: its addresses, its beginning and its end.
+//! The server: its addresses, its start and its end.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -37,44 +37,44 @@ use crate::uploads::admission::Admission;
 
 /// How long a client may take for a request's headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(5);
-/// How long a connection is read on after a refusal, so that the client gets to see it.
+/// How long the server reads on after a rejection, so that the client receives the response.
 const LINGER: Duration = Duration::from_secs(5);
-/// How long requests that are under way may take when the server stops.
+/// How long requests under way may take once the server stops.
 const DRAIN_SECONDS: u64 = 25;
-/// Descriptors that are kept from connections, where the process may have twice as many: two for each upload that streams in, those of the
-/// database and the log, and of the uploads that a worker in this process reads.
+/// Descriptors reserved from connections, if the process may have at least twice as many: two for each upload that streams in, those of the
+/// database and the log, and those of the uploads that a worker in this process reads.
 const KEPT_DESCRIPTORS: u64 = 512;
-/// Connections of a thread, where descriptors are no bound.
+/// The most connections of a thread, where descriptors allow more.
 const MOST_CONNECTIONS: usize = 25_000;
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Answers with rows of tables on their way at a time; each holds some MiB at most.
+/// The most answers with rows of tables at a time; each holds a few MiB.
 const TABLE_ANSWERS: usize = 16;
-/// Answers with records; each holds some 2 MiB at most.
+/// The most answers with records at a time; each holds up to some 2 MiB.
 const RECORD_ANSWERS: usize = 64;
-/// Lists of tasks that are read, or are large and on their way; each holds some 4 MiB at most.
+/// The most lists of tasks that are being read, or are large and being sent; each holds up to some 4 MiB.
 const LIST_ANSWERS: usize = 32;
 
-/// Passwords that are hashed or wait for it, of which a client has half of those that are free: fewer than [`Passwords`] has places for.
+/// The most passwords that are hashed or wait for it; fewer than [`Passwords`] has places for. One client gets half of those that are free.
 const PASSWORDS: usize = 64;
 
-/// Why a server can't be.
+/// A reason why the server can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The address can't be had, in words that name it.
+    /// The address can't be bound; the text names it.
     #[error("{0}")]
     Listen(String),
-    /// The API's description could not be made.
+    /// The OpenAPI description could not be made.
     #[error("the API's description could not be made: {0}")]
     Description(String),
-    /// There is no key to sign tokens with.
+    /// The key that signs tokens is missing.
     #[error("{0}")]
     JwtSecret(String),
 }
 
-/// An address that this program has, and does not listen on yet: clients are refused until a server is there.
+/// A bound address that is not listened on yet: clients are refused until a server runs.
 #[derive(Debug)]
 pub struct Address {
     socket: TcpSocket,
@@ -82,14 +82,14 @@ pub struct Address {
 }
 
 impl Address {
-    /// Takes the address, before anything is made that would be left behind without it.
+    /// Binds the address first, before anything is made that would be left behind if that fails.
     ///
     /// # Errors
-    /// [`BindError::Listen`] if it can't be had.
+    /// [`BindError::Listen`] if it can't be bound.
     pub fn take(listen: SocketAddr) -> Result<Self, BindError> {
         let bind = || {
             let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // That of a program that has just ended can be had again; never one that is listened on.
+            // Allows the address of a program that has just ended, but never one that is listened on.
             socket.set_reuseaddr(true)?;
             socket.bind(listen)?;
             Ok(socket)
@@ -120,7 +120,7 @@ impl Server {
     /// that this is called on.
     ///
     /// # Errors
-    /// If the address can't be had, or there is no key to sign tokens with.
+    /// If the address can't be had, or the key that signs tokens is missing.
     pub fn bind(
         address: Address,
         life: Arc<Life>,
@@ -199,7 +199,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens: what port 0 became is told here.
+    /// Returns the addresses that it listens on, with the real port where the setting says 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -215,16 +215,16 @@ impl Server {
         }
     }
 
-    /// Says where it listens, in a line on standard output that programs may read.
+    /// Announces the addresses in a line on standard output, which programs may read.
     ///
     /// # Errors
-    /// The status to end with, if it can't be written: a program that waits for the line would wait for ever.
+    /// The exit status if the line can't be written: a program that waits for it would wait for ever.
     pub fn announce(&self) -> Result<(), ExitCode> {
         let line = |address| format!("coatcheck: page http://{address}/ · API http://{address}/docs\n");
         announce(&self.addresses.iter().map(line).collect::<String>())
     }
 
-    /// Serves until `stop`, then takes nothing new and ends when what is under way has ended, or after 25 s.
+    /// Serves until `stop`, then accepts nothing new, and ends when requests under way have ended, at most 25 s later.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Self { server, addresses, api, draining } = self;
         let handle = server.handle();
@@ -244,12 +244,12 @@ impl Server {
             },
             () = end => {}
         }
-        // Of uploads that were cut off: who received them may never get to run again.
+        // Uploads that were cut off: the task that received one may never run again.
         blobs.abandon().await;
     }
 }
 
-/// For the log: which clients an address is for.
+/// Describes for the log which clients can reach an address.
 fn reached_by(address: SocketAddr, auth: Auth) -> &'static str {
     match (address.ip().is_loopback(), auth) {
         (true, Auth::Off) => "AUTH=off: open to every user of this machine, and to no other machine",
@@ -261,7 +261,7 @@ fn reached_by(address: SocketAddr, auth: Auth) -> &'static str {
     }
 }
 
-/// Returns how many connections each of the threads may have. Beyond that clients wait to be accepted, so that connections never take the
+/// Returns the number of connections that each thread may have. Further clients wait to be accepted, so connections never take the
 /// descriptors that uploads, the database and the log need.
 fn most_connections(threads: usize) -> usize {
     let open = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);

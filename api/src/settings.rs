@@ -83,7 +83,7 @@ pub enum Exposure {
     Closed,
 }
 
-/// What each user may have at once. Anonymously submitted tasks are not counted.
+/// The quotas of each user. Anonymously submitted tasks are not counted.
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Quotas")]
 pub struct QuotaSettings {

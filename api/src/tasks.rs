@@ -1,4 +1,4 @@
-//! Tasks of any kind: their form in JSON, and how they are found, listed and cancelled.
+//! Tasks of any kind: their form in JSON, and how clients find, list and cancel them.
 
 pub mod events;
 pub mod kinds;
@@ -29,7 +29,7 @@ use crate::identity::access::Scope;
 use crate::tasks::kinds::{TaskInput, TaskOutput};
 use crate::uploads::idempotency;
 
-/// Bytes of a list that is no load for a connection.
+/// Bytes up to which sending a list counts as no load.
 const SMALL: u64 = 64 << 10;
 
 /// One unit of accepted work
@@ -54,13 +54,13 @@ pub struct TaskView {
     finished: Option<Time>,
     /// How often it was begun
     attempt: i64,
-    /// What was handed in
+    /// The input as it was handed in
     #[schema(value_type = TaskInput)]
     input: Value,
-    /// What came of it; null until it has succeeded
+    /// The result; null until the task has succeeded
     #[schema(value_type = Option<TaskOutput>, required)]
     result: Option<Value>,
-    /// Why it failed or was cancelled; while it waits for another try, or for a service that is away, what went wrong last
+    /// Why it failed or was cancelled; while it waits for another try or an unreachable service, the last failure
     #[schema(required)]
     error: Option<TaskErrorView>,
     /// When it is tried again, while it waits for that
@@ -110,7 +110,7 @@ pub struct TaskErrorView {
 #[schema(example = list_example)]
 pub struct TaskList {
     tasks: Vec<TaskView>,
-    /// What to give as `after` for the next page; null on the last one
+    /// The value of `after` for the next page; null on the last one
     #[schema(required)]
     next: Option<String>,
 }
@@ -139,10 +139,10 @@ impl ListParameters {
     }
 }
 
-/// The task, as soon as it has ended, or the wait has.
+/// Returns the task as soon as it, or the wait, has ended.
 ///
 /// # Errors
-/// 404 if there is none, it is another's, or of another kind.
+/// 404 if the task does not exist, or is another user's or of another kind.
 pub async fn redeem(
     api: &Api,
     scope: Scope,
@@ -153,10 +153,10 @@ pub async fn redeem(
     Ok(Json(redeemed(api, scope, id, wait, kind).await?.into()))
 }
 
-/// As [`redeem`], before it is put as JSON.
+/// Returns the task as [`redeem`] does, before it becomes JSON.
 ///
 /// # Errors
-/// As there.
+/// As [`redeem`].
 pub async fn redeemed(
     api: &Api,
     scope: Scope,
@@ -164,26 +164,26 @@ pub async fn redeemed(
     Wait(wait): Wait,
     kind: Option<Kind>,
 ) -> Result<Task, Problem> {
-    // How long another's task takes must not show.
+    // The time that another user's task takes must not show.
     if scope != Scope::All && !wait.is_zero() {
         found(api, scope, id).await?;
     }
     let task = tokio::select! {
         task = api.life.wait(id, wait) => task,
-        // Who waits is answered when the server stops, rather than kept until it is gone.
+        // Waiting requests are answered when the server begins to stop.
         () = api.draining() => api.life.find(id).await,
     };
     let of_kind = task?.filter(|task| scope.has(task) && kind.is_none_or(|kind| task.kind == kind));
     Ok(of_kind.ok_or(Code::TaskNotFound)?)
 }
 
-/// The task as it stands, if there is one for this request.
+/// Returns the task as it is now, if the scope includes it.
 async fn found(api: &Api, scope: Scope, id: TaskId) -> Result<Task, Problem> {
     let task = api.life.find(id).await?;
     Ok(task.filter(|task| scope.has(task)).ok_or(Code::TaskNotFound)?)
 }
 
-/// The answer to what has become a task: its ticket, and where under `path` that is redeemed.
+/// Answers with the ticket of a new task, and the address under `path` where it is redeemed.
 pub fn accepted(api: &Api, path: &str, Accepted { task, is_replay }: Accepted) -> HttpResponse {
     let mut response = HttpResponse::Accepted();
     response.insert_header((LOCATION, format!("{path}{}", task.id)));
@@ -195,8 +195,8 @@ pub fn accepted(api: &Api, path: &str, Accepted { task, is_replay }: Accepted) -
     response.json(TaskView::from(task))
 }
 
-/// How a request that makes a task is answered, for OpenAPI: as [`accepted`] does, of which there is an example, or with one of these
-/// codes.
+/// Returns the OpenAPI responses of a request that makes a task: the answer of [`accepted`], with an example, or a problem with one of
+/// these codes.
 pub fn acceptance(example: Value, codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let header = |kind, description: &str| {
         let schema = ObjectBuilder::new().schema_type(kind);
@@ -245,10 +245,10 @@ pub async fn list(
     page(&api, scope, &request, parameters.filter()?).await
 }
 
-/// A page of what there is for this request, and the filter lets through.
+/// Returns a page of the tasks that the scope includes and the filter selects.
 ///
 /// # Errors
-/// The store's; 503 if others read as many lists as may be.
+/// The store's; 503 if too many other requests read lists.
 pub async fn page(
     api: &Api,
     scope: Scope,
@@ -277,7 +277,7 @@ pub async fn page(
     responses((status = 200, description = "The task, cancelled or about to be", body = TaskView), CancelProblems),
 )]
 pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<TaskView>, Problem> {
-    // Whose it is never changes.
+    // The owner of a task never changes.
     if scope != Scope::All {
         found(&api, scope, id).await?;
     }
@@ -291,7 +291,7 @@ pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<Tas
     }
 }
 
-/// How [`redeem`] refuses.
+/// The problems of [`redeem`].
 pub struct RedeemProblems;
 
 impl IntoResponses for RedeemProblems {
@@ -301,7 +301,7 @@ impl IntoResponses for RedeemProblems {
     }
 }
 
-/// How [`events`](crate::tasks::events) refuses.
+/// The problems of [`events`](crate::tasks::events).
 pub struct FindProblems;
 
 impl IntoResponses for FindProblems {
@@ -339,12 +339,12 @@ fn statuses() -> Object {
     )
 }
 
-/// A schema of one of these words.
+/// Returns the schema of a string that is one of these words.
 pub fn words<const N: usize>(meaning: &str, words: [&'static str; N]) -> Object {
     ObjectBuilder::new().schema_type(Type::String).description(Some(meaning)).enum_values(Some(words)).build()
 }
 
-/// A task that has succeeded, for OpenAPI.
+/// Returns a task that has succeeded, for OpenAPI.
 pub fn example() -> Value {
     json!({
         "id": "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d", "kind": "md5", "status": "succeeded",
@@ -355,7 +355,7 @@ pub fn example() -> Value {
     })
 }
 
-/// A task that has ended, as it was when it was accepted, for OpenAPI.
+/// Returns an ended task as it was when it was accepted, for OpenAPI.
 pub fn as_accepted(mut task: Value) -> Value {
     for (field, value) in [
         ("status", json!("pending")),

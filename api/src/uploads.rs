@@ -1,4 +1,4 @@
-//! Takes an upload in, from a form or as a bare body. What it becomes is its kind's business.
+//! Receives an upload, from a form or as a bare body. Its kind decides what becomes of it.
 
 pub mod admission;
 pub mod expected;
@@ -25,14 +25,14 @@ use crate::uploads::admission::Admitted;
 use crate::uploads::multipart::{MAX_HEAD, MAX_PARTS, MultipartForm};
 use crate::uploads::part::Part;
 
-/// Bytes of a form's field that is no file.
+/// The most bytes of a form's field that is not a file.
 const MAX_FIELD: usize = 4 << 10;
-/// Bytes of a media type that is kept, its parameters included: its two names have 127 at most (RFC 6838, 4.2).
+/// The most bytes of a media type that is kept, with its parameters: its two names have 127 at most (RFC 6838, 4.2).
 const MAX_MEDIA_TYPE: usize = 255;
-/// What a form's body may have beside the file.
+/// The most bytes of a form's body beside the file.
 const AROUND_FILE: u64 = (MAX_PARTS * (MAX_HEAD + MAX_FIELD)) as u64;
 
-/// An upload that has come in whole.
+/// An upload that has been received whole.
 pub struct Upload<'a> {
     pub intake: Intake,
     pub filename: Option<String>,
@@ -42,11 +42,11 @@ pub struct Upload<'a> {
     _admitted: Admitted<'a>,
 }
 
-/// The one part `file` of a form. `taken` names the fields that the form takes, `begin` makes what the file goes to, and `look` sees what
-/// comes in before it is kept.
+/// Receives the one part `file` of a form. `taken` names the fields that the form takes, `begin` makes the destination of the file, and
+/// `look` sees the content before it is kept.
 ///
 /// # Errors
-/// A refusal, also one of `look`; nothing of the upload remains then.
+/// Any rejection, also by `look`; nothing of the upload remains then.
 pub async fn from_form<'a>(
     api: &'a Api,
     owner: Option<UserId>,
@@ -91,10 +91,10 @@ pub async fn from_form<'a>(
     Ok(Upload { expected, ..upload })
 }
 
-/// The request's body, as `curl -T` sends it.
+/// Receives the request's whole body as a file, as `curl -T` sends it.
 ///
 /// # Errors
-/// A refusal; nothing of the upload remains then.
+/// Any rejection; nothing of the upload remains then.
 pub async fn from_body<'a>(
     api: &'a Api,
     owner: Option<UserId>,
@@ -125,11 +125,11 @@ async fn admit<'a>(
     if api.is_draining() {
         return Err(Code::Overloaded.because("The server is stopping."));
     }
-    // Whose digest would it be: that of what came, or of what is in it?
+    // The digest could be that of the encoded bytes or of the decoded content.
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(Code::UnsupportedMediaType.because("Send the upload without Content-Encoding."));
     }
-    // `curl -C -` sends it: the digest would be that of the file's end.
+    // `curl -C -` sends it: the digest would be that of the file's end alone.
     if request.headers().contains_key(CONTENT_RANGE) {
         return Err(Code::PartialUpload.because("Send the upload without Content-Range."));
     }
@@ -150,14 +150,14 @@ async fn read_file<'a>(
         look(&chunk)?;
         receiver.take(chunk).await?;
     }
-    // A browser sends an empty name and no bytes when no file was chosen.
+    // A browser sends an empty name and no bytes when the user chose no file.
     if receiver.intake.size() == 0 && part.filename.is_some_and(|name| name.is_empty()) {
         return Err(Code::MissingFile.because("No file was chosen."));
     }
     Ok(receiver.upload(filename, content_type))
 }
 
-/// A media type as it is kept: data, never looked at.
+/// Returns a media type as it is kept: as data, never interpreted.
 ///
 /// # Errors
 /// 415 if it is longer than [`MAX_MEDIA_TYPE`], as it is kept.
@@ -182,7 +182,7 @@ async fn read_field(form: &mut MultipartForm<'_>) -> Result<Vec<u8>, Problem> {
     Ok(value)
 }
 
-/// An upload that is coming in.
+/// An upload that is being received.
 struct Receiver<'a> {
     admitted: Admitted<'a>,
     intake: Intake,

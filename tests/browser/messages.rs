@@ -82,7 +82,7 @@ async fn what_is_wrong_with_a_log_in_is_said_in_words(setup: Setup) {
     let stack = setup.start(&[]).await;
     stack.register("ada").await;
     let browser = Browser::open(&stack, PAGE).await;
-    let unknown = "There is no user of this name with this password.";
+    let unknown = "The username or the password is wrong.";
     let short = "Password: expected a password of at least 8 characters and at most 1024 bytes.";
     let nameless =
         "Username: expected a username of 1 to 64 visible characters, without a space at either end.";

@@ -123,7 +123,7 @@ async fn what_is_wrong_with_a_table_is_told_at_its_rows(setup: Setup) {
     browser.choose("#files", &[("headless.csv", b"1,a,b\n")]).await;
     browser.until(&says("#list .errors td + td", "Header")).await;
     browser.choose("#files", &[("binary.csv", &[0, 159, 146, 150])]).await;
-    browser.until(&says("#list p.error", "The file is no text in UTF-8, and so no CSV.")).await;
+    browser.until(&says("#list p.error", "The file is not valid UTF-8, and so not CSV.")).await;
     assert_eq!(stack.tasks("").await.len(), 0);
     browser.close().await;
 }
@@ -243,7 +243,7 @@ async fn a_table_is_found_by_its_address_and_stays_off_the_list() {
 
     let unknown = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
     for (id, words) in
-        [(unknown, "There is no such task."), ("..%2Fmd5", "An id is a UUID of 36 characters.")]
+        [(unknown, "This task does not exist."), ("..%2Fmd5", "An id is a UUID of 36 characters.")]
     {
         browser.go(&format!("{PAGE}?id={id}")).await;
         browser.until(&says("#trouble", words)).await;

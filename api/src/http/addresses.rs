@@ -1,5 +1,5 @@
-//! The addresses of the API as its description has them: which query parameters each takes, and which one a request may have
-//! meant that found none.
+//! The paths of the API as its OpenAPI description lists them: the query parameters of each, and the path that a client probably meant when
+//! its request matched none.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +14,27 @@ use crate::http::problem::Problem;
 use crate::route::operations;
 use crate::uploads::filename;
 
-/// Bytes of a path that is compared with the addresses at most: a longer one is none of them.
+/// The longest path, in bytes, that is compared with the known ones.
 const MAX_MEANT: usize = 100;
-/// Characters that may be wrong in a path.
+/// How many characters of a path may be wrong.
 const TYPOS: usize = 2;
-/// Bytes of an unknown parameter's name that are told at most.
+/// The most bytes of an unknown parameter's name that a problem repeats.
 const MAX_NAME: usize = 64;
 
-/// What the description knows: by path, then by method, the names of the query parameters.
+/// The described paths: for each path and method, the names of its query parameters.
 pub struct Addresses(BTreeMap<String, Vec<(Method, Vec<String>)>>);
 
 impl Addresses {
-    /// Reads them from the description's paths.
+    /// Reads the addresses from the description's paths.
     pub fn of(paths: &Paths) -> Self {
         Self(paths.paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect())
     }
 
-    /// Checks that a request's query has only parameters that its address knows. An address that is not described, such as a
-    /// page's, takes any.
+    /// Checks that a request's query has only parameters that its address knows. An address that is not described, such as a page, takes
+    /// any parameter.
     ///
     /// # Errors
-    /// 400 `invalid-parameter`, with the name of an unknown one and the names that are known.
+    /// 400 `invalid-parameter`, with the name of the unknown parameter and the names of the known ones.
     pub fn check_query(&self, method: &Method, path: &str, query: &str) -> Result<(), Problem> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let known = self.0.get(path).and_then(|methods| methods.iter().find(|(known, _)| known == method));
@@ -49,7 +49,7 @@ impl Addresses {
         Err(wrong(&name, format!("unknown; {taken}")))
     }
 
-    /// The address that a request for `path` may have meant, as it should have been written.
+    /// Returns the known address that a request for `path` probably meant, with the request's own ids filled in.
     pub fn meant(&self, path: &str) -> Option<String> {
         let path = path.get(..MAX_MEANT).map_or(Some(path), |_| None)?;
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -61,7 +61,7 @@ impl Addresses {
         exact.or_else(|| self.0.keys().find_map(|known| filled(known, &asked, TYPOS)))
     }
 
-    /// Another address beside `path` that takes the method: the collection that an item is in, or an item of a collection.
+    /// Returns another address near `path` that takes the method: the collection of an item, or an item of a collection.
     pub fn taking(&self, method: &Method, path: &str) -> Option<&str> {
         let parent = path.rsplit_once('/').map(|(parent, _)| parent).unwrap_or_default();
         let is_near = |other: &str| {
@@ -73,7 +73,7 @@ impl Addresses {
     }
 }
 
-/// The asked path put into the known one's form, if they differ by at most so many characters.
+/// Returns the known path with the ids of the asked one filled in, if the two differ by at most `typos` characters.
 fn filled(known: &str, asked: &str, typos: usize) -> Option<String> {
     let (known, asked): (Vec<&str>, Vec<&str>) = (known.split('/').collect(), asked.split('/').collect());
     if known.len() != asked.len() {

@@ -1,4 +1,4 @@
-//! A request's body as it comes in: never slower than bearable, and never left to hang when it is refused.
+//! The body of a request: read at a least pace, and ended in good order when the request is rejected.
 
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
@@ -17,15 +17,15 @@ use tokio::time::{Instant, timeout};
 use crate::http::permits::{Client, EASY, FairSemaphore, LazyPermit, Pace};
 use crate::http::problem::{Code, Problem};
 
-/// How long a whole body may take, and for each of how many bytes it may take a second more: so a body of any size may come, and none
-/// stays for long that brings little.
+/// The time that a whole body may take, and the number of bytes for each of which it may take a second more. A body of any size can be
+/// uploaded, and none that brings little stays for long.
 const WHOLE: Duration = Duration::from_secs(600);
 const WHOLE_PACE: u64 = 16 << 10;
 
-/// Bytes of a body that is kept in memory, or of a line in a body of many, at most.
+/// The most bytes of a body that are kept in memory, and of a line in a body of many lines.
 pub const MAX_BYTES: usize = 64 << 10;
 
-/// Bytes that any number of bodies may have in memory, and how many may have more there at a time.
+/// The bytes that each body may have in memory without a permit, and the number of bodies that may have more there at a time.
 const UNCOUNTED: u64 = 16 << 10;
 const LARGER_BODIES: usize = 32;
 static LARGER: LazyLock<Arc<FairSemaphore>> = LazyLock::new(|| FairSemaphore::new(LARGER_BODIES));
@@ -34,14 +34,15 @@ static LARGER: LazyLock<Arc<FairSemaphore>> = LazyLock::new(|| FairSemaphore::ne
 pub struct Body {
     payload: Payload,
     is_read: bool,
-    /// Time spent waiting for the client, and what came meanwhile, since its pace was last measured. Our own slowness is not the client's.
+    /// The time spent waiting for the client, and the bytes that came meanwhile, since the pace was last measured. The server's own
+    /// slowness does not count.
     waited: Duration,
     came: u64,
-    /// The same, since the body's beginning.
+    /// The same, since the beginning of the body.
     waited_in_all: Duration,
     came_in_all: u64,
     permit: Option<Arc<LazyPermit>>,
-    /// Whether it is read beyond the first bytes only once it has its permit.
+    /// Whether the body needs its permit before it is read beyond the first bytes.
     is_counted: bool,
 }
 
@@ -59,13 +60,13 @@ impl Body {
         }
     }
 
-    /// From now on it is read into memory, as one of a few that have more than a little there.
+    /// Counts the body, from now on, among the few that may have more than the first bytes in memory.
     pub fn count(&mut self, request: &HttpRequest) {
         self.permit = Some(LazyPermit::new(LARGER.clone(), Client::of(request, None)));
         self.is_counted = true;
     }
 
-    /// From now on the body has to keep up the pace that is expected of who has that permit.
+    /// Holds the body, from now on, to the pace that is expected of the permit's owner.
     pub fn keep_pace_of(&mut self, permit: Arc<LazyPermit>) {
         self.permit = Some(permit);
     }
@@ -74,13 +75,13 @@ impl Body {
         self.permit.as_ref().map_or(EASY, |permit| permit.least_pace())
     }
 
-    /// The next bytes; `None` at the body's end.
+    /// Returns the next bytes; `None` at the end of the body.
     ///
     /// # Errors
     /// 408 if they come too slowly, 400 if the body is cut short, 503 if too many bodies are in memory.
     ///
     /// # Cancel safety
-    /// A call that was given up has taken nothing of the body.
+    /// A call that is dropped has taken nothing of the body.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
         if let Some(permit) = &self.permit
             && self.is_counted
@@ -128,10 +129,10 @@ impl Body {
         Ok(())
     }
 
-    /// The whole of it, if it may be kept in memory.
+    /// Reads the whole body into memory.
     ///
     /// # Errors
-    /// 413 if it may not, and as [`Self::chunk`].
+    /// 413 if it is too large for that, and as [`Self::chunk`].
     pub async fn whole(&mut self, request: &HttpRequest) -> Result<Vec<u8>, Problem> {
         let too_large = || Code::BodyTooLarge.because(format!("It has at most {MAX_BYTES} bytes here."));
         let length = request.headers().get(CONTENT_LENGTH);
@@ -150,8 +151,7 @@ impl Body {
         Ok(bytes)
     }
 
-    /// The response, which ends the connection if it is a refusal: what is left of the body must never be taken for
-    /// another request.
+    /// Turns the outcome into a response. A rejection ends the connection: the rest of the body must never be taken for another request.
     pub fn answered(self, outcome: Result<HttpResponse, Problem>) -> HttpResponse {
         match outcome {
             Ok(response) => response,
@@ -159,10 +159,10 @@ impl Body {
         }
     }
 
-    /// The response to a request whose body is read no further. It ends the connection.
+    /// Returns the response to a request whose body is not read to its end. It ends the connection.
     ///
-    /// While it holds the body actix closes the connection after it, gracefully: it reads on for a while, so that the client
-    /// gets to see the response. A body that was dropped would be read, and thrown away, for as long as it comes.
+    /// While the response holds the body, actix closes the connection after it gracefully: it reads on for a while, so that the client
+    /// receives the response. If the body were dropped, actix would read and discard it for as long as it comes.
     pub fn unwanted(self, mut response: HttpResponse) -> HttpResponse {
         response.head_mut().set_connection_type(ConnectionType::Close);
         if self.is_read {
@@ -172,7 +172,7 @@ impl Body {
     }
 }
 
-/// The body of a response, with what is to live until it was handed over.
+/// Returns the body of a response together with a value that lives until the body has been sent.
 pub fn holding<T: Unpin + 'static>(body: BoxBody, held: T) -> BoxBody {
     BoxBody::new(Holding { body, _held: held })
 }
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that comes in chunks of that size, each after that pause; `None` ends it.
+    /// Returns a body of chunks of those sizes, each after that pause in seconds; `None` ends it.
     fn body(chunks: Vec<(u64, Option<usize>)>) -> Body {
         let stream = stream::iter(chunks).then(async |(seconds, size)| {
             sleep(Duration::from_secs(seconds)).await;

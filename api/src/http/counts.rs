@@ -1,5 +1,5 @@
-//! Counts of all processes', and this process's own beside them: while the shared ones can't be had, this process counts for
-//! itself, for nobody's work should depend on a cache.
+//! Counts that all processes share, with counts of this process beside them. While the shared counts are unreachable, the process uses its
+//! own, so that no request depends on the cache.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use tracing::warn;
 
 use crate::http::problem::Problem;
 
-/// How long shared counts that did not answer are not asked again.
+/// How long the process does without the shared counts after they did not answer.
 const REST: Duration = Duration::from_secs(5);
 
-/// The shared counts and our own.
+/// The shared counts and this process's own.
 pub struct Counts {
     shared: Arc<dyn Limits>,
     own: Arc<dyn Limits>,
@@ -26,11 +26,10 @@ impl Counts {
         Self { shared, own: Arc::new(LocalLimits::new()), away_until: Mutex::default() }
     }
 
-    /// Asks both counts, so that this process's own knows what came before when the shared one does not answer; the shared one
-    /// is believed.
+    /// Asks both counts, so that this process's own are complete when the shared ones stop answering. The shared counts decide.
     ///
     /// # Errors
-    /// None that is anyone's but ours.
+    /// Only those of this process's own counts.
     pub async fn ask<T>(
         &self,
         ask: impl AsyncFn(&dyn Limits) -> Result<T, LimitsError>,

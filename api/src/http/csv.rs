@@ -1,19 +1,19 @@
-//! CSV that goes out: RFC 4180, and no cell of it is a formula, whichever character a spreadsheet splits lines at.
+//! CSV output (RFC 4180) in which no cell is a formula, at whichever character a spreadsheet splits lines.
 //!
-//! After OWASP's [CSV Injection](https://owasp.org/www-community/attacks/CSV_Injection). A spreadsheet that is told to split at `;` or
-//! at tabs doesn't take the quotes for what they are and begins cells within ours, so every place is guarded where one may begin: after
-//! a line break too, as tried in LibreOffice 7.4.
+//! After OWASP's [CSV Injection](https://owasp.org/www-community/attacks/CSV_Injection). A spreadsheet that splits at `;` or tabs ignores
+//! the quotes and begins cells within ours. So the writer guards every place where a cell may begin, also after a line break (tried in
+//! LibreOffice 7.4).
 
 use std::io::{self, Write};
 
-/// Signs that begin a formula, with their full-width forms, which spreadsheets take for the same.
+/// Characters that begin a formula, with their full-width forms, which spreadsheets treat as the same.
 const SIGNS: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-/// What a spreadsheet may split a line at, or take for its end.
+/// Characters at which a spreadsheet may split a line, or end it.
 const SEPARATORS: [char; 6] = [';', ',', '|', '\t', '\r', '\n'];
-/// Blanks that hide a sign at a cell's start.
+/// Blanks that hide such a character at the start of a cell.
 const BLANKS: [char; 3] = ['\t', '\r', '\n'];
 
-/// Writes a line of cells.
+/// Writes one line of cells.
 ///
 /// # Errors
 /// The writer's.
@@ -109,7 +109,7 @@ mod tests {
             for part in content.split(SEPARATORS) {
                 prop_assert!(!part.starts_with(SIGNS), "{written}");
             }
-            // Nothing but guards was added.
+            // The guards are the only addition.
             let unguarded = |text: &str| text.replace('\'', "");
             prop_assert_eq!(unguarded(&content), unguarded(&text));
         }

@@ -1,4 +1,4 @@
-//! Times that clients give: RFC 3339, or a date alone, which is that whole day in UTC.
+//! Times that clients give: RFC 3339, or a date alone, which means that whole day in UTC.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use task_data::task::Time;
@@ -6,7 +6,7 @@ use task_data::task::Time;
 use crate::http::params::wrong;
 use crate::http::problem::Problem;
 
-/// A bound of a window that belongs to it.
+/// An inclusive bound of a window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     From,
@@ -14,10 +14,10 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// The bound that a query's value is, if there is one.
+    /// Reads a query's value as this bound, if there is a value.
     ///
     /// # Errors
-    /// 400 if it is no time.
+    /// 400 if it is not a time.
     pub fn read(self, name: &str, text: Option<&str>) -> Result<Option<Time>, Problem> {
         let time = text.map(|text| self.time(text).ok_or(text)).transpose();
         time.map_err(|_| {
@@ -33,12 +33,12 @@ impl Bound {
                 Self::To => Some(Time(midnight + TimeDelta::days(1) - TimeDelta::microseconds(1))),
             };
         }
-        // The + of an offset is a space by the time it gets here, unless it was escaped.
+        // The + of an offset arrives as a space unless the client escaped it.
         let time = instant(text).or_else(|| instant(&with_plus(text)))?;
         let microseconds = DateTime::from_timestamp_micros(time.timestamp_micros())?;
-        // By its nanoseconds: a leap second is the one before it, with a second too many of them.
+        // Judged by the nanoseconds: chrono has a leap second as the second before it, with more than a second of nanoseconds.
         let is_exact = time.timestamp_subsec_nanos().is_multiple_of(1000);
-        // Records have microseconds: what is between two of them is beside the one and before the other.
+        // Records have microseconds: a bound between two of them moves to the next one inside the window.
         match self {
             Self::From if !is_exact => Some(Time(microseconds + TimeDelta::microseconds(1))),
             Self::From | Self::To => Some(Time(microseconds)),

@@ -1,4 +1,4 @@
-//! The way that a request came: what proxies say of it, as far as they are trusted.
+//! The way of a request through proxies, as far as those are trusted.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::web::Data;
 use ipnet::{IpNet, Ipv6Net};
 
-/// Networks, as a setting has them: in CIDR form or single addresses, with commas between.
+/// Networks as a setting lists them: in CIDR form or as single addresses, with commas between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
@@ -32,8 +32,8 @@ impl FromStr for Networks {
     }
 }
 
-/// Returns the address that a request comes from: the last one on its way that is no trusted proxy's. What stands before that in
-/// `X-Forwarded-For` is that one's word.
+/// Returns the client's address: the last one on the request's way that does not belong to a trusted proxy. Addresses before it in
+/// `X-Forwarded-For` are only its claim.
 pub fn client(request: &HttpRequest) -> Option<IpAddr> {
     client_by(trusted(request), request)
 }
@@ -52,8 +52,8 @@ fn client_by(trusted: &Networks, request: &HttpRequest) -> Option<IpAddr> {
     Some(client)
 }
 
-/// Returns the network that a request is counted under: its client's address, of an IPv6 address the /64, all of which one client may
-/// have.
+/// Returns the network that a request is counted under: the client's IPv4 address, or the /64 of its IPv6 address, all of which one client
+/// may have.
 pub fn network(request: &HttpRequest) -> Option<IpNet> {
     Some(match client(request)? {
         IpAddr::V4(address) => IpAddr::from(address).into(),
@@ -61,7 +61,7 @@ pub fn network(request: &HttpRequest) -> Option<IpNet> {
     })
 }
 
-/// Returns the [`network`] as text: of an IPv4 address that alone.
+/// Returns the [`network`] as text; an IPv4 address without its prefix length.
 pub fn counted(request: &HttpRequest) -> Option<String> {
     Some(match network(request)? {
         IpNet::V4(network) => network.addr().to_string(),
@@ -69,13 +69,13 @@ pub fn counted(request: &HttpRequest) -> Option<String> {
     })
 }
 
-/// Whether the request came over TLS, as far as a trusted proxy says so.
+/// Returns whether a trusted proxy says that the request came over TLS.
 pub fn is_tls(request: &HttpRequest) -> bool {
     is_tls_by(trusted(request), request)
 }
 
 fn is_tls_by(trusted: &Networks, request: &HttpRequest) -> bool {
-    // Of several, the nearest proxy's word.
+    // Of several values, that of the nearest proxy.
     let told = request.headers().get_all("x-forwarded-proto").last().and_then(|told| told.to_str().ok());
     let is_https = |told: &str| {
         told.rsplit(',').next().is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
@@ -112,7 +112,7 @@ mod tests {
         for (peer, told, address) in [
             ("203.0.113.1", &[][..], "203.0.113.1"),
             ("203.0.113.1", &["198.51.100.1"], "203.0.113.1"),
-            // An address of a private network is no proxy by that.
+            // An address of a private network is not a trusted proxy by that alone.
             ("127.0.0.1", &["198.51.100.1"], "127.0.0.1"),
             ("192.168.0.2", &["198.51.100.1"], "192.168.0.2"),
             ("10.0.0.1", &[], "10.0.0.1"),

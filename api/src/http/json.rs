@@ -1,4 +1,4 @@
-//! A small body in JSON, and where it is wrong; and how an answer in JSON ends.
+//! Small request bodies in JSON, with the place of an error; and the end of answers in JSON.
 
 use actix_web::HttpRequest;
 use actix_web::body::{BoxBody, MessageBody};
@@ -11,10 +11,10 @@ use serde_json::{Error, Value};
 use crate::http::body::Body;
 use crate::http::problem::{Code, Problem};
 
-/// Reads a body whole as an object of that type. `form` says in words what it is to be; its type is not looked at.
+/// Reads a whole body as an object of type `T`. `form` describes the expected object in words. The media type is not checked.
 ///
 /// # Errors
-/// 400 if it is no JSON, 413 if it is too large; the given code if it is another JSON.
+/// 400 if it is not JSON, 413 if it is too large; the given code if it is JSON of another form.
 pub async fn read<T: DeserializeOwned>(
     request: &HttpRequest,
     body: &mut Body,
@@ -24,15 +24,15 @@ pub async fn read<T: DeserializeOwned>(
     parse(&body.whole(request).await?, code, form)
 }
 
-/// Returns a value as JSON that ends with a line break, so that a terminal shows its prompt on the next line.
+/// Returns a value as JSON with a line break at its end, so that a terminal shows its prompt on the next line.
 pub fn line(value: &impl Serialize) -> Vec<u8> {
-    // Writing fails only for a map whose keys are not strings; no answer of ours has one.
+    // Writing fails only for a map whose keys are not strings; no answer has one.
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line
 }
 
-/// Ends an answer in JSON with a line break, where it is whole and not compressed.
+/// Ends an answer in JSON with a line break, if the answer is whole and not compressed.
 pub fn ended(head: &ResponseHead, body: BoxBody) -> BoxBody {
     let kind = head.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("application/json") || head.headers().contains_key(CONTENT_ENCODING) {
@@ -48,10 +48,10 @@ pub fn ended(head: &ResponseHead, body: BoxBody) -> BoxBody {
 fn parse<T: DeserializeOwned>(json: &[u8], code: Code, form: &str) -> Result<T, Problem> {
     let told =
         |error: &Error, what: String| format!("At line {}, column {}: {what}.", error.line(), error.column());
-    // Whether it is JSON at all is told first, whatever it was to be: also of what is nested too deeply.
+    // Invalid JSON is reported first, whatever form was expected, also where it is nested too deeply.
     let value: Value = serde_json::from_slice(json)
         .map_err(|error| Code::InvalidJson.because(told(&error, "it is not JSON".to_owned())))?;
-    // Derived code takes an array for a struct, too.
+    // Derived code would accept an array for a struct.
     if !value.is_object() {
         return Err(code.because(format!("It is to be {form}.")));
     }

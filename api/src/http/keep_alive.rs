@@ -1,8 +1,8 @@
-//! Kept connections, between two requests: who neither asks nor leaves is left.
+//! Kept connections, between two requests: an idle connection ends.
 //!
-//! actix bounds how long the head of a connection's first request may take, and how long a connection may stand still after one. The
-//! head of a later request could still come byte by byte for ever. So a task watches each connection: when no request was under way for
-//! longer than both bounds together, its reading side is shut, and actix meets the client's end.
+//! actix bounds how long the head of a connection's first request may take, and how long a connection may stand still after a request. The
+//! head of a later request could still come byte by byte for ever. So a task watches each connection. Once no request was under way for
+//! longer than both bounds together, the task shuts the socket's reading side, and actix sees the end of the client's input.
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::http::body::holding;
 
-/// How long there may be no request: actix's 5 s without a byte, and 5 s for a head.
+/// The longest time without a request: actix's 5 s without a byte, and 5 s for a head.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// A connection, as its requests share it.
@@ -28,10 +28,10 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// Watches a connection for as long as this lives.
+    /// Watches a connection for as long as the returned value lives.
     ///
     /// # Errors
-    /// If it is no connection.
+    /// If it is not a connection.
     pub fn watch(connection: &impl AsRawFd) -> nix::Result<Rc<Self>> {
         let socket = Socket::of(connection)?;
         let gone = Rc::new(Notify::new());
@@ -41,7 +41,7 @@ impl KeepAlive {
         Ok(keep_alive)
     }
 
-    /// A request has come. It is under way until its answer's body was handed over.
+    /// Marks a request as under way until the body of its answer has been sent.
     pub fn begin(self: &Rc<Self>) -> UnderWay {
         self.under_way.set(self.under_way.get() + 1);
         UnderWay(self.clone())
@@ -75,7 +75,7 @@ async fn left(socket: Socket, keep_alive: Weak<KeepAlive>, gone: Rc<Notify>) {
     }
 }
 
-/// A socket that actix has. A descriptor of our own would halve how many connections there can be.
+/// A socket that actix owns. A duplicated descriptor would halve the number of possible connections.
 struct Socket {
     descriptor: RawFd,
     peer: SockaddrStorage,
@@ -87,11 +87,11 @@ impl Socket {
         Ok(Self { descriptor, peer: getpeername(descriptor)? })
     }
 
-    /// Only called while [`KeepAlive`] lives, so on the thread of a connection that is open; should its number be another's
-    /// all the same, that one has another peer.
+    /// Shuts the reading side. Called only while [`KeepAlive`] lives, so on the thread of a connection that is open. Should the number
+    /// belong to another connection all the same, that one has another peer.
     fn end(&self) {
         if getpeername(self.descriptor) == Ok(self.peer) {
-            // It may have ended by itself.
+            // The connection may have ended by itself.
             let _ = shutdown(self.descriptor, Shutdown::Read);
         }
     }
@@ -101,7 +101,7 @@ impl Socket {
 pub struct UnderWay(Rc<KeepAlive>);
 
 impl UnderWay {
-    /// The body, with the request under way until it was handed over.
+    /// Returns the body, which keeps the request under way until it has been sent.
     pub fn with(self, body: BoxBody) -> BoxBody {
         holding(body, self)
     }
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// Both sides of a connection, the server's first.
+    /// Returns both sides of a connection, the server's first.
     async fn connected() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

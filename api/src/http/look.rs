@@ -1,7 +1,7 @@
-//! A look at a part that may hang, shared by all requests that need its outcome.
+//! A probe of a part that may hang, shared by all requests that need its outcome.
 //!
-//! At most one look is under way and at most one is begun within its age, however many requests ask. A request waits for it for a
-//! bounded time, so a disk that hangs costs one thread and holds up nobody.
+//! At most one probe runs at a time, and at most one begins within its age, however many requests ask. A request waits for it for a bounded
+//! time, so a disk that hangs costs one thread and delays no request for longer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// How long a look may take before its outcome counts as unknown.
+/// How long a probe may take before its outcome counts as unknown.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Looks at something, on the runtime that it was made on, and shares the outcome.
+/// A probe that runs on the runtime it was made on and shares its outcome.
 pub struct Look<T> {
     age: Duration,
     runtime: Handle,
@@ -29,7 +29,7 @@ struct State<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Look<T> {
-    /// Looks by `attempt`, whose outcome is used for `age` after its beginning.
+    /// Makes a probe of `attempt`, whose outcome is used for `age` after its beginning.
     pub fn new<F>(age: Duration, attempt: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = T> + Send + 'static,
@@ -43,10 +43,10 @@ impl<T: Clone + Send + Sync + 'static> Look<T> {
         }
     }
 
-    /// Returns the outcome of a look that began at most the age ago; `None` if it has not ended within 2 s.
+    /// Returns the outcome of a probe that began at most the age ago; `None` if it has not ended within 2 s.
     ///
     /// # Cancel safety
-    /// A look that has begun goes on for the others.
+    /// A probe that has begun goes on for the other callers.
     pub async fn outcome(&self) -> Option<T> {
         let mut state = self.state.subscribe();
         let is_due = self.state.send_if_modified(|state| {
@@ -68,7 +68,7 @@ impl<T: Clone + Send + Sync + 'static> Look<T> {
         let (state, attempt) = (self.state.clone(), (self.attempt)());
         let runtime = self.runtime.clone();
         self.runtime.spawn(async move {
-            // On a task of its own: should it panic, the next look is begun all the same.
+            // In a task of its own: should it panic, the next probe begins all the same.
             let outcome = runtime.spawn(attempt).await.ok();
             state.send_modify(|state| (state.is_under_way, state.outcome) = (false, outcome));
         });
@@ -87,7 +87,7 @@ mod tests {
 
     const AGE: Duration = Duration::from_secs(3);
 
-    /// A look that counts its attempts, each of which needs a turn.
+    /// Returns a probe that counts its attempts, each of which needs a permit of `turns`.
     fn counted(turns: &Arc<Semaphore>) -> (Look<usize>, Arc<AtomicUsize>) {
         let (count, turns) = (Arc::new(AtomicUsize::new(0)), turns.clone());
         let look = Look::new(AGE, {
@@ -126,7 +126,7 @@ mod tests {
             assert_eq!(look.outcome().await, None);
             advance(AGE).await;
         }
-        // Only the first waits: what hangs is known to.
+        // Only the first caller waits; later ones know that it hangs.
         assert_eq!((begun.elapsed(), count.load(Relaxed)), (LOOK_TIMEOUT + 20 * AGE, 1));
 
         turns.add_permits(10);

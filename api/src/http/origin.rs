@@ -1,7 +1,7 @@
-//! Requests that another site makes a browser send: told by what browsers say of where a request comes from (CSRF), and of whom it
-//! was meant for (DNS rebinding).
+//! Requests that another site makes a browser send. They are recognised by the headers in which browsers say where a request comes from
+//! (CSRF) and which host it was meant for (DNS rebinding).
 //!
-//! The cookie is `SameSite=Strict` beside this. What is not a browser sends none of these headers, and is let through.
+//! The cookie is `SameSite=Strict` besides. Clients other than browsers send none of these headers, and are admitted.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::http::bearer;
 use crate::http::hops;
 use crate::http::problem::{Code, Problem};
 
-/// Names of hosts, as a setting has them: with commas between.
+/// Names of hosts as a setting lists them, with commas between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hosts(Vec<String>);
 
@@ -32,8 +32,8 @@ impl FromStr for Hosts {
     }
 }
 
-/// Lets a request through that was meant for an address, `localhost`, or one of these names. A page whose own name leads here may read what
-/// is answered to it; an address can't be such a name.
+/// Admits a request that was meant for an IP address, `localhost`, or one of these names. A page whose own name resolves to this server
+/// could read the answers; an IP address can't be such a name.
 ///
 /// # Errors
 /// 403.
@@ -57,13 +57,13 @@ pub fn check_host(request: &HttpRequest, allowed: &Hosts) -> Result<(), Problem>
     }
 }
 
-/// In lower case, and without the dot that makes a name a whole one.
+/// Returns the host in lower case and without a final dot.
 fn bare(host: &str) -> String {
     host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
-/// Lets a request that changes something through unless a browser says that another site is behind it. One that brings a token or key
-/// itself is let through: a browser adds none, and lets no page of another site do so.
+/// Admits a request that changes something unless a browser says that another site caused it. A request that brings a token or key in a
+/// header is admitted: no browser adds one, or lets a page of another site do so.
 ///
 /// # Errors
 /// 403.
@@ -84,17 +84,17 @@ fn is_own_site(request: &HttpRequest, is_tls: bool) -> bool {
         && origins.all(|origin| is_own(request, origin, is_tls))
 }
 
-/// Whether it is the address that the request itself came to. `null`, which a browser sends for who hides it, is not.
+/// Returns whether the origin is the address that the request itself came to. `null`, which a browser sends to hide the origin, is not.
 fn is_own(request: &HttpRequest, origin: &HeaderValue, is_tls: bool) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    // HTTP/2 has it in the address.
+    // HTTP/2 has the host in the address.
     let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let origin: Option<Uri> = origin.to_str().ok().and_then(|origin| origin.parse().ok());
     let parts = origin.as_ref().and_then(|origin| Some((origin.scheme_str()?, origin.authority()?.as_str())));
     let (Some(host), Some((scheme, authority))) = (host, parts) else { return false };
     let port = match scheme {
         "https" => ":443",
-        // A page that came without TLS may be anyone's.
+        // A page that came without TLS may be forged by anyone.
         "http" if !is_tls => ":80",
         _ => return false,
     };

@@ -1,4 +1,4 @@
-//! What a request's path and query say: ids, pages of lists, and what is wrong with them.
+//! Path and query parameters: ids, pages of lists, and errors in them.
 
 use std::future::{Ready, ready};
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::http::problem::{Code, Problem};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
-/// Where a page of a list begins and how long it is, as a query's `limit` and `after` say.
+/// Reads where a page of a list begins and how long it is from a query's `limit` and `after`.
 ///
 /// # Errors
 /// 400 if they can't be read.
@@ -25,15 +25,15 @@ pub fn page_parameters(limit: Option<&str>, after: Option<&str>) -> Result<(i64,
     Ok((limit, after))
 }
 
-/// A value of the query, if it is there.
+/// Parses a value of the query, if there is one.
 ///
 /// # Errors
-/// 400 with why it can't be read.
+/// 400 with the reason why it can't be read.
 pub fn parsed<T: FromStr<Err: ToString>>(name: &str, text: Option<&str>) -> Result<Option<T>, Problem> {
     text.map(str::parse).transpose().map_err(|error: T::Err| wrong(name, error.to_string()))
 }
 
-/// A query's value that can't be what it should be.
+/// Returns the problem for a query's value that can't be read.
 pub fn wrong(name: &str, why: impl AsRef<str>) -> Problem {
     Code::InvalidParameter.because(format!("`{name}`: {}.", why.as_ref()))
 }
@@ -52,7 +52,7 @@ impl FromRequest for Id {
     }
 }
 
-/// A query that is not even name=value pairs, or has a name twice.
+/// Returns the problem for a query that does not consist of name=value pairs, or has a name twice.
 pub fn unreadable(error: actix_web::error::QueryPayloadError) -> Problem {
     Code::InvalidParameter.because(format!("The query can't be read: {error}"))
 }

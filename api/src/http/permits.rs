@@ -1,8 +1,8 @@
-//! Permits that requests share: fairly, so that one client can't have them all.
+//! Permits that requests share fairly, so that one client can't have them all.
 //!
-//! A client that has k permits gets another only while more than k are free. So one alone has half of them at most, and each further client
-//! half of the rest: to take all, many addresses or users are needed. Slow requests are told from others by their pace: more of it is
-//! expected of a client that has its share and wants more, and of all while no permit is free.
+//! A client that has k permits gets another only while more than k are free. So one client alone has at most half of them, and each further
+//! client half of the rest; only many addresses or users together can take all. A least pace tells slow requests from others. It is higher
+//! for a client that has its share and wants more, and for all clients while no permit is free.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -19,22 +19,22 @@ use crate::http::hops;
 
 /// How long a request waits for a permit.
 const WAIT: Duration = Duration::from_secs(2);
-/// For how long permits count as missing after one was waited for.
+/// How long permits count as short after a request had to wait for one.
 const SHORT: Duration = Duration::from_secs(30);
 
-/// Bytes a second, and over what time they are measured.
+/// A pace: a number of bytes a second, and the time over which it is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     pub bytes: u64,
     pub over: Duration,
 }
 
-/// The least pace while nobody waits.
+/// The least pace while no request waits.
 pub const EASY: Pace = Pace { bytes: 1 << 10, over: Duration::from_secs(30) };
-/// The least pace of who has a permit while others wait for one.
+/// The least pace of a client that has a permit while others wait for one.
 pub const FAIR: Pace = Pace { bytes: 64 << 10, over: Duration::from_secs(10) };
 
-/// A client, to whom its permits are counted: a user, or a network where there is none.
+/// A client that permits are counted for: a user, or a network for anonymous requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Client {
     User(UserId),
@@ -43,7 +43,7 @@ pub enum Client {
 }
 
 impl Client {
-    /// The client that a request comes from.
+    /// Returns the client that a request comes from.
     pub fn of(request: &HttpRequest, user: Option<UserId>) -> Self {
         match (user, hops::network(request)) {
             (Some(user), _) => Self::User(user),
@@ -53,7 +53,7 @@ impl Client {
     }
 }
 
-/// A number of permits.
+/// A number of permits that clients share.
 pub struct FairSemaphore {
     taken: Mutex<Taken>,
     given_back: Notify,
@@ -62,15 +62,15 @@ pub struct FairSemaphore {
 struct Taken {
     free: usize,
     by_client: HashMap<Client, Share>,
-    /// Until when all have to keep up the fair pace.
+    /// The time until which all clients have to keep up the fair pace.
     short_until: Option<Instant>,
 }
 
-/// What a client has.
+/// The permits of one client.
 #[derive(Default)]
 struct Share {
     held: usize,
-    /// Until when it has to keep up the fair pace, for it wanted more.
+    /// The time until which the client has to keep up the fair pace, because it wanted more permits.
     short_until: Option<Instant>,
 }
 
@@ -86,23 +86,23 @@ impl FairSemaphore {
         Arc::new(Self { taken: Mutex::new(taken), given_back: Notify::new() })
     }
 
-    /// Takes a permit; `None` if there is none for this client within two seconds.
+    /// Takes a permit; `None` if none becomes free for this client within two seconds.
     ///
     /// # Cancel safety
-    /// A caller that goes away takes none.
+    /// A call that is dropped takes none.
     pub async fn take(self: &Arc<Self>, client: Client) -> Option<Permit> {
         self.take_within(client, WAIT).await
     }
 
-    /// Takes a permit; `None` if there is none for this client within that time.
+    /// Takes a permit; `None` if none becomes free for this client within that time.
     ///
     /// # Cancel safety
-    /// A caller that goes away takes none.
+    /// A call that is dropped takes none.
     pub async fn take_within(self: &Arc<Self>, client: Client, wait: Duration) -> Option<Permit> {
         let deadline = Instant::now() + wait;
         loop {
             let mut given_back = std::pin::pin!(self.given_back.notified());
-            // Before the look, so that none that is given back after it is missed.
+            // Enabled before the look, so that a permit given back after it wakes this caller.
             given_back.as_mut().enable();
             if let Some(permit) = self.try_take(client) {
                 return Some(permit);
@@ -128,7 +128,7 @@ impl FairSemaphore {
         Some(Permit { semaphore: self.clone(), client })
     }
 
-    /// The pace that a client must keep up where it has a permit.
+    /// Returns the pace that a client must keep up while it has a permit.
     fn least_pace(&self, client: Client) -> Pace {
         let taken = self.taken.lock();
         let of_client = taken.by_client.get(&client).and_then(|share| share.short_until);
@@ -148,12 +148,12 @@ impl Drop for Permit {
             }
         }
         drop(taken);
-        // Whose share has room is known to those who wait alone.
+        // Only the waiting callers know whether their client's share has room.
         self.semaphore.given_back.notify_waiters();
     }
 }
 
-/// A request's permit, taken once it needs one.
+/// The permit of one request, taken when the request needs it.
 pub struct LazyPermit {
     semaphore: Arc<FairSemaphore>,
     client: Client,
@@ -165,17 +165,17 @@ impl LazyPermit {
         Arc::new(Self { semaphore, client, permit: OnceLock::new() })
     }
 
-    /// Takes the permit, if that was not done before; `false` if there is none.
+    /// Takes the permit, unless the request has it already; `false` if none is free.
     pub async fn take(&self) -> bool {
         if self.permit.get().is_none() {
             let Some(permit) = self.semaphore.take(self.client).await else { return false };
-            // One request takes one after the other.
+            // One request takes its permits one after the other.
             let _ = self.permit.set(permit);
         }
         true
     }
 
-    /// The pace that the request must keep up.
+    /// Returns the pace that the request must keep up.
     pub fn least_pace(&self) -> Pace {
         match self.permit.get() {
             Some(_) => self.semaphore.least_pace(self.client),
@@ -194,7 +194,7 @@ mod tests {
         Client::Network(IpAddr::from([10, 0, 0, number]).into())
     }
 
-    /// As many permits as the client can have.
+    /// Takes as many permits as the client can have.
     fn all(semaphore: &Arc<FairSemaphore>, client: Client) -> Vec<Permit> {
         std::iter::from_fn(|| semaphore.try_take(client)).collect()
     }
@@ -232,7 +232,7 @@ mod tests {
         let permit = LazyPermit::new(semaphore.clone(), two);
         assert!(permit.take().await);
         let held = all(&semaphore, one);
-        // Its share is taken, and others need not care.
+        // The client's share is taken; other clients are not affected.
         assert_eq!((held.len(), semaphore.least_pace(one), permit.least_pace()), (2, FAIR, EASY));
 
         tokio::time::advance(SHORT).await;

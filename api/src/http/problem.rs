@@ -1,6 +1,6 @@
-//! Refusals: one table of codes, one form (RFC 9457, `application/problem+json`).
+//! Problems: one table of codes, one form (RFC 9457, `application/problem+json`).
 //!
-//! What a client sees is made of the table and of words written for it; no inner error's text ever gets here.
+//! The client sees the table's text and words written for the case, never the text of an inner error.
 
 mod code;
 mod json;
@@ -28,38 +28,38 @@ pub use self::json::ProblemView;
 pub use self::openapi::responses;
 use crate::http::{json as text, request_id};
 
-/// What requests fail with: a server that is away fails all of them.
+/// Causes with which requests fail, for the log: a server that is down fails all requests.
 static REPEATED: LazyLock<Repeated> = LazyLock::new(Repeated::default);
 
-/// The media type of every refusal.
+/// The media type of every problem.
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// A refusal on its way to the client.
+/// A problem on its way to the client.
 #[derive(Debug)]
 pub struct Problem {
     code: Code,
     detail: Option<String>,
     allow: Option<String>,
-    /// After how many seconds the same request may succeed.
+    /// The seconds after which the same request may succeed.
     retry_after: Option<u32>,
-    /// What is wrong with a table.
+    /// The errors in a table.
     errors: Option<Errors>,
     request_id: Option<Uuid>,
 }
 
 impl Problem {
-    /// A file that is no table, and where.
+    /// Returns the problem of an invalid table, with the place of each error.
     pub fn invalid_table(errors: Errors) -> Self {
         Self { errors: Some(errors), ..Code::InvalidTable.into() }
     }
 
-    /// A method that the address doesn't take; `allow` names those that it does.
+    /// Returns the problem of a method that the address doesn't take; `allow` lists the methods that it takes.
     pub fn method_not_allowed(allow: &str) -> Self {
         let detail = format!("It takes {allow}.");
         Self { allow: Some(allow.to_owned()), ..Code::MethodNotAllowed.because(detail) }
     }
 
-    /// Too many requests of a sort; the next may come after that time.
+    /// Returns the problem of too many requests; the next is accepted after `pause`.
     pub fn too_many(pause: Duration) -> Self {
         let seconds = u32::try_from(pause.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
         Self { retry_after: Some(seconds), ..Code::TooManyRequests.into() }
@@ -71,18 +71,18 @@ impl Problem {
         self.detail.as_ref().map_or_else(|| title.to_owned(), |detail| format!("{title} {detail}"))
     }
 
-    /// Whether it is this one.
+    /// Returns whether the problem has this code.
     pub fn is(&self, code: Code) -> bool {
         self.code == code
     }
 
-    /// With one more sentence on this very case.
+    /// Adds a sentence on this very case.
     pub fn adding(self, sentence: &str) -> Self {
         let detail = self.detail.map_or(sentence.to_owned(), |detail| format!("{detail} {sentence}"));
         Self { detail: Some(detail), ..self }
     }
 
-    /// A failure of ours. It is logged here, once, and the client is told nothing of it.
+    /// Returns the problem of an internal failure. Logs it here, once; the client is not told its cause.
     pub fn internal(cause: &dyn Error) -> Self {
         if let Some(line) = REPEATED.line(&format!("a request failed: {}", chain(cause))) {
             error!("{line}");
@@ -90,7 +90,7 @@ impl Problem {
         Code::Internal.into()
     }
 
-    /// A failure of a server that we depend on, which may pass.
+    /// Returns the problem of a failure, which may pass, of a server that Coatcheck depends on.
     fn passing(code: Code, cause: &dyn Error) -> Self {
         if let Some(line) = REPEATED.line(&format!("a request was refused: {}", chain(cause))) {
             warn!("{line}");
@@ -182,7 +182,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// An error with its causes, on one line.
+/// Returns an error with its causes, on one line.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

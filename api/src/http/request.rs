@@ -1,4 +1,4 @@
-//! Around every request: its id, its span, the headers of every response, and a stop for panics.
+//! The middleware around every request: its id, its span, the headers of its response, and a stop for panics.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -27,7 +27,7 @@ use crate::http::problem::{Code, Problem};
 use crate::http::request_id::{self, ID_HEADER};
 use crate::http::stalled;
 
-/// Nothing but our own files, and no one else's frame.
+/// Pages load only this server's own files and are shown in no frame of another site.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -41,18 +41,18 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// The most bytes of a request's target and headers. actix refuses a longer head only while a part of it is still to come.
+/// The most bytes of a request's target and headers. actix rejects a longer head only while a part of it is still to come.
 const MAX_HEAD_BYTES: usize = 128 << 10;
 
-/// For a year, to who has come by TLS; what other names a domain has is not ours to say.
+/// HTTPS for a year, for clients that came over TLS. Subdomains are left to their owner.
 const TLS_ONLY: &str = "max-age=31536000";
 
-/// Requests that were answered with 5xx: a server that is away fails all of them.
+/// Requests that failed with 5xx, for the log: a server that is down fails all requests.
 static FAILED: LazyLock<Repeated> = LazyLock::new(Repeated::default);
 
-/// What requests of one connection share: whether one of them was answered with the connection's end.
+/// The state that requests of one connection share: whether a response has ended the connection.
 ///
-/// actix answers the requests that stand behind it all the same, but what follows a refused upload may be its rest.
+/// actix still answers requests that follow on the connection, but bytes after a rejected upload may be the rest of it.
 #[derive(Clone, Default)]
 pub struct Connection {
     is_ended: Rc<Cell<bool>>,
@@ -60,7 +60,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// For actix to call at each new connection.
+    /// Sets up a connection's state; actix calls it at each new connection.
     pub fn begin(connection: &dyn Any, data: &mut Extensions) {
         let mut keep_alive = None;
         if let Some(connection) = connection.downcast_ref::<TcpStream>() {
@@ -84,7 +84,7 @@ impl Connection {
     }
 }
 
-/// The middleware around all others.
+/// Runs the middleware that encloses all others.
 ///
 /// # Errors
 /// A [`Problem`], if the handler panicked.
@@ -97,7 +97,7 @@ pub async fn answer(
     let request_version = request.version();
     let connection = request.conn_data::<Connection>().cloned();
     let under_way = connection.as_ref().and_then(|connection| Some(connection.keep_alive.as_ref()?.begin()));
-    // The path is left out: it may hold a user's file name.
+    // The path is left out because it may contain a user's file name.
     let span = info_span!("request", request_id = %id, method = %request.method());
     let answered = request_id::answer(id, async {
         if connection.as_ref().is_some_and(Connection::is_ended) {
@@ -108,7 +108,7 @@ pub async fn answer(
         }
         if body_never_ends(&request) {
             let detail =
-                "The server doesn't speak WebSocket and is no proxy. Send the request without Upgrade.";
+                "The server doesn't speak WebSocket and is not a proxy. Send the request without Upgrade.";
             return Ok(refused(request, Code::InvalidRequest.because(detail)));
         }
         guarded(request, next).await
@@ -121,11 +121,11 @@ pub async fn answer(
                 .headers_mut()
                 .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
         }
-        // actix makes responses of used heads, with the version that they had: after an answer in HTTP/1.0, as load balancers ask for
-        // when they look at our health, others would say by it that they end their connections. It is set again on the way out.
+        // actix reuses response heads with their old version: after an answer in HTTP/1.0, as for the health checks of load balancers,
+        // other responses would say that they end their connections. The version is set again on the way out.
         response.response_mut().head_mut().version = Version::HTTP_11;
         if is_http_10 && response.response().body().size() == BodySize::Stream {
-            // It knows no chunks (RFC 9112, 7.1): the connection's end is the body's.
+            // HTTP/1.0 has no chunks (RFC 9112, 7.1): the end of the connection ends the body.
             let head = response.response_mut().head_mut();
             head.no_chunking(true);
             head.set_connection_type(ConnectionType::Close);
@@ -140,14 +140,14 @@ pub async fn answer(
     })
 }
 
-/// Answers a request whose body is not read, and ends its connection.
+/// Answers a request with a problem without reading its body, and ends its connection.
 fn refused(request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
     let (request, payload) = request.into_parts();
     let response = Body::new(payload).unwanted(problem.error_response());
     ServiceResponse::new(request, response)
 }
 
-/// Whether actix takes all that follows the head for the request's body, whatever length is told.
+/// Returns whether actix takes everything after the head for the request's body, whatever length the head says.
 fn body_never_ends(request: &ServiceRequest) -> bool {
     let upgrades = request.headers().get_all(header::UPGRADE);
     let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
@@ -155,7 +155,7 @@ fn body_never_ends(request: &ServiceRequest) -> bool {
     request.method() == Method::CONNECT || (upgrades.into_iter().any(is_websocket) && !is_chunked)
 }
 
-/// How long a request's target and headers are, in bytes, with what stands between them.
+/// Returns the length of a request's target and headers, in bytes, with their separators.
 fn head_bytes(request: &ServiceRequest) -> usize {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let header =
@@ -168,12 +168,12 @@ async fn guarded(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
-    // Both may tell of a person: they are for those who look into one trouble.
+    // Both may identify a person: they are logged only at the level for examining one failure.
     let from = enabled!(Level::DEBUG).then(|| {
         let client = hops::client(request.request()).map(|client| client.to_string());
         (client.unwrap_or_default(), request.path().to_owned())
     });
-    // Nothing of ours is behind: a panicked handler's values are gone with it.
+    // No state of ours is left half-changed: a handler that panicked drops its values.
     let Ok(outcome) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
         error!("a request's handler panicked");
         return Err(Problem::from(Code::Internal).into());
@@ -194,7 +194,7 @@ async fn guarded(
     Ok(response)
 }
 
-/// Sets what a handler has not set itself.
+/// Sets the headers that a handler has not set itself.
 fn dress(headers: &mut HeaderMap, id: Uuid) {
     for (name, value) in HEADERS {
         if !headers.contains_key(&name) {

@@ -1,9 +1,9 @@
-//! The id of a request, by which a client and the log speak of the same one.
+//! The id of a request, which connects a client's response with the log.
 
 use actix_web::http::header::HeaderName;
 use uuid::Uuid;
 
-/// Tells a client which request of the log was his.
+/// The header that tells a client the id of its request.
 pub const ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
@@ -15,7 +15,7 @@ pub async fn answer<T>(id: Uuid, answered: impl Future<Output = T>) -> T {
     ID.scope(id, answered).await
 }
 
-/// The id of the request that is being answered, if one is.
+/// Returns the id of the request that is being answered, if any.
 pub fn id() -> Option<Uuid> {
     ID.try_with(|id| *id).ok()
 }

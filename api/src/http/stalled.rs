@@ -1,8 +1,8 @@
-//! Clients that don't read what they have asked for: their connections end.
+//! Clients that don't read the answer that they asked for: their connections end.
 //!
-//! Nothing of an answer is made before the socket takes what was made so far, and actix waits for that without end. So the kernel
-//! is told how long a client may take nothing (`TCP_USER_TIMEOUT`, tcp(7)): then writing fails, and all that the answer holds is
-//! given back. A client that takes a little now and then is waited for, and one of whom nothing is kept waiting, too.
+//! The server produces the next part of an answer only when the socket has taken the part before, and actix waits for that without a bound.
+//! So the kernel gets the time for which a client may take nothing (`TCP_USER_TIMEOUT`, tcp(7)): then writing fails, and everything that
+//! the answer holds is freed. A client that takes a little now and then is waited for, and so is an idle connection with nothing to send.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpUserTimeout;
 
-/// How long a client may take nothing of what is there for it.
+/// How long a client may take nothing while data is waiting for it.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Ends the connection as soon as its other side has taken nothing for so long, though something was there for it.
+/// Ends the connection once its peer has taken nothing for `timeout` while data was waiting for it.
 ///
 /// # Errors
-/// If it is no TCP.
+/// If it is not a TCP connection.
 pub fn bound(connection: &impl AsFd, timeout: Duration) -> nix::Result<()> {
     let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     setsockopt(connection, TcpUserTimeout, &milliseconds)

@@ -1,7 +1,7 @@
-//! Many rows as one answer, which holds a chunk of them at a time, and a piece of what they are written as.
+//! Many rows as one answer that holds in memory one chunk of rows and one piece of the text they become.
 //!
-//! The next chunk is read when the client has taken the one before. A failure on the way ends the connection without the
-//! body's end, so that no one takes a part for the whole.
+//! The source reads the next chunk when the client has taken the one before. A failure midway ends the connection without the end of the
+//! body, so that no client takes a part for the whole.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -18,37 +18,37 @@ use serde::Serialize;
 use crate::http::permits::{Client, FairSemaphore, Permit};
 use crate::http::problem::{Code, Problem};
 
-/// The media type of a row a line.
+/// The media type of one row a line.
 pub const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
-/// Bytes after which a piece takes no further row, and bytes after which it takes no more of one.
+/// The size in bytes at which a piece takes no further row, and no further part of a row.
 const PIECE: usize = 64 << 10;
 const LARGEST_PIECE: usize = 1 << 20;
 
-/// Where rows come from.
+/// A source of rows.
 pub trait RowSource {
     type Row;
 
-    /// The next rows, never an empty chunk; `None` at the end.
+    /// Returns the next rows, never an empty chunk; `None` at the end.
     async fn chunk(&mut self) -> Result<Option<Vec<Self::Row>>, Problem>;
 }
 
-/// How rows are written one after another.
+/// A way to write rows one after another.
 pub trait Format<Row> {
-    /// Before all of them.
+    /// Returns the text before the first row.
     fn begin(&self) -> &[u8];
 
-    /// One of them; the same bytes each time.
+    /// Writes one row, as the same bytes each time.
     fn write(&self, out: &mut impl Write, row: &Row, is_first: bool) -> io::Result<()>;
 
-    /// After all of them.
+    /// Returns the text after the last row.
     fn end(&self) -> &[u8];
 }
 
-/// The answer with all that the source has. It takes one of these permits until it has ended.
+/// Answers with all rows of the source. Takes one of the permits until the answer has ended.
 ///
 /// # Errors
-/// The source's, at its first chunk; 503 if no permit is free for the request's client.
+/// Those of the source's first chunk; 503 if no permit is free for the request's client.
 pub async fn answer<S, F>(
     request: &HttpRequest,
     semaphore: &Arc<FairSemaphore>,
@@ -63,24 +63,24 @@ where
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, media_type)).insert_header((VARY, ACCEPT.as_str()));
     if request.method() == Method::HEAD {
-        // Nobody would see what all the reading is for.
+        // The client would not see any of the rows.
         return Ok(response.streaming(stream::empty::<Result<Bytes, Problem>>()));
     }
     let permit = semaphore.take(Client::of(request, None)).await;
     let permit = permit.ok_or_else(|| Code::Overloaded.because("Too many long answers are on their way."))?;
-    // The first chunk before the status: what fails at once is told in the usual way.
+    // The first chunk is read before the status is sent, so that an early failure gets a usual problem.
     let rows = source.chunk().await?.map(VecDeque::from).unwrap_or_default();
     let rest = Rest { format, source, rows, given: 0, is_first: true, next: Next::Begin, _permit: permit };
     Ok(response.streaming(written(rest)))
 }
 
-/// A body on its way, with what it is made of.
+/// The rest of an answer's body, with its source.
 struct Rest<S: RowSource, F> {
     format: F,
     source: S,
-    /// Those of the chunk that were not given out whole.
+    /// Rows of the chunk that were not sent whole.
     rows: VecDeque<S::Row>,
-    /// Bytes of the first of them that were given out.
+    /// Bytes of the first such row that were sent.
     given: usize,
     /// Whether the first row of all is still to come.
     is_first: bool,
@@ -88,13 +88,13 @@ struct Rest<S: RowSource, F> {
     _permit: Permit,
 }
 
-/// What a body goes on with.
+/// The next step of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Begin,
     Rows,
     Chunk,
-    /// All of it was given, or it broke off.
+    /// The answer is complete, or it broke off.
     Nothing,
 }
 
@@ -112,7 +112,7 @@ fn written<S: RowSource, F: Format<S::Row>>(rest: Rest<S, F>) -> impl Stream<Ite
 }
 
 impl<S: RowSource, F: Format<S::Row>> Rest<S, F> {
-    /// The next bytes. None of a chunk while there are some of the one before: so much is read as the client takes.
+    /// Returns the next bytes. Reads a new chunk only when the one before is used up, so reading keeps the client's pace.
     async fn piece(&mut self) -> Result<Bytes, Problem> {
         let mut piece = Piece::default();
         if self.next == Next::Begin {
@@ -152,9 +152,8 @@ impl<S: RowSource, F: Format<S::Row>> Rest<S, F> {
     }
 }
 
-/// Takes some of what is written to it: what comes after the bytes that are skipped, as long as there is room. So a row that is large is
-/// written once for each of its pieces, and no more of it than a piece is ever in memory as it is written, which may be six times
-/// what it is.
+/// A writer that keeps a part of the bytes written to it: those after `skip`, up to the room left. A large row is written again for each of
+/// its pieces. So at most one piece of its text is in memory, which may be six times the size of the row.
 #[derive(Default)]
 struct Piece {
     skip: usize,
@@ -181,7 +180,7 @@ impl Write for Piece {
     }
 }
 
-/// Rows as JSON.
+/// Rows as JSON: an array, or one row a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonFormat {
     Array,
@@ -189,7 +188,7 @@ pub enum JsonFormat {
 }
 
 impl JsonFormat {
-    /// As `Accept` asks for it; what it asks for otherwise is answered with an array.
+    /// Returns the format that `Accept` asks for; an array for any other value.
     pub fn wanted(request: &HttpRequest) -> Self {
         if accepts(request, NDJSON) { Self::Lines } else { Self::Array }
     }
@@ -229,7 +228,7 @@ impl<Row: Serialize> Format<Row> for JsonFormat {
     }
 }
 
-/// Whether `Accept` names a media type, as one that may come.
+/// Returns whether `Accept` names a media type as acceptable.
 pub fn accepts(request: &HttpRequest, media_type: &str) -> bool {
     let is_named =
         |named: &QualityItem<Mime>| named.item.essence_str() == media_type && named.quality > Quality::ZERO;
@@ -243,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows of so many bytes, a chunk each list.
+    /// Rows of given sizes; each inner list is a chunk.
     struct Chunks(Vec<Vec<String>>);
 
     impl RowSource for Chunks {

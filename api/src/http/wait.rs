@@ -37,7 +37,7 @@ impl FromRequest for Wait {
 }
 
 impl Wait {
-    /// It is answered with what the task is now.
+    /// Waits not at all: the answer is the task's present state.
     pub const NONE: Self = Self(Duration::ZERO);
 
     fn of(query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
@@ -73,7 +73,7 @@ impl IntoParams for Wait {
     }
 }
 
-/// `Prefer: wait=10` (RFC 7240). A preference that can't be met or read is no error.
+/// Reads `Prefer: wait=10` (RFC 7240). A preference that can't be read or met is ignored.
 fn preferred(headers: &HeaderMap) -> Duration {
     headers
         .get_all(HeaderName::from_static("prefer"))
@@ -86,7 +86,7 @@ fn preferred(headers: &HeaderMap) -> Duration {
         .min(MAX_WAIT)
 }
 
-/// Digits with decimals and nothing else: no sign, no exponent, no `inf`.
+/// Reads digits with decimals and nothing else: no sign, no exponent, no `inf`.
 fn seconds(text: &str) -> Option<Duration> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     is_plain

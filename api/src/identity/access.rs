@@ -68,17 +68,17 @@ impl Access {
     }
 }
 
-/// Which tasks there are for a request: those of others are to it as if they were not.
+/// The tasks that a request may see. To the request, other tasks do not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// All: nobody has to say who he is, or it is an admin who asks.
+    /// All tasks: authentication is off, or the user is an admin.
     All,
-    /// One owner's.
+    /// One owner's tasks.
     Of(UserId),
 }
 
 impl Scope {
-    /// Whether there is this task.
+    /// Returns whether the scope includes this task.
     pub fn has(self, task: &Task) -> bool {
         match self {
             Self::All => true,
@@ -86,7 +86,7 @@ impl Scope {
         }
     }
 
-    /// The one owner, if it is one's.
+    /// Returns the owner, if the scope is one owner's tasks.
     pub fn owner(self) -> Option<UserId> {
         match self {
             Self::All => None,

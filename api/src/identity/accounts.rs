@@ -1,7 +1,7 @@
-//! `/api/v1/users/…` for admins: who the users are, who may come in, and whose sessions end.
+//! `/api/v1/users/…` for admins: lists users, disables and deletes them, and ends their sessions.
 //!
-//! What is changed here is asked of the rows at each request ([`Session`]), so it holds from the answer on, at every process. There is
-//! no last admin to protect: `coatcheck user` makes another one, on the database itself.
+//! Each request reads these rows again ([`Session`]), so a change takes effect with the answer, in every process. The last admin needs no
+//! protection: `coatcheck user` makes another one in the database itself.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl From<Account> for AccountView {
 #[schema(as = AccountList, example = json!({"users": [example()], "next": null}))]
 pub struct AccountList {
     users: Vec<AccountView>,
-    /// What to give as `after` for the next page; null on the last one
+    /// The value of `after` for the next page; null on the last one
     #[schema(required)]
     next: Option<String>,
 }
@@ -170,10 +170,10 @@ pub async fn end_sessions(
     done(api.accounts.end_sessions(id).await?)
 }
 
-/// Whom an admin means.
+/// Returns the user whom an admin's request names.
 ///
 /// # Errors
-/// 403 if it is no admin who asks; 400.
+/// 403 if the request's user is not an admin; 400 if the id can't be read.
 pub fn target(session: &Session, request: &HttpRequest) -> Result<UserId, Problem> {
     session.need(Right::Admin)?;
     let id = request.match_info().query("id").parse();
@@ -193,7 +193,7 @@ impl IntoResponses for UserListProblems {
     }
 }
 
-/// How what is done to a user is refused.
+/// The problems of requests that change a user, for OpenAPI.
 pub struct UserProblems;
 
 impl IntoResponses for UserProblems {

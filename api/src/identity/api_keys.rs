@@ -1,7 +1,7 @@
-//! `/api/v1/keys`: what stands for a user without a log-in, for programs that run on.
+//! `/api/v1/keys`: API keys, which stand for a user without a session, for programs that run on.
 //!
-//! A key is looked up in the rows at each request, as a token is, and its user's rights are those that he has now. Keys are made, listed and revoked by who has logged in, never by a
-//! key, so one that got lost makes no others.
+//! Each request looks its key up in the rows, as it does a token; the key has the present rights of its user. Only a session can make, list
+//! and revoke keys, so a lost key can't make others.
 
 use std::collections::BTreeMap;
 
@@ -22,25 +22,25 @@ use crate::http::problem::{self, Code, Problem};
 use crate::identity::auth::Session;
 use crate::identity::key::Secret;
 
-/// Keys that a user may have.
+/// The most keys that a user may have.
 const MOST: i64 = 100;
-/// What [`NewApiKey`] is, in words.
+/// The form of [`NewApiKey`], in words.
 const FORM: &str = "an object with a text `name`";
 
 /// A key to be
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewApiKey {
-    /// What you call it: 1 to 64 visible characters, without a space at its ends
+    /// A name of your choice: 1 to 64 visible characters, without a space at its ends
     #[schema(example = "nightly backup", min_length = 1, max_length = 64)]
     name: String,
 }
 
-/// An API key, without what makes it one
+/// An API key, without the secret
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ApiKey, example = example)]
 pub struct KeyView {
-    /// What it is revoked by
+    /// The id by which it is revoked
     #[schema(value_type = uuid::Uuid)]
     id: KeyId,
     #[schema(value_type = String)]
@@ -59,7 +59,7 @@ impl From<ApiKey> for KeyView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MadeApiKey, example = made)]
 pub struct MadeView {
-    /// What it is revoked by
+    /// The id by which it is revoked
     #[schema(value_type = uuid::Uuid)]
     id: KeyId,
     #[schema(value_type = String)]
@@ -117,7 +117,7 @@ pub async fn list(api: Data<Api>, session: Session) -> Result<Json<Vec<KeyView>>
 
 /// Revoke an API key
 ///
-/// Needs a log-in. From the answer on it stands for nobody.
+/// Needs a log-in. The key is invalid from the answer on.
 #[utoipa::path(
     delete, path = "/api/v1/keys/{id}", tag = "users", operation_id = "revokeKey",
     security(("bearer" = []), ("cookie" = [])),

@@ -1,7 +1,7 @@
-//! Who a request comes from: the token or API key that it brings as `Authorization: Bearer`, or the token in the cookie.
+//! The user of a request: named by the token or API key that it brings as `Authorization: Bearer`, or by the token in the cookie.
 //!
-//! One that doesn't hold is a refusal wherever one is read. Nobody is only who brings none. Only our own cookie and the scheme `Bearer`
-//! are read: what a browser or a proxy brings beside them, for others, is not judged.
+//! An invalid token or key is rejected, never treated as anonymous. Only Coatcheck's own cookie and the scheme `Bearer` are read; other
+//! credentials that a browser or a proxy adds are ignored.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,42 +26,41 @@ use crate::http::{bearer, hops};
 use crate::identity::key::Secret;
 use crate::identity::token::{Bearer, Keys};
 
-/// How often a session is looked up again while an answer goes on.
+/// How often a long answer looks its session up again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// A user who is logged in, or whose key it is. As an argument of a handler: the request is refused if there is none.
+/// An authenticated user, by session or by API key. A handler that takes this as an argument rejects anonymous requests.
 ///
 /// A handler that reads a body calls [`Session::of`] itself, so that its refusal ends the connection in good order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub user: UserId,
-    /// What the user may do now; with a token, of that what it was issued for.
+    /// The user's present rights; with a token, only those that it was issued with.
     pub rights: BTreeSet<Right>,
     credential: Credential,
 }
 
-/// What stands for a user.
+/// A token or key that stands for a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Credential {
     Token(Bearer),
     Key(KeyHash),
 }
 
-/// A user who is logged in, or nobody. A token that doesn't hold is refused all the same.
+/// An authenticated user, or none for an anonymous request. An invalid token is rejected all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaybeSession(pub Option<Session>);
 
 impl Credential {
-    /// Looks up whom it stands for now. Nothing of that is remembered: what was revoked is none at once, at every process.
+    /// Looks up the user whom the credential stands for. The result is not cached, so a revocation takes effect at once in every process.
     ///
     /// # Errors
-    /// 401 if it stands for nobody any more; 503.
+    /// 401 if the credential has become invalid; 503.
     async fn holder(self, api: &Api) -> Result<Session, Problem> {
         let accounts = &api.accounts;
         let (user, rights) = match &self {
             Self::Key(hash) => {
-                let invalid =
-                    || Code::Unauthenticated.because("There is no such API key, or it was revoked.");
+                let invalid = || Code::Unauthenticated.because("This API key does not exist or was revoked.");
                 let User { id, rights, .. } = accounts.user_of_key(*hash).await?.ok_or_else(invalid)?;
                 (id, rights)
             }
@@ -85,10 +84,10 @@ fn ended() -> Problem {
 }
 
 impl Session {
-    /// Who the request comes from.
+    /// Returns the user whom the request comes from.
     ///
     /// # Errors
-    /// 401 if that is nobody; else as [`MaybeSession::of`].
+    /// 401 for an anonymous request; else as [`MaybeSession::of`].
     pub async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let MaybeSession(session) = MaybeSession::of(request).await?;
         session.ok_or_else(|| match request.headers().contains_key(AUTHORIZATION) {
@@ -97,12 +96,12 @@ impl Session {
         })
     }
 
-    /// Whether he may do this.
+    /// Returns whether the user has this right.
     pub fn has(&self, right: Right) -> bool {
         self.rights.contains(&right)
     }
 
-    /// Asserts that he may do this.
+    /// Checks that the user has this right.
     ///
     /// # Errors
     /// 403.
@@ -113,7 +112,7 @@ impl Session {
         }
     }
 
-    /// Asserts that he has logged in: what keys may not.
+    /// Checks that the user has a session: API keys may not do this.
     ///
     /// # Errors
     /// 403.
@@ -126,8 +125,8 @@ impl Session {
         }
     }
 
-    /// Returns once the session is over, or has rights no longer that it had: for answers that go on. It is noticed within
-    /// [`LOOK_AGAIN`]; a database that is away ends no session before its time.
+    /// Returns once the session has ended or lost a right, for answers that go on. It notices that within [`LOOK_AGAIN`]. An unreachable
+    /// database does not end a session early.
     pub async fn ended(self, api: Data<Api>) {
         loop {
             let left = match &self.credential {
@@ -146,10 +145,10 @@ impl Session {
 }
 
 impl MaybeSession {
-    /// Who the request comes from, if he says so. It is looked up once a request.
+    /// Returns the user of the request, if it brings credentials. They are looked up once a request.
     ///
     /// # Errors
-    /// 401 if he says so by a token or key that doesn't hold; 503 if it can't be looked up.
+    /// 401 if the token or key is invalid; 503 if it can't be looked up.
     pub async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         if let Some(found) = Self::found(request) {
             return Ok(found);
@@ -159,7 +158,7 @@ impl MaybeSession {
         Ok(found)
     }
 
-    /// Who the request comes from, if that was looked up already.
+    /// Returns the user of the request, if they were looked up already.
     pub fn found(request: &HttpRequest) -> Option<Self> {
         request.extensions().get::<Self>().cloned()
     }
@@ -180,7 +179,7 @@ impl MaybeSession {
         credential.holder(api).await.map(Some)
     }
 
-    /// The user's id, if there is one.
+    /// Returns the user's id, if there is a user.
     pub fn user(&self) -> Option<UserId> {
         self.0.as_ref().map(|session| session.user)
     }
@@ -196,12 +195,12 @@ impl FromRequest for Session {
     }
 }
 
-/// The tokens in `Authorization`; what has another scheme is not ours.
+/// Returns the tokens in `Authorization`; other schemes are ignored.
 fn bearer_token(request: &HttpRequest) -> Result<Option<String>, Problem> {
     only(bearer::tokens(request))
 }
 
-/// The token in our own cookie. What other cookies have in them is not read, nor whether it is text.
+/// Returns the token in Coatcheck's own cookie. Other cookies are not read, not even as text.
 fn cookie_token(request: &HttpRequest, keys: &Keys) -> Result<Option<String>, Problem> {
     for own in cookie_names(keys, hops::is_tls(request)) {
         let cookies =
@@ -218,10 +217,10 @@ fn cookie_token(request: &HttpRequest, keys: &Keys) -> Result<Option<String>, Pr
     Ok(None)
 }
 
-/// The names of the cookie that has the token: the one that is set, then those that processes with an older secret have set.
+/// Returns the names of the cookie with the token: first the one that is set, then those that processes with an older secret have set.
 ///
-/// The secret's id makes it this deployment's: others may be on other ports or paths of the host, whose cookies browsers bring too. Over
-/// TLS the prefix keeps sibling domains from setting it (RFC 6265bis, 4.1.3.2).
+/// The secret's id ties the name to this deployment: others may use other ports or paths of the host, and browsers send their cookies too.
+/// Over TLS the prefix keeps sibling domains from setting it (RFC 6265bis, 4.1.3.2).
 pub fn cookie_names(keys: &Keys, is_tls: bool) -> impl Iterator<Item = String> {
     let prefix = if is_tls { "__Host-" } else { "" };
     keys.ids().map(move |id| format!("{prefix}coatcheck_{id}"))

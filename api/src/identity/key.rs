@@ -1,4 +1,4 @@
-//! API keys as they are brought and looked up.
+//! API keys, as clients send them and as they are looked up.
 
 use std::fmt;
 
@@ -6,36 +6,36 @@ use accounts::api_key::KeyHash;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// What keys begin with, so that people, and programs that look for lost secrets, know one when they see it.
+/// The prefix of all keys, by which people, and programs that look for leaked secrets, recognise one.
 const PREFIX: &str = "coatcheck_";
-/// Random bytes of a key.
+/// The number of random bytes in a key.
 const BYTES: usize = 32;
 
-/// A key as it is brought: the prefix, and its bytes in base64url.
+/// A key as a client sends it: the prefix, and its bytes in base64url.
 pub struct Secret(String);
 
 impl Secret {
-    /// Makes one of 32 random bytes.
+    /// Makes a key of 32 random bytes.
     ///
     /// # Errors
-    /// If the system has none to give.
+    /// If the system has no random bytes to give.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes)?;
         Ok(Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    /// What begins as a key does. Whether there is such a key, the rows tell.
+    /// Reads text that begins as a key does. Whether such a key exists, the rows tell.
     pub fn read(text: &str) -> Option<Self> {
         text.starts_with(PREFIX).then(|| Self(text.to_owned()))
     }
 
-    /// The key itself, for its user to be told once.
+    /// Returns the key itself, to be shown to its user once.
     pub fn told(self) -> String {
         self.0
     }
 
-    /// What it is looked up by.
+    /// Returns the hash by which the key is looked up.
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(&self.0)
     }

@@ -1,4 +1,4 @@
-//! `/api/v1/users/me/quotas`: how much of what a user may have is taken.
+//! `/api/v1/users/me/quotas`: how much of their quotas a user has used.
 
 use actix_web::web::{Data, Json};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::identity::auth::Session;
 use crate::identity::users::MeProblems;
 use crate::settings::QuotaSettings;
 
-/// What a user has of what each may have; null where there is no bound
+/// The used part of a user's quotas, and their bounds; null without a bound
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Quotas, example = example)]
 pub struct QuotasView {

@@ -1,4 +1,4 @@
-//! The secret that tokens are signed with: the setting's, or one that was made once and is kept beside the data.
+//! The secret that signs tokens: given by a setting, or made once and kept beside the data.
 
 use std::fs::{self, File, OpenOptions, hard_link, remove_file};
 use std::io::{self, ErrorKind, Write};
@@ -12,15 +12,15 @@ use uuid::Uuid;
 use crate::identity::token::Keys;
 use crate::settings::Auth;
 
-/// Where a generated secret is kept, under the working directory.
+/// The file of a generated secret, under the working directory.
 pub const PATH: &str = "data/jwt-secret";
-/// Secrets that anyone can read: that of the compose file for development.
+/// Secrets that anyone can read: the one in the compose file for development.
 const PUBLISHED: [&str; 1] = ["development-development-development"];
 
-/// The keys that the setting says, by its variable or a file; without it, those of the kept secret, which is made where it is missing.
+/// Returns the keys of the setting, which is a variable or a file; without it, those of the kept secret, which is made if it is missing.
 ///
 /// # Errors
-/// What is wrong with the setting, or with the kept secret, in words for a person.
+/// The reason why the setting or the kept secret can't be used, in words for a person.
 pub fn keys(file: Option<&Path>, auth: Auth) -> Result<Keys, String> {
     if let Some(secrets) = program::secret("JWT_SECRET", file)? {
         if auth == Auth::Required && secrets.split(',').any(|secret| PUBLISHED.contains(&secret.trim())) {
@@ -41,7 +41,7 @@ pub fn keys(file: Option<&Path>, auth: Auth) -> Result<Keys, String> {
         .map_err(|short| format!("JWT_SECRET: {PATH}: {short}; remove the file, or set JWT_SECRET"))
 }
 
-/// The kept secret. Of several processes that make one at once all get the same.
+/// Returns the kept secret. Several processes that make one at once all get the same.
 fn kept(path: &Path) -> io::Result<String> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -55,7 +55,7 @@ fn kept(path: &Path) -> io::Result<String> {
     private::make_folder(folder)?;
     let part = folder.join(format!("jwt-secret.{}", Uuid::new_v4()));
     let made = make(&part).and_then(|()| {
-        // Whole or not at all, and never over another's: link(2) refuses a name that is taken.
+        // Written whole or not at all, and never over another process's: link(2) fails if the name exists.
         match hard_link(&part, path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             linked => linked.and_then(|()| File::open(folder)?.sync_all()),

@@ -63,10 +63,10 @@ async fn log_in(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
     begin(api, request, &account.user, found.sessions)
 }
 
-/// Finds the user of that name and password. Guesses are counted.
+/// Finds the user of that name and password. Wrong guesses are counted.
 ///
 /// # Errors
-/// 401 if there is none; 429, 503.
+/// 401 if no user has this name and password; 429, 503.
 pub async fn known(
     api: &Api,
     request: &HttpRequest,
@@ -81,7 +81,7 @@ pub async fn known(
         Some(name) => api.accounts.login(name).await?,
         None => None,
     };
-    // Whether there is such a user must show neither in the words nor in the time that they take.
+    // Neither the words nor the time of the answer may show whether there is such a user.
     let hash = found.as_ref().map(|found| found.password_hash.clone());
     let permit = api.password_permit(request).await?;
     let is_right = api.passwords.verify(password, hash).await?;
@@ -94,10 +94,10 @@ pub async fn known(
     Ok(found)
 }
 
-/// Answers with a session of that number: its token, in the body and as a cookie.
+/// Answers with the token of session number `sessions`, in the body and as a cookie.
 ///
 /// # Errors
-/// 500 if there can't be a token, which is a bug.
+/// 500 if the token can't be made, which is a bug.
 pub fn begin(api: &Api, request: &HttpRequest, user: &User, sessions: i64) -> Result<HttpResponse, Problem> {
     let issued = api.keys.issue(user, sessions);
     let Issued { token, expires } = issued.map_err(|error| Problem::internal(&error))?;
@@ -124,13 +124,13 @@ pub async fn delete(api: Data<Api>, request: HttpRequest) -> HttpResponse {
     response.finish()
 }
 
-/// The cookie that is set, and those that processes with an older secret may have set.
+/// Returns the cookie that is set, and those that processes with an older secret may have set.
 fn cookies(api: &Api, request: &HttpRequest, token: &str) -> impl Iterator<Item = CookieBuilder<'static>> {
     let is_tls = hops::is_tls(request);
     auth::cookie_names(&api.keys, is_tls).map(move |name| {
         let cookie =
             Cookie::build(name, token.to_owned()).path("/").http_only(true).same_site(SameSite::Strict);
-        // Where there is no TLS a browser would not send a secure one back.
+        // A browser would not send a secure cookie back without TLS.
         if is_tls { cookie.secure(true) } else { cookie }
     })
 }

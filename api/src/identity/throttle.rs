@@ -1,8 +1,8 @@
-//! Who guesses passwords is slowed down: so many wrong ones for a name from one address, for a name, or from an address, and no more for
-//! a while. So are registrations, which tell what names there are.
+//! A rate limit on wrong passwords: for a name from one address, for a name, and for an address. Registrations have one too, because they
+//! tell which names exist.
 //!
-//! A name that is nobody's is counted as any other. Names are [blinded](crate::identity::token::Keys::blinded) before they are kept: some are passwords
-//! that were typed into the wrong field.
+//! Unknown names are counted like any other. Names are [blinded](crate::identity::token::Keys::blinded) before they are kept: some are
+//! passwords that were typed into the wrong field.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,28 +17,28 @@ use crate::http::hops;
 use crate::http::problem::Problem;
 use crate::identity::token::Keys;
 
-/// Wrong passwords for one name from one address within [`WITHIN`].
+/// The most wrong passwords for one name from one address within [`WITHIN`].
 const PER_NAME_AND_ADDRESS: u32 = 20;
-/// Wrong passwords for one name, from all addresses: nobody is locked out by one stranger, nor by a few.
+/// The most wrong passwords for one name, from all addresses: so many that a few strangers can't lock a user out.
 const PER_NAME: u32 = 1000;
-/// Wrong passwords from one address, behind which may be many users.
+/// The most wrong passwords from one address, behind which may be many users.
 const PER_ADDRESS: u32 = 100;
 const WITHIN: Duration = Duration::from_secs(300);
-/// Registrations from one address within [`REGISTERED_WITHIN`], those of taken names counted in.
+/// The most registrations from one address within [`REGISTERED_WITHIN`], including those of taken names.
 const REGISTRATIONS: u32 = 100;
 const REGISTERED_WITHIN: Duration = Duration::from_secs(3600);
 
-/// Counts wrong passwords and registrations.
+/// Counts of wrong passwords and registrations.
 pub struct Throttle(Counts);
 
-/// Someone tries to log in.
+/// An attempt to log in.
 pub struct Attempt {
-    /// Each count's name, and what it may be.
+    /// The name of each count, and its limit.
     counts: Vec<(String, u32)>,
 }
 
 impl Attempt {
-    /// An attempt for that name, if it can be one, from the request's address.
+    /// Returns an attempt for that name, if it is a valid one, from the request's address.
     pub fn new(name: Option<&TypedName>, request: &HttpRequest, keys: &Keys) -> Self {
         let address = hops::counted(request);
         let name = name.map(|name| keys.blinded(name.mapped()));
@@ -59,7 +59,7 @@ impl Throttle {
         Self(Counts::new(shared))
     }
 
-    /// Asserts that there were not too many wrong passwords.
+    /// Checks that there were not too many wrong passwords.
     ///
     /// # Errors
     /// 429.
@@ -88,10 +88,10 @@ impl Throttle {
         Ok(())
     }
 
-    /// Forgets the wrong passwords for a name from an address: its user has logged in there.
+    /// Resets the count of wrong passwords for a name from an address, because its user has logged in there.
     ///
     /// # Errors
-    /// 429 if others that came at the same time were too many: a guess must not be better for being one of many.
+    /// 429 if other attempts that came at the same time were too many: guesses must not profit from being sent at once.
     pub async fn forget(&self, attempt: &Attempt) -> Result<(), Problem> {
         self.check(attempt).await?;
         for (name, _) in attempt.counts.iter().filter(|(_, most)| *most == PER_NAME_AND_ADDRESS) {

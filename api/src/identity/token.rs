@@ -1,7 +1,7 @@
-//! Tokens: a session of a user, and what it may do at most, signed so that any API process can tell.
+//! Tokens: the session of a user and the rights it has at most, signed so that any API process can verify it.
 //!
-//! JWT (RFC 7519) with HS256 and nothing else: a header that names another algorithm, or brings a key along, is refused before
-//! anything is computed. There is no leeway: an end is told by the clock of a process that may have signed it itself.
+//! JWT (RFC 7519) with HS256 and nothing else: a header that names another algorithm, or brings a key along, is rejected before anything is
+//! computed. It allows no leeway: the clock that judges an end may be the one that set it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,14 +11,14 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// How long a token holds at most: until its user's sessions are ended.
+/// The longest time for which a token is valid; it ends earlier with its user's sessions.
 pub const LIFE: TimeDelta = TimeDelta::hours(1);
-/// Bytes of a secret at least: as many as an HS256 has (RFC 7518, 3.2).
+/// The least bytes of a secret: as many as an HS256 digest has (RFC 7518, 3.2).
 pub const MIN_SECRET: usize = 32;
-/// Bytes of a token at most.
+/// The most bytes of a token.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// What signs tokens and verifies them.
+/// The keys that sign and verify tokens.
 pub struct Keys {
     newest: Key,
     by_id: HashMap<String, DecodingKey>,
@@ -27,17 +27,17 @@ pub struct Keys {
 struct Key {
     id: String,
     signing: EncodingKey,
-    /// What [`Keys::blinded`] mixes in.
+    /// The key of [`Keys::blinded`].
     blind: [u8; 32],
 }
 
-/// A token that was given out.
+/// A token to give out.
 pub struct Issued {
     pub token: String,
     pub expires: DateTime<Utc>,
 }
 
-/// What a token says. Whether its session goes on, and which of the rights are left, the user's row tells.
+/// The claims of a token. The user's row tells whether the session goes on and which of the rights are left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
     pub user: UserId,
@@ -51,11 +51,11 @@ pub struct Bearer {
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,
-    // Asked for by the version before, beside which this one runs during an upgrade.
+    // Required by the version before, beside which this one runs during an upgrade.
     #[serde(default)]
     name: String,
     rights: Vec<String>,
-    // Tokens of the version before have none, and no session had been ended then.
+    // Tokens of the version before lack it; no session had been ended then.
     #[serde(default)]
     sessions: i64,
     iat: i64,
@@ -68,7 +68,7 @@ struct Claims {
 pub struct ShortSecret;
 
 impl Keys {
-    /// The keys that secrets with commas between them make: the first one signs, all of them verify.
+    /// Makes the keys from secrets with commas between them: the first one signs, all of them verify.
     ///
     /// # Errors
     /// If one is shorter than [`MIN_SECRET`].
@@ -89,23 +89,23 @@ impl Keys {
         })
     }
 
-    /// The id of each secret: that of the one that signs, then those of the others. It tells nothing of the secret, and is the same at
-    /// every process that has it.
+    /// Returns the id of each secret: first of the one that signs, then of the others. The id does not reveal the secret, and is the same
+    /// in every process that has it.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let others = self.by_id.keys().filter(|id| **id != self.newest.id);
         std::iter::once(&self.newest.id).chain(others).map(String::as_str)
     }
 
-    /// Returns a digest of a text that only those who have the secret can make: for what is compared and not to be read.
+    /// Returns a digest of a text that only holders of the secret can make: for text that is compared but must not be readable.
     pub fn blinded(&self, text: &str) -> String {
         let digest = Sha256::new().chain_update(self.newest.blind).chain_update(text).finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Issues a token for a session of that number, with the rights that the user has now.
+    /// Issues a token for session number `sessions`, with the user's present rights.
     ///
     /// # Errors
-    /// If it can't be made, which is a bug.
+    /// If the token can't be made, which is a bug.
     pub fn issue(&self, user: &User, sessions: i64) -> jsonwebtoken::errors::Result<Issued> {
         let now = Utc::now();
         // Whole seconds, as the claim has them.
@@ -123,7 +123,7 @@ impl Keys {
         Ok(Issued { token, expires: DateTime::from_timestamp(exp, 0).unwrap_or(now + LIFE) })
     }
 
-    /// Returns what a token says; `None` if it is not one of ours, was altered, or is not valid now.
+    /// Returns the claims of a token; `None` if the token is not one of ours, was altered, or is not valid now.
     pub fn verify(&self, token: &str) -> Option<Bearer> {
         if token.len() > MAX_TOKEN {
             return None;
@@ -140,7 +140,7 @@ impl Keys {
         let claims: Claims = decode(token, key, &validation).ok()?.claims;
         Some(Bearer {
             user: claims.sub.parse().ok()?,
-            // A right of a newer version grants nothing here.
+            // A right that only a newer version knows grants nothing here.
             rights: claims.rights.iter().filter_map(|name| name.parse().ok()).collect(),
             sessions: claims.sessions,
             expires: DateTime::from_timestamp(claims.exp, 0)?,
@@ -148,7 +148,7 @@ impl Keys {
     }
 }
 
-/// What names a secret in a token's header and tells nothing of it: the first 16 hex digits of its SHA-256.
+/// Returns the name of a secret in a token's header, which does not reveal the secret: the first 16 hex digits of its SHA-256.
 fn id_of(secret: &str) -> String {
     Sha256::digest(secret.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -223,7 +223,7 @@ mod tests {
             let encoded = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
             let like_one = [header.as_bytes(), claims.as_bytes(), &signature].map(encoded).join(".");
             let keys = keys(NEW);
-            // With the header of a real one, of which the rest is none.
+            // With the header of a real token; the rest is not one.
             let real = keys.issue(&user(), 0).unwrap().token;
             let with_header = [real.split('.').next().unwrap(), &encoded(claims.as_bytes()), &encoded(&signature)].join(".");
             for text in [text, like_one, with_header] {

@@ -1,4 +1,4 @@
-//! `/api/v1/users`: who may log in, and what each may do.
+//! `/api/v1/users`: registration, passwords and rights.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ use crate::identity::session::{self, SessionView};
 use crate::settings::Exposure;
 use crate::tasks;
 
-/// What [`Credentials`] are, in words.
+/// The form of [`Credentials`], in words.
 pub const FORM: &str = "an object with two texts in it, `username` and `password`";
 
 /// A name and a password
@@ -49,7 +49,7 @@ pub struct UserView {
     id: UserId,
     #[schema(value_type = String)]
     username: Username,
-    /// What the user may do; a right that is granted shows in the tokens of the next log-in
+    /// The user's rights; a right that is granted shows in the tokens of the next log-in
     rights: Vec<RightView>,
 }
 
@@ -77,7 +77,7 @@ impl ToSchema for RightView {
 
 /// Register
 ///
-/// Who registers has no rights; an admin grants them. Where registration is closed, only admins make users.
+/// A new user has no rights; an admin grants them. Where registration is closed, only admins make users.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "users", operation_id = "register",
     request_body(content = Credentials, content_type = "application/json"),
@@ -95,12 +95,12 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
         json_body::read(request, body, Code::InvalidUser, FORM).await?;
     let username: Username = typed.parse().map_err(|error| wrong("username", &error))?;
     let password = checked("password", &password)?;
-    // Whether a name is taken is told to anyone here, so it is not told to one often.
+    // Here anyone may learn whether a name is taken, so the rate limit makes that slow.
     if !is_admins {
         api.throttle.register(request).await?;
     }
     let accounts = &api.accounts;
-    // Also by a user from before names were mapped, who logs in by it.
+    // It may also be taken by a user from before names were mapped, who logs in by the unmapped name.
     let is_taken = match TypedName::new(&typed) {
         Some(name) => accounts.login(name).await?.is_some(),
         None => false,
@@ -119,7 +119,7 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
     }
 }
 
-/// Whether it is an admin who makes a user. Where anyone may register, nobody is asked who it is.
+/// Returns whether an admin makes the user. Where anyone may register, the request's user is not looked at.
 async fn is_admin_who_registers(api: &Api, request: &HttpRequest) -> Result<bool, Problem> {
     if api.access.registration == Exposure::Open {
         return Ok(false);
@@ -173,7 +173,7 @@ async fn change_password(api: &Api, request: &HttpRequest, body: &mut Body) -> R
     let new = checked("new", &new)?;
     let accounts = &api.accounts;
     let user = accounts.account(session.user).await?.ok_or(Code::Unauthenticated)?.user;
-    // A session that was found open must not do: who guesses is counted, as at a log-in.
+    // The open session is not enough: wrong guesses are counted as at a log-in.
     session::known(api, request, user.username.as_str(), current).await?;
     let permit = api.password_permit(request).await?;
     let hash = api.passwords.hash(new).await?;
@@ -186,7 +186,7 @@ async fn change_password(api: &Api, request: &HttpRequest, body: &mut Body) -> R
 #[utoipa::path(
     get, path = "/api/v1/users/me", tag = "users", operation_id = "whoAmI",
     security(("bearer" = []), ("cookie" = [])),
-    responses((status = 200, description = "The user as he is now", body = UserView), MeProblems),
+    responses((status = 200, description = "The user as they are now", body = UserView), MeProblems),
 )]
 pub async fn me(api: Data<Api>, session: Session) -> Result<Json<UserView>, Problem> {
     let account = api.accounts.account(session.user).await?;
@@ -231,16 +231,16 @@ pub async fn revoke(
     Ok(Json(user.ok_or_else(no_user)?.into()))
 }
 
-/// Whom an admin means, and what.
+/// Returns the user and the right that an admin's request names.
 fn target(session: &Session, request: &HttpRequest) -> Result<(UserId, Right), Problem> {
     let id = accounts::target(session, request)?;
     let right = request.match_info().query("right").parse();
-    Ok((id, right.map_err(|_| Code::NotFound.because("There is no such right."))?))
+    Ok((id, right.map_err(|_| Code::NotFound.because("This right does not exist."))?))
 }
 
-/// There is no user of that id.
+/// Returns the problem for an id without a user.
 pub fn no_user() -> Problem {
-    Code::NotFound.because("There is no such user.")
+    Code::NotFound.because("This user does not exist.")
 }
 
 struct RegisterProblems;
@@ -264,7 +264,7 @@ impl IntoResponses for RegisterProblems {
     }
 }
 
-/// How a request that is about its own user is refused, for OpenAPI.
+/// The problems of requests about their own user, for OpenAPI.
 pub struct MeProblems;
 
 impl IntoResponses for MeProblems {

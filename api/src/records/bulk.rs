@@ -1,7 +1,7 @@
-//! Many lines in one body, as a stream: what is well made is kept, what is not is reported by its number.
+//! Many lines in one body, as a stream: appends valid lines and reports the others by their numbers.
 //!
-//! While one batch of lines is committed the next one gathers, and beyond that nothing is read on: a slow database slows
-//! the sender, and memory stays flat. Of a line that is too long no more is kept than its number.
+//! While one batch of lines is committed the next one gathers; beyond that the body is not read. So a slow database slows the sender, and
+//! memory stays flat. Of a line that is too long only the number is kept.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -23,17 +23,17 @@ use crate::http::body::{Body, MAX_BYTES};
 use crate::http::problem::{self, Code, Problem};
 use crate::http::streamed::NDJSON;
 
-/// Lines that are committed together, and the bytes that they were; more or less, for a chunk of the body stays whole.
+/// The lines of one commit, and their bytes. A batch may exceed both, because a chunk of the body stays whole.
 const BATCH_LINES: usize = 4096;
 const BATCH_BYTES: usize = 1 << 20;
-/// The same for a few bodies at a time: the more rows a transaction has, the fewer pages each of them costs. Where there are
-/// more bodies, their batches share transactions, and memory is bounded.
+/// The same for a few bodies at a time: the more rows a transaction has, the fewer pages each row costs. With more bodies than that, their
+/// batches share transactions, and memory is bounded.
 const LARGER_BATCH_LINES: usize = 16_384;
 static LARGER_BATCHES: Semaphore = Semaphore::const_new(4);
-/// Rejected lines that are listed at most; all are counted.
+/// The most rejected lines that the report lists; it counts all.
 const LISTED: usize = 1000;
 
-/// What became of the lines
+/// The outcome of the lines
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct BulkReport {
     /// How many were kept
@@ -108,7 +108,7 @@ async fn add(api: &Api, headers: &HeaderMap, body: &mut Body) -> Result<BulkRepo
 async fn keep(api: &Api, body: &mut Body, intake: &mut Intake) -> Result<(), Problem> {
     let mut append = pin!(Fuse::terminated());
     let mut is_read = false;
-    // What is being appended: how many, and up to which line.
+    // The batch that is being appended: its number of lines, and the number of its last line.
     let mut under_way = (0, 0);
     loop {
         if append.is_terminated() && !intake.batch.is_empty() {
@@ -127,7 +127,7 @@ async fn keep(api: &Api, body: &mut Body, intake: &mut Intake) -> Result<(), Pro
                 intake.report.saved += count;
                 intake.dealt_with = number;
             }
-            // A wait that is given up here begins anew; only a body that brings lines makes that happen.
+            // A wait that is dropped here begins anew; only a body that brings lines causes that.
             chunk = body.chunk(), if !is_read && !intake.is_full() => match chunk {
                 Ok(Some(chunk)) => intake.take(&chunk),
                 Ok(None) => {
@@ -135,7 +135,7 @@ async fn keep(api: &Api, body: &mut Body, intake: &mut Intake) -> Result<(), Pro
                     is_read = true;
                 }
                 Err(problem) => {
-                    // What is on its way is waited for, so that the count is right.
+                    // Waits for the batch under way, so that the count is right.
                     if !append.is_terminated() && append.await.is_ok() {
                         let (_, number) = under_way;
                         intake.dealt_with = number;
@@ -147,7 +147,7 @@ async fn keep(api: &Api, body: &mut Body, intake: &mut Intake) -> Result<(), Pro
     }
 }
 
-/// What a line is.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LineFormat {
     Text,
@@ -188,19 +188,19 @@ impl LineFormat {
     }
 }
 
-/// Lines on their way in.
+/// Lines that are being received.
 struct Intake {
     format: LineFormat,
-    /// The beginning of a line whose end has not come; nothing of one that is too long.
+    /// The beginning of a line whose end has not come; empty if the line is too long.
     begun: Vec<u8>,
     is_too_long: bool,
-    /// Of the last line that has come whole.
+    /// The number of the last line that came whole.
     number: u64,
     batch: Vec<LogLine>,
     batch_bytes: usize,
-    /// For as long as its batches may be larger.
+    /// Held for as long as the batches may be larger.
     larger: Option<SemaphorePermit<'static>>,
-    /// The last line up to which all were kept or rejected.
+    /// The last line up to which all lines were kept or rejected.
     dealt_with: u64,
     report: BulkReport,
 }
@@ -233,7 +233,7 @@ impl Intake {
     fn take(&mut self, mut bytes: &[u8]) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
-            // Most lines come whole and need not be copied.
+            // Most lines come whole and need no copy.
             if self.begun.is_empty() && !self.is_too_long && line.len() <= MAX_BYTES {
                 self.line(line);
             } else {
@@ -245,7 +245,7 @@ impl Intake {
         self.begin(bytes);
     }
 
-    /// More of a line whose end has not come.
+    /// Adds bytes to a line whose end has not come.
     fn begin(&mut self, bytes: &[u8]) {
         if self.is_too_long || self.begun.len() + bytes.len() > MAX_BYTES {
             self.is_too_long = true;
@@ -255,7 +255,7 @@ impl Intake {
         }
     }
 
-    /// The end of a line, or of the body.
+    /// Ends the line, at its line break or at the end of the body.
     fn end(&mut self) {
         if std::mem::take(&mut self.is_too_long) {
             self.number += 1;

@@ -1,4 +1,4 @@
-//! Counts of records, which look at many rows: one at a time, and for all who ask for the same at about that time.
+//! Counts of records, which read many rows: one count at a time, shared by all requests that ask for the same at about that time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use tokio::time::{Instant, timeout};
 use super::totals::RecordStats;
 use crate::http::problem::{Code, Problem};
 
-/// How long a request waits for its count, and so for the one before.
+/// How long a request waits for its count, including the wait for the count before.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How old a count may be that is told again, if it took longer than [`QUICK`].
+/// The greatest age at which a count is answered again, if it took longer than [`QUICK`].
 const AGE: Duration = Duration::from_secs(5);
-/// A count that is made in this time is made anew for each request that comes after it was begun.
+/// A count that takes less than this is made anew for each request that comes after it began.
 const QUICK: Duration = Duration::from_millis(200);
-/// Counts that are kept at most; each has a quarter of a MiB at most.
+/// The most counts that are kept; each takes up to a quarter of a MiB.
 const KEPT: usize = 16;
 
-/// There are too many records to count.
+/// Returns the problem for a count of too many records.
 pub fn too_long() -> Problem {
     let told = format!(
         "The records can't be counted within {} seconds. Ask for a shorter time.",
@@ -28,17 +28,17 @@ pub fn too_long() -> Problem {
     Code::Overloaded.because(told)
 }
 
-/// The bounds that a request names.
+/// The bounds of time that a request names.
 pub type Asked = (Option<Time>, Option<Time>);
 
-/// The one count that is under way, and the last ones.
+/// The one count that is under way, and the latest results.
 #[derive(Default)]
 pub struct Counting {
     turn: Arc<tokio::sync::Mutex<()>>,
     made: Arc<Mutex<Vec<Made>>>,
 }
 
-/// A count that was made.
+/// A finished count.
 struct Made {
     asked: Asked,
     begun: Instant,
@@ -47,7 +47,7 @@ struct Made {
 }
 
 impl Made {
-    /// Whether it may be told to who came then.
+    /// Returns whether the count may answer a request that arrived then.
     fn is_good_for(&self, arrived: Instant) -> bool {
         let was_slow = self.ended - self.begun > QUICK;
         self.begun >= arrived || was_slow && self.ended.elapsed() < AGE
@@ -55,13 +55,13 @@ impl Made {
 }
 
 impl Counting {
-    /// Returns what `count` gives, or gave just now to another who asked for the same.
+    /// Returns the result of `count`, or one just made for another request with the same bounds.
     ///
     /// # Errors
     /// The count's; 503 if it takes too long.
     ///
     /// # Cancel safety
-    /// A count that was begun goes on without its caller, and nothing else is counted meanwhile.
+    /// A count that has begun goes on without its caller, and no other runs meanwhile.
     pub async fn counted(
         &self,
         asked: Asked,
@@ -73,7 +73,7 @@ impl Counting {
                 return Ok(made);
             }
             let turn = self.turn.clone().lock_owned().await;
-            // Of those who wait for a turn, most have asked for what was counted meanwhile.
+            // Most requests that waited for a turn want a count that was made meanwhile.
             if let Some(made) = self.made(asked, arrived) {
                 return Ok(made);
             }

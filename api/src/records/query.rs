@@ -1,4 +1,4 @@
-//! Records out: a walk along the log, [streamed](crate::http::streamed).
+//! Reads records: a walk along the log, [streamed](crate::http::streamed).
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl RecordParameters {
     }
 }
 
-/// The statuses that `404` or `5xx` stands for.
+/// Returns the statuses that `404` or `5xx` stands for.
 fn status_codes(text: &str) -> Option<std::ops::RangeInclusive<StatusCode>> {
     match text.strip_suffix("xx") {
         Some(class) => StatusCode::of_class(class.parse().ok().filter(|_| class.len() == 1)?),
@@ -85,9 +85,9 @@ fn status_codes(text: &str) -> Option<std::ops::RangeInclusive<StatusCode>> {
 
 /// Read records, oldest first
 ///
-/// In the order in which they were committed: who asks again with the last `id` that he saw misses none and sees none twice.
-/// All that were there when he asked; with `Accept: application/x-ndjson` a record a line. A stream that is cut off has no
-/// end: neither `]` nor the last chunk of HTTP.
+/// In the order in which they were committed: a client that polls with the last `id` it received gets every record exactly once. The answer
+/// has all records that exist when the request comes; with `Accept: application/x-ndjson` it has one record a line. A stream that is cut
+/// off lacks its end: the `]` and the last chunk of HTTP.
 #[utoipa::path(
     get, path = "/api/data", tag = "access log", operation_id = "readRecords", params(RecordParameters),
     responses(

@@ -1,4 +1,4 @@
-//! The access log by its numbers, for people.
+//! Statistics of the access log, for people.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use crate::http::problem::{self, Code, Problem};
 use crate::records::counting;
 use crate::records::totals::RecordStats;
 
-/// What is counted if no beginning is given: in a log of years, counting all would take long.
+/// The time that is counted if the request names no beginning: counting a log of years would take long.
 const DAY: chrono::TimeDelta = chrono::TimeDelta::days(1);
-/// Minutes that are told at most: those that a day touches.
+/// The most minutes in an answer: as many as a day touches.
 const MINUTES: i64 = 24 * 60 + 1;
-/// URIs and addresses that are told at most.
+/// The most URIs, and the most addresses, in an answer.
 const TOP: i64 = 10;
 
-/// What is counted
+/// The records to count
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct StatsParameters {

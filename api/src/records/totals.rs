@@ -1,4 +1,4 @@
-//! The access log's numbers, as they are answered.
+//! Statistics of the access log, as they are answered.
 
 use std::collections::BTreeMap;
 
@@ -62,14 +62,14 @@ pub struct IpCount {
 }
 
 impl RecordStats {
-    /// Of no record.
+    /// Returns the statistics of no records.
     #[cfg(test)]
     pub fn nothing() -> Self {
         let counts = RecordCounts { minutes: vec![], status_codes: vec![], uris: vec![], ips: vec![] };
         Self::new(Time(chrono::DateTime::UNIX_EPOCH), Time(chrono::DateTime::UNIX_EPOCH), counts)
     }
 
-    /// Of what was counted between two times.
+    /// Returns the statistics of records that were counted between two times.
     pub fn new(date_from: Time, date_to: Time, counts: RecordCounts) -> Self {
         let RecordCounts { minutes, status_codes, uris, ips } = counts;
         let mut classes = BTreeMap::new();
@@ -94,7 +94,7 @@ impl RecordStats {
     }
 }
 
-/// For OpenAPI.
+/// Returns an example, for OpenAPI.
 fn example() -> Value {
     json!({
         "date_from": "2026-01-01T12:00:00.000000Z", "date_to": "2026-01-02T12:00:00.000000Z", "requests": 3,

@@ -1,4 +1,4 @@
-//! Whether the program lives, and whether it can do its work.
+//! Liveness, readiness and metrics.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use utoipa::ToSchema;
 use crate::app::Api;
 use crate::http::look::Look;
 
-/// How long the queue, or a look at the gauges, may take to answer.
+/// How long the queue, or a reading of the gauges, may take to answer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How old the outcome of a write may be.
+/// The greatest age of the outcome of a write.
 const WRITE_AGE: Duration = Duration::from_secs(3);
 
 /// The writes that an upload needs, tried at most once in 3 s, however many requests ask.
@@ -47,7 +47,7 @@ impl TriedWrites {
     }
 }
 
-/// Returns whether a write was done. The first of several failures is logged with its cause.
+/// Returns whether a write succeeded. Logs the first of several failures with its cause.
 fn told<E: Error + 'static>(what: &str, was_away: &AtomicBool, outcome: Result<(), E>) -> bool {
     match outcome {
         Ok(()) => was_away.store(false, Relaxed),
@@ -66,7 +66,7 @@ pub struct Alive {
     status: &'static str,
 }
 
-/// What the program can do, part by part
+/// The state of the program, part by part
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok"}))]
 pub struct Readiness {
@@ -160,14 +160,14 @@ pub async fn ready(api: Data<Api>) -> HttpResponse {
     response.json(Readiness { status, database, queue, blobs, disk })
 }
 
-/// What is counted and timed, for Prometheus
+/// Metrics for Prometheus
 ///
-/// What is counted is this process's; what the rows and the queue say is looked up at each call.
+/// Counters and times are this process's own; each call reads the gauges anew from the database and the queue.
 #[utoipa::path(get, path = "/metrics", tag = "health", operation_id = "metrics",
     responses((status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain",
         example = "# TYPE coatcheck_tasks_accepted_total counter\ncoatcheck_tasks_accepted_total{kind=\"md5\"} 3")))]
 pub async fn metrics(api: Data<Api>) -> HttpResponse {
-    // Without the database the rest is told all the same, the gauges as they were.
+    // Without the database the answer has everything else, and the last known gauges.
     let _ = tokio::join!(timeout(CHECK_TIMEOUT, api.life.look_around()), api.admission.is_disk_low());
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(api.metrics.render())
 }

@@ -55,13 +55,13 @@ fn answer(request: &HttpRequest, problem: &Problem, meant: Option<String>) -> Ht
     response
 }
 
-/// Whether a page is what the client would rather have, as browsers say by `Accept`.
+/// Returns whether the client prefers a page, as browsers say in `Accept`.
 fn prefers_html(request: &HttpRequest) -> bool {
     let is_page = |kind: &Mime| *kind == mime::TEXT_HTML || kind.essence_str() == "application/xhtml+xml";
     Accept::parse(request).is_ok_and(|accept| accept.ranked().first().is_some_and(is_page))
 }
 
-/// The page for people. Of what was asked nothing is shown but what is an address of ours.
+/// Returns the page for people. It repeats nothing of the request except a known address.
 fn page(problem: &Problem, method: &Method, meant: Option<&str>) -> String {
     let status = problem.status_code();
     let text = match (status, meant) {

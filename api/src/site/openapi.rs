@@ -1,4 +1,4 @@
-//! `/openapi.json`: every call, made of what stands beside the handlers.
+//! `/openapi.json`: every call, collected from the descriptions beside the handlers.
 
 use actix_web::HttpResponse;
 use actix_web::http::Method;
@@ -30,14 +30,14 @@ use crate::site::page;
         (name = "messages", description = "Messages to a free and a paid provider"),
         (name = "tables", description = "Rows to a third party"),
         (name = "tasks", description = "Tasks of any kind"),
-        (name = "users", description = "Who is logged in, and what he may do"),
+        (name = "users", description = "Users, their sessions, rights and API keys"),
         (name = "access log", description = "Requests that someone served, in the order in which they were reported"),
         (name = "health", description = "For those who run the server"),
     ),
 )]
 struct Document;
 
-/// The description, as it is served.
+/// The description, as text to serve.
 pub struct Description(String);
 
 impl Description {
@@ -45,7 +45,7 @@ impl Description {
     /// describes them.
     ///
     /// # Errors
-    /// If it can't be put as JSON, which is a bug.
+    /// If it can't be written as JSON, which is a bug.
     pub fn build(
         routes: &[Route],
         settings: &AccessSettings,
@@ -59,25 +59,25 @@ impl Description {
                 let operations =
                     [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
                 for operation in operations.into_iter().flatten() {
-                    // Any of them refuses parameters that it doesn't know.
+                    // Any operation may reject an unknown parameter.
                     may_refuse(operation, &[Code::InvalidParameter]);
                     tell_access(settings, operation, method, audience.access(settings));
                 }
             }
             document.merge(description);
         }
-        // Ends a line, as all answers in JSON do.
+        // With a line break at its end, as all answers in JSON.
         let json = document.to_json()? + "\n";
         Ok((Self(json), Addresses::of(&document.paths)))
     }
 }
 
-/// What an operation asks of who comes, and how it refuses the others. What is open may ask for itself.
+/// Describes the credentials that an operation needs and how it rejects requests without them. An open operation may still take some.
 fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Method, access: Access) {
     let mut codes = Vec::new();
     if access == Access::Open {
         let asks = operation.security.get_or_insert_default();
-        // Who may come without a token needs none: no padlock, where nobody has to log in.
+        // An operation that admits anonymous requests shows no padlock where authentication is off.
         if settings.auth == Auth::Off && asks.contains(&SecurityRequirement::default()) {
             asks.clear();
         }
@@ -86,7 +86,7 @@ fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Me
         operation.security = Some(vec![by("bearer"), by("cookie")]);
         codes.extend([Code::Unauthenticated, Code::DatabaseUnavailable]);
     }
-    // Another site may be behind what changes something, and behind any request where nobody has to say who asks.
+    // Another site may have caused a request that changes something, and any request where authentication is off.
     if access == Access::Admin || !method.is_safe() || settings.auth == Auth::Off {
         codes.push(Code::Forbidden);
     }

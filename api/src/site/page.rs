@@ -1,4 +1,4 @@
-//! What is looked at in a browser: the pages for files, messages, tables and the access log, and Swagger UI. All of it is in the program.
+//! The parts for browsers: the pages for files, messages, tables and the access log, and Swagger UI. All of it is compiled in.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -12,10 +12,10 @@ use utoipa_swagger_ui::Config;
 
 use crate::http::problem::{Code, Problem};
 
-/// Where the API's description is found.
+/// The path of the API's description.
 pub const DESCRIPTION: &str = "/openapi.json";
 
-/// As for every response, but Swagger UI sets styles in its elements, and its page a base.
+/// The policy of every response, relaxed for Swagger UI: it sets styles in its elements, and its page sets a base.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                            connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'";
 
@@ -50,13 +50,13 @@ pub fn is_file(path: &str) -> bool {
     FILES.contains_key(path)
 }
 
-/// What a browser gets where there is nothing; `{{status}}` and `{{text}}` stand for what it tells.
+/// The page for an address without content; `{{status}}` and `{{text}}` are replaced.
 pub const MISSING: &str = include_str!("../../../frontend/missing.html");
 
-/// A file of the pages.
+/// Answers with a file of the pages.
 ///
 /// # Errors
-/// 404, if the program was built without it.
+/// 404 if the program was built without it.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let name = FILES.get(request.path());
     let file: EmbeddedFile = name.and_then(|name| Files::get(name)).ok_or(Code::NotFound)?;
@@ -68,8 +68,8 @@ pub async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
     Ok(response.content_type(with_charset(file.metadata.mimetype())).body(file.data))
 }
 
-/// Begins the answer with what has this tag, and tells whether the browser has it already. It keeps it, and asks each time whether it
-/// still stands.
+/// Begins the answer for content with this tag, and returns whether the browser has it already. A browser caches the content, and asks each
+/// time whether it is still current.
 fn tagged(request: &HttpRequest, tag: &EntityTag) -> (HttpResponseBuilder, bool) {
     let is_known = IfNoneMatch::parse(request).is_ok_and(|known| match known {
         IfNoneMatch::Any => true,
@@ -84,15 +84,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How Swagger UI is set up: nothing is asked of anyone else's server.
+/// Returns the configuration of Swagger UI, which sends no request to another server.
 pub fn docs_config() -> Config<'static> {
     Config::from(DESCRIPTION).try_it_out_enabled(true).display_request_duration(true).validator_url("none")
 }
 
-/// Swagger UI.
+/// Answers with the page of Swagger UI.
 ///
 /// # Errors
-/// None, unless the program was built without it.
+/// 404 if the program was built without it.
 pub async fn docs_index(
     request: HttpRequest,
     config: Data<Config<'static>>,
@@ -100,10 +100,10 @@ pub async fn docs_index(
     docs(request, Path::from(String::new()), config).await
 }
 
-/// A file of Swagger UI; without a name, the one that shows the others.
+/// Answers with a file of Swagger UI; without a name, with its page.
 ///
 /// # Errors
-/// 404 if it has no such file.
+/// 404 if the file does not exist.
 pub async fn docs(
     request: HttpRequest,
     name: Path<String>,
@@ -113,7 +113,7 @@ pub async fn docs(
         .map_err(|error| Problem::internal(&*error))?
         .ok_or(Code::NotFound)?;
     let body = if name.is_empty() { as_ours(&file.bytes).into_bytes() } else { file.bytes.into_owned() };
-    // Weak, for it is the same compressed.
+    // Weak, because the compressed content has the same tag.
     let tag = EntityTag::new_weak(hex(&Sha256::digest(&body)));
     let (mut response, is_known) = tagged(&request, &tag);
     response.insert_header((CONTENT_SECURITY_POLICY, DOCS_POLICY));
@@ -123,8 +123,8 @@ pub async fn docs(
     Ok(response.content_type(with_charset(&file.content_type)).body(body))
 }
 
-/// Swagger UI's page with our title and a way back to the pages. It names its files relative to `/docs/`; the base lets it stand at `/docs`
-/// too.
+/// Returns Swagger UI's page with Coatcheck's title and a link to the pages. It names its files relative to `/docs/`; the base makes them
+/// work at `/docs` too.
 fn as_ours(page: &[u8]) -> String {
     String::from_utf8_lossy(page)
         .replacen("<head>", "<head>\n    <base href=\"/docs/\">", 1)

@@ -1,10 +1,10 @@
 //! `/api/v1/tasks/{id}/events`: a task's changes as Server-Sent Events (HTML, 9.2).
 //!
-//! What a client has not read yet is at most one event: the next one is made when there is room for it, of what the task
-//! is then. All clients of a process share one look at the rows.
+//! At most one event waits for a client to read it: the next one is made when there is room for it, from the task's state at that time. All
+//! clients of a process share one reading of the rows.
 //!
-//! A browser asks again for a stream that has ended, until it is answered with 204 (HTML, 9.2.3): so each event has an id, and
-//! who has the final one gets 204.
+//! A browser reconnects after a stream has ended, until it gets 204 (HTML, 9.2.3). So each event has an id, and a client that has the final
+//! one gets 204.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
 use crate::tasks::{FindProblems, TaskView};
 
-/// A line that says nothing, lest a proxy takes a quiet stream for a dead one.
+/// A comment line, sent so that a proxy does not take a quiet stream for a dead one.
 const STILL_HERE: (Duration, &str) = (Duration::from_secs(15), ":\n\n");
-/// When a client whose stream was cut comes back.
+/// How soon a client whose stream was cut reconnects.
 const RETRY: &str = "retry: 1000\n";
-/// Tells nginx not to hold events back.
+/// Tells nginx not to buffer events.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The id of the last event that a client has seen.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -58,7 +58,7 @@ pub async fn events(
     Id(id): Id,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    // Subscribed before the row is read, so that no change falls between.
+    // Subscribes before it reads the row, so that no change is lost between.
     let mut watch = api.life.watch(id);
     let task = watch.now().await?.filter(|task| scope.has(task)).ok_or(Code::TaskNotFound)?;
     let is_final = task.status.is_ended();
@@ -70,7 +70,7 @@ pub async fn events(
     let then = (!is_final).then_some(watch);
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((BUFFERING, "no"));
-    // As the scope was told: where nobody has to say who asks, nobody's session matters.
+    // As for the scope: where authentication is off, no session matters.
     let session = MaybeSession::found(&request).and_then(|found| found.0);
     let ended: LocalBoxFuture<'static, ()> = match session {
         Some(session) => session.ended(api.clone()).boxed_local(),
@@ -79,7 +79,7 @@ pub async fn events(
     Ok(response.streaming(changes(api, first, then).take_until(ended)))
 }
 
-/// The first event, and those that follow while there is a watch.
+/// Returns the first event, and those that follow while there is a watch.
 fn changes(api: Data<Api>, first: Bytes, watch: Option<Watch>) -> impl Stream<Item = Result<Bytes, Problem>> {
     stream::unfold((Some(first), watch), move |(first, watch)| {
         let api = api.clone();
@@ -108,7 +108,7 @@ fn event(task: Task) -> Result<String, Problem> {
     Ok(format!("id: {id}\ndata: {json}\n\n"))
 }
 
-/// Names what a task is at a time: its attempt and status, of which a final one never changes.
+/// Returns an id of the task's state: its attempt and status, which no longer change once it is final.
 fn event_id(task: &Task) -> String {
     format!("{}-{}", task.attempt, task.status.name())
 }

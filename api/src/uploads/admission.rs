@@ -1,4 +1,4 @@
-//! Whether an upload may come in: decided before its body is read, and again while it grows.
+//! Admission of uploads: decided before the body is read, and again while it grows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,37 +19,37 @@ use crate::http::problem::{Code, Problem};
 use crate::settings::ApiSettings;
 use crate::uploads::quota::{Quotas, Reserved};
 
-/// Uploads that stream into the blob store at a time.
+/// The most uploads that stream into the blob store at a time.
 const STREAMED_UPLOADS: usize = 64;
-/// How old the count of pending tasks may be: counting millions of rows is not free.
+/// The greatest age of the count of pending tasks: counting millions of rows is costly.
 const COUNT_AGE: Duration = Duration::from_secs(10);
-/// How old it may be when it says that there are too many.
+/// The greatest age of a count that says that there are too many.
 const FULL_COUNT_AGE: Duration = Duration::from_secs(1);
-/// A bound on pending tasks below this is counted anew rather than refused by a figure of a second ago.
+/// Under a bound below this the tasks are counted anew: a count of a second ago would reject too much.
 const FEW_PENDING: u64 = 10_000;
-/// How old the figure of free space may be: what comes in meanwhile may go beyond the bound.
+/// The greatest age of the figure of free space: uploads that arrive meanwhile may exceed the bound.
 const DISK_AGE: Duration = Duration::from_millis(100);
-/// How often a growing upload looks at the disk.
+/// The bytes after which a growing upload checks the disk again.
 const DISK_EVERY: u64 = 64 << 20;
 
-/// What decides for all of the process's uploads.
+/// The admission of all uploads of the process.
 pub struct Admission {
     store: Arc<dyn Store>,
-    /// Uploads up to this size take no permit.
+    /// Uploads up to this size, in bytes, take no permit.
     inline_bytes: u64,
     settings: ApiSettings,
     semaphore: Arc<FairSemaphore>,
     pending: Figure,
-    /// Tasks made here since they were counted.
+    /// Tasks made by this process since they were counted.
     made: AtomicU64,
     free_disk: Look<Option<u64>>,
     quotas: Quotas,
 }
 
-/// An upload that may come in.
+/// An upload that was admitted.
 pub struct Admitted<'a> {
     admission: &'a Admission,
-    /// Only what goes to the blob store takes one. A slow client with a small upload then keeps nobody out.
+    /// Only an upload that goes to the blob store takes one, so a slow client with a small upload does not block others.
     permit: Arc<LazyPermit>,
     reserved: Reserved<'a>,
     size: u64,
@@ -84,7 +84,7 @@ impl Admission {
         &self.quotas
     }
 
-    /// Lets an owner's upload in from a client, whose body is of that length, if that is known; `around` bytes of it may be no content.
+    /// Admits an owner's upload with a body of that length, if it is known; up to `around` bytes of it may not be content.
     ///
     /// # Errors
     /// 413, 429, 503 or 507.
@@ -106,7 +106,7 @@ impl Admission {
         Ok(admitted)
     }
 
-    /// Lets in an input that has no upload. What is reserved for it is held until it has become a task; it grows to the input's size.
+    /// Admits an input without an upload. Its reservation is held until it has become a task, and grows to the input's size.
     ///
     /// # Errors
     /// 429, 503 or 507.
@@ -117,7 +117,7 @@ impl Admission {
         Ok(reserved)
     }
 
-    /// Tells that something has become a task.
+    /// Counts a new task.
     pub fn count(&self) {
         self.made.fetch_add(1, Relaxed);
     }
@@ -132,7 +132,7 @@ impl Admission {
     }
 
     async fn check_pending(&self) -> Result<(), Problem> {
-        // So few rows are counted at once.
+        // Counting so few rows is quick.
         let full_age = if self.settings.max_pending < FEW_PENDING { Duration::ZERO } else { FULL_COUNT_AGE };
         for age in [COUNT_AGE, full_age] {
             let counted = self.pending.read(age, async || self.count_pending().await).await?;
@@ -148,8 +148,8 @@ impl Admission {
         Ok(self.store.pending().await?.cast_unsigned())
     }
 
-    /// Refuses what would leave less than `MIN_FREE_DISK` on the disk of the uploads, or of an embedded database. Whatever adds
-    /// to either asks this first.
+    /// Rejects bytes that would leave less than `MIN_FREE_DISK` on the disk of the uploads, or of an embedded database. Everything that
+    /// adds to either calls this first.
     ///
     /// # Errors
     /// 507, or 503 if a disk does not answer.
@@ -178,7 +178,7 @@ impl Admission {
     }
 }
 
-/// Returns what the disk with the least room has, of that of the uploads and that of the database; `None` if one does not answer.
+/// Returns the free bytes of the fuller disk, of the uploads' and the database's; `None` if one does not answer.
 async fn measure_disks(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>) -> Option<u64> {
     let uploads = blobs.free_bytes().await.ok()?;
     let database = store.free_bytes().await.ok()?;
@@ -188,7 +188,7 @@ async fn measure_disks(store: Arc<dyn Store>, blobs: Arc<dyn Blobs>) -> Option<u
 }
 
 impl Admitted<'_> {
-    /// Lets so many more bytes in.
+    /// Admits `bytes` more.
     ///
     /// # Errors
     /// 413, 429, 503 or 507.
@@ -204,7 +204,7 @@ impl Admitted<'_> {
         Ok(())
     }
 
-    /// The upload's permit, whose pace its body has to keep up.
+    /// Returns the upload's permit, whose pace its body has to keep up.
     pub fn permit(&self) -> Arc<LazyPermit> {
         self.permit.clone()
     }
@@ -217,7 +217,7 @@ impl Admitted<'_> {
     }
 }
 
-/// A number that costs something to read.
+/// A number that is costly to read.
 struct Figure(Mutex<(u64, Option<Instant>)>);
 
 impl Figure {
@@ -225,7 +225,7 @@ impl Figure {
         Self(Mutex::new((0, None)))
     }
 
-    /// The number as it was at most `age` ago. While one reads it anew the others go on with the last one.
+    /// Returns the number as it was at most `age` ago. While one caller reads it anew the others use the last one.
     async fn read(
         &self,
         age: Duration,

@@ -1,6 +1,6 @@
-//! The digest that an upload's sender expects: a form's field `md5`, `Content-MD5` (RFC 1864) or `Repr-Digest` (RFC 9530), and
-//! where the body is the file itself `Content-Digest` (RFC 9530) or `Digest` (RFC 3230). Where several are sent, they must agree. One
-//! that can't be checked is refused: its sender believes that it is.
+//! The digest that an upload's sender expects: a form's field `md5`, `Content-MD5` (RFC 1864) or `Repr-Digest` (RFC 9530), and where the
+//! body is the file itself `Content-Digest` (RFC 9530) or `Digest` (RFC 3230). If several are sent, they must agree. A digest that can't be
+//! checked is rejected, because its sender relies on the check.
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use base64::Engine;
@@ -18,7 +18,7 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 const DIGEST: HeaderName = HeaderName::from_static("digest");
 
-/// Reads what the headers of a request expect whose body is the file.
+/// Reads the digest that the headers of a request expect whose body is the file.
 ///
 /// # Errors
 /// 400 if one of them is malformed or has no algorithm that is checked, or they contradict each other.
@@ -27,7 +27,7 @@ pub fn of_file(headers: &HeaderMap) -> Result<Option<Md5Digest>, Problem> {
     agreed(expected, of_digest(headers)?)
 }
 
-/// Reads what the headers of a request expect whose body is a form with the file in it.
+/// Reads the digest that the headers of a request expect whose body is a form with the file in it.
 ///
 /// # Errors
 /// As [`of_file`], and 400 for a digest of the form.
@@ -41,7 +41,7 @@ pub fn of_form(headers: &HeaderMap) -> Result<Option<Md5Digest>, Problem> {
     of_representation(headers)
 }
 
-/// Reads what is expected of the file, whatever it travels in.
+/// Reads the digest that is expected of the file, whichever way it is sent.
 fn of_representation(headers: &HeaderMap) -> Result<Option<Md5Digest>, Problem> {
     let mut expected = None;
     for value in headers.get_all(CONTENT_MD5) {
@@ -55,7 +55,7 @@ fn of_representation(headers: &HeaderMap) -> Result<Option<Md5Digest>, Problem> 
     agreed(expected, of_fields(headers, REPR_DIGEST)?)
 }
 
-/// What a form's field expects; nothing if it is empty, for a browser sends each field of a form.
+/// Reads the digest in a form's field; `None` if the field is empty, because a browser sends every field of a form.
 ///
 /// # Errors
 /// 400 if it is malformed.
@@ -69,7 +69,7 @@ pub fn of_field(value: &[u8]) -> Result<Option<Md5Digest>, Problem> {
         .ok_or_else(|| Code::InvalidDigest.because("The field `md5` must be a digest of 32 hex digits."))
 }
 
-/// The one that both expect.
+/// Returns the one digest of two expectations.
 ///
 /// # Errors
 /// 400 if they contradict each other.
@@ -82,7 +82,7 @@ pub fn agreed(one: Option<Md5Digest>, other: Option<Md5Digest>) -> Result<Option
     }
 }
 
-/// A dictionary of structured fields (RFC 9651), one member an algorithm, which may stand on several lines.
+/// Reads a dictionary of structured fields (RFC 9651), one member an algorithm, which may span several lines.
 fn of_fields(headers: &HeaderMap, name: HeaderName) -> Result<Option<Md5Digest>, Problem> {
     let lines: Vec<&[u8]> = headers.get_all(&name).map(|value| value.as_bytes()).collect();
     let malformed = || {
@@ -101,7 +101,7 @@ fn of_fields(headers: &HeaderMap, name: HeaderName) -> Result<Option<Md5Digest>,
     digest.map(Some).ok_or_else(malformed)
 }
 
-/// A list of `algorithm=value` (RFC 3230, 4.3.2): `MD5=`, then base64.
+/// Reads a list of `algorithm=value` (RFC 3230, 4.3.2): `MD5=`, then base64.
 fn of_digest(headers: &HeaderMap) -> Result<Option<Md5Digest>, Problem> {
     let mut values = headers.get_all(DIGEST).flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
     let Some(first) = values.next() else { return Ok(None) };
@@ -120,7 +120,7 @@ fn digest_of(bytes: Vec<u8>) -> Option<Md5Digest> {
     bytes.try_into().ok().map(Md5Digest)
 }
 
-/// The headers that say what is expected of a file, for OpenAPI.
+/// The headers with the digest that is expected of a file, for OpenAPI.
 pub struct ExpectedHeaders;
 
 impl IntoParams for ExpectedHeaders {
@@ -139,7 +139,7 @@ impl IntoParams for ExpectedHeaders {
     }
 }
 
-/// The headers that say what is expected of a body that is the file, for OpenAPI.
+/// The headers with the digest that is expected of a body that is the file, for OpenAPI.
 pub struct ExpectedOfBody;
 
 impl IntoParams for ExpectedOfBody {
@@ -151,7 +151,7 @@ impl IntoParams for ExpectedOfBody {
     }
 }
 
-/// Without an example: Swagger UI would send it.
+/// Without an example, which Swagger UI would send.
 fn header(name: &str, description: &str) -> Parameter {
     ParameterBuilder::new()
         .name(name)

@@ -1,17 +1,17 @@
-//! Fields of a form that nothing reads. Most mean nothing here, such as a page's submit button, and are passed over; a slip in the name of
-//! one that does, a second file and a digest that would not be compared are not, for their sender relies on them.
+//! Fields of a form that are not read. Most have no meaning here, such as a page's submit button, and are ignored. A misspelt name of a
+//! known field, a second file, and a digest that would not be compared are rejected, because their sender relies on them.
 
 use strsim::osa_distance;
 
 use crate::uploads::filename;
 use crate::uploads::part::Part;
 
-/// Bytes of a name that are told at most.
+/// The most bytes of a name that a problem repeats.
 const MAX_NAME: usize = 64;
-/// What names of digests have in them.
+/// Parts by which a field's name is recognised as that of a digest.
 const DIGESTS: [&str; 7] = ["md5", "sha1", "sha2", "sha5", "crc32", "digest", "checksum"];
 
-/// Returns why a field that the form doesn't take can't be passed over, if so.
+/// Returns the reason to reject a field that the form doesn't take; `None` if it can be ignored.
 pub fn slip(part: &Part, taken: &[&str]) -> Option<String> {
     let name = filename::shown(&part.name[..part.name.len().min(MAX_NAME)]);
     let letters: String = name.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();

@@ -6,15 +6,15 @@ use program::is_bidi_control;
 
 use crate::http::problem::{Code, Problem};
 
-/// Characters of a name at most, as NTFS and APFS have it; file systems that count bytes take fewer.
+/// The most characters of a name, as in NTFS and APFS; file systems that count bytes allow fewer.
 const MAX_CHARS: usize = 255;
-/// Bytes of a name at most: the longest that so many characters can have in UTF-8, and a little more.
+/// The most bytes of a name: a little more than so many characters can have in UTF-8.
 const MAX_BYTES: usize = 1024;
 
-/// The name that is kept of what was sent: its last segment, fit to be shown. `None` if there is nothing left.
+/// Returns the name that is kept: the last segment of the sent one, fit to be shown. `None` if nothing is left.
 ///
 /// # Errors
-/// [`Code::InvalidMultipart`] if it is longer than any file's name, however it was sent.
+/// [`Code::InvalidMultipart`] if it is longer than the name of any file.
 pub fn kept(sent: &[u8]) -> Result<Option<String>, Problem> {
     let name = sent.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
     let too_long = || {
@@ -31,14 +31,14 @@ pub fn kept(sent: &[u8]) -> Result<Option<String>, Problem> {
     Ok(Some(name).filter(|name| !name.is_empty()))
 }
 
-/// Text that can be shown: what is not UTF-8, controls and what turns the direction of writing are replaced.
+/// Returns text that can be shown: bytes that are not UTF-8, controls, and characters that turn the direction of writing are replaced.
 pub fn shown(sent: &[u8]) -> String {
     let replaced =
         |c: char| if c.is_control() || is_bidi_control(c) { char::REPLACEMENT_CHARACTER } else { c };
     String::from_utf8_lossy(sent).chars().map(replaced).collect()
 }
 
-/// A segment of a URL's path, its escapes undone.
+/// Returns a segment of a URL's path without its escapes.
 pub fn unescaped(segment: &str) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode_str(segment).into()
 }

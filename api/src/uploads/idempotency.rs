@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: who sends an upload again under the same key gets the same ticket.
+//! `Idempotency-Key`: a repeated upload with the same key gets the same ticket.
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use task_data::idempotency::IdempotencyKey;
@@ -10,13 +10,13 @@ use crate::http::problem::{Code, Problem};
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Tells that the ticket in an answer was given out before.
+/// The header that marks a ticket as given out before.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The key that a request came with.
+/// Returns the key that a request brings.
 ///
 /// # Errors
-/// 400 if it can't be one, or there are several.
+/// 400 if it is malformed, or there are several.
 pub fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let mut values = headers.get_all(HEADER);
     let key = values.next().map(|value| value.to_str().ok().and_then(|text| text.parse().ok()));

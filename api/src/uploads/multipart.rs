@@ -1,7 +1,7 @@
 //! `multipart/form-data` (RFC 7578) as a stream, in bounded memory.
 //!
-//! A part is whole only when its closing boundary was read, and the form only when its final one was. Why the parser is our own:
-//! `docs/decisions/048-own-multipart-parser.md`.
+//! A part is whole only once its closing boundary has been read, and the form only with its final one.
+//! `docs/decisions/048-own-multipart-parser.md` says why the parser is our own.
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem::{self, Finder};
@@ -10,11 +10,11 @@ use crate::http::body::Body;
 use crate::http::problem::{Code, Problem};
 use crate::uploads::part::{MAX_BOUNDARY, Part, invalid};
 
-/// Bytes of one part's headers.
+/// The most bytes of the headers of one part.
 pub const MAX_HEAD: usize = 8 << 10;
-/// Parts of one form.
+/// The most parts of one form.
 pub const MAX_PARTS: usize = 16;
-/// What stands before the first boundary or after the final one means nothing.
+/// The most bytes before the first boundary and after the final one, which are ignored.
 const MAX_AROUND: usize = 8 << 10;
 
 /// A form that is being read from a body.
@@ -29,7 +29,7 @@ impl<'a> MultipartForm<'a> {
         Self { body, parser: Parser::new(boundary), parts: 0 }
     }
 
-    /// The next part, the rest of the one before skipped; `None` after the last one, the body read to its end.
+    /// Returns the next part, and skips the rest of the one before; `None` after the last one, with the body read to its end.
     pub async fn part(&mut self) -> Result<Option<Part>, Problem> {
         loop {
             match self.event().await? {
@@ -46,7 +46,7 @@ impl<'a> MultipartForm<'a> {
         }
     }
 
-    /// The next bytes of the part; `None` when it is whole.
+    /// Returns the next bytes of the part; `None` when it is whole.
     pub async fn data(&mut self) -> Result<Option<Bytes>, Problem> {
         match self.event().await? {
             Event::Data(bytes) => Ok(Some(bytes)),
@@ -66,7 +66,7 @@ impl<'a> MultipartForm<'a> {
         }
     }
 
-    /// Reads what follows the final boundary: a body is whole only at its end.
+    /// Reads the bytes after the final boundary: a body is whole only at its end.
     async fn finish(&mut self) -> Result<(), Problem> {
         let mut after = self.parser.buffer.len();
         loop {
@@ -83,7 +83,7 @@ impl<'a> MultipartForm<'a> {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
-    /// A part begins: its headers.
+    /// The headers of a part that begins.
     Part(Bytes),
     Data(Bytes),
     /// The part's closing boundary was read.
@@ -93,11 +93,11 @@ enum Event {
 }
 
 enum ParserState {
-    /// Before the first boundary; so many bytes were dropped.
+    /// Before the first boundary; that many bytes were dropped.
     Preamble(usize),
-    /// At a boundary, which is whole.
+    /// At a boundary that has been received whole.
     Delimiter,
-    /// Behind a boundary: the rest of its line tells whether it is the final one.
+    /// After a boundary: the rest of its line tells whether it is the final one.
     Boundary,
     Head,
     Data,
@@ -106,7 +106,7 @@ enum ParserState {
     End,
 }
 
-/// Bytes in, events out; no I/O.
+/// A parser that takes bytes in and gives events out, without I/O.
 struct Parser {
     buffer: BytesMut,
     delimiter: Finder<'static>,
@@ -115,7 +115,7 @@ struct Parser {
 
 impl Parser {
     fn new(boundary: &[u8]) -> Self {
-        // The first boundary needs no line break before it; this one stands for it.
+        // The first boundary needs no line break before it; this one takes its place.
         let buffer = BytesMut::from(&b"\r\n"[..]);
         let delimiter = Finder::new(&[b"\r\n--", boundary].concat()).into_owned();
         Self { buffer, delimiter, state: ParserState::Preamble(0) }
@@ -125,7 +125,7 @@ impl Parser {
         self.buffer.extend_from_slice(chunk);
     }
 
-    /// The next event; `None` if more bytes are needed for it.
+    /// Returns the next event; `None` if it needs more bytes.
     fn next(&mut self) -> Result<Option<Event>, Problem> {
         loop {
             match self.state {
@@ -164,7 +164,7 @@ impl Parser {
                 }
                 ParserState::Head => {
                     let end = memmem::find(&self.buffer, b"\r\n\r\n");
-                    // The last three bytes may begin what ends it.
+                    // The last three bytes may be the beginning of the end.
                     if end.unwrap_or(self.buffer.len().saturating_sub(3)) > MAX_HEAD {
                         return Err(invalid(format!("A part's headers have at most {MAX_HEAD} bytes.")));
                     }
@@ -192,12 +192,12 @@ impl Parser {
         }
     }
 
-    /// Takes what certainly stands before the next delimiter, and tells whether the delimiter follows.
+    /// Takes the bytes that certainly precede the next delimiter, and returns whether the delimiter follows.
     fn until_delimiter(&mut self) -> (Bytes, bool) {
         let found = self.delimiter.find(&self.buffer);
         let end = found.unwrap_or_else(|| {
             let tail = self.buffer.len().saturating_sub(self.delimiter.needle().len() - 1);
-            // A delimiter that has begun but not ended yet begins with the first line break that it can.
+            // A delimiter that is not complete yet begins at the first possible line break.
             memchr::memchr(b'\r', &self.buffer[tail..]).map_or(self.buffer.len(), |at| tail + at)
         });
         (self.buffer.split_to(end).freeze(), found.is_some())
@@ -217,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// What a parser makes of a body that comes in chunks of that size: each part's content, and whether it ended.
+    /// Parses a body that comes in chunks of that size: returns each part's content, and whether the form ended.
     fn parse(body: &[u8], chunk: usize) -> (Vec<Vec<u8>>, bool) {
         let (mut parser, mut parts) = (Parser::new(b"b0"), Vec::<Vec<u8>>::new());
         for chunk in body.chunks(chunk) {
@@ -248,7 +248,7 @@ mod tests {
         body
     }
 
-    /// Content that looks as much like a boundary as it may.
+    /// Returns content that resembles a boundary as much as it may.
     fn content() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             Just(b"\r\n".to_vec()),
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    /// As [`parse`], of bytes that may be no form, cut at that place too; nothing if they are none, or not a whole one.
+    /// Parses as [`parse`] does, cutting the bytes at that place too; `None` if they are not a whole form.
     fn parts_of(body: &[u8], cut: usize) -> Option<Vec<Vec<u8>>> {
         let (mut parser, mut parts) = (Parser::new(b"b0"), Vec::<Vec<u8>>::new());
         let (first, second) = body.split_at(cut.min(body.len()));

@@ -1,18 +1,18 @@
-//! What the headers of a form and of its parts say (RFC 7578, RFC 6266), read the way that clients write them.
+//! The headers of a form and of its parts (RFC 7578, RFC 6266), read as clients write them.
 
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::http::problem::{Code, Problem};
 use crate::uploads::filename::unescaped;
 
-/// RFC 2046, 5.1.1.
+/// The most characters of a boundary (RFC 2046, 5.1.1).
 pub const MAX_BOUNDARY: usize = 70;
 const MAX_HEADERS: usize = 32;
 
-/// The boundary that a request's headers announce.
+/// Returns the boundary that a request's headers announce.
 ///
 /// # Errors
-/// 415 if the body is no form, 400 if there is no usable boundary.
+/// 415 if the body is not a form, 400 if the boundary is missing or unusable.
 pub fn boundary(request: &HeaderMap) -> Result<Vec<u8>, Problem> {
     let content_type = request.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let mut parameters = Parameters::of(content_type);
@@ -27,18 +27,18 @@ pub fn boundary(request: &HeaderMap) -> Result<Vec<u8>, Problem> {
         .ok_or_else(|| invalid("The Content-Type needs a boundary of 1 to 70 characters."))
 }
 
-/// What a part says of itself.
+/// The headers of a part.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Part {
     pub name: Vec<u8>,
-    /// As it was sent, escapes undone.
+    /// The file name as it was sent, without its escapes.
     pub filename: Option<Vec<u8>>,
     pub content_type: Option<Vec<u8>>,
 }
 
 impl Part {
     /// # Errors
-    /// If the headers are not well made, or the part has no name.
+    /// If the headers are malformed, or the part has no name.
     pub fn parse(head: &[u8]) -> Result<Self, Problem> {
         let (mut disposition, mut content_type) = (None, None);
         let headers = headers(head)?;
@@ -59,7 +59,7 @@ impl Part {
         }
         let name = parameters.take(b"name")?.ok_or_else(unnamed)?;
         let plain = parameters.take(b"filename")?;
-        // RFC 6266, 4.3: the extended form is the better one, if it can be read.
+        // RFC 6266, 4.3: the extended form is preferred, if it can be read.
         let filename = match parameters.take(b"filename*")? {
             Some(extended) => Some(decode_extended(&extended, plain)),
             None => plain,
@@ -68,8 +68,8 @@ impl Part {
     }
 }
 
-/// Refuses a header of a part that says that its bytes are not the file's: they would have to be decoded first, and the digest
-/// would be that of their encoded form (RFC 7578, 4.7, forbids clients to send `Content-Transfer-Encoding`).
+/// Rejects a header that says that the part's bytes are encoded: they would have to be decoded first, and the digest would be that of their
+/// encoded form (RFC 7578, 4.7, forbids clients to send `Content-Transfer-Encoding`).
 fn check_encoding(name: &[u8], value: &[u8]) -> Result<(), Problem> {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     let is_identity = |names: &[&str]| names.iter().any(|name| value.eq_ignore_ascii_case(name.as_bytes()));
@@ -89,7 +89,7 @@ fn check_encoding(name: &[u8], value: &[u8]) -> Result<(), Problem> {
 
 type Header<'a> = (&'a [u8], &'a [u8]);
 
-/// The lines of a head. A line break within quotes belongs to the value: some clients don't escape it in a file's name.
+/// Splits a head into its headers. A line break within quotes belongs to the value: some clients don't escape it in a file's name.
 fn headers(head: &[u8]) -> Result<Vec<Header<'_>>, Problem> {
     let mut headers = Vec::new();
     let mut rest = head;
@@ -114,16 +114,16 @@ fn headers(head: &[u8]) -> Result<Vec<Header<'_>>, Problem> {
     Ok(headers)
 }
 
-/// The characters of a token (RFC 9110, 5.6.2), as a header's name is one.
+/// Returns whether a byte may be in a token (RFC 9110, 5.6.2), such as the name of a header.
 const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
-/// Splits a head after its first line. In one pass: a head may be one quoted string full of line breaks.
+/// Splits a head after its first line, in one pass: a head may be one quoted string full of line breaks.
 ///
 /// # Errors
-/// 400 for half a line break outside of quotes: for some readers the head would end there, and the file begin.
+/// 400 for half a line break outside of quotes: some readers would end the head there and begin the file.
 fn split_line(text: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     for (at, &byte) in text.iter().enumerate() {
@@ -142,7 +142,7 @@ fn split_line(text: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     Ok((text, &[]))
 }
 
-/// `form-data; name="a"; filename="b"`.
+/// Parameters such as `form-data; name="a"; filename="b"`.
 struct Parameters<'a> {
     kind: &'a [u8],
     named: Vec<(&'a [u8], Vec<u8>)>,
@@ -162,10 +162,10 @@ impl<'a> Parameters<'a> {
         Self { kind: kind.trim_ascii(), named }
     }
 
-    /// Takes a parameter out.
+    /// Removes a parameter and returns its value.
     ///
     /// # Errors
-    /// 400 if it is there twice: readers differ in which one they take.
+    /// 400 if it is there twice: readers differ in which one they use.
     fn take(&mut self, name: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
         let mut found = self.named.extract_if(.., |(found, _)| found.eq_ignore_ascii_case(name));
         let value = found.next().map(|(_, value)| value);
@@ -176,7 +176,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// A token or a quoted string, and what follows it from the next `;` on.
+/// Reads a token or a quoted string; returns it and the rest from the next `;` on.
 fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
@@ -184,7 +184,7 @@ fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     };
     let (mut value, mut at) = (Vec::new(), 0);
     while at < quoted.len() && quoted[at] != b'"' {
-        // Only what must be escaped is unescaped: there are clients that send `C:\x` as it stands.
+        // Only characters that must be escaped are unescaped: some clients send `C:\x` as it stands.
         let is_escape = quoted[at] == b'\\' && matches!(quoted.get(at + 1), Some(b'"' | b'\\'));
         at += usize::from(is_escape);
         value.push(quoted[at]);
@@ -195,7 +195,7 @@ fn parameter_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (value, &after[next..])
 }
 
-/// `UTF-8''caf%C3%A9` (RFC 5987); what can't be read so is taken as far as it can, unless there is a `plain` one.
+/// Decodes `UTF-8''caf%C3%A9` (RFC 5987). A malformed value is decoded as far as possible, unless there is a `plain` one.
 fn decode_extended(extended: &[u8], plain: Option<Vec<u8>>) -> Vec<u8> {
     let text = String::from_utf8_lossy(extended);
     let mut fields = text.splitn(3, '\'');
@@ -213,7 +213,7 @@ fn decode_extended(extended: &[u8], plain: Option<Vec<u8>>) -> Vec<u8> {
     }
 }
 
-/// A form that isn't well made.
+/// Returns the problem of a malformed form.
 pub fn invalid(detail: impl Into<String>) -> Problem {
     Code::InvalidMultipart.because(detail)
 }
@@ -315,7 +315,7 @@ mod tests {
     fn a_head_that_readers_take_apart_in_different_ways_is_refused() {
         let file = "Content-Disposition: form-data; name=\"file\"";
         for head in [
-            // Behind the first of these, other readers see the file begin.
+            // After the first of these, other readers see the file begin.
             format!("{file}\n\nabc"),
             format!("{file}\r\r\nabc: d"),
             format!("{file}\n\r\nabc: d"),

@@ -19,7 +19,7 @@ use crate::http::problem::{Code, Problem};
 use crate::settings::QuotaSettings;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// When it is worth another try, if tasks have to end first: how long that takes nobody knows.
+/// When a retry is worth while if tasks have to end first: how long they take is unknown.
 const UNTIL_SOME_END: Duration = Duration::from_secs(10);
 
 /// The bounds, and the uploads that arrive under them.
@@ -30,14 +30,14 @@ pub struct Quotas {
     coming_in: Mutex<HashMap<UserId, ComingIn>>,
 }
 
-/// A user's uploads that are neither rows yet nor given up. Removed with the last one of them.
+/// A user's uploads that are neither rows yet nor given up. Removed with the last of them.
 #[derive(Debug, Default)]
 struct ComingIn {
-    /// A number for each, in the order in which they came.
+    /// The number of each, in the order in which they came.
     tasks: BTreeSet<u64>,
     next: u64,
     bytes: u64,
-    /// Bytes of those that have ended since the first of these came: as rows, or given up.
+    /// Bytes of uploads that have ended since the first of these came: as rows, or given up.
     ended: u64,
 }
 
@@ -58,7 +58,7 @@ impl Quotas {
         Self { store, settings, counts, coming_in: Mutex::default() }
     }
 
-    /// Reserves a share for a task of so many bytes, as far as they are known.
+    /// Reserves a share for a task of `bytes`, as far as they are known.
     ///
     /// # Errors
     /// 429 if the owner's quota is used up; 413 if the task alone exceeds it; 503.
@@ -95,7 +95,7 @@ impl Quotas {
         Ok(())
     }
 
-    /// What would never be taken is told as such.
+    /// Rejects a size that the quota would never allow.
     fn check_size(&self, bytes: u64) -> Result<(), Problem> {
         match self.settings.max_bytes_per_owner {
             Some(most) if bytes > most => {
@@ -108,25 +108,25 @@ impl Quotas {
 }
 
 impl Reserved<'_> {
-    /// The task has so many bytes, or at least that.
+    /// Raises the task's size to at least `bytes`.
     ///
     /// # Errors
-    /// As for the reservation.
+    /// As [`Quotas::reserve`].
     pub async fn grow_to(&mut self, bytes: u64) -> Result<(), Problem> {
         if self.owner.is_none() {
             return Ok(());
         }
         self.quotas.check_size(bytes)?;
         self.add(bytes.saturating_sub(self.bytes));
-        // Tasks that were in the rows may have ended since.
+        // Tasks in the rows may have ended since they were read.
         match self.check_bytes() {
             Ok(()) => Ok(()),
             Err(_) => self.look().await,
         }
     }
 
-    /// Reads the owner's rows, and checks both quotas. An upload that became a row meanwhile may count twice, as a row and as an upload;
-    /// so a refusal stands only if none did.
+    /// Reads the owner's rows, and checks both quotas. An upload that became a row meanwhile may count twice, as a row and as an upload; so
+    /// a rejection stands only if that did not happen.
     async fn look(&mut self) -> Result<(), Problem> {
         let Some((owner, _)) = self.owner else { return Ok(()) };
         loop {
@@ -176,7 +176,7 @@ impl Reserved<'_> {
         }
     }
 
-    /// Does something with the owner's uploads and this one's number; nothing for an anonymous task.
+    /// Calls `act` with the owner's uploads and this one's number; does nothing for an anonymous task.
     fn of_owner<T: Default>(&self, act: impl FnOnce(&mut ComingIn, u64) -> T) -> T {
         let Some((owner, number)) = self.owner else { return T::default() };
         self.quotas

@@ -1,4 +1,4 @@
-//! The codes of all refusals: one table.
+//! The codes of all problems: one table.
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
@@ -6,31 +6,31 @@ use utoipa::ToSchema;
 
 use super::Problem;
 
-/// Makes [`Code`] of its table: a code, its status, its word, and a sentence for people.
+/// Makes [`Code`] from its table: for each code its status, its word, and a sentence for people.
 macro_rules! codes {
     ($($code:ident, $status:ident, $word:tt, $title:literal;)+) => {
-        /// What was wrong, as a stable word for programs.
+        /// The kind of a problem, with a stable word for programs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub enum Code {
             $(#[serde(rename = $word)] $code,)+
         }
 
         impl Code {
-            /// Returns its HTTP status.
+            /// Returns the HTTP status.
             pub const fn status(self) -> StatusCode {
                 match self {
                     $(Self::$code => StatusCode::$status,)+
                 }
             }
 
-            /// Returns its word, for programs.
+            /// Returns the word for programs.
             pub const fn word(self) -> &'static str {
                 match self {
                     $(Self::$code => $word,)+
                 }
             }
 
-            /// Returns its sentence, for people.
+            /// Returns the sentence for people.
             pub const fn title(self) -> &'static str {
                 match self {
                     $(Self::$code => $title,)+
@@ -53,16 +53,15 @@ codes! {
     MissingFile, BAD_REQUEST, "missing-file", "Send one part named `file`.";
     MultipleFiles, BAD_REQUEST, "multiple-files", "Send one part named `file`, and only one.";
     PartialUpload, BAD_REQUEST, "partial-upload", "The request has a part of the file. Send the whole file.";
-    InvalidCredentials, UNAUTHORIZED, "invalid-credentials",
-        "There is no user of this name with this password.";
+    InvalidCredentials, UNAUTHORIZED, "invalid-credentials", "The username or the password is wrong.";
     Unauthenticated, UNAUTHORIZED, "unauthenticated", "This needs a valid log-in or API key.";
     Forbidden, FORBIDDEN, "forbidden", "You may not do this.";
     PaidNotAllowed, FORBIDDEN, "paid-not-allowed",
         "The paid provider requires the right `paid`; log in again after it has been granted.";
     NotFound, NOT_FOUND, "not-found", "There is nothing at this address.";
     KeyNotFound, NOT_FOUND, "key-not-found", "You have no such API key.";
-    RecordNotFound, NOT_FOUND, "record-not-found", "There is no such record.";
-    TaskNotFound, NOT_FOUND, "task-not-found", "There is no such task.";
+    RecordNotFound, NOT_FOUND, "record-not-found", "This record does not exist.";
+    TaskNotFound, NOT_FOUND, "task-not-found", "This task does not exist.";
     MethodNotAllowed, METHOD_NOT_ALLOWED, "method-not-allowed", "This address doesn't take this method.";
     SlowUpload, REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.";
     TaskEnded, CONFLICT, "task-ended", "The task has ended already.";
@@ -72,7 +71,7 @@ codes! {
     UsernameTaken, CONFLICT, "username-taken", "Another user has this name.";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than what is taken here.";
     UploadTooLarge, PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server takes.";
-    NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is no text in UTF-8, and so no CSV.";
+    NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is not valid UTF-8, and so not CSV.";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
         "The body is not of a type that is taken here.";
     InvalidLog, IM_A_TEAPOT, "invalid-log",
@@ -81,7 +80,7 @@ codes! {
         "This Idempotency-Key was used for another content. Take a new key for it.";
     InvalidKey, UNPROCESSABLE_ENTITY, "invalid-key", "This can't be an API key's name.";
     InvalidMessage, UNPROCESSABLE_ENTITY, "invalid-message", "This can't be sent as a message.";
-    InvalidTable, UNPROCESSABLE_ENTITY, "invalid-table", "The file is no table of userId,title,body.";
+    InvalidTable, UNPROCESSABLE_ENTITY, "invalid-table", "The file is not a table of userId,title,body.";
     InvalidUser, UNPROCESSABLE_ENTITY, "invalid-user", "This can't be a user's name and password.";
     TooManyRequests, TOO_MANY_REQUESTS, "too-many-requests", "There were too many of these. Try again later.";
     HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large",
@@ -97,7 +96,7 @@ codes! {
 }
 
 impl Code {
-    /// After how many seconds the same request may succeed, where that is the same in every case.
+    /// Returns the seconds after which the same request may succeed, if they are the same in every case.
     pub(super) const fn retry_after(self) -> Option<u32> {
         match self {
             Self::Overloaded | Self::DatabaseUnavailable | Self::NewerKind => Some(1),
@@ -106,7 +105,7 @@ impl Code {
         }
     }
 
-    /// The code with words on this very case. They are shown to the client.
+    /// Returns the problem with a detail on this very case, which the client sees.
     pub fn because(self, detail: impl Into<String>) -> Problem {
         Problem { detail: Some(detail.into()), ..self.into() }
     }

@@ -1,4 +1,4 @@
-//! A refusal in JSON (RFC 9457).
+//! A problem in JSON (RFC 9457).
 
 use serde::Serialize;
 use task_data::kinds::table::check::{CellError, Column, Errors};
@@ -7,44 +7,44 @@ use uuid::Uuid;
 
 use super::Code;
 
-/// A refusal in JSON (RFC 9457).
+/// A problem in JSON (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemView<'a> {
-    /// Which problem it is, as a URI
+    /// The kind of problem, as a URI
     #[schema(example = "urn:coatcheck:problem:task-not-found")]
     r#type: String,
-    /// What it means, for people
-    #[schema(example = "There is no such task.")]
+    /// The meaning, for people
+    #[schema(example = "This task does not exist.")]
     title: &'static str,
     /// The HTTP status
     #[schema(example = 404)]
     status: u16,
     code: Code,
-    /// More on this very case
+    /// Details of this very case
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
-    /// What is wrong with a table, the first 100
+    /// Errors in the table, the first 100
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<CellErrorView>, required = false)]
     errors: Option<Vec<CellErrorView<'a>>>,
-    /// How many errors it has
+    /// The number of all errors in the table
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = false)]
     total: Option<u64>,
-    /// Names the request in the server's log
+    /// The id of the request in the server's log
     #[schema(required)]
     request_id: Option<Uuid>,
 }
 
-/// What is wrong with a cell of a table
+/// An error in a cell of a table
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CellError)]
 pub struct CellErrorView<'a> {
     /// Counted from 1, 0 is the header; empty lines don't count
     #[schema(example = 1)]
     row: u64,
-    /// The column's name, or its number where there is no such column
+    /// The column's name, or its number if the table has no such column
     column: ColumnView,
     /// For people
     #[schema(example = "expected a 64-bit integer, got \"1.0\"")]
@@ -64,7 +64,7 @@ impl<'a> From<&'a CellError> for CellErrorView<'a> {
     }
 }
 
-/// Which cell of a row
+/// The column of a cell
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Column)]
 #[serde(untagged)]

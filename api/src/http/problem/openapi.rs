@@ -1,4 +1,4 @@
-//! Refusals as OpenAPI describes them.
+//! Problems as OpenAPI describes them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Code, PROBLEM_JSON, ProblemView};
 
-/// How OpenAPI tells that an operation may refuse with these codes: a response a status, an example a code.
+/// Returns the OpenAPI responses of an operation that may fail with these codes: a response per status, an example per code.
 pub fn responses(codes: &[Code]) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
     for code in codes {

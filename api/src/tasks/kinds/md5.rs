@@ -42,7 +42,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// What was uploaded
+/// The uploaded file
 #[derive(ToSchema)]
 #[schema(as = Md5Input)]
 #[serde(deny_unknown_fields)]
@@ -57,12 +57,12 @@ pub struct Input {
     /// The media type that was sent, at most 255 bytes
     #[schema(example = "text/plain", required)]
     content_type: Option<String>,
-    /// The digest that its sender expects, if he has said so
+    /// The digest that the sender expects, if they gave one
     #[schema(example = "900150983cd24fb0d6963f7d28e17f72", nullable = false)]
     expected: Option<String>,
 }
 
-/// What was found
+/// The result of the hashing
 #[derive(ToSchema)]
 #[schema(as = Md5Output)]
 #[expect(dead_code, reason = "describes the JSON of kinds::md5::Output, which knows nothing of OpenAPI")]
@@ -70,10 +70,10 @@ pub struct Output {
     /// The digest in 32 lower-case hex digits
     #[schema(example = "900150983cd24fb0d6963f7d28e17f72")]
     md5: String,
-    /// The digest that the sender expects, if he has said so
+    /// The digest that the sender expects, if they gave one
     #[schema(example = "900150983cd24fb0d6963f7d28e17f72", nullable = false)]
     expected: Option<String>,
-    /// Whether that was found
+    /// Whether the two are equal
     #[schema(example = true, nullable = false)]
     matches: Option<bool>,
 }
@@ -264,7 +264,7 @@ impl IntoResponses for UploadAnswers {
     }
 }
 
-/// A task that was just made, for OpenAPI.
+/// Returns a task that was just made, for OpenAPI.
 fn accepted() -> serde_json::Value {
     tasks::as_accepted(tasks::example())
 }

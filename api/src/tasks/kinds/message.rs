@@ -1,4 +1,4 @@
-//! `/api/v1/messages`: messages in, tickets out; and where the free provider stands.
+//! `/api/v1/messages`: accepts messages, hands out and redeems their tickets, and reports the state of the free provider.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,9 @@ use crate::route::{Route, route};
 use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
-/// Where messages go; tickets follow it.
+/// The path of messages; tickets follow it.
 const PATH: &str = "/api/v1/messages/";
-/// What [`NewMessage`] is, in words.
+/// The form of [`NewMessage`], in words.
 const FORM: &str = "an object with a text `text`, and `provider`, which is `auto`, `free` or `paid`";
 
 /// Returns the routes of this kind.
@@ -36,7 +36,7 @@ pub fn routes() -> Vec<Route> {
     vec![route!(Users: post), route!(Users: get), route!(Users: free)]
 }
 
-/// Who is to answer a message
+/// The provider to answer a message
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = Choice)]
 #[serde(rename_all = "lowercase")]
@@ -61,7 +61,7 @@ impl From<ChoiceView> for Choice {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
-    /// What is sent: at least one character, none of them U+0000
+    /// The text to send: at least one character, none of them U+0000
     #[schema(value_type = String, min_length = 1, example = "How far is the moon?")]
     text: String,
     /// `auto`: the free provider, and while that is blocked the paid one, if you have the right `paid`. `free`: the free
@@ -71,7 +71,7 @@ pub struct NewMessage {
     provider: ChoiceView,
 }
 
-/// What was handed in
+/// The message that was handed in
 #[derive(ToSchema)]
 #[schema(as = MessageInput)]
 #[expect(dead_code, reason = "describes the JSON of kinds::message::Input, which knows nothing of OpenAPI")]
@@ -85,12 +85,12 @@ pub struct Input {
     may_pay: bool,
 }
 
-/// What was answered
+/// The answer to a message
 #[derive(ToSchema)]
 #[schema(as = MessageOutput)]
 #[expect(dead_code, reason = "describes the JSON of kinds::message::Output, which knows nothing of OpenAPI")]
 pub struct Output {
-    /// `free` or `paid`: who has answered
+    /// `free` or `paid`: the provider that answered
     #[schema(example = "free")]
     provider: String,
     /// The provider's answer, whole
@@ -127,7 +127,7 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
         return Err(Code::PaidNotAllowed.into());
     }
 
-    // What the client said, not what he may do: his rights may be others when he says it again.
+    // The request's own words, not the sender's rights, which may differ when it is repeated.
     let said = json!({"text": text, "provider": provider}).to_string();
     let idempotency = key.map(|key| Idempotency::of(key, said.as_bytes()));
     let input = MessageInput { text, provider, may_pay };
@@ -152,7 +152,7 @@ pub async fn get(
     tasks::redeem(&api, scope, id, wait, Some(Kind::Message)).await
 }
 
-/// Where the free provider stands, as far as it has been counted
+/// The state of the free provider, as far as it has been counted
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({"state": "blocked", "remaining": 0, "is_at_most": false, "opens_in": 12.5}))]
 pub struct FreeProvider {
@@ -227,7 +227,7 @@ impl IntoResponses for MessageAnswers {
     }
 }
 
-/// A message that was answered, for OpenAPI.
+/// Returns a message that was answered, for OpenAPI.
 fn answered() -> Value {
     let mut task = tasks::example();
     task["kind"] = json!("message");
@@ -236,7 +236,7 @@ fn answered() -> Value {
     task
 }
 
-/// A message that was just handed in, for OpenAPI.
+/// Returns a message that was just handed in, for OpenAPI.
 fn accepted() -> Value {
     tasks::as_accepted(answered())
 }

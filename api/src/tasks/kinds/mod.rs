@@ -4,13 +4,12 @@ use utoipa::ToSchema;
 
 use crate::route::Route;
 
-/// Generates the API's part of each kind. A kind's module has its `Input` and `Output` as they are described, and its
-/// `routes`.
+/// Generates the API's part of each kind. The module of a kind has its `Input` and `Output` for the description, and its `routes`.
 macro_rules! kinds {
     ($($kind:ident in $module:ident;)+) => {
         $(pub mod $module;)+
 
-        /// What was handed in, by its kind
+        /// The input of a task, by its kind
         #[derive(ToSchema)]
         #[expect(dead_code, reason = "describes JSON")]
         #[serde(untagged)]
@@ -18,7 +17,7 @@ macro_rules! kinds {
             $($kind($module::Input),)+
         }
 
-        /// What came of it, by its kind
+        /// The result of a task, by its kind
         #[derive(ToSchema)]
         #[expect(dead_code, reason = "describes JSON")]
         #[serde(untagged)]
@@ -36,7 +35,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    // Before the one that has fewer fields of the same names.
+    // Before the kind that has fewer fields of the same names.
     Table in table;
     Md5 in md5;
     Message in message;
@@ -58,7 +57,7 @@ mod tests {
         object.as_object().unwrap().keys().cloned().collect()
     }
 
-    /// Asserts that the description has the fields that are written, and no other.
+    /// Checks that the description has exactly the fields that are written.
     fn describes<D: PartialSchema>(written: impl Serialize) {
         assert_eq!(keys(&json!(D::schema())["properties"]), keys(&json!(written)));
     }

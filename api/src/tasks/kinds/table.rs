@@ -1,4 +1,4 @@
-//! `/api/v1/tables`: tables in, tickets out, and the rows with what came of them.
+//! `/api/v1/tables`: accepts tables, hands out and redeems their tickets, and shows the rows with their outcomes.
 
 pub mod retry;
 pub mod rows;
@@ -30,7 +30,7 @@ use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::idempotency::IdempotencyHeader;
 use crate::uploads::{self, Upload};
 
-/// Where tables go; tickets follow it.
+/// The path of tables; tickets follow it.
 const PATH: &str = "/api/v1/tables/";
 
 /// Returns the routes of this kind.
@@ -46,7 +46,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// What was handed in
+/// The table that was handed in
 #[derive(ToSchema)]
 #[schema(as = TableInput)]
 #[expect(dead_code, reason = "describes the JSON of kinds::table::Input, which knows nothing of OpenAPI")]
@@ -80,7 +80,7 @@ pub struct TableSource {
     first_rows: u64,
 }
 
-/// What came of the rows
+/// The outcome of the rows
 #[derive(ToSchema)]
 #[schema(as = TableOutput)]
 #[expect(dead_code, reason = "describes the JSON of kinds::table::Output, which knows nothing of OpenAPI")]
@@ -119,13 +119,13 @@ pub struct Progress {
     rows: i64,
     /// Those that have their answer, failed ones included
     sent: i64,
-    /// Those of them that the third party did not take
+    /// Those of them that the third party rejected
     failed: i64,
 }
 
 /// Hand a table in
 ///
-/// It is checked while it comes in; nothing of one that is refused is kept or sent. Its rows are then sent to the third party, one
+/// The table is checked while it is received; nothing of a rejected table is kept or sent. Its rows are then sent to the third party, one
 /// request a row.
 #[utoipa::path(
     post, path = "/api/v1/tables", tag = "tables", operation_id = "postTable",
@@ -171,7 +171,7 @@ pub async fn get(
 ) -> Result<Json<TableTask>, Problem> {
     let task = tasks::redeemed(&api, scope, id, wait, Some(Kind::Table)).await?;
     let rows = input_of(&task)?.rows;
-    // What has succeeded needs no counting.
+    // A table that has succeeded needs no counting.
     let output = task.result.clone().and_then(|result| serde_json::from_value(result).ok());
     let TableProgress { sent, failed } = match output {
         Some(TableOutput { rows, failed }) => TableProgress { sent: rows, failed },
@@ -180,7 +180,7 @@ pub async fn get(
     Ok(Json(TableTask { task: task.into(), progress: Progress { rows, sent, failed } }))
 }
 
-/// What was handed in as a table.
+/// Returns the task's input as a table.
 fn input_of(task: &Task) -> Result<TableInput, Problem> {
     serde_json::from_value(task.input.clone()).map_err(|error| Problem::internal(&error))
 }
@@ -237,7 +237,7 @@ impl IntoResponses for TableAnswers {
     }
 }
 
-/// A table whose rows were all sent, for OpenAPI.
+/// Returns a table whose rows were all sent, for OpenAPI.
 fn answered() -> Value {
     let mut task = tasks::example();
     task["kind"] = json!("table");
@@ -247,7 +247,7 @@ fn answered() -> Value {
     task
 }
 
-/// A table that was just handed in, for OpenAPI.
+/// Returns a table that was just handed in, for OpenAPI.
 fn accepted() -> Value {
     let mut task = tasks::as_accepted(answered());
     if let Some(fields) = task.as_object_mut() {

@@ -1,4 +1,4 @@
-//! However a body is cut, it is the same form, or refused for the same reason; and a form that is read can be written again.
+//! A body is the same form, or rejected for the same reason, however it is cut; and a form that was read can be written again.
 
 use actix_web::dev::Payload;
 use futures::stream;
@@ -11,7 +11,7 @@ const BOUNDARY: &[u8] = b"b0";
 /// A part with its content.
 type Whole = (Part, Vec<u8>);
 
-/// The parts of a body, and why there are no more if it is refused.
+/// Returns the parts of a body, and the reason if it is rejected.
 async fn read(pieces: &[&[u8]]) -> (Vec<Whole>, Result<(), String>) {
     let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     let mut body = Body::new(Payload::Stream { payload: Box::pin(stream::iter(pieces)) });
@@ -31,7 +31,7 @@ async fn read_parts(form: &mut MultipartForm<'_>, parts: &mut Vec<Whole>) -> Res
     Ok(())
 }
 
-/// A form as careful clients write it.
+/// Writes a form as careful clients do.
 fn written(parts: &[Whole]) -> Vec<u8> {
     let mut body = Vec::new();
     for (Part { name, filename, content_type }, content) in parts {
@@ -65,7 +65,7 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// A file of whatever name the input is, up to what would end a head.
+/// Returns a file whose name is the input, up to what would end a head.
 fn named(input: &[u8]) -> Whole {
     let end = memmem::find(input, b"\r\n\r\n").unwrap_or(input.len());
     (

@@ -67,9 +67,9 @@ pub enum ClientError {
     /// The server refuses, in its words.
     #[error("{0}")]
     Refused(String),
-    #[error("there is no such task")]
+    #[error("the task does not exist")]
     UnknownTask,
-    #[error("there is no such record")]
+    #[error("the record does not exist")]
     UnknownRecord,
     #[error("ID: expected a task id such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, got {0:?}")]
     NotAnId(String),

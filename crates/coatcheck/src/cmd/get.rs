@@ -14,7 +14,7 @@ use crate::terminal::{self, escaped_json};
 /// `coatcheck put`, which does. A server that is busy, starting or out of reach is tried again for a minute.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 the task was printed; 1 there is no such task, or it could not be printed; 2 wrong usage or settings, as an ID that is not one; \
+Exit status: 0 the task was printed; 1 the task does not exist, or it could not be printed; 2 wrong usage or settings, as an ID that is not one; \
 3 the server can't be reached; 4 it refused the API key, or its owner lacks a right; 130 and 143 a signal (Ctrl-C, kill) ended it.
 
 Examples:

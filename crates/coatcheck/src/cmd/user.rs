@@ -277,7 +277,7 @@ fn told(user: Option<User>, name: &str) -> Result<String, UserError> {
 }
 
 fn unknown(name: &str) -> UserError {
-    UserError::Usage(format!("there is no user {name}"))
+    UserError::Usage(format!("user {name} does not exist"))
 }
 
 /// As [`line()`], and whether the user may come in.

@@ -56,7 +56,7 @@ enum Trouble {
         "{0} would be taken for a part of the log itself: choose a name that does not begin as the log's does"
     )]
     Sibling(String),
-    #[error("OUTCOME_LOG: {0}: there is no such folder")]
+    #[error("OUTCOME_LOG: {0}: the folder does not exist")]
     NoFolder(String),
 }
 

@@ -1,4 +1,4 @@
-//! The rows of a table that have failed, sent once more: as a task of its own, for an ended one never changes.
+//! Sends the failed rows of a table once more, as a task of its own, because an ended task never changes.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ impl IntoResponses for RetryAnswers {
     }
 }
 
-/// A table whose failed rows were just handed in again, for OpenAPI.
+/// Returns a table whose failed rows were just handed in again, for OpenAPI.
 fn accepted() -> Value {
     let mut task = super::accepted();
     let first = "0198c5a0-0000-7000-8000-000000000000";

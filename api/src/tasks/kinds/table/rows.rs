@@ -1,4 +1,4 @@
-//! The rows of a table with what came of them, as JSON or CSV, [streamed](crate::http::streamed).
+//! The rows of a table with their outcomes, as JSON or CSV, [streamed](crate::http::streamed).
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -34,7 +34,7 @@ pub struct RowView {
     /// Its number, counted from 1
     #[schema(value_type = u64)]
     row: i64,
-    /// What is in it; null if it was never sent, and the task has ended
+    /// The row's content; null if it was never sent, and the task has ended
     #[schema(required)]
     input: Option<PostView>,
     /// The HTTP status of its answer; null before, and where none ever came
@@ -52,7 +52,7 @@ impl From<TableRow> for RowView {
     }
 }
 
-/// What is sent of a row
+/// The content that is sent for a row
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Post)]
 #[serde(rename_all = "camelCase")]
@@ -142,7 +142,7 @@ impl RowSource for TableReader {
     }
 }
 
-/// How rows are written one after another.
+/// The format in which rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RowFormat {
     Json(JsonFormat),
@@ -199,7 +199,7 @@ impl IntoResponses for RowProblems {
     }
 }
 
-/// A row that was sent, for OpenAPI.
+/// Returns a row that was sent, for OpenAPI.
 fn example() -> Value {
     json!({
         "row": 1, "input": {"userId": 1, "title": "A title", "body": "A text"}, "status": 201,
