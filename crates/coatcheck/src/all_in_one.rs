@@ -11,7 +11,7 @@ use task_data::stack::Stack;
 use tracing::{error, info};
 use worker::WorkerSettings;
 
-/// What the whole service is told.
+/// The settings of the whole service.
 #[derive(Debug, clap::Args)]
 pub struct AllInOneArgs {
     #[command(flatten)]
@@ -34,13 +34,13 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     let beginning = args.promises.beginning();
     let address = match Address::take(args.api.listen) {
         Ok(address) => address,
-        // The program that has the data says more than its address does.
+        // The program that has the data open says more than the failed address does.
         Err(error) => {
             let holder = Stack::holder(&args.promises);
             return refuse(&holder.map_or_else(|| in_one_line(&error), |holder| in_one_line(&holder)));
         }
     };
-    // Held to the end: a second program on the same data would take this one's tasks for lost.
+    // Held to the end: a second program on the same data would treat this one's tasks as lost.
     let (stack, database, hold) = match Stack::open_alone(&args.promises) {
         Ok(opened) => opened,
         Err(error) => return refuse(&in_one_line(&error)),
@@ -71,12 +71,12 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
             outcome = worker::work(life, stack, args.worker, stop.clone()) => outcome.map_err(|error| in_one_line(&error)),
             error = hold.failed() => Err(format!("DATABASE_URL: {}", in_one_line(&error))),
         };
-        // Whatever ended it: without its worker the program is of no use.
+        // Whatever ended it: without its worker the program is useless.
         stop.cancel();
         outcome
     };
     let (outcome, ()) = tokio::join!(work, server.run(stop.cancelled()));
-    // Nothing is under way any more. What can't be closed is as safe as after `kill -9`.
+    // Nothing is under way any more. Data that can't be closed properly is as safe as after `kill -9`.
     let _ = store.close().await;
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
-//! The HTTP client of the client commands: hand a file in, wait for its digest, read a task; add records and read them.
+//! The HTTP client of the client commands: hands a file in, waits for its digest, reads a task; adds records and reads them.
 //!
-//! Nothing is hashed here and nothing is printed. What may pass (a server that is starting, full or restarting) is
-//! tried again; every upload carries an `Idempotency-Key`, so one that is repeated after a lost answer is one task.
+//! It hashes nothing and prints nothing. It retries failures that may pass (a server that is starting, full or restarting). Every upload
+//! carries an `Idempotency-Key`, so one that is repeated after a lost answer is one task.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -31,29 +31,29 @@ mod patience;
 mod records;
 mod upload;
 
-/// What the server is asked to wait for a task to end; polls are repeated.
+/// How long the server is asked to wait for a task to end; polls are repeated.
 const WAIT: Duration = Duration::from_secs(30);
-/// A request on whose connection nothing moves for this long is given up. Longer than [`WAIT`].
+/// The time without any progress on a connection after which its request is given up. Longer than [`WAIT`].
 const SILENCE: Duration = Duration::from_secs(90);
-/// How often it is looked whether something moves.
+/// How often the client checks for progress.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The setting that has the server's address.
+/// The setting with the server's address.
 const URL: &str = "COATCHECK_URL";
-/// The server that client commands talk to if nothing else is said.
+/// The server that client commands use if no setting names one.
 const DEFAULT_URL: &str = "http://127.0.0.1:9000";
-/// How often a server may say that it is busy before that is worth a line: many are full for a moment.
+/// How often a server may say that it is busy before a message says so: many servers are full for a moment.
 const TRIES_IN_SILENCE: u32 = 5;
-/// How long a connection may take to be made.
+/// How long a connection may take to be established.
 const CONNECT: Duration = Duration::from_secs(10);
-/// What is asked once must be answered in this time.
+/// How long the answer to a request may take that is sent only once.
 const LOOK: Duration = Duration::from_secs(4);
-/// Polls of a server that doesn't wait come no faster than this.
+/// The least time between polls of a server that doesn't wait.
 const POLL_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 
-/// RFC 3986's unreserved characters stay, all others are escaped.
+/// Characters to escape in a path segment: all but RFC 3986's unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Which server the client commands talk to.
+/// The settings that name the server of the client commands.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
@@ -72,7 +72,7 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
-    /// Returns the command that redeems a ticket of that server.
+    /// Returns the command that redeems a ticket at that server.
     pub fn get(&self) -> String {
         match self.url == DEFAULT_URL {
             true => "coatcheck get".to_owned(),
@@ -83,7 +83,7 @@ impl ServerArgs {
     /// Returns a client of that server, which sends the API key if there is one.
     ///
     /// # Errors
-    /// When a setting is wrong.
+    /// If a setting is wrong.
     pub fn client(&self) -> Result<Client, SettingError> {
         let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
             .map_err(SettingError::Token)?;
@@ -99,7 +99,7 @@ impl ServerArgs {
     }
 }
 
-/// One server. Shared by all that a command has under way.
+/// A client of one server, shared by all that a command has under way.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -110,26 +110,26 @@ pub struct Client {
     shown: String,
     has_token: bool,
     meter: Arc<Meter>,
-    /// Requests that got through. While it stands still, the server takes nothing.
+    /// The number of requests that got through. While it stays the same, the server accepts nothing.
     answers: AtomicU64,
-    /// The value of `answers` at which someone's patience ended: until it changes, the others needn't wait too.
+    /// The value of `answers` at which one request gave up: until it changes, the others need not wait too.
     gave_up_at: AtomicU64,
-    /// Records that had to be sent again.
+    /// The number of records that had to be sent again.
     tries_repeated: AtomicU64,
 }
 
 impl Client {
     /// # Errors
-    /// When the URL can't be the address of a server, or the token be one.
+    /// If the URL can't be a server's address, or the token is malformed.
     pub fn new(url: &str, token: Option<&str>) -> Result<Self, SettingError> {
         let base = base_url(url)?;
         let tls = program::tls::of_http_client(base.scheme() == "https")
             .map_err(|reason| SettingError::Tls(URL, reason))?;
         let http = reqwest::Client::builder()
             .default_headers(credentials(token)?)
-            // A proxy from the environment would be asked for 127.0.0.1 too.
+            // A proxy from the environment would be used for 127.0.0.1 too.
             .no_proxy()
-            // An upload can't be replayed to another place, and nothing of ours redirects.
+            // An upload can't be replayed to another address, and Coatcheck never redirects.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
             .tls_backend_preconfigured(tls)
@@ -158,12 +158,12 @@ impl Client {
         &self.meter
     }
 
-    /// Returns what tells of each time that the server can't be reached or takes nothing, and when it is back.
+    /// Returns messages on each time that the server becomes unreachable or accepts nothing, and when it is back.
     pub fn outages(&self) -> Outages {
         self.meter.outages(format!("{} answers again", self.name))
     }
 
-    /// Does some work with the server, and says on standard error when that can't be reached or takes nothing, and when it is back.
+    /// Runs `work`, and reports on standard error when the server becomes unreachable or accepts nothing, and when it is back.
     pub async fn telling<T>(&self, work: impl Future<Output = T>) -> T {
         let (mut outages, mut work) = (self.outages(), pin!(work));
         let done = loop {
@@ -178,16 +178,16 @@ impl Client {
         done
     }
 
-    /// Hands a file in and gives the ticket: the id of its task.
+    /// Hands a file in and returns the ticket: the id of its task.
     ///
-    /// The file is streamed, whatever its size. `path` may also be a pipe, a device, or `-` for standard input; `name` is what the server
-    /// is told as its name, if that is another one.
+    /// The file is streamed, whatever its size. `path` may also be a pipe, a device, or `-` for standard input; `name` is the file name for
+    /// the server, if it is not the path's own.
     ///
     /// # Errors
-    /// When the file can't be read, the server refuses it, or it takes nothing for a minute.
+    /// If the file can't be read, the server rejects it, or the server accepts nothing for a minute.
     ///
     /// # Cancel safety
-    /// Dropped midway, the task may exist or not.
+    /// If the call is dropped midway, the task may exist or not.
     pub async fn put(&self, path: &Path, name: Option<&str>) -> Result<Uuid, ClientError> {
         let url = self.url(&["v1", "md5", &upload::name(name.map_or(path, Path::new))]);
         let key = Uuid::new_v4().to_string();
@@ -201,7 +201,7 @@ impl Client {
                     request = request.header(CONTENT_LENGTH, bytes);
                 }
                 let answer = self.answer(request.body(stream), &sent).await;
-                // A reader's error reaches us only as "the request failed"; its own words are better.
+                // reqwest reports a reader's error only as "the request failed"; the reader's own words are better.
                 let answer = fault.take().map_or(answer, |fault| Err(ClientError::Read(fault)));
                 if answer.is_err() {
                     self.meter.take_back(sent.load(Relaxed));
@@ -214,10 +214,10 @@ impl Client {
             .ok_or_else(|| self.foreign(StatusCode::ACCEPTED))
     }
 
-    /// Returns the task as the server gives it: its fields keep their order, numbers their text. That of a table has its progress.
+    /// Returns the task as the server sends it: fields keep their order and numbers their text. A table's task has its progress.
     ///
     /// # Errors
-    /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or what keeps the server from answering.
+    /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or the reason why the server does not answer.
     pub async fn task(&self, id: &str) -> Result<Value, ClientError> {
         let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId(id.to_owned()))?;
         let task = self.read(&self.url(&["v1", "tasks", &id.to_string()])).await?;
@@ -227,10 +227,10 @@ impl Client {
         }
     }
 
-    /// What the server says at an address of its own such as `/readyz`, asked once: its status and its words.
+    /// Returns the status and the text of one of the server's own addresses such as `/readyz`, requested once.
     ///
     /// # Errors
-    /// [`ClientError::Lost`] when it doesn't answer.
+    /// [`ClientError::Lost`] if it doesn't answer.
     pub async fn look(&self, path: &str) -> Result<(StatusCode, String), ClientError> {
         let lost = |source| self.lost(source);
         let mut url = self.base.clone();
@@ -240,10 +240,10 @@ impl Client {
         Ok((status, response.text().await.map_err(lost)?))
     }
 
-    /// Waits, however long it takes, until the task has ended, and gives the digest: 32 hex digits.
+    /// Waits, however long it takes, until the task has ended, and returns the digest: 32 hex digits.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] when it ended without one, or what keeps the server from answering.
+    /// [`ClientError::Failed`] if it ended without one, or the reason why the server does not answer.
     pub async fn wait(&self, id: Uuid) -> Result<String, ClientError> {
         let mut url = self.url(&["v1", "md5", &id.to_string()]);
         url.set_query(Some(&format!("wait={}", WAIT.as_secs())));
@@ -291,7 +291,7 @@ impl Client {
         task(&text).ok_or_else(|| self.foreign(StatusCode::OK))
     }
 
-    /// Tries until it succeeds, is refused, or patience ends.
+    /// Retries until the call succeeds, is rejected, or has used up its time.
     async fn patiently<T>(
         &self,
         mut attempt: impl AsyncFnMut() -> Result<T, ClientError>,
@@ -321,7 +321,7 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the whole answer; `sent` tells whether an upload still moves.
+    /// Sends a request and reads the whole answer; `sent` counts bytes and so shows whether an upload still moves.
     async fn answer(&self, request: RequestBuilder, sent: &AtomicU64) -> Result<String, ClientError> {
         let lost = |source| self.lost(source);
         let mut exchange = pin!(async {
@@ -332,7 +332,7 @@ impl Client {
         });
         let begun = Instant::now();
         let (mut seen, mut waited, mut quiet) = (sent.load(Relaxed), Duration::ZERO, Duration::ZERO);
-        // Counted by looks, not by the clock: a process that was stopped for long, or a computer that slept, has not waited.
+        // Counted by checks, not by the clock: a process that was stopped for long, or a computer that slept, has not waited.
         while quiet < SILENCE {
             if let Ok(answer) = timeout(LOOK_EVERY, &mut exchange).await {
                 return answer;
@@ -343,7 +343,7 @@ impl Client {
             if now != seen {
                 (seen, quiet) = (now, Duration::ZERO);
             }
-            // It goes on: what was wrong before is over.
+            // There is progress, so the earlier trouble is over.
             if quiet.is_zero() || waited > CONNECT {
                 self.meter.clear_before(begun);
             }
@@ -370,12 +370,12 @@ impl Client {
             )
         });
         match (status.as_u16(), code, reason) {
-            // 520 to 529 are those of proxies that can't reach the server behind them.
+            // Proxies answer 520 to 529 when they can't reach the server behind them.
             (408 | 425 | 429 | 500 | 502..=504 | 520..=529, _, reason) => ClientError::Busy {
                 reason: reason.unwrap_or_else(|| format!("{} answers {status}", self.shown)),
                 retry_after,
             },
-            // Another program that answers as ours do, for none of its addresses is missing here.
+            // Another program that answers in the same form: Coatcheck has all of these addresses.
             (_, Some("not-found"), _) => self.foreign(status),
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
             (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
@@ -389,7 +389,7 @@ impl Client {
     }
 }
 
-/// Returns the header that has the API key, for each request.
+/// Returns the header with the API key, for each request.
 fn credentials(token: Option<&str>) -> Result<HeaderMap, SettingError> {
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
@@ -402,7 +402,7 @@ fn credentials(token: Option<&str>) -> Result<HeaderMap, SettingError> {
 }
 
 fn base_url(given: &str) -> Result<Url, SettingError> {
-    // What holds a password is not repeated.
+    // A URL with a password is not repeated.
     let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
     let other = format!("{shown} does not begin with http:// or https://");
     if !given.contains("://") {

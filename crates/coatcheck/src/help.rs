@@ -1,8 +1,8 @@
-//! What `--help` of a command shows: of the settings that it takes, those that it uses.
+//! The `--help` of a command: of the settings that it accepts, it shows those that it uses.
 
 use clap::{Arg, Command};
 
-/// Commands that take all settings of the service, so that they can be called in its environment, and those which each uses.
+/// Commands that accept all settings of the service, so that they can be called in its environment, and the settings that each uses.
 const USED: [(&str, &[&str]); 3] = [
     ("migrate", &["database_url"]),
     ("verify", &["database_url", "blob_url", "outcome_log", "orphan_seconds", "keep_uploads"]),

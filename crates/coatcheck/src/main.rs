@@ -1,4 +1,4 @@
-//! Coatcheck's one binary: a match over its commands. Bare, it is the whole service in one process.
+//! The one binary of Coatcheck, which runs its commands. Without a command, it is the whole service in one process.
 
 mod all_in_one;
 mod client;
@@ -50,7 +50,7 @@ enum Command {
     Verify(cmd::verify::VerifyArgs),
     Backup(cmd::backup::BackupArgs),
     Api(api::ApiArgs),
-    // It has the most settings.
+    // Boxed, because it has the most settings.
     Worker(Box<worker::WorkerArgs>),
     Providers(providers::ProvidersArgs),
     Healthcheck(cmd::healthcheck::HealthcheckArgs),
@@ -58,7 +58,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match program::parse_as(help::shown(Cli::command())) {
-        // It works on files alone, and needs nothing that the others do.
+        // It works on files alone, and needs no runtime.
         Ok(Cli { command: Some(Command::Sum(args)), .. }) => cmd::sum::run(args),
         Ok(cli) => program::run(run(cli)),
         Err(status) => status,

@@ -7,22 +7,22 @@ use std::os::unix::ffi::OsStrExt;
 
 use program::acts_on_terminal;
 
-/// A line of `md5sum`: a name with a backslash, newline or carriage return is escaped, and a backslash before the
-/// line says so. All other bytes of the name are as given.
+/// Returns a line of `md5sum`: a name with a backslash, newline or carriage return is escaped, and a backslash at the line's start marks
+/// that. All other bytes of the name are as given.
 pub fn line(digest: impl Display, name: &OsStr) -> Vec<u8> {
     let name = name.as_bytes();
     let mut line = Vec::with_capacity(1 + 32 + 2 + 2 * name.len() + 1);
     if name.iter().any(|byte| escape_of(*byte).is_some()) {
         line.push(b'\\');
     }
-    // To memory, it is always written.
+    // Writing to memory can't fail.
     let _ = write!(line, "{digest}  ");
     push_escaped(&mut line, name);
     line.push(b'\n');
     line
 }
 
-/// A line of `md5sum --check`: there, only a newline has a name escaped.
+/// Returns a line of `md5sum --check`, in which only a newline makes a name escaped.
 pub fn verdict(name: &OsStr, verdict: &str) -> Vec<u8> {
     let (name, mut line) = (name.as_bytes(), Vec::new());
     if name.contains(&b'\n') {
@@ -53,7 +53,7 @@ fn escape_of(byte: u8) -> Option<&'static [u8]> {
     }
 }
 
-/// A name in a message: as it is, or in quotes that a shell takes off again if anything in it means something to a shell.
+/// Returns a name for a message: as it is, or in quotes for a shell if it has characters that mean something to one.
 pub fn quoted(name: &OsStr) -> String {
     let bytes = name.as_bytes();
     let is_plain = |(at, character): (usize, char)| match character {
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn names_are_escaped_as_md5sum_does() {
-        // What GNU coreutils 9.1 prints for these names, each a file that holds "abc".
+        // The output of GNU coreutils 9.1 for these names, each of a file that holds "abc".
         let cases: [(&[u8], &[u8]); 8] = [
             (b"a.txt", b"D  a.txt\n"),
             (b"./ a", b"D  ./ a\n"),
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn names_in_messages_are_quoted_as_md5sum_does() {
-        // What GNU coreutils 9.1 says of these names, each a file that is not there.
+        // The messages of GNU coreutils 9.1 for these names, none of which exists.
         let cases: [(&[u8], &str); 25] = [
             (b"plain.txt", "plain.txt"),
             (b"", "''"),
@@ -159,7 +159,7 @@ mod tests {
             (b"a\x0b\x1bf", r"'a'$'\v\033''f'"),
             ("\u{e9}".as_bytes(), "\u{e9}"),
             (b"\xff", r"''$'\377'"),
-            // It prints these as they are: what makes a name read as another is escaped here all the same.
+            // coreutils prints these as they are; here characters that make a name look like another are escaped.
             ("a\u{202e}b".as_bytes(), r"'a'$'\342\200\256''b'"),
             (b"\xc3\xa9\xff", "'\u{e9}'$'\\377'"),
         ];

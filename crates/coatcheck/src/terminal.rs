@@ -1,4 +1,4 @@
-//! Lines on standard output: byte for byte into a pipe or file, and on a terminal nothing that it would act on. And a bar for long work.
+//! Lines on standard output: unchanged into a pipe or file, and without control characters on a terminal. And a bar for long work.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal};
@@ -16,7 +16,7 @@ pub fn print(lines: &[u8]) -> io::Result<()> {
     program::print(&lines)
 }
 
-/// Returns the lines with `?` in the place of what a terminal would act on or can't show, as `ls` prints names.
+/// Returns the lines with `?` in place of characters that a terminal acts on or can't show, as `ls` prints names.
 fn harmless(lines: &[u8]) -> Cow<'_, [u8]> {
     let acts = |c: char| c != '\n' && acts_on_terminal(c);
     if str::from_utf8(lines).is_ok_and(|text| !text.contains(acts)) {
@@ -32,11 +32,11 @@ fn harmless(lines: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(shown.into_bytes())
 }
 
-/// Returns JSON that means the same and has nothing in it that a terminal would act on but line breaks.
+/// Returns equal JSON without characters that a terminal acts on, except line breaks.
 pub fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        // Valid JSON has all others in its strings, and none beyond U+FFFF.
+        // In valid JSON all other such characters are in strings, and none is beyond U+FFFF.
         match acts_on_terminal(c) && c != '\n' {
             true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
             false => escaped.push(c),
@@ -45,7 +45,7 @@ pub fn escaped_json(json: &str) -> String {
     escaped
 }
 
-/// Does some work and, on a terminal, has a bar of that template show how far it has come.
+/// Runs `work`, and on a terminal shows its progress in a bar of that template.
 pub async fn with_bar<T>(
     (bar, template): (ProgressBar, &str),
     show: impl Fn(&ProgressBar),
@@ -65,7 +65,7 @@ pub async fn with_bar<T>(
             _ = tick.tick() => show(&bar),
         }
     };
-    // As it is in the end: it was drawn some time ago.
+    // Its final state: it was last drawn some time ago.
     show(&bar);
     bar.abandon();
     bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! What can go wrong on the way, each in words of one line.
+//! Errors of the client, each with a message of one line.
 
 use std::io;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use program::{Backoff, without_numbers};
 use reqwest::StatusCode;
 
-/// A setting is at fault; nothing was sent.
+/// A wrong setting; nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
     #[error("{0}: expected an address such as http://127.0.0.1:9000 or https://hasher.example: {1}")]
     Url(&'static str, String),
-    /// There is nothing to know a server over TLS by.
+    /// The system has no root certificates to verify a TLS server with.
     #[error("{0}: {1}")]
     Tls(&'static str, String),
-    /// In words that name it.
+    /// The key's setting is wrong; the text names it.
     #[error("{0}")]
     Token(String),
 }
 
 impl SettingError {
-    /// Names the setting that the server's address came from.
+    /// Adds the name of the setting that the server's address came from.
     pub fn of(self, setting: &'static str) -> Self {
         match self {
             Self::Url(_, reason) => Self::Url(setting, reason),
@@ -30,41 +30,41 @@ impl SettingError {
     }
 }
 
-/// Why the server did not do what it was asked.
+/// A reason why the server did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The file can't be read. Nothing was handed in.
     #[error("{}", without_numbers(&.0.to_string()))]
     Read(#[source] io::Error),
-    /// A pipe or device was cut short in the middle: what was read from it is gone.
+    /// A pipe or device was cut short in the middle: the bytes read from it are gone.
     #[error("the upload was cut short, and only a regular file can be sent twice")]
     ReadOnce,
-    /// Whoever answers is not trusted, or speaks no TLS. Does not pass by itself.
+    /// The server is not trusted, or does not speak TLS. A retry does not help.
     #[error("no TLS with {server}: {advice}")]
     Tls { server: String, advice: String },
-    /// No connection, or it broke. Passes, perhaps.
+    /// The connection failed or broke. A retry may help.
     #[error("no answer from {server}: {}", root_cause(.source))]
     Lost {
         server: String,
         #[source]
         source: reqwest::Error,
     },
-    /// The connection stands, but nothing has moved on it for longer than patience lasts.
+    /// The connection stands, but nothing has moved on it for too long.
     #[error("no answer from {server}: nothing moves any more")]
     Silent { server: String },
-    /// The server can't do it now, and asks for another try later.
+    /// The server can't do it now, and asks for a retry later.
     #[error("{reason}")]
     Busy { reason: String, retry_after: Option<Duration> },
-    /// It did not pass for as long as patience lasts.
+    /// The failure did not pass within the time for retries.
     #[error("given up after a minute: {0}")]
     GivenUp(#[source] Box<Self>),
-    /// The server takes no anonymous requests, or not this key.
+    /// The server rejects anonymous requests, or this key.
     #[error("{}", unauthenticated(*.has_token))]
     Unauthenticated { has_token: bool },
-    /// The server knows the user, who may not do this.
+    /// The user lacks the right to do this.
     #[error("{0}")]
     Forbidden(String),
-    /// The server refuses, in its words.
+    /// The server rejected the request, in its words.
     #[error("{0}")]
     Refused(String),
     #[error("the task does not exist")]
@@ -73,21 +73,21 @@ pub enum ClientError {
     UnknownRecord,
     #[error("ID: expected a task id such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, got {0:?}")]
     NotAnId(String),
-    /// Someone else's answer, most likely.
+    /// Another program's answer, most likely.
     #[error("{server} answered {status}, and not as Coatcheck does: is this its address?")]
     Foreign { server: String, status: StatusCode },
-    /// The task ended without a digest; why.
+    /// The task ended without a digest; the text says why.
     #[error("{0}")]
     Failed(String),
 }
 
 impl ClientError {
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Lost { .. } | Self::Silent { .. } | Self::Busy { .. })
     }
 
-    /// The exit status of a command that ends with it.
+    /// Returns the exit status of a command that ends with this error.
     pub const fn status(&self) -> u8 {
         match self {
             Self::GivenUp(error) => error.status(),
@@ -98,12 +98,12 @@ impl ClientError {
         }
     }
 
-    /// Whether the server is there: it has answered.
+    /// Returns whether the server has answered.
     pub const fn is_answer(&self) -> bool {
         !matches!(self, Self::Lost { .. } | Self::Silent { .. })
     }
 
-    /// How long to pause after so many failures in a row, of which the first is number 0, if it is tried until it succeeds.
+    /// Returns the pause after failure number `failures` in a row, counted from 0, for a request that is retried without end.
     pub fn pause(&self, failures: u32) -> Duration {
         let asked = match self {
             Self::Busy { retry_after, .. } => retry_after.unwrap_or_default(),
@@ -113,7 +113,7 @@ impl ClientError {
     }
 }
 
-/// What to do where the server wants an API key: its own words are for those who can log in there.
+/// Returns the advice for a server that requires an API key: its own words are for users who can log in there.
 const fn unauthenticated(has_token: bool) -> &'static str {
     match has_token {
         true => {
@@ -126,7 +126,7 @@ const fn unauthenticated(has_token: bool) -> &'static str {
     }
 }
 
-/// What lies at the bottom says most: "Connection refused", below four layers of "error sending request".
+/// Returns the innermost cause, which says most: "Connection refused", below four layers of "error sending request".
 pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
@@ -135,7 +135,7 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
     without_numbers(&cause.to_string())
 }
 
-/// For words that aren't ours.
+/// Puts foreign text on one line.
 pub(super) fn one_line(text: &str) -> String {
     text.split(program::acts_on_terminal).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

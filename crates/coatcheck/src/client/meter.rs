@@ -1,4 +1,4 @@
-//! How far a command has come with its server, and what keeps it from going on.
+//! A command's progress with its server, and the trouble that stops it.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -6,20 +6,20 @@ use std::time::Instant;
 use futures::FutureExt;
 use tokio::sync::watch;
 
-/// What is under way, for a progress bar and for lines on standard error.
+/// The progress under way, for a progress bar and for messages on standard error.
 #[derive(Debug)]
 pub struct Meter {
     sent: AtomicU64,
     trouble: watch::Sender<Option<Trouble>>,
 }
 
-/// Why it isn't going on.
+/// Trouble that stops the progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     text: String,
-    /// Whether it is told where there is no bar as well.
+    /// Whether it is reported even without a bar.
     is_worth_a_word: bool,
-    /// When a request failed so: answers to those that were sent before say nothing of it.
+    /// When a request failed with it: answers to requests sent before that do not end it.
     since: Instant,
 }
 
@@ -36,12 +36,12 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Returns the bytes of files that are handed over so far. Falls when an upload has to begin again.
+    /// Returns the bytes of files that were handed over so far. Falls when an upload has to begin again.
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }
 
-    /// Returns why it isn't going on, while it isn't.
+    /// Returns the text of the trouble that stops the progress; `None` while it goes on.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.borrow().as_ref().map(|trouble| trouble.text.clone())
     }
@@ -54,28 +54,28 @@ impl Meter {
         self.sent.fetch_sub(bytes, Relaxed);
     }
 
-    /// Notes what keeps it from going on; whether something did already.
+    /// Records a trouble; returns whether there was one already.
     pub(super) fn set(&self, trouble: Trouble) -> bool {
         self.trouble.send_replace(Some(trouble)).is_some()
     }
 
-    /// Notes that it goes on; whether it did not before.
+    /// Records that there is progress; returns whether there was a trouble.
     pub(super) fn clear(&self) -> bool {
         self.clear_before(Instant::now())
     }
 
-    /// As [`Self::clear`], by a request that was sent then.
+    /// As [`Self::clear`], for the answer to a request that was sent then.
     pub(super) fn clear_before(&self, sent: Instant) -> bool {
         self.trouble.send_if_modified(|trouble| trouble.take_if(|trouble| trouble.since <= sent).is_some())
     }
 
-    /// `back` is said when what was told is over.
+    /// Returns the messages on troubles; `back` is the message when one is over.
     pub(super) fn outages(&self, back: String) -> Outages {
         Outages { trouble: self.trouble.subscribe(), back, is_told: false }
     }
 }
 
-/// Tells of each time that it doesn't go on, once, and of its end.
+/// Messages on troubles: one at the beginning of each, and one at its end.
 #[derive(Debug)]
 pub struct Outages {
     trouble: watch::Receiver<Option<Trouble>>,
@@ -84,10 +84,10 @@ pub struct Outages {
 }
 
 impl Outages {
-    /// Waits for the next beginning or end; what it is, in words.
+    /// Waits for the next beginning or end, and returns its message.
     ///
     /// # Cancel safety
-    /// None is missed or told twice.
+    /// Every message is returned exactly once.
     pub async fn next(&mut self) -> String {
         loop {
             if self.trouble.changed().await.is_err() {
@@ -106,7 +106,7 @@ impl Outages {
         }
     }
 
-    /// Returns what was not told yet: once the work has ended, nothing more comes.
+    /// Returns the message that was not returned yet: once the work has ended, no other follows.
     pub fn rest(&mut self) -> Option<String> {
         self.next().now_or_never()
     }

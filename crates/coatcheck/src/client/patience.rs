@@ -1,4 +1,4 @@
-//! How long and how often a request is tried again.
+//! The time and number of retries.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use program::Backoff;
 
 use super::error::ClientError;
 
-/// How long tries go on while the server takes nothing.
+/// How long retries go on while the server accepts nothing.
 const RETRY_BUDGET: Duration = Duration::from_secs(60);
-/// What a try counts at most. Tries are counted, not the time on the clock: an upload of hours that breaks at its end has not used the
-/// patience up, and neither has a computer that slept in between.
+/// The most that one try counts. Tries are counted, not the time on the clock: an upload of hours that breaks at its end has not used the
+/// budget up, and neither has a computer that slept in between.
 const LONGEST_TRY: Duration = Duration::from_secs(8);
-/// What a try counts that ended in silence: two are enough.
+/// The time that a try counts that ended in silence: two such tries are enough.
 const SILENT_TRY: Duration = Duration::from_secs(25);
 
 /// The tries of one request.
@@ -26,17 +26,17 @@ impl Series {
         Self { tries: 0, spent: Duration::ZERO, answers }
     }
 
-    /// Returns how often it was tried in vain.
+    /// Returns the number of failed tries.
     pub const fn tries(&self) -> u32 {
         self.tries
     }
 
-    /// Returns how long to pause before the next try; `None` when there is none.
+    /// Returns the pause before the next try; `None` if it should give up.
     pub fn pause(&mut self, error: &ClientError, took: Duration, answers: u64) -> Option<Duration> {
         let mut asked = Duration::ZERO;
         if let ClientError::Busy { retry_after, .. } = error {
             asked = retry_after.unwrap_or_default();
-            // A full server that takes others' files will take this one too.
+            // A full server that accepts other files will accept this one too.
             if answers != self.answers {
                 *self = Self::new(answers);
             }
@@ -73,7 +73,7 @@ mod tests {
         let silent = ClientError::Silent { server: String::new() };
         let mut series = Series::new(0);
 
-        // It slept for a night, in the middle of an upload: the connection is dead when it wakes.
+        // The computer slept for a night in the middle of an upload: the connection is dead when it wakes.
         assert!(series.pause(&silent, Duration::from_secs(9 * 3600), 0).is_some());
         let tries = std::iter::from_fn(|| series.pause(&silent, Duration::from_secs(90), 0)).count();
         assert!((1..4).contains(&tries), "{tries} more tries of a server that hangs");

@@ -1,4 +1,4 @@
-//! The access log's calls: add a record, and read what came after one.
+//! Calls of the access log: adds a record, and reads the records after one.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use uuid::Uuid;
 use super::meter::Trouble;
 use super::{Client, ClientError, SILENCE, TRIES_IN_SILENCE, retry_after};
 
-/// How long an answer may take once the command is told to end.
+/// How long an answer may take once the command has been told to end.
 const LAST_WAIT: Duration = Duration::from_secs(10);
-/// The longest line that a record can be as JSON, with much to spare.
+/// The longest record as a line of JSON, in bytes, with a wide margin.
 const MAX_LINE: usize = 64 * 1024;
 
-/// What the server has made of a line.
+/// The server's record of a line.
 #[derive(Debug, Deserialize)]
 pub struct Added {
     pub id: Uuid,
@@ -28,12 +28,12 @@ pub struct Added {
 }
 
 impl Client {
-    /// Adds a record; tries until the server takes it, however long that is. `None` if it was told to stop before that.
+    /// Adds a record; retries until the server accepts it, however long that takes. `None` if `stop` came before that.
     ///
-    /// An answer that got lost leaves a record that nobody heard of; the next try adds another.
+    /// If an answer is lost, its record exists on the server although the caller does not know it; the next try adds another.
     ///
     /// # Errors
-    /// When the server refuses the line, or is none.
+    /// If the server rejects the line, or is not Coatcheck.
     pub async fn add_record(
         &self,
         line: &str,
@@ -46,7 +46,7 @@ impl Client {
         loop {
             let answer = tokio::select! {
                 answer = self.answer(self.http.post(url.clone()).json(&body), &nothing_sent) => answer,
-                // One that is under way is waited for: it may well be kept.
+                // A request under way is waited for: its record may well be kept.
                 () = async { stop.cancelled().await; sleep(LAST_WAIT).await } => return Ok(None),
             };
             let error = match answer {
@@ -61,7 +61,7 @@ impl Client {
                 Err(error) => return Err(error),
             };
             self.tries_repeated.fetch_add(1, Relaxed);
-            // Said once, by whoever meets it first. A server that is full for a moment isn't worth a word.
+            // Reported once, by the first thread that meets it. A server that is full for a moment is not reported.
             let is_worth_a_word = !error.is_answer() || failures >= TRIES_IN_SILENCE;
             let trouble = Trouble::new(error.to_string(), is_worth_a_word);
             if is_worth_a_word && !self.meter.set(trouble) {
@@ -74,15 +74,15 @@ impl Client {
         }
     }
 
-    /// How often a record had to be sent again.
+    /// Returns how often a record had to be sent again.
     pub fn tries_repeated(&self) -> u64 {
         self.tries_repeated.load(Relaxed)
     }
 
-    /// The records that came after that one, or all; so many at most, oldest first. One try.
+    /// Returns up to `limit` records that follow `after`, or the first of all, oldest first. Tries once.
     ///
     /// # Errors
-    /// [`ClientError::UnknownRecord`], or what keeps the server from answering.
+    /// [`ClientError::UnknownRecord`], or the reason why the server does not answer.
     pub async fn records(&self, after: Option<Uuid>, limit: usize) -> Result<RecordLines<'_>, ClientError> {
         let mut url = self.url(&["data"]);
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
@@ -107,21 +107,21 @@ impl Client {
     }
 }
 
-/// Records as they come in, a line of JSON each. What is dropped midway is read no further.
+/// Records as they are received, each as one line of JSON. If this is dropped, the rest is not read.
 #[derive(Debug)]
 pub struct RecordLines<'c> {
     client: &'c Client,
     response: Response,
-    /// What came in, and how much of it was given out.
+    /// The received bytes, and how many of them were returned.
     bytes: Vec<u8>,
     read: usize,
 }
 
 impl RecordLines<'_> {
-    /// The next record's line, without its newline; `None` after the last one.
+    /// Returns the next record's line, without its newline; `None` after the last one.
     ///
     /// # Errors
-    /// When the answer breaks off, or is no list of lines. Those before it are whole.
+    /// If the answer breaks off, or is not a list of lines. The lines before that are whole.
     pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
         loop {
             let unread = &self.bytes[self.read..];
@@ -143,7 +143,7 @@ impl RecordLines<'_> {
         }
     }
 
-    /// What is no answer of the server that was meant.
+    /// Returns the error for an answer that does not come from Coatcheck.
     pub fn foreign(&self) -> ClientError {
         self.client.foreign(self.response.status())
     }

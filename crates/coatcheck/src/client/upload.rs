@@ -17,30 +17,30 @@ use super::meter::Meter;
 
 /// The name of standard input.
 pub const STDIN: &str = "-";
-/// Read at once. What is shorter is sent from memory.
+/// Bytes that are read at once. A shorter file is sent from memory.
 const CHUNK: usize = 256 * 1024;
-/// What the server takes as a file name, and most file systems too.
+/// The most bytes of a file name, for the server and for most file systems.
 const LONGEST_NAME: usize = 255;
-/// An extension longer than this isn't kept when a name has to be shortened.
+/// The longest extension, in bytes, that is kept when a name has to be shortened.
 const LONGEST_EXTENSION: usize = 16;
 
-/// A file that is open, its first bytes read.
+/// An open file whose first bytes were read.
 pub struct Upload {
     path: PathBuf,
-    /// The first bytes: all of them, if `rest` was never there.
+    /// The first bytes: all of them, if `rest` was always `None`.
     head: Bytes,
     is_whole: bool,
     rest: Option<Rest>,
 }
 
-/// What comes after the head.
+/// The part of the file after the head.
 struct Rest {
     file: File,
-    /// `None` when only the end will tell: a pipe, or a file that doesn't know its size (`/proc`).
+    /// `None` if only the end will tell: a pipe, or a file that doesn't know its size (`/proc`).
     left: Option<u64>,
 }
 
-/// What is sent in one try.
+/// The body of one try.
 pub struct Body {
     pub stream: reqwest::Body,
     pub len: Option<u64>,
@@ -58,7 +58,7 @@ impl Fault {
         self.0.lock().take()
     }
 
-    /// Keeps the error and gives a copy for the stream.
+    /// Keeps the error and returns a copy for the stream.
     fn keep(&self, error: io::Error) -> io::Error {
         let copy = io::Error::from(error.kind());
         *self.0.lock() = Some(error);
@@ -70,7 +70,7 @@ impl Upload {
     /// Opens a file, or standard input for `-`, and reads its first bytes.
     pub async fn open(path: &Path) -> io::Result<Self> {
         let mut file = match path.as_os_str() == STDIN {
-            // Not /dev/stdin, which opens the file anew, from its beginning, and no socket.
+            // Not /dev/stdin, which would open the file anew, from its beginning, and can't open a socket.
             true => File::from_std(standard_input()?.as_fd().try_clone_to_owned()?.into()),
             false => File::open(path).await?,
         };
@@ -80,9 +80,9 @@ impl Upload {
         let is_whole = head.len() < CHUNK;
         let mut rest = None;
         if !is_whole {
-            // The size of a file that grows is what it was now; that of one in `/proc` is said to be 0.
+            // The size is that of now, even if the file grows; a file in `/proc` says 0.
             let metadata = file.metadata().await?;
-            // Standard input may stand anywhere in its file.
+            // Standard input may be at any position of its file.
             let is_whole_file = metadata.is_file() && path.as_os_str() != STDIN;
             let left = metadata.len().checked_sub(read).filter(|_| is_whole_file);
             rest = Some(Rest { file, left });
@@ -90,7 +90,7 @@ impl Upload {
         Ok(Self { path: path.to_owned(), head: head.into(), is_whole, rest })
     }
 
-    /// The bytes from their beginning; `None` when they can't be had twice.
+    /// Returns the bytes from their beginning; `None` if they can't be read twice.
     pub async fn body(&mut self, meter: &Arc<Meter>) -> io::Result<Option<Body>> {
         if !self.is_whole && self.rest.is_none() {
             if self.path.as_os_str() == STDIN || !tokio::fs::metadata(&self.path).await?.is_file() {
@@ -127,7 +127,7 @@ impl Upload {
 }
 
 impl Rest {
-    /// The next bytes; none at the end.
+    /// Returns the next bytes; empty at the end.
     async fn chunk(&mut self) -> io::Result<Bytes> {
         let want = self.left.map_or(CHUNK as u64, |left| left.min(CHUNK as u64));
         let mut chunk = BytesMut::with_capacity(CHUNK);
@@ -145,7 +145,7 @@ impl Rest {
     }
 }
 
-/// What the server is told as the file's name: the last segment of the path, as text, in at most 255 bytes.
+/// Returns the file name for the server: the last segment of the path, as text, in at most 255 bytes.
 pub fn name(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     if name.is_empty() {
@@ -154,7 +154,7 @@ pub fn name(path: &Path) -> String {
     shorten(&name)
 }
 
-/// Cuts the stem, so that the extension stays.
+/// Shortens the stem, so that the extension stays.
 fn shorten(name: &str) -> String {
     if name.len() <= LONGEST_NAME {
         return name.to_owned();

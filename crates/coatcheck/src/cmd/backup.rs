@@ -38,9 +38,9 @@ pub struct BackupArgs {
     promises: Settings,
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub async fn run(args: BackupArgs) -> ExitCode {
-    // Each file that the log was renamed to is open meanwhile.
+    // It holds every file open that the log was renamed to.
     raise_file_limit();
     let progress = Arc::new(BackupProgress::default());
     let more = [Path::new(api::KEPT_SECRET)];

@@ -1,7 +1,7 @@
-//! `coatcheck export`: the access log's new records, again and again, into a file that others write as well.
+//! `coatcheck export`: appends the access log's new records, again and again, to a file that others write as well.
 //!
-//! The file is its own cursor (see [`shared_log::Resumed`]). So nothing is kept from one run to the next, and it is safe to be
-//! killed anywhere, to run several times, and to be started anew elsewhere.
+//! The file is its own cursor (see [`shared_log::Resumed`]). No state is kept from one run to the next, so it is safe to kill an exporter
+//! at any point, to run several at once, and to start one anew elsewhere.
 
 mod format;
 mod memory;
@@ -27,7 +27,7 @@ use self::outage::Outage;
 use self::target::{Target, Written};
 use crate::client::{Client, ClientError, ServerArgs};
 
-/// A file that can't be read or written is tried again after this.
+/// The pause before a file that can't be read or written is tried again.
 const FILE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Append the access log's new records to a file, again and again
@@ -67,7 +67,7 @@ pub struct ExportArgs {
     log: LogArgs,
 }
 
-/// Runs until a signal; the command's exit status.
+/// Runs until a signal; returns the command's exit status.
 pub async fn run(args: ExportArgs) -> ExitCode {
     let stop = match program::begin(args.log) {
         Ok(stop) => stop,
@@ -90,7 +90,7 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         Err(error) => return refuse(&format!("TARGET_FILE: {}", in_one_line(&error))),
     };
     info!("new records go to {}", path.display());
-    // What can't be read is told by the first poll.
+    // The first poll reports a file that can't be read.
     if let Ok(Some((format, file))) = target.last_format() {
         let file = file.display();
         match format == args.format {
@@ -101,7 +101,7 @@ pub async fn run(args: ExportArgs) -> ExitCode {
             ),
         }
     }
-    // A slip in the path would else be a folder that nobody looks into.
+    // A typing error in the path would otherwise make a folder that goes unnoticed.
     if let Some(folder) = new_folder {
         warn!("the folder {} was missing, and is made", folder.display());
     }
@@ -130,42 +130,42 @@ pub async fn run(args: ExportArgs) -> ExitCode {
     }
 }
 
-/// Why an export ends before it is told to.
+/// A reason why an export ends before it is told to.
 #[derive(Debug, thiserror::Error)]
 enum ExportError {
-    /// [`LogError::SyncFailed`]: what this process knows of the file may not be so.
+    /// [`LogError::SyncFailed`]: the process can no longer trust its view of the file.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The server has refused from the first request on, for a reason that a setting must mend.
+    /// The server has rejected the first request already, for a reason that only a setting can mend.
     #[error(transparent)]
     Server(#[from] ClientError),
 }
 
-/// Two things that don't wait for each other: to fetch, and to write what is fetched.
+/// An exporter of two independent parts: one fetches, one writes what was fetched.
 struct Exporter {
     client: Client,
     target: Target,
     interval: Duration,
     memory: Memory,
-    /// Whether the server has given a page since the start.
+    /// Whether the server has returned a page since the start.
     has_answered: bool,
     server_outage: Outage,
     file_outage: Outage,
-    /// How often in a row another had the file.
+    /// How often in a row another process had the file locked.
     times_busy: u32,
     next_poll: Instant,
     next_write: Instant,
 }
 
 impl Exporter {
-    /// Until it is told to stop.
+    /// Exports until it is told to stop.
     ///
     /// # Errors
     /// Those of [`ExportError`].
     async fn export(&mut self, stop: &CancellationToken) -> Result<(), ExportError> {
         loop {
             if self.memory.room() > 0 && Instant::now() >= self.next_poll {
-                // What has come in by then is kept.
+                // Records received by then are kept.
                 stop.run_until_cancelled(self.poll()).await.transpose()?;
             }
             let is_last = stop.is_cancelled();
@@ -180,18 +180,18 @@ impl Exporter {
                 (_, true) => self.next_poll,
                 (_, false) => self.next_poll.min(self.next_write),
             };
-            // Once it is told to stop, nothing more is fetched, and what is in memory is written if the file is free.
+            // Once told to stop, it fetches nothing more, and writes the records in memory if the file is free.
             let _ = stop.run_until_cancelled(sleep_until(next)).await;
         }
     }
 
-    /// Fetches a page. What goes wrong is said, and passes.
+    /// Fetches a page. Reports a failure, which may pass.
     ///
     /// # Errors
     /// [`ExportError::Server`].
     async fn poll(&mut self) -> Result<(), ExportError> {
         let begun = Instant::now();
-        // Until it is known how it went: the poll may be cut off here.
+        // Set before the outcome is known, because the poll may be dropped here.
         self.next_poll = begun + self.interval;
         if self.memory.is_empty() {
             match self.target.cursor() {
@@ -224,7 +224,7 @@ impl Exporter {
         Ok(())
     }
 
-    /// Writes what is fetched, if nobody else has the file. This thread has nothing else to do: it may wait for the disk.
+    /// Writes the fetched records, unless another process has the file locked. The thread has no other work, so it may wait for the disk.
     fn write(&mut self) -> Result<(), LogError> {
         let written = match self.target.write(&mut self.memory) {
             Err(error @ LogError::SyncFailed(_)) => return Err(error),
@@ -247,7 +247,7 @@ impl Exporter {
                 return Ok(());
             }
             Written::All(lines) => debug!("{lines} lines written"),
-            // Others are ahead, or it is another file: what follows its last record is wanted at once.
+            // Other exporters are ahead, or the file is another one: fetch at once what follows its last record.
             Written::Elsewhere => self.next_poll = Instant::now(),
         }
         self.times_busy = 0;

@@ -1,4 +1,4 @@
-//! `coatcheck get`: what became of a ticket.
+//! `coatcheck get`: shows the task of a ticket.
 
 use std::process::ExitCode;
 
@@ -30,7 +30,7 @@ pub struct GetArgs {
     server: ServerArgs,
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub async fn run(args: GetArgs) -> ExitCode {
     let client = match args.server.client() {
         Ok(client) => client,

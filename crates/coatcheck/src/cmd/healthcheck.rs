@@ -1,4 +1,4 @@
-//! `coatcheck healthcheck`: whether a process beside this one can do its work, for a container that has no other program.
+//! `coatcheck healthcheck`: tells whether a process on this machine can do its work, for a container without other programs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use task_data::settings::positive_duration;
 
 use crate::client::Client;
 
-/// What a worker says of its lease.
+/// The metric with the age of a worker's lease.
 const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
 
 /// Tell whether an API or a worker can do its work
@@ -46,7 +46,7 @@ pub struct HealthcheckArgs {
     lease_seconds: Duration,
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub async fn run(args: HealthcheckArgs) -> ExitCode {
     let worker = args.metrics_listen.filter(|_| args.url.is_none());
     let url = args.url.unwrap_or_else(|| format!("http://{}", reachable(worker.unwrap_or(args.listen))));
@@ -65,7 +65,7 @@ pub async fn run(args: HealthcheckArgs) -> ExitCode {
     }
 }
 
-/// The address at which a program that listens on all addresses can be reached from here.
+/// Returns an address at which a program that listens on all addresses can be reached from this machine.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => listen.set_ip(Ipv4Addr::LOCALHOST.into()),

@@ -1,4 +1,4 @@
-//! `coatcheck migrate`: bring the database's schema up to date.
+//! `coatcheck migrate`: brings the database's schema up to date.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ pub struct MigrateArgs {
     log: LogArgs,
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub async fn run(args: MigrateArgs) -> ExitCode {
     if let Err(line) = args.log.start() {
         return refuse(&line);

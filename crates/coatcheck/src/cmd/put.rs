@@ -1,4 +1,4 @@
-//! `coatcheck put`: hand files in and print what `md5sum` would.
+//! `coatcheck put`: hands files in and prints what `md5sum` would.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -17,13 +17,13 @@ use uuid::Uuid;
 use crate::client::{Client, ClientError, STDIN, ServerArgs};
 use crate::{md5sum, terminal};
 
-/// Files on their way to the server at once.
+/// The most files on their way to the server at once.
 const UPLOADS: usize = 8;
-/// Digests waited for at once: each wait holds a connection.
+/// The most digests waited for at once: each wait holds a connection.
 const WAITS: usize = 64;
-/// Files begun before the first of them is printed. More than [`WAITS`], so that a long file doesn't stop short ones.
+/// The most files begun before the first of them is printed. More than [`WAITS`], so that a long file doesn't stop short ones.
 const WINDOW: usize = 1024;
-/// Files without a ticket that are named when it is interrupted.
+/// The most files without a ticket that an interrupted command names.
 const NAMED: usize = 10;
 
 /// Hash files on the server and print what md5sum would
@@ -60,12 +60,12 @@ pub struct PutArgs {
     server: ServerArgs,
 }
 
-/// Why there is no digest.
+/// A reason for a missing digest.
 #[derive(Debug, thiserror::Error)]
 enum PutError {
     #[error("{0}")]
     NotAccepted(#[source] ClientError),
-    /// The server has it; only the wait broke off.
+    /// The server has the file; only the wait broke off.
     #[error("handed in as {id}, but {source}")]
     NotRedeemed { id: Uuid, source: ClientError },
 }
@@ -81,7 +81,7 @@ impl PutError {
 /// A file on its way.
 struct Handed<'a> {
     file: &'a OsStr,
-    /// What it is called in lines and messages, and on the server if that is not its own name.
+    /// Its name in lines and messages, and on the server if that is not its own name.
     name: Option<&'a str>,
     stage: Cell<Stage>,
 }
@@ -89,14 +89,14 @@ struct Handed<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     NotSent,
-    /// Its task may be there or not.
+    /// Its task may exist or not.
     Sending,
     Ticket(Uuid),
-    /// Its line was printed, or its error.
+    /// Its line or its error was printed.
     Done,
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub async fn run(args: PutArgs) -> ExitCode {
     if args.name.is_some() && !args.files.iter().any(|file| file == STDIN) {
         return refuse(
@@ -132,7 +132,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
                         if let Err(error) = bar.suspend(|| terminal::print(&line)) {
                             bar.finish_and_clear();
                             let status = unwritten(&error);
-                            // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
+                            // A reader that has gone away (`| head -1`) wants no more lines, and gets no message.
                             if error.kind() != ErrorKind::BrokenPipe {
                                 tell_what_is_left(&handed, &args.server);
                             }
@@ -158,7 +158,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
             }
         }
     }
-    // As it is in the end: it was drawn some time ago.
+    // Its final state: it was last drawn some time ago.
     bar.set_position(client.meter().sent());
     bar.abandon_with_message(progress(&bar, done, &handed, None));
     bar.finish_and_clear();
@@ -196,7 +196,7 @@ impl<'a> Handed<'a> {
     }
 }
 
-/// Tells each ticket that was not redeemed, the first few of the files without one, and how many there are of each.
+/// Reports each ticket that was not redeemed, the first few of the files without one, and the number of each.
 fn tell_what_is_left(handed: &[Handed<'_>], server: &ServerArgs) {
     let (mut tickets, mut sending, mut not_sent) = (0, 0, 0);
     for file in handed {
@@ -226,7 +226,7 @@ fn tell_what_is_left(handed: &[Handed<'_>], server: &ServerArgs) {
     ));
 }
 
-/// What stands beside the bar: it is cut where the terminal ends, so the line stays one however that is resized.
+/// Sets the text beside the bar. It is cut at the terminal's width, so that it stays one line after a resize.
 fn progress(bar: &ProgressBar, done: usize, handed: &[Handed<'_>], trouble: Option<String>) -> String {
     let bytes = format!("{}/{}", HumanBytes(bar.position()), HumanBytes(bar.length().unwrap_or_default()));
     let files = format!("{done} of {}", counted(handed.len() as u64, "file"));
@@ -253,7 +253,7 @@ fn progress_bar(files: &[OsString]) -> ProgressBar {
     bar
 }
 
-/// A name in a message: one line, whatever is in it.
+/// Returns a file name for a message: on one line, whatever it contains.
 fn shown(file: &OsStr) -> String {
     let name = file.to_string_lossy();
     if name.is_empty() || name.contains(acts_on_terminal) { format!("{name:?}") } else { name.into_owned() }

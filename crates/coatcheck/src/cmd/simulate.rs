@@ -1,4 +1,4 @@
-//! `coatcheck simulate`: the requests of a site with visitors, reported one by one.
+//! `coatcheck simulate`: reports made-up requests of a site's visitors, one by one.
 
 mod sender;
 mod traffic;
@@ -60,17 +60,17 @@ pub struct SimulateArgs {
     log: LogArgs,
 }
 
-/// What the threads share.
+/// State that the threads share.
 struct Shared {
     client: Client,
     max_delay: Duration,
-    /// Records that no thread has taken on yet; `None`: there is no end to them.
+    /// Records that no thread has taken on yet; `None`: any number.
     left: Option<AtomicU64>,
     sent: AtomicU64,
     stop: CancellationToken,
 }
 
-/// Runs until all is sent, or a signal; the command's exit status.
+/// Runs until all is sent, or a signal; returns the command's exit status.
 pub async fn run(args: SimulateArgs) -> ExitCode {
     let stop = match program::begin(args.log) {
         Ok(stop) => stop,
@@ -91,7 +91,7 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
         max_delay: args.requests_delay,
         left: args.count.map(AtomicU64::new),
         sent: AtomicU64::new(0),
-        // Of its own, so that a time that is over isn't taken for a signal.
+        // A token of its own, so that the end of DURATION isn't taken for a signal.
         stop: stop.child_token(),
     });
 
@@ -121,7 +121,7 @@ fn senders(folder: &Path, threads: u16) -> io::Result<Vec<Sender>> {
     (0..threads).map(|_| Sender::new(folder)).collect()
 }
 
-/// Until all threads have ended. The first that fails ends the others.
+/// Waits until all threads have ended. The first that fails ends the others.
 async fn send(
     shared: &Arc<Shared>,
     senders: Vec<Sender>,
@@ -174,7 +174,7 @@ fn progress_bar(count: Option<u64>) -> ProgressBar {
     bar
 }
 
-/// A number without a unit is one of milliseconds here.
+/// Reads a duration; a number without a unit means milliseconds here.
 fn milliseconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(number) => Ok(Duration::from_millis(number)),

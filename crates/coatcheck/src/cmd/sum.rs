@@ -1,4 +1,4 @@
-//! `coatcheck sum`: what `md5sum` does, on all cores and with many files side by side on each. It needs no server.
+//! `coatcheck sum`: hashes files as `md5sum` does, on all cores and with many files side by side on each. It needs no server.
 
 mod check;
 mod engine;
@@ -44,14 +44,14 @@ pub struct SumArgs {
     check: bool,
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub fn run(args: SumArgs) -> ExitCode {
     let SumArgs { mut files, recursive, check } = args;
     if files.is_empty() {
         files.push("-".into());
     }
     let is_all_well = if check {
-        // All of them, also after one that is not well.
+        // Checks all manifests, also after one that has failed.
         files.iter().filter(|manifest| !check::check(manifest)).count() == 0
     } else if recursive {
         print_all(&Walked::new(files), &Output::new(false, progress_bar(|| None), sum_line))
@@ -72,7 +72,7 @@ fn sum_line(done: &Done) -> Option<Vec<u8>> {
     Some(line(digest, &done.job.name))
 }
 
-/// The bytes of all regular files among these.
+/// Returns the bytes of all regular files among these.
 fn total_size(files: &[OsString]) -> u64 {
     let sizes = files.iter().filter_map(|file| Path::new(file).metadata().ok());
     sizes.filter(std::fs::Metadata::is_file).map(|file| file.len()).sum()

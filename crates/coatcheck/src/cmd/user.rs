@@ -1,4 +1,4 @@
-//! `coatcheck user`: make users and change what they may do, straight in the database. So there is a first admin.
+//! `coatcheck user`: makes users and changes their rights, in the database itself. This is how the first admin is made.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,11 +15,11 @@ use database::StoreError;
 use program::{complain, conclude, in_one_line, refuse, visible};
 use task_data::stack::{OpenError, open_database};
 
-/// Where a new password is read.
+/// The variable with a new password.
 const PASSWORD: &str = "COATCHECK_PASSWORD";
-/// Said after a command that leaves the server without an admin.
+/// The message after a command that leaves the server without an admin.
 const NO_ADMIN: &str = "no admin is left who can log in; make one: coatcheck user create NAME --admin, or coatcheck user grant NAME admin";
-/// Users that are asked for at once.
+/// The users that are read at once.
 const PAGE: i64 = 1000;
 
 /// Make users, list them, change what they may do, and end their sessions
@@ -140,10 +140,10 @@ Examples:
     },
 }
 
-/// Why it was not done.
+/// A reason why the command failed.
 #[derive(Debug, thiserror::Error)]
 enum UserError {
-    /// The caller has to say something else.
+    /// The command was called wrongly; the text says how.
     #[error("{0}")]
     Usage(String),
     #[error(transparent)]
@@ -154,7 +154,7 @@ enum UserError {
     Password(#[from] PasswordError),
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub async fn run(args: UserArgs) -> ExitCode {
     match act(args).await {
         Ok(done) => conclude(&done.iter().map(|line| format!("{}\n", visible(line))).collect::<String>()),
@@ -172,7 +172,7 @@ async fn open_accounts(database_url: &str) -> Result<Arc<dyn Accounts>, OpenErro
     Ok(accounts::of(&open_database(database_url).await?))
 }
 
-/// Does it; what was done, or the users, a line each.
+/// Runs the action; returns a message, or the users, a line each.
 async fn act(
     UserArgs { action, database_url, coatcheck_password_file }: UserArgs,
 ) -> Result<Vec<String>, UserError> {
@@ -259,7 +259,7 @@ async fn set_disabled(accounts: &dyn Accounts, name: &str, is_disabled: bool) ->
     Ok(account_line(&account))
 }
 
-/// Whether an admin is left who can log in.
+/// Returns whether an admin is left who can log in.
 async fn has_admin(accounts: &dyn Accounts) -> Result<bool, UserError> {
     let is_admin =
         |account: &Account| account.disabled.is_none() && account.user.rights.contains(&Right::Admin);
@@ -280,12 +280,12 @@ fn unknown(name: &str) -> UserError {
     UserError::Usage(format!("user {name} does not exist"))
 }
 
-/// As [`line()`], and whether the user may come in.
+/// Returns a user as [`line()`] does, and whether they may log in.
 fn account_line(Account { user, disabled, .. }: &Account) -> String {
     format!("{}{}", line(user), if disabled.is_some() { ", disabled" } else { "" })
 }
 
-/// A name that could be read as more than a name, in quotes.
+/// Returns a name, in quotes if it could be read as more than a name.
 fn quoted(name: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_.@+".contains(c);
     match name.chars().all(|c| is_plain(c) || c == '-') && !name.starts_with('-') {
@@ -294,7 +294,7 @@ fn quoted(name: &str) -> String {
     }
 }
 
-/// A user in words: `ada (0198…), rights: paid admin`.
+/// Returns a user in words: `ada (0198…), rights: paid admin`.
 fn line(User { id, username, rights }: &User) -> String {
     let mut line = format!("{} ({id}), rights:", quoted(username.as_str()));
     for right in rights {
@@ -307,7 +307,7 @@ fn line(User { id, username, rights }: &User) -> String {
     line
 }
 
-/// The password that a user is to have.
+/// Returns the user's new password.
 async fn password(name: &str, file: Option<&Path>) -> Result<Password, UserError> {
     let text = match program::secret(PASSWORD, file).map_err(UserError::Usage)? {
         Some(text) => text,
@@ -317,7 +317,7 @@ async fn password(name: &str, file: Option<&Path>) -> Result<Password, UserError
     text.parse().map_err(|error| UserError::Usage(format!("{PASSWORD}: {error}")))
 }
 
-/// Asks twice on the terminal, without an echo.
+/// Asks for it twice on the terminal, without an echo.
 async fn asked(name: &str) -> Result<String, UserError> {
     let prompt = format!("Password for {name}: ");
     let asking = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-//! `coatcheck verify`: is what was promised so? And the outcome log written anew, where it is not.
+//! `coatcheck verify`: checks that every promise was kept, and writes the outcome log anew where it was not.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +20,7 @@ use crate::terminal::with_bar;
 /// was renamed to within its folder, whose names begin with its own and go on with a dot or a hyphen.
 ///
 /// Of each sort of finding it tells how many there are, and the first few: lost (a task whose line or upload is gone), doubled (more
-/// than one line), malformed (a line that begins as ours do and is no task's), foreign (what others wrote), stuck (a task that
+/// than one line), malformed (a line that begins as ours do and belongs to no task), foreign (what others wrote), stuck (a task that
 /// nothing moves on), orphans (uploads without a use, past ORPHAN_SECONDS).
 ///
 /// With --rebuild it checks nothing, and writes the line of each task that has ended to a new file. To put that in the log's place:
@@ -43,7 +43,7 @@ pub struct VerifyArgs {
     promises: Settings,
 }
 
-/// Why nothing could be said.
+/// A reason why nothing could be checked.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]
@@ -60,9 +60,9 @@ enum Trouble {
     NoFolder(String),
 }
 
-/// Runs the command; its exit status.
+/// Runs the command; returns its exit status.
 pub async fn run(args: VerifyArgs) -> ExitCode {
-    // Each file that the log was renamed to is open meanwhile.
+    // It holds every file open that the log was renamed to.
     raise_file_limit();
     let outcome = match &args.rebuild {
         Some(file) => write_anew(&args.promises, file).await,
@@ -75,7 +75,7 @@ pub async fn run(args: VerifyArgs) -> ExitCode {
 }
 
 async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
-    // The database first: in a wrong folder both are missing, and it tells the way out.
+    // The database first: in a wrong folder both are missing, and the database's error says what to do.
     let remains = open_remains(settings).await?;
     let folder = folder_of(Path::new(&settings.outcome_log));
     if !folder.is_dir() {
@@ -90,7 +90,7 @@ async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
     })
 }
 
-/// The findings, a line each sort and a line each of the first few; then what else there is to know.
+/// Returns the findings, a line for each sort and for each of its first few; then further facts.
 fn told(report: &Report) -> String {
     let mut text = String::new();
     // Writing to a string can't fail.
@@ -145,7 +145,7 @@ async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Troubl
     Ok(conclude(&text))
 }
 
-/// Whether a file would be read as the log or as one that it was renamed to.
+/// Returns whether a file would be read as the log or as one that it was renamed to.
 fn is_part_of(file: &Path, log: &Path) -> bool {
     let (Some(name), Some(log_name)) = (file.file_name(), log.file_name()) else { return false };
     let suffix = name.as_bytes().strip_prefix(log_name.as_bytes());

@@ -1,6 +1,6 @@
-//! What a record looks like in the file, and how its id is read back from there.
+//! The form of a record in the file, and how its id is read back.
 //!
-//! The id is found in a line of any format, whichever is written: so the format may be changed, or differ between exporters.
+//! The id is found in a line of any format, whichever is being written. So the format may be changed, or differ between exporters.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
@@ -23,7 +23,7 @@ pub enum Format {
     Clf,
 }
 
-/// A record, as the server's JSON tells it.
+/// A record as the server's JSON has it.
 #[derive(Debug, Deserialize)]
 pub struct Record<'j> {
     pub id: Uuid,
@@ -44,9 +44,9 @@ struct Log<'j> {
 }
 
 impl<'j> Record<'j> {
-    /// `None`: the JSON is no record.
+    /// Reads a record; `None` if the JSON is not one.
     pub fn from_json(json: &'j [u8]) -> Option<Self> {
-        // Derived code takes an array for a struct, too.
+        // Derived code would accept an array for a struct.
         json.starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
     }
 }
@@ -62,7 +62,7 @@ impl Display for Format {
 }
 
 impl Format {
-    /// The line of the record that has this JSON, without a newline; `None` if it is none.
+    /// Returns the line of the record with this JSON, without a newline; `None` if the JSON is not a record.
     pub fn line(self, json: &str) -> Option<String> {
         let Record { id, created, log } = Record::from_json(json.as_bytes())?;
         let Log { ip, method, uri, status_code } = log;
@@ -72,7 +72,7 @@ impl Format {
                 format!("{id} {created} {ip} {method} {uri} {status_code}")
             }
             Self::Json => json.to_owned(),
-            // Those who read it expect a protocol and a size, which nobody knows.
+            // Readers of the format expect a protocol and a size, which are unknown here.
             Self::Clf => {
                 let (created, uri) = (created.format(CLF_TIME), escaped(&uri));
                 format!(r#"{ip} - {id} [{created}] "{method} {uri} HTTP/1.1" {status_code} -"#)
@@ -80,7 +80,7 @@ impl Format {
         })
     }
 
-    /// What is missing of the line that begins with `half`, in whichever format.
+    /// Returns the missing end of the line that begins with `half`, in whichever format.
     pub fn rest(json: &str, half: &[u8]) -> Option<Vec<u8>> {
         let lines = Self::value_variants().iter().filter_map(|format| format.line(json));
         lines.filter_map(|line| line.as_bytes().strip_prefix(half).map(<[u8]>::to_vec)).next()
@@ -89,7 +89,7 @@ impl Format {
 
 const CLF_TIME: &str = "%d/%b/%Y:%H:%M:%S %z";
 
-/// A quote would end the field: escaped as Apache's server does.
+/// Escapes quotes as Apache's server does, because a quote would end the field.
 fn escaped(uri: &str) -> Cow<'_, str> {
     if uri.contains(['"', '\\']) {
         Cow::Owned(uri.replace('\\', r"\\").replace('"', "\\\""))
@@ -98,12 +98,12 @@ fn escaped(uri: &str) -> Cow<'_, str> {
     }
 }
 
-/// Returns the id of the record whose line this is; `None` if it is another program's.
+/// Returns the id of the record whose line this is; `None` for a line of another program.
 pub fn id_of(line: &[u8]) -> Option<Uuid> {
     Some(read(line)?.1)
 }
 
-/// Returns the format of a record's line, and the record's id; `None` if it is another program's.
+/// Returns the format of a record's line, and the record's id; `None` for a line of another program.
 pub fn read(line: &[u8]) -> Option<(Format, Uuid)> {
     if line.starts_with(b"{") {
         return Some((Format::Json, Record::from_json(line)?.id));
@@ -135,7 +135,7 @@ fn id_of_clf(line: &str) -> Option<Uuid> {
     is_ours.then(|| hyphenated(id))?
 }
 
-/// Other forms of a UUID are not what is written here.
+/// Reads a UUID with hyphens, the only form that is written here.
 fn hyphenated(id: &str) -> Option<Uuid> {
     id.parse().ok().filter(|_| id.len() == 36)
 }
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(Format::Line.line("[]"), None);
     }
 
-    /// Any record that the server may have, as its JSON.
+    /// Returns a strategy for any record that the server may have, as its JSON.
     fn records() -> impl Strategy<Value = String> {
         let seconds = 0..4_000_000_000_i64;
         let log = (any::<IpAddr>(), "[A-Za-z!#$%&'*+.^_`|~-]{1,32}", "[!-~é日]{1,99}", 100_u16..600);
@@ -205,7 +205,7 @@ mod tests {
 
                 let half = &line[..cut.index(line.len())];
                 prop_assert_eq!(id_of(half), None);
-                // Few bytes may begin more than one format.
+                // A few bytes may begin more than one format.
                 let whole = [half, &Format::rest(&json, half).unwrap()].concat();
                 prop_assert_eq!(id_of(&whole), Some(id));
             }

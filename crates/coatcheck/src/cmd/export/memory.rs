@@ -1,23 +1,23 @@
-//! The records that are fetched and not yet written: an unbroken piece of the server's order.
+//! The fetched records that are not written yet: an unbroken sequence in the server's order.
 
 use std::collections::VecDeque;
 
 use uuid::Uuid;
 
-/// Beyond so many lines, or bytes, nothing is fetched.
+/// The most lines, and the most bytes, in memory; beyond them nothing is fetched.
 pub const MAX_LINES: usize = 100_000;
 pub const MAX_BYTES: usize = 64 << 20;
 
-/// Records in order, and after which one they begin.
+/// Records in order, and the record that they follow.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The record before the first one here; `None`: the first one here is the server's first.
+    /// The record before the first one here; `None` if the first one here is the server's first.
     after: Option<Uuid>,
     records: VecDeque<Fetched>,
     bytes: usize,
 }
 
-/// A record as it came.
+/// A record as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     pub id: Uuid,
@@ -25,18 +25,18 @@ pub struct Fetched {
 }
 
 impl Memory {
-    /// With nothing in it: what comes next follows that record.
+    /// Returns an empty memory, whose next record follows `after`.
     pub fn empty_after(after: Option<Uuid>) -> Self {
         Self { after, ..Self::default() }
     }
 
-    /// Keeps what follows all that is here.
+    /// Appends the record that follows all that are here.
     pub fn push(&mut self, record: Fetched) {
         self.bytes += record.json.len();
         self.records.push_back(record);
     }
 
-    /// After which record to go on fetching.
+    /// Returns the record after which to go on fetching.
     pub fn last(&self) -> Option<Uuid> {
         self.records.back().map(|record| record.id).or(self.after)
     }
@@ -49,13 +49,13 @@ impl Memory {
         self.records.is_empty()
     }
 
-    /// How many lines may be fetched now.
+    /// Returns how many lines may be fetched now.
     pub fn room(&self) -> usize {
         if self.bytes < MAX_BYTES { MAX_LINES.saturating_sub(self.records.len()) } else { 0 }
     }
 
-    /// Drops all up to and with that record, so that what is left is what follows it. False, and nothing changes, if it is
-    /// not known here: what follows it isn't, then.
+    /// Drops all records up to and including that one, so that the memory begins with the record that follows it. Returns `false`, and
+    /// changes nothing, if the record is not known here: then its successor is not known either.
     pub fn begin_after(&mut self, id: Option<Uuid>) -> bool {
         if id == self.after {
             return true;
@@ -66,7 +66,7 @@ impl Memory {
         true
     }
 
-    /// What follows the record that all here follows, in order.
+    /// Returns the records, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Fetched> {
         self.records.iter()
     }

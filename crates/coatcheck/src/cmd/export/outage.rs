@@ -1,4 +1,4 @@
-//! What goes on for a while: it is said when it begins, then once a minute, and when it is over.
+//! A trouble that goes on for a while: reported when it begins, then once a minute, and when it is over.
 
 use std::mem::{Discriminant, discriminant};
 
@@ -7,24 +7,24 @@ use tracing::{error, info, warn};
 
 use crate::client::ClientError;
 
-/// A trouble that passes by itself, or by somebody's hand.
+/// A trouble that passes by itself, or that an operator ends.
 #[derive(Debug, Default)]
 pub struct Outage {
     failures: u32,
-    /// What was said last, if anything was; the inner `None`: in words of the caller's.
+    /// The last report, if there was one; the inner `None`: in words of the caller's.
     said: Option<Option<Discriminant<ClientError>>>,
-    /// The line that says so, as it was the first time: what fails may do so in changing words.
+    /// The line of the first report: later failures may come with other words.
     line: String,
     lines: Repeated,
 }
 
 impl Outage {
-    /// How often in a row it failed.
+    /// Returns the number of failures in a row.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// It failed again; which is said the first time, and then once a minute.
+    /// Records a failure; reports the first one, and then one a minute.
     pub fn begin(&mut self, what: &str) {
         self.failures = self.failures.saturating_add(1);
         if self.said.is_none() {
@@ -35,7 +35,7 @@ impl Outage {
         }
     }
 
-    /// As [`Self::begin`], said again if it fails otherwise than before: a server that was away may answer, and refuse.
+    /// As [`Self::begin`], and reports again if the kind of failure changes: a server that was unreachable may answer, and reject.
     pub fn begin_with(&mut self, error: &ClientError) {
         self.failures = self.failures.saturating_add(1);
         let kind = Some(discriminant(error));
@@ -58,7 +58,7 @@ impl Outage {
         (self.said, self.line, self.lines) = (Some(kind), line, Repeated::default());
     }
 
-    /// It is over, which is said if the beginning was.
+    /// Ends the trouble, and reports that if its beginning was reported.
     pub fn end(&mut self, what: &str) {
         self.failures = 0;
         if self.said.take().is_some() {

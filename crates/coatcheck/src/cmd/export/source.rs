@@ -1,27 +1,27 @@
-//! The server's side: a page of records at a time, into memory.
+//! The server's side: fetches records into memory, a page at a time.
 
 use super::format::Record;
 use super::memory::{Fetched, Memory};
 use crate::client::{Client, ClientError};
 
-/// Records that are asked for at once, and after how many bytes of them the answer is read no further: what a page brings is
-/// written before the next one, if the file is free.
+/// The records of one request, and the bytes after which its answer is not read further: a page is written before the next one is fetched,
+/// if the file is free.
 const PAGE: usize = 10_000;
 const PAGE_BYTES: usize = 8 << 20;
 
-/// How a page went.
+/// The outcome of a page.
 #[derive(Debug)]
 pub struct Page {
-    /// There is more to be had now, or may be.
+    /// More records can be fetched now, or may be.
     pub is_full: bool,
-    /// What broke it off; what came before is kept all the same.
+    /// The error that broke it off; the records before that are kept all the same.
     pub outcome: Result<(), ClientError>,
 }
 
-/// Fetches what follows the memory's last record, as far as there is room.
+/// Fetches the records that follow the memory's last one, as far as there is room.
 ///
 /// # Cancel safety
-/// What has come in by then is kept.
+/// Records received by then are kept.
 pub async fn fetch(client: &Client, memory: &mut Memory) -> Page {
     let limit = PAGE.min(memory.room());
     match fetch_into(client, memory, limit).await {

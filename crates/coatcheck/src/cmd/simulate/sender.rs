@@ -1,4 +1,4 @@
-//! One thread of the simulator, and its log: a line is written when its record is kept, and not before.
+//! One thread of the simulator, and its log: a line is written once the server has kept its record, and not before.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -16,15 +16,15 @@ use super::Shared;
 use super::traffic::Traffic;
 use crate::client::{Added, ClientError};
 
-/// How often a name is looked for that no file has.
+/// How often a thread tries to find an unused file name.
 const NAME_TRIES: usize = 10;
 
-/// Why a thread ended before the others.
+/// A reason why a thread ended before the others.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     #[error("{0}")]
     Refused(#[from] ClientError),
-    /// The record is kept by the server, and is not in the log.
+    /// The server has the record, but the log does not.
     #[error("{} can't be written: {source}", path.display())]
     Log {
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// The exit status of a command that ends with it.
+    /// Returns the exit status of a command that ends with this error.
     pub fn status(&self) -> u8 {
         match self {
             Self::Refused(error) => error.status(),
@@ -43,7 +43,7 @@ impl SendError {
     }
 }
 
-/// Sends and logs.
+/// A thread that sends records and logs them.
 #[derive(Debug)]
 pub struct Sender {
     path: PathBuf,
@@ -51,10 +51,10 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Makes its log, whose name nobody else has.
+    /// Makes the thread's log, under a name that no other file has.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// If it can't be made.
     pub fn new(folder: &Path) -> io::Result<Self> {
         let mut tries = 0;
         loop {
@@ -73,7 +73,7 @@ impl Sender {
         &self.path
     }
 
-    /// Sends until there is nothing left or it is told to stop.
+    /// Sends until nothing is left or it is told to stop.
     pub(super) async fn run(mut self, shared: Arc<Shared>) -> Result<(), SendError> {
         let mut traffic = Traffic::new(Rng::new());
         while take_one(&shared) {
@@ -89,13 +89,13 @@ impl Sender {
         Ok(())
     }
 
-    /// In one write: a crash leaves a line or none.
+    /// Writes a line in one write, so that a crash leaves a whole line or none.
     fn note(&mut self, added: &Added, line: &str) -> io::Result<()> {
         self.log.write_all(format!("{} {} {line}\n", added.id, added.created).as_bytes())
     }
 }
 
-/// Takes on one of the records that are to be sent; false if there is none left.
+/// Takes on one of the records to send; returns `false` if none is left.
 fn take_one(shared: &Shared) -> bool {
     let take = |left: u64| left.checked_sub(1);
     let Some(left) = &shared.left else { return true };
@@ -106,7 +106,7 @@ fn delay(rng: &mut Rng, max: Duration) -> Duration {
     max.mul_f64(rng.f64())
 }
 
-/// The first 8 hex digits of a UUIDv4.
+/// Returns the first 8 hex digits of a UUIDv4.
 fn short_id() -> String {
     format!("{:08x}", Uuid::new_v4().as_fields().0)
 }

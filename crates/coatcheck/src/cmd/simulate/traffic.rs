@@ -1,20 +1,20 @@
-//! What visitors ask for, and what they get: made up, about as often as on a real site.
+//! Made-up requests of visitors and their answers, about as frequent as on a real site.
 //!
-//! All addresses are of the ranges for documentation and benchmarks (RFC 5737, 2544, 3849): nobody's.
+//! All addresses are in the ranges for documentation and benchmarks (RFC 5737, 2544, 3849), which belong to no site.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use fastrand::Rng;
 
-/// Requests that came in, a line each.
+/// A source of requests, each as a line.
 pub struct Traffic {
     rng: Rng,
 }
 
-/// What is chosen, and how often beside the others.
+/// Choices, each with its weight.
 type Weighted<T> = [(T, u32)];
 
-/// A few make most of the requests: a crawler, a monitor, an office behind one address.
+/// A few visitors make most of the requests: a crawler, a monitor, an office behind one address.
 const HEAVY_HITTERS: [(&str, u32); 6] = [
     ("192.0.2.10", 30),
     ("198.51.100.7", 20),
@@ -43,7 +43,7 @@ const PAGES: [(&str, u32); 16] = [
     ("/old-shop", 8),
 ];
 
-/// What those ask for who look for open doors.
+/// Requests of visitors that look for weaknesses.
 const PROBES: [(&str, u32); 5] =
     [("/wp-login.php", 10), ("/.env", 8), ("/admin/", 5), ("/.git/config", 4), ("/phpmyadmin/?lang=en", 3)];
 
@@ -59,7 +59,7 @@ impl Traffic {
         &mut self.rng
     }
 
-    /// `{IP} {METHOD} {URI} {STATUS}`
+    /// Returns the next request as `{IP} {METHOD} {URI} {STATUS}`.
     pub fn line(&mut self) -> String {
         let ip = self.ip();
         let (method, uri, statuses) = self.request();
@@ -70,7 +70,7 @@ impl Traffic {
     fn ip(&mut self) -> String {
         match self.rng.u32(..100) {
             0..40 => pick(&mut self.rng, &HEAVY_HITTERS).to_owned(),
-            // Those who come again.
+            // Returning visitors.
             40..75 => Ipv4Addr::new(198, 18, 0, self.rng.u8(1..=200)).to_string(),
             75..85 => Ipv4Addr::from_bits(0xc612_0000 | self.rng.u32(..1 << 17)).to_string(),
             85..95 => {
@@ -133,7 +133,7 @@ fn pick<T: Copy>(rng: &mut Rng, choices: &Weighted<T>) -> T {
     choices[0].0
 }
 
-/// From 1 to `most`, the lower the more often: a tenth of what there is gets about half of the visits.
+/// Returns a number from 1 to `most`, lower ones more often: a tenth of them gets about half of the visits.
 fn popular(rng: &mut Rng, most: u32) -> u32 {
     1 + (f64::from(most) * rng.f64().powf(3.3)) as u32
 }

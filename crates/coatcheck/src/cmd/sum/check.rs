@@ -1,4 +1,4 @@
-//! `coatcheck sum -c`: the files that a manifest lists, compared with it.
+//! `coatcheck sum -c`: compares files with a manifest that lists them.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use super::output::{Output, complain, progress_bar, say};
 use super::total_size;
 use crate::md5sum::{quoted, verdict};
 
-/// Whether a manifest could be read and all files that it lists are as it says.
+/// Returns whether a manifest could be read and all files that it lists match it.
 pub fn check(manifest: &OsStr) -> bool {
     let shown = if manifest == "-" { "'standard input'".to_owned() } else { quoted(manifest) };
     let text = match read(manifest) {
@@ -49,7 +49,7 @@ pub fn check(manifest: &OsStr) -> bool {
     are_read && unequal == 0
 }
 
-/// Files that are not as the manifest says.
+/// Counts of files that do not match the manifest.
 #[derive(Default)]
 struct Counts {
     unread: AtomicUsize,
@@ -82,13 +82,13 @@ fn read(manifest: &OsStr) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What is listed, and how many lines are improper.
+/// Returns the listed files, and the number of improper lines.
 fn listed(text: &[u8], is_stdin: bool) -> (Vec<(Digest, OsString)>, usize) {
     let mut lines = Lines::default();
     let (mut listed, mut improper) = (Vec::new(), 0);
     for line in text.split(|byte| *byte == b'\n') {
         match lines.read(line) {
-            // It is being read already.
+            // Standard input is being read as the manifest already.
             Line::Listed(_, name) if is_stdin && name == "-" => improper += 1,
             Line::Listed(digest, name) => listed.push((digest, name)),
             Line::Nothing => {}

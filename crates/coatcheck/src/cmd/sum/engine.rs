@@ -1,8 +1,8 @@
-//! Files to digests on all cores: each thread reads a piece of as many files as it has lanes, hashes these side by side, and
-//! goes on with the next pieces.
+//! Hashes files on all cores: each thread reads a piece of as many files as it has lanes, hashes these side by side, and goes on with the
+//! next pieces.
 //!
-//! What is no regular file may keep whoever reads it waiting for long, or for another one to be read first. So those come
-//! after all others, one by one, in their order.
+//! A file that is not a regular one may keep its reader waiting for long, or until another one is read. So such files come after all
+//! others, one by one, in their order.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -23,38 +23,39 @@ use program::standard_input;
 
 use super::jobs::{Job, Jobs};
 
-/// What a thread reads before it hashes, in bytes. It stays in the core's own cache.
+/// The bytes that a thread reads before it hashes. They stay in the core's own cache.
 const ROUND: usize = 512 << 10;
-/// Beginnings of pieces are apart by these, and by a line of the cache more: no file's lines displace another's.
+/// The bytes of a cache line. Pieces begin at multiples of it, with a line between, so that the lines of one file do not displace
+/// those of another.
 const LINE: usize = 64;
-/// Files that are open for other reasons, at most.
+/// The most files that are open for other reasons.
 const OTHERS: u64 = 32;
 
-/// A file, and what came of it.
+/// A file, and its outcome.
 #[derive(Debug)]
 pub struct Done {
     pub job: Job,
     pub digest: io::Result<Digest>,
 }
 
-/// Where digests go, and how far it is.
+/// A receiver of digests and progress.
 pub trait Receiver: Sync {
-    /// Takes what has come since the last call, from any thread; says whether more is wanted.
+    /// Takes the results since the last call, from any thread; returns whether more are wanted.
     fn take(&self, done: Vec<Done>) -> bool;
-    /// So many bytes were hashed.
+    /// Notes that `bytes` were hashed.
     fn advance(&self, bytes: u64);
 }
 
-/// Hashes all files, and returns when all are done or no more are wanted.
+/// Hashes all files; returns when all are done or no more are wanted.
 pub fn hash(jobs: &impl Jobs, receiver: &impl Receiver) {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let open_most = (open_files() / threads).max(1);
     let shared = Shared { jobs, threads, open_most, irregular: Mutex::default() };
     let work = || Worker::new(&shared, receiver).run();
     thread::scope(|scope| {
-        // Of one file alone, there is nothing to share.
+        // A single file can't be shared between threads.
         for _ in 1..if jobs.is_one() { 1 } else { threads } {
-            // Where no thread is to be had, there are fewer.
+            // If the system refuses a thread, there are fewer.
             let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
@@ -73,11 +74,11 @@ pub fn hash(jobs: &impl Jobs, receiver: &impl Receiver) {
     }
 }
 
-/// What all threads have in common.
+/// State that all threads share.
 struct Shared<'a, J> {
     jobs: &'a J,
     threads: usize,
-    /// Files that a thread may have open.
+    /// The most files that a thread may have open.
     open_most: usize,
     /// Without a file: standard input.
     irregular: Mutex<Vec<(Job, Option<File>)>>,
@@ -93,11 +94,11 @@ struct Worker<'a, J, R> {
     shared: &'a Shared<'a, J>,
     receiver: &'a R,
     lanes: Lanes,
-    /// The most that is read of one file a round.
+    /// The most bytes that are read of one file a round.
     piece: usize,
     taken: IntoIter<Job>,
     reading: Vec<Reading>,
-    /// How many of them are open.
+    /// The number of files that are open.
     open: usize,
     done: Vec<Done>,
 }
@@ -105,12 +106,12 @@ struct Worker<'a, J, R> {
 /// A regular file that is being hashed.
 struct Reading {
     job: Job,
-    /// Until it has ended, be it by an error.
+    /// `None` once it has ended, also by an error.
     file: Option<File>,
-    /// What should be there still. A file of 0 bytes may have some: those that the kernel makes up have no size.
+    /// The bytes that should still follow. A file of 0 bytes may have some: files that the kernel makes up have no size.
     left: u64,
     md5: Md5,
-    /// What was read of it this round.
+    /// The part of the buffer that was read this round.
     piece: Range<usize>,
     error: Option<io::Error>,
     digest: Digest,
@@ -152,11 +153,11 @@ impl<'a, J: Jobs, R: Receiver> Worker<'a, J, R> {
         self.receiver.advance(bytes as u64);
     }
 
-    /// Begins the next regular file, if one more may be open; its place among those that are read.
+    /// Begins the next regular file, if one more may be open; returns its index among those that are read.
     fn begin(&mut self) -> Option<usize> {
         while self.open < self.shared.open_most {
             if self.taken.len() == 0 {
-                // Files that are under way go on while another thread looks for more.
+                // Files under way go on while another thread looks for more.
                 let waits = self.reading.is_empty();
                 self.taken = self.shared.jobs.take(self.shared.threads, waits).into_iter();
             }
@@ -205,8 +206,8 @@ impl Reading {
         Self { job, file: Some(file), left, md5, piece: 0..0, error: None, digest }
     }
 
-    /// Reads into that part of the buffer, until it is full or the file ends, which is closed then. A few open ones are enough: where
-    /// the table of open files must grow while threads share it, Linux waits for some 10 ms (`expand_fdtable`, `synchronize_rcu`).
+    /// Reads into that part of the buffer, until it is full or the file ends; closes the file then. A few open files are enough: where the
+    /// table of open files must grow while threads share it, Linux waits for some 10 ms (`expand_fdtable`, `synchronize_rcu`).
     fn read(&mut self, buffer: &mut [u8], part: Range<usize>) {
         self.piece = part.start..part.start;
         while self.piece.end < part.end
@@ -216,7 +217,7 @@ impl Reading {
                 Ok(0) => self.file = None,
                 Ok(length) => {
                     self.piece.end += length;
-                    // All that was said to be there: nobody has to be asked if that is the end.
+                    // All expected bytes are there, so no further read has to find the end.
                     if self.left == length as u64 {
                         self.file = None;
                     }
@@ -229,15 +230,15 @@ impl Reading {
     }
 }
 
-/// How many files may be open for being hashed.
+/// Returns how many files may be open for hashing.
 fn open_files() -> usize {
     let (most, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024));
     usize::try_from(most.saturating_sub(OTHERS)).unwrap_or(usize::MAX)
 }
 
-/// The file, and its size if it is a regular one.
+/// Opens a file; returns it, and its size if it is a regular one.
 fn open(job: &Job) -> io::Result<(File, Option<u64>)> {
-    // A pipe would be waited for until someone opens its other end.
+    // Opening a pipe would wait until another process opens its other end.
     let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&job.name)?;
     let status = fstat(&file)?;
     match SFlag::from_bits_truncate(status.st_mode) & SFlag::S_IFMT {
@@ -247,7 +248,7 @@ fn open(job: &Job) -> io::Result<(File, Option<u64>)> {
     }
 }
 
-/// Waits until there is something to read, or nobody will write any more. From then on the file waits by itself.
+/// Waits until there is something to read, or all writers are gone. From then on reads of the file block.
 fn wait_for(file: &File) -> io::Result<()> {
     poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
     fcntl(file, FcntlArg::F_SETFL(OFlag::O_RDONLY))?;

@@ -1,4 +1,4 @@
-//! The files that there are to hash, for all threads to take from.
+//! The files to hash, which all threads take from.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,7 +7,7 @@ use std::vec::IntoIter;
 
 use parking_lot::Mutex;
 
-/// Files that a thread takes at once, at most.
+/// The most files that a thread takes at once.
 const TAKEN: usize = 64;
 
 /// A file to be hashed.
@@ -16,19 +16,20 @@ pub struct Job {
     /// Its place in the order of the output.
     pub number: usize,
     pub name: OsString,
-    /// Why it can't be hashed, if that is known already.
+    /// The reason why it can't be hashed, if that is known already.
     pub error: Option<io::Error>,
 }
 
-/// What all threads take from.
+/// A source of jobs for all threads.
 pub trait Jobs: Sync {
-    /// Some files for one of so many threads. None when there are no more; or, for one that won't wait, none are known yet.
+    /// Returns some files for one of `threads` threads. Empty when there are no more, or, for a thread that won't wait, when none are known
+    /// yet.
     fn take(&self, threads: usize, waits: bool) -> Vec<Job>;
-    /// Whether it is known that there is one file alone.
+    /// Returns whether the source is known to have a single file.
     fn is_one(&self) -> bool;
 }
 
-/// How many files a thread takes of those that are left: fewer towards the end, so that every thread has some.
+/// Returns how many of the files left a thread takes: fewer towards the end, so that every thread has some.
 pub fn share(left: usize, threads: usize) -> usize {
     left.div_ceil(threads).min(TAKEN)
 }

@@ -1,5 +1,5 @@
-//! Lines of a manifest, as `md5sum --check` takes them: its own, with a space or `*` before the name; BSD's `MD5 (name) = digest`;
-//! and the old form with a single space.
+//! Lines of a manifest, as `md5sum --check` reads them: its own, with a space or `*` before the name; BSD's `MD5 (name) = digest`; and the
+//! old form with a single space.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -8,15 +8,15 @@ use md5_lanes::Digest;
 
 const HEX_DIGITS: usize = 32;
 
-/// Takes a manifest apart, line by line.
+/// A parser of a manifest, line by line.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// Whether lines are of the old form. The first one that tells decides: a name that begins with a space could else be
-    /// passed for another.
+    /// Whether lines are of the old form. The first line that shows it decides; otherwise a name that begins with a space could pass for
+    /// another name.
     is_old_form: Option<bool>,
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
     Listed(Digest, OsString),
@@ -40,7 +40,7 @@ impl Lines {
         };
         told.and_then(|(digest, name)| {
             let name = if is_escaped { unescaped(name)? } else { name.to_owned() };
-            // Where a name in C ends.
+            // A C string ends at the NUL.
             let name = name.split(|byte| *byte == 0).next()?.to_owned();
             Some(Line::Listed(digest, OsString::from_vec(name)))
         })
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::md5sum;
 
-    /// Names of every sort, and most of those that mean something in a manifest.
+    /// Returns a strategy for names of every sort, most of which mean something in a manifest.
     fn names() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             Just(b"\\".to_vec()),

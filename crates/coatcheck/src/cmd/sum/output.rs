@@ -1,4 +1,4 @@
-//! What is printed: in order where there is one, with a progress bar beside it on a terminal.
+//! The output: in order where there is one, with a progress bar beside it on a terminal.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,21 +11,21 @@ use super::engine::{Done, Receiver};
 use crate::md5sum::quoted;
 use crate::terminal;
 
-/// Prints digests as they come, `line` of each.
+/// An output that prints digests as they come, each as `line` makes it.
 pub struct Output<F> {
     bar: ProgressBar,
-    /// What a file's result is as a line of the output.
+    /// Returns a file's result as a line of the output.
     line: F,
     printed: Mutex<Printed>,
 }
 
 #[derive(Default)]
 struct Printed {
-    /// What is printed next, and what can't be before that. Without an order, nothing waits.
+    /// The next number to print, and the results that have to wait for it. Without an order, nothing waits.
     next: Option<usize>,
     waiting: BTreeMap<usize, Done>,
     has_failed: bool,
-    /// Nothing more can be printed.
+    /// Whether nothing more can be printed.
     is_stopped: bool,
 }
 
@@ -35,9 +35,9 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
         Self { bar, line, printed: Mutex::new(printed) }
     }
 
-    /// Takes the bar away. Whether all files could be read and all was printed.
+    /// Removes the bar; returns whether all files could be read and all results printed.
     pub fn finish(&self) -> bool {
-        // Drawn as it is in the end: the last time was some time ago.
+        // Its final state: it was last drawn some time ago.
         self.bar.abandon();
         self.bar.finish_and_clear();
         !self.printed.lock().has_failed
@@ -60,7 +60,7 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Output<F> {
         let written = self.bar.suspend(|| terminal::print(&lines));
         let Err(error) = written else { return true };
         *has_failed = true;
-        // A reader that has gone (`| head -1`) wants no more of it, and no complaint.
+        // A reader that has gone away (`| head -1`) wants no more lines, and gets no message.
         if error.kind() != ErrorKind::BrokenPipe {
             say(&format!("write error: {}", told(&error)));
         }
@@ -94,7 +94,7 @@ impl<F: Fn(&Done) -> Option<Vec<u8>> + Sync> Receiver for Output<F> {
     }
 }
 
-/// A bar on a terminal; `total` bytes are to come, if that is known.
+/// Returns a bar, which shows on a terminal; `total` bytes are to come, if that is known.
 pub fn progress_bar(total: impl FnOnce() -> Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -111,21 +111,21 @@ pub fn progress_bar(total: impl FnOnce() -> Option<u64>) -> ProgressBar {
     bar
 }
 
-/// Says on standard error what is wrong with a file.
+/// Reports a file's error on standard error.
 pub fn complain(name: &OsStr, error: &io::Error) {
     say(&format!("{}: {}", quoted(name), told(error)));
 }
 
-/// A line on standard error.
+/// Writes a line on standard error.
 pub fn say(line: &str) {
-    // If standard error can't be written either, the exit status has to do.
+    // If standard error can't be written either, only the exit status tells.
     let _ = writeln!(io::stderr(), "coatcheck: {line}");
 }
 
-/// An error in the system's words alone.
+/// Returns an error in the system's words alone.
 fn told(error: &io::Error) -> String {
     match error.kind() {
-        // Also told without the system's number of it.
+        // It may come without the system's number.
         ErrorKind::IsADirectory => "Is a directory".to_owned(),
         _ => program::without_numbers(&error.to_string()),
     }

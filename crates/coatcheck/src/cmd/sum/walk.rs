@@ -1,7 +1,7 @@
-//! The regular files of a folder and those below it. Links are not followed, other than the one that is named.
+//! Walks the regular files of a folder and the folders below it. Links are not followed, except a named one.
 //!
-//! A folder gives its files in no order that means anything to its disk. By their inodes, they mostly are in the order in which they
-//! were made: what the kernel reads of one, or has in its memory, is beside that of the next.
+//! A folder lists its files in an order that means nothing to the disk. Sorted by inode, they are mostly in the order in which they were
+//! made: data that the kernel reads for one file, or has in memory, lies beside that of the next.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,17 +14,17 @@ use parking_lot::Mutex;
 
 use super::jobs::{Job, Jobs, share};
 
-/// While fewer files than these are known, a thread looks for more, and the others go on with those.
+/// The least number of known files: below it one thread looks for more, while the others go on.
 const KNOWN: usize = 1 << 14;
-/// So many files are enough to begin with, or to go on with until the next folder has been read.
+/// The number of files that is enough to begin with, or to go on with until the next folder has been read.
 const FIRST: usize = 1 << 10;
-/// Files that are put in order together, at most: of a larger folder, they would need too much memory.
+/// The most files that are sorted together: those of a larger folder would need too much memory.
 const SORTED: usize = 1 << 16;
 
-/// All files of these folders. What is named and is no folder counts as a file.
+/// All files of these folders. A named path that is not a folder counts as a file.
 pub struct Walked {
     walk: Mutex<Walk>,
-    /// What was found, and nobody has taken yet.
+    /// Files that were found and that no thread has taken yet.
     known: Mutex<VecDeque<Job>>,
 }
 
@@ -65,7 +65,7 @@ impl Jobs for Walked {
     }
 }
 
-/// A file and its inode, which is 0 where it is not known.
+/// A file and its inode, or 0 if the inode is unknown.
 type Found = (u64, Job);
 
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Walk {
         Self { named: named.into_iter(), folders: Vec::new(), open: None, found: 0 }
     }
 
-    /// The next files, those of a folder by their inodes. None at the end.
+    /// Returns the next files, sorted by inode within a folder. Empty at the end.
     fn next_sorted(&mut self) -> impl ExactSizeIterator<Item = Job> {
         let most = if self.found == 0 { FIRST } else { SORTED };
         let mut files: Vec<Found> = Vec::new();
@@ -90,7 +90,7 @@ impl Walk {
             if let Some(found) = self.next_in_folder() {
                 files.push(found);
             } else if files.len() >= FIRST {
-                // The next folder is for the next time: what is found may be read meanwhile.
+                // The next folder waits for the next call, so that the files found can be read meanwhile.
                 break;
             } else if let Some(opened) = self.open_next() {
                 files.extend(opened);
@@ -107,7 +107,7 @@ impl Walk {
         (inode, Job { number: self.found - 1, name: path.into_os_string(), error })
     }
 
-    /// The next one in the folder that is open.
+    /// Returns the next entry of the open folder.
     fn next_in_folder(&mut self) -> Option<Found> {
         let (folder, entries) = self.open.as_mut()?;
         for entry in entries {
@@ -130,7 +130,7 @@ impl Walk {
         None
     }
 
-    /// Opens the next folder, unless there is none; what is there instead, if it is no folder.
+    /// Opens the next folder, if there is one; returns the file instead, if the path is not a folder.
     fn open_next(&mut self) -> Option<Option<Found>> {
         let (path, is_named) = match self.folders.pop() {
             Some(path) => (path, false),

@@ -1,4 +1,4 @@
-//! Whatever stands in a manifest, and whatever a file is called: what `sum` writes is read again as it was.
+//! Lines that `sum` writes are read back as they were, whatever a manifest contains and whatever a file is called.
 
 use super::*;
 use crate::md5sum;
@@ -16,7 +16,7 @@ fn written(listed: &[Listed]) -> Vec<u8> {
     listed.iter().flat_map(|(digest, name)| md5sum::line(digest, name)).collect()
 }
 
-/// As many files as the input is of names: each ends with a NUL, as no name holds one.
+/// Returns as many files as the input has names: each ends with a NUL, which no name contains.
 fn named(input: &[u8]) -> Vec<Listed> {
     let names = input.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     names
@@ -28,7 +28,7 @@ fn named(input: &[u8]) -> Vec<Listed> {
 #[test]
 fn what_a_manifest_lists_is_read_as_it_was_written() {
     test_kit::fuzz!("manifests", |input: &[u8]| {
-        // BSD's form may list a file without a name, which there is none of.
+        // BSD's form may list a file with an empty name, which can't exist.
         let mut taken = listed(input);
         taken.retain(|(_, name)| !name.is_empty());
 
