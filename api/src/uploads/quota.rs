@@ -1,7 +1,7 @@
 //! Quotas: the tasks and bytes that one user can have at once.
 //!
 //! Tasks a minute are counted over all processes. Pending tasks and bytes are looked up in the rows at each upload; an upload that is
-//! not a row yet is known only to the process that receives it. So a user who uploads to several processes at once can have up to
+//! not a row yet is known only to the process that receives it. So a user with uploads at several processes at once can have up to
 //! as many times the bound as there are processes.
 
 use std::collections::hash_map::Entry;

@@ -146,7 +146,7 @@ pub async fn is_problem(response: Response, status: u16, code: &str, what: &str)
     assert_eq!(headers.contains_key("retry-after"), seen == StatusCode::SERVICE_UNAVAILABLE, "{what}");
 }
 
-/// What came back over a socket.
+/// The text that came back over a socket.
 #[derive(Debug)]
 pub struct Raw(pub String);
 
