@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// What is answered below the handlers, without a body.
+/// The statuses that are answered below the handlers, without a body.
 pub const BELOW: [u16; 4] = [400, 408, 414, 431];
 
 /// The table, `cases.toml`, whose head says what stands in it.
@@ -21,7 +21,7 @@ pub struct Cases {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// What is wrong.
+    /// The fault of the request.
     pub name: String,
     request: Option<String>,
     #[serde(default)]
@@ -99,7 +99,7 @@ fn written(text: &str, words: &BTreeMap<String, String>) -> Vec<u8> {
     bytes
 }
 
-/// What came for a request, and what it has left.
+/// The outcome of a request: its response, and the rows that it has left.
 pub struct Outcome<'a> {
     /// Its status; 0 if the connection has ended.
     pub status: u16,
@@ -114,10 +114,10 @@ pub struct Outcome<'a> {
 }
 
 impl Case {
-    /// Whether that is what it gets.
+    /// Checks that the outcome is the expected one.
     ///
     /// # Errors
-    /// What is not as it should be.
+    /// A description of the difference.
     pub fn judge(&self, outcome: &Outcome) -> Result<(), String> {
         let &Outcome { status, head, body, code, rows } = outcome;
         let text = String::from_utf8_lossy(body);

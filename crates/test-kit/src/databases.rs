@@ -1,4 +1,4 @@
-//! Databases that nobody has used yet, and the template that runs a promise on each.
+//! Databases that no other test has used, and the template that runs a promise on each.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl FreshDatabase {
     }
 }
 
-/// What an operator may set for a database: its messages in German, the strictest isolation, and a time-out of each sort.
+/// Settings that an operator may give a database: messages in German, the strictest isolation, and a time-out of each sort.
 const OTHERWISE: [&str; 6] = [
     "lc_messages = 'de_DE.UTF-8'",
     "default_transaction_isolation = serializable",

@@ -1,6 +1,6 @@
 //! The decorator that cuts the ports of the store: each of its methods, by what a call of it may leave behind.
 
-/// What a call may leave behind.
+/// The effect that a call may leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing: after it all is as before it.
@@ -13,11 +13,11 @@ pub enum Effect {
     Bytes(usize),
 }
 
-/// Implements `task_data::store`'s ports for a decorator. Each method is a call of the decorator's `call(name, effect, act)`, whose
-/// `act` is the method of the store that it is given.
+/// Implements `task_data::store`'s ports for a decorator. Each method is a call of the decorator's `call(name, effect, act)`, whose `act`
+/// calls the same method of the store that it receives.
 ///
-/// What decorators do in their own ways is theirs to name, for each of three ports: first those methods that go through `call` as the
-/// others do, then those that are written out.
+/// For each of three ports the caller lists the methods in which decorators differ: first those that go through `call` like the others,
+/// then those that are written out.
 #[macro_export]
 macro_rules! cut_store {
     (

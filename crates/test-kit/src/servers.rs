@@ -17,7 +17,7 @@ pub struct Servers {
     _script: Option<Child>,
 }
 
-/// The servers, started if nobody has.
+/// Returns the servers, and starts them at the first call.
 pub fn servers() -> &'static Servers {
     static SERVERS: OnceLock<Servers> = OnceLock::new();
     SERVERS.get_or_init(|| {
@@ -58,17 +58,17 @@ impl Servers {
         format!("{}/{name}", self.postgres)
     }
 
-    /// The URL of a broker's virtual host that nobody has used yet.
+    /// Returns the URL of a broker's virtual host that no other test uses.
     pub fn vhost(&self) -> String {
         format!("{}/t{}", self.amqp, self.unused("t", 360))
     }
 
-    /// The URL of a database of the Redis that nobody has used yet.
+    /// Returns the URL of a Redis database that no other test uses.
     pub fn redis(&self) -> String {
         format!("{}/{}", self.redis, self.unused("r", 999))
     }
 
-    /// A number up to `most` that nobody else gets, in whichever process.
+    /// Returns a number up to `most` that no other caller gets, in any process.
     fn unused(&self, what: &str, most: u32) -> u32 {
         let is_mine = |number: &u32| std::fs::create_dir(self.claims.join(format!("{what}{number}"))).is_ok();
         (1..=most).find(is_mine).expect("tests/servers has made enough of them")
@@ -136,7 +136,7 @@ impl OwnServers {
     }
 }
 
-/// What `psql` says to a statement in the database of a URL.
+/// Runs a statement by `psql` in the database of a URL; returns the output.
 pub fn psql(url: &str, statement: &str) -> String {
     let mut psql = Command::new("psql");
     let output =

@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 pub const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a look gives: what is awaited, or what is seen instead.
+/// The result of a look: the awaited value, or what was seen instead.
 pub trait Look {
-    /// What is awaited.
+    /// The awaited value.
     type Found;
-    /// What is told at the deadline.
+    /// The value that is shown at the deadline.
     type Seen: Debug;
 
-    /// Returns the one or the other.
+    /// Returns the awaited value.
     ///
     /// # Errors
-    /// What is seen, if that is not what is awaited.
+    /// The value that was seen instead.
     fn found(self) -> Result<Self::Found, Self::Seen>;
 }
 
