@@ -68,7 +68,7 @@ async fn kept(blobs: &dyn Blobs, bytes: &'static [u8]) -> TaskId {
     id
 }
 
-/// The blob's bytes; `None` if there is no such blob.
+/// Reads a blob's bytes; `None` if the blob does not exist.
 async fn read(blobs: &dyn Blobs, id: TaskId) -> Option<Vec<u8>> {
     match blobs.open(id).await {
         Ok(mut reader) => {
@@ -297,7 +297,7 @@ async fn free_space_is_told_or_not_known(blobs: Fresh) {
     assert_ne!(free, Some(0));
 }
 
-/// What only a folder has: files, their names, modes and times.
+/// Properties of a folder alone: files, their names, modes and times.
 mod folder {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;

@@ -24,7 +24,7 @@ fn rows_of(pieces: &[&[u8]]) -> Result<Vec<Row>, Damaged> {
     Ok(rows)
 }
 
-/// The rows of a table as the `csv` crate reads it; nothing if it is none.
+/// Returns the rows of a table as the `csv` crate reads them; `None` if it is not a table.
 fn to_others(table: &[u8]) -> Option<Vec<Row>> {
     let mut reader = csv::Reader::from_reader(table);
     if !reader.headers().ok()?.iter().eq(COLUMNS) {

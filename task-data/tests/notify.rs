@@ -34,7 +34,7 @@ fn redis_client() -> Client {
     client(&servers().redis()).unwrap()
 }
 
-/// What wakes a deployment's processes.
+/// Connects to the notifications that wake a deployment's processes.
 fn redis(client: &Client, deployment: &str) -> RedisNotify {
     RedisNotify::start(client.clone(), &Deployment(deployment.into()))
 }

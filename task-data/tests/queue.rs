@@ -189,7 +189,7 @@ async fn what_waits_is_counted(queue: Arc<dyn Queue>) {
     eventually("none waits", async || (queue.depth(KIND).await.unwrap() == 0).then_some(())).await;
 }
 
-/// What only the queue in memory has: a bound, for the sweep brings the rest.
+/// Properties of the queue in memory alone: it is bounded, because the sweep brings the rest.
 mod memory {
     use super::*;
 

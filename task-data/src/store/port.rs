@@ -33,7 +33,7 @@ pub struct NewTask {
     pub owner: Option<UserId>,
     /// The kind's `Input` in JSON.
     pub input: Value,
-    /// What it carries, and its place.
+    /// The payload, and the place where it is kept.
     pub payload: Payload,
     /// The idempotency key and content hash, if the client sent a key.
     pub idempotency: Option<Idempotency>,

@@ -26,7 +26,7 @@ pub struct Call {
 pub enum Phase {
     /// Nothing of the call happens.
     Before,
-    /// All of it happens, and nobody is told.
+    /// All of it happens, but the caller gets no answer.
     After,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for Cut {
     }
 }
 
-/// What all calls of one process go through.
+/// The wire that all calls of one process go through.
 pub struct Wire {
     cut: Option<Cut>,
     held: Mutex<Option<(&'static str, Arc<Semaphore>)>>,
@@ -165,7 +165,7 @@ impl Wire {
         }
     }
 
-    /// What a call gives that answers with `lost` if it is cut.
+    /// Makes a call; one that is cut gives `lost` as its answer.
     async fn call<T>(
         &self,
         method: &'static str,

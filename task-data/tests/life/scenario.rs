@@ -21,7 +21,7 @@ use crate::world::{Process, World, named};
 const SMALL: &[&[u8]] = &[b"small"];
 const LARGE: &[&[u8]] = &[b"too ", b"large for ", b"a row"];
 
-/// What came of a call as its caller was told it.
+/// The answer to a call, as its caller received it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Yes,
@@ -37,7 +37,7 @@ struct Promise {
     cancelled: Answer,
 }
 
-/// What was promised, and what was seen of it.
+/// The promises that were made, and their observed outcomes.
 #[derive(Default)]
 pub struct Ledger {
     promises: Vec<Promise>,

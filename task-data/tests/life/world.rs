@@ -27,7 +27,7 @@ use test_kit::eventually;
 /// More bytes than this travel as a blob.
 pub const INLINE_BYTES: u64 = 8;
 
-/// What is handed in with an upload of that name.
+/// Returns the input of an upload of that name.
 pub fn named(filename: &str) -> Input {
     Input { filename: Some(filename.to_owned()), size: 1, content_type: None, expected: None }
 }
@@ -96,7 +96,7 @@ impl World {
         self.store.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap().tasks
     }
 
-    /// The outcome log; empty while there is none.
+    /// Reads the outcome log; empty until it exists.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("outcomes.log")).unwrap_or_default()
     }

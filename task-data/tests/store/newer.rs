@@ -1,4 +1,4 @@
-//! Rows of kinds that only a newer version knows: shown to who has their tickets, and else left to it.
+//! Rows of kinds that only a newer version knows: shown to holders of their tickets, and otherwise left to that version.
 
 use database::{Postgres, Sqlite};
 use diesel::connection::SimpleConnection;

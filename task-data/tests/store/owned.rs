@@ -1,4 +1,4 @@
-//! An owner's tasks: his alone are listed, and what he has waiting is told.
+//! An owner's tasks: the list has theirs alone, and their pending tasks are counted.
 
 use database::UserId;
 use rstest::rstest;

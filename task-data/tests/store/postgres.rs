@@ -49,7 +49,7 @@ async fn a_day(store: &Postgres) {
     store.cancel(third, RULES).await.unwrap();
 }
 
-/// Adds rows that nobody looks for.
+/// Adds rows that no test looks up.
 async fn fill(connection: &mut AsyncPgConnection, rows: i64) {
     let fill = format!(
         "INSERT INTO tasks (id, kind, status, created, input, sweep_at, finished, logged_at) \

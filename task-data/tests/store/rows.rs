@@ -123,7 +123,7 @@ async fn an_unknown_id_is_not_found_and_hides_no_other(database: FreshDatabase) 
     assert_eq!(store.find(Vec::new()).await.unwrap(), []);
 }
 
-/// What people and programs send in names and replies.
+/// Returns odd texts that people and programs send in names and replies.
 fn odd_texts() -> [String; 6] {
     [
         "\0".to_owned(),

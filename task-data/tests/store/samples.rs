@@ -14,7 +14,7 @@ pub const NOW: Duration = Duration::ZERO;
 /// Long enough to come after any test.
 pub const LATER: Duration = Duration::from_secs(3600);
 
-/// What `SELECT … AS count` gives.
+/// The row of `SELECT … AS count`.
 #[derive(QueryableByName)]
 pub struct Count {
     #[diesel(sql_type = BigInt)]

@@ -9,7 +9,7 @@ use task_data::store::{StoreError, Tasks};
 use crate::samples::*;
 use test_kit::{database_set_otherwise, psql, servers, set};
 
-/// What an insert of records does beforehand, as a statement in PL/pgSQL says.
+/// Makes every insert of records run a PL/pgSQL statement first.
 fn before_records(url: &str, does: &str) {
     psql(
         url,

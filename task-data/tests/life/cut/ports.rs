@@ -38,7 +38,7 @@ fn queue_error<T>(_: Phase) -> Result<T, QueueError> {
 /// The name of an upload whose input comes to the store as what `serde_json` could not read back.
 pub const UNREADABLE: &str = "unreadable";
 
-/// What `serde_json` could not read back.
+/// Returns a value that `serde_json` could not read back.
 pub fn unreadable() -> Value {
     (0..250).fold(json!({}), |inner, _| json!([inner]))
 }
