@@ -41,10 +41,10 @@ pub struct Promise {
     violations: Vec<Violation>,
 }
 
-/// What must not be.
+/// A broken promise.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Violation {
-    /// The ticket was given, and there is no row.
+    /// The ticket was given, but its row does not exist.
     Lost,
     /// The row has not ended, and its blob is gone.
     BlobGone,
@@ -66,7 +66,7 @@ pub enum Violation {
     Claims(Vec<(i64, i32)>),
     /// Blobs or parts that nothing needs.
     FilesLeft(usize),
-    /// A lease that nobody extends.
+    /// A lease that no process extends.
     LeaseLeft,
 }
 

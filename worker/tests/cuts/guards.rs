@@ -22,7 +22,7 @@ pub enum Guard {
     ScansBeforeItAppends,
     /// A torn line is completed.
     CompletesTornLines,
-    /// What a dead worker held goes back.
+    /// The tasks that a dead worker held become pending again.
     ReturnsWhatTheDeadHeld,
 }
 

@@ -17,7 +17,7 @@ use crate::ports;
 use crate::wire::{Call, Cut, Moment, Wire};
 use crate::world::{Database, World};
 
-/// What a process is there for.
+/// The purpose of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Errand {
     /// It takes the upload in, does it and logs it.
@@ -26,7 +26,7 @@ pub enum Errand {
     Recover,
 }
 
-/// What a process has done.
+/// The deeds of a process.
 pub struct Lived {
     pub calls: Vec<Call>,
     pub was_cut: bool,
@@ -96,7 +96,7 @@ async fn hand_in(life: &Life, promise: &mut Promise) {
     promise.is_given = true;
 }
 
-/// What was late comes in; time passes; whoever sweeps brings on the rest.
+/// Lets late calls take effect and time pass; then a sweep brings the rest on.
 async fn recover(world: &Arc<World>, life: &Life, promise: &mut Promise) {
     promise.look(world);
     let rests = world.clone();

@@ -15,7 +15,7 @@ pub struct Sweep {
     rotates: bool,
 }
 
-/// What came of one run.
+/// The outcome of one run.
 struct Run {
     /// The calls of its last process, which is not cut.
     calls: Vec<Call>,
@@ -36,7 +36,7 @@ impl Sweep {
         Self { removed: Some(guard), ..self }
     }
 
-    /// The log is renamed while nobody lives.
+    /// Renames the log while no process lives.
     pub fn rotating_the_log(self) -> Self {
         Self { rotates: true, ..self }
     }
@@ -94,7 +94,7 @@ fn points(run: &Run, tears: Tears) -> Vec<Cut> {
     run.calls.iter().flat_map(|call| call.cuts(tears)).collect()
 }
 
-/// What came of many runs.
+/// The outcome of many runs.
 #[derive(Default)]
 pub struct Found {
     /// At which the first process was cut.

@@ -34,7 +34,7 @@ pub enum Phase {
 /// When a late call takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// Right after the next claim; if there is none, as `Rest`.
+    /// Right after the next claim; without one, as `Rest`.
     Claimed,
     /// When nothing is left to do.
     Rest,
@@ -86,7 +86,7 @@ impl Call {
     }
 }
 
-/// What a call is to do.
+/// The fate of a call.
 #[derive(Debug, Clone, Copy)]
 pub enum When {
     Now,
@@ -122,7 +122,7 @@ impl Wire {
         Self { cut, main: thread::current().id(), state, changed, crashed: watch::Sender::new(false) }
     }
 
-    /// Makes a call, one at a time: `act` is its effect. `None`: nobody hears of its answer, for the process has ended.
+    /// Makes a call, one at a time: `act` is its effect. `None` if the process has ended, so that its answer is lost.
     pub fn make<T: Send + 'static>(
         &self,
         method: &'static str,
@@ -162,7 +162,7 @@ impl Wire {
         thread::current().id() == self.main
     }
 
-    /// What a call gives that nobody hears of: nothing, ever. But a thread ends by an answer alone, and gets this one.
+    /// Ends a call whose answer is lost: on the main task it never returns; a thread gets `lost`, because only an answer ends it.
     pub async fn end<T>(&self, lost: impl FnOnce() -> T) -> T {
         if self.is_on_main() {
             std::future::pending::<()>().await;

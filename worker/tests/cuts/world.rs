@@ -92,7 +92,8 @@ impl Databases {
         })
     }
 
-    /// Tasks of another world are all done and logged, so they are in nobody's way. Where that is not so, see `spoil`.
+    /// Returns the URL of the shared database. Tasks of other worlds there are done and logged, so they do not interfere; where they would,
+    /// see `spoil`.
     fn postgres(&self) -> String {
         let mut url = self.url.lock().unwrap();
         url.get_or_insert_with(|| {
@@ -120,7 +121,7 @@ fn open(outside: &Handle, url: &str) -> Arc<dyn Store> {
     }
 }
 
-/// What a dead process's call does when the server comes to it.
+/// The effect of a dead process's call, once the server handles it.
 type Late = Box<dyn FnOnce(&World) -> BoxFuture<'static, ()> + Send>;
 
 pub struct World {
@@ -198,7 +199,7 @@ impl World {
         }
     }
 
-    /// What stands in the log, after what stands in the one that it was renamed to.
+    /// Returns the lines of the log, after those of the one that it was renamed to.
     pub fn lines(&self) -> String {
         let text = |path| fs::read_to_string(path).unwrap_or_default();
         text(self.log().with_added_extension("1")) + &text(self.log())
@@ -221,7 +222,7 @@ impl World {
         self.late.lock().unwrap().push((moment, late));
     }
 
-    /// What is due at the moment happens; at `Rest`, all that is left.
+    /// Lets the calls due at that moment take effect; at `Rest`, all that are left.
     pub async fn arrive(&self, moment: Moment) {
         let due: Vec<(Moment, Late)> = {
             let mut late = self.late.lock().unwrap();

@@ -49,7 +49,7 @@ impl Blobs for CutBlobs {
         self.line.call("blobs.delete", Effect::Here, async move { inner.delete(id).await }, blob_error).await
     }
 
-    /// An empty shard is no call of its own: 256 looks that find nothing are like one.
+    /// Looks into a shard. An empty one is not a call of its own: 256 looks that find nothing are equivalent.
     async fn kept_before(&self, shard: u16, time: Time) -> Result<Vec<TaskId>, BlobError> {
         let folder = self.line.world.blobs().join(format!("{shard:02x}"));
         if shard > 0 && fs::read_dir(folder)?.next().is_none() {

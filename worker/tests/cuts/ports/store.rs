@@ -23,7 +23,7 @@ pub struct CutStore {
 }
 
 impl CutStore {
-    /// A call that takes effect by this process's connection, or late, by nobody's.
+    /// Makes a call that takes effect on this process's connection, or, if it is late, on none.
     async fn call<T, F>(
         &self,
         method: &'static str,
@@ -192,7 +192,7 @@ test_kit::cut_store! {
     }
 }
 
-/// What a step of the log is about to write.
+/// Returns the bytes that a step of the log is about to write.
 fn missing_in_log(world: &World, owed: &[Task]) -> Vec<u8> {
     let log = fs::read(world.log()).unwrap();
     let mut tail = log.rsplit(|byte| *byte == b'\n').next().unwrap();
