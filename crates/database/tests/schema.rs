@@ -27,7 +27,7 @@ const TYPES: [(&str, &str); 10] = [
     ("UuidType", "uuid"),
 ];
 
-/// What `table!` has.
+/// Returns the tables and columns of `table!`.
 fn schema() -> Tables {
     let mut tables = Tables::new();
     let mut table = String::new();

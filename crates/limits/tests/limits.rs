@@ -45,7 +45,7 @@ async fn add_one(limits: &dyn Limits, name: &str) {
         .unwrap();
 }
 
-/// What is kept under a name, as text.
+/// Returns the value that is kept under a name, as text.
 async fn kept(limits: &dyn Limits, name: &str) -> Option<String> {
     let mut kept = None;
     let look = &mut |_, bytes: Option<&[u8]>| {

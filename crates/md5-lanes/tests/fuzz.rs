@@ -9,10 +9,10 @@ use md5_lanes::{Digest, Kernel, Lanes, Md5, Piece};
 
 /// More than any kernel has lanes.
 const STREAMS: usize = 50;
-/// What pieces are cut from.
+/// The number of bytes that pieces are cut from.
 const BYTES: usize = 8 << 10;
 
-/// What comes next, four bytes of the input each: what it is, which stream, and how long.
+/// A step, read from four bytes of the input: its kind, its stream, and its length.
 enum Step {
     /// A piece in the run that comes, the stream's last one or not.
     Piece { stream: usize, length: usize, is_last: bool },

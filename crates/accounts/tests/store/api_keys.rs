@@ -1,4 +1,4 @@
-//! API keys: each stands for its user as he is now, until it is removed.
+//! API keys: each stands for its user, with their present rights, until it is removed.
 
 use accounts::Accounts;
 use accounts::NewKey;

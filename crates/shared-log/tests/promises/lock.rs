@@ -1,4 +1,4 @@
-//! Who excludes whom.
+//! Locks: which openers of a log exclude each other.
 
 use std::fs::{self, File};
 use std::path::Path;

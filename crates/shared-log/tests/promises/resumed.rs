@@ -32,7 +32,7 @@ impl Numbers {
         self.log.resume(number).unwrap().expect("nobody else has the log")
     }
 
-    /// Appends so many numbers after the last, as one who keeps nothing in memory.
+    /// Appends the next `more` numbers, as a writer does that keeps nothing in memory.
     fn count_on(&self, more: u32) {
         let mut resumed = self.resume();
         let mut next = resumed.last().map_or(1, |last| last + 1);
