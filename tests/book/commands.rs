@@ -124,7 +124,7 @@ const OTHERS: [&str; 9] = ["cargo", "cd", "curl", "docker", "export", "for", "gi
 /// Variables that are not settings of the program.
 const VARIABLES: [&str; 4] = ["COATCHECK_SECRETS", "COMPOSE_FILE", "EDGE_PROXIES", "PATH"];
 
-/// What commands may name.
+/// The names that commands may use.
 struct Known {
     /// The help of each command of the program; of the service itself under no name.
     help: BTreeMap<String, String>,

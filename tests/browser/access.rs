@@ -23,7 +23,7 @@ async fn log_in(browser: &Browser, button: &str) {
     browser.until(NO_GUEST).await;
 }
 
-/// Has the browser forget who is there, as when the cookie has lapsed.
+/// Makes the browser forget its user, as when the cookie has expired.
 async fn forget(browser: &Browser) {
     browser.cdp("Network.clearBrowserCookies", Value::Object(Default::default())).await;
 }

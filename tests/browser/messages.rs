@@ -1,4 +1,4 @@
-//! The page for messages, in a browser: who logs in sends messages, sees who has answered them, and what holds them up.
+//! The page for messages, in a browser: a user logs in, sends messages, and sees which provider answered them, and what holds them up.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::kit::stack::{Setup, Stack, both_stacks, embedded};
 
 const PAGE: &str = "/messages";
 
-/// The page of a user who was registered and granted `paid`, or not, and who has logged in on it.
+/// Opens the page for a new user, with or without the right `paid`, and logs in on it.
 async fn page_of(stack: &Arc<Stack>, username: &str, may_pay: bool) -> Browser {
     stack.sender(username, may_pay).await;
     let browser = Browser::open(stack, PAGE).await;

@@ -1,4 +1,4 @@
-//! The page for tables, in a browser: who hands one in sees how far it is, what is wrong with it, and what came of its rows.
+//! The page for tables, in a browser: a user hands a table in and sees its progress, its errors, and the outcomes of its rows.
 
 use std::sync::Arc;
 

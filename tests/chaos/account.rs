@@ -21,7 +21,7 @@ pub struct Account {
     stack: &'static str,
     promises: usize,
     cancelled: usize,
-    /// Those that nobody was told of, for their answers were lost.
+    /// Tasks that their client does not know, because the answers were lost.
     untold: usize,
     records: usize,
     tables: usize,
@@ -166,7 +166,7 @@ impl Account {
         }
     }
 
-    /// Each ended task has its line once, and there is no other.
+    /// Checks that each ended task has exactly one line, and that the log has no other lines.
     fn compare_lines(&mut self, rig: &Rig, tasks: &[Value]) {
         let mut lines: HashMap<String, u32> = HashMap::new();
         for file in fs::read_dir(rig.log().parent().unwrap()).unwrap() {

@@ -33,7 +33,7 @@ pub struct Promise {
     pub md5: Arc<str>,
     /// Whether its cancelling was asked for.
     pub is_unwanted: bool,
-    /// What it was once seen to have ended as: it must never be anything else.
+    /// The final state in which it was once seen, which must never change.
     pub seen: Option<Value>,
 }
 
@@ -43,7 +43,7 @@ pub struct Load {
     clients: Vec<JoinHandle<()>>,
 }
 
-/// What all clients came to know.
+/// The knowledge of all clients.
 pub struct Promised {
     pub promises: Vec<Promise>,
     /// The URIs of records that were sent, and whether each is known to be kept.

@@ -22,7 +22,7 @@ fn length() -> Duration {
     Duration::from_secs(seconds.map_or(30, |text| text.parse().expect("COATCHECK_CHAOS_SECONDS is a number")))
 }
 
-/// What the faults follow from: `COATCHECK_CHAOS_SEED`, or another each time.
+/// Returns the seed that determines the faults: `COATCHECK_CHAOS_SEED`, or another each time.
 fn seed() -> u64 {
     let seed = std::env::var("COATCHECK_CHAOS_SEED");
     seed.map_or(u64::from(std::process::id()), |text| text.parse().expect("COATCHECK_CHAOS_SEED is a number"))

@@ -43,7 +43,7 @@ pub async fn send(shared: Arc<Shared>, mut dice: Dice, client: u64) {
     }
 }
 
-/// What is not as it was answered.
+/// The differences between the records and the answers.
 #[derive(Default)]
 pub struct Compared {
     pub kept: usize,

@@ -35,7 +35,7 @@ pub struct Rig {
     pub third_party: StandIns,
     pub stack: Arc<Stack>,
     faults: Mutex<BTreeMap<&'static str, u64>>,
-    /// What no fault excuses.
+    /// Violations that no fault excuses.
     pub wrongs: Arc<Mutex<Vec<String>>>,
 }
 
@@ -171,7 +171,7 @@ async fn third_party() -> StandIns {
     StandIns::start_as(&["providers", "third-party"], &[]).await
 }
 
-/// What gives a process a clock that is wrong by so much.
+/// Returns the environment that shifts a process's clock.
 fn wrong_clock(shift: &str) -> [(&'static str, String); 4] {
     let find = "ls /usr/lib/*/faketime/libfaketimeMT.so.1";
     let found = Command::new("sh").args(["-c", find]).output().unwrap();
@@ -277,7 +277,7 @@ impl Process {
     }
 }
 
-/// A small disk, in memory. There is none where this may not mount.
+/// A small disk, in memory. Absent where the test may not mount one.
 pub struct Disk {
     path: PathBuf,
 }

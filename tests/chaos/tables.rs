@@ -37,7 +37,7 @@ pub async fn hand_in(shared: Arc<Shared>, mut dice: Dice) {
     }
 }
 
-/// What is not as it was answered.
+/// The differences between the tables and the answers.
 #[derive(Default)]
 pub struct Compared {
     /// Rows that were sent.

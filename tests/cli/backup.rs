@@ -25,7 +25,7 @@ async fn back_up(stack: &Stack, name: &str) -> PathBuf {
     folder
 }
 
-/// Nothing is found in a copy in which nobody works.
+/// Checks that `verify` finds nothing in a copy in which no process works.
 async fn verifies(folder: &Path) {
     let done = output(coatcheck(folder, ["verify"])).await;
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stdout));

@@ -86,7 +86,7 @@ async fn healthcheck(stack: &Stack, settings: &[(&str, &str)]) -> Output {
     output(command).await
 }
 
-/// What it says when it is so.
+/// Waits until the health is as expected; returns the output then.
 async fn becomes(stack: &Arc<Stack>, settings: &[(&str, &str)], healthy: bool) -> Output {
     eventually("another health", async || {
         let done = healthcheck(stack, settings).await;

@@ -320,7 +320,7 @@ fn size(columns: u16) -> Winsize {
     Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
-/// What is drawn until that was.
+/// Returns everything that is drawn until that word.
 fn until(terminal: &mut File, word: &str) -> String {
     let mut drawn = Vec::new();
     while !String::from_utf8_lossy(&drawn).contains(word) || drawn.len() < 400 {

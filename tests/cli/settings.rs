@@ -417,7 +417,7 @@ pub fn refused(done: &Output, word: &str) {
     );
 }
 
-/// What `--help` says of a setting.
+/// Returns the text of `--help` on a setting.
 fn about<'a>(help: &'a str, name: &str) -> &'a str {
     let flag = format!("--{}", name.to_lowercase().replace('_', "-"));
     let begins = |line: &str| {

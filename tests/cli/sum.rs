@@ -289,7 +289,7 @@ fn assert_same(told: &Output, expected: &Output, what: &str) {
     assert_eq!(told.status.code(), expected.status.code(), "{what}");
 }
 
-/// What `coatcheck sum` and `md5sum` do with these arguments and that input.
+/// Returns the outputs of `coatcheck sum` and `md5sum` for these arguments and that input.
 async fn outputs_of(folder: &Path, arguments: &[OsString], input: &[u8]) -> [Output; 2] {
     let mut ours = coatcheck(folder, ["sum"]);
     ours.args(arguments);
@@ -308,7 +308,7 @@ async fn outputs_of(folder: &Path, arguments: &[OsString], input: &[u8]) -> [Out
     outputs.try_into().unwrap()
 }
 
-/// The command without root's right to read what nobody may.
+/// Returns the command without root's right to read every file.
 fn unprivileged(command: Command) -> Command {
     if !geteuid().is_root() {
         return command;

@@ -106,7 +106,7 @@ async fn a_name_in_a_message_is_harmless() {
     }
 }
 
-/// What a command prints whose standard output is a terminal.
+/// Returns the output of a command whose standard output is a terminal.
 async fn told_on_terminal(mut command: Command) -> String {
     let OpenptyResult { master, slave } = openpty(None, None).unwrap();
     command.stdout(slave);

@@ -15,7 +15,7 @@ use crate::kit::stack::{Setup, Stack, both_stacks};
 
 const REQUIRED: [(&str, &str); 1] = [("AUTH", "required")];
 
-/// A key of a user's who was registered just now.
+/// Registers a user and returns an API key of theirs.
 async fn key(stack: &Arc<Stack>) -> String {
     stack.register("ada").await;
     let token = stack.log_in("ada").await;

@@ -1,4 +1,4 @@
-//! `coatcheck verify`: what is not as it was promised is found, what is on its way is no finding, and a lost log is written anew.
+//! `coatcheck verify`: it finds every broken promise, does not report work under way, and writes a lost log anew.
 
 use rstest_reuse::apply;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::kit::stack::{Setup, Stack, both_stacks, embedded};
 /// The sorts of findings, in the order in which they are told.
 const SORTS: [&str; 6] = ["lost", "doubled", "malformed", "foreign", "stuck", "orphans"];
 
-/// What `coatcheck verify` has said.
+/// The verdict that `coatcheck verify` printed.
 #[derive(Debug)]
 pub struct Verdict {
     counts: [u64; SORTS.len()],

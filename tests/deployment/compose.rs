@@ -1,4 +1,4 @@
-//! The compose files: who reaches which server, whose images run, and where passwords come from.
+//! The compose files: which container reaches which server, which images run, and where passwords come from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,7 +23,7 @@ const REACHES: [(&str, &[&str]); 14] = [
     ("background2", &["background1", "client", "proxy", "tools"]),
     ("tools", &["background1", "background2", "client", "proxy"]),
 ];
-/// What is the database, the broker and Redis: nothing beyond their networks is reached from there, nor reaches them.
+/// The database, the broker and Redis: they neither reach anything beyond their networks, nor are reached from there.
 const SERVERS: [&str; 3] = ["postgres", "rabbitmq", "redis"];
 
 #[test]

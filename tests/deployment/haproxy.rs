@@ -228,7 +228,7 @@ async fn first_answer(connection: &mut TcpStream) -> Answer {
     timeout(DEADLINE, answer).await.expect("no answer")
 }
 
-/// What comes until the connection's end.
+/// Reads until the end of the connection.
 async fn until_its_end(mut connection: TcpStream) -> String {
     let mut rest = Vec::new();
     let _ = timeout(DEADLINE, connection.read_to_end(&mut rest)).await.expect("the connection is held");

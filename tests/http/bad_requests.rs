@@ -116,8 +116,8 @@ impl Desk {
         ask(self.http.get(self.stack.url(path))).await.unwrap().json()
     }
 
-    /// What the process that answers has open: its clients' connections and files. Its connections to servers are left out, for there
-    /// are as many as were needed at once.
+    /// Returns the open client connections and files of the process that answers. Connections to servers are left out, because their number
+    /// depends on how many were needed at once.
     fn descriptors(&self) -> Vec<String> {
         let process = format!("/proc/{}", self.stack.pid());
         let address: SocketAddrV4 = self.stack.address().parse().unwrap();

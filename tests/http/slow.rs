@@ -1,4 +1,4 @@
-//! Clients that take their time: their connections end, and nobody else waits for them.
+//! Clients that take their time: their connections end, and other clients do not wait for them.
 
 use rstest_reuse::apply;
 use test_kit::DEADLINE;

@@ -1,5 +1,5 @@
-//! AUTH=required: who gets in where, and whose tasks there are for whom. The table has every route; one that is added later fails
-//! here until it says whom it is for.
+//! AUTH=required: which client may use which route, and whose tasks it sees. The table has every route; one that is added later fails here
+//! until the table names its clients.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ use For::{Admins, Anyone, LoggedIn, Owner, Users};
 use rstest_reuse::apply;
 use test_kit::eventually;
 
-/// What is sent along.
+/// The body of the request.
 #[derive(Debug, Clone)]
 enum Sent {
     Nothing,
@@ -58,11 +58,11 @@ enum Sent {
 struct Route {
     method: Method,
     path: &'static str,
-    /// What stands for the path's parameters, and a query.
+    /// The path with its parameters filled in, and a query.
     url: String,
     sent: Sent,
     is_for: For,
-    /// What who gets in is told.
+    /// The status for a client that is admitted.
     status: u16,
 }
 
@@ -167,7 +167,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
     ]
 }
 
-/// Who comes: what he is called here, and what he brings.
+/// A client: its name here, and its credential.
 struct Comer {
     name: &'static str,
     credential: Option<String>,
@@ -176,7 +176,7 @@ struct Comer {
 }
 
 impl Comer {
-    /// What this route has to answer him: a status, and a code where it is a refusal for who he is.
+    /// Returns the expected answer of this route to the client: a status, and a code where it is rejected for its identity.
     fn expected(&self, route: &Route) -> (u16, Option<&'static str>) {
         let is_somebody =
             !matches!(self.name, "nobody" | "expired" | "tampered" | "revoked key" | "key as a cookie");
@@ -447,7 +447,7 @@ async fn each_owner_has_his_own_tasks_and_admins_have_all(setup: Setup) {
     assert_eq!(stack.ask_as(&root, Method::DELETE, &path).await.status, 200);
 }
 
-/// What a server says on standard error that listens there, with these settings.
+/// Returns the standard error of a server that listens there, with these settings.
 async fn said_at(listen: &str, settings: &[(&str, &str)]) -> String {
     let folder = tempfile::TempDir::new().unwrap();
     let mut command = coatcheck(folder.path(), [""; 0]);

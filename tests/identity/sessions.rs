@@ -1,4 +1,4 @@
-//! Log-ins: who is let in, what a token is worth, and what is none.
+//! Log-ins: which are accepted, and which tokens are valid.
 
 use futures::future::join_all;
 use reqwest::header::{AUTHORIZATION, COOKIE, HOST, HeaderValue, ORIGIN};
@@ -337,7 +337,7 @@ async fn guess(stack: &Stack, at: &str, username: &str, from: &str) -> Answer {
     ask(request.body(credentials(username, "a wrong password").to_string())).await.unwrap()
 }
 
-/// What a test of guesses holds against one API or two.
+/// Checks the limit on guesses against one API or two.
 async fn guesses_are_few(stack: &Stack, addresses: &[String]) {
     for name in ["ada", "bob"] {
         stack.register(name).await;

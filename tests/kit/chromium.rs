@@ -111,7 +111,7 @@ impl Browser {
         browser
     }
 
-    /// What was asked for since it was opened, or since this was asked last: methods and addresses.
+    /// Returns the requests since the page was opened, or since the last call: methods and addresses.
     pub async fn asked(&self) -> Vec<(String, String)> {
         let origin = self.stack.url("/");
         let mut asked = Vec::new();
@@ -131,7 +131,7 @@ impl Browser {
         asked
     }
 
-    /// Ends it, after a look at what it did: nothing was asked of another server, and nobody complained.
+    /// Closes the browser, and checks that it sent no request to another server and logged no error.
     pub async fn close(self) {
         self.asked().await;
         for entry in self.driver.browser_log().await.unwrap() {
@@ -224,7 +224,7 @@ impl Browser {
         folder
     }
 
-    /// What was saved under that name, once it is whole.
+    /// Returns the content of a download, once it is whole.
     pub async fn download(&self, name: &str) -> String {
         let path = self.folder.path().join("downloads").join(name);
         // Chromium renames it when it is whole.

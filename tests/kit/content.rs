@@ -54,7 +54,7 @@ impl Sample {
     }
 }
 
-/// What `md5sum` prints for bytes on its standard input.
+/// Returns the output of `md5sum` for bytes on its standard input.
 pub fn md5sum(bytes: &[u8]) -> String {
     let mut command = Command::new("md5sum");
     let mut child =

@@ -57,7 +57,7 @@ impl Load {
         .await;
     }
 
-    /// What was promised until now.
+    /// Returns the promises that were made until now.
     pub fn so_far(&self) -> Vec<Promise> {
         self.shared.promises.lock().unwrap().clone()
     }

@@ -17,7 +17,7 @@ use crate::kit::stack::Stack;
 
 /// Everybody's.
 pub const PASSWORD: &str = "correct horse";
-/// What stacks sign with whose tokens a test makes itself.
+/// The secret of stacks for which a test makes tokens itself.
 pub const SECRET: &str = "a secret of 32 bytes that the tests know";
 
 impl Stack {
@@ -31,7 +31,7 @@ impl Stack {
         ask(self.request(Method::POST, path).body(body.to_string())).await.unwrap()
     }
 
-    /// Registers a user with everybody's password; his id.
+    /// Registers a user with the common password; returns the user's id.
     pub async fn register(&self, username: &str) -> String {
         let answer = self.post_json("/api/v1/users", &credentials(username, PASSWORD)).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
@@ -43,7 +43,7 @@ impl Stack {
         self.post_json("/api/v1/session", &credentials(username, password)).await
     }
 
-    /// Logs a user in; his token.
+    /// Logs a user in; returns the token.
     pub async fn log_in(&self, username: &str) -> String {
         let answer = self.log_in_with(username, PASSWORD).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -55,7 +55,7 @@ impl Stack {
         cookie_of(&self.ask(Method::DELETE, "/api/v1/session").await)
     }
 
-    /// Makes a user who may grant rights, and logs him in.
+    /// Makes an admin, logs them in, and returns the token.
     pub async fn admin(&self, username: &str) -> String {
         let done = output(self.user_command(&["create", username, "--admin"])).await;
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -116,7 +116,7 @@ pub fn header(secret: &str) -> Value {
     json!({"typ": "JWT", "alg": "HS256", "kid": id})
 }
 
-/// What a token of ours says for a while.
+/// Returns the claims of a token that is valid for a while.
 pub fn claims(user: &str, rights: &[&str]) -> Value {
     json!({"sub": user, "name": "mallory", "rights": rights, "iat": seconds(0), "exp": seconds(600)})
 }

@@ -26,7 +26,7 @@ struct Cable {
     cuts: u64,
 }
 
-/// What becomes of what is sent.
+/// The fate of the bytes that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It arrives.

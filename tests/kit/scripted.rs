@@ -60,7 +60,7 @@ impl Scripted {
         self.is_away.store(false, Relaxed);
     }
 
-    /// What has come, in order.
+    /// Returns the calls that were received, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }

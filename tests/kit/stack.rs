@@ -97,14 +97,14 @@ impl Drop for Running {
 /// A connection that was idle for longer is not used again: far less than what a server keeps one open.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What requests that tests write by hand call a stack, unless its settings say otherwise.
+/// The host names in requests that tests write by hand; a stack accepts them unless its settings say otherwise.
 const HOSTS: &str = "a,coatcheck";
 
 /// One service. Its processes can be killed and started again; its folder is there until the test is over.
 pub struct Stack {
     folder: TempDir,
     settings: Vec<(String, String)>,
-    /// What each of its processes is told to be; the first one answers.
+    /// The role of each of its processes, as arguments; the first one answers.
     roles: &'static [&'static [&'static str]],
     /// `HOST:PORT`; once it was started, the same each time.
     address: Mutex<String>,
@@ -131,7 +131,7 @@ impl Stack {
         Self::new(&[&["api"], &["worker"]], &[&own[..], settings].concat())
     }
 
-    /// An API alone, over servers of its own: nobody does the tasks.
+    /// Returns an API over servers of its own, without a worker.
     pub fn without_worker(settings: &[(&str, &str)]) -> Self {
         Self { roles: &[&["api"]], ..Self::distributed(settings) }
     }
@@ -232,7 +232,7 @@ impl Stack {
         .await
     }
 
-    /// What the database says to a statement.
+    /// Runs a statement in the database; returns the output.
     pub fn sql(&self, statement: &str) -> String {
         match self.database_url() {
             Some(url) => psql(url, statement),
@@ -248,7 +248,7 @@ impl Stack {
         self.setting("DATABASE_URL")
     }
 
-    /// What its processes are told, where it was set.
+    /// Returns the value of a setting of its processes, if it was set.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
     }
@@ -291,7 +291,7 @@ impl Stack {
         format!("http://{}{path}", self.address())
     }
 
-    /// `HOST:PORT`, also while nobody answers there.
+    /// Returns `HOST:PORT`, also while no process listens there.
     pub fn address(&self) -> String {
         self.address.lock().unwrap().clone()
     }

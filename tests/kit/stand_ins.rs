@@ -76,12 +76,12 @@ impl StandIns {
         ask(self.request(provider, Method::GET, path)).await.unwrap()
     }
 
-    /// What one of them has counted.
+    /// Returns the counts of one of them.
     pub async fn stats(&self, provider: &str) -> Value {
         self.found(provider, "/stats").await
     }
 
-    /// What has come to one of them, in order.
+    /// Returns the requests to one of them, in order.
     pub async fn arrivals(&self, provider: &str) -> Vec<Value> {
         let arrivals = self.found(provider, "/stats/arrivals").await;
         arrivals.as_array().expect("a list of arrivals").clone()
@@ -100,7 +100,7 @@ impl StandIns {
     }
 }
 
-/// Who is told of in `coatcheck: NAME provider http://HOST:PORT/ · API http://HOST:PORT/docs`, and the base URL.
+/// Returns the name and the base URL in `coatcheck: NAME provider http://HOST:PORT/ · API http://HOST:PORT/docs`.
 fn url(line: &str) -> Option<(String, String)> {
     let (name, addresses) = line.strip_suffix('\n')?.strip_prefix("coatcheck: ")?.split_once(" provider ")?;
     let (url, docs) = addresses.split_once("/ · API ")?;

@@ -19,7 +19,7 @@ use crate::kit::people::as_bearer;
 use crate::kit::stack::{Setup, Stack, both_stacks, embedded};
 use crate::uploads::memory::memory_kib;
 
-/// What a process may need while the worst of all requests come at once.
+/// The most memory that a process may need while the worst of all requests come at once.
 const MOST_KIB: u64 = 256 << 10;
 /// How long they come, unless `COATCHECK_BOUNDS_SECONDS` says it.
 const SECONDS: u64 = 60;

@@ -15,7 +15,7 @@ use crate::kit::stack::{Setup, Stack, both_stacks};
 const CLIENTS: usize = 2000;
 /// Tasks that they wait for: one that is held, the others behind it.
 const TASKS: usize = 20;
-/// What the process may need then.
+/// The most memory that the process may need then.
 const BOUND_KIB: u64 = 200 << 10;
 
 #[apply(both_stacks)]

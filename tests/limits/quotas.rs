@@ -1,4 +1,4 @@
-//! Quotas: what one user may have at once, and that it is nobody else's loss.
+//! Quotas: the tasks and bytes that one user may have at once, and that other users do not suffer from them.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ fn refused(answer: &Answer) -> u32 {
     answer.header("retry-after").parse().unwrap()
 }
 
-/// What a test of tasks a minute holds against one API or two.
+/// Checks the limit on tasks a minute against one API or two.
 async fn few_a_minute(stack: &Arc<Stack>, addresses: &[String]) {
     let (ada, bob) = (user(stack, "ada").await, user(stack, "bob").await);
     let at = |attempt: usize| &*addresses[attempt % addresses.len()];

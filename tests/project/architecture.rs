@@ -43,7 +43,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ),
 ];
 
-/// What tests may know beyond that.
+/// The crates that tests may use beyond that.
 const ARROWS_OF_TESTS: [(&str, &[&str]); 1] = [("task-data", &["access-log", "accounts"])];
 
 /// A library's name in code, and the places where alone it may stand.

@@ -10,12 +10,12 @@ use regex::Regex;
 ///
 /// Documents have none. A change that lowers a count lowers the number here.
 const PATTERNS: [(&str, usize, usize); 6] = [
-    (r"\b(he|his|him)\b", 21, 2),
-    (r"[Ww]ho [a-z]+s ", 34, 1),
-    (r" is none", 21, 0),
-    (r" is no ", 33, 15),
-    (r"nobody", 42, 0),
-    (r"/// What ", 195, 0),
+    (r"\b(he|his|him)\b", 0, 0),
+    (r"[Ww]ho [a-z]+s ", 0, 0),
+    (r" is none", 0, 0),
+    (r" is no ", 0, 0),
+    (r"nobody", 0, 0),
+    (r"/// What ", 0, 0),
 ];
 
 /// The page with the patterns, and measured results: both are not searched.

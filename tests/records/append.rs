@@ -1,4 +1,4 @@
-//! Records go into the access log: one by one and many at a time; what is no log line is refused and leaves nothing.
+//! Appending to the access log: one record or many at a time; a malformed line is rejected and leaves nothing.
 
 use reqwest::{Method, RequestBuilder};
 use rstest_reuse::apply;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::kit::stack::{Setup, both_stacks};
 
-/// What `tests/openapi/check.py` needs.
+/// The Python packages of `tests/openapi/check.py`.
 const REQUIREMENTS: &str = include_str!("../openapi/requirements.txt");
 
 #[apply(both_stacks)]

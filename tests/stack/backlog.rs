@@ -16,7 +16,7 @@ use crate::uploads::memory::memory_kib;
 const CONTENT: &[u8] = b"one of many";
 const CLIENTS: usize = 16;
 const WORKERS: usize = 2;
-/// What a process may need beyond what it needs when idle, however long the backlog is.
+/// The memory that a process may need beyond its idle size, however long the backlog is.
 const MARGIN_KIB: u64 = 64 << 10;
 /// Tickets that are looked up to see how long that takes.
 const LOOK_UPS: u64 = 1000;

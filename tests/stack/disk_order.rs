@@ -71,7 +71,7 @@ fn start_traced(stack: &Stack) -> (Program, PathBuf) {
     (Program::start(command, stack.folder()), trace)
 }
 
-/// What strace has written so far: a line a call, or two if others came between its beginning and its end.
+/// The output of strace so far: a line a call, or two if other calls came between its beginning and its end.
 struct Trace(Vec<String>);
 
 /// The lines at which a call began and ended.

@@ -18,7 +18,7 @@ use crate::kit::load::Load;
 use crate::kit::program::{Program, output, stderr_of};
 use crate::kit::stack::{Setup, Stack, both_stacks, embedded};
 
-/// What every command may take to end.
+/// The longest time in which every command must end.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
 #[apply(both_stacks)]

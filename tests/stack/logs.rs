@@ -109,7 +109,7 @@ async fn no_password_is_logged() {
     }
 }
 
-/// What the stack's processes have said on a task.
+/// Returns the lines that the stack's processes have logged about a task.
 fn lines_on(stack: &Stack, id: &str) -> Vec<String> {
     let mut said = Vec::new();
     for process in 0..stack.processes() {

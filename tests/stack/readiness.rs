@@ -15,7 +15,7 @@ use crate::kit::content::noise;
 use crate::kit::program::{output, stderr_of};
 use crate::kit::stack::{Running, Setup, Stack, both_stacks, distributed, embedded};
 
-/// What `/readyz` answers once a part is so; its HTTP status agrees with its word.
+/// Waits until `/readyz` reports that health of a part, and returns its answer; the HTTP status must agree with it.
 async fn until(stack: &Stack, part: &str, health: &str) -> Value {
     eventually(&format!("{part} {health}"), async || {
         let answer = stack.get("/readyz").await;

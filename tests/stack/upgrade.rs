@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::kit::stack::{Setup, Stack, distributed};
 
-/// Adds to each table, as the next version may, and says that it was done. Each by itself: who locks one table and waits for
-/// another is in the way of those that take them the other way round.
+/// Additions to each table, as the next version may make them. Each is a statement of its own: one that locks a table and waits for another
+/// could deadlock with processes that lock them in the other order.
 const NEXT: [&str; 5] = [
     "ALTER TABLE tasks ADD COLUMN later text",
     "ALTER TABLE workers ADD COLUMN later bigint NOT NULL DEFAULT 0",

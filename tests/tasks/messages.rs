@@ -25,13 +25,13 @@ impl Setup {
     }
 }
 
-/// What a stack is told that is to use these.
+/// Returns the settings of a stack that uses these providers.
 pub fn settings<'a>(providers: &'a StandIns, settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&providers.urls()[..], &[("LEASE_SECONDS", "2")], settings].concat()
 }
 
 impl Stack {
-    /// Logs a user in who was registered just now, and may use the paid provider or not.
+    /// Registers a user, with or without the right `paid`, logs them in, and returns the token.
     pub async fn sender(&self, username: &str, may_pay: bool) -> String {
         self.register(username).await;
         if may_pay {
@@ -40,7 +40,7 @@ impl Stack {
         self.log_in(username).await
     }
 
-    /// Lets a user use the paid provider, from his next log-in on.
+    /// Lets a user use the paid provider, from their next log-in on.
     async fn let_pay(&self, username: &str) {
         self.change_user(&["grant", username, "paid"]).await;
     }
@@ -90,7 +90,7 @@ impl Stack {
         .await;
     }
 
-    /// What was paid for, and whether each had been asked for.
+    /// Returns the paid calls, each with whether the free provider had been asked first.
     fn ledger(&self) -> Vec<String> {
         let calls = self.sql("SELECT free_blocked_until IS NULL FROM paid_calls");
         calls.lines().map(|asked_for| asked_for.replace('t', "1").replace('f', "0")).collect()

@@ -25,7 +25,7 @@ impl Setup {
     }
 }
 
-/// What a stack is told that is to send to this third party.
+/// Returns the settings of a stack that sends to this third party.
 pub fn settings<'a>(third_party: &'a StandIns, settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     [&third_party.urls()[..], &[("LEASE_SECONDS", "2")], settings].concat()
 }
@@ -90,7 +90,7 @@ async fn keys(third_party: &StandIns) -> BTreeMap<String, usize> {
     keys
 }
 
-/// What the third party has seen itself: never more in any second than it allows.
+/// Checks by the third party's own arrivals that no second has more requests than it allows.
 async fn assert_rate(third_party: &StandIns, rate: usize) {
     let arrivals = third_party.arrivals("third-party").await;
     let at: Vec<u64> = arrivals.iter().map(|arrival| arrival["at"].as_u64().unwrap()).collect();

@@ -16,7 +16,7 @@ const OTHER_BASE64: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
 const OTHER: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
 impl Stack {
-    /// What comes of an upload in the end.
+    /// Hands an upload in and returns its result.
     async fn result_of(&self, request: RequestBuilder) -> Value {
         let id = accepted(&ask(request).await.unwrap());
         self.until(&id, "succeeded").await["result"].clone()

@@ -12,7 +12,7 @@ use crate::kit::stack::{Setup, Stack, both_stacks};
 
 const GIBIBYTE: usize = 1 << 30;
 const CHUNK: usize = 1 << 20;
-/// What the program may need beyond what it needs when idle.
+/// The memory that the program may need beyond its idle size.
 const MARGIN_KIB: u64 = 150 << 10;
 
 #[apply(both_stacks)]

@@ -1,4 +1,4 @@
-//! Uploads for which there is no room: each is refused with its own code, and nothing of it is kept.
+//! Uploads without room: each is rejected with its own code, and nothing of it is kept.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ impl Stack {
         self.put_request("file", bytes).header("Idempotency-Key", key)
     }
 
-    /// What has come of a request that must be answered.
+    /// Returns the answer to a request that must be answered.
     async fn answer(&self, request: RequestBuilder) -> Answer {
         ask(request).await.unwrap()
     }
