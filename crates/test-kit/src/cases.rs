@@ -1,4 +1,4 @@
-//! Requests that no well-made client sends, and what they get: one table, to which the API alone and the whole program are held.
+//! Malformed requests and the expected answers: one table, which the tests of the API alone and of the whole program share.
 
 use std::collections::BTreeMap;
 
@@ -7,17 +7,17 @@ use serde::Deserialize;
 /// The statuses that are answered below the handlers, without a body.
 pub const BELOW: [u16; 4] = [400, 408, 414, 431];
 
-/// The table, `cases.toml`, whose head says what stands in it.
+/// The table `cases.toml`, whose head describes its columns.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cases {
     words: BTreeMap<String, String>,
-    /// Its rows.
+    /// The rows of the table.
     #[serde(rename = "case")]
     pub cases: Vec<Case>,
 }
 
-/// A request, and what it gets.
+/// A request, and its expected answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
@@ -29,7 +29,7 @@ pub struct Case {
     #[serde(default)]
     body: String,
     raw: Option<String>,
-    /// Whether the client's side ends behind it, or the server's does.
+    /// Whether the client ends its side after the request, or the server ends the connection.
     #[serde(default)]
     pub ends: bool,
     status: OneOrMany<u16>,
@@ -56,14 +56,14 @@ impl<T> OneOrMany<T> {
 }
 
 impl Cases {
-    /// Reads the table, with these words of a server that is to get its requests.
+    /// Reads the table, and fills in these words of the server that gets its requests.
     pub fn of<const N: usize>(words: [(&str, &str); N]) -> Self {
         let mut cases: Self = toml::from_str(include_str!("../cases.toml")).unwrap();
         cases.words.extend(words.map(|(word, meaning)| (word.to_owned(), meaning.to_owned())));
         cases
     }
 
-    /// The request's bytes.
+    /// Returns the bytes of the request.
     pub fn bytes(&self, case: &Case) -> Vec<u8> {
         if let Some(raw) = &case.raw {
             return written(raw, &self.words);
@@ -79,7 +79,7 @@ impl Cases {
     }
 }
 
-/// A text of the table as bytes: words, then repeats and bytes.
+/// Returns a text of the table as bytes: replaces words first, then repeats and bytes.
 fn written(text: &str, words: &BTreeMap<String, String>) -> Vec<u8> {
     let text = words
         .iter()
@@ -101,15 +101,15 @@ fn written(text: &str, words: &BTreeMap<String, String>) -> Vec<u8> {
 
 /// The outcome of a request: its response, and the rows that it has left.
 pub struct Outcome<'a> {
-    /// Its status; 0 if the connection has ended.
+    /// The status; 0 if the connection has ended.
     pub status: u16,
-    /// Its headers, with a line break after each.
+    /// The headers, with a line break after each.
     pub head: &'a str,
-    /// Its body.
+    /// The body.
     pub body: &'a [u8],
-    /// The code of the problem that the body is, if it is one.
+    /// The code of the problem in the body, if it is one.
     pub code: Option<&'a str>,
-    /// How many tasks, records and users there are that were not there before.
+    /// The number of new tasks, records and users.
     pub rows: usize,
 }
 
@@ -140,7 +140,7 @@ impl Case {
         }
         let codes = self.code.as_ref().map_or(&[][..], OneOrMany::all);
         if body.is_empty() {
-            // A head that is too large is refused by whoever reads its end, or the most that it may have.
+            // A head that is too large is rejected by whichever layer sees its end, or its limit, first.
             let may_be_below = codes.is_empty() || self.status.all().len() > 1 || status == 431;
             let is_below = may_be_below && BELOW.contains(&status);
             return if is_below { Ok(()) } else { wrong("no code".to_owned()) };

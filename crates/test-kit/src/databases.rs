@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::{psql, servers};
 
-/// Runs a promise on every database: `#[apply(each_database)] async fn name(database: FreshDatabase)`, where `rstest::rstest` is in
-/// scope. A further adapter is a line here.
+/// Runs a promise on every database: `#[apply(each_database)] async fn name(database: FreshDatabase)`, with `rstest::rstest` in scope.
+/// Another adapter is one more line here.
 #[template]
 #[export]
 #[rstest]
@@ -25,7 +25,7 @@ async fn each_database(
 ) {
 }
 
-/// A database of a test. A file of it goes when this is dropped.
+/// A database for one test. Its file is removed when this is dropped.
 pub struct FreshDatabase {
     database: Database,
     _folder: Option<TempDir>,
@@ -40,7 +40,7 @@ impl Deref for FreshDatabase {
 }
 
 impl FreshDatabase {
-    /// In a folder of its own.
+    /// Makes an SQLite database in a folder of its own.
     #[allow(clippy::unused_async, reason = "the cases of a template are alike")]
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -48,12 +48,12 @@ impl FreshDatabase {
         Self { database: Database::Sqlite(Arc::new(sqlite)), _folder: Some(folder) }
     }
 
-    /// On the private server.
+    /// Makes a database on the private PostgreSQL server.
     pub async fn postgres() -> Self {
         Self::migrated(&servers().database()).await
     }
 
-    /// On the private server, as an operator may have set it.
+    /// Makes a database on the private PostgreSQL server, with settings that an operator may have chosen.
     pub async fn postgres_set_otherwise() -> Self {
         Self::migrated(&database_set_otherwise()).await
     }
@@ -75,7 +75,7 @@ const OTHERWISE: [&str; 6] = [
     "idle_session_timeout = '15s'",
 ];
 
-/// The URL of a new database for which an operator has set all that.
+/// Returns the URL of a new database with all those settings.
 pub fn database_set_otherwise() -> String {
     let url = servers().database();
     let has_transaction_timeout = psql(&url, "SHOW server_version_num").parse::<u32>().unwrap() >= 170_000;
@@ -87,7 +87,7 @@ pub fn database_set_otherwise() -> String {
     url
 }
 
-/// Sets that for the sessions of a database that begin from now on.
+/// Applies a setting to the sessions of a database that begin from now on.
 pub fn set(url: &str, setting: &str) {
     let (_, name) = url.rsplit_once('/').unwrap();
     psql(url, &format!("ALTER DATABASE {name} SET {setting}"));

@@ -1,6 +1,6 @@
-//! Fuzz targets: what takes any bytes and panics where something is wrong.
+//! Fuzz targets: functions that take any bytes and panic if something is wrong.
 //!
-//! `cargo test` tries a target on its corpus, `tests/fuzz` lets libFuzzer look for more, led by what the code has not met yet.
+//! `cargo test` tries a target on its corpus; `tests/fuzz` lets libFuzzer search for more inputs, led by code that none has reached yet.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ pub const LONGEST: usize = 2048;
 macro_rules! fuzz {
     ($name:literal, $target:expr) => {
         $crate::has_seeds(env!("CARGO_MANIFEST_DIR"), file!(), $name);
-        // No input of chance: a test is the same each time.
+        // No random input: a test is the same each time.
         $crate::bolero::check!(name = $name)
             .with_iterations(0)
             .with_max_len($crate::LONGEST)
@@ -22,7 +22,7 @@ macro_rules! fuzz {
     };
 }
 
-/// Makes sure that the corpus is where it is looked for.
+/// Checks that the corpus exists.
 pub fn has_seeds(manifest: &str, file: &str, name: &str) {
     let test = Path::new(manifest).ancestors().map(|folder| folder.join(file)).find(|path| path.exists());
     let corpus: PathBuf = test.unwrap().with_file_name("__fuzz__").join(name).join("corpus");
@@ -30,7 +30,7 @@ pub fn has_seeds(manifest: &str, file: &str, name: &str) {
     assert!(has_some, "no seeds in {}", corpus.display());
 }
 
-/// The input in pieces, empty ones among them. It alone decides how it is cut, so one that failed fails again.
+/// Cuts the input into pieces, some of them empty. Only the input decides where, so an input that failed fails again.
 pub fn cut(mut input: &[u8]) -> Vec<&[u8]> {
     let number =
         input.iter().fold(0_u64, |number, byte| number.wrapping_mul(31).wrapping_add(u64::from(*byte)));

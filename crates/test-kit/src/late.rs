@@ -1,4 +1,4 @@
-//! Commits that fail: what was answered is committed, and a commit that fails is an error that leaves nothing.
+//! Commits that fail: an answer is given only after its commit, and a failed commit is an error and leaves nothing.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -8,7 +8,7 @@ use database::{Postgres, StoreError};
 
 use crate::{psql, servers};
 
-/// A trigger on each table lets the commit fail when it is armed.
+/// Triggers, one on each table, that make the commit fail while armed.
 const TRIGGERS: &str = "
     CREATE TABLE late_failure (armed bool);
     INSERT INTO late_failure VALUES (false);
@@ -24,11 +24,11 @@ const TRIGGERS: &str = "
         END LOOP;
     END $$";
 
-/// The rows of all tables, in one text.
+/// A query for the rows of all tables, in one text.
 const ROWS: &str = "SELECT string_agg(query_to_xml(format('TABLE %I', tablename), true, true, '')::text, '' ORDER BY tablename) \
     FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'late_failure'";
 
-/// A database whose commits fail when they are told to.
+/// A database whose commits fail on demand.
 pub struct Late {
     url: String,
     /// The database.
@@ -37,7 +37,7 @@ pub struct Late {
 }
 
 impl Late {
-    /// Makes one.
+    /// Makes such a database.
     pub async fn new() -> Self {
         let url = servers().database();
         let store = Postgres::new(&url).unwrap();
@@ -50,7 +50,7 @@ impl Late {
         psql(&self.url, ROWS)
     }
 
-    /// Tries a method with a commit that fails, then with one that doesn't: only that one writes something.
+    /// Tries a method with a commit that fails, then with one that succeeds; checks that only the second writes.
     pub async fn writes<T: Debug>(
         &mut self,
         method: &str,
@@ -69,7 +69,8 @@ impl Late {
         answer
     }
 
-    /// Each method of the ports in these files and folders, named from the workspace's folder, was tried, or is known to read only.
+    /// Checks that each method of the ports in these files and folders, given from the workspace's folder, was tried or is listed as
+    /// read-only.
     pub fn has_tried_all_but(&self, reads: &[&str], paths: &[&str]) {
         let reads: BTreeSet<String> = reads.iter().map(|&name| name.to_owned()).collect();
         assert!(self.tried.is_disjoint(&reads));
@@ -78,7 +79,7 @@ impl Late {
     }
 }
 
-/// All methods of the ports, as their source has them.
+/// Returns all methods of the ports, from their source.
 fn methods(paths: &[&str]) -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let files_of = |path: PathBuf| match std::fs::read_dir(&path) {
@@ -87,7 +88,7 @@ fn methods(paths: &[&str]) -> BTreeSet<String> {
     };
     let files = paths.iter().flat_map(|path| files_of(root.join(path)));
     let mut methods = BTreeSet::new();
-    // The adapters' have the same names.
+    // The adapters' methods have the same names.
     for path in files.filter(|path| path.is_file()) {
         let source = std::fs::read_to_string(path).unwrap();
         let names = source.lines().filter_map(|line| line.trim_start().strip_prefix("async fn "));

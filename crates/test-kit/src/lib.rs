@@ -1,4 +1,4 @@
-//! What the tests of several crates share: private servers, fresh databases, bad requests, and waiting with a deadline.
+//! Shared by the tests of several crates: private servers, fresh databases, malformed requests, and waiting with a deadline.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

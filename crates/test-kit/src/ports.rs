@@ -1,15 +1,15 @@
-//! The decorator that cuts the ports of the store: each of its methods, by what a call of it may leave behind.
+//! A decorator that cuts calls of the store's ports, with the effect that a cut call of each method may leave behind.
 
 /// The effect that a call may leave behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing: after it all is as before it.
+    /// Nothing: everything is as before the call.
     Nothing,
-    /// It happens here, or it doesn't.
+    /// It happens in this process, or not at all.
     Here,
-    /// It is sent to a server, which may come to it when its sender is long dead.
+    /// It is sent to a server, which may execute it when its sender is long dead.
     Afar,
-    /// So many bytes in the log.
+    /// That many bytes in the log.
     Bytes(usize),
 }
 

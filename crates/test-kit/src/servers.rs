@@ -1,4 +1,4 @@
-//! The private servers that `tests/servers` starts: taken from the environment, or started by the first who asks.
+//! The private servers that `tests/servers` starts: named by the environment, or started by the first test that needs them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
-/// Where they are.
+/// The addresses of the servers.
 pub struct Servers {
     postgres: String,
     amqp: String,
     redis: String,
     /// A folder in which tests claim numbers.
     claims: PathBuf,
-    /// The script, if it was started here: it ends when this process does, and its standard input with it.
+    /// The script, if this process started it. It ends when this process, and so its standard input, ends.
     _script: Option<Child>,
 }
 
@@ -39,7 +39,7 @@ impl Servers {
 
     fn start() -> Self {
         let (told, script) = start_script(&[]);
-        // Read no further: what the script says from here on interests nobody.
+        // The rest of the script's output is not needed.
         Self::of(&told, Some(script))
     }
 
@@ -50,7 +50,7 @@ impl Servers {
         Self::read(value, script).expect("tests/servers says where its servers are")
     }
 
-    /// The URL of a new, empty database.
+    /// Returns the URL of a new, empty database.
     pub fn database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("coat_{}_{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
@@ -75,7 +75,7 @@ impl Servers {
     }
 }
 
-/// Runs the script with such an environment, and reads what it tells until its servers are ready.
+/// Runs the script with that environment, and reads its output until its servers are ready.
 fn start_script(environment: &[(&str, &str)]) -> (Vec<String>, Child) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/servers");
     let mut command = Command::new(script);
@@ -99,22 +99,22 @@ fn start_script(environment: &[(&str, &str)]) -> (Vec<String>, Child) {
     (told, script)
 }
 
-/// Servers of one case alone, which it may stop and start.
+/// Servers of one test alone, which it may stop and start.
 pub struct OwnServers {
-    /// Where they are.
+    /// The addresses of the servers.
     pub servers: Servers,
     script: Mutex<Script>,
 }
 
 struct Script {
-    /// Ends when its standard input does.
+    /// The script, which ends when its standard input does.
     child: Child,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl OwnServers {
-    /// Starts them.
+    /// Starts the servers.
     pub fn start() -> Self {
         let (told, mut child) = start_script(&[("COATCHECK_TEST_VHOSTS", "1")]);
         let orders = child.stdin.take().unwrap();
@@ -122,7 +122,7 @@ impl OwnServers {
         Self { servers: Servers::of(&told, None), script: Mutex::new(Script { child, orders, answers }) }
     }
 
-    /// Does something to a server, in the words of the script; whether that could be done. Blocks until then.
+    /// Gives the script an order for a server, and waits; returns whether it succeeded. Blocks until then.
     pub fn order(&self, order: &str) -> bool {
         let mut script = self.script.lock().unwrap();
         writeln!(script.orders, "{order}").unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-/// After this, what was waited for is taken never to come.
+/// The longest wait for any event: after it the event counts as missing.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -48,10 +48,10 @@ impl Look for bool {
     }
 }
 
-/// Looks again and again until `look` finds what is awaited.
+/// Looks again and again until `look` finds the awaited value.
 ///
 /// # Panics
-/// At the [`DEADLINE`], with `what` and what it saw last.
+/// At the [`DEADLINE`], with `what` and the last value seen.
 pub async fn eventually<L: Look>(what: &str, mut look: impl AsyncFnMut() -> L) -> L::Found {
     let deadline = Instant::now() + DEADLINE;
     loop {
