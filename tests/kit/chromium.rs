@@ -1,6 +1,6 @@
-//! A person at the page: a headless Chromium that looks at one stack, driven over WebDriver.
+//! A headless Chromium that shows the pages of one stack to a test, driven over WebDriver.
 //!
-//! What it asked the server and what its console said is checked when it is closed.
+//! When it is closed, the requests that it sent and the messages on its console are checked.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -22,14 +22,14 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::kit::stack::Stack;
 
-/// One at a time: a browser alone keeps a small machine busy.
+/// Lets one browser run at a time, because one keeps a small machine busy.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 const PAUSE: Duration = Duration::from_millis(10);
 
 const FLAGS: [&str; 10] = [
     "--headless",
-    // Without this it refuses to run as root.
+    // Chromium does not run as root without this.
     "--no-sandbox",
     "--disable-dev-shm-usage",
     "--disable-gpu",
@@ -41,12 +41,12 @@ const FLAGS: [&str; 10] = [
     "--disable-sync",
 ];
 
-/// Finds what keeps people out of a page: WCAG's levels A and AA, and its makers' own advice.
+/// A script that finds barriers to access: WCAG's levels A and AA, and the advice of its makers.
 const AXE: &str = include_str!("../vendor/axe.min.js");
 
 /// One browser with one window, killed when dropped. A test that went well ends with [`Browser::close`].
 pub struct Browser {
-    /// Never dropped: it would wait for an answer that only this thread could bring.
+    /// Never dropped, because that would wait for an answer that only this thread could bring.
     driver: ManuallyDrop<WebDriver>,
     stack: Arc<Stack>,
     // In this order: the processes are gone before their folder.
@@ -61,7 +61,7 @@ struct Processes {
 }
 
 impl Processes {
-    /// The driver, and the port that it tells; `None` if it has ended instead.
+    /// Starts the driver; returns it and its port, or `None` if it has ended instead.
     fn start(folder: &TempDir, profile: &Path) -> Option<(Self, String)> {
         let mut chromedriver = Command::new("chromedriver")
             .arg("--port=0")
@@ -80,12 +80,12 @@ impl Processes {
 }
 
 impl Browser {
-    /// Opens a path of the stack's in a new browser.
+    /// Opens a path of the stack in a new browser.
     pub async fn open(stack: &Arc<Stack>, path: &str) -> Self {
         let turn = TURN.lock().await;
         let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
         let profile = folder.path().join("profile");
-        // The port that it picks is free in IPv4; it ends if somebody has that one in IPv6.
+        // The port that it picks is free in IPv4; it ends if another process has that port in IPv6.
         let mut starts = (0..10).map(|_| Processes::start(&folder, &profile));
         let (processes, port) = starts.find_map(|started| started).expect("chromedriver tells its port");
 
@@ -135,7 +135,7 @@ impl Browser {
     pub async fn close(self) {
         self.asked().await;
         for entry in self.driver.browser_log().await.unwrap() {
-            // An answer that is a refusal, or none: what the page makes of it is the test's to look at.
+            // A problem, or a failed request: the test itself checks how the page shows it.
             let is_refusal = entry.source.as_deref() == Some("network")
                 && ["/api/", "/healthz"].iter().any(|path| entry.message.contains(path));
             assert!(is_refusal || entry.level == "INFO", "{entry:?}");
@@ -150,7 +150,7 @@ impl Browser {
         self.driver.refresh().await.unwrap();
     }
 
-    /// Colours for light or dark, in a window of that width.
+    /// Sets light or dark colours, and the width of the window.
     pub async fn looks(&self, scheme: &str, width: u32) {
         let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.cdp("Emulation.setDeviceMetricsOverride", size).await;
@@ -162,7 +162,7 @@ impl Browser {
         self.driver.cdp().send_raw(command, parameters).await.unwrap()
     }
 
-    /// The value of a JavaScript expression.
+    /// Returns the value of a JavaScript expression.
     pub async fn value(&self, expression: &str) -> Value {
         let script = format!("return {expression}");
         self.driver.execute(script, Vec::new()).await.unwrap().json().clone()
@@ -177,13 +177,13 @@ impl Browser {
         .await;
     }
 
-    /// The texts of all elements that a selector matches.
+    /// Returns the texts of all elements that a selector matches.
     pub async fn texts(&self, selector: &str) -> Vec<String> {
         let texts = format!("Array.from(document.querySelectorAll('{selector}'), e => e.textContent)");
         serde_json::from_value(self.value(&texts).await).unwrap()
     }
 
-    /// The text of one element, once there is any.
+    /// Returns the text of one element, once there is one.
     pub async fn text(&self, selector: &str) -> String {
         self.until(&format!("!!document.querySelector('{selector}')?.textContent")).await;
         self.texts(selector).await.remove(0)
@@ -193,24 +193,24 @@ impl Browser {
         eventually(selector, async || self.driver.find(By::Css(selector)).await).await
     }
 
-    /// Clicks as soon as it can be clicked.
+    /// Clicks an element as soon as it is clickable.
     pub async fn click(&self, selector: &str) {
         eventually(selector, async || self.find(selector).await.click().await).await;
     }
 
-    /// Says yes to what the page asks in a box of the browser's own.
+    /// Accepts the browser's own dialogue.
     pub async fn agree(&self) {
         eventually("a question", async || self.driver.accept_alert().await).await;
     }
 
-    /// Replaces what is in a field.
+    /// Replaces the content of a field.
     pub async fn fill(&self, selector: &str, text: &str) {
         let field = self.find(selector).await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
 
-    /// Chooses files in a field, and returns the folder they are in.
+    /// Chooses files in a field; returns their folder.
     pub async fn choose(&self, selector: &str, files: &[(&str, &[u8])]) -> PathBuf {
         let folder = self.folder.path().join("files");
         fs::create_dir_all(&folder).unwrap();
@@ -231,14 +231,14 @@ impl Browser {
         eventually("a download", async || fs::read_to_string(&path)).await
     }
 
-    /// Asserts that axe finds nothing to mend, in light and dark, on a desk and in a hand, and that nothing is cut off.
+    /// Checks that axe finds nothing, in light and dark colours, on a wide and a narrow screen, and that nothing is cut off.
     pub async fn assert_accessible(&self, when: &str) {
         self.driver.execute(AXE, Vec::new()).await.unwrap();
         for (scheme, width) in
             [("light", 1280), ("light", 390), ("light", 320), ("dark", 1280), ("dark", 390)]
         {
             self.looks(scheme, width).await;
-            // Colours that still fade would be neither the old nor the new ones.
+            // Colours in a transition would be neither the old nor the new ones.
             self.until(
                 "document.getAnimations().every(one => one.effect.getTiming().iterations === Infinity)",
             )
@@ -253,7 +253,7 @@ impl Browser {
         self.looks("light", 1280).await;
     }
 
-    /// Asserts that the Tab key leads to everything that can be used, in the order in which it stands there, and is seen.
+    /// Checks that the Tab key leads to every control, in the order on the page, and that the focus is visible.
     pub async fn assert_usable_by_keyboard(&self) {
         let reachable = "Array.from(document.querySelectorAll('a, button, input, select, summary, textarea, [tabindex=\"0\"]'))
             .filter(one => one.checkVisibility())";
@@ -290,7 +290,7 @@ impl Drop for Processes {
         if let Some(browser) = browser {
             let _ = kill(Pid::from_raw(browser), Signal::SIGKILL);
         }
-        // They are nobody's children any more, and write until they are gone.
+        // Their parent has ended, so they can't be waited for, and they write until they end.
         let deadline = Instant::now() + DEADLINE;
         while fs::remove_dir_all(&self.profile).is_err() && self.profile.exists() && Instant::now() < deadline
         {

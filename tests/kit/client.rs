@@ -1,4 +1,4 @@
-//! Talking to a stack over HTTP: uploads, tickets, and requests that no well-made client would send.
+//! An HTTP client for a stack: uploads, tickets, and malformed requests.
 
 use futures::TryStreamExt;
 use reqwest::Method;
@@ -34,7 +34,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 
-    /// The body of a refusal, which is well made and has that status and code.
+    /// Returns the body of a problem; checks its form, status and code.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         let problem =
@@ -68,12 +68,12 @@ impl Stack {
         ask(self.http.request(method, self.url(path))).await.unwrap()
     }
 
-    /// Hands bytes in as a bare body. A well-made answer is asserted, its id returned.
+    /// Hands bytes in as a bare body; checks the form of the answer and returns the id.
     pub async fn put(&self, bytes: impl Into<reqwest::Body>) -> String {
         accepted(&ask(self.put_request("file", bytes)).await.unwrap())
     }
 
-    /// Hands bytes in as a form. A well-made answer is asserted, its id returned.
+    /// Hands bytes in as a form; checks the form of the answer and returns the id.
     pub async fn post(&self, bytes: impl Into<reqwest::Body>) -> String {
         accepted(&ask(self.post_request("file", bytes)).await.unwrap())
     }
@@ -87,14 +87,14 @@ impl Stack {
         self.http.post(self.url("/api/v1/md5")).multipart(Form::new().part("file", file))
     }
 
-    /// The task as it is now. There must be one.
+    /// Returns the task as it is now; it must exist.
     pub async fn task(&self, id: &str) -> Value {
         let answer = self.get(&format!("/api/v1/tasks/{id}")).await;
         assert_eq!(answer.status, 200, "{id}: {}", answer.text());
         answer.json()
     }
 
-    /// The task as soon as it has that status.
+    /// Returns the task as soon as it has that status.
     pub async fn until(&self, id: &str, status: &str) -> Value {
         eventually(&format!("task {id} {status}"), async || {
             let task = self.get(&format!("/api/v1/tasks/{id}?wait=1")).await.json();
@@ -105,7 +105,7 @@ impl Stack {
         .await
     }
 
-    /// All tasks, newest first, page by page.
+    /// Returns all tasks, newest first, read page by page.
     pub async fn tasks(&self, query: &str) -> Vec<Value> {
         let (mut tasks, mut after) = (Vec::new(), String::new());
         loop {
@@ -118,7 +118,7 @@ impl Stack {
         }
     }
 
-    /// Sends the first `sent` bytes of an upload that announces `length`; [`noise`] of seed 2.
+    /// Sends the first `sent` bytes of an upload that announces `length`: [`noise`] of seed 2.
     pub async fn begin_put(&self, length: usize, sent: usize) -> TcpStream {
         let address = self.address();
         let mut connection = TcpStream::connect(&address).await.unwrap();
@@ -129,16 +129,16 @@ impl Stack {
         connection
     }
 
-    /// Sends bytes as they are over a connection of their own, and reads until the server ends it.
+    /// Sends bytes unchanged over a connection of their own, and reads until the server ends it.
     pub async fn raw(&self, request: &[u8]) -> Answer {
         let mut connection = TcpStream::connect(self.address()).await.unwrap();
-        // A server that has refused what it saw need not read the rest.
+        // A server that has rejected the beginning need not read the rest.
         let _ = connection.write_all(request).await;
         read_answer(connection).await
     }
 }
 
-/// A client for tests. It speaks no TLS, and so needs no authorities, which not every machine has.
+/// Returns a client for tests. It does not speak TLS, so it needs no root certificates, which some machines lack.
 pub fn http() -> reqwest::ClientBuilder {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let versions =
@@ -147,7 +147,7 @@ pub fn http() -> reqwest::ClientBuilder {
     reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls)
 }
 
-/// The id that a 202 gives out.
+/// Returns the id in a 202 answer.
 #[track_caller]
 pub fn accepted(answer: &Answer) -> String {
     assert_eq!(answer.status, 202, "{}", answer.text());
@@ -172,7 +172,7 @@ pub async fn read_answer(mut connection: TcpStream) -> Answer {
     timeout(DEADLINE, answer).await.expect("the server doesn't answer")
 }
 
-/// The answer that bytes begin with, if it is whole, and its length. Not of one in chunks.
+/// Returns the answer at the beginning of the bytes, if it is whole, and its length. Does not read chunked answers.
 pub fn whole_answer(bytes: &[u8]) -> Option<(Answer, usize)> {
     let head_ends = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..head_ends]).unwrap();
@@ -189,13 +189,13 @@ pub fn whole_answer(bytes: &[u8]) -> Option<(Answer, usize)> {
     (body.len() >= length).then(|| (answer(), head_ends + 4 + length))
 }
 
-/// A request with a form for a body, written out byte for byte.
+/// Returns a request with a form as its body, written out byte for byte.
 pub fn form_request(boundary: &str, body: &[u8]) -> Vec<u8> {
     let content_type = format!("multipart/form-data; boundary={boundary}");
     upload_request(&[(CONTENT_TYPE.as_str(), &content_type)], body)
 }
 
-/// An upload to the form's address with these headers and this body, of which it tells the true length.
+/// Returns an upload to the form's address with these headers and this body, and its true length.
 pub fn upload_request(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();

@@ -1,4 +1,4 @@
-//! What is uploaded, and its digests as coreutils' `md5sum` knows them: nothing of the product vouches for itself.
+//! Contents to upload, with their digests by coreutils' `md5sum`: the product's own code is never the measure.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Bytes that look random, the same for the same seed: xorshift64*.
+/// Returns bytes that look random, the same for the same seed: xorshift64*.
 pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut dice = Dice::new(seed);
     let mut noise = Vec::with_capacity(bytes + 8);
@@ -19,7 +19,7 @@ pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     noise
 }
 
-/// Numbers that look random, the same for the same seed.
+/// A source of numbers that look random, the same for the same seed.
 pub struct Dice(u64);
 
 impl Dice {
@@ -54,7 +54,7 @@ impl Sample {
     }
 }
 
-/// Returns the output of `md5sum` for bytes on its standard input.
+/// Returns the digest that `md5sum` prints for bytes on its standard input.
 pub fn md5sum(bytes: &[u8]) -> String {
     let mut command = Command::new("md5sum");
     let mut child =
@@ -64,7 +64,7 @@ pub fn md5sum(bytes: &[u8]) -> String {
     String::from_utf8(printed).unwrap().split(' ').next().unwrap().to_owned()
 }
 
-/// Names of files: a thousand plain ones, odd ones, and one that begins with a dash, as it has to be given.
+/// Returns names of files: a thousand plain ones, odd ones, and `dash`, the form in which a name with a leading dash has to be given.
 pub fn thousand_and_odd_names(dash: &str) -> Vec<OsString> {
     let mut names: Vec<OsString> = (0..1000).map(|number| format!("file {number}").into()).collect();
     let odd: [&[u8]; 8] = [
@@ -82,12 +82,12 @@ pub fn thousand_and_odd_names(dash: &str) -> Vec<OsString> {
     names
 }
 
-/// Regular files below `folder`, up to `count` of them, none larger than `largest`; links are not followed.
+/// Returns up to `count` regular files below `folder`, none larger than `largest`; links are not followed.
 pub fn files_below(folder: &Path, count: usize, largest: u64) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        // What vanishes or may not be read is not there.
+        // Folders that vanish or can't be read are skipped.
         let Ok(listing) = fs::read_dir(folder) else { continue };
         let mut listing: Vec<_> = listing.flatten().collect();
         listing.sort_by_key(fs::DirEntry::file_name);

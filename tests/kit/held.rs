@@ -1,7 +1,7 @@
-//! A task that stays in its worker's hands for as long as a test likes.
+//! A task that a worker keeps running for as long as a test likes.
 //!
-//! Its upload is replaced by a pipe while the worker is busy with another one: whoever reads it then waits for the test.
-//! Needs a stack with one worker.
+//! Its upload is replaced by a pipe while the worker is busy with another task, so its reader then waits for the test. Needs a stack with
+//! one worker.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -16,9 +16,9 @@ use test_kit::eventually;
 use crate::kit::content::{files_below, noise};
 use crate::kit::stack::Stack;
 
-/// Fits into a pipe's buffer, so that handing it over never waits, and is too large to travel in the row.
+/// Fits into a pipe's buffer, so that writing it never waits, and is too large to be kept in the row.
 const BYTES: usize = 40_000;
-/// Keeps a worker busy for longer than it takes to exchange a file.
+/// Keeps a worker busy for longer than it takes to replace a file.
 const LONG: usize = 48 << 20;
 
 /// A task that is `running` until it is let go or its program dies.
@@ -30,7 +30,7 @@ pub struct Held {
 }
 
 impl Stack {
-    /// Has a task held by the one worker. Tasks that are handed in afterwards stay `pending`.
+    /// Makes the one worker hold a task. Tasks that are handed in afterwards stay `pending`.
     pub async fn hold_worker(&self) -> Held {
         eventually("a task that waits", async || {
             let content = noise(1, BYTES);
@@ -40,7 +40,7 @@ impl Stack {
             let waiting = path.as_ref().filter(|_| self.exchange_for_pipe(&id));
             let Some(path) = waiting.cloned() else { return Err("the worker was faster") };
             self.until(&before, "succeeded").await;
-            // It can be opened for writing only when a reader has it.
+            // It can be opened for writing only once a reader has it open.
             let pipe = eventually("a reader, or an end", async || {
                 let task = self.task(&id).await;
                 match OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&path) {
@@ -52,7 +52,7 @@ impl Stack {
             match pipe.await {
                 Some(pipe) => Ok(Held { id, path, pipe, content }),
                 None => {
-                    // It was opened, or even gone, before it was exchanged.
+                    // The worker opened it, or even removed it, before it was replaced.
                     let _ = fs::remove_file(&path);
                     Err("the worker was faster")
                 }
@@ -61,17 +61,17 @@ impl Stack {
         .await
     }
 
-    /// The file that holds a large upload.
+    /// Returns the file of a large upload.
     pub fn blob(&self, id: &str) -> Option<PathBuf> {
         self.blobs().into_iter().find(|path| path.ends_with(id))
     }
 
-    /// All files of uploads, whole or not.
+    /// Returns all files of uploads, whole or not.
     pub fn blobs(&self) -> Vec<PathBuf> {
         files_below(&self.data("blobs"), usize::MAX, u64::MAX)
     }
 
-    /// Waits until no upload is kept any more.
+    /// Waits until the folder of uploads is empty.
     pub async fn until_no_blobs(&self) {
         eventually("a blob store without blobs", async || {
             let blobs = self.blobs();
@@ -90,12 +90,12 @@ impl Stack {
 }
 
 impl Held {
-    /// Gives the worker what it waits for: it succeeds.
+    /// Gives the worker the content that it waits for; the task succeeds.
     pub fn release(mut self) {
         self.pipe.write_all(&self.content).unwrap();
     }
 
-    /// Gives the worker a byte, which is not the last, if it still reads.
+    /// Gives the worker one byte, not the last, if it still reads.
     pub fn drip(&mut self) {
         match self.pipe.write_all(&self.content[..1]) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
@@ -103,7 +103,7 @@ impl Held {
         }
     }
 
-    /// Puts the upload back in its place, for another worker to find: this one is dead.
+    /// Puts the upload back in its place for another worker, because this one is dead.
     pub fn restore(self) {
         self.put_back();
     }
@@ -113,13 +113,13 @@ impl Held {
         fs::write(&self.path, &self.content).unwrap();
     }
 
-    /// The same, while its worker sleeps; what is returned keeps it waiting when it wakes up.
+    /// Puts the upload back while its worker sleeps; the returned file keeps that worker waiting when it wakes up.
     pub fn restore_behind(self) -> File {
         self.put_back();
         self.pipe
     }
 
-    /// Leaves the upload out of reach for every worker to come.
+    /// Leaves the upload unreadable for every later worker; returns the id of the task.
     pub fn abandon(self) -> String {
         self.id
     }

@@ -1,4 +1,4 @@
-//! Clients that upload all the time, whatever becomes of the server, and remember what they were promised.
+//! Clients that upload all the time, even while the server fails, and remember the promises that they got.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -11,9 +11,9 @@ use crate::kit::client::{accepted, ask};
 use crate::kit::content::{Dice, Sample, noise};
 use crate::kit::stack::Stack;
 
-/// Nothing, small, around the size up to which uploads travel in the row, and large.
+/// Empty, small, around the size up to which uploads are kept in the row, and large.
 const SIZES: [usize; 9] = [0, 1, 57, 4_000, 16_384, 16_385, 70_000, 400_000, 2_000_000];
-/// A client that was refused looks again after this.
+/// The pause of a client after a rejection.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A promise: the id that was given out, and the digest that it must lead to.
@@ -33,7 +33,7 @@ struct Shared {
 }
 
 impl Load {
-    /// Starts so many clients.
+    /// Starts `clients` clients.
     pub fn start(stack: &Arc<Stack>, clients: u64) -> Self {
         let samples = SIZES.iter().zip(1..).map(|(size, seed)| Sample::new(noise(seed, *size))).collect();
         let shared = Arc::new(Shared {
@@ -47,7 +47,7 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// Returns when so many more promises were made.
+    /// Waits until `more` further promises were made.
     pub async fn promises(&self, more: usize) {
         let enough = self.shared.given_out.load(Relaxed) + more;
         eventually(&format!("{enough} promises"), async || {
@@ -62,7 +62,7 @@ impl Load {
         self.shared.promises.lock().unwrap().clone()
     }
 
-    /// Ends all uploads, and gives all that was promised.
+    /// Ends all uploads; returns all promises.
     pub async fn end(self) -> Vec<Promise> {
         self.shared.is_over.store(true, Relaxed);
         for client in self.clients {
@@ -82,13 +82,13 @@ async fn client(stack: Arc<Stack>, shared: Arc<Shared>, mut dice: Dice) {
             stack.post_request("load", bytes)
         };
         match ask(request).await {
-            // Only what was read to its end was promised.
+            // Only an answer that was read to its end is a promise.
             Ok(answer) if answer.status == 202 => {
                 shared.promises.lock().unwrap().push((accepted(&answer), sample.md5.clone()));
                 shared.given_out.fetch_add(1, Relaxed);
             }
             Ok(answer) => {
-                // A server that ends says so.
+                // A server that is stopping answers 503.
                 assert_eq!(answer.status, 503, "{}", answer.text());
                 tokio::time::sleep(PAUSE).await;
             }
@@ -98,7 +98,7 @@ async fn client(stack: Arc<Stack>, shared: Arc<Shared>, mut dice: Dice) {
 }
 
 impl Stack {
-    /// Each promise is kept: there is such a task, it has succeeded, with that digest.
+    /// Checks that each promise is kept: its task exists and has succeeded with that digest.
     pub async fn are_kept(&self, promises: &[Promise]) {
         for (id, md5) in promises {
             let task = self.until(id, "succeeded").await;

@@ -1,4 +1,4 @@
-//! How programs are started, asked and watched.
+//! Starts programs, sends them requests and watches them.
 
 pub mod chromium;
 pub mod client;

@@ -9,13 +9,13 @@ use test_kit::eventually;
 use crate::kit::stack::Stack;
 
 impl Stack {
-    /// The log's path.
+    /// Returns the path of the log.
     pub fn log(&self) -> PathBuf {
         self.data("outcomes.log")
     }
 
-    /// All lines of the log and its siblings, in no particular order of files. What the last newline of a file is followed
-    /// by counts as a line.
+    /// Returns all lines of the log and its siblings, in no particular order of files. Text after the last newline of a file counts as a
+    /// line.
     pub fn all_log_lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for file in fs::read_dir(self.data("")).unwrap() {
@@ -29,7 +29,7 @@ impl Stack {
         lines
     }
 
-    /// The lines that speak of a task, as soon as there is one.
+    /// Returns the lines about a task, as soon as there is one.
     pub async fn log_lines(&self, id: &str) -> Vec<String> {
         eventually(&format!("a line of task {id}"), async || {
             let all = self.all_log_lines();
@@ -39,15 +39,15 @@ impl Stack {
         .await
     }
 
-    /// Waits until all tasks have ended and their lines are written. Then each has exactly one line, whole and right, and
-    /// beside those the log has the `foreign` lines and nothing else. Gives all tasks.
+    /// Waits until all tasks have ended and their lines are written. Then checks that each has exactly one line, whole and right, and that
+    /// the log has no others but the `foreign` ones. Returns all tasks.
     pub async fn each_task_has_one_line(&self, foreign: &[&str]) -> Vec<Value> {
         let tasks = self.each_has_ended().await;
         for task in &tasks {
             self.log_lines(task["id"].as_str().unwrap()).await;
         }
 
-        // A line that comes too often may come late: but not after that of a task which is handed in only now.
+        // A surplus line may come late, but not after the line of a task that is handed in only now.
         let last = self.put("the last one").await;
         self.until(&last, "succeeded").await;
         self.log_lines(&last).await;
@@ -75,7 +75,7 @@ impl Stack {
     }
 }
 
-/// The line that an ended task owes.
+/// Returns the line that an ended task must have.
 pub fn line(task: &Value) -> String {
     let word = |field: &str| task[field].as_str().unwrap_or_else(|| panic!("{field} of {task}"));
     let detail = match word("status") {

@@ -1,4 +1,4 @@
-//! Users of a stack: registered, logged in, asking as themselves; and tokens that no server of ours has made.
+//! Users of a stack, with their sessions and requests; and tokens that Coatcheck has not issued.
 
 use std::process::Command;
 use std::time::{Duration, SystemTime};
@@ -15,13 +15,13 @@ use crate::kit::client::{Answer, ask};
 use crate::kit::program::output;
 use crate::kit::stack::Stack;
 
-/// Everybody's.
+/// The password of all users.
 pub const PASSWORD: &str = "correct horse";
 /// The secret of stacks for which a test makes tokens itself.
 pub const SECRET: &str = "a secret of 32 bytes that the tests know";
 
 impl Stack {
-    /// A request to this stack's first address, or with `HOST:PORT` before the path to another one.
+    /// Returns a request to this stack's first address, or to another one with `HOST:PORT` before the path.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = if path.starts_with('/') { self.url(path) } else { format!("http://{path}") };
         self.http.request(method, url)
@@ -38,7 +38,7 @@ impl Stack {
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// An attempt to log in.
+    /// Tries to log in.
     pub async fn log_in_with(&self, username: &str, password: &str) -> Answer {
         self.post_json("/api/v1/session", &credentials(username, password)).await
     }
@@ -50,7 +50,7 @@ impl Stack {
         answer.json()["token"].as_str().unwrap().to_owned()
     }
 
-    /// The name of the cookie that has this deployment's tokens, without TLS.
+    /// Returns the name of the cookie with this deployment's tokens, without TLS.
     pub async fn cookie(&self) -> String {
         cookie_of(&self.ask(Method::DELETE, "/api/v1/session").await)
     }
@@ -62,7 +62,7 @@ impl Stack {
         self.log_in(username).await
     }
 
-    /// `coatcheck user …` on this stack's database, with everybody's password.
+    /// Returns the command `coatcheck user …` on this stack's database, with the common password.
     pub fn user_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&[&["user"], arguments].concat());
         command.env("COATCHECK_PASSWORD", PASSWORD);
@@ -73,7 +73,7 @@ impl Stack {
         ask(as_bearer(self.request(method, path), token)).await.unwrap()
     }
 
-    /// Makes a key for whose token it is: its id, and the key.
+    /// Makes an API key for the token's user; returns its id and the key.
     pub async fn key(&self, token: &str, name: &str) -> (String, String) {
         let request = as_bearer(self.request(Method::POST, "/api/v1/keys"), token);
         let made = ask(request.body(json!({"name": name}).to_string())).await.unwrap();
@@ -86,7 +86,7 @@ impl Stack {
         self.ask_as(token, Method::DELETE, &format!("/api/v1/keys/{id}")).await
     }
 
-    /// Who the token's user is now, if it holds.
+    /// Requests the token's user.
     pub async fn me(&self, token: &str) -> Answer {
         self.ask_as(token, Method::GET, "/api/v1/users/me").await
     }
@@ -100,17 +100,17 @@ pub fn as_bearer(request: RequestBuilder, token: &str) -> RequestBuilder {
     request.header(AUTHORIZATION, format!("Bearer {token}"))
 }
 
-/// The request with this token in the cookie of that name ([`Stack::cookie`]).
+/// Adds this token to the request in the cookie of that name ([`Stack::cookie`]).
 pub fn with_cookie(name: &str, request: RequestBuilder, token: &str) -> RequestBuilder {
     request.header(COOKIE, format!("{name}={token}"))
 }
 
-/// The name of the cookie that an answer sets first.
+/// Returns the name of the cookie that an answer sets first.
 pub fn cookie_of(answer: &Answer) -> String {
     answer.header("set-cookie").split_once('=').expect("a cookie").0.to_owned()
 }
 
-/// The header of a token that is signed with this secret.
+/// Returns the header of a token that is signed with this secret.
 pub fn header(secret: &str) -> Value {
     let id: String = Sha256::digest(secret).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     json!({"typ": "JWT", "alg": "HS256", "kid": id})
@@ -121,13 +121,13 @@ pub fn claims(user: &str, rights: &[&str]) -> Value {
     json!({"sub": user, "name": "mallory", "rights": rights, "iat": seconds(0), "exp": seconds(600)})
 }
 
-/// The time so many seconds from now, as a token has it.
+/// Returns the time `from_now` seconds from now, as tokens write it.
 pub fn seconds(from_now: i64) -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     now.as_secs().cast_signed() + from_now
 }
 
-/// A token of these parts with a signature by HMAC-SHA-256, whatever they say.
+/// Returns a token of these parts, whatever they say, with a signature by HMAC-SHA-256.
 pub fn signed(header: &Value, claims: &Value, secret: &str) -> String {
     let content = format!("{}.{}", encoded(header), encoded(claims));
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
@@ -139,7 +139,7 @@ pub fn encoded(part: &Value) -> String {
     URL_SAFE_NO_PAD.encode(part.to_string())
 }
 
-/// The value with some of its fields changed; `null` removes one.
+/// Returns the value with some fields changed; `null` removes one.
 pub fn changed(mut value: Value, changes: Value) -> Value {
     for (field, change) in changes.as_object().unwrap() {
         match change {

@@ -1,4 +1,4 @@
-//! A cable between the service and one of its servers, which a test can pull out and put in again, pinch, or stretch.
+//! A proxy between the service and one of its servers, which acts as a cable that a test can pull out, put in again, or slow down.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,36 +15,36 @@ use tokio::time::sleep;
 pub struct Proxy {
     address: SocketAddr,
     cable: watch::Sender<Cable>,
-    /// Bytes that the server may still send before all connections are cut; far below zero: as many as it likes.
+    /// Bytes that the server may still send before all connections are cut; far below zero for any number.
     left: Arc<AtomicI64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cable {
     state: State,
-    /// How often all connections were cut.
+    /// The number of times that all connections were cut.
     cuts: u64,
 }
 
 /// The fate of the bytes that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It arrives.
+    /// They arrive.
     Whole,
-    /// Nobody gets a connection.
+    /// Every connection is refused.
     Out,
-    /// It arrives when the cable is whole again.
+    /// They arrive once the cable is whole again.
     Stalled,
     /// Each piece arrives later by that.
     Slow(Duration),
-    /// It never arrives, and neither end is told.
+    /// They never arrive, and neither end learns of it.
     Deaf,
 }
 
 const UNBOUNDED: i64 = i64::MIN / 2;
 
 impl Proxy {
-    /// Forwards to the server of a URL.
+    /// Starts a proxy to the server of a URL.
     pub async fn to(url: &str) -> Self {
         let server = authority(url).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -60,18 +60,18 @@ impl Proxy {
         proxy
     }
 
-    /// The URL by way of this proxy.
+    /// Returns the URL by way of this proxy.
     pub fn url(&self, url: &str) -> String {
         url.replacen(authority(url), &self.address.to_string(), 1)
     }
 
-    /// Cuts all connections and lets no new one stand, as a server that is gone.
+    /// Cuts all connections and accepts none, like a server that is gone.
     pub fn pull_out(&self) {
         self.set(State::Out);
         self.cut();
     }
 
-    /// The server is back. What was sent while the cable was deaf is gone, and so are those connections.
+    /// Makes the server reachable again. Bytes sent while the cable was deaf are lost, and so are those connections.
     pub fn put_in(&self) {
         let was_deaf = self.cable.borrow().state == State::Deaf;
         self.set(State::Whole);
@@ -84,12 +84,12 @@ impl Proxy {
         self.cable.send_modify(|cable| cable.state = state);
     }
 
-    /// Cuts all connections there are.
+    /// Cuts all connections.
     pub fn cut(&self) {
         self.cable.send_modify(|cable| cable.cuts += 1);
     }
 
-    /// Cuts all connections when the server has sent so many more bytes; the last of them don't arrive.
+    /// Cuts all connections once the server has sent `bytes` more; the last of them don't arrive.
     pub fn cut_after(&self, bytes: u32) {
         self.left.store(bytes.into(), Relaxed);
     }
@@ -103,7 +103,7 @@ async fn forward(mut client: TcpStream, server: String, cable: watch::Sender<Cab
     }
     let passing = async {
         let mut passes = cable.subscribe();
-        // The sender is in this very future.
+        // This future owns the sender.
         let _ = passes.wait_for(|cable| !matches!(cable.state, State::Stalled | State::Deaf)).await;
         let Ok(mut server) = TcpStream::connect(server).await else { return };
         let (from_client, to_client) = client.split();
@@ -122,7 +122,7 @@ async fn forward(mut client: TcpStream, server: String, cable: watch::Sender<Cab
     }
 }
 
-/// Forwards one way, up to the end.
+/// Forwards in one direction, up to the end.
 async fn pass(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
@@ -153,7 +153,7 @@ async fn pass(
     let _ = to.shutdown().await;
 }
 
-/// `HOST:PORT` of `scheme://user@HOST:PORT/path`.
+/// Returns `HOST:PORT` of `scheme://user@HOST:PORT/path`.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('/').next().unwrap();

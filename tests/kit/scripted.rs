@@ -9,26 +9,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// A request that has come.
+/// A request that was received.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// Its `Idempotency-Key`.
     pub key: String,
-    /// How often one under that key has come before.
+    /// The number of earlier requests with that key.
     pub before: usize,
-    /// Whether the service is to be away.
+    /// Whether the service should act as unreachable.
     pub is_away: bool,
     pub body: Value,
 }
 
 impl Call {
-    /// The number of the row that it is for.
+    /// Returns the number of the row that it is for.
     pub fn row(&self) -> i64 {
         self.key.split_once(':').unwrap().1.parse().unwrap()
     }
 }
 
-/// A service of a test. Gone when dropped.
+/// A service of a test, which ends when this is dropped.
 pub struct Scripted {
     pub url: String,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -37,7 +37,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Answers each call with these bytes; with none, the connection is closed.
+    /// Answers each call with the bytes that `answer` returns; with none, closes the connection.
     pub async fn start(answer: impl Fn(&Call) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -55,7 +55,7 @@ impl Scripted {
         Self { url, calls, is_away, _serves: AbortOnDropHandle::new(serves) }
     }
 
-    /// From now on its calls are not [away](Call::is_away).
+    /// Marks later calls as not [away](Call::is_away).
     pub fn is_back(&self) {
         self.is_away.store(false, Relaxed);
     }
@@ -65,7 +65,7 @@ impl Scripted {
         self.calls.lock().unwrap().clone()
     }
 
-    /// How often each key has come.
+    /// Returns the number of calls with each key.
     pub fn keys(&self) -> HashMap<String, usize> {
         self.calls().into_iter().map(|call| (call.key, call.before + 1)).collect()
     }
@@ -101,7 +101,7 @@ async fn serve(
         calls.push(Call { key, before, is_away: is_away.load(Relaxed), body });
         calls.last().unwrap().clone()
     };
-    // Who hangs up hears nothing.
+    // A client that hangs up gets no answer.
     let _ = client.write_all(&answer(&call)).await;
     let _ = client.shutdown().await;
 }
@@ -115,14 +115,14 @@ fn header(head: &str, name: &str) -> String {
         .to_owned()
 }
 
-/// An answer: its status line's end, with further headers behind it, and its body.
+/// Returns an answer: the rest of its status line, with further headers after it, and its body.
 pub fn answer(head: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
-/// That it was done.
+/// Returns the answer of a success.
 pub fn done() -> Vec<u8> {
     answer("201 Created", "{\"id\": 101}")
 }

@@ -17,8 +17,8 @@ use test_kit::{eventually, psql, servers};
 
 use crate::kit::program::{Program, coatcheck, stderr_of};
 
-/// Which stack a test runs on: `#[apply(both_stacks)] async fn name(setup: Setup)` is the tests `{file}::{name}::case_1_embedded` and
-/// `…::case_2_distributed`. What one stack alone can show: `#[apply(embedded)]`, `#[apply(distributed)]`.
+/// The stack that a test runs on: `#[apply(both_stacks)] async fn name(setup: Setup)` is the tests `{file}::{name}::case_1_embedded` and
+/// `…::case_2_distributed`. Tests for one stack alone use `#[apply(embedded)]` or `#[apply(distributed)]`.
 #[derive(Debug, Clone, Copy)]
 pub enum Setup {
     Embedded,
@@ -45,7 +45,7 @@ pub async fn embedded(#[case] setup: Setup) {}
 pub async fn distributed(#[case] setup: Setup) {}
 
 impl Setup {
-    /// A stack with these settings, started.
+    /// Starts a stack with these settings.
     pub async fn start(self, settings: &[(&str, &str)]) -> Running {
         Running::of(match self {
             Self::Embedded => Stack::embedded(settings),
@@ -55,8 +55,8 @@ impl Setup {
     }
 }
 
-/// A stack that runs until its test is over. If the test has failed, what its programs had to say is shown then; if one of them
-/// has panicked, the test fails.
+/// A stack that runs until its test is over. If the test has failed, the output of its programs is shown then; if one of them has panicked,
+/// the test fails.
 pub struct Running(Arc<Stack>);
 
 impl Running {
@@ -94,7 +94,7 @@ impl Drop for Running {
     }
 }
 
-/// A connection that was idle for longer is not used again: far less than what a server keeps one open.
+/// The idle time after which a connection is not used again: far less than the time for which a server keeps one open.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The host names in requests that tests write by hand; a stack accepts them unless its settings say otherwise.
@@ -106,19 +106,19 @@ pub struct Stack {
     settings: Vec<(String, String)>,
     /// The role of each of its processes, as arguments; the first one answers.
     roles: &'static [&'static [&'static str]],
-    /// `HOST:PORT`; once it was started, the same each time.
+    /// `HOST:PORT`; fixed from the first start on.
     address: Mutex<String>,
     programs: Mutex<Vec<Program>>,
     pub(crate) http: reqwest::Client,
 }
 
 impl Stack {
-    /// The one program with its data under its working directory.
+    /// Returns a stack of the one program, with its data under its working directory.
     pub fn embedded(settings: &[(&str, &str)]) -> Self {
         Self::new(&[&[]], settings)
     }
 
-    /// An API and a worker over a database, a virtual host and a Redis of their own. A lost worker is noticed soon.
+    /// Returns a stack of an API and a worker, with a database, a virtual host and a Redis of their own. A lost worker is noticed soon.
     pub fn distributed(settings: &[(&str, &str)]) -> Self {
         let servers = servers();
         let (database, vhost) = (servers.database(), servers.vhost());
@@ -136,7 +136,7 @@ impl Stack {
         Self { roles: &[&["api"]], ..Self::distributed(settings) }
     }
 
-    /// Settings, a folder and no process: those are the test's. The client's side talks to the address that [`answers_at`] says.
+    /// Returns a stack of settings and a folder; its processes are the test's. Clients use the address that [`answers_at`] sets.
     ///
     /// [`answers_at`]: Self::answers_at
     pub fn bare(settings: &[(&str, &str)]) -> Self {
@@ -182,24 +182,24 @@ impl Stack {
         Program::start(command, &folder)
     }
 
-    /// How many processes it has.
+    /// Returns the number of processes.
     pub fn processes(&self) -> usize {
         self.roles.len()
     }
 
-    /// Where one process writes what it has to say.
+    /// Returns the folder with the output of one process.
     pub fn process_folder(&self, process: usize) -> PathBuf {
         self.folder().join(format!("process-{process}"))
     }
 
-    /// A command on this stack's data.
+    /// Returns a command on this stack's data.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = coatcheck(self.folder(), arguments);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
-    /// One more process, which is not this stack's to end.
+    /// Starts one more process, which the stack does not end.
     pub fn extra(&self, role: &[&str], settings: &[(&str, &str)]) -> Extra {
         let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
         let mut command = self.command(role);
@@ -207,15 +207,15 @@ impl Stack {
         Extra { program: Program::start(command, folder.path()), folder }
     }
 
-    /// `kill -9` of all. When this returns they are gone.
+    /// Sends `kill -9` to all processes, and waits until they are gone.
     pub fn kill(&self) {
         let programs = std::mem::take(&mut *self.programs());
         assert!(!programs.is_empty(), "no program to kill");
-        // All at once, as a machine goes down.
+        // All at once, as when a machine fails.
         programs.into_iter().for_each(Program::kill);
     }
 
-    /// `kill -9` of one process alone.
+    /// Sends `kill -9` to one process.
     pub fn kill_process(&self, process: usize) {
         self.programs().remove(process).kill();
     }
@@ -224,7 +224,7 @@ impl Stack {
         self.programs()[process].signal(signal);
     }
 
-    /// How one process has ended by itself.
+    /// Waits until one process ends by itself; returns its status.
     pub async fn exit_of(&self, process: usize) -> ExitStatus {
         eventually("the end of the process", async || {
             self.programs()[process].exit_status().ok_or("it still runs")
@@ -253,7 +253,7 @@ impl Stack {
         self.settings.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
     }
 
-    /// In the form in which `psql` tells it.
+    /// Returns rows in the form in which `psql` prints them.
     fn sqlite(&self, statement: &str) -> String {
         let script = "import sqlite3, sys\n\
                       for row in sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2]):\n\
@@ -271,12 +271,12 @@ impl Stack {
         programs.iter_mut().for_each(|program| program.signal(signal));
     }
 
-    /// How the programs have ended by themselves.
+    /// Waits until the programs end by themselves; returns their status.
     pub async fn exit(&self) -> ExitStatus {
         eventually("the end of the program", async || self.exit_status().ok_or("it still runs")).await
     }
 
-    /// How the programs have ended, if all have: the first that failed, or as one.
+    /// Returns the status of the programs, if all have ended: of the first that failed, or of any.
     pub fn exit_status(&self) -> Option<ExitStatus> {
         let mut programs = self.programs();
         let statuses: Option<Vec<_>> = programs.iter_mut().map(Program::exit_status).collect();
@@ -286,7 +286,7 @@ impl Stack {
         Some(*failed.or(statuses.first()).expect("no program that could end"))
     }
 
-    /// The address of a path.
+    /// Returns the URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
     }
@@ -296,7 +296,7 @@ impl Stack {
         self.address.lock().unwrap().clone()
     }
 
-    /// All of its processes.
+    /// Returns the ids of all processes.
     pub fn pids(&self) -> Vec<u32> {
         self.programs().iter().map(Program::pid).collect()
     }
@@ -305,17 +305,17 @@ impl Stack {
         self.programs().first().expect("no program").pid()
     }
 
-    /// The program's working directory.
+    /// Returns the program's working directory.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A path under `data/`.
+    /// Returns a path under `data/`.
     pub fn data(&self, path: &str) -> PathBuf {
         self.folder().join("data").join(path)
     }
 
-    /// A client command that talks to this stack.
+    /// Returns a client command for this stack.
     pub fn coatcheck<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = coatcheck(self.folder(), arguments);
         command.env("COATCHECK_URL", self.url(""));
@@ -334,13 +334,13 @@ pub struct Extra {
 }
 
 impl Extra {
-    /// Waits until it answers, and says where: `HOST:PORT`.
+    /// Waits until it answers, and returns `HOST:PORT`.
     pub async fn address(&mut self) -> String {
         self.program.address(self.folder.path()).await
     }
 }
 
-/// A loopback address for one stack alone: a client that asks for a program which is gone must never reach another test's.
+/// Returns a loopback address for one stack alone: a client of a program that is gone must never reach another test's.
 pub fn own_host() -> String {
     static STACKS: AtomicU32 = AtomicU32::new(0);
     let (process, stack) = (std::process::id(), STACKS.fetch_add(1, Relaxed));

@@ -1,4 +1,4 @@
-//! `coatcheck providers` for a test of its own: told how to behave, asked what it has seen.
+//! `coatcheck providers` for one test, which tells it how to behave and asks it for what it has received.
 
 use std::fs;
 
@@ -11,29 +11,29 @@ use crate::kit::client::{Answer, ask};
 use crate::kit::program::{Program, coatcheck, stderr_of};
 use crate::kit::stack::own_host;
 
-/// How they are named, the setting that says where each listens, and the one that tells a stack of it.
+/// The name of each, the setting with its address to listen on, and the setting that names it to a stack.
 const PROVIDERS: [(&str, &str, &str); 3] = [
     ("free", "FREE_LISTEN", "FREE_URL"),
     ("paid", "PAID_LISTEN", "PAID_URL"),
     ("third-party", "THIRD_PARTY_LISTEN", "THIRD_PARTY_URL"),
 ];
 
-/// Stand-ins for the outside services, or one of them. Gone when dropped.
+/// Stand-ins for the outside services, or for one of them. They end when this is dropped.
 pub struct StandIns {
     pub program: Program,
-    /// Each with its base URL, in the order in which they are told.
+    /// The name and base URL of each, in the order of the program's output.
     urls: Vec<(String, String)>,
     http: reqwest::Client,
     _folder: TempDir,
 }
 
 impl StandIns {
-    /// All three, with these settings.
+    /// Starts all three with these settings.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         Self::start_as(&["providers"], settings).await
     }
 
-    /// Those that the command line says.
+    /// Starts those that the command line names.
     pub async fn start_as(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
         let mut command = coatcheck(folder.path(), arguments);
@@ -53,12 +53,12 @@ impl StandIns {
         Self { program, urls, http, _folder: folder }
     }
 
-    /// Those that run, in the order in which they are told.
+    /// Returns the names of those that run, in the order of the program's output.
     pub fn names(&self) -> Vec<&str> {
         self.urls.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The settings of a stack that asks these.
+    /// Returns the settings of a stack that uses these.
     pub fn urls(&self) -> Vec<(&'static str, &str)> {
         let those = |(name, _, setting): &(&str, _, &'static str)| {
             Some((*setting, self.urls.iter().find(|(known, _)| known == name)?.1.as_str()))
@@ -66,7 +66,7 @@ impl StandIns {
         PROVIDERS.iter().filter_map(those).collect()
     }
 
-    /// A request to one of them.
+    /// Returns a request to one of them.
     pub fn request(&self, provider: &str, method: Method, path: &str) -> RequestBuilder {
         let url = self.urls.iter().find(|(name, _)| name == provider);
         self.http.request(method, format!("{}{path}", url.expect("no such provider").1))
@@ -87,7 +87,7 @@ impl StandIns {
         arrivals.as_array().expect("a list of arrivals").clone()
     }
 
-    /// Tells one of them how to behave from the next request on; what is left out stays as it is.
+    /// Tells one of them how to behave from the next request on; omitted values stay as they are.
     pub async fn control(&self, provider: &str, change: &Value) {
         let answer = ask(self.request(provider, Method::PUT, "/control").json(change)).await.unwrap();
         assert_eq!(answer.status, 200, "{}", answer.text());

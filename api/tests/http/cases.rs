@@ -1,4 +1,4 @@
-//! Requests that no well-made client sends: each gets what the table says, and leaves nothing.
+//! Malformed requests: each gets the answer in the table, and leaves nothing.
 
 use test_kit::{Cases, Outcome, eventually};
 
@@ -31,14 +31,14 @@ async fn each_bad_request_gets_what_the_table_says() {
         if rows > before {
             blobs = desk.blobs();
         }
-        // What is given up is removed a moment later, on another thread.
+        // Uploads that are given up are removed a moment later, on another thread.
         eventually(&case.name, async || desk.blobs() <= blobs).await;
     }
 
     assert!(failures.is_empty(), "{} of them:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// How many tasks and records there are.
+/// Returns the number of tasks and records.
 async fn rows_of(desk: &Desk) -> usize {
     let tasks = json(desk.get("/api/v1/tasks?limit=1000").send().await.unwrap()).await;
     let records = json(desk.get("/api/data").send().await.unwrap()).await;

@@ -1,4 +1,4 @@
-//! A server of its own for a test, and what tests ask of it.
+//! A server for one test, and the requests that tests send to it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// So that none is made where the test is run.
+/// Given, so that no secret is generated in the folder of the test.
 const SECRET: &str = "what the tests sign their tokens with";
 
 #[derive(Parser)]
@@ -46,7 +46,7 @@ impl Desk {
         Self::with(&[])
     }
 
-    /// With more settings, as flags.
+    /// Starts a server with further settings, as flags.
     pub fn with(flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let place = |scheme: &str, name: &str| format!("{scheme}{}", folder.path().join(name).display());
@@ -68,7 +68,7 @@ impl Desk {
 
         let (stack, database, hold) = Stack::open_alone(&promises).unwrap();
         let life = Life::start(stack.clone(), promises).unwrap();
-        // The process's tests share it with nobody: each server has a recorder of its own, which nothing is told.
+        // The process is shared by many tests: each server has a recorder of its own, which receives nothing.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let address = Address::take(api.listen).unwrap();
         let server = Server::bind(address, life, stack, &database, api, metrics).unwrap();
@@ -94,10 +94,10 @@ impl Desk {
         self.client.put(self.url(&format!("/api/v1/md5/{name}"))).body(content)
     }
 
-    /// Sends bytes as they are, says that nothing more comes, and gives all that comes back.
+    /// Sends bytes unchanged, ends its own side, and returns all that comes back.
     pub async fn raw(&self, bytes: &[u8]) -> Raw {
         let mut connection = self.connect().await;
-        // The server may have answered, and gone, before everything was sent.
+        // The server may have answered, and closed, before everything was sent.
         let _ = connection.write_all(bytes).await;
         let _ = connection.shutdown().await;
         Raw::read(connection).await
@@ -112,10 +112,10 @@ impl Desk {
         body["tasks"].as_array().unwrap().clone()
     }
 
-    /// Asserts that nothing was promised and nothing was kept.
+    /// Checks that nothing was promised and nothing was kept.
     pub async fn is_empty_after(&self, what: &str) {
         assert_eq!(self.tasks().await, Vec::<Value>::new(), "{what}");
-        // What is given up is removed a moment later, on another thread.
+        // Uploads that are given up are removed a moment later, on another thread.
         eventually(what, async || files(&self.folder.path().join("blobs")) == 0).await;
     }
 
@@ -133,7 +133,7 @@ pub async fn json(response: Response) -> Value {
     response.json().await.unwrap()
 }
 
-/// Asserts that a response is a problem as it should be.
+/// Checks that a response is a well-formed problem with that status and code.
 pub async fn is_problem(response: Response, status: u16, code: &str, what: &str) {
     let headers = response.headers().clone();
     assert_eq!(headers["content-type"], "application/problem+json", "{what}");
@@ -153,17 +153,17 @@ pub struct Raw(pub String);
 impl Raw {
     pub async fn read(mut connection: TcpStream) -> Self {
         let mut bytes = Vec::new();
-        // A connection that is reset has told all that it will.
+        // A connection that is reset brings nothing more.
         let _ = in_time("the end of the connection", connection.read_to_end(&mut bytes)).await;
         Self(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The status of the first response; 0 if there was none.
+    /// Returns the status of the first response; 0 if there was none.
     pub fn status(&self) -> u16 {
         self.0.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0)
     }
 
-    /// The code of the first response, if it is a problem.
+    /// Returns the code of the first response, if it is a problem.
     pub fn code(&self) -> Option<&str> {
         self.0.split_once("\"code\":\"")?.1.split('"').next()
     }
@@ -173,7 +173,7 @@ impl Raw {
         serde_json::from_str(body).unwrap()
     }
 
-    /// The status, head and body of the first response that is more than a word to go on; a status of 0 if there was none.
+    /// Returns the status, head and body of the first response that is not an interim one; a status of 0 if there was none.
     pub fn first(&self) -> (u16, &str, &str) {
         let answer = self.0.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&self.0);
         let Some((head, body)) = answer.split_once("\r\n\r\n") else { return (0, "", "") };

@@ -1,4 +1,4 @@
-//! What describes the API or is looked at, and that it tells the truth.
+//! The documents and pages of the API, and whether they are true.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
-//! Forms with a slip in a field: what stands in `test-kit`'s table is told by a code, these in words too.
+//! Forms with a mistake in a field. `test-kit`'s table checks the code of each; these tests check the words too.
 
 use crate::desk::Desk;
 
 const FILE: &str = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n";
 
-/// A form of these parts, each a head and a content.
+/// Returns a form of these parts, each a head and a content.
 fn form(parts: &[(&str, &str)]) -> Vec<u8> {
     let mut body = String::new();
     for (head, content) in parts {

@@ -1,4 +1,4 @@
-//! What is refused because there is too much of it.
+//! Requests that exceed a limit.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! Requests that are wrong below the handlers: HTTP itself.
+//! Requests that are malformed in HTTP itself, below the handlers.
 
 use tokio::io::AsyncWriteExt;
 

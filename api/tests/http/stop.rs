@@ -1,4 +1,4 @@
-//! The end of a server: nothing new, and what is under way is finished.
+//! The stop of a server: it accepts nothing new, and finishes requests under way.
 
 use test_kit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
