@@ -1,4 +1,4 @@
-//! Who asks, and what they may do: users, log-ins, sessions, tokens and keys.
+//! Users and their rights: registration, sessions, tokens and API keys.
 
 pub mod access;
 pub mod accounts;

@@ -1,4 +1,4 @@
-//! What is there for people and machines that look: pages, the API's description, health.
+//! The parts for people and for other machines: pages, the API's description, health and metrics.
 
 pub mod health;
 pub mod missing;

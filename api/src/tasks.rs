@@ -123,7 +123,7 @@ pub struct ListParameters {
     kind: Option<String>,
     #[param(schema_with = statuses)]
     status: Option<String>,
-    /// At most so many tasks; 100 if it isn't said
+    /// The most tasks to return; 100 if not given
     #[param(value_type = Option<i64>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// The `next` of the page before
@@ -219,7 +219,7 @@ pub fn acceptance(example: Value, codes: &[Code]) -> BTreeMap<String, RefOr<Resp
 
 /// Look a task up
 ///
-/// With `wait` the answer comes as soon as the task has ended, or after that many seconds with what it is then.
+/// With `wait` the answer comes as soon as the task has ended, or after that many seconds with its present state.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "getTask",
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),

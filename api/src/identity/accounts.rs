@@ -58,7 +58,7 @@ pub struct AccountList {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AccountParameters {
-    /// At most so many users; 100 if it isn't said
+    /// The most users to return; 100 if not given
     #[param(value_type = Option<i64>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// The `next` of the page before

@@ -32,7 +32,7 @@ pub fn keys(file: Option<&Path>, auth: Auth) -> Result<Keys, String> {
     }
     let path = Path::new(PATH);
     let kept = kept(path).or_else(|error| {
-        // Who only wants his files hashed needs no secret.
+        // Hashing files anonymously needs no secret.
         warn!("{PATH}: {error}; log-ins hold at this process alone, and until it ends: set JWT_SECRET");
         random()
     });

@@ -30,7 +30,7 @@ pub struct RecordParameters {
     /// Only those created then or earlier: RFC 3339, or a date alone, of which the whole day is meant, in UTC
     #[param(example = "2099-12-31")]
     date_to: Option<String>,
-    /// At most so many, from 1 on; all if it isn't said
+    /// The most records to return, from 1 on; all if not given
     #[param(value_type = Option<i64>, minimum = 1)]
     limit: Option<String>,
     /// Only from this address, however it is written

@@ -176,7 +176,7 @@ pub struct DigestParameters {
     /// 32 hex digits, in upper or lower case
     #[param(value_type = String, pattern = "^[0-9A-Fa-f]{32}$", example = "900150983cd24fb0d6963f7d28e17f72", required)]
     digest: Option<String>,
-    /// At most so many tasks; 100 if it isn't said
+    /// The most tasks to return; 100 if not given
     #[param(value_type = Option<i64>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
     /// The `next` of the page before
@@ -205,7 +205,7 @@ pub async fn find(
 
 /// Redeem a ticket
 ///
-/// With `wait` the answer comes as soon as the digest is there, or after that many seconds with what the task is then.
+/// With `wait` the answer comes as soon as the digest is there, or after that many seconds with the task's present state.
 #[utoipa::path(
     get, path = "/api/v1/md5/{id}", tag = "md5", operation_id = "getMd5",
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),

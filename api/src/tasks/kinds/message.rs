@@ -137,7 +137,7 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
 
 /// Redeem a ticket
 ///
-/// With `wait` the answer comes as soon as the message is answered, or after that many seconds with what the task is then.
+/// With `wait` the answer comes as soon as the message is answered, or after that many seconds with the task's present state.
 #[utoipa::path(
     get, path = "/api/v1/messages/{id}", tag = "messages", operation_id = "getMessage",
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),

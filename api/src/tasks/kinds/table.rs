@@ -157,7 +157,7 @@ async fn accept(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<Htt
 
 /// Redeem a ticket
 ///
-/// With `wait` the answer comes as soon as each row has its answer, or after that many seconds with what the task is then.
+/// With `wait` the answer comes as soon as each row has its answer, or after that many seconds with the task's present state.
 #[utoipa::path(
     get, path = "/api/v1/tables/{id}", tag = "tables", operation_id = "getTable",
     params(("id" = uuid::Uuid, Path, description = "The ticket"), Wait),
