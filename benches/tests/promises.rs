@@ -1,4 +1,4 @@
-//! What `bench` measures of promises goes through, and leaves its sections and pictures; how fast anything is does not matter here.
+//! Checks that `bench` can measure promises and writes its sections and pictures; speed does not matter here.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What each blob store must keep: the promises of the port `Blobs`, held against every adapter.
+//! The promises of the port `Blobs`, checked against every adapter.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,7 +50,7 @@ impl Deref for Fresh {
     }
 }
 
-/// So many hours from now, or before.
+/// Returns the time that many hours from now; negative for the past.
 fn in_hours(hours: i64) -> Time {
     Time(Utc::now() + TimeDelta::hours(hours))
 }

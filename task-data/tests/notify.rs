@@ -1,4 +1,4 @@
-//! What each notifier must keep: the promises of the port `Notify`, held against every adapter.
+//! The promises of the port `Notify`, checked against every adapter.
 //!
 //! A wake is a hint that may be lost: so it is given again and again here until it is heard.
 

@@ -1,4 +1,4 @@
-//! What each queue must keep: the promises of the port `Queue`, held against every adapter.
+//! The promises of the port `Queue`, checked against every adapter.
 //!
 //! An id may come twice, so nothing here asks that it doesn't, except after its acknowledgement.
 

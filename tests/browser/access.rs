@@ -1,4 +1,4 @@
-//! The pages of a server that asks who comes, in a browser: they lead to the log-in, and go on with what was begun.
+//! The pages of a server with AUTH=required, in a browser: they lead to the log-in, and then go on with what was begun.
 
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ async fn who_is_logged_in_and_what_is_left_is_on_all_pages(setup: Setup) {
     browser.until(GUEST).await;
     browser.until("!document.querySelector('#name').checkVisibility()").await;
 
-    // Whoever comes next at this browser doesn't see what was hers.
+    // The next user of this browser does not see her tasks.
     browser.go("/").await;
     browser.until(GUEST).await;
     browser.fill("#username", "bob").await;

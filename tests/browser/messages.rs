@@ -263,7 +263,7 @@ async fn markup_in_a_message_is_text() {
     browser.until(&answered(1)).await;
 
     assert_eq!(browser.text("#name").await, "<i>ada</i>");
-    // What would turn the text around is shown as what it is.
+    // A character that would turn the text around is shown by its code.
     assert_eq!(browser.texts("#list h3 bdi").await, [text.replace('\u{202e}', r"\u202E")]);
     assert!(!browser.text("#list .reply bdi").await.contains('\u{202e}'));
     assert!(browser.text("#list .reply bdi").await.contains("<script>"));
@@ -295,7 +295,7 @@ async fn messages_are_still_there_after_a_reload_each_user_s_own() {
 
     browser.until("document.querySelectorAll('#list > li').length === 2").await;
     assert_eq!(browser.texts("#list h3").await, ["two", "one"]);
-    // What had not ended is followed again.
+    // Messages that had not ended are followed again.
     browser.click("#list li .cancel").await;
     browser.until(&says("#list li .state", "Cancelled")).await;
     browser.close().await;

@@ -249,7 +249,7 @@ async fn tickets_of_every_kind_lead_to_their_pages(setup: Setup) {
         browser.until(&format!("location.pathname + location.search === '{page}?id={id}'")).await;
         browser.until(&says("#found h3", shown)).await;
         assert_eq!(browser.texts("#list h3").await, [""; 0]);
-        // What it waits for is said in words.
+        // The page says in words what it waits for.
         browser.until(&says("#found .state", "Waiting")).await;
         let words = r"/ can't be reached\. Next try at .+\.$/";
         browser.until(&format!("{words}.test(document.querySelector('#found .note')?.textContent)")).await;
@@ -346,10 +346,10 @@ async fn tickets_are_still_there_after_a_reload_until_they_are_cleared(setup: Se
     browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
     assert_eq!(browser.texts("#list h3").await, ["b.txt", "a.txt"]);
     assert_eq!(browser.texts("#list code").await, before);
-    // What had not ended is followed again, and the list's end is not its end.
+    // Tasks that had not ended are followed again, also beyond the end of the list.
     browser.click("#clear").await;
     browser.until("document.querySelectorAll('#list > li').length === 1").await;
-    // What was cleared comes back, for this visit and the next ones.
+    // Cleared entries come back, for this visit and the next ones.
     browser.click(".undo button").await;
     browser.until("document.querySelectorAll('#list > li').length === 2").await;
     browser.reload().await;
@@ -494,7 +494,7 @@ async fn with_files(stack: &Arc<Stack>, files: &[(&str, &[u8])]) -> Browser {
     browser
 }
 
-/// So many tickets that were looked up have digests.
+/// Waits until that many looked-up tickets have digests.
 fn found(count: usize) -> String {
     format!("document.querySelectorAll('#found-list > [data-state=done]').length === {count}")
 }

@@ -1,4 +1,4 @@
-//! What fails. Each track goes on until its time is over, a fault after the other, and puts right what it did.
+//! The faults. Each track causes one fault after the other until its time is over, and repairs what it did.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -181,7 +181,7 @@ pub async fn of_the_log(rig: &Rig, mut dice: Dice, until: Instant) {
                 while goes_on(ROTATION, end).await {
                     if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
                         let number = rotations.fetch_add(1, Relaxed);
-                        // It may have been moved by nobody else, but be gone with a process that made it.
+                        // Only this track moves it, but it may be gone with the process that made it.
                         let _ = fs::rename(&log, sibling(&log, number));
                     }
                 }

@@ -23,7 +23,7 @@ const CLIENTS: u64 = 24;
 const REPORTERS: u64 = 3;
 /// A client gives up a request after this: the server may stand still.
 const TIMEOUT: Duration = Duration::from_secs(6);
-/// A time without a promise that is told when it ends.
+/// A time without a promise, which is reported when it ends.
 const WORTH_TELLING: Duration = Duration::from_secs(5);
 
 /// A ticket that was given out.
@@ -104,7 +104,7 @@ fn samples(dice: &mut Dice) -> Vec<Sample> {
 }
 
 impl Load {
-    /// Returns when so many more promises were made.
+    /// Waits until `more` further promises were made.
     pub async fn promises(&self, more: usize) {
         let enough = self.shared.given_out.load(Relaxed) + more;
         eventually(&format!("{enough} promises"), async || {

@@ -2,7 +2,7 @@
 //! log fail, all at once and at random; and two clocks are wrong. When the faults are over, each promise is kept: once, right, and
 //! nothing is left over.
 //!
-//! What fails and in which order follows from a seed, which is printed; when it meets the service does not.
+//! The faults and their order follow from a seed, which is printed; the moment at which each meets the service does not.
 
 mod account;
 mod faults;

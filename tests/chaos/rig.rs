@@ -1,4 +1,4 @@
-//! What chaos plays with: processes, each on cables of its own to servers of its own, and small disks.
+//! The rig of the chaos test: processes, each with proxies of its own to servers of its own, and small disks.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -254,7 +254,7 @@ impl Process {
             let status = self.program.lock().unwrap().as_mut().and_then(Program::exit_status);
             status.ok_or("it still runs")
         });
-        // What CONTRACT promises is 30 s; a busy machine is given some more.
+        // CONTRACT promises 30 s; a busy machine gets some more.
         match tokio::time::timeout(Duration::from_secs(45), ended).await {
             Ok(status) if status.success() => {}
             Ok(status) => rig.wrong(format!("{:?} was told to end, and did with {status}", self.role)),

@@ -118,7 +118,7 @@ async fn a_copy_has_what_waits_its_upload_its_users_and_the_key(setup: Setup) {
         .await;
     stack.kill();
 
-    // The upload that was held is a pipe there too, which nobody fills: that task is out of the way.
+    // In the copy too the held upload is a pipe, which no process fills: that task is out of the way.
     let pipe = folder.join("data/blobs").join(blob.strip_prefix(stack.data("blobs")).unwrap());
     fs::remove_file(pipe).unwrap();
     let copy = Copy::start(&folder).await;

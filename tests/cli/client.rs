@@ -85,7 +85,7 @@ async fn put_lives_through_a_crash_of_the_server(setup: Setup) {
     }
     let done = put.await.unwrap();
 
-    // Each time that it was away is told, and that it is back.
+    // Each time that the server was away is reported, and its return too.
     let is_news = |line: &str| line.contains("trying for a minute") || line.ends_with("answers again");
     assert!(stderr(&done).lines().all(is_news), "{}", stderr(&done));
     assert_eq!(done.status.code(), Some(0));

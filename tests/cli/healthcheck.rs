@@ -1,4 +1,4 @@
-//! `coatcheck healthcheck`: what a container's health is told by.
+//! `coatcheck healthcheck`: the check behind a container's health.
 
 use std::net::TcpListener;
 use std::process::Output;
@@ -46,7 +46,7 @@ async fn health_goes_with_the_database_and_comes_back() {
     let _worker = stack.extra(&["worker"], &worker);
     becomes(&stack, &worker, true).await;
 
-    // What both do without.
+    // Both do without it.
     broker.pull_out();
     stack.until(&stack.put("without a broker").await, "succeeded").await;
     becomes(&stack, &worker, true).await;

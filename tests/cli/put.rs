@@ -1,4 +1,4 @@
-//! `coatcheck put` and `get` beside servers that are not well: what is tried again, what is told when, and how they end.
+//! `coatcheck put` and `get` with failing servers: which requests are retried, which messages are printed when, and how the commands end.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -184,7 +184,7 @@ async fn an_interrupted_put_tells_its_tickets_and_what_was_not_sent() {
 async fn a_server_that_is_away_is_told_at_once() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("file"), "abc").unwrap();
-    // Nobody listens there any more.
+    // No process listens there any more.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for arguments in [["put", "file"], ["get", ID]] {
         let _ = fs::remove_file(stderr_of(folder.path()));
@@ -302,7 +302,7 @@ async fn the_bar_waits_for_digests_and_fits_a_terminal_that_is_resized() {
         // SAFETY: the terminal is open, and its size is a value that the call reads.
         let resized = unsafe { nix::libc::ioctl(terminal.as_raw_fd(), nix::libc::TIOCSWINSZ, &size(40)) };
         assert_eq!(resized, 0);
-        // What was under way when it was resized, and then two more of its lines.
+        // The line under way at the resize, and then two more.
         for _ in 0..3 {
             drawn = until(&mut terminal, "\r");
         }

@@ -292,7 +292,7 @@ async fn help_shows_each_setting_with_its_default() {
         assert!(done.status.success() && help.contains("Examples:\n"), "{command}: {help}");
         assert!(help.lines().any(|line| line.contains(&format!("coatcheck {command}"))), "{help}");
     }
-    // What a command does not use it does not show.
+    // A command hides the settings that it does not use.
     for (command, settings) in [
         ("migrate", &["DATABASE_URL", "LOG_FORMAT"][..]),
         ("backup", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG"]),

@@ -295,7 +295,7 @@ async fn outputs_of(folder: &Path, arguments: &[OsString], input: &[u8]) -> [Out
     ours.args(arguments);
     let mut theirs = Command::new("md5sum");
     theirs.args(arguments).current_dir(folder).env("LC_ALL", "C.UTF-8");
-    // A file, so that nobody has to write while the other one reads.
+    // A file, so that no thread has to write while the command is read.
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(input).unwrap();
     let mut outputs = Vec::new();

@@ -112,7 +112,7 @@ async fn told_on_terminal(mut command: Command) -> String {
     command.stdout(slave);
     let reading = tokio::task::spawn_blocking(move || {
         let mut told = Vec::new();
-        // Its end is told as an error, once the command has let go of the terminal.
+        // The end comes as an error, once the command has closed the terminal.
         let _ = File::from(master).read_to_end(&mut told);
         String::from_utf8_lossy(&told).into_owned()
     });

@@ -94,10 +94,10 @@ async fn the_client_commands_speak_tls(setup: Setup) {
 async fn a_server_that_is_not_trusted_is_told_with_what_to_do() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("file"), "abc").unwrap();
-    // Nobody is behind them.
+    // No server is behind them.
     let [front, elsewhere] =
         [Front::before("127.0.0.1:9", "server").await, Front::before("127.0.0.1:9", "elsewhere").await];
-    // What it gets is not HTTP.
+    // It receives something other than HTTP.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let plain = format!("https://{}", listener.local_addr().unwrap());
     let _serves = AbortOnDropHandle::new(tokio::spawn(async move {

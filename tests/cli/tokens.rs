@@ -1,4 +1,4 @@
-//! Client commands where the server asks who comes: they bring what `COATCHECK_TOKEN` says.
+//! Client commands at a server with AUTH=required: they bring the key of `COATCHECK_TOKEN`.
 
 use std::fs;
 use std::process::Command;
@@ -80,6 +80,6 @@ async fn a_command_that_brings_none_or_a_wrong_one_says_what_to_set(setup: Setup
         let done = output(with(stack.coatcheck(["get", id]), [(name, value)])).await;
         refused(&done, "COATCHECK_TOKEN");
     }
-    // Whether it can work is no secret.
+    // Readiness is not a secret.
     assert!(output(stack.coatcheck(["healthcheck"])).await.status.success());
 }

@@ -14,7 +14,7 @@ use crate::kit::load::Load;
 use crate::kit::program::output;
 use crate::kit::stack::{Setup, Stack, both_stacks, embedded};
 
-/// The sorts of findings, in the order in which they are told.
+/// The sorts of findings, in the order of the output.
 const SORTS: [&str; 6] = ["lost", "doubled", "malformed", "foreign", "stuck", "orphans"];
 
 /// The verdict that `coatcheck verify` printed.
@@ -54,7 +54,7 @@ impl Verdict {
         assert_eq!(self.counts, SORTS.map(of), "{}", self.text);
     }
 
-    /// Something is told in these words.
+    /// Checks that the output has these words.
     #[track_caller]
     fn says(&self, words: &str) {
         assert!(self.text.contains(words), "{words}: {}", self.text);
@@ -66,7 +66,7 @@ impl Stack {
         Verdict::of(&output(self.command(&["verify"])).await)
     }
 
-    /// These sorts are found so often and nothing else, and that is told.
+    /// Checks that these sorts were found that often and nothing else, and that the output says so.
     pub async fn verify_finds(&self, expected: &[(&str, u64)], words: &str) {
         let verdict = self.verify().await;
         verdict.has(expected);

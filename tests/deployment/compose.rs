@@ -98,7 +98,7 @@ fn each_server_asks_for_a_password_and_production_has_none_of_development() {
             assert!(settings.contains(setting), "{service}: {setting}");
         }
     }
-    // What has a password in development has none of it in production.
+    // Every password of development is absent in production.
     for (name, service) in compose["services"].as_object().unwrap() {
         let Some(file) = service["env_file"].as_str() else { continue };
         if fs::read_to_string(deployment().join(file)).unwrap().contains("development") {

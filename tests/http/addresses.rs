@@ -1,4 +1,4 @@
-//! What holds for every address: refusals in one form, methods, health, headers.
+//! Rules of every address: problems in one form, methods, health, headers.
 
 use std::collections::HashSet;
 
@@ -246,7 +246,7 @@ async fn a_browser_that_finds_nothing_gets_a_page(setup: Setup) {
     }
     let program = ask(stack.http.get(stack.url("/nothing")).header("accept", "*/*")).await.unwrap();
     program.problem(404, "not-found");
-    // What is there and can't be found is told as to programs.
+    // A resource that can't be found at an existing address gets a problem, as for programs.
     let unknown = stack.url("/api/v1/tasks/0198c0de-0000-7000-8000-000000000000");
     ask(stack.http.get(unknown).header("accept", browser)).await.unwrap().problem(404, "task-not-found");
 }

@@ -41,7 +41,7 @@ async fn each_is_told_and_leaves_nothing(setup: Setup) {
                 failures.push(format!("{} ({way:?}): {failure}", case.name));
             }
         }
-        // Whatever a server opens once, for any of them, it has now.
+        // By now the server has opened everything that it opens once.
         let before = descriptors.get_or_insert_with(|| desk.descriptors());
         eventually("no descriptor of a request left", async || match desk.descriptors() {
             now if now.len() <= before.len() => Ok(()),
@@ -184,7 +184,7 @@ async fn exchange(address: &str, bytes: &[u8], ends: bool, way: Way) -> Result<O
     if !is_over {
         is_good(next_answer(&mut reader, &mut came).await)?;
     }
-    // What came in the same write may be refused by itself, but nothing of it is served.
+    // A request in the same write may be rejected by itself, but is never served.
     while let Some(more) = next_answer(&mut reader, &mut came).await {
         if !is_over || more.status < 400 {
             return Err(format!("another answer: {more:?}"));

@@ -1,4 +1,4 @@
-//! What every answer tells a browser: whose scripts, whose frame, what to keep.
+//! The headers of every answer for browsers: scripts, frames, caching.
 
 use reqwest::Method;
 use rstest_reuse::apply;

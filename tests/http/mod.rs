@@ -1,4 +1,4 @@
-//! What holds for every address: methods, refusals, headers, and clients that are none.
+//! Rules of every address: methods, problems, headers, and malformed clients.
 
 pub mod addresses;
 pub mod bad_requests;

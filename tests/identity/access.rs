@@ -19,7 +19,7 @@ use crate::kit::program::{Program, coatcheck, stderr_of};
 use crate::kit::stack::{Setup, Stack, both_stacks};
 
 const NOBODY: &str = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
-/// Nobody answers there: messages and rows wait.
+/// An address without a listener: messages and rows wait.
 const NOWHERE: &str = "http://127.0.0.1:9";
 const SETTINGS: [(&str, &str); 8] = [
     ("AUTH", "required"),
@@ -32,7 +32,7 @@ const SETTINGS: [(&str, &str); 8] = [
     ("MAX_ATTEMPTS", "1000000"),
 ];
 
-/// Whom a route is for.
+/// The clients that a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum For {
     Anyone,
@@ -315,7 +315,7 @@ async fn each_route_lets_in_whom_it_is_for_and_nobody_else(setup: Setup) {
         }
     }
 
-    // Who was refused has left nothing.
+    // A rejected request has left nothing.
     let rows = stack.sql("SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM records)");
     assert_eq!(rows.trim(), format!("{tasks}|{records}"));
     let admin = comers.iter().find(|comer| comer.name == "admin").unwrap();
@@ -361,7 +361,7 @@ async fn pages_are_anyones_and_the_docs_are_closed_with_their_files(setup: Setup
     for path in ["/docs", "/docs/", "/docs/swagger-ui.css"] {
         assert_eq!(stack.ask_as(&root, Method::GET, path).await.status, 200, "{path}");
     }
-    // Whether an address takes a method is no stranger's to know.
+    // Strangers must not learn whether an address takes a method.
     stack.ask(Method::PATCH, "/api/v1/tasks").await.problem(401, "unauthenticated");
     stack.ask_as(&root, Method::PATCH, "/api/v1/tasks").await.problem(405, "method-not-allowed");
 }

@@ -1,4 +1,4 @@
-//! Who asks, and with which rights: users, log-ins, keys, access.
+//! Users and their rights: registration, log-ins, API keys, access.
 
 pub mod access;
 pub mod keys;

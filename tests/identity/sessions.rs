@@ -49,7 +49,7 @@ async fn a_log_in_gives_a_token_and_a_cookie_that_both_hold(setup: Setup) {
     let out = ask(with_cookie(&name, stack.request(Method::DELETE, SESSION), token)).await.unwrap();
     assert_eq!((out.status, out.body.len()), (204, 0));
     assert_eq!(out.header("set-cookie"), format!("{name}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0"));
-    // Whatever is in it.
+    // Whatever the cookie contains.
     for cookie in ["", "nonsense"] {
         let out = ask(with_cookie(&name, stack.request(Method::DELETE, SESSION), cookie)).await.unwrap();
         assert_eq!(out.status, 204);
@@ -122,7 +122,7 @@ async fn each_deployment_has_a_cookie_of_its_own_and_judges_no_other(setup: Setu
             let status = stack.http.execute(request).await.unwrap().status();
             assert_eq!(status, if token == "nonsense" { 401 } else { 200 });
         }
-        // What is not ours is nobody's, where nobody may come in.
+        // Credentials of other schemes are ignored, so the request is anonymous and is rejected where a log-in is required.
         let mut upload = stack.put_request("file", "abc").build().unwrap();
         upload.headers_mut().extend(beside.headers().clone());
         assert_eq!(stack.http.execute(upload).await.unwrap().status(), 202);
@@ -250,7 +250,7 @@ async fn one_token_is_brought_and_brought_well(setup: Setup) {
     ] {
         assert_eq!(ask(taken).await.unwrap().status, 200);
     }
-    // Who needs no log-in may have one elsewhere.
+    // Where no log-in is needed a client may have one elsewhere.
     let upload = stack.put_request("file", "abc").header(AUTHORIZATION, basic).header(COOKIE, "session=abc");
     assert_eq!(ask(upload).await.unwrap().status, 202);
 }
@@ -272,7 +272,7 @@ async fn another_site_can_not_use_a_browsers_cookie(setup: Setup) {
             with_cookie(&name, stack.request(Method::PUT, &right), &token),
             stack.request(Method::POST, SESSION).body(credentials("ada", PASSWORD).to_string()),
             with_cookie(&name, stack.request(Method::DELETE, SESSION), &token),
-            // Nobody has to be logged in here: the browser is the way in.
+            // No log-in is needed here: another site could come in through the browser.
             stack.put_request("file", "abc"),
             stack.post_request("file", "abc"),
             stack.request(Method::POST, "/api/data").body(r#"{"log": "127.0.0.1 GET / 200"}"#),
@@ -282,7 +282,7 @@ async fn another_site_can_not_use_a_browsers_cookie(setup: Setup) {
         ] {
             ask(request.header(header.clone(), value)).await.unwrap().problem(403, "forbidden");
         }
-        // A token that a script has brought itself is no browser's doing; and reading changes nothing.
+        // A browser does not add a token that a script brings itself; and reading changes nothing.
         for request in [
             as_bearer(stack.put_request("file", "abc"), &token),
             with_cookie(&name, stack.request(Method::GET, ME), &token),
@@ -313,7 +313,7 @@ async fn without_auth_only_known_hosts_are_answered(setup: Setup) {
             let problem = ask(request).await.unwrap().problem(403, "forbidden");
             assert!(problem["detail"].as_str().unwrap().contains("ALLOWED_HOSTS"), "{problem}");
         }
-        // Whoever looks after it may call it what they like.
+        // The operator may call the host whatever they like.
         assert_eq!(ask(of(Method::GET, "/healthz", &host)).await.unwrap().status, 200);
     }
     for host in
@@ -363,11 +363,11 @@ async fn guesses_are_few(stack: &Stack, addresses: &[String]) {
         }
         // The right one, too: or guessing would go on.
         log_in(name, "2001:db8::ffff").await.problem(429, "too-many-requests");
-        // Nobody else is locked out by it.
+        // It does not lock out any other user.
         guess(stack, at(0), name, "2001:db8:0:1::1").await.problem(401, "invalid-credentials");
     }
     assert_eq!(log_in("ada", "203.0.113.2").await.status, 200);
-    // Who logs in begins anew; others are not held up.
+    // A log-in resets the count; other users are not held up.
     for round in 0..2 {
         for attempt in 0..15 {
             guess(stack, at(attempt), "bob", "203.0.113.3").await.problem(401, "invalid-credentials");

@@ -249,7 +249,7 @@ async fn where_registration_is_closed_admins_make_users(setup: Setup) {
     register(Some("nonsense"), "ada").await.problem(401, "unauthenticated");
     assert_eq!(register(Some(&root), "ada").await.status, 201);
     register(Some(&stack.log_in("ada").await), "bob").await.problem(403, "forbidden");
-    // Whether a name is taken is no stranger's to know.
+    // Strangers must not learn whether a name is taken.
     register(None, "ada").await.problem(403, "forbidden");
 }
 
@@ -263,7 +263,7 @@ async fn users_from_before_names_were_mapped_log_in_as_they_did(setup: Setup) {
         assert_eq!(stack.me(&token).await.json()["username"], before);
         stack.log_in_with(now, PASSWORD).await.problem(401, "invalid-credentials");
     }
-    // Nobody takes the name that he types.
+    // The name that the user types stays free.
     stack.post_json("/api/v1/users", &credentials("Bob", PASSWORD)).await.problem(409, "username-taken");
     assert!(output(stack.user_command(&["grant", "Ada 🧥", "paid"])).await.status.success());
 }

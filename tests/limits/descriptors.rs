@@ -34,7 +34,7 @@ async fn with_all_descriptors_in_use_uploads_are_taken_or_told_to_come_again() {
     }
     let rest = &noise(2, BYTES)[BYTES / 2..];
     let answers = join_all(uploads.into_iter().map(async |mut upload| {
-        // Who was refused need not be read to the end.
+        // The server need not read a rejected request to its end.
         let _ = upload.write_all(rest).await;
         read_answer(upload).await
     }));

@@ -1,4 +1,4 @@
-//! What one may have or send at once, and what all together cost.
+//! The limits of one client, and the cost of all together.
 
 pub mod bounds;
 pub mod crowd;

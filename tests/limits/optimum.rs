@@ -1,4 +1,4 @@
-//! What six processes pay for, beside the least that anyone could have paid who knew every arrival beforehand.
+//! The cost of the paid calls of six processes, compared with the least possible cost if every arrival were known beforehand.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

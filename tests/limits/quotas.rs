@@ -14,7 +14,7 @@ use crate::kit::client::{Answer, accepted, ask};
 use crate::kit::people::as_bearer;
 use crate::kit::stack::{Setup, Stack, both_stacks, distributed};
 
-/// Nobody answers there: messages wait.
+/// An address without a listener: messages wait.
 const NOWHERE: &str = "http://127.0.0.1:9";
 const WAITING: [(&str, &str); 3] =
     [("FREE_URL", NOWHERE), ("PAID_URL", NOWHERE), ("MAX_ATTEMPTS", "1000000")];
@@ -55,7 +55,7 @@ async fn few_a_minute(stack: &Arc<Stack>, addresses: &[String]) {
         assert!((1..=61).contains(&seconds), "{seconds}");
     }
     refused(&wait(stack, &ada).await);
-    // It is hers alone: another, and who has not said who he is, go on.
+    // The limit is hers alone: another user and an anonymous client go on.
     accepted(&put(stack, at(0), &bob, "abc").await);
     for _ in 0..4 {
         stack.put("abc").await;
@@ -161,7 +161,7 @@ async fn uploads_that_come_in_side_by_side_are_no_more_than_one_after_the_other(
     let ada = user(&stack, "ada").await;
     let address = stack.address();
     let held = stack.hold_worker().await;
-    // All have begun before the first has become a task, and nobody knows how long they are.
+    // All have begun before the first has become a task, and their lengths are unknown.
     let (mut senders, mut answers) = (Vec::new(), Vec::new());
     for _ in 0..5 {
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(10);
@@ -176,7 +176,7 @@ async fn uploads_that_come_in_side_by_side_are_no_more_than_one_after_the_other(
 
     let mut statuses = Vec::new();
     for (sender, answer) in senders.into_iter().zip(answers) {
-        // Who was refused takes no more.
+        // A rejected upload takes nothing more from the quota.
         let _ = sender.send(vec![0; 60_000]).await;
         drop(sender);
         statuses.push(answer.await.unwrap().status);

@@ -1,4 +1,4 @@
-//! What is absent from the architecture, checked: arrows between crates, and libraries outside of their places.
+//! Checks what the architecture forbids: arrows between crates, and libraries outside of their places.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -166,7 +166,7 @@ fn no_adapter_calls_another_port() {
     for (path, code) in sources() {
         for port in PORTS.iter().filter(|port| path.starts_with(format!("task-data/src/{port}"))) {
             for other in PORTS.iter().filter(|other| *other != port) {
-                // What a queue carries is a type of the store's; its calls are not.
+                // A queue carries a type of the store, but does not call the store.
                 let calls = code.replace("crate::task::Ticket", "");
                 assert!(!calls.contains(&format!("crate::{other}")), "{other} in {}", path.display());
             }

@@ -1,4 +1,4 @@
-//! What the sources and documents say of themselves.
+//! Checks of the sources and documents themselves.
 
 pub mod architecture;
 pub mod readme;

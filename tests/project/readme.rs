@@ -63,7 +63,7 @@ pub async fn session(stack: &Arc<Stack>, page: &str) {
     let mut expected = String::new();
     for (command, prints) in blocks(page, "console session").flat_map(commands) {
         if command.contains("access.log") && !command.starts_with("coatcheck ") {
-            // Who types it is slower than the exporters.
+            // A person who types the commands is slower than the exporters.
             session.push_str("until [ \"$(cat access.log* 2>&- | wc -l)\" = 1000 ]; do sleep 0.05; done\n");
         }
         session.push_str(&format!("{command}\n"));
@@ -100,7 +100,7 @@ async fn the_processes_on_many_machines_start_as_is_said(setup: Setup) {
     }
     assert_eq!(lines, ["api --listen 0.0.0.0:9000", "worker --metrics-listen 127.0.0.1:9001"]);
 
-    // A port of its own, and nobody else's.
+    // A port that no other test uses.
     let mut api = stack.extra(&["api", "--listen", "127.0.0.1:0"], &[]);
     let _worker = stack.extra(&["worker"], &[]);
     let url = format!("http://{}/api/v1/md5/abc", api.address().await);

@@ -49,7 +49,7 @@ fn export(stack: &Stack, target: &Path) -> Command {
     command
 }
 
-/// Waits until the file has so many lines, and gives them.
+/// Waits until the file has that many lines, and returns them.
 pub async fn lines_of(target: &Path, count: usize) -> Vec<String> {
     eventually(&format!("{count} lines"), async || {
         let text = fs::read_to_string(target).unwrap_or_default();

@@ -185,7 +185,7 @@ async fn any_number_of_records_is_read_in_bounded_memory(setup: Setup) {
     // 50 MB, and more than that as JSON.
     stack.add_numbered(COUNT, 1000).await;
 
-    // One who does not read on holds up nobody, and nothing is kept for him beyond what is on its way.
+    // A client that stops reading delays no other, and the server keeps nothing for it beyond the bytes on their way.
     let mut slow = stack.record_lines("").await;
     let mut read = slow.chunk().await.unwrap().unwrap().to_vec();
     let mut count = 0;

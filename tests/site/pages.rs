@@ -1,4 +1,4 @@
-//! What a browser shows: the pages and Swagger UI, whole and from this one server.
+//! The pages and Swagger UI as a browser gets them: whole, and from this one server.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -124,7 +124,7 @@ async fn a_padlock_is_only_where_a_log_in_is_needed(setup: Setup) {
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let asks = operation["security"].as_array().unwrap();
-            // What has the empty choice among others would have a padlock in Swagger UI.
+            // With the empty choice among others, Swagger UI would show a padlock.
             assert!(!asks.contains(&json!({})), "{method} {path}");
             let is_open = ["/api/v1/md5", "/api/v1/tables", "/api/v1/tasks", "/api/data"];
             let is_open = is_open.iter().any(|open| path.starts_with(open));
@@ -145,7 +145,7 @@ async fn each_example_is_taken_as_it_is(setup: Setup) {
             examples.extend(requests(&description, path, method, operation));
         }
     }
-    // Who is registered may log in, and what was added is found; what ends the sessions of the one who asks comes last.
+    // Registration comes before log-in and adding before finding; the request that ends the client's own sessions comes last.
     examples.sort_by_key(|Example { name, method, .. }| {
         (name == "changePassword", name == "endSessions", name == "logIn", method != Method::POST)
     });

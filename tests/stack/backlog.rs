@@ -71,7 +71,7 @@ async fn a_long_backlog_is_done_to_its_last_task_distributed() {
     assert!(published as f64 <= (length + 100) as f64 * 1.01, "{published} messages");
 }
 
-/// Hands so many uploads in; their tickets.
+/// Hands in that many uploads; returns their tickets.
 async fn submit(stack: &Arc<Stack>, length: usize) -> HashSet<String> {
     let begun = Arc::new(AtomicUsize::new(0));
     let client = |_| {

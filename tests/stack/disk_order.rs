@@ -1,4 +1,4 @@
-//! What reaches the disk before what, as the kernel is asked for it: a kill can't tell, only a power cut could.
+//! The order in which data reaches the disk, by the calls to the kernel: a kill can't show it, only a power cut could.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::kit::content::noise;
 use crate::kit::program::Program;
 use crate::kit::stack::{Stack, own_host};
 
-/// Whatever makes something durable, seen or told. strace gives each descriptor its path.
+/// Calls that make data durable. strace gives each descriptor its path.
 const CALLS: &str = "trace=openat,fsync,fdatasync,renameat2,write,writev,sendto";
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn bytes_before_their_row_the_row_before_its_ticket_and_the_line_before_it
     let stack = Stack::embedded(&[("SWEEP_SECONDS", "3600"), ("LEASE_SECONDS", "36000")]);
     let (mut program, trace) = start_traced(&stack);
     let address = program.address(stack.folder()).await;
-    // What is written at the start may come after that.
+    // Data written at the start may come after that.
     eventually("the worker's lease and the log's head", async || {
         let rows = stack.sql("SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM log_head)");
         if rows == "1|1" { Ok(()) } else { Err(rows) }

@@ -75,7 +75,7 @@ async fn begun_upload(stack: &Stack, bytes: usize, sent: usize) -> TcpStream {
 #[tokio::test]
 async fn a_hangup_is_a_stop() {
     let folder = tempfile::TempDir::new().unwrap();
-    // Whoever started the tests may have told them to ignore it.
+    // The parent of the tests may have made them ignore the signal.
     let mut program = started_by(&["env", "--default-signal=HUP"], folder.path());
     program.address(folder.path()).await;
 

@@ -1,7 +1,8 @@
 //! Writes and flushes that fail once, as strace makes them fail: nothing is accepted on a file whose flush has failed, and the
 //! next program reads its files from the device before it believes them.
 //!
-//! What the device then lacks is not seen here: bytes of a flush that strace keeps from the kernel stay in memory, to be flushed later.
+//! The test does not see what the device then lacks: bytes of a flush that strace keeps from the kernel stay in memory, to be flushed
+//! later.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

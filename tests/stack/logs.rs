@@ -1,4 +1,4 @@
-//! What the processes say in their own logs: for an operator, without secrets.
+//! The processes' own logs: for an operator, without secrets.
 
 use std::fs;
 
@@ -87,7 +87,7 @@ async fn no_password_is_logged() {
     let database = servers().database().replace("coat@", "coat:hunter2@");
     let settings = [
         ("DATABASE_URL", &*database),
-        // Nobody is there: what failed is told.
+        // The server is unreachable: the failure is logged.
         ("AMQP_URL", "amqp://coat:hunter2@127.0.0.1:9/%2f"),
         ("REDIS_URL", "redis://:hunter2@127.0.0.1:9"),
         ("RUST_LOG", "debug"),

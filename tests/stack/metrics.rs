@@ -1,4 +1,4 @@
-//! What an operator's Prometheus is told.
+//! Metrics for an operator's Prometheus.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -33,7 +33,7 @@ fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
     let mut found = Vec::new();
     let mut paths = vec![folder.to_owned()];
     while let Some(path) = paths.pop() {
-        // What is gone by now needs no mode.
+        // A file that is gone by now needs no mode.
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
             paths.extend(fs::read_dir(&path).unwrap().map(|file| file.unwrap().path()));
@@ -43,7 +43,7 @@ fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
     found
 }
 
-/// Nobody else may read it; the outcome log, which is made to be shared, has a group of readers.
+/// Only its owner may read it; the outcome log, which is made to be shared, has a group of readers.
 #[track_caller]
 fn are_private(folder: &Path) {
     let found = modes(folder);

@@ -104,7 +104,7 @@ async fn a_row_is_pending_before_its_id_is_queued() {
         stack.sql(&format!("SELECT status, published_at IS NULL, attempt FROM tasks WHERE id = '{id}'"));
     assert_eq!(row, "pending|t|0");
 
-    // A worker whose broker is there publishes what nobody could.
+    // A worker whose broker is reachable publishes what the others could not.
     let _worker = stack.extra(&["worker"], &[("AMQP_URL", &vhost)]);
     stack.until(&id, "succeeded").await;
 }

@@ -73,7 +73,7 @@ async fn each_change_is_told_and_the_stream_ends_with_the_last_one(setup: Setup)
     held.release();
     let rest = events.rest().await;
 
-    // What lasts shorter than a look may not be seen; what is seen is in its order.
+    // A state that lasts shorter than a look may be missed; those that are seen are in order.
     assert!(matches!(statuses(&rest)[..], ["succeeded"] | ["running", "succeeded"]), "{rest:?}");
     assert_eq!(rest.last(), Some(&stack.task(&id).await));
 }

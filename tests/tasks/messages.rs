@@ -300,7 +300,7 @@ async fn a_provider_that_fails_is_tried_again(setup: Setup) {
     providers.control("free", &json!({"failure_rate": 1})).await;
     let tickets = join_all((0..3).map(|_| stack.message(&token, "a"))).await;
     has_seen("failed").await;
-    // Now they are done there, and nobody hears of it.
+    // Now they are done there, but the answers are lost.
     providers.control("free", &json!({"failure_rate": 0, "drop_rate": 1})).await;
     has_seen("accepted").await;
     providers.control("free", &json!({"drop_rate": 0})).await;
@@ -329,7 +329,7 @@ async fn a_provider_that_never_answers_well_is_the_tasks_error(setup: Setup) {
 
 #[tokio::test]
 async fn a_provider_that_is_not_there_yet_is_waited_for() {
-    // Nobody listens there until the stand-in does.
+    // No process listens there until the stand-in does.
     let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let url = format!("http://{place}");
     let stack = Running::of(Stack::embedded(&[("FREE_URL", &url), ("MAX_ATTEMPTS", "1")])).await;
@@ -418,7 +418,7 @@ async fn workers_that_crash_lose_no_message(setup: Setup) {
         stack.until(id, "succeeded").await;
     }
 
-    // What was under way at a crash may have been answered to nobody, and is sent again under its key.
+    // The answer to a message under way at a crash may have been lost; it is sent again under its key.
     for provider in ["free", "paid"] {
         let arrivals = providers.arrivals(provider).await;
         let keys: BTreeSet<&str> = arrivals.iter().map(|call| call["key"].as_str().unwrap()).collect();

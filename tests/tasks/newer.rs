@@ -74,7 +74,7 @@ async fn a_task_of_a_newer_kind_holds_up_nothing_and_is_left_alone(setup: Setup)
     .await;
     keeps_promises(&stack).await;
     assert!(named(&stack).iter().all(|count| *count == 1), "{:?}", named(&stack));
-    // That nothing moves one on is so, as long as no newer version is there.
+    // As long as no newer version runs, nothing moves such a task on.
     stack.verify_finds(&[("stuck", 1)], "1 task ended of kinds that only a newer version knows").await;
 
     stack.kill();

@@ -107,7 +107,7 @@ const MAY_PASS: [u16; 14] = [409, 423, 425, 408, 429, 500, 502, 503, 504, 520, 5
 async fn a_repeat_that_meets_its_first_request_is_no_failure(setup: Setup) {
     let (stack, service) = setup
         .beside(|call: &Call| match (call.before, call.key.split_once(':')) {
-            // It is done, and nobody hears of it.
+            // The work is done, but its answer is lost.
             (0, _) => Vec::new(),
             (1, Some(_)) => answer(&format!("{} x\r\nRetry-After: 0", MAY_PASS[call.row() as usize - 1]), ""),
             (1, None) => answer("409 Conflict\r\nRetry-After: 0", ""),
@@ -274,7 +274,7 @@ async fn rows_that_failed_are_sent_again_under_their_keys(setup: Setup) {
         (1..=10).all(|row| keys[&format!("{first}:{row}")] == if row % 3 == 0 { 3 } else { 1 }),
         "{keys:?}"
     );
-    // What ended is as it was.
+    // An ended task is unchanged.
     assert_eq!(stack.task(&first).await["result"], json!({"rows": 10, "failed": 3}));
     assert_eq!(stack.task(&first).await["retried_from"], json!(null));
     stack.retry(third).await.problem(409, "nothing-failed");

@@ -263,7 +263,7 @@ async fn what_may_pass_is_tried_again(setup: Setup) {
 
 #[tokio::test]
 async fn a_third_party_that_is_not_there_yet_is_waited_for() {
-    // Nobody listens there until the stand-in does.
+    // No process listens there until the stand-in does.
     let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let url = format!("http://{place}");
     let stack = Running::of(Stack::embedded(&[("THIRD_PARTY_URL", &url)])).await;
@@ -274,7 +274,7 @@ async fn a_third_party_that_is_not_there_yet_is_waited_for() {
     let _third_party =
         StandIns::start_as(&["providers", "third-party"], &[("THIRD_PARTY_LISTEN", &place)]).await;
 
-    // What was not sent yet is told all the same.
+    // Rows that were not sent yet are listed all the same.
     assert_eq!(rows[1]["input"], json!({"userId": 2, "title": "title 2", "body": "body, 2"}));
     assert_eq!(
         (&rows[1]["row"], &rows[1]["status"], &rows[1]["reply"]),

@@ -1,4 +1,4 @@
-//! Whatever is taken in asks first how much of the disk is free.
+//! Every intake first checks how much of the disk is free.
 
 use futures::stream;
 use reqwest::{Body, Method};
@@ -55,7 +55,7 @@ async fn every_intake_stops_before_the_disk_is_full(setup: Setup) {
         assert_eq!(stack.sql(&format!("SELECT count(*) FROM {table}")), "0", "{table}");
     }
     assert_eq!(stack.sql("SELECT count(*) FROM users"), "1");
-    // What takes no room goes on.
+    // Requests that take no room go on.
     assert_eq!(stack.get("/api/v1/tasks").await.status, 200);
     assert_eq!(stack.get("/api/data").await.status, 200);
 }

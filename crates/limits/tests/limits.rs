@@ -1,4 +1,4 @@
-//! What the port `Limits` must keep, held against every adapter.
+//! The promises of the port `Limits`, checked against every adapter.
 
 #![allow(
     clippy::unwrap_used,

@@ -283,7 +283,7 @@ async fn what_was_left_of_ended_tasks_goes_when_a_process_starts() {
     assert!(kept.life.complete(&claims[0], done()).await);
     let waits = large(&kept).await;
     let _ = kept.life.log_outcomes().await.unwrap();
-    // No row comes for it any more, but nobody knows.
+    // Its row will not come any more, but no process knows that.
     let nobodys = kept.stack.blobs.create(TaskId::random()).await.unwrap();
     nobodys.keep(kept.stack.store.now().await.unwrap()).await.unwrap();
     assert_eq!(world.count_blobs(), 3);

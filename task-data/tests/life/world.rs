@@ -1,4 +1,4 @@
-//! What survives a crash (the database, the blobs, the log), and the processes that come and go over it.
+//! The parts that survive a crash (the database, the blobs, the log), and the processes that come and go over them.
 
 use std::fs;
 use std::path::Path;
@@ -115,7 +115,7 @@ impl World {
         connection.batch_execute(sql).unwrap();
     }
 
-    /// Returns when so many tasks that wait are marked as published.
+    /// Waits until that many pending tasks are marked as published.
     pub async fn until_published(&self, count: usize) {
         eventually("so many are marked", async || {
             let published = self.store.published_before(Kind::Md5, Duration::ZERO, 1000);

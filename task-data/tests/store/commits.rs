@@ -1,4 +1,4 @@
-//! What was answered is committed: a commit that fails is an error of each method that writes, and leaves nothing.
+//! An answer is given only after its commit: a failed commit is an error of each method that writes, and leaves nothing.
 
 use accounts::user::Right;
 use shared_log::Head;

@@ -1,4 +1,4 @@
-//! What is due is taken for publishing, once, and marked.
+//! Due tasks are taken for publishing once, and marked.
 
 use std::time::Duration;
 

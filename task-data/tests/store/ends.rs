@@ -147,7 +147,7 @@ async fn a_task_that_waits_says_for_what_and_until_when(database: FreshDatabase)
         assert_eq!((task.status, &task.error), (Status::Pending, &error));
         let left = task.next_attempt.unwrap().0 - before.0;
         assert!(left >= TimeDelta::from_std(LATER).unwrap(), "{left}");
-        // What the sweep does with it changes nothing of that.
+        // The sweep's work on it changes nothing of that.
         store.mark_published(vec![ticket(claim.id, claim.attempt)]).await.unwrap();
         assert_eq!(stands(&*store, claim.id).await, task);
     }

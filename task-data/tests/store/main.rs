@@ -1,4 +1,4 @@
-//! What each database must keep: the promises of the port `Store`, held against every adapter.
+//! The promises of the port `Store`, checked against every adapter.
 //!
 //! A promise sees the port alone. What only one adapter has (a file that people can read) stands in that adapter's file.
 

@@ -57,7 +57,7 @@ async fn is_left_alone(store: &dyn Store, sql: impl Fn(&str)) {
     assert_eq!(before.len(), 5);
     assert!(before.iter().all(|task| task.kind == RowKind::Newer("later".to_owned())));
     assert_eq!(store.keyed(vec![keyed.owned_key().unwrap()]).await.unwrap()[0].task.id, keyed.id);
-    // To all else it is not there, and holds up nobody.
+    // For everything else the row does not exist, and it delays nothing.
     let listed = |filter: Filter| async move {
         ids(&store.list(Filter { limit: 100, ..filter }).await.unwrap().tasks)
     };

@@ -1,4 +1,4 @@
-//! What PostgreSQL alone has: plans that are made once, for a table of any size.
+//! Properties of PostgreSQL alone: plans that are made once, for a table of any size.
 
 use database::Postgres;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};

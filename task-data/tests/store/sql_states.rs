@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean, whatever language they come in.
+//! The meaning of PostgreSQL's errors, in whichever language they come.
 
 use access_log::record::RecordId;
 use access_log::{NewRecord, Records};

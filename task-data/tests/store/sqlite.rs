@@ -1,4 +1,4 @@
-//! What SQLite alone has: a file that people can read, and that another program can be in the way of.
+//! Properties of SQLite alone: a file that people can read, and that another program may lock.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What came of the rows of tables.
+//! The outcomes of the rows of tables.
 
 use rstest::rstest;
 use rstest_reuse::apply;

@@ -1,4 +1,4 @@
-//! What must hold of one promise: at each cut, and when all is at rest.
+//! The conditions that one promise must meet: at each cut, and when all is at rest.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub enum Violation {
     NotEnded(Status),
     /// It ended, but not so.
     WrongEnd(Box<Task>),
-    /// The row has so many lines.
+    /// The row has that many lines.
     Lines(usize),
     /// A line, or half of one, that is not the line of an ended row.
     StrayLine(String),

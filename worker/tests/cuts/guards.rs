@@ -1,4 +1,4 @@
-//! What the protocol guards itself by, each of which can be removed: the sweep must notice.
+//! The guards of the protocol, each of which can be removed: the sweep of cuts must notice.
 //!
 //! Nothing in the product can be told to go without them. The database or the log is changed right before the guarded call, so
 //! that the guard no longer sees what it is for.

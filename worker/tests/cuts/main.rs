@@ -48,7 +48,7 @@ fn each_form(#[case] sweep: Sweep) {}
 
 #[apply(each_form)]
 fn a_cut_at_any_point_breaks_no_promise(sweep: Sweep) {
-    // What is in a file after each byte has nothing to do with the database.
+    // The content of a file after each byte does not depend on the database.
     let tears = if sweep.database() == Database::Sqlite { Tears::Each } else { Tears::Four };
 
     keeps_all(sweep.cut_once(tears));
@@ -64,7 +64,7 @@ fn a_second_cut_while_the_first_is_mended_breaks_no_promise(sweep: Sweep) {
     keeps_all(sweep.cut_twice(stride()));
 }
 
-/// Each pair where there is time for it, else some that are spread over all.
+/// Runs each pair where there is time for it, else some that are spread over all.
 fn stride() -> usize {
     if std::env::var_os("COATCHECK_ALL_PAIRS").is_some() { 1 } else { 7 }
 }

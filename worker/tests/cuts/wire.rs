@@ -27,7 +27,7 @@ pub enum Phase {
     After,
     /// Nothing yet; the server comes to it at that moment of a later process.
     Late(Moment),
-    /// So many bytes of it.
+    /// That many bytes of it.
     Torn(usize),
 }
 
@@ -91,7 +91,7 @@ impl Call {
 pub enum When {
     Now,
     Late(Moment),
-    /// So many bytes of it, now.
+    /// That many bytes of it, now.
     Torn(usize),
 }
 

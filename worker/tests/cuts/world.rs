@@ -175,7 +175,7 @@ impl World {
             blob_url: format!("file:{}", self.blobs().display()),
             inline_bytes: INLINE_BYTES,
             outcome_log: self.log().display().to_string(),
-            // Nothing beats or sweeps by the clock: who plays says when.
+            // Nothing beats or sweeps by the clock: the test decides when.
             lease_seconds: A_DAY / 2,
             max_attempts: 5,
             sweep_seconds: A_DAY,

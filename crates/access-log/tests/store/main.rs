@@ -1,4 +1,4 @@
-//! What each database must keep: the promises of the port `Records`, held against every adapter.
+//! The promises of the port `Records`, checked against every adapter.
 
 #![allow(
     clippy::unwrap_used,

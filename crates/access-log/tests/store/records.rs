@@ -212,7 +212,7 @@ async fn a_reader_among_writers_misses_nothing_and_meets_nothing_twice(database:
     let mut met: Vec<Record> = Vec::new();
     let mut written = None;
     loop {
-        // What was committed before this look must be met by it.
+        // This look must see every record committed before it.
         let is_last = written.is_some();
         let after = match met.last() {
             Some(last) => store.record_place(last.id).await.unwrap().unwrap(),

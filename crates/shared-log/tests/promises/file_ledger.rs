@@ -43,7 +43,7 @@ impl FileLedger {
         ledger
     }
 
-    /// So many more entries owe a line.
+    /// Adds that many entries that owe a line.
     pub fn owe(&self, count: usize) {
         self.change(|state| state.due = (state.due + count).min(ENTRIES)).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What others write into the file.
+//! Lines of other programs in the file.
 
 use std::fs;
 

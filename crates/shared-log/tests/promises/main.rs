@@ -1,4 +1,4 @@
-//! What the crate promises, held against processes that are killed, files that are moved and others who write.
+//! The promises of the crate, checked against processes that are killed, files that are moved and other programs that write.
 
 #![allow(
     clippy::unwrap_used,

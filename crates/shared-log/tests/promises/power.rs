@@ -1,4 +1,4 @@
-//! What a power cut leaves, and what is otherwise after the next start: device numbers, paths, inode numbers.
+//! The state after a power cut and the next start, with other device numbers, paths and inode numbers.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -8,7 +8,7 @@ use shared_log::{Begun, Head};
 use crate::file_ledger::{FileLedger, State, line};
 use crate::place::Place;
 
-/// So many lines that are in the log and were not marked, after `marked` that were.
+/// That many lines in the log that were not marked, after `marked` that were.
 fn with_unmarked(marked: usize, unmarked: usize) -> Place {
     let place = Place::new();
     let _ = place.settle();
@@ -165,7 +165,7 @@ fn what_was_never_written_in_the_midst_is_cut_off_with_what_follows() {
             let place = with_unmarked(marked, 100);
             let settled = place.ledger.state().head.unwrap().committed as usize;
             let content = place.contents();
-            // What was settled was flushed.
+            // Settled lines were flushed.
             let from = (lost.start * SECTOR).max(settled);
             let until = lost.end * SECTOR;
             let file = File::options().write(true).open(place.path()).unwrap();
