@@ -346,7 +346,7 @@ async fn tickets_are_still_there_after_a_reload_until_they_are_cleared(setup: Se
     browser.until("document.querySelectorAll('#list .id:not([hidden])').length === 2").await;
     assert_eq!(browser.texts("#list h3").await, ["b.txt", "a.txt"]);
     assert_eq!(browser.texts("#list code").await, before);
-    // Tasks that had not ended are followed again, also beyond the end of the list.
+    // Tasks that had not ended are followed again, and stay when the list is cleared.
     browser.click("#clear").await;
     browser.until("document.querySelectorAll('#list > li').length === 1").await;
     // Cleared entries come back, for this visit and the next ones.

@@ -86,7 +86,7 @@ async fn an_address_has_a_bound_on_its_connections_and_is_told_so(setup: Setup) 
     {
         assert!(answer.contains(told), "{answer}");
     }
-    // Further processes are not told anything after the next two.
+    // Connections beyond the next two are closed without an answer.
     let told = [haproxy.connection(SOURCE).await, haproxy.connection(SOURCE).await];
     if let Ok(closed) = haproxy.connect(SOURCE).await {
         until_its_end(closed).await;

@@ -122,7 +122,7 @@ async fn each_deployment_has_a_cookie_of_its_own_and_judges_no_other(setup: Setu
             let status = stack.http.execute(request).await.unwrap().status();
             assert_eq!(status, if token == "nonsense" { 401 } else { 200 });
         }
-        // Credentials of other schemes are ignored, so the request is anonymous and is rejected where a log-in is required.
+        // Credentials of other programs are ignored: where no log-in is needed the request is anonymous.
         let mut upload = stack.put_request("file", "abc").build().unwrap();
         upload.headers_mut().extend(beside.headers().clone());
         assert_eq!(stack.http.execute(upload).await.unwrap().status(), 202);
@@ -250,7 +250,7 @@ async fn one_token_is_brought_and_brought_well(setup: Setup) {
     ] {
         assert_eq!(ask(taken).await.unwrap().status, 200);
     }
-    // Where no log-in is needed a client may have one elsewhere.
+    // Where no log-in is needed a client may bring credentials for another server.
     let upload = stack.put_request("file", "abc").header(AUTHORIZATION, basic).header(COOKIE, "session=abc");
     assert_eq!(ask(upload).await.unwrap().status, 202);
 }
@@ -313,7 +313,7 @@ async fn without_auth_only_known_hosts_are_answered(setup: Setup) {
             let problem = ask(request).await.unwrap().problem(403, "forbidden");
             assert!(problem["detail"].as_str().unwrap().contains("ALLOWED_HOSTS"), "{problem}");
         }
-        // The operator may call the host whatever they like.
+        // Health checks may use any host name.
         assert_eq!(ask(of(Method::GET, "/healthz", &host)).await.unwrap().status, 200);
     }
     for host in

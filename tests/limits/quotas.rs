@@ -176,7 +176,7 @@ async fn uploads_that_come_in_side_by_side_are_no_more_than_one_after_the_other(
 
     let mut statuses = Vec::new();
     for (sender, answer) in senders.into_iter().zip(answers) {
-        // A rejected upload takes nothing more from the quota.
+        // The server may have stopped reading a rejected upload.
         let _ = sender.send(vec![0; 60_000]).await;
         drop(sender);
         statuses.push(answer.await.unwrap().status);

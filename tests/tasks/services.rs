@@ -100,7 +100,7 @@ async fn a_pause_that_is_asked_for_is_an_hour_at_most_and_may_be_a_date(setup: S
     assert_eq!(service.calls().len(), tickets.len(), "none is asked twice");
 }
 
-/// Statuses that a retry may help with, in the order of the rows.
+/// Statuses after which a repeated request is sent once more, in the order of the rows.
 const MAY_PASS: [u16; 14] = [409, 423, 425, 408, 429, 500, 502, 503, 504, 520, 524, 527, 529, 530];
 
 #[apply(both_stacks)]
