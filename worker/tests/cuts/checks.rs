@@ -9,7 +9,7 @@ use task_data::task::{Status, Task, TaskId};
 
 use crate::world::World;
 
-/// How an upload travels.
+/// The way in which an upload is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// In its row.
@@ -30,7 +30,7 @@ impl Form {
     }
 }
 
-/// One upload, what its client was told, and what was seen of it.
+/// One upload, with the answers to its client and its observed state.
 pub struct Promise {
     pub form: Form,
     pub id: Option<TaskId>,
@@ -50,21 +50,21 @@ pub enum Violation {
     BlobGone,
     /// The row has its line, and its blob is still there.
     BlobKept,
-    /// A row that had ended is another.
+    /// A row that had ended has changed.
     EndedChanged,
     /// All is at rest, and the row has not ended.
     NotEnded(Status),
-    /// It ended, but not so.
+    /// It ended, but not as it should.
     WrongEnd(Box<Task>),
     /// The row has that many lines.
     Lines(usize),
-    /// A line, or half of one, that is not the line of an ended row.
+    /// A line, or a part of one, that is not the line of an ended row.
     StrayLine(String),
     /// The row is not marked as logged.
     NotMarked,
-    /// Attempts and tries of its claims, one after the other.
+    /// The attempts and tries of its claims, in order.
     Claims(Vec<(i64, i32)>),
-    /// Blobs or parts that nothing needs.
+    /// Blobs or parts that are not needed.
     FilesLeft(usize),
     /// A lease that no process extends.
     LeaseLeft,
@@ -75,7 +75,7 @@ impl Promise {
         Self { form, id: None, is_given: false, ended: None, violations: Vec::new() }
     }
 
-    /// Looks at what must hold at any time.
+    /// Checks the conditions that hold at any time.
     pub fn look(&mut self, world: &World) {
         let Some(task) = self.id.and_then(|id| world.task(id)) else {
             if self.is_given {
@@ -107,7 +107,7 @@ impl Promise {
         self.violations.extend(strays.map(|one| Violation::StrayLine(one.to_owned())));
     }
 
-    /// Looks at what must hold when all is at rest, after so many cuts, and says all that was wrong.
+    /// Checks the conditions that hold when all is at rest, after that many cuts; returns all violations.
     pub fn judge(mut self, world: &World, cuts: usize) -> Vec<Violation> {
         self.look(world);
         let task = self.id.and_then(|id| world.task(id));
@@ -143,7 +143,7 @@ impl Promise {
         }
     }
 
-    /// Attempts go up by one. Each but the last was lost with its worker, at one cut, and charged as one try.
+    /// Checks that attempts go up by one. Each but the last was lost with its worker, at one cut, and charged as one try.
     fn judge_claims(&mut self, task: &Task, claims: Vec<(i64, i32)>, cuts: usize) {
         let in_turn = (1..).zip(0..).take(claims.len());
         let last = claims.last().map(|(attempt, _)| *attempt);
@@ -153,7 +153,7 @@ impl Promise {
     }
 }
 
-/// Whether anyone who ever had a lease still has it.
+/// Returns whether any worker that ever had a lease still has it.
 fn has_lease(world: &World) -> bool {
     let (store, workers) = (world.store.clone(), world.workers());
     world.wait_for(async move {

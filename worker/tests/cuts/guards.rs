@@ -1,7 +1,7 @@
 //! The guards of the protocol, each of which can be removed: the sweep of cuts must notice.
 //!
-//! Nothing in the product can be told to go without them. The database or the log is changed right before the guarded call, so
-//! that the guard no longer sees what it is for.
+//! The product has no switch to run without them. So the test changes the database or the log right before the guarded call, so that the
+//! guard no longer sees the condition that it guards against.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -14,11 +14,11 @@ use crate::world::World;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
-    /// A claim takes what is pending alone.
+    /// A claim takes pending tasks alone.
     ClaimsThePendingAlone,
-    /// An end is one of the attempt that runs.
+    /// Only the running attempt can be ended.
     EndsItsOwnAttemptAlone,
-    /// The log is scanned for lines that are there before any is appended.
+    /// The log is scanned for existing lines before any is appended.
     ScansBeforeItAppends,
     /// A torn line is completed.
     CompletesTornLines,
@@ -31,7 +31,7 @@ impl World {
         self.removed == Some(guard)
     }
 
-    /// Before a claim.
+    /// Undoes the guard of a claim, right before it.
     pub fn weaken_claim(&self, ids: &[TaskId]) {
         if self.is_without(Guard::ClaimsThePendingAlone) {
             for id in ids {
@@ -41,7 +41,7 @@ impl World {
         }
     }
 
-    /// Before an end.
+    /// Undoes the guard of an end, right before it.
     pub fn weaken_end(&self, completions: &[Completion]) {
         if self.is_without(Guard::EndsItsOwnAttemptAlone) {
             for Completion { id, attempt, .. } in completions {
@@ -52,12 +52,12 @@ impl World {
         }
     }
 
-    /// Whether the log's step is told nothing of the rows whose lines it has found.
+    /// Returns whether the log's step is not told of the rows whose lines it has found.
     pub fn hides_found_lines(&self) -> bool {
         self.is_without(Guard::ScansBeforeItAppends)
     }
 
-    /// Before a step of the log: its tail looks like a whole line.
+    /// Undoes the guard of a step of the log, right before it: the log's tail looks like a whole line.
     pub fn weaken_log_step(&self) {
         let is_torn = |text: &[u8]| text.last().is_some_and(|last| *last != b'\n');
         if self.is_without(Guard::CompletesTornLines) && is_torn(&fs::read(self.log()).unwrap()) {
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// Whether the dead keep what they held.
+    /// Returns whether dead workers keep their tasks.
     pub fn keeps_the_dead(&self) -> bool {
         self.is_without(Guard::ReturnsWhatTheDeadHeld)
     }

@@ -1,4 +1,4 @@
-//! The cut sweep: a promise is kept wherever its process ends, and wherever the next one does that is to keep it then.
+//! The cut sweep: a promise is kept wherever its process ends, and wherever the process ends that recovers it.
 //!
 //! One process takes an upload in, does it and logs it: an API's half of the life of a promise and a whole worker. All that
 //! leaves it (to the database, the queue, the blobs, those who wait, and what the log's step writes) goes over a wire that numbers
@@ -64,7 +64,7 @@ fn a_second_cut_while_the_first_is_mended_breaks_no_promise(sweep: Sweep) {
     keeps_all(sweep.cut_twice(stride()));
 }
 
-/// Runs each pair where there is time for it, else some that are spread over all.
+/// Returns the stride between pairs: each pair where there is time for it, else some that are spread over all.
 fn stride() -> usize {
     if std::env::var_os("COATCHECK_ALL_PAIRS").is_some() { 1 } else { 7 }
 }
@@ -75,7 +75,7 @@ fn keeps_all(found: Found) {
     assert!(found.violations.is_empty(), "{found}");
 }
 
-/// The sweep finds what a missing guard lets happen: this violation, at the cut that begins so.
+/// Checks that the sweep finds the effect of a missing guard: this violation, at the cut that begins so.
 fn finds(guard: Guard, database: Database, violation: impl Fn(&Violation) -> bool, cut: &str) {
     let found = Sweep::new(database, Form::Inline).without(guard).cut_once(Tears::Four);
 

@@ -19,7 +19,7 @@ use self::store::CutStore;
 use crate::wire::{When, Wire};
 use crate::world::{Database, World};
 
-/// The ports of a new process, on its wire.
+/// Opens the ports of a new process, on its wire.
 pub fn open(world: &Arc<World>, wire: &Arc<Wire>) -> Stack {
     let Stack { store, queue, blobs, notify, limits } = world.open();
     let line = || Line { world: world.clone(), wire: wire.clone() };
@@ -32,7 +32,7 @@ pub fn open(world: &Arc<World>, wire: &Arc<Wire>) -> Stack {
     }
 }
 
-/// From a port to the world, by the wire.
+/// The connection of a port to the world, by the wire.
 #[derive(Clone)]
 struct Line {
     world: Arc<World>,
@@ -40,7 +40,7 @@ struct Line {
 }
 
 impl Line {
-    /// A call whose effect is in this process's reach.
+    /// Makes a call whose effect is local to this process.
     async fn call<T: Send + 'static>(
         &self,
         method: &'static str,
@@ -103,7 +103,7 @@ struct CutConsumer {
 
 #[async_trait]
 impl Consumer for CutConsumer {
-    /// Cut when there is something to deliver: what is delivered and not acknowledged is as if it were not.
+    /// Returns the next delivery. Cut when there is one: a delivery without an acknowledgement counts as none.
     async fn next(&mut self) -> Option<Delivery> {
         let Delivery { id, receipt } = self.inner.next().await?;
         self.line.call("queue.next", Effect::Nothing, async {}, || ()).await;

@@ -22,11 +22,11 @@ use crate::world::{Database, World};
 pub enum Errand {
     /// It takes the upload in, does it and logs it.
     Keep,
-    /// It brings to an end what others have left.
+    /// It finishes what other processes have left.
     Recover,
 }
 
-/// The deeds of a process.
+/// The calls and the end of a process.
 pub struct Lived {
     pub calls: Vec<Call>,
     pub was_cut: bool,
@@ -49,7 +49,7 @@ pub fn live(world: &Arc<World>, promise: &mut Promise, errand: Errand, cut: Opti
     Lived { calls: wire.calls(), was_cut: wire.was_cut() }
 }
 
-/// A runtime of one thread, whose clock goes on only where there is nothing else to do.
+/// Returns a runtime of one thread, whose clock goes on only when there is nothing else to do.
 fn runtime(wire: &Arc<Wire>) -> Runtime {
     let (idle, busy) = (wire.clone(), wire.clone());
     Builder::new_current_thread()
@@ -61,7 +61,7 @@ fn runtime(wire: &Arc<Wire>) -> Runtime {
         .unwrap()
 }
 
-/// Returns when nothing is left to do: the clock stands still before.
+/// Waits until nothing is left to do: the clock stands still before.
 async fn rest() {
     sleep(Duration::from_millis(1)).await;
 }

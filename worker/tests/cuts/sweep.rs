@@ -31,7 +31,7 @@ impl Sweep {
         self.databases.database
     }
 
-    /// Without a guard that the protocol has.
+    /// Removes a guard of the protocol.
     pub fn without(self, guard: Guard) -> Self {
         Self { removed: Some(guard), ..self }
     }
@@ -51,8 +51,8 @@ impl Sweep {
         found
     }
 
-    /// Cuts the first process at each of its points, and the second one at each of those that it has then; or, with a stride
-    /// above 1, at every so many of them.
+    /// Cuts the first process at each of its points, and the second one at each of its own points then; or, with a stride above 1,
+    /// at every `stride`-th of them.
     pub fn cut_twice(&self, stride: usize) -> Found {
         let mut found = Found::default();
         for (at, first) in points(&self.run(&[]), Tears::Four).into_iter().enumerate().step_by(stride) {
@@ -66,7 +66,7 @@ impl Sweep {
         found
     }
 
-    /// One process a cut, each of which ends there, and a last one that is not cut.
+    /// Runs one process a cut, each of which ends there, and a last one that is not cut.
     fn run(&self, cuts: &[Cut]) -> Run {
         let world = self.databases.world(self.removed);
         let mut promise = Promise::new(self.form);
@@ -97,9 +97,9 @@ fn points(run: &Run, tears: Tears) -> Vec<Cut> {
 /// The outcome of many runs.
 #[derive(Default)]
 pub struct Found {
-    /// At which the first process was cut.
+    /// The points at which the first process was cut.
     pub points: usize,
-    /// At which the first two were.
+    /// The pairs of points at which the first two processes were cut.
     pub pairs: usize,
     pub runs: usize,
     pub violations: Vec<(Vec<Cut>, Vec<Violation>)>,

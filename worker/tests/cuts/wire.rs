@@ -20,18 +20,18 @@ pub struct Call {
     pub effect: Effect,
 }
 
-/// How much of a call has happened when its process ends.
+/// The part of a call that has happened when its process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Before,
     After,
-    /// Nothing yet; the server comes to it at that moment of a later process.
+    /// Nothing yet; the server executes it at that moment of a later process.
     Late(Moment),
     /// That many bytes of it.
     Torn(usize),
 }
 
-/// When a late call takes effect.
+/// The moment at which a late call takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// Right after the next claim; without one, as `Rest`.
@@ -40,7 +40,7 @@ pub enum Moment {
     Rest,
 }
 
-/// Where a process ends.
+/// The point at which a process ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
     pub call: Call,
@@ -60,7 +60,7 @@ impl fmt::Display for Cut {
     }
 }
 
-/// Which of a torn write's lengths are tried.
+/// The lengths of a torn write that are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tears {
     Each,
@@ -69,7 +69,7 @@ pub enum Tears {
 }
 
 impl Call {
-    /// The points at which a process can end in it.
+    /// Returns the points at which a process can end in this call.
     pub fn cuts(&self, tears: Tears) -> Vec<Cut> {
         let phases = match self.effect {
             Effect::Nothing => vec![Phase::Before],
@@ -110,13 +110,13 @@ struct State {
     counts: HashMap<&'static str, usize>,
     is_dead: bool,
     is_idle: bool,
-    /// Claims whose end was not asked for yet.
+    /// Claims whose end was not requested yet.
     under_way: usize,
     remains: Vec<Box<dyn Any + Send>>,
 }
 
 impl Wire {
-    /// For a process on the current thread.
+    /// Returns the wire of a process on the current thread.
     pub fn new(cut: Option<Cut>) -> Self {
         let (state, changed) = (Mutex::default(), Condvar::new());
         Self { cut, main: thread::current().id(), state, changed, crashed: watch::Sender::new(false) }
@@ -157,7 +157,7 @@ impl Wire {
         None
     }
 
-    /// Whether this is the thread of the process's runtime. The log's step has its own.
+    /// Returns whether this is the thread of the process's runtime. The log's step has its own.
     pub fn is_on_main(&self) -> bool {
         thread::current().id() == self.main
     }
@@ -170,13 +170,13 @@ impl Wire {
         lost()
     }
 
-    /// Returns when the process has been cut.
+    /// Waits until the process has been cut.
     pub async fn crash(&self) {
         // The sender lives as long as this does.
         let _ = self.crashed.subscribe().wait_for(|crashed| *crashed).await;
     }
 
-    /// Whether the process's runtime has nothing to do.
+    /// Notes whether the process's runtime has nothing to do.
     pub fn set_idle(&self, is_idle: bool) {
         self.state().is_idle = is_idle;
         self.changed.notify_all();
@@ -191,7 +191,7 @@ impl Wire {
         state.under_way = state.under_way.saturating_sub(claims);
     }
 
-    /// Keeps what a destructor would tidy up, if the process has been killed: no destructor runs then.
+    /// Keeps values from their destructors if the process has been killed, because none runs then.
     pub fn abandon(&self, remains: impl Any + Send) {
         let mut state = self.state();
         if state.is_dead {

@@ -1,4 +1,4 @@
-//! What outlives a process: the database, the blobs, the log, and in the distributed stack the queue. All calls take effect here,
+//! The world that outlives a process: the database, the blobs, the log, and in the distributed stack the queue. All calls take effect here,
 //! on a runtime that no cut ends.
 
 use std::any::Any;
@@ -24,23 +24,23 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::guards::Guard;
 use crate::wire::Moment;
 
-/// More bytes than this travel as a blob.
+/// The most bytes of an upload in its row; a larger one becomes a blob.
 pub const INLINE_BYTES: u64 = 8;
 
 /// The name of SQLite's file.
 const SQLITE: &str = "coatcheck.db";
-/// How long everything that has a time is moved into the past, where time is to pass.
+/// The time by which all stored times are moved into the past to let time pass.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
     /// With a queue that goes with its process.
     Sqlite,
-    /// With a queue that stays, as a broker does: what was not acknowledged comes again.
+    /// With a queue that stays, as a broker does: deliveries without acknowledgement come again.
     Postgres,
 }
 
-/// Where worlds get their databases: SQLite's are copies of an empty one; PostgreSQL's is one after the other's.
+/// A source of databases: SQLite's are copies of an empty one; worlds use PostgreSQL's one after the other.
 pub struct Databases {
     pub database: Database,
     template: TempDir,
@@ -63,7 +63,7 @@ impl Databases {
         Self { database, template, url: Mutex::default(), outside }
     }
 
-    /// A world in which nothing has happened.
+    /// Makes a world in which nothing has happened.
     pub fn world(&self, removed: Option<Guard>) -> Arc<World> {
         // In memory where there is such a place: processes end here, the machine doesn't, so no fsync is missed.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
@@ -107,7 +107,7 @@ impl Databases {
         .clone()
     }
 
-    /// The next world has another database.
+    /// Makes the next world use another database.
     pub fn spoil(&self) {
         *self.url.lock().unwrap() = None;
     }
@@ -127,9 +127,9 @@ type Late = Box<dyn FnOnce(&World) -> BoxFuture<'static, ()> + Send>;
 pub struct World {
     pub database: Database,
     pub url: String,
-    /// The guard that this world does without.
+    /// The guard that is missing in this world.
     pub removed: Option<Guard>,
-    /// The rows, for those who look on.
+    /// The rows, for the test itself.
     pub store: Arc<dyn Store>,
     /// The queue that stays.
     pub broker: Arc<MemoryQueue>,
@@ -143,7 +143,7 @@ pub struct World {
 }
 
 impl World {
-    /// Waits for what happens outside, with the process at a stop: so what it does next depends on no other clock.
+    /// Waits for an outside effect while the process stands still, so that its next step depends on no other clock.
     pub fn wait_for<T: Send + 'static>(&self, effect: impl Future<Output = T> + Send + 'static) -> T {
         let (answer, outcome) = mpsc::channel();
         self.outside.spawn(async move {
@@ -152,7 +152,7 @@ impl World {
         outcome.recv().expect("the effect has no panic")
     }
 
-    /// The ports of a new process.
+    /// Opens the ports of a new process.
     pub fn open(&self) -> Stack {
         let _entered = self.outside.enter();
         Stack {
@@ -192,7 +192,7 @@ impl World {
         self.folder.path().join("outcomes.log")
     }
 
-    /// The log is renamed, if there is one.
+    /// Renames the log, if there is one.
     pub fn rotate_log(&self) {
         if self.log().exists() {
             fs::rename(self.log(), self.log().with_added_extension("1")).unwrap();
@@ -205,19 +205,19 @@ impl World {
         text(self.log().with_added_extension("1")) + &text(self.log())
     }
 
-    /// The task as it stands.
+    /// Returns the task as it is now.
     pub fn task(&self, id: TaskId) -> Option<Task> {
         let store = self.store.clone();
         self.wait_for(async move { store.find(vec![id]).await.unwrap().pop() })
     }
 
-    /// All blobs and parts.
+    /// Returns all blobs and parts.
     pub fn files(&self) -> Vec<PathBuf> {
         let files = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
         files(&self.blobs()).flat_map(|folder| files(&folder).collect::<Vec<_>>()).collect()
     }
 
-    /// A dead process's call, that the server comes to at a later moment.
+    /// Postpones the call of a dead process to a later moment, at which the server executes it.
     pub fn postpone(&self, moment: Moment, late: Late) {
         self.late.lock().unwrap().push((moment, late));
     }
@@ -239,7 +239,7 @@ impl World {
         self.workers.lock().unwrap().push(worker);
     }
 
-    /// All that ever wanted a lease, the last one last.
+    /// Returns all workers that ever wanted a lease, the last one last.
     pub fn workers(&self) -> Vec<WorkerId> {
         self.workers.lock().unwrap().clone()
     }
@@ -249,18 +249,18 @@ impl World {
         self.claims.lock().unwrap().push((attempt, tries));
     }
 
-    /// One after the other.
+    /// Returns the claims in order.
     pub fn claims(&self) -> Vec<(i64, i32)> {
         self.claims.lock().unwrap().clone()
     }
 
-    /// Keeps what a killed process leaves in memory from its destructors.
+    /// Keeps the memory of a killed process from its destructors.
     pub fn bury(&self, remains: Vec<Box<dyn Any + Send>>) {
         self.remains.lock().unwrap().extend(remains);
     }
 
-    /// Time passes: the leases of all but `alive` lapse, what waits is due, no file is young, and no part is locked any more by a
-    /// process that is dead.
+    /// Lets time pass: the leases of all but `alive` lapse, waiting tasks are due, no file is young, and no dead process locks a part any
+    /// more.
     pub fn let_time_pass(&self, alive: Option<WorkerId>) {
         let (store, workers) = (self.store.clone(), self.workers());
         self.wait_for(async move {

@@ -88,7 +88,7 @@ impl Blobs for CutBlobs {
     }
 }
 
-/// Waits for the thread that writes a part: what is there when the process is cut depends on no clock.
+/// Waits for the thread that writes a part, so that the state at a cut depends on no clock.
 fn until_written(part: &Path, length: u64) {
     while fs::metadata(part).map_or(true, |part| part.len() < length) {
         thread::yield_now();

@@ -37,7 +37,7 @@ impl CutStore {
         self.call_by_arrival(method, effect, |store, _| act(store)).await
     }
 
-    /// The same, of what is told how it has arrived.
+    /// Makes a call whose effect `act` learns how it arrived.
     async fn call_by_arrival<T, F>(
         &self,
         method: &'static str,
@@ -168,7 +168,7 @@ test_kit::cut_store! {
             self.call("store.log_head", Effect::Nothing, act).await
         }
 
-        /// The last that the log's step asks before it writes; so its write is cut here, as if it were a call.
+        /// Returns unlogged tasks. It is the last call of the log's step before it writes; so the write is cut here, as if it were a call.
         async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
             let act = move |store: Arc<dyn Store>| async move { store.unlogged(limit).await };
             let owed = self.call("store.unlogged", Effect::Nothing, act).await?;
