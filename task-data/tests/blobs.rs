@@ -28,7 +28,7 @@ use test_kit::eventually;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_blob_store(#[case] blobs: Fresh) {}
 
-/// Blobs of a test, gone with it.
+/// The blobs of a test, removed with it.
 struct Fresh {
     blobs: Arc<dyn Blobs>,
     _folder: TempDir,
@@ -55,7 +55,7 @@ fn in_hours(hours: i64) -> Time {
     Time(Utc::now() + TimeDelta::hours(hours))
 }
 
-/// A blob that is being written, with these bytes in it so far.
+/// Begins a blob, and writes these bytes to it.
 async fn begun(blobs: &dyn Blobs, id: TaskId, bytes: &'static [u8]) -> Box<dyn BlobWriter> {
     let mut writer = blobs.create(id).await.unwrap();
     writer.write(Bytes::from_static(bytes)).await.unwrap();
@@ -85,7 +85,7 @@ fn shard_of(id: TaskId) -> u16 {
     id.0.as_bytes()[15].into()
 }
 
-/// A sweep on a task of its own.
+/// Runs a sweep in a task of its own.
 async fn spawn_sweep(blobs: Arc<dyn Blobs>) -> u64 {
     tokio::spawn(async move { blobs.remove_unfinished(in_hours(-1)).await.unwrap() }).await.unwrap()
 }
@@ -346,7 +346,7 @@ mod folder {
         eventually("the part is gone", async || (parts() == 0).then_some(())).await;
     }
 
-    /// As processes that were killed have left them: `upload` is locked while its writer lives, `part` never was.
+    /// Makes the files that killed processes leave: `upload` is locked while its writer lives, `part` never was.
     fn left(folder: &TempDir, extension: &str) -> PathBuf {
         let path = folder.path().join(format!("blobs/tmp/{}.{extension}", TaskId::random()));
         fs::write(&path, b"abc").unwrap();

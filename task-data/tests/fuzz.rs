@@ -1,4 +1,4 @@
-//! A table that comes from outside: what is taken is what was sent.
+//! A table from outside: the accepted rows are those that were sent.
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking, and clippy.toml excuses only functions that are marked as tests"
@@ -37,7 +37,7 @@ fn to_others(table: &[u8]) -> Option<Vec<Row>> {
     reader.into_records().map(|record| row(record.ok()?)).collect()
 }
 
-/// Whether nothing is in it that others take for more than it is: quotes, carriage returns of their own.
+/// Returns whether the table has no quotes or lone carriage returns, which other readers interpret differently.
 fn is_plain(table: &[u8]) -> bool {
     let mut ends = table.split(|byte| *byte == b'\r').skip(1);
     !table.contains(&b'"') && ends.all(|rest| rest.starts_with(b"\n"))

@@ -1,6 +1,6 @@
 //! The promises of the port `Notify`, checked against every adapter.
 //!
-//! A wake is a hint that may be lost: so it is given again and again here until it is heard.
+//! A wake is a hint that may be lost, so the tests repeat it until it is heard.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
 //! The promises of the port `Queue`, checked against every adapter.
 //!
-//! An id may come twice, so nothing here asks that it doesn't, except after its acknowledgement.
+//! An id may come twice, so no test forbids that, except after its acknowledgement.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ fn rabbitmq() -> Arc<dyn Queue> {
     queues_of(&servers().vhost(), "0123456789ab")
 }
 
-/// The queues of a deployment on a virtual host.
+/// Returns the queues of a deployment on a virtual host.
 fn queues_of(vhost: &str, deployment: &str) -> Arc<dyn Queue> {
     Arc::new(Broker::new(vhost).unwrap().queues_of(&Deployment(deployment.into())))
 }

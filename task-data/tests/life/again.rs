@@ -1,4 +1,4 @@
-//! A client that doesn't know whether its upload has arrived sends it again under the same key.
+//! A client that doesn't know whether its upload has arrived repeats it with the same key.
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -25,7 +25,7 @@ async fn hand_in_under(process: &Process, key: &str, content: &'static [u8]) -> 
     process.life.accept(intake, None, named("a").into()).await
 }
 
-/// Hands in until a ticket is given, with the cut at the first time. Gives the calls of that time.
+/// Repeats an upload until it gets a ticket, with the cut in the first try. Returns the calls of that try.
 fn insist(cut: Option<Cut>) -> Vec<Call> {
     let world = World::new();
     let wire = Wire::new(cut);

@@ -18,7 +18,7 @@ pub struct Call {
     pub method: &'static str,
     /// 1 for the first call of the method.
     pub occurrence: usize,
-    /// Whether it may leave something behind.
+    /// Whether it may have an effect.
     pub changes: bool,
 }
 
@@ -32,13 +32,13 @@ pub enum Phase {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// The call fails and the next ones don't.
+    /// The call fails and the next ones succeed.
     GoesOn,
     /// The process ends there.
     Crashes,
 }
 
-/// Which call fails, and how.
+/// The call that fails, and the way it does.
 #[derive(Debug, Clone)]
 pub struct Cut {
     pub call: Call,
@@ -93,7 +93,7 @@ impl Wire {
         gate
     }
 
-    /// The ports, on this wire.
+    /// Returns the ports, on this wire.
     pub fn through(self: &Arc<Self>, stack: &Stack) -> Stack {
         Stack {
             store: Arc::new(CutStore { wire: self.clone(), inner: stack.clone() }),
@@ -104,13 +104,13 @@ impl Wire {
         }
     }
 
-    /// Returns when the process has crashed.
+    /// Waits until the process has crashed.
     pub async fn crash(&self) {
         // The sender lives as long as this does.
         let _ = self.crashed.subscribe().wait_for(|crashed| *crashed).await;
     }
 
-    /// Returns when no call is under way and none is about to be made.
+    /// Waits until no call is under way or about to be made.
     pub async fn quiet(&self) {
         let mut under_way = self.under_way.subscribe();
         loop {

@@ -47,10 +47,10 @@ fn a_crash_after_a_call_breaks_no_promise() {
     cut_each_call(Phase::After, Then::Crashes);
 }
 
-/// Failures after which no further cut is tried.
+/// The number of failures after which no further cut is tried.
 const ENOUGH: usize = 3;
 
-/// Runs the scenario once for each call that it makes, and tells of the first that went wrong together.
+/// Runs the scenario once for each call that it makes, and reports the first failures together.
 fn cut_each_call(phase: Phase, then: Then) {
     let calls = run(None).unwrap();
     let cuts: Vec<Cut> = calls
@@ -74,7 +74,7 @@ fn cut_each_call(phase: Phase, then: Then) {
     assert!(failures.is_empty(), "cuts that broke a promise:\n{}", failures.join("\n"));
 }
 
-/// Plays the scenario with the cut, lets time and sweeps do their work, and gives the calls that the scenario made.
+/// Plays the scenario with the cut, lets time and sweeps do their work, and returns the calls that the scenario made.
 fn run(cut: Option<Cut>) -> Result<Vec<Call>, String> {
     let world = World::new();
     let mut ledger = Ledger::default();

@@ -1,4 +1,4 @@
-//! Single promises of the life, where no crash is needed to see them kept or broken.
+//! Single promises of the life that can be checked without a crash.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::scenario::{Worker, back};
 use crate::world::{INLINE_BYTES, Process, World, named};
 use test_kit::{DEADLINE, in_time};
 
-/// One call fails: the first of that method.
+/// Returns a cut in the first call of that method.
 fn first(method: &'static str, phase: Phase) -> Option<Cut> {
     Some(Cut { call: Call { method, occurrence: 1, changes: true }, phase, then: Then::GoesOn })
 }
@@ -40,7 +40,7 @@ async fn stands(process: &Process, id: TaskId) -> Task {
     process.life.find(id).await.unwrap().expect("the task is there")
 }
 
-/// All that is in the queue, taken by a worker.
+/// Takes everything in the queue as a worker.
 async fn taken(process: &Process) -> Vec<Claim> {
     Worker::begin(process).await.take().await
 }
@@ -206,7 +206,7 @@ async fn an_end_that_was_anothers_is_not_mine() {
     assert_eq!(stands(&process, second).await.status, Status::Cancelled);
 }
 
-/// Each way to end, by which lines come to be owed and blobs to be of no use.
+/// Ends tasks in each way, so that lines are owed and blobs become useless.
 async fn end_in_each_way(world: &World, process: &Process) {
     let owed = async |what: &str| in_time(what, process.life.lines_owed()).await;
 
@@ -247,7 +247,7 @@ async fn each_end_owes_its_line_and_needs_no_blob() {
     assert_eq!((world.tasks().await.len(), world.count_blobs()), (4, 0));
 }
 
-/// A process that removes no blob: it is cut off before that, each time.
+/// The first removal of a blob fails without an effect.
 const CUT_OFF: Cut = Cut {
     call: Call { method: "blobs.delete", occurrence: 1, changes: true },
     phase: Phase::Before,

@@ -1,6 +1,6 @@
 //! A life in which everything happens once: uploads small and large, done, cancelled, handed back, lost and logged.
 //!
-//! It goes on whatever its calls answer, as clients and workers do, and writes down what was promised to whom.
+//! It goes on whatever the answers are, as clients and workers do, and records the promises.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -26,7 +26,7 @@ const LARGE: &[&[u8]] = &[b"too ", b"large for ", b"a row"];
 enum Answer {
     Yes,
     No,
-    /// Nothing was said.
+    /// The caller got no answer.
     Open,
 }
 
@@ -138,7 +138,7 @@ pub fn back(claim: &Claim, charge: Option<TaskError>) -> HandBack {
     HandBack { id: claim.id, attempt: claim.attempt, after: Duration::ZERO, charge, waits_for: None }
 }
 
-/// A worker in small: one thing after the other.
+/// A minimal worker, which does one thing after the other.
 pub struct Worker<'p> {
     process: &'p Process,
     pub id: WorkerId,
@@ -151,7 +151,7 @@ impl<'p> Worker<'p> {
         Self { process, id }
     }
 
-    /// Takes what is in the queue and claims it.
+    /// Takes the tasks in the queue and claims them.
     pub async fn take(&self) -> Vec<Claim> {
         let Process { life, stack, queue, wire } = self.process;
         wire.quiet().await;
@@ -167,7 +167,7 @@ impl<'p> Worker<'p> {
         claims
     }
 
-    /// Takes what is in the queue and does it.
+    /// Takes the tasks in the queue and does them.
     async fn do_all(&self) {
         self.finish(self.take().await).await;
     }
@@ -199,13 +199,13 @@ impl<'p> Worker<'p> {
     }
 }
 
-/// Something that depends on each byte.
+/// Returns a text that depends on each byte.
 fn digest(bytes: &[u8]) -> String {
     format!("{:032x}", twox_hash::XxHash3_64::oneshot(bytes))
 }
 
 impl Ledger {
-    /// Hands an upload in, and notes what its client was told.
+    /// Hands an upload in, and notes the client's answer.
     async fn hand_in(&mut self, process: &Process, chunks: &[&'static [u8]]) -> TaskId {
         let mut intake = process.life.take_in(None);
         let id = intake.id();
@@ -246,7 +246,7 @@ impl Ledger {
         self.wrongs.extend(wrongs);
     }
 
-    /// Looks at all rows and lines: what has ended stays as it is, and no line is of anything else.
+    /// Checks all rows and lines: ended tasks have not changed, and every line belongs to one.
     async fn observe(&mut self, world: &World) {
         for task in world.tasks().await.into_iter().filter(|task| task.status.is_ended()) {
             let before = self.ended.entry(task.id).or_insert_with(|| task.clone());
@@ -266,10 +266,10 @@ impl Ledger {
         }
     }
 
-    /// Holds what stands in the end against what was promised.
+    /// Compares the final state with the promises.
     ///
     /// # Errors
-    /// All that is wrong.
+    /// All differences.
     pub async fn audit(mut self, world: &World) -> Result<(), String> {
         self.observe(world).await;
         let mut tasks: HashMap<TaskId, Task> =

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use crate::cut::Wire;
 use test_kit::eventually;
 
-/// More bytes than this travel as a blob.
+/// The most bytes of an upload in its row; a larger one becomes a blob.
 pub const INLINE_BYTES: u64 = 8;
 
 /// Returns the input of an upload of that name.
@@ -38,7 +38,7 @@ pub struct World {
     folder: TempDir,
 }
 
-/// One process: what it holds in memory is gone with it.
+/// One process, whose memory is gone with it.
 pub struct Process {
     pub life: Arc<Life>,
     pub stack: Stack,
@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    /// Starts a process on the current runtime, its ports on that wire.
+    /// Starts a process on the current runtime, with its ports on that wire.
     pub fn start(&self, wire: Arc<Wire>) -> Process {
         self.start_with(wire, self.settings())
     }
@@ -91,7 +91,7 @@ impl World {
         Process { life: Life::start(stack.clone(), settings).unwrap(), stack, wire, queue }
     }
 
-    /// All tasks as they stand, off the wire.
+    /// Returns all tasks as they are now, off the wire.
     pub async fn tasks(&self) -> Vec<Task> {
         self.store.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap().tasks
     }
@@ -101,12 +101,12 @@ impl World {
         fs::read_to_string(self.folder.path().join("outcomes.log")).unwrap_or_default()
     }
 
-    /// Files of blobs, finished or not.
+    /// Returns the number of blob files, finished or not.
     pub fn count_blobs(&self) -> usize {
         count_files(&self.folder.path().join("blobs"))
     }
 
-    /// A day passes for the database: all that rests is due, and every lease has lapsed.
+    /// Lets a day pass for the database: all waiting tasks are due, and every lease has lapsed.
     pub fn let_a_day_pass(&self) {
         let path = self.folder.path().join("coatcheck.db");
         let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
@@ -124,7 +124,7 @@ impl World {
         .await;
     }
 
-    /// The worker's lease lapses, and no other.
+    /// Lets the lease of one worker lapse.
     pub async fn lapse(&self, worker: WorkerId) {
         self.store.beat(worker, Duration::ZERO).await.unwrap();
     }

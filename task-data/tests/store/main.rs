@@ -1,6 +1,6 @@
 //! The promises of the port `Store`, checked against every adapter.
 //!
-//! A promise sees the port alone. What only one adapter has (a file that people can read) stands in that adapter's file.
+//! A promise uses the port alone. Properties of one adapter (a file that people can read) are tested in that adapter's file.
 
 #![allow(
     clippy::unwrap_used,

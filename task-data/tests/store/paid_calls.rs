@@ -1,4 +1,4 @@
-//! The ledger of what is paid for.
+//! The ledger of paid calls.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::samples::{NOW, RULES, claim, free_return, new_task, pending, worker};
 
 const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 
-/// A user with these rights.
+/// Makes a user with these rights.
 pub async fn user(accounts: &dyn Accounts, username: &str, rights: &[Right]) -> UserId {
     let user = User {
         id: UserId::random(),
@@ -30,7 +30,7 @@ pub async fn user(accounts: &dyn Accounts, username: &str, rights: &[Right]) -> 
     id
 }
 
-/// A pending task of that user.
+/// Makes a pending task of that user.
 async fn pending_of(store: &dyn Store, owner: UserId) -> TaskId {
     let new = NewTask { owner: Some(owner), ..new_task() };
     let id = new.id;

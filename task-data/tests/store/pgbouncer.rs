@@ -1,4 +1,4 @@
-//! Behind PgBouncer: sessions of our own, or a refusal.
+//! PostgreSQL behind PgBouncer: it works in session mode, and is rejected otherwise.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

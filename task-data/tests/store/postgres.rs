@@ -10,14 +10,14 @@ use task_data::task::Status;
 use crate::samples::*;
 use test_kit::{eventually, servers};
 
-/// Rows among which a few are looked for.
+/// The number of rows among which a few are looked up.
 const MANY: i64 = 20_000;
 
 async fn count(connection: &mut AsyncPgConnection, query: &str) -> i64 {
     diesel::sql_query(query).get_result::<Count>(connection).await.unwrap().count
 }
 
-/// One of everything that a service does all the time, or each second.
+/// Calls once every method that a service calls all the time, or each second.
 async fn a_day(store: &Postgres) {
     let worker = worker(store).await;
     let (first, second, third) = (pending(store).await, pending(store).await, pending(store).await);

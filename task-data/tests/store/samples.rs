@@ -1,4 +1,4 @@
-//! Rows in the states that the promises begin with.
+//! Rows in the states with which the tests begin.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Count {
     pub count: i64,
 }
 
-/// A small upload, not inserted yet.
+/// Returns a small upload that is not inserted yet.
 pub fn new_task() -> NewTask {
     NewTask {
         id: TaskId::random(),
@@ -34,7 +34,7 @@ pub fn new_task() -> NewTask {
     }
 }
 
-/// A value that no database of ours may take: `serde_json` could not read it back.
+/// Returns a value that no database may accept, because `serde_json` could not read it back.
 pub fn unreadable() -> Value {
     (0..250).fold(json!({}), |inner, _| json!([inner]))
 }
@@ -55,17 +55,17 @@ pub fn failure(claim: &Claim) -> Completion {
     }
 }
 
-/// Costs no try.
+/// Returns a hand-back that costs no try.
 pub fn free_return(claim: &Claim, after: Duration) -> HandBack {
     HandBack { id: claim.id, attempt: claim.attempt, after, charge: None, waits_for: None }
 }
 
-/// Costs a try.
+/// Returns a hand-back that costs a try.
 pub fn charged_return(claim: &Claim, after: Duration) -> HandBack {
     HandBack { charge: Some(TaskError::new("io", "It could not be read.")), ..free_return(claim, after) }
 }
 
-/// A pending task, due now.
+/// Makes a pending task, due now.
 pub async fn pending(store: &dyn Store) -> TaskId {
     let new = new_task();
     let id = new.id;
@@ -73,34 +73,34 @@ pub async fn pending(store: &dyn Store) -> TaskId {
     id
 }
 
-/// A worker with a lease that outlives the test.
+/// Makes a worker with a lease that outlives the test.
 pub async fn worker(store: &dyn Store) -> WorkerId {
     let worker = WorkerId::random();
     store.register(worker, "a worker".to_owned(), LATER).await.unwrap();
     worker
 }
 
-/// A pending task becomes the worker's.
+/// Claims a pending task for the worker.
 pub async fn claim(store: &dyn Store, id: TaskId, worker: WorkerId) -> Claim {
     let claims = store.claim(vec![id], worker).await.unwrap();
     let [claim] = <[Claim; 1]>::try_from(claims.claimed).expect("the pending task is claimed");
     claim
 }
 
-/// A running task.
+/// Makes a running task.
 pub async fn running(store: &dyn Store) -> Claim {
     let worker = worker(store).await;
     claim(store, pending(store).await, worker).await
 }
 
-/// A task that has ended with success.
+/// Makes a task that has succeeded.
 pub async fn succeeded(store: &dyn Store) -> TaskId {
     let claim = running(store).await;
     assert_eq!(store.complete(vec![success(&claim)], RULES).await.unwrap(), [claim.id]);
     claim.id
 }
 
-/// A task in each status, in the order of `Status::ALL`.
+/// Makes a task in each status, in the order of `Status::ALL`.
 pub async fn one_of_each(store: &dyn Store) -> [TaskId; 5] {
     let cancelled = pending(store).await;
     store.cancel(cancelled, RULES).await.unwrap();
@@ -113,24 +113,24 @@ pub async fn one_of_each(store: &dyn Store) -> [TaskId; 5] {
     ids
 }
 
-/// Which tasks were moved, and where to.
+/// Returns which tasks were moved, and to which status.
 pub fn went(moved: &[Moved]) -> Vec<(TaskId, Status)> {
     moved.iter().map(|moved| (moved.id, moved.status)).collect()
 }
 
-/// The task as its row stands.
+/// Returns the task as its row has it.
 pub async fn stands(store: &dyn Store, id: TaskId) -> Task {
     store.find(vec![id]).await.unwrap().pop().expect("the task is there")
 }
 
-/// All that the sweep would take now, and would take again.
+/// Returns the tasks that the sweep would take now, without taking them.
 pub async fn due_now(store: &dyn Store) -> Vec<TaskId> {
     let mut ids: Vec<TaskId> = store.due(1000, NOW).await.unwrap().iter().map(|ticket| ticket.id).collect();
     ids.sort();
     ids
 }
 
-/// True if it worked; false if the database refuses the values.
+/// Returns `true` for a success, `false` if the database rejects the values.
 pub fn is_taken<T>(outcome: &Result<T, StoreError>) -> bool {
     match outcome {
         Ok(_) => true,

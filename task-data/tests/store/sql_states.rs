@@ -20,13 +20,13 @@ fn before_records(url: &str, does: &str) {
     );
 }
 
-/// A write.
+/// Appends a record.
 pub async fn append(store: &Postgres) -> Result<(), StoreError> {
     let new = NewRecord { id: RecordId::random(), log: "127.0.0.1 GET / 200".parse().unwrap() };
     store.append_records(vec![new]).await.map(drop)
 }
 
-/// Its variant's name.
+/// Returns the name of the error's variant.
 fn variant<T>(outcome: &Result<T, StoreError>) -> &'static str {
     match outcome {
         Ok(_) => "Ok",

@@ -28,7 +28,7 @@ impl Database {
         Self { store: Sqlite::open(&path).unwrap(), path, _folder: folder }
     }
 
-    /// As another program opens it.
+    /// Opens the file as another program does.
     fn connect(&self) -> SqliteConnection {
         let mut connection = SqliteConnection::establish(self.path.to_str().unwrap()).unwrap();
         connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();

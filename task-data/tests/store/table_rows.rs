@@ -12,7 +12,7 @@ use crate::samples::{
     NOW, RULES, charged_return, claim, free_return, is_taken, pending, running, stands, unreadable, worker,
 };
 
-/// A row with that answer.
+/// Returns a row with that answer.
 pub fn sent(number: i64, status: Option<u16>) -> SentRow {
     let row = Row { user_id: -number, title: format!("title {number}"), body: "é\n\"".to_owned() };
     SentRow { number, row, status, reply: json!({"id": 101, "number": number}) }

@@ -1,4 +1,4 @@
-//! The ports as a process on a wire sees them: each call goes through the wire, and tells how it fails.
+//! The ports as a process on a wire sees them: each call goes through the wire, and defines how it fails.
 
 use std::io;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn queue_error<T>(_: Phase) -> Result<T, QueueError> {
     Err(QueueError("cut".to_owned()))
 }
 
-/// The name of an upload whose input comes to the store as what `serde_json` could not read back.
+/// The name of an upload whose input reaches the store as a value that `serde_json` could not read back.
 pub const UNREADABLE: &str = "unreadable";
 
 /// Returns a value that `serde_json` could not read back.
