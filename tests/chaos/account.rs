@@ -1,4 +1,4 @@
-//! When the faults are over: does it come out even?
+//! The comparison after the faults: every promise against rows and lines.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use super::rig::Rig;
 use super::{records, tables};
 use crate::kit::outcomes::line;
 
-/// All that is under way has ended by then. A task that lost several workers rests for longer each time.
+/// The time in which all work under way must end. A task that lost several workers rests for longer each time.
 const DRAINED: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Account {
     records: usize,
     tables: usize,
     rows: usize,
-    /// Rows that were sent once more, for an attempt that was lost.
+    /// Rows that were sent once more because an attempt was lost.
     again: usize,
     faults: BTreeMap<&'static str, u64>,
     lost: Vec<String>,
@@ -63,7 +63,7 @@ impl fmt::Display for Account {
     }
 }
 
-/// Waits until all is done, and compares what was promised with rows and lines.
+/// Waits until all is done, and compares the promises with rows and lines.
 pub async fn settle(rig: &Rig, promised: Promised) -> Account {
     let begun = Instant::now();
     let is_drained = drain(rig, begun + DRAINED).await;
@@ -105,7 +105,7 @@ pub async fn settle(rig: &Rig, promised: Promised) -> Account {
     account
 }
 
-/// Whether all tasks have ended, and all their lines are written, by then.
+/// Returns whether all tasks have ended, and all their lines are written, by then.
 async fn drain(rig: &Rig, until: Instant) -> bool {
     const LEFT: &str = "SELECT count(*) FROM tasks WHERE finished IS NULL OR logged_at IS NULL";
     while rig.stack.sql(LEFT) != "0" {

@@ -16,7 +16,7 @@ use crate::kit::content::Dice;
 use crate::kit::proxy::State;
 use crate::tasks::log::LockHolder;
 
-/// How long the log is not moved in a spell of rotations.
+/// The time between two moves of the log in a spell of rotations.
 const ROTATION: Duration = Duration::from_millis(30);
 
 fn between(dice: &mut Dice, least: u64, most: u64) -> Duration {
@@ -27,14 +27,14 @@ fn one_of<'a>(dice: &mut Dice, processes: &'a [Process]) -> &'a Process {
     &processes[dice.below(processes.len() as u64) as usize]
 }
 
-/// Waits for a while; false once it is over. All time that goes by is the fault itself, or the pause before it: nothing is
-/// waited for with it.
+/// Waits for a while; returns `false` once the time is over. The faults pass time only by this, as the fault itself or as the pause before
+/// it.
 async fn goes_on(pause: Duration, until: Instant) -> bool {
     sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
     Instant::now() < until
 }
 
-/// Processes are killed, stand still and are told to end; they are started again at once.
+/// Kills, stops and ends processes; they are started again at once.
 pub async fn of_processes(rig: &Rig, mut dice: Dice, until: Instant) {
     while goes_on(between(&mut dice, 200, 1800), until).await {
         rig.processes.iter().for_each(|process| process.revive(rig));
@@ -71,7 +71,7 @@ async fn stand_still(process: &Process, length: Duration) {
     process.signal(Signal::SIGCONT);
 }
 
-/// The cable between one process and one server, or all cables to a server, fail.
+/// Breaks the connection between one process and one server, or all connections to a server.
 pub async fn of_the_network(rig: &Rig, mut dice: Dice, until: Instant) {
     if rig.servers.is_none() {
         return;
@@ -118,7 +118,7 @@ pub async fn of_the_network(rig: &Rig, mut dice: Dice, until: Instant) {
     }
 }
 
-/// Servers crash and come back, and the broker loses what it has.
+/// Crashes servers and brings them back; the broker loses its messages.
 pub async fn of_servers(rig: &Rig, mut dice: Dice, until: Instant) {
     if rig.servers.is_none() {
         return;
@@ -168,7 +168,7 @@ async fn gone_for(rig: &Rig, end: &str, server: &str, length: Duration) {
     rig.order(format!("start {server}")).await;
 }
 
-/// The outcome log is moved away again and again, and held by strangers.
+/// Moves the outcome log away again and again, and locks it as another program.
 pub async fn of_the_log(rig: &Rig, mut dice: Dice, until: Instant) {
     let log = rig.log();
     let rotations = AtomicUsize::new(0);
@@ -203,7 +203,7 @@ pub async fn of_the_log(rig: &Rig, mut dice: Dice, until: Instant) {
     }
 }
 
-/// Tries for the lock that belongs to an open file; it goes with the file.
+/// Tries for the lock that belongs to an open file; it is released with the file.
 fn lock(path: &Path) -> Option<File> {
     let file = File::options().create(true).append(true).open(path).ok()?;
     let whole_file = libc::flock {
@@ -216,7 +216,7 @@ fn lock(path: &Path) -> Option<File> {
     fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file)).ok().map(|_| file)
 }
 
-/// The disks of the uploads and of the log are full for a while.
+/// Fills the disks of the uploads and of the log for a while.
 pub async fn of_disks(rig: &Rig, mut dice: Dice, until: Instant) {
     while goes_on(between(&mut dice, 2000, 8000), until).await {
         let (disk, fault) = match dice.below(2) {

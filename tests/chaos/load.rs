@@ -1,5 +1,5 @@
-//! Clients that hand in uploads of all sizes, with and without keys, ask for results and cancel, and such as send records and
-//! tables, whatever becomes of the servers; and remember all they were told.
+//! Clients that hand in uploads of all sizes, with and without keys, ask for results and cancel, and clients that send records and tables,
+//! even while the servers fail. They remember every answer.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -19,9 +19,9 @@ use crate::kit::content::{Dice, Sample, noise};
 use crate::kit::stack::Stack;
 
 const CLIENTS: u64 = 24;
-/// Those that send records.
+/// The number of clients that send records.
 const REPORTERS: u64 = 3;
-/// A client gives up a request after this: the server may stand still.
+/// The time after which a client gives up a request, because the server may stand still.
 const TIMEOUT: Duration = Duration::from_secs(6);
 /// A time without a promise, which is reported when it ends.
 const WORTH_TELLING: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const WORTH_TELLING: Duration = Duration::from_secs(5);
 pub struct Promise {
     pub id: String,
     pub md5: Arc<str>,
-    /// Whether its cancelling was asked for.
+    /// Whether a client asked to cancel it.
     pub is_unwanted: bool,
     /// The final state in which it was once seen, which must never change.
     pub seen: Option<Value>,
@@ -48,9 +48,9 @@ pub struct Promised {
     pub promises: Vec<Promise>,
     /// The URIs of records that were sent, and whether each is known to be kept.
     pub records: HashMap<String, bool>,
-    /// Tickets of tables, and how many rows each has.
+    /// The tickets of tables, and the number of rows of each.
     pub tables: Vec<(String, usize)>,
-    /// For how long no promise was given at most.
+    /// The longest time without a promise.
     pub longest_stall: Duration,
 }
 
@@ -62,7 +62,7 @@ pub struct Shared {
     pub records: Mutex<HashMap<String, bool>>,
     pub tables: Mutex<Vec<(String, usize)>>,
     given_out: AtomicUsize,
-    /// When the last promise was given, and the longest time without one.
+    /// The time of the last promise, and the longest time without one.
     pace: Mutex<(Instant, Duration)>,
     wrongs: Arc<Mutex<Vec<String>>>,
     is_over: AtomicBool,
@@ -93,7 +93,7 @@ pub fn start(rig: &Rig, seed: u64) -> Load {
     Load { clients, shared }
 }
 
-/// Mostly such as travel in the row, from none to the last byte that does; some larger ones; a few of several MiB.
+/// Returns mostly samples that are kept in the row, up to the last byte that fits; some larger ones; a few of several MiB.
 fn samples(dice: &mut Dice) -> Vec<Sample> {
     let mut sizes = vec![0, 1, 16_384, 16_385];
     sizes.extend((0..60).map(|_| dice.below(16_384) as usize));
@@ -114,7 +114,7 @@ impl Load {
         .await;
     }
 
-    /// Ends all uploads, and gives all that was promised.
+    /// Ends all uploads; returns all promises.
     pub async fn end(self) -> Promised {
         self.shared.is_over.store(true, Relaxed);
         for client in self.clients {
@@ -133,7 +133,7 @@ impl Load {
 struct Client {
     shared: Arc<Shared>,
     dice: Dice,
-    /// Of its keys no two are alike.
+    /// Makes its keys unique.
     name: String,
     keys: usize,
 }
@@ -170,7 +170,7 @@ impl Client {
         }
     }
 
-    /// Hands it in until there is a promise, if there is a key by which it is the same upload; else once.
+    /// Hands the sample in until it gets a promise, if a key makes it the same upload; otherwise once.
     async fn hand_in(&mut self, sample: &Sample, key: Option<&str>) -> Option<String> {
         loop {
             let bytes = sample.bytes.to_vec();
@@ -207,7 +207,7 @@ impl Client {
         }
     }
 
-    /// At any process, the instant the ticket is out.
+    /// Redeems the ticket at any process, as soon as it is given out.
     async fn redeem(&mut self, promise: &mut Promise) {
         let url = self.url(&format!("/api/v1/tasks/{}?wait=1", promise.id));
         let Some(answer) = ask(self.shared.stack.http.get(url)).await else { return };
@@ -238,7 +238,7 @@ impl Shared {
         self.is_over.load(Relaxed)
     }
 
-    /// The path at one of the APIs.
+    /// Returns the path's URL at one of the APIs.
     pub fn url(&self, dice: &mut Dice, path: &str) -> String {
         let api = dice.below(self.apis.len() as u64) as usize;
         format!("http://{}{path}", self.apis[api])
@@ -259,7 +259,7 @@ impl Shared {
     }
 }
 
-/// The whole answer, if one came.
+/// Returns the whole answer, if one came.
 pub async fn ask(request: reqwest::RequestBuilder) -> Option<Answer> {
     tokio::time::timeout(TIMEOUT, crate::kit::client::ask(request)).await.ok()?.ok()
 }

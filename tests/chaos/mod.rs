@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use self::rig::Rig;
 use crate::kit::content::Dice;
 
-/// For how long faults go on: `COATCHECK_CHAOS_SECONDS`.
+/// Returns the time for which faults go on: `COATCHECK_CHAOS_SECONDS`.
 fn length() -> Duration {
     let seconds = std::env::var("COATCHECK_CHAOS_SECONDS");
     Duration::from_secs(seconds.map_or(30, |text| text.parse().expect("COATCHECK_CHAOS_SECONDS is a number")))

@@ -11,10 +11,10 @@ use super::load::{Shared, ask, shown};
 use crate::kit::content::Dice;
 use crate::kit::stack::Stack;
 
-/// Lines of one request at most.
+/// The most lines of one request.
 const BULK: u64 = 300;
 
-/// Sends lines, one or many at a time, each with a URI of its own; and remembers of which it was told that they are kept.
+/// Sends lines, one or many at a time, each with a URI of its own, and remembers which of them the server confirmed.
 pub async fn send(shared: Arc<Shared>, mut dice: Dice, client: u64) {
     let mut lines = 0;
     while !shared.is_over() {
@@ -52,7 +52,7 @@ pub struct Compared {
     pub wrong: Vec<String>,
 }
 
-/// Compares the lines that were sent, and whether they are known to be kept, with the records.
+/// Compares the sent lines, and whether they are known to be kept, with the records.
 pub fn compare(stack: &Stack, sent: &HashMap<String, bool>) -> Compared {
     let mut compared =
         Compared { kept: sent.values().filter(|is_kept| **is_kept).count(), ..Default::default() };

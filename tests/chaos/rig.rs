@@ -22,7 +22,7 @@ use crate::kit::proxy::Proxy;
 use crate::kit::stack::{Stack, own_host};
 use crate::kit::stand_ins::StandIns;
 
-/// How much of a process's log is shown when something is wrong.
+/// The bytes of a process's log that are shown after a failure.
 const LAST_WORDS: usize = 20_000;
 
 pub struct Rig {
@@ -31,7 +31,7 @@ pub struct Rig {
     pub log_disk: Option<Disk>,
     pub processes: Vec<Process>,
     pub servers: Option<Arc<OwnServers>>,
-    /// Where the rows of tables go; it never fails.
+    /// The third party that rows of tables are sent to; it never fails.
     pub third_party: StandIns,
     pub stack: Arc<Stack>,
     faults: Mutex<BTreeMap<&'static str, u64>>,
@@ -53,7 +53,7 @@ const SETTINGS: [(&str, &str); 7] = [
 ];
 
 impl Rig {
-    /// Two APIs and three workers. The clock of one API is a day behind, that of one worker a day ahead.
+    /// Starts two APIs and three workers. The clock of one API is a day behind, that of one worker a day ahead.
     pub async fn distributed() -> Self {
         let own = spawn_blocking(OwnServers::start).await.unwrap();
         let urls = [
@@ -82,7 +82,7 @@ impl Rig {
         Self::new(stack, processes, Some(Arc::new(own)), third_party)
     }
 
-    /// The one program.
+    /// Starts the one program.
     pub async fn embedded() -> Self {
         let third_party = third_party().await;
         let stack = Stack::bare(&crate::tasks::tables::settings(&third_party, &SETTINGS));
@@ -122,7 +122,7 @@ impl Rig {
         self.stack.answers_at(self.processes[0].address());
     }
 
-    /// Those that answer over HTTP.
+    /// Returns the processes that answer over HTTP.
     pub fn apis(&self) -> impl Iterator<Item = &Process> {
         self.processes.iter().filter(|process| process.role != ["worker"])
     }
@@ -131,7 +131,7 @@ impl Rig {
         self.stack.folder().join(LOG)
     }
 
-    /// A fault begins. Told with its time, by which the processes' logs can be read beside it.
+    /// Counts a fault that begins, and prints it with its time, so that it can be compared with the processes' logs.
     pub fn count(&self, fault: &'static str) {
         println!("{:?} {fault}", Utc::now());
         *self.faults.lock().unwrap().entry(fault).or_default() += 1;
@@ -145,7 +145,7 @@ impl Rig {
         self.wrongs.lock().unwrap().push(what);
     }
 
-    /// Does something to a server; it must be possible.
+    /// Gives the servers an order, which must succeed.
     pub async fn order(&self, order: String) {
         assert!(self.try_order(order.clone()).await, "{order} failed");
     }
@@ -155,7 +155,7 @@ impl Rig {
         spawn_blocking(move || servers.order(&order)).await.unwrap()
     }
 
-    /// The ends of all processes' logs.
+    /// Returns the ends of all processes' logs.
     pub fn last_words(&self) -> String {
         let mut words = String::new();
         for process in &self.processes {
@@ -191,12 +191,12 @@ fn wrong_clock(shift: &str) -> [(&'static str, String); 4] {
 pub struct Process {
     pub role: Vec<&'static str>,
     settings: Vec<(&'static str, String)>,
-    /// To the database, the broker and Redis.
+    /// The proxies to the database, the broker and Redis.
     pub cables: Vec<Proxy>,
     folder: TempDir,
     address: Mutex<String>,
     program: Mutex<Option<Program>>,
-    /// While it is told to end it is not revived.
+    /// Whether it was told to end; it is not revived then.
     is_ending: AtomicBool,
 }
 
@@ -227,12 +227,12 @@ impl Process {
         *self.program.lock().unwrap() = Some(program);
     }
 
-    /// `HOST:PORT`, the same each time.
+    /// Returns `HOST:PORT`, the same each time.
     pub fn address(&self) -> String {
         self.address.lock().unwrap().clone()
     }
 
-    /// `kill -9`, and a new one at once.
+    /// Sends `kill -9`, and starts a new process at once.
     pub fn kill(&self, stack: &Stack) {
         if let Some(program) = self.program.lock().unwrap().take() {
             program.kill();
@@ -246,7 +246,7 @@ impl Process {
         }
     }
 
-    /// Tells it to end, which it does in time and well, and starts a new one.
+    /// Tells it to end, checks that it does so in time and with success, and starts a new one.
     pub async fn restart(&self, rig: &Rig) {
         self.is_ending.store(true, Relaxed);
         self.signal(Signal::SIGTERM);
@@ -264,7 +264,7 @@ impl Process {
         self.is_ending.store(false, Relaxed);
     }
 
-    /// Starts it again if it has ended by itself, which it may do only because a disk does not take what it was given.
+    /// Starts it again if it has ended by itself, which it may do only if a disk rejects its writes.
     pub fn revive(&self, rig: &Rig) {
         if self.is_ending.load(Relaxed) {
             return;
@@ -294,7 +294,7 @@ impl Disk {
         is_mounted.then_some(Self { path })
     }
 
-    /// Fills it up until what is returned is dropped.
+    /// Fills the disk until the returned value is dropped.
     pub fn fill(&self) -> Filler {
         let filler = Filler(self.path.join("filler"));
         let mut file = File::create(&filler.0).unwrap();
@@ -321,7 +321,7 @@ impl Drop for Filler {
     }
 }
 
-/// Where the log's siblings go.
+/// Returns the path of one of the log's siblings.
 pub fn sibling(log: &Path, number: usize) -> PathBuf {
     log.with_extension(format!("log.{number}"))
 }

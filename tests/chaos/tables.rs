@@ -1,4 +1,4 @@
-//! Tables beside the uploads: each ends with all its rows sent, and none was sent again but where an attempt was lost with its reply.
+//! Tables beside the uploads: each ends with all its rows sent, and a row was sent again only if an attempt was lost with its reply.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::rig::Rig;
 use crate::kit::content::Dice;
 use crate::tasks::tables::table;
 
-/// Rows of a table at most.
+/// The most rows of a table.
 const ROWS: u64 = 60;
-/// Rows of a table that are under way at once at most: one more than the rig's RATE.
+/// The most rows of a table under way at once: one more than the rig's RATE.
 const UNDER_WAY: i64 = 11;
 
-/// Hands tables in, about as many as the third party takes; and remembers the tickets.
+/// Hands tables in, about as many as the third party can take, and remembers the tickets.
 pub async fn hand_in(shared: Arc<Shared>, mut dice: Dice) {
     while !shared.is_over() {
         let rows = 1 + dice.below(ROWS) as usize;
@@ -42,15 +42,15 @@ pub async fn hand_in(shared: Arc<Shared>, mut dice: Dice) {
 pub struct Compared {
     /// Rows that were sent.
     pub rows: usize,
-    /// How often a row was sent once more, for an attempt that was lost.
+    /// The number of rows that were sent once more because an attempt was lost.
     pub again: usize,
     pub lost: Vec<String>,
     pub doubled: Vec<String>,
     pub wrong: Vec<String>,
 }
 
-/// Compares the tickets with the tasks, and these with what came to the third party. An attempt at a table sends a row once, and once
-/// more those alone whose answers an attempt before this one has lost: no more than were under way when that was ended.
+/// Compares the tickets with the tasks, and these with the arrivals at the third party. An attempt sends a row once, and once more only if
+/// an earlier attempt lost its answer: at most as many rows as were under way when that attempt was ended.
 pub async fn compare(rig: &Rig, tasks: &[Value], promised: &[(String, usize)]) -> Compared {
     let mut compared = Compared::default();
     let mut arrivals: HashMap<String, i64> = HashMap::new();
