@@ -71,7 +71,7 @@ codes! {
     UsernameTaken, CONFLICT, "username-taken", "Another user has this name.";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than what is taken here.";
     UploadTooLarge, PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server takes.";
-    NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is not valid UTF-8, and so not CSV.";
+    NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is not valid UTF-8.";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
         "The body is not of a type that is taken here.";
     InvalidLog, IM_A_TEAPOT, "invalid-log",
