@@ -274,13 +274,11 @@ async fn only_old_parts_are_told_and_they_stay(blobs: Fresh) {
 async fn a_blob_whose_part_was_removed_is_not_kept(blobs: Fresh) {
     let id = TaskId::random();
     let writer = begun(&*blobs, id, b"abc").await;
+    let parts = async || blobs.unfinished_before(in_hours(1)).await.unwrap().len();
+    eventually("the part is there", async || (parts().await == 1).then_some(())).await;
     eventually("the part is removed", async || {
-        let parts = async || blobs.unfinished_before(in_hours(1)).await.unwrap().len();
-        let was_there = parts().await == 1;
-        if was_there {
-            blobs.abandon().await;
-        }
-        (was_there && parts().await == 0).then_some(())
+        blobs.abandon().await;
+        (parts().await == 0).then_some(())
     })
     .await;
 

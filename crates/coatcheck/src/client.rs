@@ -43,6 +43,8 @@ const URL: &str = "COATCHECK_URL";
 const DEFAULT_URL: &str = "http://127.0.0.1:9000";
 /// How often a server may say that it is busy before a message says so: many servers are full for a moment.
 const TRIES_IN_SILENCE: u32 = 5;
+/// How long an idle connection is reused. Shorter than servers keep one open: a request on a connection that they close is lost.
+const IDLE: Duration = Duration::from_secs(4);
 /// How long a connection may take to be established.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the answer to a request may take that is sent only once.
@@ -132,6 +134,7 @@ impl Client {
             // An upload can't be replayed to another address, and Coatcheck never redirects.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
             .tls_backend_preconfigured(tls)
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
