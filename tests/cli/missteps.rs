@@ -394,7 +394,7 @@ async fn the_help_of_what_is_scripted_tells_how_it_ends() {
     let folder = TempDir::new().unwrap();
     for (command, words) in [
         ("put", &["Ctrl-C", "| head -1", "0 all", "1 some", "2 wrong", "3 the", "4 it"][..]),
-        ("get", &["for a minute", "0 the", "1 there", "2 wrong", "3 the", "4 it", "130"]),
+        ("get", &["for a minute", "0 the", "1 the task does not exist", "2 wrong", "3 the", "4 it", "130"]),
         ("sum", &["| head -1", "0 all", "1 some", "2 bad", "130"]),
     ] {
         let help =

@@ -9,6 +9,11 @@ macro_rules! kinds {
     ($($kind:ident in $module:ident;)+) => {
         $(pub mod $module;)+
 
+        // A kind without a line here does not compile.
+        const _: fn(task_data::kinds::Kind) = |kind| match kind {
+            $(task_data::kinds::Kind::$kind => (),)+
+        };
+
         /// The input of a task, by its kind
         #[derive(ToSchema)]
         #[expect(dead_code, reason = "describes JSON")]
