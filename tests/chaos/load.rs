@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::Value;
-use test_kit::eventually;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -16,6 +15,7 @@ use super::rig::Rig;
 use super::{records, tables};
 use crate::kit::client::Answer;
 use crate::kit::content::{Dice, Sample, noise};
+use crate::kit::load::further_promises;
 use crate::kit::stack::Stack;
 
 const CLIENTS: u64 = 24;
@@ -106,12 +106,7 @@ fn samples(dice: &mut Dice) -> Vec<Sample> {
 impl Load {
     /// Waits until `more` further promises were made.
     pub async fn promises(&self, more: usize) {
-        let enough = self.shared.given_out.load(Relaxed) + more;
-        eventually(&format!("{enough} promises"), async || {
-            let made = self.shared.given_out.load(Relaxed);
-            if made >= enough { Ok(()) } else { Err(made) }
-        })
-        .await;
+        further_promises(&self.shared.given_out, more).await;
     }
 
     /// Ends all uploads; returns all promises.

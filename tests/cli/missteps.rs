@@ -340,7 +340,7 @@ async fn a_browser_is_told_in_a_page_why_it_gets_none(setup: Setup) {
 }
 
 /// The commands, and those below them.
-const COMMANDS: [&str; 23] = [
+pub const COMMANDS: [&str; 23] = [
     "",
     "put",
     "get",

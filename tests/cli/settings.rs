@@ -9,6 +9,7 @@ use std::process::Output;
 use rstest_reuse::apply;
 use tempfile::TempDir;
 
+use crate::cli::missteps::COMMANDS;
 use crate::kit::program::{Program, coatcheck, output, stderr_of};
 use crate::kit::stack::{Setup, embedded};
 
@@ -271,21 +272,7 @@ async fn help_shows_each_setting_with_its_default() {
     ] {
         assert!(about(&help, name).contains(&format!("[env: {name}")), "{help}");
     }
-    for command in [
-        "put",
-        "get",
-        "sum",
-        "simulate",
-        "export",
-        "user",
-        "migrate",
-        "verify",
-        "backup",
-        "api",
-        "worker",
-        "providers",
-        "healthcheck",
-    ] {
+    for command in COMMANDS.into_iter().filter(|command| !command.is_empty() && !command.contains(' ')) {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{help}");
         let done = output(coatcheck(folder.path(), [command, "--help"])).await;
         let help = String::from_utf8(done.stdout).unwrap();

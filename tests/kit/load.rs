@@ -32,6 +32,16 @@ struct Shared {
     is_over: AtomicBool,
 }
 
+/// Waits until `made` has risen by `more`.
+pub async fn further_promises(made: &AtomicUsize, more: usize) {
+    let enough = made.load(Relaxed) + more;
+    eventually(&format!("{enough} promises"), async || {
+        let made = made.load(Relaxed);
+        if made >= enough { Ok(()) } else { Err(made) }
+    })
+    .await;
+}
+
 impl Load {
     /// Starts `clients` clients.
     pub fn start(stack: &Arc<Stack>, clients: u64) -> Self {
@@ -49,12 +59,7 @@ impl Load {
 
     /// Waits until `more` further promises were made.
     pub async fn promises(&self, more: usize) {
-        let enough = self.shared.given_out.load(Relaxed) + more;
-        eventually(&format!("{enough} promises"), async || {
-            let made = self.shared.given_out.load(Relaxed);
-            if made >= enough { Ok(()) } else { Err(made) }
-        })
-        .await;
+        further_promises(&self.shared.given_out, more).await;
     }
 
     /// Returns the promises that were made until now.

@@ -9,25 +9,12 @@ use futures::StreamExt;
 use futures::stream;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
+use test_kit::RFC_1321;
 
 use crate::kit::client::{Answer, accepted, ask};
 use crate::kit::content::{Sample, files_below, noise};
 use crate::kit::program::output;
 use crate::kit::stack::{Setup, both_stacks};
-
-/// The test suite of RFC 1321, appendix A.5.
-const VECTORS: [(&str, &str); 7] = [
-    ("", "d41d8cd98f00b204e9800998ecf8427e"),
-    ("a", "0cc175b9c0f1b6a831c399e269772661"),
-    ("abc", "900150983cd24fb0d6963f7d28e17f72"),
-    ("message digest", "f96b697d7cb7938d525a2f31aaf161d0"),
-    ("abcdefghijklmnopqrstuvwxyz", "c3fcd3d76192e4007dfb496cca67e13b"),
-    ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", "d174ab98d277d9f5a5611c2c9f419d9f"),
-    (
-        "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
-        "57edf4a22be3c955ac49da2e2107b67a",
-    ),
-];
 
 #[apply(both_stacks)]
 async fn a_form_is_answered_with_a_ticket_that_is_good_at_once(setup: Setup) {
@@ -62,7 +49,7 @@ async fn a_bare_body_is_answered_with_a_ticket_that_is_good_at_once(setup: Setup
 #[apply(both_stacks)]
 async fn digests_are_those_of_rfc_1321(setup: Setup) {
     let stack = setup.start(&[]).await;
-    for (text, md5) in VECTORS {
+    for (text, md5) in RFC_1321 {
         let (form, body) = (stack.post(text).await, stack.put(text).await);
 
         for id in [form, body] {
@@ -126,7 +113,7 @@ async fn digests_are_right_around_the_size_that_travels_in_the_row(setup: Setup)
 #[apply(both_stacks)]
 async fn digests_are_right_when_nothing_travels_in_the_row(setup: Setup) {
     let stack = setup.start(&[("INLINE_BYTES", "0")]).await;
-    for (text, md5) in VECTORS {
+    for (text, md5) in RFC_1321 {
         let id = stack.put(text).await;
 
         assert_eq!(stack.until(&id, "succeeded").await["result"], json!({"md5": md5}), "{text}");

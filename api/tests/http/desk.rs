@@ -158,7 +158,7 @@ impl Raw {
         Self(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Returns the status of the first response; 0 if there was none.
+    /// Returns the status of the first response; 0 without a response.
     pub fn status(&self) -> u16 {
         self.0.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0)
     }
@@ -173,7 +173,7 @@ impl Raw {
         serde_json::from_str(body).unwrap()
     }
 
-    /// Returns the status, head and body of the first response that is not an interim one; a status of 0 if there was none.
+    /// Returns the status, head and body of the first response that is not an interim one; a status of 0 without a response.
     pub fn first(&self) -> (u16, &str, &str) {
         let answer = self.0.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&self.0);
         let Some((head, body)) = answer.split_once("\r\n\r\n") else { return (0, "", "") };

@@ -24,7 +24,8 @@ async fn an_upload_that_is_under_way_is_finished_and_who_waits_is_answered() {
     wait.read_exact(&mut [0; 25]).await.unwrap();
 
     desk.stop.take().unwrap().send(()).unwrap();
-    eventually("nobody is let in any more", async || TcpStream::connect(desk.address).await.is_err()).await;
+    eventually("the server accepts no connection", async || TcpStream::connect(desk.address).await.is_err())
+        .await;
     upload.write_all(b"def").await.unwrap();
 
     let answer = Raw::read(upload).await;

@@ -38,7 +38,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 /// How often the client checks for progress.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The setting with the server's address.
-const URL: &str = "COATCHECK_URL";
+pub const URL: &str = "COATCHECK_URL";
 /// The server that client commands use if no setting names one.
 const DEFAULT_URL: &str = "http://127.0.0.1:9000";
 /// How often a server may say that it is busy before a message says so: many servers are full for a moment.
@@ -91,8 +91,7 @@ impl ServerArgs {
             .map_err(SettingError::Token)?;
         let by_variable = program::variable("COATCHECK_URL").is_ok_and(|url| url.as_ref() == Some(&self.url));
         let setting = if by_variable { "COATCHECK_URL" } else { "--url" };
-        let client = Client::new(&self.url, token.filter(|token| !token.is_empty()).as_deref())
-            .map_err(|error| error.of(setting))?;
+        let client = Client::new(setting, &self.url, token.filter(|token| !token.is_empty()).as_deref())?;
         let given = match self.url == DEFAULT_URL && !by_variable {
             true => "the default; --url or COATCHECK_URL names another",
             false => setting,
@@ -123,10 +122,10 @@ pub struct Client {
 impl Client {
     /// # Errors
     /// If the URL can't be a server's address, or the token is malformed.
-    pub fn new(url: &str, token: Option<&str>) -> Result<Self, SettingError> {
-        let base = base_url(url)?;
+    pub fn new(setting: &'static str, url: &str, token: Option<&str>) -> Result<Self, SettingError> {
+        let base = base_url(url).map_err(|reason| SettingError::Url(setting, reason))?;
         let tls = program::tls::of_http_client(base.scheme() == "https")
-            .map_err(|reason| SettingError::Tls(URL, reason))?;
+            .map_err(|reason| SettingError::Tls(setting, reason))?;
         let http = reqwest::Client::builder()
             .default_headers(credentials(token)?)
             // A proxy from the environment would be used for 127.0.0.1 too.
@@ -139,7 +138,7 @@ impl Client {
             .tcp_keepalive(Duration::from_secs(30))
             .user_agent(concat!("coatcheck/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| SettingError::Url(URL, root_cause(&error)))?;
+            .map_err(|error| SettingError::Url(setting, root_cause(&error)))?;
         let mut shown = base.clone();
         let _ = shown.set_password(None);
         let _ = shown.set_username("");
@@ -404,21 +403,21 @@ fn credentials(token: Option<&str>) -> Result<HeaderMap, SettingError> {
     Ok(headers)
 }
 
-fn base_url(given: &str) -> Result<Url, SettingError> {
+fn base_url(given: &str) -> Result<Url, String> {
     // A URL with a password is not repeated.
     let shown = if given.contains('@') { "this one".to_owned() } else { format!("{given:?}") };
     let other = format!("{shown} does not begin with http:// or https://");
     if !given.contains("://") {
-        return Err(SettingError::Url(URL, other));
+        return Err(other);
     }
-    let url = Url::parse(given).map_err(|error| SettingError::Url(URL, format!("{shown}: {error}")))?;
+    let url = Url::parse(given).map_err(|error| format!("{shown}: {error}"))?;
     match url.scheme() {
         "http" | "https" if !matches!(url.path(), "" | "/") => {
-            Err(SettingError::Url(URL, format!("{shown} has a path; leave out {}", url.path())))
+            Err(format!("{shown} has a path; leave out {}", url.path()))
         }
         "http" | "https" if url.query().is_none() && url.fragment().is_none() => Ok(url),
-        "http" | "https" => Err(SettingError::Url(URL, format!("{shown} has a query or a fragment"))),
-        _ => Err(SettingError::Url(URL, other)),
+        "http" | "https" => Err(format!("{shown} has a query or a fragment")),
+        _ => Err(other),
     }
 }
 
@@ -439,7 +438,7 @@ mod tests {
     use super::*;
 
     fn client(url: &str) -> Client {
-        Client::new(url, None).unwrap()
+        Client::new(URL, url, None).unwrap()
     }
 
     #[test]
@@ -463,7 +462,7 @@ mod tests {
             "http://h/?a",
             "http://h/api/v1",
         ] {
-            let error = base_url(wrong).unwrap_err().to_string();
+            let error = Client::new(URL, wrong, None).unwrap_err().to_string();
             assert!(error.starts_with("COATCHECK_URL: ") && !error.contains('\n'), "{error}");
         }
         for right in ["http://h", "https://h", "https://[::1]:8443/", "https://me:secret@h"] {

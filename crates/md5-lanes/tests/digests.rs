@@ -4,20 +4,7 @@ use md5::Digest as _;
 use md5_lanes::{Digest, Kernel, Lanes, Md5, Piece, digest, digest_many};
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-/// The test suite of RFC 1321, appendix A.5.
-const VECTORS: [(&str, &str); 7] = [
-    ("", "d41d8cd98f00b204e9800998ecf8427e"),
-    ("a", "0cc175b9c0f1b6a831c399e269772661"),
-    ("abc", "900150983cd24fb0d6963f7d28e17f72"),
-    ("message digest", "f96b697d7cb7938d525a2f31aaf161d0"),
-    ("abcdefghijklmnopqrstuvwxyz", "c3fcd3d76192e4007dfb496cca67e13b"),
-    ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", "d174ab98d277d9f5a5611c2c9f419d9f"),
-    (
-        "12345678901234567890123456789012345678901234567890123456789012345678901234567890",
-        "57edf4a22be3c955ac49da2e2107b67a",
-    ),
-];
+use test_kit::RFC_1321;
 
 fn expected(message: &[u8]) -> Digest {
     Digest(md5::Md5::digest(message).into())
@@ -40,14 +27,14 @@ fn noise(seed: usize, length: usize) -> Vec<u8> {
 #[test]
 fn digests_are_those_of_rfc_1321() {
     let (messages, digests): (Vec<&str>, Vec<String>) =
-        VECTORS.map(|(message, hex)| (message, hex.to_owned())).into_iter().unzip();
+        RFC_1321.map(|(message, hex)| (message, hex.to_owned())).into_iter().unzip();
 
     for lanes in each_kernel() {
         let told: Vec<String> = lanes.digest_many(&messages).iter().map(Digest::to_string).collect();
         assert_eq!(told, digests, "{lanes:?}");
     }
-    assert_eq!(digest(b"abc").to_string(), VECTORS[2].1);
-    assert_eq!(digest_many(&["abc"])[0].to_string(), VECTORS[2].1);
+    assert_eq!(digest(b"abc").to_string(), RFC_1321[2].1);
+    assert_eq!(digest_many(&["abc"])[0].to_string(), RFC_1321[2].1);
     assert_eq!(digest_many::<&[u8]>(&[]), []);
 }
 

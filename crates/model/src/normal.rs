@@ -105,7 +105,7 @@ impl State {
             match late {
                 Late::Insert(task) | Late::Claim(task, _) => swap(task),
                 Late::Complete(task, _) | Late::HandBack(task, ..) => swap(task),
-                // Without the log there are none.
+                // A space without a log has neither of these.
                 Late::BeginLog { .. } | Late::CommitLog { .. } => {}
             }
         }

@@ -138,7 +138,7 @@ impl Suite {
         Self { queue, tallies, begun: Instant::now(), cuts, seed, keep, again }
     }
 
-    /// Runs all jobs in these lanes. Prints findings as they come, and a summary. Returns whether there were none.
+    /// Runs all jobs in these lanes. Prints findings as they come, and a summary. Returns whether nothing was found.
     pub async fn run(&self, lanes: Vec<Lane>) -> bool {
         futures::future::join_all(lanes.iter().map(|lane| self.work(lane))).await;
         self.sum_up()
@@ -258,7 +258,7 @@ impl Suite {
         }
     }
 
-    /// Prints the table. Returns whether there were no findings.
+    /// Prints the table. Returns whether nothing was found.
     fn sum_up(&self) -> bool {
         let tallies = lock(&self.tallies);
         let mut is_well = true;
@@ -292,7 +292,7 @@ fn room_of(name: &str) -> PathBuf {
     Path::new(ROOM).join(format!("{name}.cut"))
 }
 
-/// Repeats one cut of a kept recording, and prints its findings. Returns whether there were none.
+/// Repeats one cut of a kept recording, and prints its findings. Returns whether nothing was found.
 ///
 /// # Errors
 /// If the harness fails.

@@ -52,9 +52,10 @@ pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
     if has_log_lines && asks_for_json(&arguments) {
         log::tell_json();
     }
-    let command = with_secret_files(command).map_err(|line| refuse(&line))?;
-    let parsed =
-        command.clone().try_get_matches().and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
+    let mut command = with_secret_files(command).map_err(|line| refuse(&line))?;
+    let parsed = command
+        .try_get_matches_from_mut(env::args_os())
+        .and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let printed = is_open().and_then(|()| error.print()).and_then(|()| io::stdout().flush());

@@ -43,7 +43,7 @@ impl FileLock {
         self.file.write_all_at(note.as_bytes(), 0)
     }
 
-    /// Returns the note of the current or last holder; empty if there was none.
+    /// Returns the note of the current or last holder; empty before the first holder.
     ///
     /// # Errors
     /// If the file can't be read.

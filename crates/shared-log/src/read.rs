@@ -23,7 +23,7 @@ pub(crate) struct Batch {
     pub(crate) lines: Vec<Vec<u8>>,
     /// The number of whole lines too long for an entry.
     pub(crate) too_long: usize,
-    /// The offset just after the last newline read; the starting offset if there was none.
+    /// The offset just after the last newline read; before the first newline, the starting offset.
     pub(crate) end: u64,
     /// The text after `end`.
     pub(crate) rest: Rest,

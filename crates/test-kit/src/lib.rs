@@ -9,6 +9,7 @@
 
 mod cases;
 mod databases;
+mod digests;
 mod fuzz;
 mod late;
 mod ports;
@@ -17,6 +18,7 @@ mod wait;
 
 pub use self::cases::{BELOW, Case, Cases, Outcome};
 pub use self::databases::{FreshDatabase, database_set_otherwise, each_database, set};
+pub use self::digests::RFC_1321;
 pub use self::fuzz::{LONGEST, cut, has_seeds};
 pub use self::late::Late;
 pub use self::ports::Effect;

@@ -19,17 +19,6 @@ pub enum SettingError {
     Token(String),
 }
 
-impl SettingError {
-    /// Adds the name of the setting that the server's address came from.
-    pub fn of(self, setting: &'static str) -> Self {
-        match self {
-            Self::Url(_, reason) => Self::Url(setting, reason),
-            Self::Tls(_, reason) => Self::Tls(setting, reason),
-            Self::Token(reason) => Self::Token(reason),
-        }
-    }
-}
-
 /// A reason why the server did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -85,6 +74,11 @@ impl ClientError {
     /// Returns whether the same request may succeed later.
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Lost { .. } | Self::Silent { .. } | Self::Busy { .. })
+    }
+
+    /// Returns whether only another setting of the client can help: its key, or what it trusts.
+    pub const fn needs_a_setting(&self) -> bool {
+        matches!(self, Self::Tls { .. } | Self::Unauthenticated { .. } | Self::Forbidden(_))
     }
 
     /// Returns the exit status of a command that ends with this error.

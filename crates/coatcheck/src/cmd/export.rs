@@ -212,7 +212,7 @@ impl Exporter {
                     self.next_poll = begun;
                 }
             }
-            Err(error) if error.status() >= 3 && !error.is_passing() && !self.has_answered => {
+            Err(error) if error.needs_a_setting() && !self.has_answered => {
                 return Err(error.into());
             }
             Err(error) => {

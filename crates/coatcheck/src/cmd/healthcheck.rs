@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use task_data::settings::positive_duration;
 
-use crate::client::Client;
+use crate::client::{Client, URL};
 
 /// The metric with the age of a worker's lease.
 const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
@@ -50,7 +50,7 @@ pub struct HealthcheckArgs {
 pub async fn run(args: HealthcheckArgs) -> ExitCode {
     let worker = args.metrics_listen.filter(|_| args.url.is_none());
     let url = args.url.unwrap_or_else(|| format!("http://{}", reachable(worker.unwrap_or(args.listen))));
-    let client = match Client::new(&url, None) {
+    let client = match Client::new(URL, &url, None) {
         Ok(client) => client,
         Err(error) => return refuse(&error.to_string()),
     };
