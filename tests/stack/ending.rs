@@ -108,7 +108,7 @@ async fn a_hangup_that_is_ignored_is_none(setup: Setup) {
     let status = eventually("its end", async || program.exit_status().ok_or("it goes on")).await;
     assert_eq!(status.code(), Some(0));
     let log = fs::read_to_string(stderr_of(folder.path())).unwrap();
-    assert_eq!(log.matches("stopping").count(), 1, "{log}");
+    assert_eq!(log.matches("a second signal ends the process").count(), 1, "{log}");
 }
 
 #[apply(both_stacks)]
