@@ -71,9 +71,9 @@ powercut: ## Cut the power 1,000 times on ext4, XFS and Btrfs, with disks that f
 	tests/servers $${CARGO_TARGET_DIR:-target}/release/powercut run
 
 bench: ## Measure on private servers (PostgreSQL has a quarter of the memory), into benches/RESULTS.md and docs/plots/; one part: make bench what=records (two hours)
-	cargo build --release --package coatcheck --package benches
+	cargo build --profile dist --package coatcheck --package benches
 	FSYNC=on SHARED_BUFFERS=$$(awk '/MemTotal/ { print int($$2 / 4) "kB" }' /proc/meminfo) \
-		tests/servers $${CARGO_TARGET_DIR:-target}/release/bench $(or $(what),all)
+		tests/servers $${CARGO_TARGET_DIR:-target}/dist/bench $(or $(what),all)
 
 compose-up: ## Start the whole service in containers, on http://127.0.0.1:9000, and wait until it is healthy
 	$(COMPOSE) build

@@ -8,8 +8,8 @@ COPY . .
 RUN --mount=type=cache,id=coatcheck-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=coatcheck-target,target=/source/target,sharing=locked \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && cargo build --release --locked --package coatcheck \
-    && cp target/release/coatcheck /coatcheck
+    && cargo build --profile dist --locked --package coatcheck \
+    && cp target/dist/coatcheck /coatcheck
 
 FROM debian:bookworm-slim
 RUN apt-get update \

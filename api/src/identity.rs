@@ -4,6 +4,7 @@ pub mod access;
 pub mod accounts;
 pub mod api_keys;
 pub mod auth;
+mod hs256;
 pub mod key;
 pub mod quotas;
 pub mod secret;

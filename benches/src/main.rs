@@ -125,7 +125,7 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
     let program = itself.with_file_name("coatcheck");
     if !program.exists() {
         return Err(BenchError::Unexpected(format!(
-            "expected a program at {}; build it: cargo build --release --package coatcheck",
+            "expected a program at {}; build it: cargo build --profile dist --package coatcheck",
             program.display()
         )));
     }

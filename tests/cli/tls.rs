@@ -1,20 +1,13 @@
 //! TLS: the client commands and workers speak it, and say what to do where it does not come about.
 
 use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 
 use rstest_reuse::apply;
-use rustls::ServerConfig;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::kit::client::accepted;
@@ -22,47 +15,7 @@ use crate::kit::content::{md5sum, noise};
 use crate::kit::program::{coatcheck, output};
 use crate::kit::scripted::{self, Scripted};
 use crate::kit::stack::{Running, Setup, Stack, embedded};
-
-/// A proxy that speaks TLS before a server. Gone when dropped.
-struct Front {
-    address: SocketAddr,
-    _serves: AbortOnDropHandle<()>,
-}
-
-impl Front {
-    /// With the certificate of that name in `tests/certificates`, whose authority is `authority.pem`.
-    async fn before(server: &str, certificate: &str) -> Self {
-        let chain = CertificateDer::from_pem_file(file(&format!("{certificate}.pem"))).unwrap();
-        let key = PrivateKeyDer::from_pem_file(file(&format!("{certificate}.key"))).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config =
-            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_no_client_auth().with_single_cert(vec![chain], key).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, server) = (listener.local_addr().unwrap(), server.to_owned());
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let serves = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (acceptor, server) = (acceptor.clone(), server.clone());
-                tokio::spawn(async move {
-                    // A client that trusts it not hangs up.
-                    let Ok(mut client) = acceptor.accept(client).await else { return };
-                    let Ok(mut server) = TcpStream::connect(server).await else { return };
-                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-                });
-            }
-        });
-        Self { address, _serves: AbortOnDropHandle::new(serves) }
-    }
-
-    fn url(&self) -> String {
-        format!("https://{}", self.address)
-    }
-}
-
-fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/certificates").join(name)
-}
+use crate::kit::tls::{Front, certificate};
 
 #[apply(embedded)]
 async fn the_client_commands_speak_tls(setup: Setup) {
@@ -70,7 +23,7 @@ async fn the_client_commands_speak_tls(setup: Setup) {
     let front = Front::before(&stack.address(), "server").await;
     let command = |arguments: &[&str]| {
         let mut command = stack.coatcheck(arguments);
-        command.env("COATCHECK_URL", front.url()).env("SSL_CERT_FILE", file("authority.pem"));
+        command.env("COATCHECK_URL", front.url("https")).env("SSL_CERT_FILE", certificate("authority.pem"));
         command
     };
     let content = noise(1, 3 << 20);
@@ -109,23 +62,23 @@ async fn a_server_that_is_not_trusted_is_told_with_what_to_do() {
     }));
     for (url, authority, words) in [
         (
-            front.url(),
+            front.url("https"),
             "stranger.pem",
             &["signed by an authority that this machine does not know", "SSL_CERT_FILE"][..],
         ),
-        (elsewhere.url(), "authority.pem", &["for another host name"]),
+        (elsewhere.url("https"), "authority.pem", &["for another host name"]),
         (plain, "authority.pem", &["http://"]),
     ] {
         for arguments in [&["put", "file"][..], &["get", "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d"]] {
             let mut command = coatcheck(folder.path(), arguments);
-            command.env("COATCHECK_URL", &url).env("SSL_CERT_FILE", file(authority));
+            command.env("COATCHECK_URL", &url).env("SSL_CERT_FILE", certificate(authority));
 
             tells(command, 3, words).await;
         }
     }
     for missing in ["missing.pem", "file"] {
         let mut command = coatcheck(folder.path(), ["put", "file"]);
-        command.env("COATCHECK_URL", front.url()).env("SSL_CERT_FILE", missing);
+        command.env("COATCHECK_URL", front.url("https")).env("SSL_CERT_FILE", missing);
         tells(command, 2, &["SSL_CERT_FILE", missing]).await;
     }
 }
@@ -135,7 +88,7 @@ async fn rows_are_sent_over_tls_and_to_no_stranger() {
     let third_party = Scripted::start(|_| scripted::done()).await;
     let server = third_party.url.trim_start_matches("http://");
     let front = Front::before(server, "server").await;
-    let [url, authority] = [front.url(), file("authority.pem").display().to_string()];
+    let [url, authority] = [front.url("https"), certificate("authority.pem").display().to_string()];
     let settings = [("THIRD_PARTY_URL", &*url), ("SSL_CERT_FILE", &*authority)];
     let stack = Running::of(Stack::embedded(&settings)).await;
     let id = accepted(&stack.hand_in("userId,title,body\n1,a,b\n").await);

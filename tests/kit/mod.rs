@@ -12,3 +12,4 @@ pub mod proxy;
 pub mod scripted;
 pub mod stack;
 pub mod stand_ins;
+pub mod tls;

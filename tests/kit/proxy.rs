@@ -46,7 +46,7 @@ const UNBOUNDED: i64 = i64::MIN / 2;
 impl Proxy {
     /// Starts a proxy to the server of a URL.
     pub async fn to(url: &str) -> Self {
-        let server = authority(url).to_owned();
+        let server = host(url).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cable = watch::Sender::new(Cable { state: State::Whole, cuts: 0 });
@@ -62,7 +62,7 @@ impl Proxy {
 
     /// Returns the URL by way of this proxy.
     pub fn url(&self, url: &str) -> String {
-        url.replacen(authority(url), &self.address.to_string(), 1)
+        url.replacen(host(url), &self.address.to_string(), 1)
     }
 
     /// Cuts all connections and accepts none, like a server that is gone.
@@ -154,7 +154,7 @@ async fn pass(
 }
 
 /// Returns `HOST:PORT` of `scheme://user@HOST:PORT/path`.
-fn authority(url: &str) -> &str {
+pub fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('/').next().unwrap();
     rest.rsplit('@').next().unwrap()

@@ -12,5 +12,6 @@ pub mod private_files;
 pub mod processes;
 pub mod readiness;
 pub mod servers_away;
+pub mod servers_tls;
 pub mod shared;
 pub mod upgrade;

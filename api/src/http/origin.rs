@@ -87,8 +87,6 @@ fn is_own_site(request: &HttpRequest, is_tls: bool) -> bool {
 /// Returns whether the origin is the address that the request itself came to. `null`, which a browser sends to hide the origin, is not.
 fn is_own(request: &HttpRequest, origin: &HeaderValue, is_tls: bool) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    // HTTP/2 has the host in the address.
-    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let origin: Option<Uri> = origin.to_str().ok().and_then(|origin| origin.parse().ok());
     let parts = origin.as_ref().and_then(|origin| Some((origin.scheme_str()?, origin.authority()?.as_str())));
     let (Some(host), Some((scheme, authority))) = (host, parts) else { return false };

@@ -11,6 +11,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::hs256;
+
 /// The longest time for which a token is valid; it ends earlier with its user's sessions.
 pub const LIFE: TimeDelta = TimeDelta::hours(1);
 /// The least bytes of a secret: as many as an HS256 digest has (RFC 7518, 3.2).
@@ -73,6 +75,7 @@ impl Keys {
     /// # Errors
     /// If one is shorter than [`MIN_SECRET`].
     pub fn new(secrets: &str) -> Result<Self, ShortSecret> {
+        hs256::install();
         let secrets: Vec<&str> = secrets.split(',').map(str::trim).collect();
         let [newest, ..] = secrets[..] else { return Err(ShortSecret) };
         if secrets.iter().any(|secret| secret.len() < MIN_SECRET) {

@@ -21,7 +21,7 @@ use lapin::options::{
     ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Acker, BasicProperties, Channel, Confirmation, ConnectionProperties, ExchangeKind};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
@@ -29,12 +29,15 @@ use tokio::time::{interval, timeout};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use super::transport::Transport;
 use super::{Consumer, Delivery, Queue, QueueError, Receipt};
 use crate::kinds::Kind;
 use crate::task::{TaskId, Ticket};
 
 /// The time-out of each request to the broker, including a batch of confirms.
 const ANSWER: Duration = Duration::from_secs(2);
+/// The interval of heartbeats, unless the URL has one.
+const HEARTBEAT_SECONDS: u16 = 10;
 /// The interval at which a silent consumer checks whether its channel is still open.
 const LOOK: Duration = Duration::from_secs(5);
 /// The number of checks after which a consumer that gets nothing, although messages are ready, is replaced.
@@ -65,15 +68,18 @@ impl Broker {
     /// One line for a person, if the URL is not an AMQP URL.
     pub fn new(url: &str) -> Result<Self, String> {
         // The parser's own error may repeat the password.
-        AMQPUri::from_str(url).map_err(|_| "expected amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned())?;
-        let url = match (url.contains("heartbeat="), url.contains('?')) {
-            (true, _) => url.to_owned(),
-            (false, true) => format!("{url}&heartbeat=10"),
-            (false, false) => format!("{url}?heartbeat=10"),
+        let mut uri =
+            AMQPUri::from_str(url).map_err(|_| "expected amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned())?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        let transport = match uri.scheme {
+            AMQPScheme::AMQP => Transport::plain(),
+            AMQPScheme::AMQPS => Transport::tls(&uri.authority.host)?,
         };
+        // Else the library would add a TLS of its own.
+        uri.scheme = AMQPScheme::AMQP;
         let pool = || {
-            let runtime = async_rs::Runtime::tokio_current();
-            let manager = Manager::new(url.clone(), ConnectionProperties::default, runtime);
+            let runtime = async_rs::Runtime::new(transport.clone());
+            let manager = Manager::new(uri.to_string(), ConnectionProperties::default, runtime);
             Pool::builder(manager)
                 .max_size(1)
                 .wait_timeout(Some(ANSWER))

@@ -4,6 +4,7 @@
 
 pub mod amqp;
 pub mod memory;
+mod transport;
 
 use async_trait::async_trait;
 
