@@ -93,11 +93,11 @@ fn parse(json: &[u8]) -> Result<LogLine, String> {
     const FORM: &str = "an object with one text in it, `log`";
     // Derived code would accept an array for a struct.
     if json.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
-        return Err(format!("It is to be {FORM}."));
+        return Err(format!("Expected {FORM}."));
     }
     let NewRecord { log } = serde_json::from_slice(json).map_err(|error| {
         let what = match error.classify() {
-            Category::Data => format!("it is to be {FORM}"),
+            Category::Data => format!("expected {FORM}"),
             Category::Syntax | Category::Eof | Category::Io => "it is not JSON".to_owned(),
         };
         format!("At line {}, column {}: {what}.", error.line(), error.column())

@@ -21,7 +21,7 @@ pub struct ApiSettings {
     /// first signs and all verify. The variable JWT_SECRET may have the key instead. Unset: a new key, kept in data/jwt-secret
     #[arg(long, env, value_name = "JWT_SECRET_FILE")]
     pub jwt_secret_file: Option<PathBuf>,
-    /// The largest upload that is taken; none: any size
+    /// The largest upload that is accepted; unset: any size
     #[arg(long, env, value_name = "MAX_UPLOAD", value_parser = size)]
     pub max_upload: Option<u64>,
     /// Free space below which nothing more is taken in, on the disk of the uploads or of an embedded database
@@ -56,14 +56,14 @@ pub struct AccessSettings {
     pub metrics: Exposure,
 }
 
-/// Which proxies are believed, and which host names are answered.
+/// Which proxies are trusted, and which host names are answered.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Addresses")]
 pub struct AddressSettings {
     /// Host names that are answered while AUTH is off, besides addresses and localhost; several with commas between
     #[arg(long, env, value_name = "ALLOWED_HOSTS", default_value = "", hide_default_value = true)]
     pub allowed_hosts: Hosts,
-    /// Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, such as 10.0.0.0/8; several with commas
+    /// Networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted, such as 10.0.0.0/8; several with commas
     /// between; unset: none
     #[arg(long, env, value_name = "TRUSTED_PROXIES", default_value = "", hide_default_value = true)]
     pub trusted_proxies: Networks,

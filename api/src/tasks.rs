@@ -66,7 +66,7 @@ pub struct TaskView {
     /// When it is tried again, while it waits for that
     #[schema(value_type = Option<String>, format = DateTime, required)]
     next_attempt: Option<Time>,
-    /// The ended task that it takes up again
+    /// The ended task whose failed rows this one sends again
     #[schema(value_type = Option<uuid::Uuid>, required)]
     retried_from: Option<TaskId>,
 }
@@ -119,8 +119,10 @@ pub struct TaskList {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListParameters {
+    /// Only tasks of this kind
     #[param(schema_with = kinds)]
     kind: Option<String>,
+    /// Only tasks with this status
     #[param(schema_with = statuses)]
     status: Option<String>,
     /// The most tasks to return; 100 if not given

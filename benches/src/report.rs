@@ -11,8 +11,9 @@ use crate::error::{BenchError, io};
 const BEGINNING: &str = "\
 # Results
 
-Written by `make bench`, a section a part: a part that is measured again replaces its own section alone. Figures are medians of
-the repetitions, with the least and the most in brackets; ratios are taken of pairs that were measured one after the other.
+Written by `make bench`, one section for each part. Measuring a part again replaces its section alone, so sections differ in date and
+machine. A figure is the median of the repetitions, with the lowest and the highest in brackets. A ratio, such as **times better**, is
+the median of ratios of two measurements that were taken one after the other, so it may differ from the ratio of the medians.
 ";
 
 /// The page of results, open for writing sections.

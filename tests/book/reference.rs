@@ -198,8 +198,17 @@ fn shown(help: &str, of_tables: &BTreeSet<String>) -> String {
 /// Returns each call that OpenAPI describes, by its tag.
 fn calls(description: &Value) -> String {
     let text_of = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let tags = description["tags"].as_array().unwrap();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for call in item.as_object().unwrap().values() {
+            assert!(
+                tags.iter().any(|tag| tag["name"] == call["tags"][0]),
+                "{path} has no tag that is described"
+            );
+        }
+    }
     let mut text = String::new();
-    for tag in description["tags"].as_array().unwrap() {
+    for tag in tags {
         let name = &tag["name"];
         write!(text, "## {}\n\n{}.\n\n", text_of(name), text_of(&tag["description"])).unwrap();
         for (path, item) in description["paths"].as_object().unwrap() {

@@ -15,7 +15,7 @@ use crate::{WorkerSettings, work};
 
 /// Run a worker, which claims tasks and does them
 ///
-/// Any number of workers may run, on any machine with the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
+/// Any number of workers may run, all on the machine that has the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
 /// REDIS_URL; waits for a database that is not available yet, and works without the queue while that is away.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -53,9 +53,9 @@ fn parse<T: DeserializeOwned>(json: &[u8], code: Code, form: &str) -> Result<T, 
         .map_err(|error| Code::InvalidJson.because(told(&error, "it is not JSON".to_owned())))?;
     // Derived code would accept an array for a struct.
     if !value.is_object() {
-        return Err(code.because(format!("It is to be {form}.")));
+        return Err(code.because(format!("Expected {form}.")));
     }
-    serde_json::from_slice(json).map_err(|error| code.because(told(&error, format!("it is to be {form}"))))
+    serde_json::from_slice(json).map_err(|error| code.because(told(&error, format!("expected {form}"))))
 }
 
 #[cfg(test)]

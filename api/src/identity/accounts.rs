@@ -91,8 +91,8 @@ pub async fn list(
 
 /// Disable a user
 ///
-/// For admins. From the answer on the user can't log in, and their tokens and API keys don't hold. Their tasks go on, but nothing is paid
-/// for them.
+/// For admins. From the answer on, the user can't log in, and their tokens and API keys are rejected. Their tasks go on, but nothing is
+/// paid for them.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}/disabled", tag = "users", operation_id = "disableUser",
     security(("bearer" = []), ("cookie" = [])),
@@ -109,7 +109,7 @@ pub async fn disable(
 
 /// Enable a user again
 ///
-/// For admins. API keys hold again; sessions from before don't.
+/// For admins. API keys are valid again; earlier sessions stay ended.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}/disabled", tag = "users", operation_id = "enableUser",
     security(("bearer" = []), ("cookie" = [])),
@@ -137,7 +137,7 @@ async fn set_disabled(
 
 /// Delete a user
 ///
-/// For admins. The name is free again, the API keys are gone, and the user's tasks are admins' alone from then on.
+/// For admins. The name is free again, the API keys are gone, and only admins see the user's tasks from then on.
 #[utoipa::path(
     delete, path = "/api/v1/users/{id}", tag = "users", operation_id = "deleteUser",
     security(("bearer" = []), ("cookie" = [])),
@@ -156,7 +156,7 @@ pub async fn remove(api: Data<Api>, session: Session, request: HttpRequest) -> R
     delete, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "endSessions",
     security(("bearer" = []), ("cookie" = [])),
     params(("id" = String, Path, description = "The user's id, or `me`", example = "me")),
-    responses((status = 204, description = "No token from before holds"), UserProblems),
+    responses((status = 204, description = "All earlier tokens are invalid"), UserProblems),
 )]
 pub async fn end_sessions(
     api: Data<Api>,

@@ -32,7 +32,7 @@ fn example() -> Value {
     json!({"pending": 3, "max_pending": 100, "bytes": 1024, "max_bytes": null, "uploads_per_minute": 60})
 }
 
-/// How much of what I may have is taken?
+/// How much of my quotas is used?
 #[utoipa::path(
     get, path = "/api/v1/users/me/quotas", tag = "users", operation_id = "getQuotas",
     security(("bearer" = []), ("cookie" = [])),

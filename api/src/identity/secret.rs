@@ -33,7 +33,7 @@ pub fn keys(file: Option<&Path>, auth: Auth) -> Result<Keys, String> {
     let path = Path::new(PATH);
     let kept = kept(path).or_else(|error| {
         // Hashing files anonymously needs no secret.
-        warn!("{PATH}: {error}; log-ins hold at this process alone, and until it ends: set JWT_SECRET");
+        warn!("{PATH}: {error}; using a temporary key: sessions work only in this process and end when it exits; set JWT_SECRET");
         random()
     });
     let kept = kept.map_err(|error| format!("JWT_SECRET: no secret can be made: {error}"))?;

@@ -111,7 +111,7 @@ pub fn begin(api: &Api, request: &HttpRequest, user: &User, sessions: i64) -> Re
 
 /// Log out
 ///
-/// Takes the cookie back, whatever is in it. A token that was kept elsewhere holds until it ends, or your sessions are ended.
+/// Deletes the cookie, whatever is in it. A token kept elsewhere stays valid until it expires or your sessions are ended.
 #[utoipa::path(
     delete, path = "/api/v1/session", tag = "users", operation_id = "logOut",
     responses((status = 204, description = "Logged out"), LogOutProblems),

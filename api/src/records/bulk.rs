@@ -80,7 +80,7 @@ impl BulkReport {
         (String = "application/x-ndjson", example = "{\"log\": \"127.0.0.1 GET / 200\"}\n"),
     )),
     responses(
-        (status = 201, description = "What was well made is kept", body = BulkReport,
+        (status = 201, description = "The valid lines are kept", body = BulkReport,
          example = json!({"saved": 2, "rejected": [{"line": 3, "reason": "at character 12: expected a URI after the method"}]})),
         BulkProblems,
     ),

@@ -16,6 +16,7 @@ use crate::identity::token::Keys;
 use crate::route::Route;
 use crate::settings::{AccessSettings, Auth};
 use crate::site::page;
+use crate::tasks::kinds;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,9 +27,6 @@ use crate::site::page;
     ),
     components(schemas(Code, ProblemView)),
     tags(
-        (name = "md5", description = "Digests of files"),
-        (name = "messages", description = "Messages to a free and a paid provider"),
-        (name = "tables", description = "Rows to a third party"),
         (name = "tasks", description = "Tasks of any kind"),
         (name = "users", description = "Users, their sessions, rights and API keys"),
         (name = "access log", description = "Requests that someone served, in the order in which they were reported"),
@@ -52,6 +50,7 @@ impl Description {
         keys: &Keys,
     ) -> serde_json::Result<(Self, Addresses)> {
         let mut document = Document::openapi();
+        document.tags.get_or_insert_default().splice(..0, kinds::tags());
         auth::describe(keys, &mut document);
         for Route { method, audience, description, .. } in routes {
             let Some(mut description) = description.clone() else { continue };

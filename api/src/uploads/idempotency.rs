@@ -42,8 +42,8 @@ impl IntoParams for IdempotencyHeader {
             .name("Idempotency-Key")
             .parameter_in(ParameterIn::Header)
             .description(Some(
-                "Your name for this upload. Sent again under the same name, the same content gets the same ticket, with \
-                 `Idempotency-Replayed: true`; another content is refused.",
+                "Your name for this request. Sent again with the same key, the same content gets the same ticket, with \
+                 `Idempotency-Replayed: true`; different content is rejected.",
             ))
             .schema(Some(key));
         vec![header.build()]

@@ -158,7 +158,7 @@ impl Reserved<'_> {
     fn check_pending(&self, in_rows: u64, earlier: u64) -> Result<(), Problem> {
         match self.quotas.settings.max_pending_per_owner {
             Some(most) if in_rows.saturating_add(earlier) > most => {
-                Err(full(format!("You have {most} pending tasks, or nearly, which is what a user may have.")))
+                Err(full(format!("Limit of {most} pending tasks per user reached.")))
             }
             _ => Ok(()),
         }
@@ -170,7 +170,7 @@ impl Reserved<'_> {
             self.of_owner(|coming_in, _| coming_in.bytes.saturating_add(coming_in.ended - self.ended_before));
         match self.quotas.settings.max_bytes_per_owner {
             Some(most) if self.bytes_in_rows.saturating_add(beside_rows) > most => Err(full(format!(
-                "With this you have more than {most} bytes in tasks that have not ended, which is what a user may have."
+                "With this upload, your tasks that have not ended would exceed the limit of {most} bytes per user."
             ))),
             _ => Ok(()),
         }

@@ -6,6 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
+/// The most tickets in one message of the queue.
+pub(super) const TOGETHER: usize = 16;
+
 /// An MD5 digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Md5Digest(pub [u8; 16]);

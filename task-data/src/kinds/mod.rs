@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 /// Defines [`Kind`] and [`Work`] from the list of kinds. Each kind has a module, named as the kind is in the database, the API, the queues
-/// and the outcome log. The module has the kind's `Input`, its `Output` and its detail in the log.
+/// and the outcome log. The module has the kind's `Input`, its `Output`, its detail in the log, and the most tickets that are queued
+/// `TOGETHER`.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident in $module:ident;)+) => {
         $(pub mod $module;)+
@@ -28,6 +29,14 @@ macro_rules! kinds {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$kind => stringify!($module),)+
+                }
+            }
+
+            /// Returns the most tickets that travel as one message of the queue. A message costs the same whatever it has; but all of it
+            /// goes to one worker, so a task that mostly waits has a message of its own.
+            pub const fn most_together(self) -> usize {
+                match self {
+                    $(Self::$kind => $module::TOGETHER,)+
                 }
             }
 

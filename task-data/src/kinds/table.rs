@@ -13,6 +13,9 @@ use uuid::Uuid;
 use self::csv::{Record, Records};
 use crate::task::TaskId;
 
+/// The most tickets in one message of the queue.
+pub(super) const TOGETHER: usize = 1;
+
 /// The names of the columns; the header must be exactly these, in this order.
 pub const COLUMNS: [&str; 3] = ["userId", "title", "body"];
 

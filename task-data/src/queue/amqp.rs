@@ -45,15 +45,6 @@ const LOOKS_IN_SILENCE: u32 = 12;
 /// The value of `delivery_mode` for a message that survives the broker's restart.
 const PERSISTENT: u8 = 2;
 
-/// Returns the most ids that one message carries. A message costs the same whatever it carries; but all of it goes to one worker, so each
-/// task that mostly waits has a message of its own.
-fn ids_a_message(kind: Kind) -> usize {
-    match kind {
-        Kind::Md5 => 16,
-        Kind::Message | Kind::Table => 1,
-    }
-}
-
 /// A broker, before the deployment is known.
 pub struct Broker {
     publishing: Pool,
@@ -143,7 +134,7 @@ impl AmqpQueue {
         let (mut sent, mut confirms) = (Vec::new(), Vec::new());
         for kind in Kind::ALL {
             let of_kind: Vec<&Ticket> = tickets.iter().filter(|ticket| ticket.kind == kind).collect();
-            for some in of_kind.chunks(ids_a_message(kind)) {
+            for some in of_kind.chunks(kind.most_together()) {
                 let body: Vec<u8> = some.iter().flat_map(|ticket| *ticket.id.0.as_bytes()).collect();
                 let confirm = channel.basic_publish(
                     (&*self.names.exchange).into(),

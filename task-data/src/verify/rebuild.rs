@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +23,10 @@ pub enum RebuildError {
         "some ended tasks are of kind `{0}`, which only a newer version of coatcheck knows; use that version"
     )]
     Newer(String),
-    /// The file exists already, or can't be created or written.
+    /// The file exists already.
+    #[error("{}: expected a new file, found one that exists; remove it, or name another", .0.display())]
+    Exists(PathBuf),
+    /// The file can't be created or written.
     #[error("{}", path.display())]
     File {
         /// The new file's path.
@@ -54,7 +57,11 @@ pub async fn rebuild(
     progress: &VerifyProgress,
 ) -> Result<Rebuilt, RebuildError> {
     let failed = |source| RebuildError::File { path: path.to_owned(), source };
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path).map_err(failed)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+    let file = file.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => RebuildError::Exists(path.to_owned()),
+        _ => failed(error),
+    })?;
     let written = write(store, file, progress, failed).await;
     match written.and_then(|lines| sync_folder(path).map_err(failed).map(|()| lines)) {
         Ok(lines) => Ok(Rebuilt { lines, is_worked_on: store.live_leases().await? > 0 }),

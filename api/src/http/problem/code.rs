@@ -69,22 +69,22 @@ codes! {
     NothingFailed, CONFLICT, "nothing-failed", "No row of this table has failed.";
     TooManyKeys, CONFLICT, "too-many-keys", "You have as many API keys as a user may have.";
     UsernameTaken, CONFLICT, "username-taken", "Another user has this name.";
-    BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than what is taken here.";
-    UploadTooLarge, PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server takes.";
+    BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than this address accepts.";
+    UploadTooLarge, PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server accepts.";
     NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is not valid UTF-8.";
     UnsupportedMediaType, UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type",
-        "The body is not of a type that is taken here.";
+        "The body's media type is not accepted here.";
     InvalidLog, IM_A_TEAPOT, "invalid-log",
         "This is not a line of an access log: {IP} {METHOD} {URI} {STATUS}.";
     IdempotencyMismatch, UNPROCESSABLE_ENTITY, "idempotency-mismatch",
-        "This Idempotency-Key was used for another content. Take a new key for it.";
+        "This Idempotency-Key was already used with different content. Use a new key.";
     InvalidKey, UNPROCESSABLE_ENTITY, "invalid-key", "This can't be an API key's name.";
     InvalidMessage, UNPROCESSABLE_ENTITY, "invalid-message", "This can't be sent as a message.";
     InvalidTable, UNPROCESSABLE_ENTITY, "invalid-table", "The file is not a table of userId,title,body.";
     InvalidUser, UNPROCESSABLE_ENTITY, "invalid-user", "This can't be a user's name and password.";
     TooManyRequests, TOO_MANY_REQUESTS, "too-many-requests", "There were too many of these. Try again later.";
     HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large",
-        "The request's target and headers are larger than the server takes.";
+        "The request's target and headers are larger than the server accepts.";
     Internal, INTERNAL_SERVER_ERROR, "internal", "Something went wrong on the server.";
     DatabaseUnavailable, SERVICE_UNAVAILABLE, "database-unavailable",
         "The database is not available. Try again.";

@@ -27,6 +27,9 @@ use crate::uploads::{self, Upload};
 /// Where uploads go; tickets and file names follow it.
 const PATH: &str = "/api/v1/md5/";
 
+/// The tag of these addresses, and its meaning.
+pub const TAG: (&str, &str) = ("md5", "Digests of files");
+
 /// Returns the routes of this kind.
 pub fn routes() -> Vec<Route> {
     vec![

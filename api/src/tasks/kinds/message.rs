@@ -29,7 +29,10 @@ use crate::uploads::idempotency::{self, IdempotencyHeader};
 /// The path of messages; tickets follow it.
 const PATH: &str = "/api/v1/messages/";
 /// The form of [`NewMessage`], in words.
-const FORM: &str = "an object with a text `text`, and `provider`, which is `auto`, `free` or `paid`";
+const FORM: &str = "an object with the string `text`, and optionally `provider`: `auto`, `free` or `paid`";
+
+/// The tag of these addresses, and its meaning.
+pub const TAG: (&str, &str) = ("messages", "Messages to a free and a paid provider");
 
 /// Returns the routes of this kind.
 pub fn routes() -> Vec<Route> {
@@ -100,7 +103,7 @@ pub struct Output {
 
 /// Send a message
 ///
-/// Needs a log-in. A message of someone without the right `paid` waits for the free provider, however long that takes.
+/// Needs a log-in or an API key. A message whose owner lacks the right `paid` waits for the free provider, however long that takes.
 #[utoipa::path(
     post, path = "/api/v1/messages", tag = "messages", operation_id = "postMessage",
     security(("bearer" = []), ("cookie" = [])),

@@ -1,18 +1,17 @@
 //! The kinds of tasks, each with its own addresses.
 
+use task_data::kinds::Kind;
 use utoipa::ToSchema;
+use utoipa::openapi::Tag;
+use utoipa::openapi::tag::TagBuilder;
 
 use crate::route::Route;
 
-/// Generates the API's part of each kind. The module of a kind has its `Input` and `Output` for the description, and its `routes`.
+/// Generates the API's part of each kind. The module of a kind has its `Input` and `Output` for the description, its `routes`, and the
+/// `TAG` under which the description has them.
 macro_rules! kinds {
     ($($kind:ident in $module:ident;)+) => {
         $(pub mod $module;)+
-
-        // A kind without a line here does not compile.
-        const _: fn(task_data::kinds::Kind) = |kind| match kind {
-            $(task_data::kinds::Kind::$kind => (),)+
-        };
 
         /// The input of a task, by its kind
         #[derive(ToSchema)]
@@ -30,6 +29,13 @@ macro_rules! kinds {
             $($kind($module::Output),)+
         }
 
+        /// Returns the name and the meaning of a kind's tag. A kind without a line below does not compile.
+        const fn tag(kind: Kind) -> (&'static str, &'static str) {
+            match kind {
+                $(Kind::$kind => $module::TAG,)+
+            }
+        }
+
         /// Returns the routes of every kind.
         pub fn routes() -> Vec<Route> {
             let mut routes = Vec::new();
@@ -44,6 +50,14 @@ kinds! {
     Table in table;
     Md5 in md5;
     Message in message;
+}
+
+/// Returns the tag of each kind.
+pub fn tags() -> impl Iterator<Item = Tag> {
+    Kind::ALL
+        .map(tag)
+        .into_iter()
+        .map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build())
 }
 
 #[cfg(test)]

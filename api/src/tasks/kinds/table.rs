@@ -33,6 +33,9 @@ use crate::uploads::{self, Upload};
 /// The path of tables; tickets follow it.
 const PATH: &str = "/api/v1/tables/";
 
+/// The tag of these addresses, and its meaning.
+pub const TAG: (&str, &str) = ("tables", "Rows to a third party");
+
 /// Returns the routes of this kind.
 pub fn routes() -> Vec<Route> {
     vec![

@@ -13,7 +13,7 @@ use crate::terminal::with_bar;
 
 /// Copy the embedded form's data to a new folder, beside the running service or without it
 ///
-/// DIR gets a folder `data` with the database, the uploads that are still needed, the outcome log with its siblings, and the generated
+/// DIR gets a folder `data` with the database, the uploads that are still needed, the outcome log with its rotated files, and the generated
 /// signing key: `cd DIR && coatcheck` starts the copy. All that was answered before this command began is in it. The service takes and
 /// does tasks meanwhile.
 ///

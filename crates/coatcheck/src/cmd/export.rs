@@ -44,7 +44,7 @@ const FILE_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 it was told to end; 1 the file could not be flushed to its device; 2 a wrong setting; 3 the server can't be trusted \
-over TLS; 4 it refused the API key, or its owner lacks a right. Once the server has answered, 3 and 4 are waited out.
+over TLS; 4 it refused the API key, or its owner lacks a right. Once the server has answered, it waits instead of ending with 3 or 4.
 
 Examples:
   coatcheck export --target-file access.log

@@ -31,7 +31,7 @@ const NAMED: usize = 10;
 /// Each file is handed in, several at once, and its digest is printed as soon as it and those before it are known.
 /// Standard output holds only lines that `md5sum -c` reads, in the order of the arguments; all else goes to standard
 /// error, with a progress bar on a terminal. What the server took it keeps: when the wait for a digest breaks off,
-/// the message has the id that `coatcheck get` redeems. Ctrl-C tells the ids that there are, and how much was not sent; a second one
+/// the message has the id that `coatcheck get` redeems. Ctrl-C prints the ids of files without a digest yet, and how much was not sent; a second one
 /// ends at once. Where the reader of standard output goes away (`| head -1`), it ends without a message, but files that are sent go on.
 ///
 /// A server that is busy, starting or out of reach is tried again for a minute.

@@ -42,13 +42,13 @@ pub struct SimulateArgs {
     /// Threads that send
     #[arg(long, env, value_name = "THREADS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     threads: u16,
-    /// A thread's longest pause before a request, in milliseconds; each is as long as it happens
+    /// A thread's longest pause before a request, in milliseconds; each pause is random
     #[arg(long, env, value_name = "REQUESTS_DELAY", default_value = "1000", value_parser = milliseconds)]
     requests_delay: Duration,
-    /// Records in all; none: until DURATION is over, or a signal
+    /// Records in all; unset: until DURATION is over, or a signal
     #[arg(long, env, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// How long to go on; none: until COUNT is reached, or a signal
+    /// How long to go on; unset: until COUNT is reached, or a signal
     #[arg(long, env, value_name = "DURATION", value_parser = positive_duration)]
     duration: Option<Duration>,
     /// The folder for the logs; made where it is missing

@@ -29,7 +29,7 @@ const PAGE: i64 = 1000;
 /// once; a right that is granted shows in tokens from the next log-in on, in API keys at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 done, and one line a user says what; 1 the database can't be had, or standard output could not be written after it was done; 2 bad usage, a taken or unknown username.
+Exit status: 0 done, and one line a user says what; 1 the database can't be opened, or standard output could not be written after it was done; 2 bad usage, a taken or unknown username.
 
 Examples:
   coatcheck user create ada --admin              asks for the password
@@ -106,7 +106,7 @@ Examples:
         /// The user's name
         name: String,
     },
-    /// Disable a user: no log-in, no token and no API key of theirs holds
+    /// Disable a user: log-ins, tokens and API keys are rejected
     #[command(after_help = "\
 Examples:
   coatcheck user disable bob")]
@@ -200,7 +200,7 @@ async fn act(
             let id = id_of(&*accounts, &name).await?;
             let hash = Passwords::default().hash(password(&name, file).await?).await?;
             accounts.set_password(id, hash).await?.ok_or_else(|| unknown(&name))?;
-            format!("set the password of {name} ({id}), and ended its sessions")
+            format!("set the password of {name} ({id}), and ended their sessions")
         }
         Action::Disable { name } => set_disabled(&*accounts, &name, true).await?,
         Action::Enable { name } => set_disabled(&*accounts, &name, false).await?,

@@ -24,8 +24,8 @@ use crate::terminal::with_bar;
 /// nothing moves on), orphans (uploads without a use, past ORPHAN_SECONDS).
 ///
 /// With --rebuild it checks nothing, and writes the line of each task that has ended to a new file. To put that in the log's place:
-/// stop the workers (or the one program), rebuild, move the log and its siblings to another folder, move the new file to the log's
-/// path, start the workers. Lines that were owed are in it, and are found there.
+/// stop the workers (or the one program), rebuild, move the log and its rotated files to another folder, move the new file to the log's
+/// path, start the workers. Lines that were still to be written are in it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 nothing was found; 1 something was; 2 it could not be checked, and one line says why.
@@ -133,14 +133,14 @@ async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Troubl
     let mut text = format!("wrote {} to {file}\n", counted(lines, "line"));
     if is_worked_on {
         text.push_str(
-            "a worker is running, and what ends from now on is not in it: stop all workers, and do this again\n",
+            "a worker is running, and what ends from now on is not in it: stop all workers, remove the file, and run the command again\n",
         );
     }
     // Writing to a string can't fail.
     let _ = write!(
         text,
         "to put it in place, with no worker running since before it was written:\n  \
-         move {log} and its siblings ({log}.* and {log}-*) to another folder\n  mv {file} {log}\n"
+         move {log} and its rotated files ({log}.* and {log}-*) to another folder\n  mv {file} {log}\n"
     );
     Ok(conclude(&text))
 }

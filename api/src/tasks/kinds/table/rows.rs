@@ -103,7 +103,7 @@ impl RowParameters {
     }
 }
 
-/// Read the rows of a table, with what came of them
+/// Read the rows of a table, with their outcomes
 ///
 /// In the order of the file, as they stand: also those that were not sent yet, unless a `status` is asked for. In CSV every cell is
 /// quoted, and wherever a spreadsheet could take text for a formula (at a cell's start, or after a separator within it) `'` stands
