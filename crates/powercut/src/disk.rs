@@ -18,6 +18,7 @@ use fuser::{
     WriteFlags,
 };
 use nix::fcntl::FallocateFlags;
+use nix::sched::CloneFlags;
 use parking_lot::Mutex;
 
 use crate::error::{Context, Outcome, Trouble};
@@ -109,16 +110,20 @@ impl Fault {
     }
 }
 
-/// Serves the disks of a recording's folder until the file system is unmounted.
+/// Serves the disks of a recording's folder until the file system is unmounted. Standard input is the namespace of mounts to serve from.
+///
+/// In the namespace of the mounts this process might be its last one. Killed, it would have to unmount what lies on its own disks, and wait
+/// for answers of its own: the kernel unmounts before it closes the files of a process.
 ///
 /// # Errors
-/// If the folder has no disks, or FUSE is refused.
+/// If the folder has no disks, or FUSE or the namespace is refused.
 pub fn serve(folder: &Path, mount_point: &Path) -> Outcome<()> {
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("powercut".into())];
     let disks = Disks::open(folder).at(folder.display())?;
-    fuser::mount(disks, mount_point, &config).at("FUSE")?;
-    Ok(())
+    let session = fuser::Session::new(disks, mount_point, &config).at("FUSE")?;
+    nix::sched::setns(io::stdin(), CloneFlags::CLONE_NEWNS).at("the outer namespace of mounts")?;
+    session.run().at("FUSE")
 }
 
 struct Disks {

@@ -12,6 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::mount::MsFlags;
@@ -127,12 +128,17 @@ pub fn enter(arguments: impl Iterator<Item = std::ffi::OsString>) -> Outcome<Exi
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
+/// The namespace of mounts that [`settle`] has left.
+static OUTER: OnceLock<fs::File> = OnceLock::new();
+
 /// Prepares the namespaces, as the first process inside. It ends with the process that started it.
 ///
 /// # Errors
 /// If the kernel refuses.
 pub fn settle() -> Outcome<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    let outer = fs::File::open("/proc/thread-self/ns/mnt").at("the namespace of mounts")?;
+    OUTER.get_or_init(|| outer);
     nix::sched::unshare(CloneFlags::CLONE_NEWNS).at("a namespace of mounts")?;
     let none = None::<&str>;
     nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).at("private mounts")?;
@@ -287,7 +293,8 @@ impl Recorder {
         fs::create_dir_all(point)?;
         let words: [&OsStr; 3] = ["disk".as_ref(), folder.as_ref(), point.as_ref()];
         let mut command = tokio::process::Command::new("/proc/self/exe");
-        let mut server = command.args(words).stdin(Stdio::null()).kill_on_drop(true).spawn()?;
+        let outer = OUTER.get().ok_or_else(|| Trouble::new("there is no outer namespace"))?.try_clone()?;
+        let mut server = command.args(words).stdin(outer).kill_on_drop(true).spawn()?;
         let sequence = until("the recording disks", DEADLINE, async || {
             if let Some(status) = server.try_wait()? {
                 return Err(Trouble::new(format!("the recording disks have ended: {status}")));
