@@ -293,7 +293,10 @@ impl Recorder {
         fs::create_dir_all(point)?;
         let words: [&OsStr; 3] = ["disk".as_ref(), folder.as_ref(), point.as_ref()];
         let mut command = tokio::process::Command::new("/proc/self/exe");
-        let outer = OUTER.get().ok_or_else(|| Trouble::new("there is no outer namespace"))?.try_clone()?;
+        let outer = OUTER
+            .get()
+            .ok_or_else(|| Trouble::new("expected an outer namespace of mounts, found none"))?
+            .try_clone()?;
         let mut server = command.args(words).stdin(outer).kill_on_drop(true).spawn()?;
         let sequence = until("the recording disks", DEADLINE, async || {
             if let Some(status) = server.try_wait()? {
