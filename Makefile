@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers check lint docs reference schema test-openapi deny chaos model powercut bench clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers check lint docs reference schema test-openapi deny chaos model powercut dist test-dist bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -69,6 +69,12 @@ model: ## Visit every state of the protocol's model, including its larger spaces
 powercut: ## Cut the power 1,000 times on ext4, XFS and Btrfs, with disks that fail once and programs without a flush, into target/powercut; COATCHECK_CUTS=100 makes 100 cuts (needs root, FUSE and loop devices; most of an hour)
 	cargo build --release --package coatcheck --package powercut
 	tests/servers $${CARGO_TARGET_DIR:-target}/release/powercut run
+
+dist: ## Build a .deb, a tarball, an SBOM and SHA256SUMS into target/packages (needs cargo-deb and cargo-cyclonedx: cargo install --locked cargo-deb cargo-cyclonedx)
+	deployment/package/build
+
+test-dist: ## Install, start, use, upgrade and purge the .deb of `make dist` in a bare Debian 12 (needs root and debootstrap)
+	tests/package/run
 
 bench: ## Measure on private servers (PostgreSQL has a quarter of the memory), into benches/RESULTS.md and docs/plots/; one part: make bench what=records (two hours)
 	cargo build --profile dist --package coatcheck --package benches

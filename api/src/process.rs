@@ -65,6 +65,7 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         return status;
     }
     info!("{beginning}");
+    program::ready();
     server.run(stop.cancelled()).await;
     ExitCode::SUCCESS
 }

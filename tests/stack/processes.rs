@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rstest_reuse::apply;
-use test_kit::{eventually, servers};
+use test_kit::{eventually, in_time, servers};
+use tokio::net::UnixDatagram;
 
 use crate::kit::content::{Sample, noise};
 use crate::kit::program::{coatcheck, output};
-use crate::kit::stack::{Running, Setup, Stack, distributed};
+use crate::kit::stack::{Running, Setup, Stack, both_stacks, distributed};
 
 #[apply(distributed)]
 async fn two_apis_and_three_workers_keep_each_promise_once(setup: Setup) {
@@ -32,6 +33,33 @@ async fn two_apis_and_three_workers_keep_each_promise_once(setup: Setup) {
 
     stack.are_kept(&promises).await;
     stack.each_task_has_one_line(&[]).await;
+}
+
+/// As systemd starts it, with `Type=notify` and `WatchdogSec`.
+#[apply(both_stacks)]
+async fn a_supervisor_is_told_when_it_serves_that_it_lives_and_when_it_stops(setup: Setup) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut words = [0; 64];
+        let length = in_time("a word to the supervisor", supervisor.recv(&mut words)).await.unwrap();
+        String::from_utf8_lossy(&words[..length]).trim_end().to_owned()
+    };
+    let watched = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "100000")];
+    let stack = setup.start(&watched).await;
+
+    let processes = stack.processes();
+    let mut words = Vec::new();
+    while words.iter().filter(|word| *word == "READY=1").count() < processes {
+        words.push(told().await);
+    }
+    assert!(words.iter().all(|word| word == "READY=1" || word == "WATCHDOG=1"), "{words:?}");
+    assert_eq!(words[0], "READY=1");
+    while told().await != "WATCHDOG=1" {}
+    stack.signal(Signal::SIGTERM);
+    while told().await != "STOPPING=1" {}
+    assert_eq!(stack.exit().await.code(), Some(0));
 }
 
 #[apply(distributed)]

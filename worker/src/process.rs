@@ -58,6 +58,7 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
     info!("{beginning}");
+    program::ready();
     info!("the worker is ready and claims tasks");
     match work(life, stack, args.worker, stop).await {
         Ok(()) => ExitCode::SUCCESS,

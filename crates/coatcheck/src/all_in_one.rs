@@ -64,6 +64,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
         return status;
     }
     info!("{beginning}");
+    program::ready();
 
     let store = stack.store.clone();
     let work = async {

@@ -12,6 +12,7 @@ mod repeated;
 mod runtime;
 mod settings;
 mod signals;
+mod supervisor;
 mod text;
 pub mod tls;
 mod usage;
@@ -26,6 +27,7 @@ pub use repeated::Repeated;
 pub use runtime::run;
 pub use settings::{in_one_line, parse, parse_as, refuse, secret, taken_address, variable};
 pub use signals::stop_token;
+pub use supervisor::ready;
 pub use text::{
     acts_on_terminal, counted, is_bidi_control, is_invisible, is_name, visible, without_numbers,
     without_passwords,

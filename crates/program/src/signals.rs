@@ -6,6 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::supervisor;
+
 /// Signals that arrive within this time of the first one belong to the same stop: `timeout` signals its child and then the child's process
 /// group, and so do some supervisors.
 const SAME_STOP: Duration = Duration::from_secs(1);
@@ -27,6 +29,7 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
             signals.next().await;
             let first = Instant::now();
             info!("stopping; a second signal ends the process at once");
+            supervisor::stopping();
             stop.cancel();
             loop {
                 signals.next().await;
