@@ -120,7 +120,8 @@ fn files(page: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Commands whose arguments are not ours to know.
-const OTHERS: [&str; 9] = ["cargo", "cd", "curl", "docker", "export", "for", "git", "mkdir", "openssl"];
+const OTHERS: [&str; 10] =
+    ["cargo", "cd", "curl", "docker", "export", "for", "git", "mkdir", "openssl", "sudo"];
 /// Variables that are not settings of the program.
 const VARIABLES: [&str; 4] = ["COATCHECK_SECRETS", "COMPOSE_FILE", "EDGE_PROXIES", "PATH"];
 
