@@ -65,7 +65,10 @@ impl Bar {
         bar.set_message(match progress.meter.trouble() {
             Some(trouble) => format!("{bytes} · {files} · {trouble}"),
             None if progress.is_sent => format!("{bytes} · {files} · waiting for digests"),
-            None if is_counted => format!("{bytes} {speed} {:#} · {files}", HumanDuration(bar.eta())),
+            // Before the first bytes, the time left is unknown.
+            None if is_counted && bar.per_sec() >= 1.0 => {
+                format!("{bytes} {speed} {:#} · {files}", HumanDuration(bar.eta()))
+            }
             None => format!("{bytes} {speed} · {files}"),
         });
     }
