@@ -90,7 +90,7 @@ pub struct PutArgs {
     server: ServerArgs,
 }
 
-/// What is printed of each file.
+/// The line that is printed of each file.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Digest,

@@ -47,7 +47,7 @@ pub struct Version {
     mtime: [i64; 2],
 }
 
-/// What is known of a file.
+/// The last line of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
     size: u64,
@@ -96,7 +96,7 @@ pub enum StateError {
 }
 
 impl Version {
-    /// Returns the version of a regular file; `None` if there is none, which the attempt to read it tells.
+    /// Returns the version of a regular file; `None` for anything else. The attempt to read it tells why.
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = path.metadata().ok().filter(Metadata::is_file)?;
         let mtime = [metadata.mtime(), metadata.mtime_nsec()];
