@@ -6,6 +6,8 @@ pub mod healthcheck;
 pub mod missteps;
 pub mod providers;
 pub mod put;
+pub mod put_forms;
+pub mod resume;
 pub mod settings;
 pub mod standard_output;
 pub mod sum;

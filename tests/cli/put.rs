@@ -21,17 +21,17 @@ const ABC: &str = "900150983cd24fb0d6963f7d28e17f72";
 
 /// A server that answers each request by its first line and by how often that has come before; without an answer, it keeps the
 /// client waiting.
-struct Server {
+pub struct Server {
     url: String,
-    /// The first lines of what has come.
-    requests: Arc<Mutex<Vec<String>>>,
+    /// The first line of each request that has come, and its idempotency key.
+    requests: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Server {
-    fn start(answer: impl Fn(&str, usize) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub fn start(answer: impl Fn(&str, usize) -> Option<String> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (requests, answer) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(answer));
+        let (requests, answer) = (Arc::<Mutex<Vec<_>>>::default(), Arc::new(answer));
         let seen = requests.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming() {
@@ -42,11 +42,22 @@ impl Server {
         Self { url, requests }
     }
 
-    fn requests(&self) -> Vec<String> {
+    /// Returns the first lines of what has come.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests_and_keys().into_iter().map(|(first, _)| first).collect()
+    }
+
+    /// Returns the first lines of what has come, each with its idempotency key.
+    pub fn requests_and_keys(&self) -> Vec<(String, String)> {
         self.requests.lock().unwrap().clone()
     }
 
-    fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
+    /// Counts from the beginning again.
+    pub fn forget(&self) {
+        self.requests.lock().unwrap().clear();
+    }
+
+    pub fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
         let mut command = coatcheck(folder, arguments);
         command.env("COATCHECK_URL", &self.url);
         command
@@ -55,11 +66,11 @@ impl Server {
 
 fn serve(
     mut connection: TcpStream,
-    seen: &Mutex<Vec<String>>,
+    seen: &Mutex<Vec<(String, String)>>,
     answer: &dyn Fn(&str, usize) -> Option<String>,
 ) {
     let mut bytes = Vec::new();
-    let (first, length, is_chunked) = loop {
+    let (first, key, length, is_chunked) = loop {
         let mut buffer = [0; 4096];
         match connection.read(&mut buffer) {
             Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
@@ -67,10 +78,12 @@ fn serve(
         }
         let text = String::from_utf8_lossy(&bytes);
         if let Some((head, _)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
+            let length = header("content-length: ").map(|length| length.parse::<usize>().unwrap());
             let is_chunked = head.contains("transfer-encoding: chunked");
             break (
                 head.lines().next().unwrap().to_owned(),
+                header("idempotency-key: ").unwrap_or_default().to_owned(),
                 head.len() + 4 + length.unwrap_or(0),
                 is_chunked,
             );
@@ -85,8 +98,8 @@ fn serve(
     }
     let before = {
         let mut seen = seen.lock().unwrap();
-        seen.push(first.clone());
-        seen.iter().filter(|line| **line == first).count() - 1
+        seen.push((first.clone(), key));
+        seen.iter().filter(|(line, _)| *line == first).count() - 1
     };
     match answer(&first, before) {
         Some(answer) => drop(connection.write_all(answer.as_bytes())),
@@ -95,7 +108,7 @@ fn serve(
     }
 }
 
-fn answer(status: u16, body: &str) -> Option<String> {
+pub fn answer(status: u16, body: &str) -> Option<String> {
     Some(format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
 }
 
@@ -110,7 +123,7 @@ fn succeeded() -> Option<String> {
     )
 }
 
-fn refused(status: u16) -> Option<String> {
+pub fn refused(status: u16) -> Option<String> {
     answer(status, "{\"code\": \"some-code\", \"title\": \"No.\"}")
 }
 
@@ -215,7 +228,7 @@ async fn a_server_that_was_away_is_told_to_be_back_by_the_setting_that_names_it(
         (_, false) => succeeded(),
     });
     for (by_flag, setting) in [(true, "--url"), (false, "COATCHECK_URL")] {
-        server.requests.lock().unwrap().clear();
+        server.forget();
         let arguments = ["put", "file", "--url", &server.url];
         let mut command = coatcheck(folder.path(), &arguments[..if by_flag { 4 } else { 2 }]);
         if !by_flag {
@@ -314,6 +327,19 @@ async fn the_bar_waits_for_digests_and_fits_a_terminal_that_is_resized() {
 
     let line = drawn.split(['\r', '\n']).map(visible).max_by_key(|line| line.chars().count()).unwrap();
     assert!(line.chars().count() <= 40 && line.contains("0 of"), "{drawn:?}");
+}
+
+/// Runs a command until it has drawn that on a terminal of 80 columns, and ends it; returns everything that was drawn.
+pub async fn drawn_until(mut command: Command, word: &'static str) -> String {
+    let OpenptyResult { master, slave } = openpty(&size(80), None).unwrap();
+    command.env("TERM", "xterm").stdout(Stdio::null()).stderr(slave);
+    let mut program = command.spawn().unwrap();
+    drop(command);
+    let drawing = tokio::task::spawn_blocking(move || until(&mut File::from(master), word));
+    let drawn = tokio::time::timeout(test_kit::DEADLINE, drawing).await;
+    program.kill().unwrap();
+    program.wait().unwrap();
+    drawn.unwrap_or_else(|_| panic!("{word} is not drawn")).unwrap()
 }
 
 fn size(columns: u16) -> Winsize {

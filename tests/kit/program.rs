@@ -26,11 +26,15 @@ pub async fn output(mut command: Command) -> Output {
     finished.expect("the command does not end").unwrap().expect("the command can't be run")
 }
 
-/// Runs a command whose standard error is a terminal of 80 columns; returns its other output, and the text drawn there.
+/// Runs a command whose standard error is a terminal of 80 columns (an xterm, unless the command says otherwise); returns its other output,
+/// and the text drawn there.
 pub async fn output_on_terminal(mut command: Command) -> (Output, String) {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
-    command.env("TERM", "xterm").stderr(slave);
+    if !command.get_envs().any(|(name, _)| name == "TERM") {
+        command.env("TERM", "xterm");
+    }
+    command.stderr(slave);
     let drawing = tokio::task::spawn_blocking(move || {
         let mut drawn = Vec::new();
         // The end comes as an error, once the command has closed the terminal.

@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 pub use self::error::{ClientError, SettingError};
 use self::error::{one_line, root_cause};
-pub use self::meter::Outages;
-use self::meter::{Meter, Trouble};
+use self::meter::Trouble;
+pub use self::meter::{Meter, Outages};
 use self::patience::Series;
 pub use self::records::Added;
 pub use self::upload::STDIN;
@@ -180,25 +180,30 @@ impl Client {
         done
     }
 
-    /// Hands a file in and returns the ticket: the id of its task.
+    /// Hands a file in under an idempotency key; returns the ticket, which is the id of its task, and the task as the server answered it.
     ///
     /// The file is streamed, whatever its size. `path` may also be a pipe, a device, or `-` for standard input; `name` is the file name for
     /// the server, if it is not the path's own.
     ///
     /// # Errors
-    /// If the file can't be read, the server rejects it, or the server accepts nothing for a minute.
+    /// If the file can't be read, the server rejects it, or the server accepts nothing for a minute. [`ClientError::OtherContent`] if the
+    /// key stands for another content.
     ///
     /// # Cancel safety
-    /// If the call is dropped midway, the task may exist or not.
-    pub async fn put(&self, path: &Path, name: Option<&str>) -> Result<Uuid, ClientError> {
+    /// If the call is dropped midway, the task may exist or not. A call with the same key finds it.
+    pub async fn put(
+        &self,
+        path: &Path,
+        name: Option<&str>,
+        key: Uuid,
+    ) -> Result<(Uuid, Value), ClientError> {
         let url = self.url(&["v1", "md5", &upload::name(name.map_or(path, Path::new))]);
-        let key = Uuid::new_v4().to_string();
         let mut upload = Upload::open(path).await.map_err(ClientError::Read)?;
         let text = self
             .patiently(async || {
                 let body = upload.body(&self.meter).await.map_err(ClientError::Read)?;
                 let Some(Body { stream, len, sent, fault }) = body else { return Err(ClientError::ReadOnce) };
-                let mut request = self.http.put(url.clone()).header("Idempotency-Key", &key);
+                let mut request = self.http.put(url.clone()).header("Idempotency-Key", key.to_string());
                 if let Some(bytes) = len {
                     request = request.header(CONTENT_LENGTH, bytes);
                 }
@@ -212,7 +217,7 @@ impl Client {
             })
             .await?;
         task(&text)
-            .and_then(|task| task["id"].as_str()?.parse().ok())
+            .and_then(|task| Some((task["id"].as_str()?.parse().ok()?, task)))
             .ok_or_else(|| self.foreign(StatusCode::ACCEPTED))
     }
 
@@ -242,11 +247,11 @@ impl Client {
         Ok((status, response.text().await.map_err(lost)?))
     }
 
-    /// Waits, however long it takes, until the task has ended, and returns the digest: 32 hex digits.
+    /// Waits, however long it takes, until the task has ended, and returns it.
     ///
     /// # Errors
-    /// [`ClientError::Failed`] if it ended without one, or the reason why the server does not answer.
-    pub async fn wait(&self, id: Uuid) -> Result<String, ClientError> {
+    /// [`ClientError::UnknownTask`], or the reason why the server does not answer.
+    pub async fn wait(&self, id: Uuid) -> Result<Value, ClientError> {
         let mut url = self.url(&["v1", "md5", &id.to_string()]);
         url.set_query(Some(&format!("wait={}", WAIT.as_secs())));
         loop {
@@ -256,18 +261,28 @@ impl Client {
                 Some("pending" | "running") => {
                     sleep(POLL_AT_MOST_EVERY.saturating_sub(begun.elapsed())).await;
                 }
-                Some("succeeded") => {
-                    let digest = task["result"]["md5"].as_str().filter(|digest| is_md5(digest));
-                    return digest.map(str::to_owned).ok_or_else(|| self.foreign(StatusCode::OK));
-                }
-                Some(ended) => {
-                    let error = &task["error"];
-                    let why =
-                        error["detail"].as_str().or(error["code"].as_str()).unwrap_or("no reason given");
-                    return Err(ClientError::Failed(one_line(&format!("the task ended as {ended}: {why}"))));
-                }
+                Some(_) => return Ok(task),
                 None => return Err(self.foreign(StatusCode::OK)),
             }
+        }
+    }
+
+    /// Returns the digest of a task that has ended: 32 hex digits.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] if it ended without one.
+    pub fn digest(&self, task: &Value) -> Result<String, ClientError> {
+        match task["status"].as_str() {
+            Some("succeeded") => {
+                let digest = task["result"]["md5"].as_str().filter(|digest| is_md5(digest));
+                digest.map(str::to_owned).ok_or_else(|| self.foreign(StatusCode::OK))
+            }
+            Some(ended) => {
+                let error = &task["error"];
+                let why = error["detail"].as_str().or(error["code"].as_str()).unwrap_or("no reason given");
+                Err(ClientError::Failed(one_line(&format!("the task ended as {ended}: {why}"))))
+            }
+            None => Err(self.foreign(StatusCode::OK)),
         }
     }
 
@@ -382,6 +397,7 @@ impl Client {
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
             (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
             (_, Some("invalid-id"), Some(reason)) => ClientError::Refused(reason),
+            (_, Some("idempotency-mismatch"), Some(reason)) => ClientError::OtherContent(reason),
             (401, _, Some(_)) => ClientError::Unauthenticated { has_token: self.has_token },
             (403, _, Some(reason)) => ClientError::Forbidden(reason),
             (401 | 403, _, None) => ClientError::Forbidden(format!("{} answers {status}", self.shown)),

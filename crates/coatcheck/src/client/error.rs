@@ -56,6 +56,9 @@ pub enum ClientError {
     /// The server rejected the request, in its words.
     #[error("{0}")]
     Refused(String),
+    /// The idempotency key stands for another content, in the server's words.
+    #[error("{0}")]
+    OtherContent(String),
     #[error("the task does not exist")]
     UnknownTask,
     #[error("the record does not exist")]
