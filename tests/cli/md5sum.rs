@@ -243,7 +243,7 @@ impl Case {
                 && (is_lost || mine.starts_with(b"coatcheck: "));
         }
         let ours = |text: &[u8]| {
-            let lines = text.split_inclusive(|byte| *byte == b'\n');
+            let lines = text.split_inclusive(|byte| b"\n\0".contains(byte));
             lines
                 .flat_map(|line| match line.strip_prefix(b"md5sum: ") {
                     Some(rest) => [b"coatcheck: ".as_slice(), rest].concat(),

@@ -73,7 +73,8 @@ fn quoted_by(name: &OsStr, is_shown: impl Fn(char) -> bool) -> String {
                 escape(character.encode_utf8(&mut utf8).as_bytes(), &mut is_in_escapes, &mut quoted);
                 continue;
             }
-            if std::mem::take(&mut is_in_escapes) {
+            // Such a quote ends the escapes itself.
+            if std::mem::take(&mut is_in_escapes) && character != '\'' {
                 quoted.push_str("''");
             }
             match character {
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn names_in_messages_are_quoted_as_md5sum_does() {
         // The messages of GNU coreutils 9.1 for these names, none of which exists.
-        let cases: [(&[u8], &str); 25] = [
+        let cases: [(&[u8], &str); 26] = [
             (b"plain.txt", "plain.txt"),
             (b"", "''"),
             (b"no pe", "'no pe'"),
@@ -138,6 +139,7 @@ mod tests {
             (b"a\x0b\x1bf", r"'a'$'\v\033''f'"),
             ("\u{e9}".as_bytes(), "\u{e9}"),
             (b"\xff", r"''$'\377'"),
+            (b"\xff'", r"''$'\377'\'''"),
             // coreutils prints these as they are, and so does `sum`, except on a terminal: they make a name look like another.
             ("a\u{202e}b".as_bytes(), r"'a'$'\342\200\256''b'"),
             (b"\xc3\xa9\xff", "'\u{e9}'$'\\377'"),
