@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod client;
 pub mod healthcheck;
+pub mod md5sum;
 pub mod missteps;
 pub mod providers;
 pub mod put;

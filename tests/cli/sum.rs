@@ -292,7 +292,7 @@ fn assert_same(told: &Output, expected: &Output, what: &str) {
 /// Returns the outputs of `coatcheck sum` and `md5sum` for these arguments and that input.
 async fn outputs_of(folder: &Path, arguments: &[OsString], input: &[u8]) -> [Output; 2] {
     let mut ours = coatcheck(folder, ["sum"]);
-    ours.args(arguments);
+    ours.args(arguments).env("LC_ALL", "C.UTF-8");
     let mut theirs = Command::new("md5sum");
     theirs.args(arguments).current_dir(folder).env("LC_ALL", "C.UTF-8");
     // A file, so that no thread has to write while the command is read.

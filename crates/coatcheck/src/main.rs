@@ -57,9 +57,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match program::parse_as(help::shown(Cli::command())) {
-        // It works on files alone, and needs no runtime.
-        Ok(Cli { command: Some(Command::Sum(args)), .. }) => cmd::sum::run(args),
+    // It works on files alone, and needs no runtime and no settings.
+    let parsed = cmd::sum::run_if_called()
+        .and_then(|arguments| program::parse_from(help::shown(Cli::command()), arguments));
+    match parsed {
         Ok(cli) => program::run(run(cli)),
         Err(status) => status,
     }

@@ -1,41 +1,66 @@
-//! Lines and names as GNU md5sum writes them.
+//! Lines as GNU md5sum writes them.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use program::acts_on_terminal;
+/// The form of a line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Form {
+    /// `MD5 (name) = digest`, as BSD's tools write it.
+    pub is_tagged: bool,
+    /// A `*` before the name, which says that the file was read as binary.
+    pub is_binary: bool,
+    /// A NUL at the line's end, and the name as it is.
+    pub ends_with_nul: bool,
+}
 
-/// Returns a line of `md5sum`: a name with a backslash, newline or carriage return is escaped, and a backslash at the line's start marks
-/// that. All other bytes of the name are as given.
-pub fn line(digest: impl Display, name: &OsStr) -> Vec<u8> {
-    let name = name.as_bytes();
-    let mut line = Vec::with_capacity(1 + 32 + 2 + 2 * name.len() + 1);
-    if name.iter().any(|byte| escape_of(*byte).is_some()) {
-        line.push(b'\\');
+impl Form {
+    /// Returns the line of a file, with its end. A name with a backslash, newline or carriage return is escaped, and a backslash at the
+    /// line's start marks that. All other bytes of the name are as given.
+    pub fn line(self, digest: impl Display, name: &OsStr) -> Vec<u8> {
+        let name = name.as_bytes();
+        let mut line = Vec::with_capacity(1 + 32 + 9 + 2 * name.len() + 1);
+        let is_escaped = !self.ends_with_nul && name.iter().any(|byte| escape_of(*byte).is_some());
+        if is_escaped {
+            line.push(b'\\');
+        }
+        // Writing to memory can't fail.
+        if self.is_tagged {
+            line.extend_from_slice(b"MD5 (");
+            push_name(&mut line, name, is_escaped);
+            let _ = write!(line, ") = {digest}");
+        } else {
+            let _ = write!(line, "{digest} {}", if self.is_binary { '*' } else { ' ' });
+            push_name(&mut line, name, is_escaped);
+        }
+        line.push(if self.ends_with_nul { 0 } else { b'\n' });
+        line
     }
-    // Writing to memory can't fail.
-    let _ = write!(line, "{digest}  ");
-    push_escaped(&mut line, name);
-    line.push(b'\n');
-    line
+}
+
+/// Returns the line of a file as `md5sum` writes it without flags.
+pub fn line(digest: impl Display, name: &OsStr) -> Vec<u8> {
+    Form::default().line(digest, name)
 }
 
 /// Returns a line of `md5sum --check`, in which only a newline makes a name escaped.
 pub fn verdict(name: &OsStr, verdict: &str) -> Vec<u8> {
     let (name, mut line) = (name.as_bytes(), Vec::new());
-    if name.contains(&b'\n') {
+    let is_escaped = name.contains(&b'\n');
+    if is_escaped {
         line.push(b'\\');
-        push_escaped(&mut line, name);
-    } else {
-        line.extend_from_slice(name);
     }
+    push_name(&mut line, name, is_escaped);
     let _ = writeln!(line, ": {verdict}");
     line
 }
 
-fn push_escaped(line: &mut Vec<u8>, name: &[u8]) {
+fn push_name(line: &mut Vec<u8>, name: &[u8], is_escaped: bool) {
+    if !is_escaped {
+        return line.extend_from_slice(name);
+    }
     for byte in name {
         match escape_of(*byte) {
             Some(escape) => line.extend_from_slice(escape),
@@ -50,63 +75,6 @@ fn escape_of(byte: u8) -> Option<&'static [u8]> {
         b'\n' => Some(br"\n"),
         b'\r' => Some(br"\r"),
         _ => None,
-    }
-}
-
-/// Returns a name for a message: as it is, or in quotes for a shell if it has characters that mean something to one.
-pub fn quoted(name: &OsStr) -> String {
-    let bytes = name.as_bytes();
-    let is_plain = |(at, character): (usize, char)| match character {
-        '#' | '~' => at > 0,
-        '{' | '}' => bytes.len() > 1,
-        _ => !acts_on_terminal(character) && !" !\"$&'()*:;<=>?[\\^`|".contains(character),
-    };
-    let text = std::str::from_utf8(bytes);
-    if !bytes.is_empty() && text.is_ok_and(|text| text.char_indices().all(is_plain)) {
-        return name.to_string_lossy().into_owned();
-    }
-    let is_same_in_double_quotes = |byte: &u8| byte.is_ascii_alphanumeric() || b" %'+,-./:]_".contains(byte);
-    if bytes.contains(&b'\'') && bytes.iter().all(is_same_in_double_quotes) {
-        return format!("\"{}\"", name.to_string_lossy());
-    }
-
-    let (mut quoted, mut is_in_escapes) = ("'".to_owned(), false);
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if acts_on_terminal(character) {
-                let mut utf8 = [0; 4];
-                escape(character.encode_utf8(&mut utf8).as_bytes(), &mut is_in_escapes, &mut quoted);
-                continue;
-            }
-            if std::mem::take(&mut is_in_escapes) {
-                quoted.push_str("''");
-            }
-            match character {
-                '\'' => quoted.push_str(r"'\''"),
-                _ => quoted.push(character),
-            }
-        }
-        escape(chunk.invalid(), &mut is_in_escapes, &mut quoted);
-    }
-    quoted.push('\'');
-    quoted
-}
-
-fn escape(bytes: &[u8], is_in_escapes: &mut bool, quoted: &mut String) {
-    for byte in bytes {
-        if !std::mem::replace(is_in_escapes, true) {
-            quoted.push_str("'$'");
-        }
-        match byte {
-            0x07 => quoted.push_str(r"\a"),
-            0x08 => quoted.push_str(r"\b"),
-            b'\t' => quoted.push_str(r"\t"),
-            b'\n' => quoted.push_str(r"\n"),
-            0x0b => quoted.push_str(r"\v"),
-            0x0c => quoted.push_str(r"\f"),
-            b'\r' => quoted.push_str(r"\r"),
-            byte => quoted.push_str(&format!(r"\{byte:03o}")),
-        }
     }
 }
 
@@ -129,42 +97,6 @@ mod tests {
         ];
         for (name, expected) in cases {
             assert_eq!(line("D", OsStr::from_bytes(name)), expected, "{name:?}");
-        }
-    }
-
-    #[test]
-    fn names_in_messages_are_quoted_as_md5sum_does() {
-        // The messages of GNU coreutils 9.1 for these names, none of which exists.
-        let cases: [(&[u8], &str); 25] = [
-            (b"plain.txt", "plain.txt"),
-            (b"", "''"),
-            (b"no pe", "'no pe'"),
-            (b"n'o", "\"n'o\""),
-            (b"n'o\"", r#"'n'\''o"'"#),
-            (b"it's:", "\"it's:\""),
-            (b"a'$", r"'a'\''$'"),
-            (b"a:b", "'a:b'"),
-            (b"#x", "'#x'"),
-            (b"x#", "x#"),
-            (b"{", "'{'"),
-            (b"a{b", "a{b"),
-            (b"a]b", "a]b"),
-            (b"a[b", "'a[b'"),
-            (b"a\\b", r"'a\b'"),
-            (b"%@+,-", "%@+,-"),
-            (b"x\ny", r"'x'$'\n''y'"),
-            (b"\n\n", r"''$'\n\n'"),
-            (b"\x01a", r"''$'\001''a'"),
-            (b"\x7f", r"''$'\177'"),
-            (b"a\x0b\x1bf", r"'a'$'\v\033''f'"),
-            ("\u{e9}".as_bytes(), "\u{e9}"),
-            (b"\xff", r"''$'\377'"),
-            // coreutils prints these as they are; here characters that make a name look like another are escaped.
-            ("a\u{202e}b".as_bytes(), r"'a'$'\342\200\256''b'"),
-            (b"\xc3\xa9\xff", "'\u{e9}'$'\\377'"),
-        ];
-        for (name, expected) in cases {
-            assert_eq!(quoted(OsStr::from_bytes(name)), expected);
         }
     }
 }

@@ -17,8 +17,9 @@ pub fn print(lines: &[u8]) -> io::Result<()> {
 }
 
 /// Returns the lines with `?` in place of characters that a terminal acts on or can't show, as `ls` prints names.
-fn harmless(lines: &[u8]) -> Cow<'_, [u8]> {
-    let acts = |c: char| c != '\n' && acts_on_terminal(c);
+pub fn harmless(lines: &[u8]) -> Cow<'_, [u8]> {
+    // It ignores NUL, which ends lines of `sum -z`.
+    let acts = |c: char| !matches!(c, '\n' | '\0') && acts_on_terminal(c);
     if str::from_utf8(lines).is_ok_and(|text| !text.contains(acts)) {
         return Cow::Borrowed(lines);
     }
@@ -83,6 +84,7 @@ mod tests {
             ("D  é\n".as_bytes(), "D  é\n".as_bytes()),
             ("D  a\u{9b}31m\u{7f}\u{202e}b\t\n".as_bytes(), b"D  a?31m??b?\n"),
             (b"D  \x1b[2J\x9b\n", b"D  ?[2J?\n"),
+            (b"D  a\x07\0", b"D  a?\0"),
         ] {
             assert_eq!(*harmless(lines), *shown);
         }

@@ -22,10 +22,12 @@ pub use backoff::Backoff;
 pub use log::LogArgs;
 pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;
-pub use output::{announce, complain, conclude, print, standard_input, unwritten};
+pub use output::{
+    announce, complain, conclude, end_by_broken_pipe, print, standard_error, standard_input, unwritten,
+};
 pub use repeated::Repeated;
 pub use runtime::run;
-pub use settings::{in_one_line, parse, parse_as, refuse, secret, taken_address, variable};
+pub use settings::{in_one_line, parse, parse_as, parse_from, refuse, secret, taken_address, variable};
 pub use signals::stop_token;
 pub use supervisor::ready;
 pub use text::{

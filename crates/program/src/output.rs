@@ -4,23 +4,37 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
 use tracing::error;
 
 use crate::text::{visible, without_numbers};
 
-/// Whether the program was started without a standard input, and without a standard output.
+/// Whether the program was started without a standard input, output and error.
 static INPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 static OUTPUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+static ERROR_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// Whether the program was started with SIGPIPE ignored.
+static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
-/// Looks for both before Rust's runtime opens `/dev/null` in their place, which reads as empty and swallows all output without an error.
+/// Looks for them before Rust's runtime opens `/dev/null` in their place, which reads as empty and swallows all output without an error;
+/// and before it ignores SIGPIPE.
 extern "C" fn look() {
-    for (descriptor, was_closed) in
-        [(nix::libc::STDIN_FILENO, &INPUT_WAS_CLOSED), (nix::libc::STDOUT_FILENO, &OUTPUT_WAS_CLOSED)]
-    {
+    for (descriptor, was_closed) in [
+        (nix::libc::STDIN_FILENO, &INPUT_WAS_CLOSED),
+        (nix::libc::STDOUT_FILENO, &OUTPUT_WAS_CLOSED),
+        (nix::libc::STDERR_FILENO, &ERROR_WAS_CLOSED),
+    ] {
         // SAFETY: F_GETFD reads a flag of the descriptor, and no memory.
         let flags = unsafe { nix::libc::fcntl(descriptor, nix::libc::F_GETFD) };
         was_closed.store(flags == -1, Relaxed);
     }
+    let mut action = std::mem::MaybeUninit::<nix::libc::sigaction>::zeroed();
+    // SAFETY: without a new action, the present one is written to `action`, which all zeros make valid already.
+    let action = unsafe {
+        nix::libc::sigaction(nix::libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    PIPE_WAS_IGNORED.store(action.sa_sigaction == nix::libc::SIG_IGN, Relaxed);
 }
 
 // SAFETY: the loader calls each function of this section once, before `main`; this one needs nothing of Rust's runtime.
@@ -53,6 +67,27 @@ pub(crate) fn is_open() -> io::Result<()> {
 /// If the program was started without one.
 pub fn standard_input() -> io::Result<io::Stdin> {
     check(&INPUT_WAS_CLOSED).map(|()| io::stdin())
+}
+
+/// Returns standard error, to write to.
+///
+/// # Errors
+/// If the program was started without one.
+pub fn standard_error() -> io::Result<io::Stderr> {
+    check(&ERROR_WAS_CLOSED).map(|()| io::stderr())
+}
+
+/// Ends the process by SIGPIPE, as a program in C ends when it writes to a pipe without a reader. Returns if it was started with that
+/// signal ignored.
+pub fn end_by_broken_pipe() {
+    if PIPE_WAS_IGNORED.load(Relaxed) {
+        return;
+    }
+    // SAFETY: the system's default is no handler that could do anything wrong.
+    let is_default = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+    if is_default.is_ok() {
+        let _ = raise(Signal::SIGPIPE);
+    }
 }
 
 fn check(was_closed: &AtomicBool) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Reads the command line and the environment. An error is one line that names the setting, with exit status 2.
 
 use std::env::{self, VarError};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -36,7 +37,7 @@ static WAITS_FOR_LOG_LINES: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// 0 after `--help` and `--version`, 1 if those could not be printed, 2 if a setting is invalid.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
-    parse_as(T::command())
+    parse_from(T::command(), env::args_os().collect())
 }
 
 /// Parses as [`parse`] does, with a command whose help differs from the type's own.
@@ -44,8 +45,16 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
-    let arguments: Vec<String> =
-        env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    parse_from(command, env::args_os().collect())
+}
+
+/// Parses as [`parse`] does, with a command whose help differs from the type's own, and with these arguments, of which the first is the
+/// program's name.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_from<T: Parser>(command: Command, given: Vec<OsString>) -> Result<T, ExitCode> {
+    let arguments: Vec<String> = given.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let called = arguments.iter().find_map(|arg| command.find_subcommand(arg)).unwrap_or(&command);
     let has_log_lines = called.get_arguments().any(|arg| arg.get_id() == "log_format");
     WAITS_FOR_LOG_LINES.store(has_log_lines, Relaxed);
@@ -53,9 +62,8 @@ pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
         log::tell_json();
     }
     let mut command = with_secret_files(command).map_err(|line| refuse(&line))?;
-    let parsed = command
-        .try_get_matches_from_mut(env::args_os())
-        .and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
+    let parsed =
+        command.try_get_matches_from_mut(given).and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let printed = is_open().and_then(|()| error.print()).and_then(|()| io::stdout().flush());

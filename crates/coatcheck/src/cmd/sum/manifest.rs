@@ -8,11 +8,11 @@ use md5_lanes::Digest;
 
 const HEX_DIGITS: usize = 32;
 
-/// A parser of a manifest, line by line.
+/// A parser of manifests, line by line.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// Whether lines are of the old form. The first line that shows it decides; otherwise a name that begins with a space could pass for
-    /// another name.
+    /// Whether lines are of the old form. The first line that shows it decides, in all manifests of a command; otherwise a name that
+    /// begins with a space could pass for another name.
     is_old_form: Option<bool>,
 }
 
@@ -68,7 +68,9 @@ fn of_bsd(text: &[u8]) -> Option<(Digest, &[u8])> {
     let text = text.strip_prefix(b" ").unwrap_or(text).strip_prefix(b"(")?;
     let end = text.iter().rposition(|byte| *byte == b')')?;
     let digest = trim_blanks(&text[end + 1..]).strip_prefix(b"=")?;
-    Some((of_hex(trim_blanks(digest))?, &text[..end]))
+    // A C string ends at the NUL.
+    let digest = trim_blanks(digest).split(|byte| *byte == 0).next()?;
+    Some((of_hex(digest)?, &text[..end]))
 }
 
 fn of_hex(text: &[u8]) -> Option<Digest> {
