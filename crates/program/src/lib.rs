@@ -27,7 +27,7 @@ pub use output::{
 };
 pub use repeated::Repeated;
 pub use runtime::run;
-pub use settings::{in_one_line, parse, parse_as, parse_from, refuse, secret, taken_address, variable};
+pub use settings::{in_one_line, parse, parse_from, refuse, secret, taken_address, variable};
 pub use signals::stop_token;
 pub use supervisor::ready;
 pub use text::{

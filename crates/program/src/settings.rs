@@ -40,14 +40,6 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
     parse_from(T::command(), env::args_os().collect())
 }
 
-/// Parses as [`parse`] does, with a command whose help differs from the type's own.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_as<T: Parser>(command: Command) -> Result<T, ExitCode> {
-    parse_from(command, env::args_os().collect())
-}
-
 /// Parses as [`parse`] does, with a command whose help differs from the type's own, and with these arguments, of which the first is the
 /// program's name.
 ///

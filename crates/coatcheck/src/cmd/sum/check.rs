@@ -101,7 +101,8 @@ impl Counts {
             }
         };
         *count += 1;
-        if !args.status && !(args.quiet && told == "OK") {
+        let is_said = told != "OK" || !args.quiet;
+        if is_said && !args.status {
             console.print(&verdict(name, told));
         }
     }

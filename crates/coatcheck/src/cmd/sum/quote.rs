@@ -67,7 +67,9 @@ fn quoted_by(name: &OsStr, is_shown: impl Fn(char) -> bool) -> String {
 
     // coreutils begins anew at a single quote, and then still is where the name ended.
     let ends_in_escapes = match bytes.utf8_chunks().last() {
-        Some(chunk) if chunk.invalid().is_empty() => chunk.valid().chars().last().is_some_and(|c| !is_shown(c)),
+        Some(chunk) if chunk.invalid().is_empty() => {
+            chunk.valid().chars().last().is_some_and(|c| !is_shown(c))
+        }
         chunk => chunk.is_some(),
     };
     let (mut quoted, mut is_in_escapes) = ("'".to_owned(), ends_in_escapes && bytes.contains(&b'\''));
