@@ -147,7 +147,7 @@ struct Case {
     arguments: Vec<OsString>,
     variables: Vec<(&'static str, &'static str)>,
     input: PathBuf,
-    /// What the shell does to the streams.
+    /// A change that the shell makes to the streams.
     redirection: &'static str,
 }
 

@@ -74,6 +74,8 @@ const PLACES: [(&str, &[&str]); 9] = [
             "worker/src/main.rs",
             "crates/providers/src/main.rs",
             "crates/coatcheck/src/main.rs",
+            // Called by the name `md5sum`, it is that program.
+            "crates/coatcheck/src/cmd/sum.rs",
             "crates/powercut/src/main.rs",
             "crates/program/src/settings.rs",
         ],
