@@ -135,9 +135,9 @@ async fn worst(stack: Arc<Stack>) {
         // 408: a machine so busy that requests are seconds on their way.
         assert!(log_ins.iter().all(|status| matches!(status, 401 | 408 | 429 | 503)), "{log_ins:?}");
         assert!(stats.iter().all(|status| matches!(status, 200 | 408 | 503)), "{stats:?}");
-        assert_eq!(large_type.unwrap().status, 415);
+        assert!(matches!(large_type.unwrap().status, 408 | 415));
         // 503: so busy that a row is not written within 2 s.
-        assert!(matches!(ready.status, 200 | 503), "{}", ready.text());
+        assert!(matches!(ready.status, 200 | 408 | 503), "{} {}", ready.status, ready.text());
         for pid in stack.pids() {
             let now = memory_kib(pid, "VmRSS");
             assert!(now < MOST_KIB, "{now} KiB");

@@ -4,11 +4,10 @@
 //! that size come from the arenas from then on (`mallopt(3)`). Memory freed there is seldom returned, so after a burst of large answers a
 //! process held twice what it used.
 
-/// The size in bytes from which on a piece of memory is a mapping of its own, which returns to the system when it is freed. It no longer
-/// grows once it was set. More than the buffers of 128 KiB that each upload needs for a moment: a mapping costs two system calls, and
-/// its pages are zeroed.
+/// The size in bytes from which on a piece of memory is a mapping of its own, which returns to the system when it is freed: malloc's own
+/// initial value, which no longer grows once it was set. Uploads pay for it: a buffer of 128 KiB is mapped, zeroed and unmapped each time.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const MAPPED: i32 = 192 << 10;
+const MAPPED: i32 = 128 << 10;
 
 /// Bounds what malloc keeps. Existing arenas stay: call it before there are threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
