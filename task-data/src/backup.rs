@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use database::Sqlite;
-use program::private;
+use program::{folder_of, private};
 use shared_log::{Head, LogError, LogFile};
 use tokio::task::spawn_blocking;
 
@@ -382,8 +382,7 @@ fn finish(layout: &Layout, more: &[PathBuf]) -> Result<u64, BackupError> {
     fs::rename(&layout.unfinished, &layout.database).map_err(at(&layout.database))?;
     sync(&layout.data)?;
     sync(&layout.folder)?;
-    let parent = layout.folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    sync(parent.unwrap_or(Path::new(".")))?;
+    sync(folder_of(&layout.folder))?;
     Ok(fs::metadata(&layout.database).map_err(at(&layout.database))?.len())
 }
 

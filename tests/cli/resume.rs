@@ -111,7 +111,7 @@ async fn an_interrupted_put_goes_on_with_what_is_missing() {
         assert_eq!((done.status.code(), String::from_utf8(done.stdout).unwrap()), (Some(0), lines()));
         let (earlier, later) = (keys(&before), keys(&server.requests_and_keys()[before.len()..]));
         assert_eq!(later.keys().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7], "{signal}");
-        // What the server may have taken without an answer is the same task.
+        // A file that was sent and not answered has the same task.
         assert_eq!((&later[&3], &later[&4]), (&earlier[&3], &earlier[&4]));
 
         // And once more: all is done.

@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind, Result};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use sha2::Sha256;
 use signature::{Signer, Verifier};
 
@@ -14,30 +14,21 @@ pub fn install() {
 }
 
 static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory: |algorithm, key| Ok(Box::new(Hs256::for_signing(*algorithm, key)?)),
-    verifier_factory: |algorithm, key| Ok(Box::new(Hs256::for_verifying(*algorithm, key)?)),
+    signer_factory: |algorithm, key| Ok(Box::new(Hs256::new(*algorithm, key.family(), key.as_bytes())?)),
+    verifier_factory: |algorithm, key| {
+        Ok(Box::new(Hs256::new(*algorithm, key.family(), key.try_get_as_bytes()?)?))
+    },
     key_utils: KeyUtils::new_unimplemented(),
 };
 
 struct Hs256(Hmac<Sha256>);
 
 impl Hs256 {
-    fn for_signing(algorithm: Algorithm, key: &EncodingKey) -> Result<Self> {
-        // Of another family's key, the bytes are no secret.
-        match key.family() {
-            AlgorithmFamily::Hmac => Self::new(algorithm, key.as_bytes()),
-            _ => Err(Error::from(ErrorKind::InvalidKeyFormat)),
+    fn new(algorithm: Algorithm, family: AlgorithmFamily, secret: &[u8]) -> Result<Self> {
+        // The bytes of another family's key may be public.
+        if family != AlgorithmFamily::Hmac {
+            return Err(Error::from(ErrorKind::InvalidKeyFormat));
         }
-    }
-
-    fn for_verifying(algorithm: Algorithm, key: &DecodingKey) -> Result<Self> {
-        match key.family() {
-            AlgorithmFamily::Hmac => Self::new(algorithm, key.try_get_as_bytes()?),
-            _ => Err(Error::from(ErrorKind::InvalidKeyFormat)),
-        }
-    }
-
-    fn new(algorithm: Algorithm, secret: &[u8]) -> Result<Self> {
         if algorithm != Algorithm::HS256 {
             return Err(Error::from(ErrorKind::InvalidAlgorithm));
         }
@@ -74,6 +65,7 @@ impl JwtVerifier for Hs256 {
 mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{DecodingKey, EncodingKey};
 
     use super::*;
 

@@ -89,8 +89,8 @@ impl ServerArgs {
     pub fn client(&self) -> Result<Client, SettingError> {
         let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
             .map_err(SettingError::Token)?;
-        let by_variable = program::variable("COATCHECK_URL").is_ok_and(|url| url.as_ref() == Some(&self.url));
-        let setting = if by_variable { "COATCHECK_URL" } else { "--url" };
+        let by_variable = program::variable(URL).is_ok_and(|url| url.as_ref() == Some(&self.url));
+        let setting = if by_variable { URL } else { "--url" };
         let client = Client::new(setting, &self.url, token.filter(|token| !token.is_empty()).as_deref())?;
         let given = match self.url == DEFAULT_URL && !by_variable {
             true => "the default; --url or COATCHECK_URL names another",

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod backoff;
+mod folder;
 mod log;
 mod memory;
 mod metrics;
@@ -19,6 +20,7 @@ mod usage;
 mod values;
 
 pub use backoff::Backoff;
+pub use folder::{folder_of, sync_folder};
 pub use log::LogArgs;
 pub use metrics::{keep_metrics, serve_metrics};
 pub use metrics_exporter_prometheus::PrometheusHandle;

@@ -83,7 +83,7 @@ pub fn end_by_broken_pipe() {
     if PIPE_WAS_IGNORED.load(Relaxed) {
         return;
     }
-    // SAFETY: the system's default is no handler that could do anything wrong.
+    // SAFETY: the system's default action calls no function of this program.
     let is_default = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
     if is_default.is_ok() {
         let _ = raise(Signal::SIGPIPE);

@@ -56,7 +56,7 @@ impl Broker {
     /// Creates a client of the broker at that `amqp://` or `amqps://` URL. Does not connect yet.
     ///
     /// # Errors
-    /// One line for a person, if the URL is not an AMQP URL.
+    /// One line for a person, if the URL is not an AMQP URL, or is `amqps:` and TLS can't be set up.
     pub fn new(url: &str) -> Result<Self, String> {
         // The parser's own error may repeat the password.
         let mut uri =

@@ -7,6 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
+use program::sync_folder;
+
 use super::report::{PAGE, VerifyProgress};
 use crate::outcome;
 use crate::store::{Filter, Store, StoreError};
@@ -110,9 +112,4 @@ async fn ended(store: &dyn Store, progress: &VerifyProgress) -> Result<Vec<(Time
         ended.extend(of_page.filter_map(|task| Some((task.finished?, task.id))));
         progress.rows.fetch_add(page.len() as u64, Relaxed);
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -201,7 +201,7 @@ async fn put(args: &PutArgs, client: &Client, state: Option<&State>) -> ExitCode
     }
     bar.clear();
     if let Some(state) = state {
-        // What it can't tell the next call is sent again.
+        // The next call sends a file again that the state lacks.
         let _ = state.flush().await;
     }
     if let End::Unwritten(error) = end {

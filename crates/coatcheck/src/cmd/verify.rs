@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
-use program::{conclude, counted, in_one_line, raise_file_limit, refuse, unwritten, visible};
+use program::{conclude, counted, folder_of, in_one_line, raise_file_limit, refuse, unwritten, visible};
 use task_data::settings::Settings;
 use task_data::stack::{OpenError, open_remains};
 use task_data::verify::{Found, RebuildError, Rebuilt, Report, VerifyError, VerifyProgress, rebuild, verify};
@@ -154,10 +154,6 @@ fn is_part_of(file: &Path, log: &Path) -> bool {
         _ => false,
     };
     is_same_folder && matches!(suffix, Some([] | [b'.' | b'-', ..]))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 async fn with_log_bar<T>(progress: &VerifyProgress, work: impl Future<Output = T>) -> T {

@@ -65,8 +65,8 @@ pub enum Stage {
 
 /// The tasks of files: made by sending each once, or found in the state of an earlier call.
 pub struct Tasks<'a> {
-    pub client: &'a Client,
-    pub state: Option<&'a State>,
+    client: &'a Client,
+    state: Option<&'a State>,
     /// Whether each task has to end.
     waits: bool,
     uploads: Semaphore,
@@ -126,7 +126,7 @@ impl<'a> Tasks<'a> {
         if let Some(error) = file.error.take() {
             return Err(PutError::NotAccepted(ClientError::Read(error)));
         }
-        // What is not a regular file, as standard input, can be another thing in each call.
+        // Only a regular file has a version: standard input or a pipe may differ in each call.
         let is_named = file.file != STDIN;
         let version = self.state.filter(|_| is_named).and_then(|_| Version::of(Path::new(&file.file)));
         let kept = self.state.zip(version.as_ref()).and_then(|(state, version)| state.kept(version));

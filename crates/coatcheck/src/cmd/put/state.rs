@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
-use program::without_numbers;
+use program::{sync_folder, without_numbers};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -129,8 +129,7 @@ impl State {
             lock(&written)?;
             // The lock of the file before is held until the new one, locked too, is in its place.
             fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+            sync_folder(path)?;
             file = written;
         }
         let left = MOST_BYTES.saturating_sub(file.metadata()?.len());

@@ -1,9 +1,8 @@
 //! The command line of `sum`, taken as GNU's `getopt_long` takes it: options stand anywhere, in any unambiguous abbreviation, short ones
-//! together, up to `--`; the first wrong one ends it. The result is a command line without abbreviations, which clap parses.
+//! together, up to `--`; the first wrong one ends it. None takes a value. The result is a command line without abbreviations, which clap parses.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::vec::IntoIter;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::{Arg, Args, Command};
 
@@ -42,14 +41,6 @@ pub enum Stop {
 struct Name {
     long: String,
     short: Option<u8>,
-    value: Value,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value {
-    No,
-    Maybe,
-    Yes,
 }
 
 /// The options that may be given: GNU's alone under its name, and also those that only `coatcheck sum` has.
@@ -60,13 +51,13 @@ struct Names {
 
 impl Names {
     fn of(called: Called) -> Self {
-        let gnu = GNU.map(|(long, short)| Name { long: long.to_owned(), short, value: Value::No });
+        let gnu = GNU.map(|(long, short)| Name { long: long.to_owned(), short });
         let is_own = |name: &Name| !GNU.iter().any(|(long, _)| *long == name.long);
         let own = match called {
             Called::Md5sum => Vec::new(),
             Called::Coatcheck => {
                 let command = SumArgs::augment_args(Command::new("sum"));
-                let summary = Name { long: "help".to_owned(), short: Some(b'h'), value: Value::No };
+                let summary = Name { long: "help".to_owned(), short: Some(b'h') };
                 command.get_arguments().filter_map(Name::of).filter(is_own).chain([summary]).collect()
             }
         };
@@ -98,14 +89,8 @@ impl Names {
 
 impl Name {
     fn of(arg: &Arg) -> Option<Self> {
-        let least = arg.get_num_args().map_or(1, |count| count.min_values());
-        let value = match (arg.get_action().takes_values(), least) {
-            (false, _) => Value::No,
-            (true, 0) => Value::Maybe,
-            (true, _) => Value::Yes,
-        };
         let short = arg.get_short().and_then(|short| u8::try_from(short).ok());
-        Some(Self { long: arg.get_long()?.to_owned(), short, value })
+        Some(Self { long: arg.get_long()?.to_owned(), short })
     }
 }
 
@@ -120,92 +105,57 @@ pub fn in_full(
     stops_at_operand: bool,
 ) -> Result<Vec<OsString>, Stop> {
     let names = Names::of(called);
-    let given: Vec<OsString> = given.into_iter().collect();
-    let mut line = Line { rest: given.into_iter(), options: Vec::new(), operands: vec!["--".into()] };
-    while let Some(argument) = line.rest.next() {
+    let (mut given, mut options, mut operands) = (given.into_iter(), Vec::new(), vec!["--".into()]);
+    while let Some(argument) = given.next() {
         match argument.as_bytes() {
-            b"--" => line.operands.extend(line.rest.by_ref()),
-            [b'-', b'-', long @ ..] => line.long(&names, long)?,
-            [b'-', short @ ..] if !short.is_empty() => line.short(&names, short)?,
+            b"--" => operands.extend(given.by_ref()),
+            [b'-', b'-', long @ ..] => push(&mut options, named(&names, long)?)?,
+            [b'-', short @ ..] if !short.is_empty() => {
+                for letter in short {
+                    let option = names.short(*letter);
+                    let unknown = || misuse(&[b"invalid option -- '", &[*letter], b"'"]);
+                    push(&mut options, option.ok_or_else(unknown)?)?;
+                }
+            }
             _ => {
-                line.operands.push(argument);
+                operands.push(argument);
                 if stops_at_operand {
-                    line.operands.extend(line.rest.by_ref());
+                    operands.extend(given.by_ref());
                 }
             }
         }
     }
-    line.options.append(&mut line.operands);
-    Ok(line.options)
+    options.append(&mut operands);
+    Ok(options)
 }
 
-/// A command line while it is read.
-struct Line {
-    rest: IntoIter<OsString>,
-    options: Vec<OsString>,
-    operands: Vec<OsString>,
+/// Finds the option that a long one means.
+fn named<'a>(names: &'a Names, given: &[u8]) -> Result<&'a Name, Stop> {
+    let mut parts = given.splitn(2, |byte| *byte == b'=');
+    let (name, value) = (parts.next().unwrap_or_default(), parts.next());
+    let found = names.long(name).map_err(|candidates| {
+        if candidates.is_empty() {
+            return misuse(&[b"unrecognized option '--", given, b"'"]);
+        }
+        let possible: Vec<String> = candidates.iter().map(|name| format!(" '--{}'", name.long)).collect();
+        misuse(&[b"option '--", given, b"' is ambiguous; possibilities:", possible.concat().as_bytes()])
+    })?;
+    match value {
+        Some(_) => Err(misuse(&[b"option '--", found.long.as_bytes(), b"' doesn't allow an argument"])),
+        None => Ok(found),
+    }
 }
 
-impl Line {
-    /// Takes a long option, `NAME` or `NAME=VALUE`.
-    fn long(&mut self, names: &Names, given: &[u8]) -> Result<(), Stop> {
-        let mut parts = given.splitn(2, |byte| *byte == b'=');
-        let (name, value) = (parts.next().unwrap_or_default(), parts.next());
-        let found = names.long(name).map_err(|candidates| {
-            if candidates.is_empty() {
-                return misuse(&[b"unrecognized option '--", given, b"'"]);
-            }
-            let possible: Vec<String> = candidates.iter().map(|name| format!(" '--{}'", name.long)).collect();
-            misuse(&[b"option '--", given, b"' is ambiguous; possibilities:", possible.concat().as_bytes()])
-        })?;
-        let long = found.long.as_bytes();
-        match (value, found.value) {
-            (Some(_), Value::No) => Err(misuse(&[b"option '--", long, b"' doesn't allow an argument"])),
-            (None, Value::Yes) => match self.rest.next() {
-                Some(value) => self.push(found, Some(value.as_bytes())),
-                None => Err(misuse(&[b"option '--", long, b"' requires an argument"])),
-            },
-            (value, _) => self.push(found, value),
-        }
+fn push(options: &mut Vec<OsString>, name: &Name) -> Result<(), Stop> {
+    match name.long.as_str() {
+        "help" => return Err(Stop::Help(if name.short.is_some() { "-h" } else { "--help" })),
+        "version" => return Err(Stop::Version),
+        // It also means binary, and so contradicts only a `--text` after it.
+        "tag" => options.push("--binary".into()),
+        _ => {}
     }
-
-    /// Takes short options that stand together.
-    fn short(&mut self, names: &Names, mut given: &[u8]) -> Result<(), Stop> {
-        while let Some((short, rest)) = given.split_first() {
-            let Some(found) = names.short(*short) else {
-                return Err(misuse(&[b"invalid option -- '", &[*short], b"'"]));
-            };
-            given = rest;
-            match found.value {
-                Value::No => self.push(found, None)?,
-                // All that follows is its value.
-                _ if !rest.is_empty() => return self.push(found, Some(rest)),
-                Value::Maybe => self.push(found, None)?,
-                Value::Yes => match self.rest.next() {
-                    Some(value) => self.push(found, Some(value.as_bytes()))?,
-                    None => return Err(misuse(&[b"option requires an argument -- '", &[*short], b"'"])),
-                },
-            }
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, name: &Name, value: Option<&[u8]>) -> Result<(), Stop> {
-        match name.long.as_str() {
-            "help" => return Err(Stop::Help(if name.short.is_some() { "-h" } else { "--help" })),
-            "version" => return Err(Stop::Version),
-            // It also means binary, and so contradicts only a `--text` after it.
-            "tag" => self.options.push("--binary".into()),
-            _ => {}
-        }
-        let mut option = [b"--".as_slice(), name.long.as_bytes()].concat();
-        if let Some(value) = value {
-            option.push(b'=');
-            option.extend_from_slice(value);
-        }
-        self.options.push(OsString::from_vec(option));
-        Ok(())
-    }
+    options.push(format!("--{}", name.long).into());
+    Ok(())
 }
 
 fn misuse(parts: &[&[u8]]) -> Stop {
