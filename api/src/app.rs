@@ -8,7 +8,6 @@ use accounts::Accounts;
 use accounts::password::Passwords;
 use actix_web::HttpRequest;
 use limits::Limits;
-use program::PrometheusHandle;
 use task_data::blobs::Blobs;
 use task_data::life::Life;
 use task_data::queue::Queue;
@@ -41,7 +40,6 @@ pub struct Api {
     pub table_answers: Arc<FairSemaphore>,
     pub record_answers: Arc<FairSemaphore>,
     pub list_answers: Arc<FairSemaphore>,
-    pub metrics: PrometheusHandle,
     pub admission: Admission,
     pub writes: TriedWrites,
     pub keys: Keys,

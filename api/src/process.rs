@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::Args;
 use program::{LogArgs, in_one_line, refuse};
 use task_data::life::Life;
-use task_data::metrics::BUCKETS;
 use task_data::settings::Settings;
 use task_data::stack::Stack;
 use tracing::info;
@@ -49,15 +48,11 @@ pub async fn run(args: ApiArgs) -> ExitCode {
         Some(Err(error)) => return refuse(&in_one_line(&error)),
         None => return ExitCode::SUCCESS,
     };
-    let metrics = match program::keep_metrics(&BUCKETS) {
-        Ok(metrics) => metrics,
-        Err(error) => return refuse(&in_one_line(&error)),
-    };
     let life = match Life::start(stack.clone(), args.promises) {
         Ok(life) => life,
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
     };
-    let server = match Server::bind(address, life, stack, &database, args.api, metrics) {
+    let server = match Server::bind(address, life, stack, &database, args.api) {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };

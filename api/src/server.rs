@@ -15,7 +15,7 @@ use actix_web::web::{self, Data, QueryConfig};
 use actix_web::{App, HttpServer, dev};
 use database::Database;
 use nix::sys::resource::{Resource, getrlimit};
-use program::{PrometheusHandle, announce, taken_address};
+use program::{announce, taken_address};
 use task_data::life::Life;
 use task_data::stack::Stack;
 use tokio::net::TcpSocket;
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::app::Api;
+use crate::http::keep_alive::HEADERS_WITHIN;
 use crate::http::permits::FairSemaphore;
 use crate::http::{params, request};
 use crate::identity::secret;
@@ -32,11 +33,9 @@ use crate::route::Route;
 use crate::routes;
 use crate::settings::{ApiSettings, Auth};
 use crate::site::health::TriedWrites;
-use crate::site::{missing, openapi, page};
+use crate::site::{missing, openapi};
 use crate::uploads::admission::Admission;
 
-/// How long a client may take for a request's headers.
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
 /// How long the server reads on after a rejection, so that the client receives the response.
 const LINGER: Duration = Duration::from_secs(5);
 /// How long requests under way may take once the server stops.
@@ -127,7 +126,6 @@ impl Server {
         stack: Stack,
         database: &Database,
         settings: ApiSettings,
-        metrics: PrometheusHandle,
     ) -> Result<Self, BindError> {
         let (access, addresses) = (settings.access, settings.addresses.clone());
         let listen = address.listen;
@@ -156,7 +154,6 @@ impl Server {
             table_answers: FairSemaphore::new(TABLE_ANSWERS),
             record_answers: FairSemaphore::new(RECORD_ANSWERS),
             list_answers: FairSemaphore::new(LIST_ANSWERS),
-            metrics,
             admission,
             writes,
             keys,
@@ -167,7 +164,6 @@ impl Server {
             addresses,
             draining: is_draining,
         });
-        let docs = Data::new(page::docs_config());
         let proxies = Data::new(api.addresses.trusted_proxies.clone());
 
         let (handed_out, workers) = (api.clone(), available_parallelism().map_or(1, NonZero::get));
@@ -176,7 +172,6 @@ impl Server {
                 .app_data(handed_out.clone())
                 .app_data(description.clone())
                 .app_data(known.clone())
-                .app_data(docs.clone())
                 .app_data(proxies.clone())
                 .app_data(QueryConfig::default().error_handler(|error, _| params::unreadable(error).into()))
                 .configure(|config| routes::serve(&routes, config))

@@ -132,7 +132,7 @@ impl Life {
     /// # Errors
     /// If the outcome log can't be opened at the path in the settings.
     pub fn start(stack: Stack, settings: Settings) -> Result<Arc<Self>, LogError> {
-        metrics::describe();
+        metrics::begin();
         let log = SharedLog::new(&settings.outcome_log)?;
         let log_name = log_name(&settings).map_err(LogError::Io)?;
         let owed = Arc::new(Signal::new());

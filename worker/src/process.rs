@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::Args;
 use program::{LogArgs, in_one_line, refuse};
 use task_data::life::Life;
-use task_data::metrics::BUCKETS;
 use task_data::settings::Settings;
 use task_data::stack::Stack;
 use tracing::{error, info};
@@ -49,7 +48,7 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
         None => return ExitCode::SUCCESS,
     };
     if let Some(address) = args.metrics_listen
-        && let Err(error) = program::serve_metrics(&BUCKETS, address)
+        && let Err(error) = program::metrics::serve(address).await
     {
         return refuse(&format!("METRICS_LISTEN: {address}: {}", in_one_line(&error)));
     }

@@ -17,8 +17,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::http::body::holding;
 
-/// The longest time without a request: actix's 5 s without a byte, and 5 s for a head.
-const LONGEST: Duration = Duration::from_secs(10);
+/// How long a client may take for a request's headers: as long as with Apache (mod_reqtimeout).
+/// It includes the delay until a busy server reads what was sent in time.
+pub const HEADERS_WITHIN: Duration = Duration::from_secs(20);
+/// The longest time without a request: actix's 5 s without a byte, and then the headers.
+const LONGEST: Duration = Duration::from_secs(5).saturating_add(HEADERS_WITHIN);
 
 /// A connection, as its requests share it.
 pub struct KeepAlive {

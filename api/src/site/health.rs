@@ -169,5 +169,5 @@ pub async fn ready(api: Data<Api>) -> HttpResponse {
 pub async fn metrics(api: Data<Api>) -> HttpResponse {
     // Without the database the answer has everything else, and the last known gauges.
     let _ = tokio::join!(timeout(CHECK_TIMEOUT, api.life.look_around()), api.admission.is_disk_low());
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(api.metrics.render())
+    HttpResponse::Ok().content_type(program::metrics::MEDIA_TYPE).body(program::metrics::text())
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, EntityTag, Header, IfNoneMatch};
-use actix_web::web::{Data, Path};
+use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use program::swagger_ui;
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest, Sha256};
-use utoipa_swagger_ui::Config;
 
 use crate::http::problem::{Code, Problem};
 
@@ -84,52 +84,31 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Returns the configuration of Swagger UI, which sends no request to another server.
-pub fn docs_config() -> Config<'static> {
-    Config::from(DESCRIPTION).try_it_out_enabled(true).display_request_duration(true).validator_url("none")
-}
-
 /// Answers with the page of Swagger UI.
-///
-/// # Errors
-/// 404 if the program was built without it.
-pub async fn docs_index(
-    request: HttpRequest,
-    config: Data<Config<'static>>,
-) -> Result<HttpResponse, Problem> {
-    docs(request, Path::from(String::new()), config).await
+pub async fn docs_index(request: HttpRequest) -> HttpResponse {
+    docs_file(&request, swagger_ui::page("API · Coatcheck", include_str!("docs_nav.html")))
 }
 
 /// Answers with a file of Swagger UI; without a name, with its page.
 ///
 /// # Errors
 /// 404 if the file does not exist.
-pub async fn docs(
-    request: HttpRequest,
-    name: Path<String>,
-    config: Data<Config<'static>>,
-) -> Result<HttpResponse, Problem> {
-    let file = utoipa_swagger_ui::serve(&name, config.into_inner())
-        .map_err(|error| Problem::internal(&*error))?
-        .ok_or(Code::NotFound)?;
-    let body = if name.is_empty() { as_ours(&file.bytes).into_bytes() } else { file.bytes.into_owned() };
-    // Weak, because the compressed content has the same tag.
-    let tag = EntityTag::new_weak(hex(&Sha256::digest(&body)));
-    let (mut response, is_known) = tagged(&request, &tag);
-    response.insert_header((CONTENT_SECURITY_POLICY, DOCS_POLICY));
-    if is_known {
-        return Ok(response.finish());
+pub async fn docs(request: HttpRequest, name: Path<String>) -> Result<HttpResponse, Problem> {
+    if name.is_empty() {
+        return Ok(docs_index(request).await);
     }
-    Ok(response.content_type(with_charset(&file.content_type)).body(body))
+    Ok(docs_file(&request, swagger_ui::file(&name).ok_or(Code::NotFound)?))
 }
 
-/// Returns Swagger UI's page with Coatcheck's title and a link to the pages. It names its files relative to `/docs/`; the base makes them
-/// work at `/docs` too.
-fn as_ours(page: &[u8]) -> String {
-    String::from_utf8_lossy(page)
-        .replacen("<head>", "<head>\n    <base href=\"/docs/\">", 1)
-        .replacen("<title>Swagger UI</title>", "<title>API · Coatcheck</title>", 1)
-        .replacen("<body>", concat!("<body>\n    ", include_str!("docs_nav.html")), 1)
+fn docs_file(request: &HttpRequest, file: swagger_ui::File) -> HttpResponse {
+    // Weak, because the compressed content has the same tag.
+    let tag = EntityTag::new_weak(hex(&Sha256::digest(&file.content)));
+    let (mut response, is_known) = tagged(request, &tag);
+    response.insert_header((CONTENT_SECURITY_POLICY, DOCS_POLICY));
+    if is_known {
+        return response.finish();
+    }
+    response.content_type(file.media_type).body(file.content.into_owned())
 }
 
 fn with_charset(media_type: &str) -> String {

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use api::{Address, ApiSettings, Server};
 use clap::Parser;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use task_data::life::Life;
@@ -68,10 +67,8 @@ impl Desk {
 
         let (stack, database, hold) = Stack::open_alone(&promises).unwrap();
         let life = Life::start(stack.clone(), promises).unwrap();
-        // The process is shared by many tests: each server has a recorder of its own, which receives nothing.
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
         let address = Address::take(api.listen).unwrap();
-        let server = Server::bind(address, life, stack, &database, api, metrics).unwrap();
+        let server = Server::bind(address, life, stack, &database, api).unwrap();
         let address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.run(async {

@@ -44,7 +44,6 @@ pub struct Selection {
 impl AccessLog {
     /// Starts the batches on the current runtime.
     pub fn start(store: Arc<dyn Records>) -> Self {
-        metrics::describe();
         let appends = Batcher::start(BATCH, {
             let store = store.clone();
             move |callers| append_all(store.clone(), callers)

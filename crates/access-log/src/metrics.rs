@@ -1,14 +1,12 @@
 //! The metrics of the access log.
 
-use metrics::{counter, describe_counter};
+use std::sync::LazyLock;
 
-const RECORDS: &str = "coatcheck_records_appended_total";
+use program::metrics::{IntCounter, counter};
 
-/// Describes the metrics.
-pub(crate) fn describe() {
-    describe_counter!(RECORDS, "Records appended to the access log");
-}
+static RECORDS: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("coatcheck_records_appended_total", "Records appended to the access log"));
 
 pub(crate) fn records_appended(count: usize) {
-    counter!(RECORDS).increment(count as u64);
+    RECORDS.inc_by(count as u64);
 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use api::{Address, ApiSettings, Server};
 use program::{LogArgs, in_one_line, refuse};
 use task_data::life::Life;
-use task_data::metrics::BUCKETS;
 use task_data::settings::Settings;
 use task_data::stack::Stack;
 use tracing::{error, info};
@@ -45,10 +44,6 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
         Ok(opened) => opened,
         Err(error) => return refuse(&in_one_line(&error)),
     };
-    let metrics = match program::keep_metrics(&BUCKETS) {
-        Ok(metrics) => metrics,
-        Err(error) => return refuse(&in_one_line(&error)),
-    };
     let life = match Life::start(stack.clone(), args.promises) {
         Ok(life) => life,
         Err(error) => return refuse(&format!("OUTCOME_LOG: {}", in_one_line(&error))),
@@ -56,7 +51,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     if let Err(error) = life.begin_alone().await {
         return refuse(&format!("DATABASE_URL: {}", in_one_line(&error)));
     }
-    let server = match Server::bind(address, life.clone(), stack.clone(), &database, args.api, metrics) {
+    let server = match Server::bind(address, life.clone(), stack.clone(), &database, args.api) {
         Ok(server) => server,
         Err(error) => return refuse(&in_one_line(&error)),
     };

@@ -6,7 +6,7 @@ mod backoff;
 mod folder;
 mod log;
 mod memory;
-mod metrics;
+pub mod metrics;
 mod output;
 pub mod private;
 mod repeated;
@@ -14,6 +14,7 @@ mod runtime;
 mod settings;
 mod signals;
 mod supervisor;
+pub mod swagger_ui;
 mod text;
 pub mod tls;
 mod usage;
@@ -22,8 +23,6 @@ mod values;
 pub use backoff::Backoff;
 pub use folder::{folder_of, sync_folder};
 pub use log::LogArgs;
-pub use metrics::{keep_metrics, serve_metrics};
-pub use metrics_exporter_prometheus::PrometheusHandle;
 pub use output::{
     announce, complain, conclude, end_by_broken_pipe, print, standard_error, standard_input, unwritten,
 };

@@ -30,10 +30,8 @@ const TALKATIVE: [(&str, LevelFilter); 3] =
     [("actix_server", LevelFilter::WARN), ("actix_http", LevelFilter::OFF), ("lapin", LevelFilter::OFF)];
 
 /// Libraries whose log lines can be selected, by the beginnings of their names: a target stands for all that begin so.
-const LIBRARIES: [&str; 13] = [
-    "actix", "amq", "deadpool", "h2", "hickory", "hyper", "lapin", "metrics", "mio", "redis", "reqwest",
-    "rustls", "tokio",
-];
+const LIBRARIES: [&str; 11] =
+    ["actix", "amq", "deadpool", "hickory", "hyper", "lapin", "mio", "redis", "reqwest", "rustls", "tokio"];
 
 /// Whether an error that stops the program before it serves is written as a log line in JSON.
 static TELLS_JSON: AtomicBool = AtomicBool::new(false);

@@ -1,35 +1,111 @@
 //! The process's metrics, in the text format of Prometheus.
 
+use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::core::Collector;
+pub use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{HistogramOpts, Opts, TextEncoder};
+use tokio::net::TcpListener;
+use tracing::warn;
 
-const UPKEEP: Duration = Duration::from_secs(5);
+/// The media type of [`text`].
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Records metrics from now on. Returns the handle that reads them.
-///
-/// # Errors
-/// If metrics are recorded already.
-pub fn keep_metrics(buckets: &[f64]) -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().set_buckets(buckets)?.install_recorder()?;
-    tokio::spawn({
-        let handle = handle.clone();
-        async move {
-            loop {
-                tokio::time::sleep(UPKEEP).await;
-                // Samples pile up until they are sorted into their buckets.
-                handle.run_upkeep();
-            }
-        }
-    });
-    Ok(handle)
+/// Upper bounds of the buckets of all timings, in seconds.
+const BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
+/// How long a client may take for its request's head.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// The pause after a connection could not be accepted, as when no file descriptor is free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Returns a counter without labels.
+pub fn counter(name: &str, help: &str) -> IntCounter {
+    registered(IntCounter::new(name, help))
 }
 
-/// Records metrics from now on, and serves them at that address, for a program without another HTTP server.
+/// Returns a counter with a series for each set of its labels' values.
+pub fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// Returns a gauge without labels.
+pub fn gauge(name: &str, help: &str) -> Gauge {
+    registered(Gauge::new(name, help))
+}
+
+/// Returns a gauge with a series for each set of its labels' values.
+pub fn gauges(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    registered(GaugeVec::new(Opts::new(name, help), labels))
+}
+
+/// Returns a histogram of timings in seconds without labels.
+pub fn timing(name: &str, help: &str) -> Histogram {
+    registered(Histogram::with_opts(of_timings(name, help)))
+}
+
+/// Returns a histogram of timings in seconds, with a series for each set of its labels' values.
+pub fn timings(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    registered(HistogramVec::new(of_timings(name, help), labels))
+}
+
+fn of_timings(name: &str, help: &str) -> HistogramOpts {
+    HistogramOpts::new(name, help).buckets(BUCKETS.to_vec())
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "names and labels are constants; a wrong one shows at the first start"
+)]
+fn registered<M: Collector + Clone + 'static>(made: prometheus::Result<M>) -> M {
+    let metric = made.expect("a valid name and valid labels");
+    prometheus::register(Box::new(metric.clone())).expect("a name that is registered once");
+    metric
+}
+
+/// Returns all metrics of the process that have a series, as [`MEDIA_TYPE`].
+pub fn text() -> String {
+    let mut told = String::new();
+    if let Err(error) = TextEncoder::new().encode_utf8(&prometheus::gather(), &mut told) {
+        warn!("metrics are left out: {error}");
+    }
+    told
+}
+
+/// Serves [`text`] at every path of that address, for a program without another HTTP server.
 ///
 /// # Errors
-/// If metrics are recorded already, or the address can't be bound.
-pub fn serve_metrics(buckets: &[f64], address: SocketAddr) -> Result<(), BuildError> {
-    PrometheusBuilder::new().set_buckets(buckets)?.with_http_listener(address).install()
+/// If the address can't be bound.
+pub async fn serve(address: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    tokio::spawn(async move {
+        loop {
+            let Ok((connection, _)) = listener.accept().await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WITHIN)
+                .serve_connection(TokioIo::new(connection), service_fn(answer));
+            tokio::spawn(served);
+        }
+    });
+    Ok(())
+}
+
+async fn answer<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::from(text()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    Ok(response)
 }

@@ -1,14 +1,13 @@
 //! `/openapi.json` and Swagger UI at `/docs/`, with the calls and the controls. All files are part of the program.
 
+use actix_web::web::{self, Data, Path};
+use actix_web::{HttpResponse, Resource};
+use program::swagger_ui;
 use utoipa::{OpenApi, openapi};
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::call;
-use crate::problem::{Code, ProblemView};
+use crate::problem::{Code, Problem, ProblemView};
 use crate::provider::Provider;
-
-/// The path of the description.
-const PATH: &str = "/openapi.json";
 
 /// The operations that all providers share.
 #[derive(OpenApi)]
@@ -32,10 +31,24 @@ struct Texts;
 #[openapi(paths(call::post))]
 struct Rows;
 
-/// Returns Swagger UI and the description of that provider. They load nothing from other servers.
-pub fn docs(provider: Provider) -> SwaggerUi {
-    let config = Config::from(PATH).try_it_out_enabled(true).display_request_duration(true);
-    SwaggerUi::new("/docs/{file:.*}").config(config.validator_url("none")).url(PATH, document(provider))
+/// Answers with the description of that provider.
+pub fn description(provider: Provider) -> Resource {
+    let document = Data::new(document(provider));
+    let told = async |document: Data<openapi::OpenApi>| HttpResponse::Ok().json(document.get_ref());
+    web::resource("/openapi.json").app_data(document).route(web::get().to(told))
+}
+
+/// Answers with Swagger UI.
+pub fn docs() -> Resource {
+    let told = async |name: Path<String>| {
+        let file = match name.as_str() {
+            "" => Some(swagger_ui::page("Provider · Coatcheck", "")),
+            name => swagger_ui::file(name),
+        };
+        let file = file.ok_or(Problem::from(Code::NotFound))?;
+        Ok::<_, Problem>(HttpResponse::Ok().content_type(file.media_type).body(file.content.into_owned()))
+    };
+    web::resource("/docs/{file:.*}").route(web::get().to(told))
 }
 
 fn document(provider: Provider) -> openapi::OpenApi {

@@ -121,7 +121,8 @@ fn routes(config: &mut ServiceConfig, provider: Provider) {
         .service(resource("/readyz", "GET", [web::get().to(call::ready)]))
         .service(web::redirect("/", "/docs/"))
         .service(web::redirect("/docs", "/docs/"))
-        .service(openapi::docs(provider));
+        .service(openapi::description(provider))
+        .service(openapi::docs());
 }
 
 /// Returns an address that rejects all methods but these, and names these in its answer.

@@ -11,6 +11,7 @@ use accounts::password::{Password, PasswordError, Passwords};
 use accounts::user::{Account, Right, TypedName, User, UserId, Username};
 use accounts::{Accounts, NewUser};
 use clap::Subcommand;
+use console::Term;
 use database::StoreError;
 use program::{complain, conclude, in_one_line, refuse, visible};
 use task_data::stack::{OpenError, open_database};
@@ -321,8 +322,12 @@ async fn password(name: &str, file: Option<&Path>) -> Result<Password, UserError
 async fn asked(name: &str) -> Result<String, UserError> {
     let prompt = format!("Password for {name}: ");
     let asking = tokio::task::spawn_blocking(move || {
-        let first = rpassword::prompt_password(prompt)?;
-        Ok((first, rpassword::prompt_password("Once more: ")?))
+        let terminal = Term::stderr();
+        let ask = |prompt: &str| {
+            terminal.write_str(prompt)?;
+            terminal.read_secure_line()
+        };
+        Ok((ask(&prompt)?, ask("Once more: ")?))
     });
     let unreadable = |error: std::io::Error| UserError::Usage(format!("the password can't be read: {error}"));
     let asked = asking.await.map_err(|error| unreadable(std::io::Error::other(error)))?;
