@@ -66,6 +66,9 @@ async fn a_command_that_brings_none_or_a_wrong_one_says_what_to_set(setup: Setup
     for arguments in [
         &["put", "a.txt"][..],
         &["get", id],
+        &["ls"],
+        &["watch", id],
+        &["cancel", id],
         &["simulate", "--count", "1", "--threads", "1"],
         &["export", "--target-file", "access.log"],
     ] {
