@@ -1,5 +1,4 @@
-//! Looks at the servers of the distributed form for a person who sets them up: whether they can be reached, and what they lack. Changes
-//! nothing.
+//! Tells an operator whether the servers of the distributed form can be reached, and what they lack. Changes nothing.
 
 pub use database::postgres::Examined;
 use program::in_one_line;

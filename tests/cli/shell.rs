@@ -66,9 +66,11 @@ async fn each_command_has_a_page_in_a_pipe() {
         let name = ["coatcheck"].into_iter().chain(command.split_whitespace()).collect::<Vec<_>>().join("-");
         let title = page.lines().find(|line| line.starts_with(".TH ")).unwrap();
         assert!(title.starts_with(&format!(".TH {name} 1 ")), "{title}");
-        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS"] {
+        assert!(title.contains(&format!("\"coatcheck {}\"", env!("CARGO_PKG_VERSION"))), "{title}");
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES"] {
             assert!(page.contains(&format!("\n.SH {section}\n")), "{name}: {section}");
         }
+        assert!(!page.contains(".SH EXTRA"), "{name}");
     }
     refused(
         &output(coatcheck(folder.path(), ["man", "user", "nonsense"])).await,

@@ -246,7 +246,10 @@ async fn cancel_tells_each_task_that_is_cancelled_and_each_that_can_not_be(setup
     assert_eq!(stdout(&done), format!("{}\tcancelled\n{}\tcancelled\n", pending[0], pending[1]));
     let lines: Vec<&str> = stderr(&done).lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with(&format!("coatcheck: {ended}: ")) && lines[0].contains("task-ended"));
+    assert!(
+        lines[0].starts_with(&format!("coatcheck: {ended}: it can't be cancelled any more: "))
+            && lines[0].contains("task-ended")
+    );
     assert_eq!(lines[1], format!("coatcheck: {UNKNOWN}: the task does not exist"));
     // Again: it is what was wanted.
     let again = output(stack.coatcheck(["cancel", &pending[0]])).await;

@@ -17,7 +17,7 @@ impl ConfirmArgs {
     /// Asks on the terminal whether to go on, if the command works in production. `change` says what is done: "cancels 2 tasks".
     ///
     /// # Errors
-    /// The exit status, if the answer is not yes or there is no terminal to ask on.
+    /// The exit status, if the answer is not yes, or the question needs a terminal and standard input or standard error is not one.
     pub fn ask(self, change: &str) -> Result<(), ExitCode> {
         let Some(context) = program::context().filter(|context| context.is_production && !self.yes) else {
             return Ok(());
@@ -25,7 +25,7 @@ impl ConfirmArgs {
         let name = &context.name;
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(refuse(&format!(
-                "context {name}: it is production, and there is no terminal to ask on; to go on, add --yes"
+                "context {name}: it is production, and only a terminal can be asked; to go on, add --yes"
             )));
         }
         let url = without_passwords(&context.url);

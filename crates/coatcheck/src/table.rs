@@ -7,8 +7,6 @@ use console::{Alignment, Style, Term, measure_text_width, pad_str, truncate_str}
 use program::visible;
 use task_data::task::Status;
 
-/// The least width of the last column: on a terminal too narrow for it, rows wrap.
-const LEAST: usize = 20;
 /// The text of a field without a value.
 pub const NONE: &str = "-";
 
@@ -16,10 +14,29 @@ pub const NONE: &str = "-";
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     pub title: &'static str,
-    /// The width on a terminal.
+    /// The width on a terminal. For the last column it is the least: on a terminal too narrow for it, rows wrap.
     pub width: usize,
     /// Whether it is a number, which is aligned at its right end.
     pub is_number: bool,
+    /// Whether it is left out on a terminal too narrow for all columns.
+    pub is_spare: bool,
+}
+
+impl Column {
+    /// Returns a column of text.
+    pub const fn of(title: &'static str, width: usize) -> Self {
+        Self { title, width, is_number: false, is_spare: false }
+    }
+
+    /// Returns a column of numbers.
+    pub const fn number(title: &'static str, width: usize) -> Self {
+        Self { is_number: true, ..Self::of(title, width) }
+    }
+
+    /// Returns the column as one that is left out where there is no room for all.
+    pub const fn spare(self) -> Self {
+        Self { is_spare: true, ..self }
+    }
 }
 
 /// A field of a row.
@@ -83,10 +100,17 @@ impl Table {
 
     fn aligned(&self, fields: impl Iterator<Item = (String, Style)>) -> String {
         let (mut line, mut used) = (String::new(), 0);
+        let all: usize = self.columns.iter().map(|column| column.width + 2).sum();
+        let is_narrow = self.width.is_some_and(|width| width + 2 < all);
         let last = self.columns.len() - 1;
         for (at, (column, (text, colour))) in self.columns.iter().zip(fields).enumerate() {
+            if column.is_spare && is_narrow {
+                continue;
+            }
             let text = match self.width.filter(|_| at == last) {
-                Some(width) => truncate_str(&text, width.saturating_sub(used).max(LEAST), "…").into_owned(),
+                Some(width) => {
+                    truncate_str(&text, width.saturating_sub(used).max(column.width), "…").into_owned()
+                }
                 None => text,
             };
             let side = if column.is_number { Alignment::Right } else { Alignment::Left };
@@ -100,7 +124,7 @@ impl Table {
 }
 
 impl Field {
-    /// Returns a field of a text, or `-` where there is none.
+    /// Returns a field of a text, or `-` if it is missing or empty.
     pub fn of(text: Option<&str>) -> Self {
         Self::Text(text.filter(|text| !text.is_empty()).unwrap_or(NONE).to_owned())
     }
@@ -136,9 +160,10 @@ mod tests {
     use super::*;
 
     const COLUMNS: &[Column] = &[
-        Column { title: "ID", width: 4, is_number: false },
-        Column { title: "SIZE", width: 5, is_number: true },
-        Column { title: "NAME", width: 4, is_number: false },
+        Column::of("ID", 4),
+        Column::of("KIND", 4).spare(),
+        Column::number("SIZE", 5),
+        Column::of("NAME", 20),
     ];
 
     fn table(is_terminal: bool, width: Option<usize>) -> Table {
@@ -147,24 +172,34 @@ mod tests {
 
     fn fields(name: &str) -> Vec<Field> {
         let size = Field::Either { exact: "2048".to_owned(), short: "2 KiB".to_owned() };
-        vec![Field::Text("a".to_owned()), size, Field::Text(name.to_owned())]
+        vec![Field::Text("a".to_owned()), Field::of(Some("md5")), size, Field::Text(name.to_owned())]
     }
 
     #[test]
     fn a_row_in_a_pipe_is_one_line_with_a_tab_between_its_fields() {
         let table = table(false, None);
 
-        assert_eq!(table.row(fields("b\tc\n\u{1b}[2J")), "a\t2048\tb\\u{9}c\\u{a}\\u{1b}[2J\n");
-        assert_eq!(table.row(vec![Field::of(None), Field::of(Some("")), Field::of(Some("x"))]), "-\t-\tx\n");
+        assert_eq!(table.row(fields("b\tc\n\u{1b}[2J")), "a\tmd5\t2048\tb\\u{9}c\\u{a}\\u{1b}[2J\n");
+        assert_eq!(
+            table.row(vec![Field::of(None), Field::of(Some("")), Field::of(None), Field::of(Some("x"))]),
+            "-\t-\t-\tx\n"
+        );
     }
 
     #[test]
     fn a_row_on_a_terminal_is_aligned_and_fits_or_wraps_where_that_would_hide_its_name() {
         let name = "n".repeat(50);
-        for (width, shown) in [(None, 50), (Some(80), 50), (Some(40), 25), (Some(10), 20)] {
+        let (whole, narrow) = ("a     md5     2 KiB  ", "a     2 KiB  ");
+        for (width, begin, shown) in [
+            (None, whole, 50),
+            (Some(80), whole, 50),
+            (Some(41), whole, 20),
+            (Some(40), narrow, 27),
+            (Some(10), narrow, 20),
+        ] {
             let row = table(true, width).row(fields(&name));
 
-            let row = row.strip_prefix("a     2 KiB  ").unwrap_or_else(|| panic!("{row}")).trim_end();
+            let row = row.strip_prefix(begin).unwrap_or_else(|| panic!("{row}")).trim_end();
             assert_eq!(measure_text_width(row), shown, "{width:?}: {row}");
         }
     }

@@ -99,7 +99,7 @@ pub fn in_order(mut arguments: Vec<OsString>, command: &Command) -> Vec<OsString
     arguments
 }
 
-/// Returns the command with the values of the config file as the defaults of their settings; `None` where there is no file, or the called
+/// Returns the command with the values of the config file as the defaults of their settings; `None` without a file, or if the called
 /// command has no settings.
 ///
 /// # Errors

@@ -61,8 +61,8 @@ pub enum ClientError {
     OtherContent(String),
     #[error("the task does not exist")]
     UnknownTask,
-    /// The task has ended, and so can't be cancelled.
-    #[error("{0}")]
+    /// The task has ended, in the server's words.
+    #[error("it can't be cancelled any more: {0}")]
     Ended(String),
     #[error("the record does not exist")]
     UnknownRecord,

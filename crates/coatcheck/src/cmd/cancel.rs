@@ -12,10 +12,7 @@ use crate::table::{Column, Field, Table};
 /// The most requests at once.
 const AT_ONCE: usize = 8;
 
-const COLUMNS: &[Column] = &[
-    Column { title: "ID", width: 36, is_number: false },
-    Column { title: "STATUS", width: 9, is_number: false },
-];
+const COLUMNS: &[Column] = &[Column::of("ID", 36), Column::of("STATUS", 9)];
 
 /// Cancel tasks that have not ended
 ///

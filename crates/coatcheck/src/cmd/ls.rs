@@ -19,22 +19,23 @@ use crate::terminal::{self, json_line};
 const PAGE: usize = 1000;
 /// The most characters of a message's text: as many as a file's name may have.
 const LONGEST: usize = 255;
-/// How far a task's time and its place in the list may differ: the list is in the order of the ids, which have milliseconds, of several servers.
-const SLACK: TimeDelta = TimeDelta::seconds(60);
+/// How far a task's time and its place in the list may differ: the list is in the order of the ids, which have the time at which the upload
+/// began.
+const SLACK: TimeDelta = TimeDelta::hours(1);
 
 const COLUMNS: &[Column] = &[
-    Column { title: "ID", width: 36, is_number: false },
-    Column { title: "KIND", width: 7, is_number: false },
-    Column { title: "STATUS", width: 9, is_number: false },
-    Column { title: "CREATED", width: 8, is_number: true },
-    Column { title: "SIZE", width: 10, is_number: true },
-    Column { title: "NAME", width: 20, is_number: false },
+    Column::of("ID", 36),
+    Column::of("KIND", 7).spare(),
+    Column::of("STATUS", 9),
+    Column::number("CREATED", 8),
+    Column::number("SIZE", 10).spare(),
+    Column::of("NAME", 20),
 ];
 
 /// List tasks, newest first
 ///
 /// On a terminal it prints a table. In a pipe each task is a line without a heading, its fields separated by one tab: id, kind, status,
-/// time of creation (RFC 3339), size in bytes, name; - where there is none. A message has the beginning of its text as its name.
+/// time of creation (RFC 3339), size in bytes, name; - stands for a missing one. A message has the beginning of its text as its name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 the list is whole, or as long as --limit; 1 it could not be read or printed; 2 wrong usage or settings; 3 the server can't \

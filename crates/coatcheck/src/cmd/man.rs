@@ -28,6 +28,9 @@ pub struct ManArgs {
 
 /// Runs the command for the program of that command line; returns the exit status.
 pub fn run(args: &ManArgs, mut program: Command) -> ExitCode {
+    let version = program.get_version().unwrap_or_default().to_owned();
+    // Pages of `coatcheck help` would say nothing.
+    program = program.disable_help_subcommand(true);
     program.build();
     let mut described = &program;
     for name in &args.command {
@@ -37,18 +40,28 @@ pub fn run(args: &ManArgs, mut program: Command) -> ExitCode {
         };
         described = below;
     }
-    let mut page = Vec::new();
-    // Writing to memory can't fail.
-    let _ = Man::new(described.clone()).render(&mut page);
+    let page = page(described.clone(), &version);
     if io::stdout().is_terminal()
-        && let Some(status) = shown(&page)
+        && let Some(status) = shown(page.as_bytes())
     {
         return status;
     }
-    match program::print(&page) {
+    match program::print(page.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => unwritten(&error),
     }
+}
+
+/// Returns the source of a page.
+fn page(command: Command, version: &str) -> String {
+    let mut page = Vec::new();
+    // Writing to memory can't fail.
+    let _ = Man::new(command).source(format!("coatcheck {version}")).render(&mut page);
+    // The library puts what stands at the end of the help into one section.
+    String::from_utf8_lossy(&page)
+        .replace("\n.SH EXTRA\nExit status: ", "\n.SH \"EXIT STATUS\"\n")
+        .replace("\n\nExamples:\n", "\n.SH EXAMPLES\n")
+        .replace("\n.SH EXTRA\nExamples:\n", "\n.SH EXAMPLES\n")
 }
 
 /// Shows a page by `man`; `None` if that can't be started.

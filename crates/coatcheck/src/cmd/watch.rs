@@ -21,11 +21,12 @@ use crate::table::{Column, Field, NONE, Table};
 const AT_ONCE: usize = 64;
 
 const COLUMNS: &[Column] = &[
-    Column { title: "ID", width: 36, is_number: false },
-    Column { title: "STATUS", width: 9, is_number: false },
-    Column { title: "AT", width: 8, is_number: false },
-    Column { title: "NAME", width: 16, is_number: false },
-    Column { title: "DETAIL", width: 20, is_number: false },
+    Column::of("ID", 36),
+    Column::of("STATUS", 9),
+    Column::of("AT", 8).spare(),
+    Column::of("NAME", 16),
+    // An MD5.
+    Column::of("DETAIL", 32),
 ];
 
 /// Follow tasks: print a line for each change, until all have ended

@@ -83,7 +83,7 @@ impl Chosen {
         if self.is_by_flag { "--context" } else { VARIABLE }
     }
 
-    /// Returns the error where there is no config file.
+    /// Returns the error of a choice without a config file.
     pub fn without_file(&self) -> String {
         format!(
             "{}: expected a config file with [context.{}]; name it with --config",

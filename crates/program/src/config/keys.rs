@@ -123,7 +123,7 @@ impl Key<'_> {
 /// Checks a value as its flag would be.
 ///
 /// # Errors
-/// What was expected, and what came.
+/// One line: the expected value, and the given one.
 pub fn check(arg: &Arg, value: &str) -> Result<(), String> {
     let is_secret = variable(arg).is_some_and(|name| SECRETS.contains(&name));
     if is_secret && without_passwords(value) != value {
