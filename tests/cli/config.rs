@@ -288,7 +288,7 @@ async fn a_change_in_production_is_asked_for_on_a_terminal_and_refused_off_it_wi
         &["put", "file", "--context", "prod"],
         &["simulate", "--count", "1", "--context", "prod"],
     ] {
-        refused(&output(servers.command(arguments)).await, "context prod: it is production");
+        refused(&output(servers.command(arguments)).await, "context prod is production");
     }
     assert_eq!(servers.keys(), [vec![], Vec::<String>::new()]);
 
@@ -307,7 +307,8 @@ async fn a_change_in_production_is_asked_for_on_a_terminal_and_refused_off_it_wi
         let mut drawn = Vec::new();
         let _ = master.read_to_end(&mut drawn);
         let drawn = String::from_utf8(drawn).unwrap();
-        assert!(drawn.contains("this cancels 1 task in production: context prod, http://"), "{drawn}");
+        assert!(drawn.contains("context prod is production (http://127.0.0.1:"), "{drawn}");
+        assert!(drawn.contains("): cancel 1 task? [y/N] "), "{drawn}");
         assert_eq!(drawn.contains("nothing was done"), !is_done, "{drawn}");
         assert_eq!(
             (done.status.code(), servers.keys()[1].len()),

@@ -50,6 +50,7 @@ async fn beside_a_running_server_all_is_fine(setup: Setup) {
     assert_eq!(status, Some(0));
     has(&lines, "ok LISTEN: ", &format!("is held by coatcheck (pid {})", stack.pid()));
     has(&lines, "ok COATCHECK_URL: ", &format!("is ready, version {}", env!("CARGO_PKG_VERSION")));
+    has(&lines, "ok COATCHECK_TOKEN: ", "the server needs no API key");
     for part in ["database", "queue", "blobs", "disk"] {
         has(&lines, "ok COATCHECK_URL: ", &format!(": {part} ok"));
     }

@@ -22,7 +22,7 @@ use self::meter::Trouble;
 pub use self::meter::{Meter, Outages};
 use self::patience::Series;
 pub use self::records::Added;
-pub use self::tasks::{ids, status};
+pub use self::tasks::{WAITS, ids, status};
 pub use self::upload::STDIN;
 use self::upload::{Body, Upload};
 
@@ -177,6 +177,11 @@ impl Client {
     /// Returns the server's address without a password.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns whether requests bring an API key.
+    pub const fn has_token(&self) -> bool {
+        self.has_token
     }
 
     pub fn meter(&self) -> &Meter {

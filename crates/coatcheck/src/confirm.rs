@@ -14,7 +14,7 @@ pub struct ConfirmArgs {
 }
 
 impl ConfirmArgs {
-    /// Asks on the terminal whether to go on, if the command works in production. `change` says what is done: "cancels 2 tasks".
+    /// Asks on the terminal whether to go on, if the command works in production. `change` says what is done: "cancel 2 tasks".
     ///
     /// # Errors
     /// The exit status, if the answer is not yes, or the question needs a terminal and standard input or standard error is not one.
@@ -25,11 +25,11 @@ impl ConfirmArgs {
         let name = &context.name;
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(refuse(&format!(
-                "context {name}: it is production, and only a terminal can be asked; to go on, add --yes"
+                "context {name} is production, and only a terminal can be asked; to go on, add --yes"
             )));
         }
         let url = without_passwords(&context.url);
-        let question = format!("this {change} in production: context {name}, {url}. Go on? [y/N]");
+        let question = format!("context {name} is production ({url}): {change}? [y/N]");
         // If standard error can't be written, the answer is waited for all the same.
         let _ = write!(io::stderr(), "coatcheck: {} ", visible(&question));
         let mut answer = String::new();

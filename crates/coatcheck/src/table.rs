@@ -33,7 +33,7 @@ impl Column {
         Self { is_number: true, ..Self::of(title, width) }
     }
 
-    /// Returns the column as one that is left out where there is no room for all.
+    /// Returns the column as one that is left out on a terminal too narrow for all.
     pub const fn spare(self) -> Self {
         Self { is_spare: true, ..self }
     }
@@ -107,10 +107,10 @@ impl Table {
             if column.is_spare && is_narrow {
                 continue;
             }
-            let text = match self.width.filter(|_| at == last) {
-                Some(width) => {
-                    truncate_str(&text, width.saturating_sub(used).max(column.width), "…").into_owned()
-                }
+            let room = self.width.filter(|_| at == last).map(|width| width.saturating_sub(used));
+            let text = match room.filter(|room| *room >= column.width) {
+                Some(room) => truncate_str(&text, room, "…").into_owned(),
+                // The row wraps in any case.
                 None => text,
             };
             let side = if column.is_number { Alignment::Right } else { Alignment::Left };
@@ -195,7 +195,7 @@ mod tests {
             (Some(80), whole, 50),
             (Some(41), whole, 20),
             (Some(40), narrow, 27),
-            (Some(10), narrow, 20),
+            (Some(10), narrow, 50),
         ] {
             let row = table(true, width).row(fields(&name));
 

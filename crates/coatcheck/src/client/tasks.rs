@@ -11,6 +11,8 @@ use uuid::Uuid;
 use super::lines::Lines;
 use super::{Client, ClientError, LOOK, POLL_AT_MOST_EVERY, WAIT, task};
 
+/// The most tasks that a command waits for at once: each wait holds a connection.
+pub const WAITS: usize = 64;
 /// The longest event, in bytes: a task, whose largest part is a provider's reply, with a wide margin.
 const MAX_EVENT: usize = 16 << 20;
 

@@ -48,7 +48,7 @@ pub async fn run(args: CancelArgs) -> ExitCode {
         Ok(ids) => ids,
         Err(error) => return refuse(&error.to_string()),
     };
-    if let Err(status) = args.confirm.ask(&format!("cancels {}", counted(ids.len() as u64, "task"))) {
+    if let Err(status) = args.confirm.ask(&format!("cancel {}", counted(ids.len() as u64, "task"))) {
         return status;
     }
     let cancel = async {

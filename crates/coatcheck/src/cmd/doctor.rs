@@ -19,7 +19,7 @@ mod servers;
 /// It looks at what a program with the same settings would use. With a sqlite: database, the embedded form: the folders take writes, the
 /// disk has room, the address is free or held by whom, the clock is not behind the data. With postgres://, the distributed form: the database, its
 /// schema and its clock, the broker, Redis, the folder of uploads, the outcome log. Then at the server at COATCHECK_URL, if one answers
-/// there. It changes nothing, and may be called beside a running server.
+/// there, and whether it accepts the API key. It changes nothing, and may be called beside a running server.
 ///
 /// A line each, which begins with ok, note (worth to know, nothing has to be done) or wrong.
 #[derive(Debug, clap::Args)]

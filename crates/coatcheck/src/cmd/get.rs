@@ -10,11 +10,8 @@ use task_data::task::Status;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::client::{self, Client, ServerArgs};
+use crate::client::{self, Client, ServerArgs, WAITS};
 use crate::terminal::{self, escaped_json, json_line};
-
-/// The most tasks asked for at once: each wait holds a connection.
-const AT_ONCE: usize = 64;
 
 /// Show the tasks behind tickets, as JSON
 ///
@@ -67,7 +64,7 @@ async fn show(client: &Client, ids: &[Uuid], wait: Option<Option<Duration>>) -> 
         };
         (*id, task)
     });
-    let mut tasks = stream::iter(tasks).buffered(AT_ONCE);
+    let mut tasks = stream::iter(tasks).buffered(WAITS);
     let mut exit = 0;
     while let Some((id, task)) = tasks.next().await {
         let task = match task {

@@ -119,7 +119,7 @@ pub async fn run(args: PutArgs) -> ExitCode {
     if has_input && program::standard_input().is_err() {
         return refuse("-: standard input is closed; give it a file or a pipe to read");
     }
-    if let Err(status) = args.confirm.ask("hands files in") {
+    if let Err(status) = args.confirm.ask("hand files in") {
         return status;
     }
     let client = match args.server.client() {

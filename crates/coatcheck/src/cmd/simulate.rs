@@ -75,7 +75,7 @@ struct Shared {
 
 /// Runs until all is sent, or a signal; returns the command's exit status.
 pub async fn run(args: SimulateArgs) -> ExitCode {
-    if let Err(status) = args.confirm.ask("adds made-up records") {
+    if let Err(status) = args.confirm.ask("add made-up records") {
         return status;
     }
     let stop = match program::begin(args.log) {

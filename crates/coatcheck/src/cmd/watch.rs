@@ -13,12 +13,9 @@ use task_data::task::Status;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::client::{self, Client, ClientError, ServerArgs};
+use crate::client::{self, Client, ClientError, ServerArgs, WAITS};
 use crate::cmd::ls::{Pages, Selection, name, time_of};
 use crate::table::{Column, Field, NONE, Table};
-
-/// The most tasks followed at once: each holds a connection.
-const AT_ONCE: usize = 64;
 
 const COLUMNS: &[Column] = &[
     Column::of("ID", 36),
@@ -88,12 +85,8 @@ async fn newest(client: &Client) -> Result<Vec<Uuid>, ClientError> {
     let mut ids = Vec::new();
     // Two lists: of all tasks, those that have not ended may be far back.
     for status in [Status::Running, Status::Pending] {
-        let selection = Selection {
-            status: vec![status.name().to_owned()],
-            kind: Vec::new(),
-            since: None,
-            limit: AT_ONCE,
-        };
+        let selection =
+            Selection { status: vec![status.name().to_owned()], kind: Vec::new(), since: None, limit: WAITS };
         let mut pages = Pages::new(client, &selection);
         while let Some(tasks) = pages.next().await? {
             ids.extend(tasks.iter().filter_map(|task| task["id"].as_str()?.parse::<Uuid>().ok()));
@@ -102,7 +95,7 @@ async fn newest(client: &Client) -> Result<Vec<Uuid>, ClientError> {
     // A UUIDv7 begins with its time.
     ids.sort_unstable_by(|a, b| b.cmp(a));
     ids.dedup();
-    ids.truncate(AT_ONCE);
+    ids.truncate(WAITS);
     Ok(ids)
 }
 
@@ -116,7 +109,7 @@ async fn follow(client: &Client, ids: Vec<Uuid>) -> ExitCode {
         }
     };
     let ends = ids.into_iter().map(async |id| (id, client.follow(id, tell).await));
-    let mut ends = stream::iter(ends).buffer_unordered(AT_ONCE);
+    let mut ends = stream::iter(ends).buffer_unordered(WAITS);
     let mut exit = 0;
     loop {
         let end = tokio::select! {

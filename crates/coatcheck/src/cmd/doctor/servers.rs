@@ -85,7 +85,7 @@ fn clock(whose: &str, now: DateTime<Utc>) -> Finding {
     }
 }
 
-/// Looks at the server of the client commands: its version, and the parts of its `/readyz`.
+/// Looks at the server of the client commands: its version, the parts of its `/readyz`, and whether it accepts the key.
 pub async fn api(client: &Client, is_default: bool) -> Vec<Finding> {
     const NAME: &str = "COATCHECK_URL";
     let (status, text) = match client.look("/readyz").await {
@@ -120,7 +120,21 @@ pub async fn api(client: &Client, is_default: bool) -> Vec<Finding> {
     }];
     let parts = ready.as_object().into_iter().flatten().filter(|(part, _)| *part != "status");
     findings.extend(parts.filter_map(|(part, state)| Some(of_part(part, state.as_str()?))));
+    if status.is_success() {
+        findings.extend(of_key(client).await);
+    }
     findings
+}
+
+/// Says whether the server accepts the API key, or needs none; `None` if it does not tell.
+async fn of_key(client: &Client) -> Option<Finding> {
+    const NAME: &str = "COATCHECK_TOKEN";
+    match (client.tasks(&[("limit", "1")]).await, client.has_token()) {
+        (Ok(_), true) => Some(Finding::ok(NAME, "the server accepts the API key")),
+        (Ok(_), false) => Some(Finding::ok(NAME, "the server needs no API key")),
+        (Err(error), _) if error.needs_a_setting() => Some(Finding::wrong(NAME, error.to_string())),
+        (Err(_), _) => None,
+    }
 }
 
 fn of_part(part: &str, state: &str) -> Finding {

@@ -14,10 +14,7 @@ use uuid::Uuid;
 
 use super::files::Listed;
 use super::state::{State, Version};
-use crate::client::{self, Client, ClientError, STDIN};
-
-/// The most tasks waited for at once: each wait holds a connection.
-const WAITS: usize = 64;
+use crate::client::{self, Client, ClientError, STDIN, WAITS};
 
 /// A reason for a missing line.
 #[derive(Debug, thiserror::Error)]
