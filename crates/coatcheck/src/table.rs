@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn a_row_on_a_terminal_is_aligned_and_fits_or_wraps_where_that_would_hide_its_name() {
         let name = "n".repeat(50);
-        let (whole, narrow) = ("a     md5     2 KiB  ", "a     2 KiB  ");
+        let (whole, narrow) = ("a     md5   2 KiB  ", "a     2 KiB  ");
         for (width, begin, shown) in [
             (None, whole, 50),
             (Some(80), whole, 50),
-            (Some(41), whole, 20),
-            (Some(40), narrow, 27),
+            (Some(39), whole, 20),
+            (Some(38), narrow, 25),
             (Some(10), narrow, 50),
         ] {
             let row = table(true, width).row(fields(&name));
