@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod blobs;
 pub mod error;
+pub mod examine;
 pub mod idempotency;
 mod intake;
 pub mod kinds;

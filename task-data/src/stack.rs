@@ -324,7 +324,7 @@ where
     }
 }
 
-fn postgres(database_url: &str) -> Result<Postgres, OpenError> {
+pub(crate) fn postgres(database_url: &str) -> Result<Postgres, OpenError> {
     check_scheme(database_url)?;
     Postgres::new(database_url).map_err(|error| OpenError::setting("DATABASE_URL", error))
 }

@@ -343,10 +343,13 @@ async fn a_browser_is_told_in_a_page_why_it_gets_none(setup: Setup) {
 }
 
 /// The commands, and those below them.
-pub const COMMANDS: [&str; 23] = [
+pub const COMMANDS: [&str; 29] = [
     "",
     "put",
     "get",
+    "ls",
+    "watch",
+    "cancel",
     "sum",
     "simulate",
     "export",
@@ -363,10 +366,13 @@ pub const COMMANDS: [&str; 23] = [
     "migrate",
     "verify",
     "backup",
+    "doctor",
     "api",
     "worker",
     "providers",
     "healthcheck",
+    "completions",
+    "man",
 ];
 
 #[tokio::test]

@@ -281,11 +281,38 @@ async fn help_shows_each_setting_with_its_default() {
     }
     // A command hides the settings that it does not use.
     for (command, settings) in [
-        ("migrate", &["DATABASE_URL", "LOG_FORMAT"][..]),
-        ("backup", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG"]),
-        ("verify", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG", "ORPHAN_SECONDS", "KEEP_UPLOADS"]),
-        ("put", &["COATCHECK_URL", "COATCHECK_TOKEN_FILE"]),
-        ("get", &["COATCHECK_URL", "COATCHECK_TOKEN_FILE"]),
+        ("migrate", &["DATABASE_URL", "LOG_FORMAT", "COATCHECK_CONFIG"][..]),
+        ("backup", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG", "COATCHECK_CONFIG"]),
+        (
+            "verify",
+            &[
+                "DATABASE_URL",
+                "BLOB_URL",
+                "OUTCOME_LOG",
+                "ORPHAN_SECONDS",
+                "KEEP_UPLOADS",
+                "COATCHECK_CONFIG",
+            ],
+        ),
+        (
+            "doctor",
+            &[
+                "LISTEN",
+                "MIN_FREE_DISK",
+                "DATABASE_URL",
+                "AMQP_URL",
+                "REDIS_URL",
+                "BLOB_URL",
+                "OUTCOME_LOG",
+                "COATCHECK_URL",
+                "COATCHECK_TOKEN_FILE",
+                "COATCHECK_CONFIG",
+                "COATCHECK_CONTEXT",
+            ],
+        ),
+        ("put", &["COATCHECK_URL", "COATCHECK_TOKEN_FILE", "COATCHECK_CONFIG", "COATCHECK_CONTEXT"]),
+        ("get", &["COATCHECK_URL", "COATCHECK_TOKEN_FILE", "COATCHECK_CONFIG", "COATCHECK_CONTEXT"]),
+        ("ls", &["COATCHECK_URL", "COATCHECK_TOKEN_FILE", "COATCHECK_CONFIG", "COATCHECK_CONTEXT"]),
         ("sum", &[]),
     ] {
         let help =

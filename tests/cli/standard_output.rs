@@ -32,9 +32,12 @@ async fn no_command_loses_what_it_prints(setup: Setup) {
     stack.register("ada").await;
     fs::write(stack.folder().join("file"), "abc").unwrap();
     fs::write(stack.folder().join("list"), "900150983cd24fb0d6963f7d28e17f72  file\n").unwrap();
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 19] = [
         &["put", "file"],
         &["get", &id],
+        &["get", "--wait", &id, &id],
+        &["ls"],
+        &["watch", &id],
         &["sum", "file"],
         &["sum", "-r", "."],
         &["sum", "-c", "list"],
@@ -43,6 +46,7 @@ async fn no_command_loses_what_it_prints(setup: Setup) {
         &["verify"],
         &["verify", "--rebuild", "rebuilt-FAULT"],
         &["backup", "copy-FAULT"],
+        &["doctor"],
         &["--help"],
         &["--version"],
         &["put", "--help"],

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::Read;
 use std::process::Command;
 
 use nix::pty::{OpenptyResult, openpty};
 use tempfile::TempDir;
 
+use crate::cli::tickets;
 use crate::kit::program::{coatcheck, output};
 
 /// Controls of C0 and C1, DEL, and what turns the direction of text around.
@@ -21,25 +21,7 @@ fn is_harmless(text: &str) -> bool {
 
 /// A server that answers each request with that, and where it is.
 fn server(status: u16, body: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let mut connection = connection.unwrap();
-            let mut request = Vec::new();
-            let mut buffer = [0; 4096];
-            while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-                match connection.read(&mut buffer) {
-                    Ok(read @ 1..) => request.extend_from_slice(&buffer[..read]),
-                    _ => break,
-                }
-            }
-            let head =
-                format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-            let _ = connection.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice());
-        }
-    });
-    format!("http://{address}")
+    tickets::server(move |_: &str| (status, body.clone())).0
 }
 
 #[tokio::test]
@@ -107,7 +89,7 @@ async fn a_name_in_a_message_is_harmless() {
 }
 
 /// Returns the output of a command whose standard output is a terminal.
-async fn told_on_terminal(mut command: Command) -> String {
+pub async fn told_on_terminal(mut command: Command) -> String {
     let OpenptyResult { master, slave } = openpty(None, None).unwrap();
     command.stdout(slave);
     let reading = tokio::task::spawn_blocking(move || {

@@ -59,13 +59,16 @@ async fn each_client_command_brings_its_key(setup: Setup) {
 #[apply(both_stacks)]
 async fn a_command_that_brings_none_or_a_wrong_one_says_what_to_set(setup: Setup) {
     let stack = setup.start(&REQUIRED).await;
-    key(&stack).await;
+    let key = key(&stack).await;
     fs::write(stack.folder().join("a.txt"), "abc").unwrap();
     let id = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
     let wrong = [("COATCHECK_TOKEN", "coatcheck_wrong")];
     for arguments in [
         &["put", "a.txt"][..],
         &["get", id],
+        &["ls"],
+        &["watch", id],
+        &["cancel", id],
         &["simulate", "--count", "1", "--threads", "1"],
         &["export", "--target-file", "access.log"],
     ] {
@@ -79,6 +82,16 @@ async fn a_command_that_brings_none_or_a_wrong_one_says_what_to_set(setup: Setup
     for (name, value) in [("COATCHECK_TOKEN", "two\nlines"), ("COATCHECK_TOKEN_FILE", "missing")] {
         let done = output(with(stack.coatcheck(["get", id]), [(name, value)])).await;
         refused(&done, "COATCHECK_TOKEN");
+    }
+    for (token, told) in [
+        (None, "wrong COATCHECK_TOKEN: the server requires an API key"),
+        (Some("coatcheck_wrong"), "wrong COATCHECK_TOKEN: the server does not know the API key"),
+        (Some(&*key), "ok COATCHECK_TOKEN: the server accepts the API key"),
+    ] {
+        let done =
+            output(with(stack.coatcheck(["doctor"]), token.map(|token| ("COATCHECK_TOKEN", token)))).await;
+        let report = String::from_utf8(done.stdout).unwrap();
+        assert!(report.contains(told) && !report.contains("coatcheck_"), "{report}");
     }
     // Readiness is not a secret.
     assert!(output(stack.coatcheck(["healthcheck"])).await.status.success());

@@ -65,7 +65,15 @@ const PLACES: [(&str, &[&str]); 9] = [
         &["crates/database/src/postgres/session.rs", "crates/database/src/postgres/target.rs"],
     ),
     ("lapin::", &["task-data/src/queue/amqp.rs"]),
-    ("redis::", &["crates/limits/src/redis.rs", "task-data/src/notify/redis.rs", "task-data/src/stack.rs"]),
+    (
+        "redis::",
+        &[
+            "crates/limits/src/redis.rs",
+            "task-data/src/examine.rs",
+            "task-data/src/notify/redis.rs",
+            "task-data/src/stack.rs",
+        ],
+    ),
     (
         "clap::Parser",
         &[

@@ -1,4 +1,4 @@
-//! The HTTP client of the client commands: hands a file in, waits for its digest, reads a task; adds records and reads them.
+//! The HTTP client of the client commands: hands a file in, waits for its digest, reads tasks; adds records and reads them.
 //!
 //! It hashes nothing and prints nothing. It retries failures that may pass (a server that is starting, full or restarting). Every upload
 //! carries an `Idempotency-Key`, so one that is repeated after a lost answer is one task.
@@ -22,13 +22,16 @@ use self::meter::Trouble;
 pub use self::meter::{Meter, Outages};
 use self::patience::Series;
 pub use self::records::Added;
+pub use self::tasks::{WAITS, ids, status};
 pub use self::upload::STDIN;
 use self::upload::{Body, Upload};
 
 mod error;
+mod lines;
 mod meter;
 mod patience;
 mod records;
+mod tasks;
 mod upload;
 
 /// How long the server is asked to wait for a task to end; polls are repeated.
@@ -76,10 +79,16 @@ pub struct ServerArgs {
 impl ServerArgs {
     /// Returns the command that redeems a ticket at that server.
     pub fn get(&self) -> String {
-        match self.url == DEFAULT_URL {
-            true => "coatcheck get".to_owned(),
-            false => format!("coatcheck get --url {}", program::without_passwords(&self.url)),
+        match program::context() {
+            Some(context) => format!("coatcheck get --context {}", context.name),
+            None if self.is_default() => "coatcheck get".to_owned(),
+            None => format!("coatcheck get --url {}", program::without_passwords(&self.url)),
         }
+    }
+
+    /// Returns whether it is the server that is used if no setting names one.
+    pub fn is_default(&self) -> bool {
+        self.url == DEFAULT_URL
     }
 
     /// Returns a client of that server, which sends the API key if there is one.
@@ -87,14 +96,23 @@ impl ServerArgs {
     /// # Errors
     /// If a setting is wrong.
     pub fn client(&self) -> Result<Client, SettingError> {
-        let token = program::secret("COATCHECK_TOKEN", self.coatcheck_token_file.as_deref())
-            .map_err(SettingError::Token)?;
+        let file = self.coatcheck_token_file.as_deref();
+        let token = match program::context() {
+            // The key of a variable is for another server.
+            Some(_) => file.map(|file| program::read_secret("COATCHECK_TOKEN", file)).transpose(),
+            None => program::secret("COATCHECK_TOKEN", file),
+        };
+        let token = token.map_err(SettingError::Token)?;
         let by_variable = program::variable(URL).is_ok_and(|url| url.as_ref() == Some(&self.url));
         let setting = if by_variable { URL } else { "--url" };
         let client = Client::new(setting, &self.url, token.filter(|token| !token.is_empty()).as_deref())?;
-        let given = match self.url == DEFAULT_URL && !by_variable {
-            true => "the default; --url or COATCHECK_URL names another",
-            false => setting,
+        let given = match (program::context(), program::place_of(URL, &self.url)) {
+            (Some(context), _) => format!("context {}", context.name),
+            (None, Some(place)) => place,
+            (None, None) if self.url == DEFAULT_URL && !by_variable => {
+                "the default; --url or COATCHECK_URL names another".to_owned()
+            }
+            (None, None) => setting.to_owned(),
         };
         Ok(Client { shown: format!("{} ({given})", client.name), ..client })
     }
@@ -154,6 +172,16 @@ impl Client {
             gave_up_at: AtomicU64::new(u64::MAX),
             tries_repeated: AtomicU64::new(0),
         })
+    }
+
+    /// Returns the server's address without a password.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns whether requests bring an API key.
+    pub const fn has_token(&self) -> bool {
+        self.has_token
     }
 
     pub fn meter(&self) -> &Meter {
@@ -221,19 +249,6 @@ impl Client {
             .ok_or_else(|| self.foreign(StatusCode::ACCEPTED))
     }
 
-    /// Returns the task as the server sends it: fields keep their order and numbers their text. A table's task has its progress.
-    ///
-    /// # Errors
-    /// [`ClientError::NotAnId`], [`ClientError::UnknownTask`], or the reason why the server does not answer.
-    pub async fn task(&self, id: &str) -> Result<Value, ClientError> {
-        let id: Uuid = id.parse().map_err(|_| ClientError::NotAnId(id.to_owned()))?;
-        let task = self.read(&self.url(&["v1", "tasks", &id.to_string()])).await?;
-        match task["kind"] == "table" {
-            true => self.read(&self.url(&["v1", "tables", &id.to_string()])).await,
-            false => Ok(task),
-        }
-    }
-
     /// Returns the status and the text of one of the server's own addresses such as `/readyz`, requested once.
     ///
     /// # Errors
@@ -245,26 +260,6 @@ impl Client {
         let response = self.http.get(url).timeout(LOOK).send().await.map_err(lost)?;
         let status = response.status();
         Ok((status, response.text().await.map_err(lost)?))
-    }
-
-    /// Waits, however long it takes, until the task has ended, and returns it.
-    ///
-    /// # Errors
-    /// [`ClientError::UnknownTask`], or the reason why the server does not answer.
-    pub async fn wait(&self, id: Uuid) -> Result<Value, ClientError> {
-        let mut url = self.url(&["v1", "md5", &id.to_string()]);
-        url.set_query(Some(&format!("wait={}", WAIT.as_secs())));
-        loop {
-            let begun = Instant::now();
-            let task = self.read(&url).await?;
-            match task["status"].as_str() {
-                Some("pending" | "running") => {
-                    sleep(POLL_AT_MOST_EVERY.saturating_sub(begun.elapsed())).await;
-                }
-                Some(_) => return Ok(task),
-                None => return Err(self.foreign(StatusCode::OK)),
-            }
-        }
     }
 
     /// Returns the digest of a task that has ended: 32 hex digits.
@@ -395,6 +390,7 @@ impl Client {
             // Another program that answers in the same form: Coatcheck has all of these addresses.
             (_, Some("not-found"), _) => self.foreign(status),
             (_, Some("task-not-found"), _) => ClientError::UnknownTask,
+            (_, Some("task-ended"), Some(reason)) => ClientError::Ended(reason),
             (_, Some("record-not-found"), _) => ClientError::UnknownRecord,
             (_, Some("invalid-id"), Some(reason)) => ClientError::Refused(reason),
             (_, Some("idempotency-mismatch"), Some(reason)) => ClientError::OtherContent(reason),

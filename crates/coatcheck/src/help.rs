@@ -3,11 +3,19 @@
 use clap::{Arg, Command};
 
 /// Commands that accept all settings of the service, so that they can be called in its environment, and the settings that each uses.
-const USED: [(&str, &[&str]); 3] = [
+const USED: [(&str, &[&str]); 4] = [
+    (
+        "doctor",
+        &["listen", "min_free_disk", "database_url", "amqp_url", "redis_url", "blob_url", "outcome_log"],
+    ),
     ("migrate", &["database_url"]),
     ("verify", &["database_url", "blob_url", "outcome_log", "orphan_seconds", "keep_uploads"]),
     ("backup", &["database_url", "blob_url", "outcome_log"]),
 ];
+
+/// The headings of the service's settings.
+const HEADINGS: [&str; 8] =
+    ["API", "Access", "Addresses", "Messages", "Promises", "Quotas", "Tables", "Worker"];
 
 /// Hides from the help of each command the settings that it does not use.
 pub fn shown(command: Command) -> Command {
@@ -19,5 +27,6 @@ pub fn shown(command: Command) -> Command {
 }
 
 fn is_shown(arg: &Arg, used: &[&str]) -> bool {
-    arg.get_help_heading() != Some("Promises") || used.contains(&arg.get_id().as_str())
+    !arg.get_help_heading().is_some_and(|heading| HEADINGS.contains(&heading))
+        || used.contains(&arg.get_id().as_str())
 }

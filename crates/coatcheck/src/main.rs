@@ -3,8 +3,10 @@
 mod all_in_one;
 mod client;
 mod cmd;
+mod confirm;
 mod help;
 mod md5sum;
+mod table;
 mod terminal;
 
 use std::process::ExitCode;
@@ -42,6 +44,9 @@ struct Cli {
 enum Command {
     Put(cmd::put::PutArgs),
     Get(cmd::get::GetArgs),
+    Ls(cmd::ls::LsArgs),
+    Watch(cmd::watch::WatchArgs),
+    Cancel(cmd::cancel::CancelArgs),
     Sum(cmd::sum::SumArgs),
     Simulate(cmd::simulate::SimulateArgs),
     Export(cmd::export::ExportArgs),
@@ -49,11 +54,14 @@ enum Command {
     Migrate(cmd::migrate::MigrateArgs),
     Verify(cmd::verify::VerifyArgs),
     Backup(cmd::backup::BackupArgs),
+    // Boxed, as the worker, because it has the most settings.
+    Doctor(Box<cmd::doctor::DoctorArgs>),
     Api(api::ApiArgs),
-    // Boxed, because it has the most settings.
     Worker(Box<worker::WorkerArgs>),
     Providers(providers::ProvidersArgs),
     Healthcheck(cmd::healthcheck::HealthcheckArgs),
+    Completions(cmd::completions::CompletionsArgs),
+    Man(cmd::man::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +79,9 @@ async fn run(cli: Cli) -> ExitCode {
         None => all_in_one::run(cli.all_in_one).await,
         Some(Command::Put(args)) => cmd::put::run(args).await,
         Some(Command::Get(args)) => cmd::get::run(args).await,
+        Some(Command::Ls(args)) => cmd::ls::run(args).await,
+        Some(Command::Watch(args)) => cmd::watch::run(args).await,
+        Some(Command::Cancel(args)) => cmd::cancel::run(args).await,
         Some(Command::Sum(args)) => cmd::sum::run(args),
         Some(Command::Simulate(args)) => cmd::simulate::run(args).await,
         Some(Command::Export(args)) => cmd::export::run(args).await,
@@ -78,17 +89,25 @@ async fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate(args)) => cmd::migrate::run(args).await,
         Some(Command::Backup(args)) => cmd::backup::run(args).await,
         Some(Command::Verify(args)) => cmd::verify::run(args).await,
+        Some(Command::Doctor(args)) => cmd::doctor::run(*args).await,
         Some(Command::Api(args)) => api::run(args).await,
         Some(Command::Worker(args)) => worker::run(*args).await,
         Some(Command::Providers(args)) => providers::run(args).await,
         Some(Command::Healthcheck(args)) => cmd::healthcheck::run(args).await,
+        Some(Command::Completions(args)) => cmd::completions::run(&args, described()),
+        Some(Command::Man(args)) => cmd::man::run(&args, described()),
     }
+}
+
+/// Returns the command line as its help shows it.
+fn described() -> clap::Command {
+    program::with_config_flags(help::shown(Cli::command()))
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_command_line_is_consistent() {
-        super::help::shown(<super::Cli as clap::CommandFactory>::command()).debug_assert();
+        super::described().debug_assert();
     }
 }

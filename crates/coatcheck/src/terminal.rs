@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use program::acts_on_terminal;
+use serde_json::Value;
 
 /// Writes lines to standard output, and flushes it.
 ///
@@ -44,6 +45,11 @@ pub fn escaped_json(json: &str) -> String {
         }
     }
     escaped
+}
+
+/// Returns a task, or another JSON value, as one line that is harmless on a terminal.
+pub fn json_line(value: &Value) -> String {
+    escaped_json(&format!("{value}\n"))
 }
 
 /// Runs `work`, and on a terminal shows its progress in a bar of that template.

@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod backoff;
+mod config;
 mod folder;
 mod log;
 mod memory;
@@ -21,6 +22,8 @@ mod usage;
 mod values;
 
 pub use backoff::Backoff;
+pub use config::context::{Context, current as context};
+pub use config::{place_of, with_flags as with_config_flags};
 pub use folder::{folder_of, sync_folder};
 pub use log::LogArgs;
 pub use output::{
@@ -28,7 +31,7 @@ pub use output::{
 };
 pub use repeated::Repeated;
 pub use runtime::run;
-pub use settings::{in_one_line, parse, parse_from, refuse, secret, taken_address, variable};
+pub use settings::{in_one_line, parse, parse_from, read_secret, refuse, secret, taken_address, variable};
 pub use signals::stop_token;
 pub use supervisor::ready;
 pub use text::{

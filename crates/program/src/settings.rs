@@ -16,13 +16,14 @@ use parking_lot::{Mutex, MutexGuard};
 use tracing::dispatcher::has_been_set;
 use tracing::warn;
 
+use crate::config;
 use crate::log;
 use crate::output::{complain, is_open, unwritten};
 use crate::text::{without_numbers, without_passwords};
 use crate::usage::told;
 
 /// Settings that are or may contain a secret, and so can be given as a file's name in `NAME_FILE` too.
-const SECRETS: [&str; 6] =
+pub(crate) const SECRETS: [&str; 6] =
     ["DATABASE_URL", "AMQP_URL", "REDIS_URL", "FREE_URL", "PAID_URL", "THIRD_PARTY_URL"];
 /// The folder where container runtimes mount secrets, with the modes that they have outside: only this program sees it.
 const MOUNTED: &str = "/run/secrets";
@@ -46,6 +47,7 @@ pub fn parse<T: Parser>() -> Result<T, ExitCode> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_from<T: Parser>(command: Command, given: Vec<OsString>) -> Result<T, ExitCode> {
+    let given = config::in_order(given, &command);
     let arguments: Vec<String> = given.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let called = arguments.iter().find_map(|arg| command.find_subcommand(arg)).unwrap_or(&command);
     let has_log_lines = called.get_arguments().any(|arg| arg.get_id() == "log_format");
@@ -53,16 +55,31 @@ pub fn parse_from<T: Parser>(command: Command, given: Vec<OsString>) -> Result<T
     if has_log_lines && asks_for_json(&arguments) {
         log::tell_json();
     }
+    let command = config::with_flags(command);
+    let configured = config::applied(&command, &given);
     let mut command = with_secret_files(command).map_err(|line| refuse(&line))?;
-    let parsed =
-        command.try_get_matches_from_mut(given).and_then(|mut matches| T::from_arg_matches_mut(&mut matches));
-    parsed.map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let printed = is_open().and_then(|()| error.print()).and_then(|()| io::stdout().flush());
-            printed.map_or_else(|error| unwritten(&error), |()| ExitCode::SUCCESS)
+    let mut parsed = command.try_get_matches_from_mut(&given);
+    // Help is the same whatever a config file has.
+    if !parsed.as_ref().is_err_and(is_help)
+        && let Some(configured) = configured.transpose()
+    {
+        command = configured.and_then(with_secret_files).map_err(|line| refuse(&line))?;
+        parsed = command.try_get_matches_from_mut(&given);
+    }
+    parsed.and_then(|mut matches| T::from_arg_matches_mut(&mut matches)).map_err(|error| {
+        match is_help(&error) {
+            true => {
+                let printed = is_open().and_then(|()| error.print()).and_then(|()| io::stdout().flush());
+                printed.map_or_else(|error| unwritten(&error), |()| ExitCode::SUCCESS)
+            }
+            false => refuse(&told(&without_secret(error), &arguments, &command)),
         }
-        _ => refuse(&told(&without_secret(error), &arguments, &command)),
     })
+}
+
+/// Returns whether an error of the parser is what `--help` or `--version` prints.
+fn is_help(error: &clap::Error) -> bool {
+    matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
 
 /// Returns whether log lines are to be JSON, as far as that is known before everything is parsed.
@@ -109,19 +126,26 @@ pub fn taken_address(setting: &str, address: SocketAddr, error: &io::Error) -> S
 
 /// Returns a secret that has no flag, because other users can see command lines: the value of `NAME`, or the content of a file. `file` is
 /// the value of the flag `--name-file`, if there is one, or of `NAME_FILE`. The flag takes precedence over `NAME`, and that over
-/// `NAME_FILE`.
+/// `NAME_FILE`, and that over the file that a config file names.
 ///
 /// # Errors
 /// One line that names the setting and says what is wrong.
 pub fn secret(name: &str, file: Option<&Path>) -> Result<Option<String>, String> {
-    let by_variable = env::var_os(format!("{name}_FILE"));
-    if let Some(by_flag) = file.filter(|file| by_variable.as_deref() != Some(file.as_os_str())) {
+    let file_name = format!("{name}_FILE");
+    let by_variable = env::var_os(&file_name);
+    let by_config = file.filter(|file| config::place_of(&file_name, &file.to_string_lossy()).is_some());
+    let by_flag = file.filter(|file| by_config.is_none() && by_variable.as_deref() != Some(file.as_os_str()));
+    if let Some(by_flag) = by_flag {
         return read_secret(name, by_flag).map(Some);
     }
+    let has_file = by_variable.is_some() || by_config.is_some();
     match variable(name)? {
         // Set to nothing, as compose files do with what they leave out, it stands in no file's way.
-        Some(secret) if !secret.is_empty() || by_variable.is_none() => Ok(Some(secret)),
-        _ => secret_of_file(name),
+        Some(secret) if !secret.is_empty() || !has_file => Ok(Some(secret)),
+        _ => match by_config {
+            Some(by_config) => read_secret(name, by_config).map(Some),
+            None => secret_of_file(name),
+        },
     }
 }
 
@@ -195,7 +219,11 @@ fn secret_of_file(name: &str) -> Result<Option<String>, String> {
     read_secret(name, Path::new(&path)).map(Some)
 }
 
-fn read_secret(name: &str, path: &Path) -> Result<String, String> {
+/// Reads the secret of that name from a file.
+///
+/// # Errors
+/// One line that names the setting, `NAME_FILE`.
+pub fn read_secret(name: &str, path: &Path) -> Result<String, String> {
     let failed = |error: io::Error| {
         format!("{name}_FILE: {}: {}", path.display(), without_numbers(&error.to_string()))
     };

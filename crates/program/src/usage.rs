@@ -31,20 +31,26 @@ pub fn told(error: &clap::Error, arguments: &[String], program: &Command) -> Str
 fn wrong_value(error: &clap::Error, arguments: &[String]) -> Option<String> {
     let arg = text(error, ContextKind::InvalidArg)?;
     let value = text(error, ContextKind::InvalidValue)?;
-    let flag = arg.split(' ').next().unwrap_or(arg);
+    // `--wait[=<TIME>]` if its value may be left out.
+    let flag = arg.split([' ', '[']).next().unwrap_or(arg);
     let is_flag = |argument: &String| {
         argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     };
     let setting = || Some(arg.split_once('<')?.1.split_once('>')?.0);
     let name = if arguments.iter().any(is_flag) { flag } else { setting().unwrap_or(arg) };
-    let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
+    Some(format!("{name}: {}, got {value:?}", expected(error)?))
+}
+
+/// Returns the value that was expected instead of an invalid one: `expected a whole number`.
+pub fn expected(error: &clap::Error) -> Option<String> {
+    let value = text(error, ContextKind::InvalidValue)?;
+    Some(match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => reason(&source.to_string(), value),
         (None, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
             format!("expected {}", valid.join(" or "))
         }
         (None, _) => "expected a value".to_owned(),
-    };
-    Some(format!("{name}: {reason}, got {value:?}"))
+    })
 }
 
 /// Translates the library's errors about numbers.
@@ -140,6 +146,8 @@ mod tests {
         max_attempts: Option<i32>,
         #[arg(long, value_name = "AUTH", value_parser = ["off", "required"])]
         auth: Option<String>,
+        #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = ["1s"])]
+        wait: Option<Option<String>>,
         #[command(subcommand)]
         command: Option<Called>,
     }
@@ -167,6 +175,7 @@ mod tests {
             (&["--max-attempts", "0"][..], "--max-attempts: expected a number from 1 to 9, got \"0\""),
             (&["--max-attempts=x"], "--max-attempts: expected a whole number, got \"x\""),
             (&["--auth", "on"], "--auth: expected off or required, got \"on\""),
+            (&["--wait=soon"], "--wait: expected 1s, got \"soon\""),
             (&["--auth", ""], "--auth: expected off or required, got \"\""),
             (
                 &["--auth", "off", "put", "x"],

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use database::Deployment;
 use futures::StreamExt;
-use program::{Backoff, Repeated};
+use program::{Backoff, Repeated, without_numbers};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError, RedisResult};
 use tokio::sync::{broadcast, mpsc};
@@ -36,6 +36,22 @@ pub struct RedisNotify {
 pub fn client(url: &str) -> Result<Client, String> {
     // The parser's own error may repeat the password.
     Client::open(url).map_err(|_| "expected redis://HOST:PORT".to_owned())
+}
+
+/// Sends a PING to the server at that URL.
+///
+/// # Errors
+/// One line for a person, if the URL is not a Redis URL or the server can't be reached.
+pub(crate) async fn ping(url: &str) -> Result<(), String> {
+    let client = client(url)?;
+    let ping = async {
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await
+    };
+    match timeout(ANSWER, ping).await {
+        Ok(answer) => answer.map(drop).map_err(|error| without_numbers(&error.to_string())),
+        Err(_) => Err("no answer".to_owned()),
+    }
 }
 
 impl RedisNotify {

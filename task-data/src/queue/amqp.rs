@@ -82,6 +82,23 @@ impl Broker {
         Ok(Self { publishing: pool()?, consuming: pool()?, runtime: Handle::current() })
     }
 
+    /// Opens a connection and a channel, and closes the channel.
+    ///
+    /// # Errors
+    /// If the broker can't be reached, or has an alarm and takes no messages.
+    pub(crate) async fn reach(&self) -> Result<(), QueueError> {
+        in_time(async {
+            let connection = self.consuming.get().await.map_err(unavailable)?;
+            let channel = connection.create_channel().await.map_err(unavailable)?;
+            let _ = channel.close(200, "".into()).await;
+            match connection.status().blocked() {
+                true => Err(QueueError("the broker has an alarm".to_owned())),
+                false => Ok(()),
+            }
+        })
+        .await
+    }
+
     /// Returns the queues of that deployment.
     pub fn queues_of(self, deployment: &Deployment) -> AmqpQueue {
         let Self { publishing, consuming, runtime } = self;

@@ -61,6 +61,9 @@ pub enum ClientError {
     OtherContent(String),
     #[error("the task does not exist")]
     UnknownTask,
+    /// The task has ended, in the server's words.
+    #[error("it can't be cancelled any more: {0}")]
+    Ended(String),
     #[error("the record does not exist")]
     UnknownRecord,
     #[error("ID: expected a task id such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, got {0:?}")]

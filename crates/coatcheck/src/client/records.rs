@@ -3,17 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use reqwest::header::ACCEPT;
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::lines::Lines;
 use super::meter::Trouble;
-use super::{Client, ClientError, SILENCE, TRIES_IN_SILENCE, retry_after};
+use super::{Client, ClientError, TRIES_IN_SILENCE};
 
 /// How long an answer may take once the command has been told to end.
 const LAST_WAIT: Duration = Duration::from_secs(10);
@@ -83,68 +83,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::UnknownRecord`], or the reason why the server does not answer.
-    pub async fn records(&self, after: Option<Uuid>, limit: usize) -> Result<RecordLines<'_>, ClientError> {
+    pub async fn records(&self, after: Option<Uuid>, limit: usize) -> Result<Lines<'_>, ClientError> {
         let mut url = self.url(&["data"]);
         url.query_pairs_mut().append_pair("limit", &limit.to_string());
         if let Some(id) = after {
             url.query_pairs_mut().append_pair("id", &id.to_string());
         }
-        let request = self.http.get(url).header(ACCEPT, "application/x-ndjson");
-        let response = self.in_time(request.send()).await?;
-        if response.status().is_success() {
-            return Ok(RecordLines { client: self, response, bytes: Vec::new(), read: 0 });
-        }
-        let (status, retry_after) = (response.status(), retry_after(&response));
-        let text = self.in_time(response.text()).await?;
-        Err(self.refusal(status, &text, retry_after))
-    }
-
-    async fn in_time<T>(&self, step: impl Future<Output = reqwest::Result<T>>) -> Result<T, ClientError> {
-        match timeout(SILENCE, step).await {
-            Ok(outcome) => outcome.map_err(|source| self.lost(source)),
-            Err(_) => Err(ClientError::Silent { server: self.shown.clone() }),
-        }
-    }
-}
-
-/// Records as they are received, each as one line of JSON. If this is dropped, the rest is not read.
-#[derive(Debug)]
-pub struct RecordLines<'c> {
-    client: &'c Client,
-    response: Response,
-    /// The received bytes, and how many of them were returned.
-    bytes: Vec<u8>,
-    read: usize,
-}
-
-impl RecordLines<'_> {
-    /// Returns the next record's line, without its newline; `None` after the last one.
-    ///
-    /// # Errors
-    /// If the answer breaks off, or is not a list of lines. The lines before that are whole.
-    pub async fn next(&mut self) -> Result<Option<String>, ClientError> {
-        loop {
-            let unread = &self.bytes[self.read..];
-            if let Some(newline) = unread.iter().position(|byte| *byte == b'\n') {
-                let line = str::from_utf8(&unread[..newline]).map(str::to_owned);
-                self.read += newline + 1;
-                return line.map(Some).map_err(|_| self.foreign());
-            }
-            if unread.len() > MAX_LINE {
-                return Err(self.foreign());
-            }
-            self.bytes.drain(..self.read);
-            self.read = 0;
-            match self.client.in_time(self.response.chunk()).await? {
-                Some(chunk) => self.bytes.extend_from_slice(&chunk),
-                None if self.bytes.is_empty() => return Ok(None),
-                None => return Err(self.foreign()),
-            }
-        }
-    }
-
-    /// Returns the error for an answer that does not come from Coatcheck.
-    pub fn foreign(&self) -> ClientError {
-        self.client.foreign(self.response.status())
+        self.lines(url, "application/x-ndjson", MAX_LINE).await
     }
 }

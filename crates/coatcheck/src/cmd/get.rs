@@ -1,30 +1,42 @@
-//! `coatcheck get`: shows the task of a ticket.
+//! `coatcheck get`: shows the tasks of tickets, now or once they have ended.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use program::{complain, refuse, unwritten};
+use futures::{StreamExt, stream};
+use program::{complain, duration, refuse, unwritten};
+use serde_json::Value;
+use task_data::task::Status;
+use tokio::time::Instant;
+use uuid::Uuid;
 
-use crate::client::{ClientError, ServerArgs};
-use crate::terminal::{self, escaped_json};
+use crate::client::{self, Client, ServerArgs, WAITS};
+use crate::terminal::{self, escaped_json, json_line};
 
-/// Show the task behind a ticket, as JSON
+/// Show the tasks behind tickets, as JSON
 ///
-/// Prints the task as the server gives it: its status (pending, running, succeeded, failed or cancelled), what was
-/// handed in, and the result once there is one. It doesn't wait for the task to end: ask again, or hand files in with
-/// `coatcheck put`, which does. A server that is busy, starting or out of reach is tried again for a minute.
+/// Prints each task as the server gives it: its status (pending, running, succeeded, failed or cancelled), what was
+/// handed in, and the result once there is one. One task is printed over several lines, several a line each, in the order of the IDs.
+///
+/// Without --wait it doesn't wait for a task to end. A server that is busy, starting or out of reach is tried again for a minute.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 the task was printed; 1 the task does not exist, or it could not be printed; 2 wrong usage or settings, as an ID that is not one; \
+Exit status: 0 the tasks were printed, however they ended; 1 the task does not exist, or it could not be printed, or it has not ended when \
+the time of --wait is over; 2 wrong usage or settings, as an ID that is not one; \
 3 the server can't be reached; 4 it refused the API key, or its owner lacks a right; 130 and 143 a signal (Ctrl-C, kill) ended it.
 
 Examples:
   coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d
-  coatcheck get 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d | jq -r .result.md5
-  coatcheck get --url http://hasher:9000 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d")]
+  coatcheck get --wait 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d | jq -r .status
+  xargs coatcheck get --wait=10m < ids | jq -r .status
+  coatcheck get --url http://hasher 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d")]
 pub struct GetArgs {
-    /// The id that was given when the work was handed in
-    #[arg(value_name = "ID")]
-    id: String,
+    /// The ids that were given when the work was handed in
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// Wait until the tasks have ended, for up to that long in all, such as 10s or 5m; without a time, however long it takes
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration)]
+    wait: Option<Option<Duration>>,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -36,15 +48,45 @@ pub async fn run(args: GetArgs) -> ExitCode {
         Ok(client) => client,
         Err(error) => return refuse(&error.to_string()),
     };
-    match client.telling(client.task(args.id.trim())).await {
-        Ok(task) => match terminal::print(escaped_json(&format!("{task:#}\n")).as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => unwritten(&error),
-        },
-        Err(error @ ClientError::NotAnId(_)) => refuse(&error.to_string()),
-        Err(error) => {
-            complain(&format!("{}: {error}", args.id));
-            ExitCode::from(error.status())
+    match client::ids(&args.ids) {
+        Ok(ids) => client.telling(show(&client, &ids, args.wait)).await,
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+async fn show(client: &Client, ids: &[Uuid], wait: Option<Option<Duration>>) -> ExitCode {
+    // A time beyond the clock's is without an end.
+    let deadline = wait.flatten().and_then(|wait| Instant::now().checked_add(wait));
+    let tasks = ids.iter().map(async |id| {
+        let task = match wait {
+            None => client.task(*id).await,
+            Some(_) => client.ended(*id, deadline).await,
+        };
+        (*id, task)
+    });
+    let mut tasks = stream::iter(tasks).buffered(WAITS);
+    let mut exit = 0;
+    while let Some((id, task)) = tasks.next().await {
+        let task = match task {
+            Ok(task) => task,
+            Err(error) => {
+                complain(&format!("{id}: {error}"));
+                exit = exit.max(error.status());
+                continue;
+            }
+        };
+        let json = if ids.len() == 1 { escaped_json(&format!("{task:#}\n")) } else { json_line(&task) };
+        if let Err(error) = terminal::print(json.as_bytes()) {
+            return unwritten(&error);
+        }
+        if wait.is_some() && !has_ended(&task) {
+            complain(&format!("{id}: the time of --wait is over, and the task has not ended"));
+            exit = exit.max(1);
         }
     }
+    ExitCode::from(exit)
+}
+
+fn has_ended(task: &Value) -> bool {
+    client::status(task).is_some_and(Status::is_ended)
 }

@@ -27,8 +27,9 @@ use self::files::{Files, Listed};
 use self::handed::{Handed, PutError, Stage, Tasks};
 use self::state::State;
 use crate::client::{Client, STDIN, ServerArgs};
+use crate::confirm::ConfirmArgs;
 use crate::md5sum;
-use crate::terminal::{self, escaped_json};
+use crate::terminal::{self, json_line};
 
 /// The most files begun before the first of them is printed. More than the tasks waited for, so that a long file doesn't stop short ones.
 const WINDOW: usize = 1024;
@@ -87,6 +88,8 @@ pub struct PutArgs {
     resume: Option<PathBuf>,
 
     #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -115,6 +118,9 @@ pub async fn run(args: PutArgs) -> ExitCode {
     }
     if has_input && program::standard_input().is_err() {
         return refuse("-: standard input is closed; give it a file or a pipe to read");
+    }
+    if let Err(status) = args.confirm.ask("hand files in") {
+        return status;
     }
     let client = match args.server.client() {
         Ok(client) => client,
@@ -249,8 +255,7 @@ impl Form {
             },
             // A task that failed is one too.
             Self::Task { has_ended } => {
-                let line = escaped_json(&format!("{task}\n")).into_bytes();
-                (Some(line), has_ended.then(digest).and_then(Result::err))
+                (Some(json_line(&task).into_bytes()), has_ended.then(digest).and_then(Result::err))
             }
             Self::Ticket => (Some(format!("{id}\n").into_bytes()), None),
         }

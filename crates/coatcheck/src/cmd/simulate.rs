@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::sender::{SendError, Sender};
 use crate::client::{Client, ServerArgs};
+use crate::confirm::ConfirmArgs;
 
 /// Report made-up requests to the access log, from several threads at once
 ///
@@ -55,6 +56,8 @@ pub struct SimulateArgs {
     #[arg(long, env, value_name = "LOG_DIR", default_value = ".", value_parser = NonEmptyStringValueParser::new())]
     log_dir: String,
     #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
     server: ServerArgs,
     #[command(flatten)]
     log: LogArgs,
@@ -72,6 +75,9 @@ struct Shared {
 
 /// Runs until all is sent, or a signal; returns the command's exit status.
 pub async fn run(args: SimulateArgs) -> ExitCode {
+    if let Err(status) = args.confirm.ask("add made-up records") {
+        return status;
+    }
     let stop = match program::begin(args.log) {
         Ok(stop) => stop,
         Err(status) => return status,

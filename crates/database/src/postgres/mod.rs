@@ -10,7 +10,7 @@ mod upkeep;
 mod wire;
 
 pub use self::connection::{Postgres, answer};
-pub use self::migration::SharedSessions;
+pub use self::migration::{Examined, SharedSessions};
 pub use self::prepared::Prepared;
 pub use self::session::Session;
 pub use self::sql_state::ServerError;

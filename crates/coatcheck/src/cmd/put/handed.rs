@@ -8,15 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use program::{acts_on_terminal, without_numbers};
 use serde_json::Value;
+use task_data::task::Status;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::files::Listed;
 use super::state::{State, Version};
-use crate::client::{Client, ClientError, STDIN};
-
-/// The most tasks waited for at once: each wait holds a connection.
-const WAITS: usize = 64;
+use crate::client::{self, Client, ClientError, STDIN, WAITS};
 
 /// A reason for a missing line.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +151,8 @@ impl<'a> Tasks<'a> {
         }
         // The semaphores are never closed, so a permit always comes; it is held until the end of the block.
         let _slot = self.wait_slots.acquire().await;
-        let task = self.client.wait(id).await.map_err(|source| PutError::NotRedeemed { id, source })?;
+        let task =
+            self.client.ended(id, None).await.map_err(|source| PutError::NotRedeemed { id, source })?;
         Ok((id, task))
     }
 
@@ -162,11 +161,13 @@ impl<'a> Tasks<'a> {
         file.stage.set(Stage::Ticket(id));
         let _slot = self.wait_slots.acquire().await;
         let task = match self.waits {
-            true => self.client.wait(id).await,
-            false => self.client.task(&id.to_string()).await,
+            true => self.client.ended(id, None).await,
+            false => self.client.task(id).await,
         };
         let task = match task {
-            Ok(task) if !matches!(task["status"].as_str(), Some("failed" | "cancelled")) => Some(task),
+            Ok(task) if !matches!(client::status(&task), Some(Status::Failed | Status::Cancelled)) => {
+                Some(task)
+            }
             Ok(_) | Err(ClientError::UnknownTask) => None,
             Err(source) => return Err(PutError::NotRedeemed { id, source }),
         };
