@@ -48,6 +48,20 @@ impl Protocol {
         }
     }
 
+    /// Ends small work without a claim, and counts the attempt: `UPDATE tasks SET status, result, attempt = attempt + 1 WHERE id = … AND
+    /// attempt = … AND status = 'pending' AND NOT cancel_requested`. Returns whether it has ended the task.
+    pub(crate) fn end_small(&self, state: &mut State, task: TaskIndex, fence: Fence) -> bool {
+        let is_named = self.is_attempt(fence) || !self.has(Guard::SmallEndNamesAttempt);
+        let any_status = !self.has(Guard::SmallEndOfPending);
+        let Some(row) = state.tasks[usize::from(task)].row.as_mut() else { return false };
+        if !is_named || row.cancel_requested || !(row.status == Status::Pending || any_status) {
+            return false;
+        }
+        row.end(Status::Succeeded);
+        state.pass_fences(task);
+        true
+    }
+
     /// Hands a task back: `Tasks::hand_back`.
     pub(crate) fn hand_back(&self, state: &mut State, task: TaskIndex, fence: Fence, charge: Charge) {
         let unfenced = !self.has(Guard::FencedHandBack);
@@ -162,6 +176,9 @@ impl Protocol {
                 self.claim(state, task, lease);
             }
             Late::Complete(task, fence) => self.complete(state, task, fence),
+            Late::EndSmall(task, fence) => {
+                self.end_small(state, task, fence);
+            }
             Late::HandBack(task, fence, charge) => self.hand_back(state, task, fence, charge),
             Late::BeginLog { seen, file } => {
                 self.begin_log(state, seen, file);
@@ -207,15 +224,21 @@ impl State {
             }
         }
         for worker in &mut self.workers {
-            if let Slot::Claimed(task, fence) | Slot::Working(task, fence) | Slot::Ending(task, fence) =
-                &mut worker.slot
-                && *task == of
-            {
-                *fence = Fence::Passed;
+            match &mut worker.slot {
+                Slot::Claimed(task, fence)
+                | Slot::Working(task, fence)
+                | Slot::Ending(task, fence)
+                | Slot::Hashing(task, fence)
+                    if *task == of =>
+                {
+                    *fence = Fence::Passed;
+                }
+                _ => {}
             }
         }
         for late in self.late.iter_mut().flatten() {
-            if let Late::Complete(task, fence) | Late::HandBack(task, fence, _) = late
+            if let Late::Complete(task, fence) | Late::EndSmall(task, fence) | Late::HandBack(task, fence, _) =
+                late
                 && *task == of
             {
                 *fence = Fence::Passed;

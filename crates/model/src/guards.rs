@@ -4,6 +4,7 @@
 /// A guard that can be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Guard {
+    // The life of a task.
     /// 202 is sent after the row was committed.
     RecordBeforeAnswer,
     /// A row that was looked for is published only if it is still pending.
@@ -16,6 +17,12 @@ pub enum Guard {
     AttemptPerClaim,
     /// A delivery is acknowledged after its claim has committed.
     AckAfterClaim,
+    /// Small work names the attempt that it has read.
+    SmallEndNamesAttempt,
+    /// Small work ends only a pending row.
+    SmallEndOfPending,
+    /// A delivery of small work is acknowledged after its end has committed.
+    AckAfterSmallEnd,
     /// An end names its attempt.
     EndNamesAttempt,
     /// An end needs a running row.
@@ -38,6 +45,7 @@ pub enum Guard {
     SweepOfPublished,
     /// A heartbeat hands back tasks that its worker holds only in the rows.
     HandBackByBeat,
+    // The outcome log.
     /// One writer at a time, whichever file it has opened: the lock beside the log.
     LockBesideLog,
     /// The text after the head is read before anything is appended.

@@ -11,6 +11,7 @@ pub enum Late {
     /// A claim that had seen the lease live.
     Claim(TaskIndex, LeaseName),
     Complete(TaskIndex, Fence),
+    EndSmall(TaskIndex, Fence),
     HandBack(TaskIndex, Fence, Charge),
     BeginLog {
         seen: Option<u8>,

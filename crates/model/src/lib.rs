@@ -81,8 +81,10 @@ pub struct Protocol {
     pub has_foreign_writers: bool,
     /// Messages of one task that are ready at a time, beside those delivered. One more would only be one more claim that fails.
     pub messages: u8,
-    /// The guard to remove.
-    pub without: Option<Guard>,
+    /// Whether a fault may be the loss of a message by the queue itself.
+    pub loses_messages: bool,
+    /// The guards to remove.
+    pub without: &'static [Guard],
 }
 
 /// Returns the model of that many tasks' lives, with that many faults.
@@ -94,7 +96,8 @@ pub const fn life(tasks: u8, faults: u8) -> Protocol {
         rotations: 0,
         has_foreign_writers: false,
         messages: if tasks == 1 { 2 } else { 1 },
-        without: None,
+        loses_messages: true,
+        without: &[],
     }
 }
 
@@ -121,7 +124,7 @@ impl fmt::Display for Protocol {
 
 impl Protocol {
     pub(crate) fn has(&self, guard: Guard) -> bool {
-        self.without != Some(guard)
+        !self.without.contains(&guard)
     }
 
     fn task(&self, index: usize) -> Task {

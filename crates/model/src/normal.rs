@@ -97,14 +97,15 @@ impl State {
         for worker in &mut self.workers {
             match &mut worker.slot {
                 Slot::Free => {}
-                Slot::Delivered(task) | Slot::Claiming(task, _) => swap(task),
-                Slot::Claimed(task, _) | Slot::Working(task, _) | Slot::Ending(task, _) => swap(task),
+                Slot::Delivered(task) | Slot::Claiming(task, _) | Slot::Ended(task) => swap(task),
+                Slot::Claimed(task, _) | Slot::Working(task, _) => swap(task),
+                Slot::Ending(task, _) | Slot::Hashing(task, _) => swap(task),
             }
         }
         for late in self.late.iter_mut().flatten() {
             match late {
                 Late::Insert(task) | Late::Claim(task, _) => swap(task),
-                Late::Complete(task, _) | Late::HandBack(task, ..) => swap(task),
+                Late::Complete(task, _) | Late::EndSmall(task, _) | Late::HandBack(task, ..) => swap(task),
                 // A space without a log has neither of these.
                 Late::BeginLog { .. } | Late::CommitLog { .. } => {}
             }

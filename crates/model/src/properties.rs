@@ -62,7 +62,7 @@ impl Protocol {
     }
 }
 
-fn of_life() -> [Property<Protocol>; 11] {
+fn of_life() -> [Property<Protocol>; 12] {
     [
         Property::always(SUPERSEDED_CHANGES_NOTHING, |_, state: &State| {
             state.tasks.iter().all(|task| !task.history.changed_by_superseded)
@@ -92,6 +92,9 @@ fn of_life() -> [Property<Protocol>; 11] {
         }),
         // These must happen somewhere, which shows that the other properties are not true merely of an empty space.
         Property::sometimes("a task succeeds", |_, state| has_status(state, Status::Succeeded)),
+        Property::sometimes("a task ends without a claim", |_, state: &State| {
+            state.workers.iter().any(|worker| matches!(worker.slot, Slot::Ended(_)))
+        }),
         Property::sometimes("a task fails", |_, state| has_status(state, Status::Failed)),
         Property::sometimes("a running task is wished to be cancelled", |_, state| {
             rows(state).any(|row| row.cancel_requested)

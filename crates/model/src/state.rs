@@ -167,6 +167,10 @@ pub enum Slot {
     Working(TaskIndex, Fence),
     /// The answer to the end was lost: it is repeated.
     Ending(TaskIndex, Fence),
+    /// Small work: its row was read as pending, in that attempt. Nothing is claimed, nothing acknowledged.
+    Hashing(TaskIndex, Fence),
+    /// Small work has ended; its message is about to be acknowledged.
+    Ended(TaskIndex),
 }
 
 /// Values that only the properties read.

@@ -32,6 +32,8 @@ pub enum Step {
     Take(WorkerIndex, TaskIndex),
     LookAtLease(WorkerIndex),
     Claim(WorkerIndex),
+    ReadSmall(WorkerIndex),
+    EndSmall(WorkerIndex),
     Acknowledge(WorkerIndex),
     Complete(WorkerIndex),
     HandBack(WorkerIndex, Charge),
@@ -127,6 +129,8 @@ impl Step {
             | Self::Take(..)
             | Self::LookAtLease(_)
             | Self::Claim(_)
+            | Self::ReadSmall(_)
+            | Self::EndSmall(_)
             | Self::Acknowledge(_)
             | Self::Complete(_)
             | Self::HandBack(..)

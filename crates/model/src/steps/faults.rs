@@ -43,7 +43,8 @@ impl Protocol {
             }
             if task.messages > 0 {
                 // A task claimed from its row while the queue is away is like one whose message was doubled.
-                steps.extend([Step::LoseMessage(index), Step::DoubleMessage(index)]);
+                steps.push(Step::DoubleMessage(index));
+                steps.extend(self.loses_messages.then_some(Step::LoseMessage(index)));
             }
         }
     }
@@ -70,7 +71,11 @@ impl Protocol {
                 steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseEndsAnswer(index, fate)));
             }
             Slot::Ending(..) => steps.push(Step::CrashInStatement(index, None)),
-            Slot::Free | Slot::Delivered(_) | Slot::Claimed(..) => {}
+            Slot::Hashing(..) => {
+                steps.push(Step::CrashInStatement(index, None));
+                steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseEndsAnswer(index, fate)));
+            }
+            Slot::Free | Slot::Delivered(_) | Slot::Claimed(..) | Slot::Ended(_) => {}
         }
         if worker.lease == Some(Lease::Live) {
             steps.extend([Step::Freeze(index), Step::AbandonLease(index)]);
@@ -173,7 +178,15 @@ impl Protocol {
                 }
             }
             Step::LoseEndsAnswer(index, fate) => {
-                if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
+                if let Slot::Hashing(task, fence) = state.workers[usize::from(index)].slot {
+                    // `patiently`: it ends it again. Its own end has passed the attempt that it has read.
+                    match fate {
+                        Fate::Committed => {
+                            self.end_small(state, task, fence);
+                        }
+                        Fate::Late => state.leave(Late::EndSmall(task, fence)),
+                    }
+                } else if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
                     match fate {
                         Fate::Committed => self.complete(state, task, fence),
                         Fate::Late => state.leave(Late::Complete(task, fence)),
@@ -229,8 +242,13 @@ impl Protocol {
     /// released.
     fn crash(&self, state: &mut State, index: WorkerIndex) {
         state.abandon_lease(index);
-        if let Some(task) = state.workers[usize::from(index)].slot.delivery()
-            && self.has(Guard::AckAfterClaim)
+        let slot = state.workers[usize::from(index)].slot;
+        let is_unacknowledged = match slot {
+            Slot::Hashing(..) | Slot::Ended(_) => self.has(Guard::AckAfterSmallEnd),
+            _ => self.has(Guard::AckAfterClaim),
+        };
+        if let Some(task) = slot.delivery()
+            && is_unacknowledged
         {
             self.queue_message(state, task);
         }
@@ -249,6 +267,7 @@ impl Protocol {
 fn statement(slot: Slot, charge: Option<Charge>) -> Option<Late> {
     match (slot, charge) {
         (Slot::Claiming(task, lease), _) => Some(Late::Claim(task, lease)),
+        (Slot::Hashing(task, fence), _) => Some(Late::EndSmall(task, fence)),
         (slot, None) => slot.claim().map(|(task, fence)| Late::Complete(task, fence)),
         (slot, Some(charge)) => slot.claim().map(|(task, fence)| Late::HandBack(task, fence, charge)),
     }
