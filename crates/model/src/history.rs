@@ -1,8 +1,9 @@
 //! Records the effect of a step on each row, for the properties. It compares only the row before and after, not the way the step changed
 //! it: so it can't share an error with the step.
 
+use crate::feed::FeedRow;
 use crate::late::Late;
-use crate::state::{Fence, Row, Slot, State, Status, TaskIndex};
+use crate::state::{Fence, Slot, State, Status, TaskIndex};
 use crate::steps::Step;
 
 impl State {
@@ -11,7 +12,7 @@ impl State {
         let superseded = before.superseded_writer(step);
         for (index, task) in self.tasks.iter_mut().enumerate() {
             let (Some(was), Some(is)) = (before.tasks[index].row, task.row) else { continue };
-            if was.status.is_ended() && was != (Row { logged: was.logged, ..is }) {
+            if was.status.is_ended() && was != is {
                 task.history.changed_after_end = true;
             }
             if !was.status.is_ended() && is.status.is_ended() {
@@ -21,6 +22,15 @@ impl State {
                 task.history.changed_by_superseded = true;
             }
         }
+    }
+
+    /// Records whether a number has changed. A row is known by its first task.
+    pub(crate) fn note_numbers(&mut self, before: &Self) {
+        let has_changed = before.feed.rows().any(|was| {
+            let is_same = |is: &FeedRow| is.tasks == was.tasks && is.number == was.number;
+            was.number.is_some() && !self.feed.rows().any(|is| is_same(&is))
+        });
+        self.past.has_changed_number |= has_changed;
     }
 
     /// Returns the task for which the step writes the result of a claim, if the row does not run under that claim any more; of small

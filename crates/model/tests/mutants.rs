@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
+use model::Logs::{OfTwoNames, OnTwoHosts};
 use model::guards::Guard::{self, *};
 use model::properties::*;
 use model::reach::explore;
-use model::{Protocol, life, log};
+use model::{Protocol, feed, life, log, two_logs};
 use stateright::{Checker, HasDiscoveries, Model};
 
-/// A guard, the promise that is broken without it, and the least space (tasks and faults, for the log also rotations) in
-/// which that is seen.
-const MUTANTS: [(&[Guard], &str, Protocol); 32] = [
+/// A guard, or two of which either is enough, the promise that is broken without, and the least space (tasks and faults, for the log also
+/// rotations) in which that is seen.
+const MUTANTS: [(&[Guard], &str, Protocol); 54] = [
     (&[RecordBeforeAnswer], ANSWERED_IS_RECORDED, life(1, 0)),
     (&[PublishOfPending], PUBLISHED_IS_UNDER_WAY, life(1, 1)),
     (&[ClaimOfPending], ENDED_IS_FINAL, life(1, 0)),
@@ -33,17 +34,43 @@ const MUTANTS: [(&[Guard], &str, Protocol); 32] = [
     (&[SweepOfAllLost], ALL_CAN_END, life(1, 2)),
     (&[SweepOfPublished], ALL_CAN_END, life(1, 1)),
     (&[HandBackByBeat], ALL_CAN_END, life(1, 1)),
+    (&[FeedWithEnd], FED_ONCE, life(1, 0)),
+    (&[FeedWithSmallEnd], FED_ONCE, life(1, 0)),
+    (&[FeedWithCancel], FED_ONCE, life(1, 0)),
+    (&[FeedWithHandBack], FED_ONCE, life(1, 0)),
+    (&[FeedWithSweep], FED_ONCE, life(1, 2)),
+    (&[FeedOfEnded], FED_ONCE, life(1, 0)),
+    (&[NumberUnderLock], NUMBERS_HAVE_NO_GAP, feed(2)),
+    (&[SnapshotAfterLock], NUMBERS_HAVE_NO_GAP, feed(2)),
+    (&[SnapshotAfterLock, NumberOnce], NUMBERS_STAY, feed(2)),
+    (&[SnapshotAfterLock, NumberOnce], READER_SEES_NONE_TWICE, feed(2)),
+    (&[ReadByNumber], READER_MISSES_NONE, feed(2)),
+    (&[CursorWithinRow], READER_MISSES_NONE, feed(2)),
     (&[LockBesideLog], ONE_LINE, log(1, 0, 1)),
     (&[ScanBeforeAppend], ONE_LINE, log(1, 1, 0)),
-    (&[OwedAfterScan], ONE_LINE, log(1, 0, 0)),
-    (&[OwedWithoutFound], ONE_LINE, log(1, 1, 0)),
+    (&[ReadUnderLock], ONE_LINE, log(1, 0, 0)),
+    (&[ReadInOrder], LINES_ARE_IN_ORDER, log(2, 0, 0)),
+    (&[AppendWithoutFound], ONE_LINE, log(1, 1, 0)),
     (&[TailWithoutFound], ONE_LINE, log(2, 1, 0)),
+    (&[RememberAhead], ONE_LINE, log(2, 1, 0)),
     (&[RotatedFirst], ONE_LINE, log(1, 1, 1)),
     (&[BeginBeforeAppend], ONE_LINE, log(1, 1, 2)),
     (&[FencedBegin], ONE_LINE, log(1, 2, 2)),
     (&[FencedCommit], ONE_LINE, log(2, 2, 2)),
-    (&[ReadBack], MARKED_IS_WRITTEN, log(1, 1, 0)),
-    (&[MarkAfterAppend], MARKED_IS_WRITTEN, log(1, 0, 0)),
+    (&[SearchBeforeBegin], ONE_LINE, two_logs(OfTwoNames, 1, 0, 1)),
+    (&[SearchForTorn], ONE_LINE, two_logs(OfTwoNames, 1, 1, 2)),
+    (&[PlaceFromFirstLine], ONE_LINE, two_logs(OfTwoNames, 2, 0, 1)),
+    (
+        &[PlaceFromAllLines],
+        PASSED_IS_WRITTEN,
+        Protocol { has_foreign_writers: true, ..two_logs(OfTwoNames, 3, 1, 0) },
+    ),
+    (&[ReadBack], PASSED_IS_WRITTEN, log(1, 1, 0)),
+    (&[PlaceAfterAppend], PASSED_IS_WRITTEN, log(1, 0, 0)),
+    (&[PlaceAfterFlush], PASSED_IS_WRITTEN, log(1, 1, 0)),
+    (&[FlushOfFound], PASSED_IS_WRITTEN, log(1, 2, 0)),
+    (&[PlaceWithHead], ONE_LINE, log(1, 1, 0)),
+    (&[PlacePerLog], PASSED_IS_WRITTEN, two_logs(OnTwoHosts, 1, 0, 0)),
 ];
 
 #[test]
