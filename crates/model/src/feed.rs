@@ -117,9 +117,10 @@ impl Feed {
 
     /// Gives each task a row of its own, where nothing reads which tasks ended together.
     pub fn split(&mut self) {
-        let tasks = self.rows().flat_map(|row| row.tasks.iter().collect::<Vec<_>>()).collect::<Vec<_>>();
-        *self = Self::default();
-        tasks.into_iter().for_each(|task| self.insert(TaskSet::from_iter([task])));
+        let joint = std::mem::take(self);
+        for row in joint.rows() {
+            row.tasks.iter().for_each(|task| self.insert(TaskSet::from_iter([task])));
+        }
     }
 
     /// Renames two tasks as each other.

@@ -5,11 +5,12 @@
 //! WITH ended AS (UPDATE tasks SET … WHERE … RETURNING id)
 //! INSERT INTO feed (tasks) SELECT array_agg(id) FROM ended HAVING count(*) > 0;
 //!
-//! -- 2. Numbers, by any process. Two statements: the second one's snapshot must be younger than the lock.
-//! SELECT no FROM feed_end FOR UPDATE SKIP LOCKED;               -- no row: another process numbers; go on
-//! WITH counted AS (SELECT batch, row_number() OVER (ORDER BY batch) AS n FROM feed WHERE no IS NULL),
-//!      given AS (UPDATE feed SET no = $no + n FROM counted WHERE feed.batch = counted.batch AND no IS NULL)
-//! UPDATE feed_end SET no = $no + (SELECT count(*) FROM counted);
+//! -- 2. Numbers, by any process: a VOLATILE function, so that no client's silence holds the lock, of three statements, since the rows
+//! --    must be read by a snapshot that is younger than the lock.
+//! SELECT no INTO last FROM feed_end FOR UPDATE SKIP LOCKED;      -- no row: another process numbers; go on
+//! UPDATE feed SET no = last + n FROM (SELECT batch, row_number() OVER (ORDER BY batch) AS n FROM feed WHERE no IS NULL) AS counted
+//! WHERE feed.batch = counted.batch AND feed.no IS NULL;
+//! UPDATE feed_end SET no = last + …;                             -- how many there were
 //!
 //! -- 3. What a follower has not seen.
 //! SELECT no, within, task FROM feed, unnest(tasks) WITH ORDINALITY AS t (task, within)
@@ -21,7 +22,7 @@
 //! WHERE name = … AND version = $seen;                           -- the first time: INSERT … ON CONFLICT DO NOTHING
 //! ```
 //!
-//! A unique index on `no` would let a statement fail that broke F2; it is left out here, so that the properties see it.
+//! A unique index on `no` would make a statement fail that breaks F2; the model has none, so that the properties see it.
 
 use crate::Protocol;
 use crate::feed::{Numbering, Place};
@@ -39,7 +40,7 @@ impl Protocol {
         }
     }
 
-    /// Numbers all rows: both statements at once, where nothing can see a moment between them.
+    /// Numbers all rows: the whole function at once, where nothing can see a moment between them.
     pub(crate) fn number(&self, state: &mut State) {
         let last_number = state.feed.last_number;
         state.feed.number(state.feed.unnumbered(), last_number, false);

@@ -321,7 +321,7 @@ impl Protocol {
         written: Option<Whole>,
     ) -> Logger {
         let place = self.place_after(state, &pass.head, read, scan.found);
-        let is_ahead = |task: &u8| state.feed.place_of(*task).is_some_and(|at| at > place);
+        let is_ahead = |task: &u8| state.feed.place_of(*task).is_none_or(|at| at > place);
         let ahead = match self.has(Guard::RememberAhead) {
             true => scan.found.and(pass.head.ahead).iter().filter(is_ahead).collect(),
             false => TaskSet::default(),
