@@ -11,7 +11,7 @@
 //! succeeds, fails for a while or is given up; small work that ends without a claim; heartbeats, the hand-back of tasks held only in the
 //! rows, cancelling, the sweep over leases and rows; the feed of outcomes, its numbers, and a client that reads it with a cursor; and
 //! outcome logs that follow it, each with a place of its own, from the lock to the commit, byte order and all, over rotations: one log of
-//! two processes, two logs on two hosts, or two names of one log.
+//! two processes, two logs on two hosts, two names of one log, or one log beside a worker of the version before.
 //!
 //! **The feed is ahead of the code**, and so are places and small work without a claim: the program still marks rows as logged. The order of
 //! the steps is at the head of `steps/feed.rs` and `steps/log.rs`, the statements are in `database/feed.rs`.
@@ -51,6 +51,7 @@ mod history;
 mod late;
 mod logger;
 mod normal;
+mod older;
 mod sets;
 mod state;
 
@@ -92,6 +93,8 @@ pub enum Logs {
     OnTwoHosts,
     /// Both workers write to the same files, each under another name: the log's path was changed, or its folder restored.
     OfTwoNames,
+    /// A worker of the version before writes to the same file.
+    BesideOlder,
 }
 
 /// The protocol within bounds.
@@ -162,6 +165,7 @@ impl fmt::Display for Protocol {
                 Logs::One => "log",
                 Logs::OnTwoHosts => "logs on two hosts",
                 Logs::OfTwoNames => "log of two names",
+                Logs::BesideOlder => "log beside an older version",
             },
             Parts::Both => "life and log",
         };

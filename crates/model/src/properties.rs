@@ -3,7 +3,7 @@
 use stateright::Property;
 
 use crate::feed::Place;
-use crate::files::{Folder, Piece};
+use crate::files::{Folder, Piece, Torn};
 use crate::logger::{Head, NAMES, NameIndex};
 use crate::state::{Fence, Intake, Row, Slot, State, Status, TASKS, TaskIndex};
 use crate::{Logs, MAX_ATTEMPTS, Parts, Protocol};
@@ -42,6 +42,10 @@ pub const ONE_LINE: &str = "F4: a task has one line at most in each log";
 pub const PASSED_IS_WRITTEN: &str = "F4: what a log's place has passed is written there";
 /// F4. Unless a foreign program has spoiled a line without the lock: it is written again after those that follow it.
 pub const LINES_ARE_IN_ORDER: &str = "F4: the lines are in the order of the feed";
+/// A head does not leave a file before its torn line is whole.
+pub const NO_HALF_IS_LEFT: &str = "no half line is left behind";
+/// For an older version, a mark is never ahead of its line.
+pub const MARKED_IS_WRITTEN: &str = "what is marked as logged is written";
 /// The log has only outcomes that have a place.
 pub const LINES_ARE_OF_NUMBERED: &str = "only a numbered outcome has a line";
 /// The head never returns to a file that it has left, the place never to an outcome.
@@ -83,6 +87,14 @@ impl Protocol {
         all
     }
 
+    /// Returns the number of followers' heads.
+    fn followers(&self) -> usize {
+        match self.logs {
+            Logs::One | Logs::BesideOlder => 1,
+            Logs::OnTwoHosts | Logs::OfTwoNames => NAMES,
+        }
+    }
+
     /// Returns whether nothing is left to do for any promise.
     pub(crate) fn are_all_kept(&self, state: &State) -> bool {
         let has_ended = state.tasks.iter().all(|task| match task.row {
@@ -93,7 +105,7 @@ impl Protocol {
             Parts::Life => true,
             Parts::Feed => self.next_to_read(state).is_none(),
             Parts::Log | Parts::Both => {
-                let names = if self.logs == Logs::One { 1 } else { NAMES };
+                let names = self.followers();
                 let is_last = |head: Head| state.feed.after(head.place).is_empty();
                 state.heads[..names].iter().all(|head| head.is_some_and(is_last))
             }
@@ -174,13 +186,13 @@ fn of_reader() -> [Property<Protocol>; 4] {
     ]
 }
 
-fn of_log() -> [Property<Protocol>; 6] {
+fn of_log() -> [Property<Protocol>; 8] {
     [
         Property::always(ONE_LINE, |_, state: &State| {
             state.folders.iter().all(|folder| tasks().all(|task| folder.lines_of(task) <= 1))
         }),
         Property::always(PASSED_IS_WRITTEN, |model, state: &State| {
-            (0..NAMES as NameIndex).all(|name| {
+            (0..model.followers() as NameIndex).all(|name| {
                 let Some(head) = state.heads[usize::from(name)] else { return true };
                 let folder = model.folder(state, model.host_of(name));
                 let spoiled = place_of_spoiled(state, folder);
@@ -191,15 +203,30 @@ fn of_log() -> [Property<Protocol>; 6] {
                 })
             })
         }),
-        Property::always(LINES_ARE_IN_ORDER, |_, state: &State| {
+        Property::always(LINES_ARE_IN_ORDER, |model, state: &State| {
             state.folders.iter().all(|folder| {
-                let is_spoiled = folder.pieces().any(|piece| piece == Piece::Foreign);
+                let is_spoiled =
+                    model.logs == Logs::BesideOlder || folder.pieces().any(|piece| piece == Piece::Foreign);
                 is_spoiled || folder.lines().map(|(.., task)| state.feed.place_of(task)).is_sorted()
             })
         }),
-        Property::always(LINES_ARE_OF_NUMBERED, |_, state: &State| {
+        Property::always(LINES_ARE_OF_NUMBERED, |model, state: &State| {
+            // An older version writes lines of what has ended.
             let mut lines = state.folders.iter().flat_map(Folder::lines);
-            lines.all(|(.., task)| state.feed.place_of(task).is_some())
+            let is_fed = |task| state.feed.rows_of(task) > 0 && model.logs == Logs::BesideOlder;
+            lines.all(|(.., task)| state.feed.place_of(task).is_some() || is_fed(task))
+        }),
+        Property::always(MARKED_IS_WRITTEN, |_, state: &State| {
+            let is_written = |task| state.folders.iter().any(|folder| folder.lines_of(task) >= 1);
+            tasks().all(|task| state.row(task).is_none_or(|row| !row.logged) || is_written(task))
+        }),
+        Property::always(NO_HALF_IS_LEFT, |model, state: &State| {
+            (0..NAMES as NameIndex).all(|name| {
+                let Some(head) = state.heads[usize::from(name)] else { return true };
+                let files = model.folder(state, model.host_of(name)).files.iter();
+                let is_half = |torn| matches!(torn, Torn::Of(_) | Torn::OfAny);
+                files.take(usize::from(head.file)).all(|file| !file.tail().is_some_and(is_half))
+            })
         }),
         Property::always(HEADS_GO_ON, |_, state: &State| !state.past.has_gone_back),
         Property::sometimes("all is logged, over all files", |model, state: &State| {

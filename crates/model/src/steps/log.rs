@@ -20,7 +20,7 @@ use crate::guards::Guard;
 use crate::late::Late;
 use crate::logger::{Head, Logger, NAMES, NameIndex, Pass, Progress, Scan, Tail, Text, Whole};
 use crate::sets::{TaskList, TaskSet};
-use crate::state::{State, WORKERS, WorkerIndex};
+use crate::state::{State, TaskIndex, WORKERS, WorkerIndex};
 use crate::{Logs, Protocol};
 
 impl Protocol {
@@ -33,7 +33,9 @@ impl Protocol {
                 }
                 Logger::Early(_) => self.may_lock(state, index).then_some(Step::LockLog(index)),
                 Logger::Passing(_, Progress::ToScan) => Some(Step::Scan(index)),
-                Logger::Passing(_, Progress::Scanned(..)) => Some(Step::ReadOutcomes(index)),
+                Logger::Passing(_, Progress::Scanned(_, torn)) => {
+                    self.may_read(state, index, torn).then_some(Step::ReadOutcomes(index))
+                }
                 Logger::Passing(_, Progress::ToAppend { .. }) => Some(Step::Append(index)),
                 Logger::Passing(_, Progress::ToFlush(..)) => Some(Step::Flush(index)),
                 Logger::Passing(_, Progress::ToCommit(..) | Progress::ToMoveOn(_)) => {
@@ -67,14 +69,14 @@ impl Protocol {
     pub(crate) const fn name_of(&self, worker: WorkerIndex) -> NameIndex {
         match self.logs {
             Logs::One => 0,
-            Logs::OnTwoHosts | Logs::OfTwoNames => worker,
+            Logs::OnTwoHosts | Logs::OfTwoNames | Logs::BesideOlder => worker,
         }
     }
 
     /// Returns the host that has the files of this log.
     pub(crate) const fn host_of(&self, name: NameIndex) -> NameIndex {
         match self.logs {
-            Logs::One | Logs::OfTwoNames => 0,
+            Logs::One | Logs::OfTwoNames | Logs::BesideOlder => 0,
             Logs::OnTwoHosts => name,
         }
     }
@@ -99,7 +101,7 @@ impl Protocol {
         state.heads[usize::from(name)].is_none_or(|head| {
             let file = &folder.files[usize::from(head.file)];
             let is_settled = folder.at_path == Some(head.file) && file.end() == head.committed;
-            !is_settled || !state.feed.after(head.place).is_empty()
+            !is_settled || !self.due(state, name, &head).is_empty()
         })
     }
 
@@ -160,7 +162,8 @@ impl Protocol {
                     return Logger::Passing(Pass { head: alone, ..pass }, Progress::ToMoveOn(head));
                 }
                 let has_moved = self.store_head(state, name, Some(pass.head), head);
-                let pass = Pass { head, ..pass };
+                let ahead = if self.is_older(name) { TaskSet::default() } else { head.ahead };
+                let pass = Pass { head: Head { ahead, ..head }, ..pass };
                 self.after_pass(state, name, &pass, has_moved && whole == Whole::Yes)
             }
             Logger::Passing(pass, Progress::ToMoveOn(head)) => {
@@ -182,6 +185,7 @@ impl Protocol {
     /// Finds the file that the stored head refers to: `Step::head_of_file`.
     fn head_of_file(&self, state: &mut State, name: NameIndex, early: Option<TaskList>) -> Logger {
         let locked = state.folders[usize::from(self.host_of(name))].open();
+        self.follow_older(state, name);
         match state.heads[usize::from(name)] {
             // All its lines must be known before the head leaves it: no later step looks there again.
             Some(head) if head.file == locked || self.has(Guard::RotatedFirst) => {
@@ -203,10 +207,16 @@ impl Protocol {
         };
         let ahead = after.map(|head| head.ahead).unwrap_or_default();
         let mut start = (locked, 0);
-        if self.logs == Logs::OfTwoNames && self.has(Guard::SearchBeforeBegin) {
-            let due = state.feed.after(place).without(ahead).set();
+        let has_others =
+            self.logs == Logs::OfTwoNames || self.logs == Logs::BesideOlder && !self.is_older(name);
+        if has_others && self.has(Guard::SearchBeforeBegin) {
+            // Also outcomes without a number: see `older`.
+            let is_known = |task: &TaskIndex| {
+                ahead.has(*task) || state.feed.place_of(*task).is_some_and(|at| at <= place)
+            };
+            let due = (0..self.tasks).filter(|task| !is_known(task)).collect();
             let ended = after.map(|head| head.file);
-            let files = folder.files.iter().zip(0..).filter(|(_, file)| Some(*file) != ended);
+            let files = folder.files.iter().zip(0..).filter(|(_, file)| Some(*file) > ended);
             let begins = files
                 .filter_map(|(text, file)| Some((file, text.first_of(due, self.has(Guard::SearchForTorn))?)));
             start = begins.min().unwrap_or(start);
@@ -245,7 +255,7 @@ impl Protocol {
         torn: Option<Torn>,
     ) -> Logger {
         let found = scan.found;
-        let mut after = pass.early.unwrap_or(state.feed.after(pass.head.place));
+        let mut after = pass.early.unwrap_or(self.due(state, name, &pass.head));
         if !self.has(Guard::ReadInOrder) {
             // By key.
             after = after.set().iter().collect();
@@ -310,6 +320,14 @@ impl Protocol {
         self.known(state, name, pass, Scan { found: scan.found.and(written), end }, read, Some(whole))
     }
 
+    /// Returns the outcomes that may lack a line, in the order of their lines.
+    fn due(&self, state: &State, name: NameIndex, head: &Head) -> TaskList {
+        match self.is_older(name) {
+            true => state.unlogged(),
+            false => state.feed.after(head.place),
+        }
+    }
+
     /// Returns what follows once it is known which outcomes have lines; nothing was written if there is no `written`.
     fn known(
         &self,
@@ -320,7 +338,10 @@ impl Protocol {
         read: TaskList,
         written: Option<Whole>,
     ) -> Logger {
-        let place = self.place_after(state, &pass.head, read, scan.found);
+        let place = match self.is_older(name) {
+            true => Place::default(),
+            false => self.place_after(state, &pass.head, read, scan.found),
+        };
         let is_ahead = |task: &u8| state.feed.place_of(*task).is_none_or(|at| at > place);
         let ahead = match self.has(Guard::RememberAhead) {
             true => scan.found.and(pass.head.ahead).iter().filter(is_ahead).collect(),
