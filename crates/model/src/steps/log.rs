@@ -4,14 +4,16 @@
 //! 1. lock; read the follower's head; if it leads to another file than the locked one, bring that file up to date first (2 to 6, with no
 //!    more text than the rest of its torn line), then begin a file: store the new head;
 //! 2. scan what follows the head's offset, and recognize the lines of outcomes after the head's place;
-//! 3. read the outcomes after the place, in the feed's order;
+//! 3. number the rows that have no number, unless another process does so now (any process may, at any time: see `steps/feed.rs`); read the
+//!    outcomes after the place, in the feed's order;
 //! 4. append those that were not found and are not remembered as written, after completing a torn line; read back what was written;
 //! 5. flush the file, also if all was found in it;
 //! 6. store offset and place in one statement: the offset after what was read back, the place before the first outcome that has no line.
 //!    Outcomes after the place that have one are remembered beside it; there are some only after a foreign program has spoiled a line.
 //!
 //! A file is represented by its lines, an offset by their number. Reads from the device and the cutting of unwritten bytes are not modelled.
-//! Other files than the head's are searched only where two names have one log: else nothing is found there.
+//! Before a file is begun, the files after the head's are searched for lines that the head does not know, and for half lines that may be some;
+//! here only where two names or versions write one log, since otherwise each file was begun before its first byte, and nothing is found.
 
 use super::Step;
 use crate::feed::Place;
