@@ -223,9 +223,11 @@ fn of_log() -> [Property<Protocol>; 8] {
         Property::always(NO_HALF_IS_LEFT, |model, state: &State| {
             (0..NAMES as NameIndex).all(|name| {
                 let Some(head) = state.heads[usize::from(name)] else { return true };
-                let files = model.folder(state, model.host_of(name)).files.iter();
+                let folder = model.folder(state, model.host_of(name));
+                let is_spoiled = place_of_spoiled(state, folder) > Place::default();
                 let is_half = |torn| matches!(torn, Torn::Of(_) | Torn::OfAny);
-                files.take(usize::from(head.file)).all(|file| !file.tail().is_some_and(is_half))
+                let mut left = folder.files.iter().take(usize::from(head.file));
+                is_spoiled || left.all(|file| !file.tail().is_some_and(is_half))
             })
         }),
         Property::always(HEADS_GO_ON, |_, state: &State| !state.past.has_gone_back),
