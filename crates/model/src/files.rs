@@ -85,8 +85,8 @@ impl Folder {
         })
     }
 
-    /// Returns the oldest file that has a task's line, if it is not the log itself and a later one has a line that stays there: files without
-    /// any line are a new log.
+    /// Returns the oldest file that has a task's line, if it is not the log itself and a later one has a line that stays there: files
+    /// without any line are a new log.
     pub fn deletable(&self, loses_power: bool) -> Option<FileIndex> {
         let (oldest, ..) = self.lines().next()?;
         let stays = |file: FileIndex, offset| !loses_power || offset < self.files[usize::from(file)].flushed;

@@ -84,7 +84,7 @@ pub enum Parts {
     Both,
 }
 
-/// The logs, and who writes them.
+/// The logs, and the processes that write them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logs {
     /// Both workers write the same log.

@@ -1,9 +1,10 @@
-//! The version before, whose workers write the same log beside the new ones during an upgrade: it knows no feed, marks rows as logged, and has
-//! a head of its own (`log_head`), without a place. A trigger adds what it ends to the feed.
+//! The version before, whose workers write the same log beside the new ones during an upgrade: it does not know the feed, marks rows as
+//! logged, and has a head of its own (`log_head`), without a place. A trigger adds the tasks that it ends to the feed.
 //!
-//! The new version keeps both true: the statement that stores a follower's head also marks the rows of the lines known by then, and moves the
-//! older head, if that is behind. Its follower begins where the older head stands, with the marked rows as known lines. What the older
-//! version writes, the new one finds behind its own head, perhaps before it has a number and in another order.
+//! The new version keeps both true: the statement that stores a follower's head also marks the rows of the lines known by then, and moves
+//! the older head, if that is behind. Its follower begins where the older head stands, with the marked rows as known lines. It finds the
+//! older version's lines behind its own head, perhaps before their outcomes have numbers and in another order: they are remembered as lines
+//! ahead of the place. A torn line may be such a line too, so a step that meets one waits until all rows have numbers.
 
 use crate::feed::Place;
 use crate::files::Torn;

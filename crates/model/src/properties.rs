@@ -33,9 +33,9 @@ pub const NUMBERS_HAVE_NO_GAP: &str = "F2: the numbers have no gap";
 /// F2, over time.
 pub const NUMBERS_STAY: &str = "F2: a number once given never changes";
 /// F3.
-pub const READER_MISSES_NONE: &str = "F3: who asks after its place misses none";
+pub const READER_MISSES_NONE: &str = "F3: a reader that asks after its place misses no outcome";
 /// F3.
-pub const READER_SEES_NONE_TWICE: &str = "F3: who asks after its place sees none twice";
+pub const READER_SEES_NONE_TWICE: &str = "F3: a reader that asks after its place gets no outcome twice";
 /// F4. In a log and its rotated files together.
 pub const ONE_LINE: &str = "F4: a task has one line at most in each log";
 /// F4. A place is never ahead of its lines.

@@ -103,7 +103,7 @@ impl Protocol {
             }
             Step::EndSmall(index) => {
                 if let Slot::Hashing(task, fence) = state.workers[usize::from(index)].slot {
-                    // Who has lost the race drops its result, and acknowledges: the row's present attempt has a message of its own.
+                    // A worker that has lost the race drops its result, and acknowledges: the present attempt has a message of its own.
                     let has_ended = self.end_small(state, task, fence);
                     let slot = if has_ended { Slot::Ended(task) } else { Slot::Free };
                     state.workers[usize::from(index)].slot = slot;

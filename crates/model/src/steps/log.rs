@@ -12,8 +12,8 @@
 //!    Outcomes after the place that have one are remembered beside it; there are some only after a foreign program has spoiled a line.
 //!
 //! A file is represented by its lines, an offset by their number. Reads from the device and the cutting of unwritten bytes are not modelled.
-//! Before a file is begun, the files after the head's are searched for lines that the head does not know, and for half lines that may be some;
-//! here only where two names or versions write one log, since otherwise each file was begun before its first byte, and nothing is found.
+//! Before a file is begun, the files after the head's are searched for lines that the head does not know, and for half lines that may be
+//! some; here only where two names or versions write one log. Otherwise each file was begun before its first byte, and nothing is found.
 
 use super::Step;
 use crate::feed::Place;
@@ -330,7 +330,7 @@ impl Protocol {
         }
     }
 
-    /// Returns what follows once it is known which outcomes have lines; nothing was written if there is no `written`.
+    /// Returns the step that follows once it is known which outcomes have lines; `written` is `None` if nothing was written.
     fn known(
         &self,
         state: &State,
