@@ -94,6 +94,11 @@ fn two_tasks_lines_under_two_names_with_two_faults_keep_every_promise() {
 }
 
 #[test]
+fn two_tasks_lines_under_two_names_a_line_at_a_time_keep_every_promise() {
+    hold_if_wished(Protocol { page: 1, ..two_logs(OfTwoNames, 2, 2, 2) });
+}
+
+#[test]
 fn two_tasks_lines_under_two_names_beside_a_foreign_program_keep_every_promise() {
     hold_if_wished(Protocol { has_foreign_writers: true, ..two_logs(OfTwoNames, 2, 2, 2) });
 }
