@@ -1,10 +1,13 @@
-//! The statements, each one transaction: how `task-data/src/store` changes rows, and when it does not.
+//! The statements, each one transaction: how `task-data/src/store` changes rows, and when it does not. Each that ends tasks also inserts
+//! their row of the [`feed`].
+
+mod feed;
 
 use crate::guards::Guard;
 use crate::late::{Charge, Late};
+use crate::sets::TaskSet;
 use crate::state::{
-    Errand, Fence, FileIndex, Head, Lease, LeaseName, Row, Slot, State, Status, TASKS, TaskIndex, TaskSet,
-    WORKERS, WorkerIndex,
+    Errand, Fence, Lease, LeaseName, Row, Slot, State, Status, TASKS, TaskIndex, WORKERS, WorkerIndex,
 };
 use crate::{MAX_ATTEMPTS, Protocol};
 
@@ -38,14 +41,40 @@ impl Protocol {
 
     /// Ends a task: `Tasks::complete`. A failure ends it in the same way, with another status.
     pub(crate) fn complete(&self, state: &mut State, task: TaskIndex, fence: Fence) {
+        self.complete_all(state, [task].into_iter().collect(), fence);
+    }
+
+    /// Ends tasks that one statement names: `Tasks::complete`, for a batch.
+    pub(crate) fn complete_all(&self, state: &mut State, tasks: TaskSet, fence: Fence) {
         let is_named = self.is_attempt(fence) || !self.has(Guard::EndNamesAttempt);
         let any_status = !self.has(Guard::EndOfRunning);
-        if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
-            && is_named
-            && (row.status == Status::Running || any_status)
-        {
-            row.end(Status::Succeeded);
+        let mut ended = TaskSet::default();
+        for task in tasks.iter() {
+            if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
+                && is_named
+                && (row.status == Status::Running || any_status)
+            {
+                row.end(Status::Succeeded);
+                ended.insert(task);
+            }
         }
+        let fed = if self.has(Guard::FeedOfEnded) { ended } else { tasks };
+        self.feed(state, fed, Guard::FeedWithEnd);
+    }
+
+    /// Ends small work without a claim, and counts the attempt: `UPDATE tasks SET status, result, attempt = attempt + 1 WHERE id = … AND
+    /// attempt = … AND status = 'pending' AND NOT cancel_requested`. Returns whether it has ended the task.
+    pub(crate) fn end_small(&self, state: &mut State, task: TaskIndex, fence: Fence) -> bool {
+        let is_named = self.is_attempt(fence) || !self.has(Guard::SmallEndNamesAttempt);
+        let any_status = !self.has(Guard::SmallEndOfPending);
+        let Some(row) = state.tasks[usize::from(task)].row.as_mut() else { return false };
+        if !is_named || row.cancel_requested || !(row.status == Status::Pending || any_status) {
+            return false;
+        }
+        row.end(Status::Succeeded);
+        state.pass_fences(task);
+        self.feed(state, [task].into_iter().collect(), Guard::FeedWithSmallEnd);
+        true
     }
 
     /// Hands a task back: `Tasks::hand_back`.
@@ -53,13 +82,14 @@ impl Protocol {
         let unfenced = !self.has(Guard::FencedHandBack);
         if let Some(row) = state.tasks[usize::from(task)].row.as_mut()
             && (unfenced || self.is_attempt(fence) && row.status == Status::Running)
+            && self.move_on(row, charge)
         {
-            self.move_on(row, charge);
+            self.feed(state, [task].into_iter().collect(), Guard::FeedWithHandBack);
         }
     }
 
-    /// Moves a row on: `RunningRow::next` and `move_on`.
-    fn move_on(&self, row: &mut Row, charge: Charge) {
+    /// Moves a row on: `RunningRow::next` and `move_on`. Returns whether it has ended the task.
+    fn move_on(&self, row: &mut Row, charge: Charge) -> bool {
         row.tries += u8::from(charge == Charge::Try);
         if row.cancel_requested && self.has(Guard::CancelAtHandBack) {
             row.end(Status::Cancelled);
@@ -72,17 +102,22 @@ impl Protocol {
             row.holder = None;
             row.published = false;
         }
+        row.status.is_ended()
     }
 
     /// Cancels a task: `Tasks::cancel`.
     pub(crate) fn cancel(&self, state: &mut State, task: TaskIndex) {
         let Some(row) = state.tasks[usize::from(task)].row.as_mut() else { return };
         match row.status {
-            Status::Running => row.cancel_requested = true,
+            Status::Running => {
+                row.cancel_requested = true;
+                return;
+            }
             Status::Pending => row.end(Status::Cancelled),
             _ if !self.has(Guard::CancelBeforeEnd) => row.end(Status::Cancelled),
-            _ => {}
+            _ => return,
         }
+        self.feed(state, [task].into_iter().collect(), Guard::FeedWithCancel);
     }
 
     /// Marks a ticket as published: `Tasks::mark_published`.
@@ -116,42 +151,17 @@ impl Protocol {
         }
         let lost: TaskSet = state.lost().collect();
         let taken = if self.has(Guard::SweepOfAllLost) { lost } else { lost.without(lost_before) };
-        for task in taken.iter() {
-            let task = &mut state.tasks[usize::from(task)];
+        let mut ended = TaskSet::default();
+        for index in taken.iter() {
+            let task = &mut state.tasks[usize::from(index)];
             if let Some(row) = task.row.as_mut() {
-                self.move_on(row, Charge::Try);
+                if self.move_on(row, Charge::Try) {
+                    ended.insert(index);
+                }
                 task.history.losses = (task.history.losses + 1).min(MAX_ATTEMPTS + 1);
             }
         }
-    }
-
-    /// Begins a file: `Outcomes::begin_log`. Returns whether the head was stored.
-    pub(crate) fn begin_log(&self, state: &mut State, seen: Option<u8>, file: FileIndex) -> bool {
-        let stored = state.log.head.map(|head| head.generation);
-        if stored != seen && self.has(Guard::FencedBegin) {
-            return false;
-        }
-        state.move_head(Head { generation: seen.unwrap_or(0) + 1, file, committed: 0 });
-        true
-    }
-
-    /// Commits lines: `Outcomes::commit_log`. Returns whether the head was moved; the rows are marked in any case.
-    pub(crate) fn commit_log(&self, state: &mut State, ids: TaskSet, head: Head) -> bool {
-        for task in ids.iter() {
-            if let Some(row) = state.tasks[usize::from(task)].row.as_mut() {
-                row.logged = true;
-            }
-        }
-        let is_begun =
-            |stored: Head| stored.generation == head.generation || !self.has(Guard::BeginBeforeAppend);
-        let follows = |stored: Head| {
-            is_begun(stored) && (stored.generation, stored.committed) < (head.generation, head.committed)
-        };
-        let moves = !self.has(Guard::FencedCommit) || state.log.head.is_some_and(follows);
-        if moves {
-            state.move_head(head);
-        }
-        moves
+        self.feed(state, ended, Guard::FeedWithSweep);
     }
 
     /// Commits a statement of a process that is gone.
@@ -162,12 +172,12 @@ impl Protocol {
                 self.claim(state, task, lease);
             }
             Late::Complete(task, fence) => self.complete(state, task, fence),
-            Late::HandBack(task, fence, charge) => self.hand_back(state, task, fence, charge),
-            Late::BeginLog { seen, file } => {
-                self.begin_log(state, seen, file);
+            Late::EndSmall(task, fence) => {
+                self.end_small(state, task, fence);
             }
-            Late::CommitLog { ids, head } => {
-                self.commit_log(state, ids, head);
+            Late::HandBack(task, fence, charge) => self.hand_back(state, task, fence, charge),
+            Late::StoreHead { name, seen, head } => {
+                self.store_head(state, name, seen, head);
             }
         }
     }
@@ -186,12 +196,6 @@ impl State {
         self.tasks[usize::from(task)].row
     }
 
-    /// Returns the ended tasks without a line: `Outcomes::unlogged`.
-    pub(crate) fn owed(&self) -> TaskSet {
-        let is_owed = |row: Row| row.status.is_ended() && !row.logged;
-        (0..TASKS as TaskIndex).filter(|task| self.row(*task).is_some_and(is_owed)).collect()
-    }
-
     /// Returns the running rows without a lease: `tasks::lost`.
     pub(crate) fn lost(&self) -> impl Iterator<Item = TaskIndex> + '_ {
         let is_lost = |row: Row| row.status == Status::Running && row.holder == Some(LeaseName::Ended);
@@ -207,26 +211,26 @@ impl State {
             }
         }
         for worker in &mut self.workers {
-            if let Slot::Claimed(task, fence) | Slot::Working(task, fence) | Slot::Ending(task, fence) =
-                &mut worker.slot
-                && *task == of
-            {
-                *fence = Fence::Passed;
+            match &mut worker.slot {
+                Slot::Claimed(task, fence)
+                | Slot::Working(task, fence)
+                | Slot::Ending(task, fence)
+                | Slot::Hashing(task, fence)
+                    if *task == of =>
+                {
+                    *fence = Fence::Passed;
+                }
+                _ => {}
             }
         }
         for late in self.late.iter_mut().flatten() {
-            if let Late::Complete(task, fence) | Late::HandBack(task, fence, _) = late
+            if let Late::Complete(task, fence) | Late::EndSmall(task, fence) | Late::HandBack(task, fence, _) =
+                late
                 && *task == of
             {
                 *fence = Fence::Passed;
             }
         }
-    }
-
-    fn move_head(&mut self, head: Head) {
-        let place = |head: Head| (head.generation, head.committed);
-        self.log.head_went_back |= self.log.head.is_some_and(|stored| place(head) < place(stored));
-        self.log.head = Some(head);
     }
 
     /// Renames a lease in everything that names it.

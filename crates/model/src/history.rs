@@ -1,8 +1,9 @@
 //! Records the effect of a step on each row, for the properties. It compares only the row before and after, not the way the step changed
 //! it: so it can't share an error with the step.
 
+use crate::feed::FeedRow;
 use crate::late::Late;
-use crate::state::{Fence, Row, State, Status, TaskIndex};
+use crate::state::{Fence, Row, Slot, State, Status, TaskIndex};
 use crate::steps::Step;
 
 impl State {
@@ -23,19 +24,36 @@ impl State {
         }
     }
 
-    /// Returns the task for which the step writes the result of a claim, if the row does not run under that claim any more.
+    /// Records whether a number has changed. A row is known by its first task.
+    pub(crate) fn note_numbers(&mut self, before: &Self) {
+        let has_changed = before.feed.rows().any(|was| {
+            let is_same = |is: &FeedRow| is.tasks == was.tasks && is.number == was.number;
+            was.number.is_some() && !self.feed.rows().any(|is| is_same(&is))
+        });
+        self.past.has_changed_number |= has_changed;
+    }
+
+    /// Returns the task for which the step writes the result of a claim, if the row does not run under that claim any more; of small
+    /// work, if the row is not pending any more in the attempt that was read.
     fn superseded_writer(&self, step: Step) -> Option<TaskIndex> {
-        let (task, fence) = match step {
-            Step::Complete(worker) | Step::HandBack(worker, _) | Step::LoseEndsAnswer(worker, _) => {
-                self.workers[usize::from(worker)].slot.claim()?
-            }
+        let (task, fence, status) = match step {
+            Step::Complete(worker)
+            | Step::HandBack(worker, _)
+            | Step::EndSmall(worker)
+            | Step::LoseEndsAnswer(worker, _) => match self.workers[usize::from(worker)].slot {
+                Slot::Hashing(task, fence) => (task, fence, Status::Pending),
+                slot => slot.claim().map(|(task, fence)| (task, fence, Status::Running))?,
+            },
             Step::CommitLate(at) => match self.late[usize::from(at)]? {
-                Late::Complete(task, fence) | Late::HandBack(task, fence, _) => (task, fence),
+                Late::Complete(task, fence) | Late::HandBack(task, fence, _) => {
+                    (task, fence, Status::Running)
+                }
+                Late::EndSmall(task, fence) => (task, fence, Status::Pending),
                 _ => return None,
             },
             _ => return None,
         };
-        let runs = self.row(task).is_some_and(|row| row.status == Status::Running);
-        (fence == Fence::Passed || !runs).then_some(task)
+        let is_so = self.row(task).is_some_and(|row| row.status == status);
+        (fence == Fence::Passed || !is_so).then_some(task)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A process that is merely slow is modelled without them: any step may come late.
 
-use crate::state::{Fence, FileIndex, Head, LeaseName, TaskIndex, TaskSet};
+use crate::logger::{Head, NameIndex};
+use crate::state::{Fence, LeaseName, TaskIndex};
 
 /// A statement in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,13 +12,11 @@ pub enum Late {
     /// A claim that had seen the lease live.
     Claim(TaskIndex, LeaseName),
     Complete(TaskIndex, Fence),
+    EndSmall(TaskIndex, Fence),
     HandBack(TaskIndex, Fence, Charge),
-    BeginLog {
-        seen: Option<u8>,
-        file: FileIndex,
-    },
-    CommitLog {
-        ids: TaskSet,
+    StoreHead {
+        name: NameIndex,
+        seen: Option<Head>,
         head: Head,
     },
 }

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use crate::guards::Guard;
 use crate::late::Late;
 use crate::state::{Errand, Fence, LeaseName, Slot, State, TaskIndex, Worker};
-use crate::{Parts, Protocol};
+use crate::{Logs, Parts, Protocol};
 
 impl Protocol {
     /// Returns the state that stands for this one.
@@ -27,6 +27,21 @@ impl Protocol {
                     }
                 }
             }
+        }
+        if self.parts == Parts::Life {
+            state.feed.split();
+        }
+        if !self.loses_power() || state.faults_left == 0 {
+            // Nothing can be lost any more.
+            state.folders.iter_mut().flat_map(|folder| &mut folder.files).for_each(|file| file.flushed = 0);
+        }
+        if self.logs == Logs::BesideOlder {
+            // Its workers differ.
+            state.late.sort_unstable();
+            return state;
+        }
+        if self.logs != Logs::One {
+            return state.least_by_logs(self.logs);
         }
         let mut least = state.least_by_workers();
         if self.tasks == 2 && self.parts == Parts::Life {
@@ -66,6 +81,24 @@ impl State {
         }
     }
 
+    /// As [`least_by_workers`](Self::least_by_workers), where each worker has a log of its own. There are no lives, and so no leases.
+    fn least_by_logs(mut self, logs: Logs) -> Self {
+        let mut twin = self;
+        twin.workers.swap(0, 1);
+        twin.heads.swap(0, 1);
+        if logs == Logs::OnTwoHosts {
+            twin.folders.swap(0, 1);
+        }
+        for late in twin.late.iter_mut().flatten() {
+            if let Late::StoreHead { name, .. } = late {
+                *name = 1 - *name;
+            }
+        }
+        self.late.sort_unstable();
+        twin.late.sort_unstable();
+        self.min(twin)
+    }
+
     fn least_by_leases(self) -> Self {
         let sorted = |mut state: Self| {
             state.late.sort_unstable();
@@ -93,20 +126,22 @@ impl State {
 
     fn swap_tasks(&mut self) {
         self.tasks.swap(0, 1);
+        self.feed.swap_tasks();
         let swap = |task: &mut TaskIndex| *task = 1 - *task;
         for worker in &mut self.workers {
             match &mut worker.slot {
                 Slot::Free => {}
-                Slot::Delivered(task) | Slot::Claiming(task, _) => swap(task),
-                Slot::Claimed(task, _) | Slot::Working(task, _) | Slot::Ending(task, _) => swap(task),
+                Slot::Delivered(task) | Slot::Claiming(task, _) | Slot::Ended(task) => swap(task),
+                Slot::Claimed(task, _) | Slot::Working(task, _) => swap(task),
+                Slot::Ending(task, _) | Slot::Hashing(task, _) => swap(task),
             }
         }
         for late in self.late.iter_mut().flatten() {
             match late {
                 Late::Insert(task) | Late::Claim(task, _) => swap(task),
-                Late::Complete(task, _) | Late::HandBack(task, ..) => swap(task),
-                // A space without a log has neither of these.
-                Late::BeginLog { .. } | Late::CommitLog { .. } => {}
+                Late::Complete(task, _) | Late::EndSmall(task, _) | Late::HandBack(task, ..) => swap(task),
+                // There is none without a log.
+                Late::StoreHead { .. } => {}
             }
         }
     }

@@ -8,11 +8,15 @@
 
 mod claim;
 mod faults;
+mod feed;
 mod intake;
 mod log;
 mod sweep;
 
+use crate::files::FileIndex;
 use crate::late::{Charge, Fate};
+use crate::logger::NameIndex;
+use crate::sets::TaskSet;
 use crate::state::{State, TaskIndex, WorkerIndex};
 use crate::{Parts, Protocol};
 
@@ -32,6 +36,8 @@ pub enum Step {
     Take(WorkerIndex, TaskIndex),
     LookAtLease(WorkerIndex),
     Claim(WorkerIndex),
+    ReadSmall(WorkerIndex),
+    EndSmall(WorkerIndex),
     Acknowledge(WorkerIndex),
     Complete(WorkerIndex),
     HandBack(WorkerIndex, Charge),
@@ -45,16 +51,28 @@ pub enum Step {
     MarkDue(TaskIndex),
     ForgetDue(TaskIndex),
 
+    // The feed.
+    /// Tasks end by one statement, where the life of tasks is not part of the model.
+    End(TaskSet),
+    /// All rows are numbered at once.
+    Number,
+    BeginNumbering(u8),
+    LockNumbers(u8),
+    StoreNumbers(u8),
+    RollBackNumbers(u8),
+    Read,
+
     // A worker's log step.
     LockLog(WorkerIndex),
     Scan(WorkerIndex),
-    ReadOwed(WorkerIndex),
+    ReadOutcomes(WorkerIndex),
     Append(WorkerIndex),
+    Flush(WorkerIndex),
     CommitLog(WorkerIndex),
     BeginLog(WorkerIndex),
-    Rotate,
-    /// A task ends, where the life of tasks is not part of the model.
-    End(TaskIndex),
+    Rotate(NameIndex),
+    /// An operator deletes a rotated file that no log's head leads to any more.
+    DeleteRotated(NameIndex),
 
     // Faults.
     CrashApi,
@@ -90,7 +108,14 @@ pub enum Step {
         dies: bool,
     },
     /// Another program writes half a line without the lock.
-    WriteForeign,
+    WriteForeign(NameIndex),
+    /// A host loses its power; what one file had beyond its last flush is lost, but for so many pieces and the beginning of the next.
+    CrashHost {
+        host: NameIndex,
+        file: FileIndex,
+        kept: u8,
+        then: Option<Cut>,
+    },
 
     // Statements of dead processes.
     CommitLate(u8),
@@ -127,6 +152,8 @@ impl Step {
             | Self::Take(..)
             | Self::LookAtLease(_)
             | Self::Claim(_)
+            | Self::ReadSmall(_)
+            | Self::EndSmall(_)
             | Self::Acknowledge(_)
             | Self::Complete(_)
             | Self::HandBack(..)
@@ -138,15 +165,23 @@ impl Step {
             | Self::MarkDue(_)
             | Self::LockLog(_)
             | Self::Scan(_)
-            | Self::ReadOwed(_)
+            | Self::ReadOutcomes(_)
             | Self::Append(_)
+            | Self::Flush(_)
+            | Self::Number
+            | Self::BeginNumbering(_)
+            | Self::LockNumbers(_)
+            | Self::StoreNumbers(_)
+            | Self::Read
             | Self::CommitLog(_)
             | Self::BeginLog(_)
             | Self::End(_) => Cause::Program,
             Self::ForgetMark(_)
             | Self::ForgetDue(_)
             | Self::Cancel(_)
-            | Self::Rotate
+            | Self::Rotate(_)
+            | Self::DeleteRotated(_)
+            | Self::RollBackNumbers(_)
             | Self::CommitLate(_) => Cause::Chance,
             Self::CrashApi
             | Self::CrashApiInInsert(_)
@@ -165,7 +200,8 @@ impl Step {
             | Self::FailLogStep(_)
             | Self::FailLogStatement(_)
             | Self::CutAppend { .. }
-            | Self::WriteForeign => Cause::Fault,
+            | Self::WriteForeign(_)
+            | Self::CrashHost { .. } => Cause::Fault,
         }
     }
 }
@@ -173,13 +209,19 @@ impl Step {
 impl Protocol {
     /// Adds all steps that can happen now.
     pub(crate) fn offer(&self, state: &State, steps: &mut Vec<Step>) {
-        if self.parts != Parts::Log {
-            self.offer_intake(state, steps);
-            self.offer_claim(state, steps);
-            self.offer_sweep(state, steps);
+        match self.has_life() {
+            true => {
+                self.offer_intake(state, steps);
+                self.offer_claim(state, steps);
+                self.offer_sweep(state, steps);
+            }
+            false => self.offer_ends(state, steps),
         }
-        if self.parts != Parts::Life {
+        if self.has_log() {
             self.offer_log(state, steps);
+        }
+        if self.parts == Parts::Feed {
+            self.offer_feed(state, steps);
         }
         if state.faults_left > 0 {
             self.offer_faults(state, steps);
@@ -204,6 +246,7 @@ impl Protocol {
                 self.apply_intake(state, step);
                 self.apply_claim(state, step);
                 self.apply_sweep(state, step);
+                self.apply_feed(state, step);
                 self.apply_log(state, step);
             }
         }

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use model::Logs::{BesideOlder, OfTwoNames, OnTwoHosts};
 use model::properties::ALL_CAN_END;
 use model::reach::explore;
-use model::{Protocol, both, life, log};
+use model::{Protocol, both, feed, life, log, two_logs};
 use stateright::{Checker, Expectation, Model};
 
 #[test]
@@ -33,6 +34,31 @@ fn a_task_from_upload_to_line_keeps_every_promise() {
 }
 
 #[test]
+fn three_tasks_outcomes_reach_a_reader_once() {
+    hold(feed(3));
+}
+
+#[test]
+fn two_tasks_lines_a_line_at_a_time_keep_every_promise() {
+    hold(Protocol { page: 1, ..log(2, 1, 1) });
+}
+
+#[test]
+fn two_tasks_lines_on_two_hosts_keep_every_promise() {
+    hold(two_logs(OnTwoHosts, 2, 1, 1));
+}
+
+#[test]
+fn two_tasks_lines_under_two_names_keep_every_promise() {
+    hold(two_logs(OfTwoNames, 2, 1, 2));
+}
+
+#[test]
+fn two_tasks_lines_beside_an_older_version_keep_every_promise() {
+    hold(two_logs(BesideOlder, 2, 1, 1));
+}
+
+#[test]
 fn two_tasks_lives_with_a_fault_keep_every_promise() {
     hold_if_wished(life(2, 1));
 }
@@ -45,6 +71,41 @@ fn a_task_from_upload_to_line_with_a_fault_keeps_every_promise() {
 #[test]
 fn a_task_from_upload_to_line_with_two_faults_keeps_every_promise() {
     hold_if_wished(both(2, 0));
+}
+
+#[test]
+fn three_tasks_lines_with_two_faults_keep_every_promise() {
+    hold_if_wished(log(3, 2, 2));
+}
+
+#[test]
+fn two_tasks_lines_on_two_hosts_with_two_faults_keep_every_promise() {
+    hold_if_wished(two_logs(OnTwoHosts, 2, 2, 1));
+}
+
+#[test]
+fn three_tasks_lines_under_two_names_keep_every_promise() {
+    hold_if_wished(two_logs(OfTwoNames, 3, 1, 2));
+}
+
+#[test]
+fn two_tasks_lines_under_two_names_with_two_faults_keep_every_promise() {
+    hold_if_wished(two_logs(OfTwoNames, 2, 2, 2));
+}
+
+#[test]
+fn two_tasks_lines_under_two_names_a_line_at_a_time_keep_every_promise() {
+    hold_if_wished(Protocol { page: 1, ..two_logs(OfTwoNames, 2, 2, 2) });
+}
+
+#[test]
+fn two_tasks_lines_under_two_names_beside_a_foreign_program_keep_every_promise() {
+    hold_if_wished(Protocol { has_foreign_writers: true, ..two_logs(OfTwoNames, 2, 2, 2) });
+}
+
+#[test]
+fn two_tasks_lines_beside_an_older_version_with_two_faults_keep_every_promise() {
+    hold_if_wished(two_logs(BesideOlder, 2, 2, 2));
 }
 
 fn hold_if_wished(model: Protocol) {

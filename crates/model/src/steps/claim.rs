@@ -19,14 +19,20 @@ impl Protocol {
                     let ready = (0..self.tasks).filter(|task| state.tasks[usize::from(*task)].messages > 0);
                     steps.extend(ready.map(|task| Step::Take(index, task)));
                 }
+                // Work with its content in the row may be done without a claim; an older version claims it, and so does a newer one when it
+                // pleases (a message that comes again). No lease is needed.
                 // `Tasks::claim` begins. Without a live lease nothing is claimed: `Lease::doubt` waits for a heartbeat.
-                Slot::Delivered(_) if self.may_claim_under(worker.lease) => {
-                    steps.push(Step::LookAtLease(index))
+                Slot::Delivered(_) => {
+                    steps.push(Step::ReadSmall(index));
+                    if self.may_claim_under(worker.lease) {
+                        steps.push(Step::LookAtLease(index));
+                    }
                 }
-                Slot::Delivered(_) => {}
+                // One conditional statement.
+                Slot::Hashing(..) => steps.push(Step::EndSmall(index)),
                 Slot::Claiming(..) => steps.push(Step::Claim(index)),
                 // `Receipt::ack`, then `Lease::hold`.
-                Slot::Claimed(..) => steps.push(Step::Acknowledge(index)),
+                Slot::Claimed(..) | Slot::Ended(_) => steps.push(Step::Acknowledge(index)),
                 // `Hand::settle`.
                 Slot::Working(..) => steps.extend([
                     Step::Complete(index),
@@ -81,8 +87,26 @@ impl Protocol {
             }
             Step::Acknowledge(index) => {
                 let slot = &mut state.workers[usize::from(index)].slot;
-                if let Slot::Claimed(task, fence) = *slot {
-                    *slot = Slot::Working(task, fence);
+                match *slot {
+                    Slot::Claimed(task, fence) => *slot = Slot::Working(task, fence),
+                    Slot::Ended(_) => *slot = Slot::Free,
+                    _ => {}
+                }
+            }
+            // A row that isn't pending has another worker or has ended: acknowledged.
+            Step::ReadSmall(index) => {
+                if let Slot::Delivered(task) = state.workers[usize::from(index)].slot {
+                    let is_pending = state.row(task).is_some_and(|row| row.status == Status::Pending);
+                    let slot = if is_pending { Slot::Hashing(task, Fence::Current) } else { Slot::Free };
+                    state.workers[usize::from(index)].slot = slot;
+                }
+            }
+            Step::EndSmall(index) => {
+                if let Slot::Hashing(task, fence) = state.workers[usize::from(index)].slot {
+                    // A worker that has lost the race drops its result, and acknowledges: the present attempt has a message of its own.
+                    let has_ended = self.end_small(state, task, fence);
+                    let slot = if has_ended { Slot::Ended(task) } else { Slot::Free };
+                    state.workers[usize::from(index)].slot = slot;
                 }
             }
             Step::Complete(index) => {
@@ -129,6 +153,7 @@ impl Slot {
     pub(crate) const fn delivery(self) -> Option<TaskIndex> {
         match self {
             Self::Delivered(task) | Self::Claiming(task, _) | Self::Claimed(task, _) => Some(task),
+            Self::Hashing(task, _) | Self::Ended(task) => Some(task),
             _ => None,
         }
     }

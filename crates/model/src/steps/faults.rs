@@ -1,28 +1,32 @@
 //! The faults; each step counts as one.
 
-use super::log::Written;
 use super::{Cut, Step};
+use crate::files::{FILES, FileIndex, Torn, Written};
 use crate::guards::Guard;
 use crate::late::{Charge, Fate, Late};
-use crate::state::{
-    Errand, Head, Intake, Lease, LeaseName, Logger, Progress, Slot, State, Torn, WORKERS, Worker, WorkerIndex,
-};
+use crate::logger::{Logger, NAMES, NameIndex, Progress};
+use crate::state::{Errand, Intake, Lease, LeaseName, Slot, State, WORKERS, Worker, WorkerIndex};
 use crate::{Parts, Protocol};
 
 impl Protocol {
     pub(crate) fn offer_faults(&self, state: &State, steps: &mut Vec<Step>) {
-        if self.parts != Parts::Log {
+        if self.has_life() {
             self.offer_faults_of_tasks(state, steps);
             for index in 0..WORKERS as WorkerIndex {
                 self.offer_faults_of_slot(state, index, steps);
             }
         }
-        if self.parts != Parts::Life {
+        if self.has_log() {
             for index in 0..WORKERS as WorkerIndex {
                 self.offer_faults_of_logger(state, index, steps);
             }
-            if self.has_foreign_writers && state.log.at_path.is_some() {
-                steps.push(Step::WriteForeign);
+            for host in 0..NAMES as NameIndex {
+                if self.has_foreign_writers && self.folder(state, host).at_path.is_some() {
+                    steps.push(Step::WriteForeign(host));
+                }
+                if self.loses_power() {
+                    self.offer_power_cuts(state, host, steps);
+                }
             }
         }
     }
@@ -43,7 +47,8 @@ impl Protocol {
             }
             if task.messages > 0 {
                 // A task claimed from its row while the queue is away is like one whose message was doubled.
-                steps.extend([Step::LoseMessage(index), Step::DoubleMessage(index)]);
+                steps.push(Step::DoubleMessage(index));
+                steps.extend(self.loses_messages.then_some(Step::LoseMessage(index)));
             }
         }
     }
@@ -70,10 +75,26 @@ impl Protocol {
                 steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseEndsAnswer(index, fate)));
             }
             Slot::Ending(..) => steps.push(Step::CrashInStatement(index, None)),
-            Slot::Free | Slot::Delivered(_) | Slot::Claimed(..) => {}
+            Slot::Hashing(..) => {
+                steps.push(Step::CrashInStatement(index, None));
+                steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseEndsAnswer(index, fate)));
+            }
+            Slot::Free | Slot::Delivered(_) | Slot::Claimed(..) | Slot::Ended(_) => {}
         }
         if worker.lease == Some(Lease::Live) {
             steps.extend([Step::Freeze(index), Step::AbandonLease(index)]);
+        }
+    }
+
+    /// Adds power cuts that lose something; without a loss it is as the end of a process. Two files lose text in two faults.
+    fn offer_power_cuts(&self, state: &State, host: NameIndex, steps: &mut Vec<Step>) {
+        for file in 0..FILES as FileIndex {
+            let text = &self.folder(state, host).files[usize::from(file)];
+            let pieces = text.pieces().count() as u8;
+            for kept in text.flushed..pieces {
+                let cuts = [None, Some(Cut::Early), Some(Cut::Late)];
+                steps.extend(cuts.map(|then| Step::CrashHost { host, file, kept, then }));
+            }
         }
     }
 
@@ -84,7 +105,7 @@ impl Protocol {
         }
         let with_process = self.parts == Parts::Both;
         steps.push(Step::FailLogStep(index));
-        if matches!(logger, Logger::Beginning { .. } | Logger::Passing(_, Progress::ToCommit { .. })) {
+        if matches!(logger, Logger::Beginning { .. } | Logger::Passing(_, Progress::ToCommit(..))) {
             steps.push(Step::FailLogStatement(index));
             if with_process {
                 steps.push(Step::CrashInLogStatement(index));
@@ -135,9 +156,18 @@ impl Protocol {
                 state.has_lost_messages = true;
             }
             Step::DoubleMessage(task) => self.queue_message(state, task),
-            Step::WriteForeign => {
-                if let Some(file) = state.log.at_path {
-                    state.log.files[usize::from(file)].tear(Torn::Foreign);
+            Step::WriteForeign(host) => {
+                let folder = &mut state.folders[usize::from(host)];
+                if let Some(file) = folder.at_path {
+                    folder.files[usize::from(file)].tear(Torn::Foreign);
+                }
+            }
+            Step::CrashHost { host, file, kept, then } => {
+                state.folders[usize::from(host)].files[usize::from(file)].lose(kept, then);
+                for index in 0..WORKERS as WorkerIndex {
+                    if self.host_of(self.name_of(index)) == host {
+                        state.workers[usize::from(index)].logger = Logger::Idle;
+                    }
                 }
             }
             Step::Freeze(worker) => state.workers[usize::from(worker)].lease = Some(Lease::Lapsed),
@@ -173,7 +203,15 @@ impl Protocol {
                 }
             }
             Step::LoseEndsAnswer(index, fate) => {
-                if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
+                if let Slot::Hashing(task, fence) = state.workers[usize::from(index)].slot {
+                    // `patiently`: it ends it again. Its own end has passed the attempt that it has read.
+                    match fate {
+                        Fate::Committed => {
+                            self.end_small(state, task, fence);
+                        }
+                        Fate::Late => state.leave(Late::EndSmall(task, fence)),
+                    }
+                } else if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
                     match fate {
                         Fate::Committed => self.complete(state, task, fence),
                         Fate::Late => state.leave(Late::Complete(task, fence)),
@@ -192,7 +230,9 @@ impl Protocol {
             }
             Step::FailLogStep(index) => state.workers[usize::from(index)].logger = Logger::Idle,
             Step::FailLogStatement(index) | Step::CrashInLogStatement(index) => {
-                if let Some(late) = log_statement(state.workers[usize::from(index)].logger) {
+                if let Some(late) =
+                    log_statement(self.name_of(index), state.workers[usize::from(index)].logger)
+                {
                     state.leave(late);
                 }
                 state.workers[usize::from(index)].logger = Logger::Idle;
@@ -204,7 +244,7 @@ impl Protocol {
                 if let Logger::Passing(pass, Progress::ToAppend { text, .. }) =
                     state.workers[usize::from(worker)].logger
                 {
-                    let file = &mut state.log.files[usize::from(pass.head.file)];
+                    let file = self.file_mut(state, self.name_of(worker), pass.head.file);
                     let mut pieces = text.pieces();
                     pieces.by_ref().take(usize::from(after)).for_each(|piece| file.write(piece));
                     if let (Some(Written::Line(task) | Written::Rest(task)), Some(cut)) =
@@ -229,8 +269,13 @@ impl Protocol {
     /// released.
     fn crash(&self, state: &mut State, index: WorkerIndex) {
         state.abandon_lease(index);
-        if let Some(task) = state.workers[usize::from(index)].slot.delivery()
-            && self.has(Guard::AckAfterClaim)
+        let slot = state.workers[usize::from(index)].slot;
+        let is_unacknowledged = match slot {
+            Slot::Hashing(..) | Slot::Ended(_) => self.has(Guard::AckAfterSmallEnd),
+            _ => self.has(Guard::AckAfterClaim),
+        };
+        if let Some(task) = slot.delivery()
+            && is_unacknowledged
         {
             self.queue_message(state, task);
         }
@@ -249,19 +294,20 @@ impl Protocol {
 fn statement(slot: Slot, charge: Option<Charge>) -> Option<Late> {
     match (slot, charge) {
         (Slot::Claiming(task, lease), _) => Some(Late::Claim(task, lease)),
+        (Slot::Hashing(task, fence), _) => Some(Late::EndSmall(task, fence)),
         (slot, None) => slot.claim().map(|(task, fence)| Late::Complete(task, fence)),
         (slot, Some(charge)) => slot.claim().map(|(task, fence)| Late::HandBack(task, fence, charge)),
     }
 }
 
 /// Returns the statement that the log step has in progress.
-fn log_statement(logger: Logger) -> Option<Late> {
+fn log_statement(name: NameIndex, logger: Logger) -> Option<Late> {
     match logger {
-        Logger::Beginning { locked, seen } => Some(Late::BeginLog { seen, file: locked }),
-        Logger::Passing(pass, Progress::ToCommit { ids, end, .. }) => {
-            Some(Late::CommitLog { ids, head: Head { committed: end, ..pass.head } })
+        Logger::Beginning { seen, head, .. } => Some(Late::StoreHead { name, seen, head }),
+        Logger::Passing(pass, Progress::ToCommit(head, _)) => {
+            Some(Late::StoreHead { name, seen: Some(pass.head), head })
         }
-        Logger::Idle | Logger::Ahead(_) | Logger::Passing(..) => None,
+        Logger::Idle | Logger::Early(_) | Logger::Passing(..) => None,
     }
 }
 

@@ -1,159 +1,280 @@
-//! A step of the outcome log: `SharedLog::settle`, in the order of `crates/shared-log/src/settle.rs`.
+//! A step of an outcome log: `SharedLog::settle`, in the order of `crates/shared-log/src/settle.rs`, with a place in the feed instead of
+//! marks in the rows. The order is
 //!
-//! A file is represented by its lines, an offset by their number. Flushing is not modelled: a process dies here, not a machine. Neither are
-//! reads from the device, the cutting of unwritten bytes, and the search of other rotated files before a file is begun, which finds nothing
-//! if the log has one path.
+//! 1. lock; read the follower's head; if it leads to another file than the locked one, bring that file up to date first (2 to 6, with no
+//!    more text than the rest of its torn line), then begin a file: store the new head;
+//! 2. scan what follows the head's offset, and recognize the lines of outcomes after the head's place;
+//! 3. number the rows that have no number, unless another process does so now (any process may, at any time: see `steps/feed.rs`); read the
+//!    outcomes after the place, in the feed's order;
+//! 4. append those that were not found and are not remembered as written, after completing a torn line; read back what was written;
+//! 5. flush the file, also if all was found in it;
+//! 6. store offset and place in one statement: the offset after what was read back, the place before the first outcome that has no line.
+//!    Outcomes after the place that have one are remembered beside it; there are some only after a foreign program has spoiled a line.
+//!
+//! A file is represented by its lines, an offset by their number. Reads from the device and the cutting of unwritten bytes are not modelled.
+//! Before a file is begun, the files after the head's are searched for lines that the head does not know, and for half lines that may be
+//! some; here only where two names or versions write one log. Otherwise each file was begun before its first byte, and nothing is found.
 
 use super::Step;
+use crate::feed::Place;
+use crate::files::{File, FileIndex, Folder, Torn};
 use crate::guards::Guard;
-use crate::state::{
-    FILES, Fence, FileIndex, Head, Logger, Pass, Piece, Progress, State, Status, Tail, TaskIndex, TaskSet,
-    Text, Torn, WORKERS, WorkerIndex,
-};
-use crate::{Parts, Protocol};
+use crate::late::Late;
+use crate::logger::{Head, Logger, NAMES, NameIndex, Pass, Progress, Scan, Tail, Text, Whole};
+use crate::sets::{TaskList, TaskSet};
+use crate::state::{State, TaskIndex, WORKERS, WorkerIndex};
+use crate::{Logs, Protocol};
 
 impl Protocol {
     pub(crate) fn offer_log(&self, state: &State, steps: &mut Vec<Step>) {
         for index in 0..WORKERS as WorkerIndex {
             steps.extend(match state.workers[usize::from(index)].logger {
                 Logger::Idle => {
-                    let may_lock = self.may_lock(state) && self.has_something_to_do(state);
+                    let may_lock = self.may_lock(state, index) && self.has_something_to_do(state, index);
                     may_lock.then_some(Step::LockLog(index))
                 }
-                Logger::Ahead(_) => self.may_lock(state).then_some(Step::LockLog(index)),
+                Logger::Early(_) => self.may_lock(state, index).then_some(Step::LockLog(index)),
                 Logger::Passing(_, Progress::ToScan) => Some(Step::Scan(index)),
-                Logger::Passing(_, Progress::Scanned { .. }) => Some(Step::ReadOwed(index)),
+                Logger::Passing(_, Progress::Scanned(_, torn)) => {
+                    self.may_read(state, index, torn).then_some(Step::ReadOutcomes(index))
+                }
                 Logger::Passing(_, Progress::ToAppend { .. }) => Some(Step::Append(index)),
-                Logger::Passing(_, Progress::ToCommit { .. }) => Some(Step::CommitLog(index)),
+                Logger::Passing(_, Progress::ToFlush(..)) => Some(Step::Flush(index)),
+                Logger::Passing(_, Progress::ToCommit(..) | Progress::ToMoveOn(_)) => {
+                    Some(Step::CommitLog(index))
+                }
                 Logger::Beginning { .. } => Some(Step::BeginLog(index)),
             });
         }
         // `mv log log.1`.
-        if state.rotations_left > 0 && state.log.at_path.is_some() {
-            steps.push(Step::Rotate);
+        if state.rotations_left > 0 {
+            let hosts = (0..NAMES as NameIndex).filter(|host| self.folder(state, *host).at_path.is_some());
+            steps.extend(hosts.map(Step::Rotate));
         }
-        if self.parts == Parts::Log {
-            let runs = |task: &TaskIndex| state.row(*task).is_some_and(|row| row.status == Status::Running);
-            steps.extend((0..self.tasks).filter(runs).map(Step::End));
+        // Not together with lines out of order: from these a new name can't tell which older ones were deleted.
+        if self.logs == Logs::OfTwoNames
+            && !self.has_foreign_writers
+            && self.deletable(state, 0).is_some_and(|file| state.has_left(file))
+        {
+            steps.push(Step::DeleteRotated(0));
+        }
+        if !state.feed.unnumbered().is_empty() {
+            steps.push(Step::Number);
+        }
+    }
+
+    fn deletable(&self, state: &State, host: NameIndex) -> Option<FileIndex> {
+        self.folder(state, host).deletable(self.loses_power() && state.faults_left > 0)
+    }
+
+    /// Returns the log that this process writes.
+    pub(crate) const fn name_of(&self, worker: WorkerIndex) -> NameIndex {
+        match self.logs {
+            Logs::One => 0,
+            Logs::OnTwoHosts | Logs::OfTwoNames | Logs::BesideOlder => worker,
+        }
+    }
+
+    /// Returns the host that has the files of this log.
+    pub(crate) const fn host_of(&self, name: NameIndex) -> NameIndex {
+        match self.logs {
+            Logs::One | Logs::OfTwoNames | Logs::BesideOlder => 0,
+            Logs::OnTwoHosts => name,
         }
     }
 
     /// Returns whether the log can be locked: `SharedLog::try_lock`. The lock beside the log is released with its process, the log's own
     /// also with a rotation.
-    fn may_lock(&self, state: &State) -> bool {
-        state.workers.iter().all(|other| match other.logger {
-            Logger::Idle | Logger::Ahead(_) => true,
+    fn may_lock(&self, state: &State, index: WorkerIndex) -> bool {
+        let host = self.host_of(self.name_of(index));
+        let others = (0..WORKERS as WorkerIndex).filter(|other| self.host_of(self.name_of(*other)) == host);
+        others.map(|other| state.workers[usize::from(other)].logger).all(|logger| match logger {
+            Logger::Idle | Logger::Early(_) => true,
             Logger::Passing(Pass { locked, .. }, _) | Logger::Beginning { locked, .. } => {
-                !self.has(Guard::LockBesideLog) && state.log.at_path != Some(locked)
+                !self.has(Guard::LockBesideLog) && self.folder(state, host).at_path != Some(locked)
             }
         })
     }
 
-    /// Returns whether a step would change anything: a due line, new text in the file, or a new file.
-    fn has_something_to_do(&self, state: &State) -> bool {
-        let log = &state.log;
-        let is_settled = log.head.is_some_and(|head| {
-            let file = &log.files[usize::from(head.file)];
-            log.at_path == Some(head.file) && file.end() == head.committed
-        });
-        !is_settled || !state.owed().is_empty()
+    /// Returns whether a step would change anything: an outcome after the place, new text in the file, or a new file.
+    fn has_something_to_do(&self, state: &State, index: WorkerIndex) -> bool {
+        let name = self.name_of(index);
+        let folder = self.folder(state, self.host_of(name));
+        state.heads[usize::from(name)].is_none_or(|head| {
+            let file = &folder.files[usize::from(head.file)];
+            let is_settled = folder.at_path == Some(head.file) && file.end() == head.committed;
+            !is_settled || !self.due(state, name, &head).is_empty()
+        })
     }
 
     pub(crate) fn apply_log(&self, state: &mut State, step: Step) {
         match step {
-            Step::LockLog(index) => {
-                state.workers[usize::from(index)].logger = match state.workers[usize::from(index)].logger {
-                    Logger::Idle if !self.has(Guard::OwedAfterScan) => Logger::Ahead(state.owed()),
-                    Logger::Ahead(owed) => self.head_of_file(state, Some(owed)),
-                    _ => self.head_of_file(state, None),
-                };
+            Step::LockLog(index)
+            | Step::Scan(index)
+            | Step::ReadOutcomes(index)
+            | Step::Append(index)
+            | Step::Flush(index)
+            | Step::CommitLog(index)
+            | Step::BeginLog(index) => {
+                let logger = state.workers[usize::from(index)].logger;
+                state.workers[usize::from(index)].logger =
+                    self.next_of_logger(state, self.name_of(index), logger);
             }
-            Step::Scan(index) | Step::ReadOwed(index) | Step::Append(index) => {
-                if let Logger::Passing(pass, progress) = state.workers[usize::from(index)].logger {
-                    let logger = match progress {
-                        Progress::ToScan => Logger::Passing(pass, self.scan(state, &pass)),
-                        Progress::Scanned { found, end, tail } => {
-                            self.read_owed(state, pass, found, end, tail)
-                        }
-                        Progress::ToAppend { found, end, text } => self.append(state, pass, found, end, text),
-                        Progress::ToCommit { .. } => return,
-                    };
-                    state.workers[usize::from(index)].logger = logger;
-                }
-            }
-            Step::CommitLog(index) => {
-                if let Logger::Passing(pass, Progress::ToCommit { ids, end, is_all }) =
-                    state.workers[usize::from(index)].logger
-                {
-                    let moved = self.commit_log(state, ids, Head { committed: end, ..pass.head });
-                    state.workers[usize::from(index)].logger = after_pass(&pass, is_all && moved);
-                }
-            }
-            Step::BeginLog(index) => {
-                if let Logger::Beginning { locked, seen } = state.workers[usize::from(index)].logger {
-                    let begun = match self.has(Guard::BeginBeforeAppend) {
-                        true => self.begin_log(state, seen, locked),
-                        false => true,
-                    };
-                    let head = Head { generation: seen.unwrap_or(0) + 1, file: locked, committed: 0 };
-                    state.workers[usize::from(index)].logger = match begun {
-                        true => Logger::Passing(Pass { locked, head, owed_before: None }, Progress::ToScan),
-                        // A dead process's begin has come in late: the next step sees it.
-                        false => Logger::Idle,
-                    };
-                }
-            }
-            Step::Rotate => {
-                state.log.at_path = None;
+            Step::Rotate(host) => {
+                state.folders[usize::from(host)].at_path = None;
                 state.rotations_left -= 1;
             }
-            Step::End(task) => self.complete(state, task, Fence::Current),
+            Step::DeleteRotated(host) => {
+                if let Some(file) = self.deletable(state, host) {
+                    state.folders[usize::from(host)].delete(file);
+                }
+            }
             _ => {}
         }
     }
 
-    /// Finds the file that the stored head refers to: `Step::head_of_file`.
-    fn head_of_file(&self, state: &mut State, owed_before: Option<TaskSet>) -> Logger {
-        let locked = state.log.open();
-        match state.log.head {
-            None => Logger::Beginning { locked, seen: None },
-            // All its lines must be marked before the head leaves it: no later step looks there again.
-            Some(head) if head.file == locked || self.has(Guard::RotatedFirst) => {
-                Logger::Passing(Pass { locked, head, owed_before }, Progress::ToScan)
+    fn next_of_logger(&self, state: &mut State, name: NameIndex, logger: Logger) -> Logger {
+        match logger {
+            Logger::Idle if !self.has(Guard::ReadUnderLock) => {
+                let place = state.heads[usize::from(name)].map(|head| head.place);
+                Logger::Early(state.feed.after(place.unwrap_or_default()))
             }
-            Some(head) => Logger::Beginning { locked, seen: Some(head.generation) },
+            Logger::Idle => self.head_of_file(state, name, None),
+            Logger::Early(read) => self.head_of_file(state, name, Some(read)),
+            Logger::Passing(pass, Progress::ToScan) => {
+                Logger::Passing(pass, self.scan(state, name, &pass.head))
+            }
+            Logger::Passing(pass, Progress::Scanned(scan, tail)) => {
+                self.read_outcomes(state, name, pass, scan, tail)
+            }
+            Logger::Passing(pass, Progress::ToAppend { scan, read, text }) => {
+                self.append(state, name, pass, scan, read, text)
+            }
+            Logger::Passing(pass, Progress::ToFlush(head, whole)) => {
+                if self.has(Guard::PlaceAfterFlush) {
+                    let file = self.file_mut(state, name, head.file);
+                    file.flushed = file.end();
+                }
+                Logger::Passing(pass, Progress::ToCommit(head, whole))
+            }
+            Logger::Passing(pass, Progress::ToCommit(head, whole)) => {
+                if !self.has(Guard::PlaceWithHead) {
+                    let alone = Head { place: pass.head.place, ahead: pass.head.ahead, ..head };
+                    self.store_head(state, name, Some(pass.head), alone);
+                    return Logger::Passing(Pass { head: alone, ..pass }, Progress::ToMoveOn(head));
+                }
+                let has_moved = self.store_head(state, name, Some(pass.head), head);
+                let ahead = if self.is_older(name) { TaskSet::default() } else { head.ahead };
+                let pass = Pass { head: Head { ahead, ..head }, ..pass };
+                self.after_pass(state, name, &pass, has_moved && whole == Whole::Yes)
+            }
+            Logger::Passing(pass, Progress::ToMoveOn(head)) => {
+                self.store_head(state, name, Some(pass.head), head);
+                self.after_pass(state, name, &Pass { head, ..pass }, true)
+            }
+            Logger::Beginning { locked, seen, head } => {
+                let is_begun =
+                    !self.has(Guard::BeginBeforeAppend) || self.store_head(state, name, seen, head);
+                match is_begun {
+                    true => Logger::Passing(Pass { locked, head, early: None }, Progress::ToScan),
+                    // A dead process's begin has come in late: the next step sees it.
+                    false => Logger::Idle,
+                }
+            }
         }
     }
 
-    /// Reads the lines after the head: `lines_after` and `Ledger::recognize`. Only ended rows have lines, and those never change.
-    fn scan(&self, state: &State, pass: &Pass) -> Progress {
-        let file = &state.log.files[usize::from(pass.head.file)];
+    /// Finds the file that the stored head refers to: `Step::head_of_file`.
+    fn head_of_file(&self, state: &mut State, name: NameIndex, early: Option<TaskList>) -> Logger {
+        let locked = state.folders[usize::from(self.host_of(name))].open();
+        self.follow_older(state, name);
+        match state.heads[usize::from(name)] {
+            // All its lines must be known before the head leaves it: no later step looks there again.
+            Some(head) if head.file == locked || self.has(Guard::RotatedFirst) => {
+                Logger::Passing(Pass { locked, head, early }, Progress::ToScan)
+            }
+            head => self.beginning(state, name, locked, head),
+        }
+    }
+
+    /// Returns the beginning of a file after this head: of the locked one, or of the first that has a line after the place, or half of one.
+    /// A new name begins before the first line of its files, if they have some: those that are there are found, and those that were there
+    /// before them are not written again.
+    fn beginning(&self, state: &State, name: NameIndex, locked: FileIndex, after: Option<Head>) -> Logger {
+        let folder = self.folder(state, self.host_of(name));
+        let mut place = match after {
+            Some(head) => head.place,
+            None if self.has(Guard::PlaceFromFirstLine) => before_first_line(state, folder),
+            None => Place::default(),
+        };
+        let ahead = after.map(|head| head.ahead).unwrap_or_default();
+        let mut start = (locked, 0);
+        let has_others =
+            self.logs == Logs::OfTwoNames || self.logs == Logs::BesideOlder && !self.is_older(name);
+        if has_others && self.has(Guard::SearchBeforeBegin) {
+            // Also outcomes without a number: see `older`.
+            let is_known = |task: &TaskIndex| {
+                ahead.has(*task) || state.feed.place_of(*task).is_some_and(|at| at <= place)
+            };
+            let due = (0..self.tasks).filter(|task| !is_known(task)).collect();
+            let ended = after.map(|head| head.file);
+            let files = folder.files.iter().zip(0..).filter(|(_, file)| Some(*file) > ended);
+            let begins = files
+                .filter_map(|(text, file)| Some((file, text.first_of(due, self.has(Guard::SearchForTorn))?)));
+            start = begins.min().unwrap_or(start);
+        }
+        if after.is_none()
+            && !self.has(Guard::PlaceFromAllLines)
+            && let Some((file, offset, task)) = folder.lines().last()
+        {
+            start = (file, offset + 1);
+            place = state.feed.place_of(task).unwrap_or_default();
+        }
+        if !self.has(Guard::PlacePerLog) {
+            place = state.shared_place();
+        }
+        let (file, committed) = start;
+        Logger::Beginning { locked, seen: after, head: Head { file, committed, place, ahead } }
+    }
+
+    /// Reads the lines after the head: `lines_after` and `Ledger::recognize`. Only outcomes with a number have lines.
+    fn scan(&self, state: &State, name: NameIndex, head: &Head) -> Progress {
+        let file = &self.folder(state, self.host_of(name)).files[usize::from(head.file)];
+        let end = file.end();
         if !self.has(Guard::ScanBeforeAppend) {
-            return Progress::Scanned { found: TaskSet::default(), end: file.end(), tail: None };
+            return Progress::Scanned(Scan { found: TaskSet::default(), end }, None);
         }
-        Progress::Scanned { found: file.lines_after(pass.head.committed), end: file.end(), tail: file.tail() }
+        Progress::Scanned(Scan { found: file.lines_after(head.committed), end }, file.tail())
     }
 
-    /// Reads the due lines: `Step::text_to_append`.
-    fn read_owed(
+    /// Reads the outcomes after the place: `Step::text_to_append`.
+    fn read_outcomes(
         &self,
         state: &mut State,
+        name: NameIndex,
         pass: Pass,
-        found: TaskSet,
-        end: u8,
+        scan: Scan,
         torn: Option<Torn>,
     ) -> Logger {
-        let owed = pass.owed_before.unwrap_or(state.owed());
-        let minus_found = if self.has(Guard::OwedWithoutFound) { owed.without(found) } else { owed };
-        let for_tail = if self.has(Guard::TailWithoutFound) { minus_found } else { owed };
+        let found = scan.found;
+        let mut after = pass.early.unwrap_or(self.due(state, name, &pass.head));
+        if !self.has(Guard::ReadInOrder) {
+            // By key.
+            after = after.set().iter().collect();
+        }
+        let read: TaskList = after.iter().take(usize::from(self.page)).collect();
+        let due = after.without(pass.head.ahead);
+        let without_found = if self.has(Guard::AppendWithoutFound) { due.without(found) } else { due };
+        let for_tail = if self.has(Guard::TailWithoutFound) { without_found } else { due };
 
+        let lines: TaskList = read.iter().filter(|task| without_found.set().has(*task)).collect();
         let leaves_foreign = match pass.is_of_rotated() {
             true => pass.head.committed == 0 && found.is_empty(),
-            false => minus_found.is_empty(),
+            false => lines.is_empty(),
         };
         // `Step::take_owner`.
         let owner = match torn {
-            Some(Torn::Of(task)) => for_tail.has(task).then_some(task),
+            Some(Torn::Of(task)) => for_tail.set().has(task).then_some(task),
             Some(Torn::OfAny) => for_tail.iter().next(),
             Some(Torn::Foreign) | None => None,
         };
@@ -162,113 +283,130 @@ impl Protocol {
             (Some(_), None) if !leaves_foreign => Tail::Close,
             _ => Tail::Leave,
         };
-        let lines = if pass.is_of_rotated() {
-            TaskSet::default()
-        } else {
-            minus_found.without(owner.into_iter().collect())
+        let lines = match pass.is_of_rotated() {
+            true => TaskList::default(),
+            false => lines.without(owner.into_iter().collect()),
         };
 
         let text = Text { tail, lines };
-        if !self.has(Guard::MarkAfterAppend) {
-            for task in text.tasks().iter() {
-                if let Some(row) = state.tasks[usize::from(task)].row.as_mut() {
-                    row.logged = true;
-                }
-            }
+        let mut pass = pass;
+        if !self.has(Guard::PlaceAfterAppend) {
+            let place = self.place_after(state, &pass.head, read, found.and(text.tasks()));
+            let head = Head { place, ..pass.head };
+            self.store_head(state, name, Some(pass.head), head);
+            pass.head = head;
         }
-        if !text.is_empty() {
-            Logger::Passing(pass, Progress::ToAppend { found, end, text })
-        } else if end == pass.head.committed {
-            after_pass(&pass, true)
-        } else {
-            Logger::Passing(pass, Progress::ToCommit { ids: found, end, is_all: true })
+        match text.is_empty() {
+            true => self.known(state, name, pass, scan, read, None),
+            false => Logger::Passing(pass, Progress::ToAppend { scan, read, text }),
         }
     }
 
     /// Appends, and reads back what counts as written: `append`, then `lines_after`.
-    fn append(&self, state: &mut State, pass: Pass, found: TaskSet, end: u8, text: Text) -> Logger {
-        let file = &mut state.log.files[usize::from(pass.head.file)];
-        let pieces = text.pieces().collect::<Vec<_>>();
-        for piece in &pieces {
-            file.write(*piece);
-        }
-        let back = file.lines_after(end);
+    fn append(
+        &self,
+        state: &mut State,
+        name: NameIndex,
+        pass: Pass,
+        scan: Scan,
+        read: TaskList,
+        text: Text,
+    ) -> Logger {
+        let file = self.file_mut(state, name, pass.head.file);
+        text.pieces().for_each(|piece| file.write(piece));
+        let back = file.lines_after(scan.end);
+        let end = file.end();
         let written = text.tasks().iter().filter(|task| back.has(*task) || !self.has(Guard::ReadBack));
         let written: TaskSet = written.collect();
-        let ids = found.iter().chain(written.iter()).collect();
-        let progress = Progress::ToCommit { ids, end: file.end(), is_all: written == text.tasks() };
-        Logger::Passing(pass, progress)
+        let whole = if written == text.tasks() { Whole::Yes } else { Whole::No };
+        self.known(state, name, pass, Scan { found: scan.found.and(written), end }, read, Some(whole))
     }
-}
 
-/// Returns the state after a pass. The next step may be any process's: nothing is kept from one to the next.
-fn after_pass(pass: &Pass, is_all: bool) -> Logger {
-    match pass.is_of_rotated() && is_all {
-        true => Logger::Beginning { locked: pass.locked, seen: Some(pass.head.generation) },
-        false => Logger::Idle,
+    /// Returns the outcomes that may lack a line, in the order of their lines.
+    fn due(&self, state: &State, name: NameIndex, head: &Head) -> TaskList {
+        match self.is_older(name) {
+            true => state.unlogged(),
+            false => state.feed.after(head.place),
+        }
     }
-}
 
-/// The parts of one write.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Written {
-    /// The rest of a torn line.
-    Rest(TaskIndex),
-    Newline,
-    Line(TaskIndex),
-}
-
-impl Text {
-    pub(crate) fn pieces(self) -> impl Iterator<Item = Written> {
-        let tail = match self.tail {
-            Tail::Leave => None,
-            Tail::Complete(task) => Some(Written::Rest(task)),
-            Tail::Close => Some(Written::Newline),
+    /// Returns the step that follows once it is known which outcomes have lines; `written` is `None` if nothing was written.
+    fn known(
+        &self,
+        state: &State,
+        name: NameIndex,
+        pass: Pass,
+        scan: Scan,
+        read: TaskList,
+        written: Option<Whole>,
+    ) -> Logger {
+        let place = match self.is_older(name) {
+            true => Place::default(),
+            false => self.place_after(state, &pass.head, read, scan.found),
         };
-        tail.into_iter().chain(self.lines.iter().map(Written::Line))
-    }
-}
-
-impl crate::state::Log {
-    /// Returns the file at the path, creating it if it is missing.
-    fn open(&mut self) -> FileIndex {
-        *self.at_path.get_or_insert_with(|| {
-            let new = self.made;
-            self.made = (new + 1).min(FILES as u8);
-            new
-        })
-    }
-}
-
-impl crate::state::File {
-    /// Returns the tasks whose lines are after an offset.
-    fn lines_after(&self, offset: u8) -> TaskSet {
-        let line = |piece| match piece {
-            Piece::Line(task) => Some(task),
-            Piece::Foreign | Piece::Torn(_) => None,
+        let is_ahead = |task: &u8| state.feed.place_of(*task).is_none_or(|at| at > place);
+        let ahead = match self.has(Guard::RememberAhead) {
+            true => scan.found.and(pass.head.ahead).iter().filter(is_ahead).collect(),
+            false => TaskSet::default(),
         };
-        self.pieces().skip(usize::from(offset)).filter_map(line).collect()
+        let head = Head { committed: scan.end, place, ahead, ..pass.head };
+        let whole = written.unwrap_or(Whole::Yes);
+        if head == pass.head {
+            self.after_pass(state, name, &pass, true)
+        } else if written.is_none() && !self.has(Guard::FlushOfFound) {
+            Logger::Passing(pass, Progress::ToCommit(head, whole))
+        } else {
+            Logger::Passing(pass, Progress::ToFlush(head, whole))
+        }
     }
 
-    /// Appends a piece to the file's current text, which may differ from the scanned one.
-    pub(crate) fn write(&mut self, piece: Written) {
-        self.append(match (piece, self.tail()) {
-            (Written::Rest(task), Some(Torn::Of(torn))) if torn == task => Piece::Line(task),
-            (Written::Rest(task), Some(Torn::OfAny)) => Piece::Line(task),
-            (Written::Line(task), None) => Piece::Line(task),
-            (Written::Rest(_) | Written::Line(_) | Written::Newline, _) => Piece::Foreign,
+    /// Returns the place before the first of the outcomes read that is not among these, nor remembered.
+    fn place_after(&self, state: &State, head: &Head, read: TaskList, known: TaskSet) -> Place {
+        let known = known.and(head.ahead);
+        let last = read.iter().take_while(|task| known.has(*task)).last();
+        last.and_then(|task| state.feed.place_of(task)).unwrap_or(head.place)
+    }
+
+    /// Returns the state after a pass. The next step may be any process's: nothing is kept from one to the next.
+    fn after_pass(&self, state: &State, name: NameIndex, pass: &Pass, is_all: bool) -> Logger {
+        match pass.is_of_rotated() && is_all {
+            true => self.beginning(state, name, pass.locked, Some(pass.head)),
+            false => Logger::Idle,
+        }
+    }
+
+    pub(crate) fn folder<'s>(&self, state: &'s State, host: NameIndex) -> &'s Folder {
+        &state.folders[usize::from(host)]
+    }
+
+    pub(crate) fn file_mut<'s>(
+        &self,
+        state: &'s mut State,
+        name: NameIndex,
+        file: FileIndex,
+    ) -> &'s mut File {
+        &mut state.folders[usize::from(self.host_of(name))].files[usize::from(file)]
+    }
+}
+
+/// Returns the place before the first outcome, in the feed's order, that has a line in these files.
+fn before_first_line(state: &State, folder: &Folder) -> Place {
+    let lines: TaskSet = folder.lines().map(|(.., task)| task).collect();
+    let before = state.feed.numbered().into_iter().take_while(|(task, _)| !lines.has(*task)).last();
+    before.filter(|_| !lines.is_empty()).map(|(_, place)| place).unwrap_or_default()
+}
+
+impl State {
+    /// Returns whether no log's head leads to this file or an older one, neither a stored head nor one about to be stored.
+    fn has_left(&self, file: FileIndex) -> bool {
+        let late = self.late.iter().flatten().filter_map(|late| match late {
+            Late::StoreHead { head, .. } => Some(*head),
+            _ => None,
         });
-    }
-
-    /// Appends the beginning of a piece.
-    pub(crate) fn tear(&mut self, beginning: Torn) {
-        let torn = match (self.tail(), beginning) {
-            // More of the same line.
-            (Some(Torn::OfAny), Torn::Of(task)) => Torn::Of(task),
-            (Some(Torn::Of(task)), Torn::Of(same)) if task == same => Torn::Of(task),
-            (None, beginning) => beginning,
-            (Some(_), _) => Torn::Foreign,
-        };
-        self.append(Piece::Torn(torn));
+        let passing = self.workers.iter().filter_map(|worker| match worker.logger {
+            Logger::Passing(Pass { head, .. }, _) | Logger::Beginning { head, .. } => Some(head),
+            Logger::Idle | Logger::Early(_) => None,
+        });
+        self.heads.iter().flatten().copied().chain(late).chain(passing).all(|head| head.file > file)
     }
 }
