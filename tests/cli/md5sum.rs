@@ -229,6 +229,15 @@ impl Case {
         if own_text(expected).is_some() {
             return told.status == expected.status && !told.stdout.is_empty();
         }
+        // The help and the version that can't be written: of all commands alike.
+        let options = self.arguments.iter().take_while(|argument| *argument != "--");
+        let is_own = |argument: &str| argument.starts_with("--h") || argument.starts_with("--v");
+        if expected.stderr.starts_with(b"md5sum: write error")
+            && options.filter_map(|argument| argument.to_str()).any(is_own)
+        {
+            let told_alike = told.stderr.starts_with(b"coatcheck: standard output could not be written: ");
+            return told.status == expected.status && told.stdout.is_empty() && told_alike;
+        }
         let said = if self.redirection == "2>&1" { &expected.stdout } else { &expected.stderr };
         let is_told = said.ends_with(b"\nTry 'md5sum --help' for more information.\n");
         let is_lost = said.is_empty() && expected.status == Some(1);
