@@ -318,7 +318,7 @@ async fn a_change_in_production_is_asked_for_on_a_terminal_and_refused_off_it_wi
     }
     let confirmed = output(servers.command(&["cancel", ID, "--context", "prod", "--yes"])).await;
     assert_eq!((confirmed.status.code(), servers.keys()[1].len()), (Some(0), 1));
-    // Elsewhere, and for what changes nothing, there is no question.
+    // Other contexts, and commands that only read, are not confirmed.
     for arguments in
         [&["cancel", ID][..], &["cancel", ID, "--context", "bare"], &["get", ID, "--context", "prod"]]
     {

@@ -169,7 +169,7 @@ async fn ls_follows_pages_up_to_its_limit_and_not_beyond_its_time() {
         (&["--limit", "3"], 3, 2),
         (&["--limit", "2"], 2, 1),
         (&["--status", "failed,running", "--limit", "5"], 5, 3),
-        // Of the second page the first is in time, so there is no third.
+        // The last task of the second page is too old, so the third page is not requested.
         (&["--since", "2026-01-28T00:00:00Z"], 3, 2),
         (&["--since", "2027-01-28T00:00:00Z"], 0, 1),
     ] {

@@ -22,7 +22,7 @@ use self::meter::Trouble;
 pub use self::meter::{Meter, Outages};
 use self::patience::Series;
 pub use self::records::Added;
-pub use self::tasks::{WAITS, ids, status};
+pub use self::tasks::{WAITS, status};
 pub use self::upload::STDIN;
 use self::upload::{Body, Upload};
 
@@ -115,6 +115,15 @@ impl ServerArgs {
             (None, None) => setting.to_owned(),
         };
         Ok(Client { shown: format!("{} ({given})", client.name), ..client })
+    }
+
+    /// Returns a client of that server, and the ids of tickets as they were given.
+    ///
+    /// # Errors
+    /// One line, if a setting is wrong or an id is not one.
+    pub fn client_and_ids(&self, given: &[String]) -> Result<(Client, Vec<Uuid>), String> {
+        let client = self.client().map_err(|error| error.to_string())?;
+        Ok((client, tasks::ids(given).map_err(|error| error.to_string())?))
     }
 }
 

@@ -79,7 +79,7 @@ impl Table {
         program::print((titles + &rows).as_bytes())
     }
 
-    /// Says on a terminal that there are no rows. Programs see that by themselves.
+    /// Prints that text on a terminal, for a list without rows. In a pipe, the empty output tells it.
     pub fn print_none(&self, text: &str) {
         if self.is_terminal {
             program::complain(text);

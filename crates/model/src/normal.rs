@@ -81,7 +81,7 @@ impl State {
         }
     }
 
-    /// As [`least_by_workers`](Self::least_by_workers), where each worker has a log of its own. There are no lives, and so no leases.
+    /// As [`least_by_workers`](Self::least_by_workers), where each worker has a log of its own. Lives and leases are not part of these spaces.
     fn least_by_logs(mut self, logs: Logs) -> Self {
         let mut twin = self;
         twin.workers.swap(0, 1);
@@ -140,7 +140,7 @@ impl State {
             match late {
                 Late::Insert(task) | Late::Claim(task, _) => swap(task),
                 Late::Complete(task, _) | Late::EndSmall(task, _) | Late::HandBack(task, ..) => swap(task),
-                // There is none without a log.
+                // Only spaces with a log have this.
                 Late::StoreHead { .. } => {}
             }
         }

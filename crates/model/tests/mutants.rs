@@ -83,8 +83,7 @@ fn without_any_one_guard_a_promise_is_broken() {
 
         let trace = broken(mutant, promise);
 
-        let trace =
-            trace.unwrap_or_else(|| panic!("without {guards:?} nobody sees that {promise:?} is broken"));
+        let trace = trace.unwrap_or_else(|| panic!("without {guards:?}, {promise:?} still holds"));
         println!("without {guards:?}, {} steps break \"{promise}\": {trace:?}", trace.len());
     }
 }

@@ -179,7 +179,7 @@ impl ConfigFile {
         let named = by_flag.map(|path| ("--config", path));
         let named = named.or_else(|| Some((VARIABLE, env::var_os(VARIABLE)?)));
         if let Some((setting, path)) = named {
-            // Set to nothing, it is no file at all.
+            // An empty value means: read no file.
             return match path.is_empty() {
                 true => Ok(None),
                 false => Self::open(Path::new(&path), false)

@@ -28,7 +28,7 @@ pub struct TaskPage {
 ///
 /// # Errors
 /// [`ClientError::NotAnId`] for the first that is not one.
-pub fn ids(given: &[String]) -> Result<Vec<Uuid>, ClientError> {
+pub(super) fn ids(given: &[String]) -> Result<Vec<Uuid>, ClientError> {
     given
         .iter()
         .map(|id| id.trim())

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use futures::{StreamExt, stream};
 use program::{complain, counted, refuse, unwritten};
 
-use crate::client::{self, ServerArgs};
+use crate::client::ServerArgs;
 use crate::confirm::ConfirmArgs;
 use crate::table::{Column, Field, Table};
 
@@ -40,13 +40,9 @@ pub struct CancelArgs {
 
 /// Runs the command; returns its exit status.
 pub async fn run(args: CancelArgs) -> ExitCode {
-    let client = match args.server.client() {
-        Ok(client) => client,
-        Err(error) => return refuse(&error.to_string()),
-    };
-    let ids = match client::ids(&args.ids) {
-        Ok(ids) => ids,
-        Err(error) => return refuse(&error.to_string()),
+    let (client, ids) = match args.server.client_and_ids(&args.ids) {
+        Ok(both) => both,
+        Err(error) => return refuse(&error),
     };
     if let Err(status) = args.confirm.ask(&format!("cancel {}", counted(ids.len() as u64, "task"))) {
         return status;

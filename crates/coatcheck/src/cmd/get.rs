@@ -44,13 +44,9 @@ pub struct GetArgs {
 
 /// Runs the command; returns its exit status.
 pub async fn run(args: GetArgs) -> ExitCode {
-    let client = match args.server.client() {
-        Ok(client) => client,
-        Err(error) => return refuse(&error.to_string()),
-    };
-    match client::ids(&args.ids) {
-        Ok(ids) => client.telling(show(&client, &ids, args.wait)).await,
-        Err(error) => refuse(&error.to_string()),
+    match args.server.client_and_ids(&args.ids) {
+        Ok((client, ids)) => client.telling(show(&client, &ids, args.wait)).await,
+        Err(error) => refuse(&error),
     }
 }
 

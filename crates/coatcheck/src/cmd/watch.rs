@@ -53,13 +53,9 @@ pub struct WatchArgs {
 
 /// Runs the command; returns its exit status.
 pub async fn run(args: WatchArgs) -> ExitCode {
-    let client = match args.server.client() {
-        Ok(client) => client,
-        Err(error) => return refuse(&error.to_string()),
-    };
-    let ids = match client::ids(&args.ids) {
-        Ok(ids) => ids,
-        Err(error) => return refuse(&error.to_string()),
+    let (client, ids) = match args.server.client_and_ids(&args.ids) {
+        Ok(both) => both,
+        Err(error) => return refuse(&error),
     };
     let watch = async {
         if !ids.is_empty() {
