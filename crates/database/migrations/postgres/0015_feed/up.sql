@@ -46,10 +46,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    -- An array of one key is used because a join might read all rows through an index.
+    -- In words that match no index but the key's: a plan that was made while few rows had no number would compare all of those with each.
     UPDATE feed SET no = last + counted.place
         FROM (SELECT batch, row_number() OVER (ORDER BY batch) AS place FROM feed WHERE no IS NULL ORDER BY batch LIMIT most) AS counted
-        WHERE feed.batch = ANY (ARRAY[counted.batch]) AND feed.no IS NULL;
+        WHERE feed.batch = ANY (ARRAY[counted.batch]) AND coalesce(feed.no, 0) = 0;
     GET DIAGNOSTICS numbered = ROW_COUNT;
     UPDATE feed_end SET no = last + numbered;
     RETURN numbered;
