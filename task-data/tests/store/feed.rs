@@ -14,7 +14,7 @@ use task_data::outcome;
 use task_data::shared_log::Head;
 use task_data::store::{Feed, FeedRange, NewTask, Outcome, Place, Rules, Store};
 use task_data::task::TaskId;
-use test_kit::{FreshDatabase, each_database, psql, servers};
+use test_kit::{FreshDatabase, each_database, eventually, psql, servers};
 
 use crate::samples::*;
 
@@ -229,6 +229,30 @@ async fn up_to_so_many_are_numbered_and_none_while_another_process_numbers() {
     assert_eq!((two, while_busy, one), (Some(2), None, Some(1)));
     assert_eq!(store.number_outcomes(2).await.unwrap(), Some(0));
     is_gap_free(&read(&store, BEGIN, 10).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_for_a_short_feed_numbers_a_long_one_in_one_look_up_a_row() {
+    let url = servers().database();
+    let store = Postgres::new(&url).unwrap();
+    store.migrate().await.unwrap();
+    succeeded(&store).await;
+    store.number_outcomes(1000).await.unwrap();
+    psql(&url, "VACUUM ANALYZE feed");
+    let backlog = "INSERT INTO feed (appended, tasks) SELECT now(), ARRAY[gen_random_uuid()] FROM generate_series(1, 3000)";
+    psql(&url, backlog);
+
+    assert_eq!(store.number_outcomes(1000).await.unwrap(), Some(1000));
+
+    // A connection tells what it has read as it ends.
+    drop(store);
+    let read = eventually("what was read", async || {
+        let read = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'feed'";
+        let read: i64 = psql(&url, read).parse().unwrap();
+        if read >= 1000 { Ok(read) } else { Err(read) }
+    })
+    .await;
+    assert!(read < 30_000, "{read} entries were read");
 }
 
 /// As the version before ends tasks, in a session that knows nothing of the feed.
