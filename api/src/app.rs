@@ -40,6 +40,8 @@ pub struct Api {
     pub table_answers: Arc<FairSemaphore>,
     pub record_answers: Arc<FairSemaphore>,
     pub list_answers: Arc<FairSemaphore>,
+    /// Places of readers of outcomes, which may wait.
+    pub outcome_readers: Arc<FairSemaphore>,
     pub admission: Admission,
     pub writes: TriedWrites,
     pub keys: Keys,

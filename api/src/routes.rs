@@ -9,7 +9,7 @@ use crate::records;
 use crate::resource::resource;
 use crate::route::{Route, route};
 use crate::site::{health, openapi, page};
-use crate::tasks::{self, events, kinds};
+use crate::tasks::{self, events, kinds, outcomes};
 
 /// Returns every route. `Allow` lists the methods of one address in this order.
 pub fn all() -> Vec<Route> {
@@ -19,6 +19,8 @@ pub fn all() -> Vec<Route> {
         route!(Users: tasks::get),
         route!(Users: tasks::cancel),
         route!(Users: events::events),
+        route!(Users: outcomes::list).large(),
+        route!(Users: outcomes::events),
         route!(Users: records::query::get).large(),
         route!(Users: records::post),
         route!(Users: records::bulk::post),

@@ -55,6 +55,8 @@ const TABLE_ANSWERS: usize = 16;
 const RECORD_ANSWERS: usize = 64;
 /// The most lists of tasks that are being read, or are large and being sent; each holds up to some 4 MiB.
 const LIST_ANSWERS: usize = 32;
+/// The most readers of outcomes, each of which has some 24 KiB at most. One client gets half of the places that are free, and so 2,048.
+const OUTCOME_READERS: usize = 4096;
 
 /// The most passwords that are hashed or wait for it; fewer than [`Passwords`] has places for. One client gets half of those that are free.
 const PASSWORDS: usize = 64;
@@ -154,6 +156,7 @@ impl Server {
             table_answers: FairSemaphore::new(TABLE_ANSWERS),
             record_answers: FairSemaphore::new(RECORD_ANSWERS),
             list_answers: FairSemaphore::new(LIST_ANSWERS),
+            outcome_readers: FairSemaphore::new(OUTCOME_READERS),
             admission,
             writes,
             keys,

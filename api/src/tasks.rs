@@ -1,7 +1,9 @@
 //! Tasks of any kind: their form in JSON, and how clients find, list and cancel them.
 
+mod event_stream;
 pub mod events;
 pub mod kinds;
+pub mod outcomes;
 
 use std::collections::BTreeMap;
 

@@ -22,10 +22,12 @@ pub mod settings;
 pub mod stack;
 pub mod store;
 pub mod tables;
+mod tail;
 pub mod task;
 pub mod verify;
 mod wait;
 
 pub use intake::Intake;
 pub use shared_log;
+pub use tail::{OutcomeReader, Tail};
 pub use wait::Watch;

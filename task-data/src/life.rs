@@ -51,6 +51,7 @@ use crate::store::{
     Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, StoreError, TaskPage,
     UnkeptRow,
 };
+use crate::tail::Tail;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
 use crate::wait::{Waiters, Watch};
 
@@ -82,6 +83,7 @@ pub struct Life {
     keeps: Batcher<UnkeptRow, bool>,
     ends: Batcher<QueuedCompletion, bool>,
     waiters: Arc<Waiters>,
+    outcomes: Arc<Tail>,
     log: Arc<SharedLog>,
     log_name: String,
     owed: Arc<Signal>,
@@ -157,6 +159,7 @@ impl Life {
             move |ends| end_all(stack.clone(), owed.clone(), rules, ends)
         });
         let waiters = Waiters::start(stack.store.clone(), stack.notify.wakes());
+        let outcomes = Tail::start(stack.store.clone(), stack.notify.wakes());
         Ok(Arc::new(Self {
             stack,
             settings,
@@ -165,6 +168,7 @@ impl Life {
             keeps,
             ends,
             waiters,
+            outcomes,
             log: Arc::new(log),
             log_name,
             owed,
@@ -346,6 +350,11 @@ impl Life {
     /// Watches a task for changes.
     pub fn watch(&self, id: TaskId) -> Watch {
         self.waiters.watch(id)
+    }
+
+    /// Returns the feed of outcomes, for readers.
+    pub fn outcomes(&self) -> &Arc<Tail> {
+        &self.outcomes
     }
 
     /// Returns a page of the tasks that pass a filter, newest first.

@@ -80,8 +80,9 @@ static OLDEST: LazyLock<GaugeVec> = LazyLock::new(|| {
 static CONNECTIONS: LazyLock<GaugeVec> = LazyLock::new(|| {
     gauges("coatcheck_database_connections", "Connections to the database, by state", &["state"])
 });
-static WAITERS: LazyLock<Gauge> =
-    LazyLock::new(|| gauge("coatcheck_waiters", "Clients that wait for a task in this process"));
+static WAITERS: LazyLock<Gauge> = LazyLock::new(|| {
+    gauge("coatcheck_waiters", "Clients that wait for a task or for outcomes in this process")
+});
 static QUEUE_UP: LazyLock<Gauge> =
     LazyLock::new(|| gauge("coatcheck_queue_up", "1 if the queue answers, 0 if not"));
 static QUEUE_DEPTH: LazyLock<GaugeVec> = LazyLock::new(|| {

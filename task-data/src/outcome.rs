@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::{io, path};
 
 use chrono::DateTime;
+use serde_json::Value;
 use shared_log::{Entry, Head, Ledger};
 use tokio::runtime::Handle;
 
 use crate::blobs::{Blobs, delete_all};
+use crate::kinds::RowKind;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::task::{Status, Task, TaskId, Time};
@@ -21,12 +23,27 @@ use crate::task::{Status, Task, TaskId, Time};
 pub fn line(task: &Task) -> Option<String> {
     let finished = task.finished.filter(|_| task.status.is_ended())?;
     let kind = task.kind.known()?;
-    let detail = match (task.status, &task.result, &task.error) {
-        (Status::Succeeded, Some(result), _) => kind.outcome_detail(result),
-        (Status::Failed, _, Some(error)) => error.code.clone(),
-        _ => "-".to_owned(),
-    };
+    let code = task.error.as_ref().map(|error| error.code.as_str());
+    let detail = detail(&task.kind, task.status, task.result.as_ref(), code)?;
     Some(format!("{finished} {} {kind} {} {detail}", task.id, task.status.name()))
+}
+
+/// Returns the detail of an outcome, from the result or the code of the error; `None` for the result of a kind that only a newer version
+/// knows.
+pub(crate) fn detail(
+    kind: &RowKind,
+    status: Status,
+    result: Option<&Value>,
+    error_code: Option<&str>,
+) -> Option<String> {
+    Some(match (status, result, error_code) {
+        (Status::Succeeded, result, _) => {
+            let kind = kind.known()?;
+            result.map_or_else(|| "-".to_owned(), |result| kind.outcome_detail(result))
+        }
+        (Status::Failed, _, Some(code)) => code.to_owned(),
+        _ => "-".to_owned(),
+    })
 }
 
 /// Returns whether a whole line, without its newline, is the task's. For a kind that only a newer version knows, this compares only the

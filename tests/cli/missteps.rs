@@ -343,12 +343,13 @@ async fn a_browser_is_told_in_a_page_why_it_gets_none(setup: Setup) {
 }
 
 /// The commands, and those below them.
-pub const COMMANDS: [&str; 29] = [
+pub const COMMANDS: [&str; 30] = [
     "",
     "put",
     "get",
     "ls",
     "watch",
+    "outcomes",
     "cancel",
     "sum",
     "simulate",

@@ -32,12 +32,13 @@ async fn no_command_loses_what_it_prints(setup: Setup) {
     stack.register("ada").await;
     fs::write(stack.folder().join("file"), "abc").unwrap();
     fs::write(stack.folder().join("list"), "900150983cd24fb0d6963f7d28e17f72  file\n").unwrap();
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 20] = [
         &["put", "file"],
         &["get", &id],
         &["get", "--wait", &id, &id],
         &["ls"],
         &["watch", &id],
+        &["outcomes"],
         &["sum", "file"],
         &["sum", "-r", "."],
         &["sum", "-c", "list"],

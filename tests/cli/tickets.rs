@@ -295,6 +295,47 @@ async fn watch_tells_each_change_until_all_have_ended_also_after_a_crash_of_the_
     assert_eq!((unknown.status.code(), stdout(&unknown).lines().count()), (Some(1), 1));
 }
 
+#[apply(both_stacks)]
+async fn outcomes_prints_each_end_once_and_follows_also_after_a_crash_of_the_server(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    let none = output(stack.coatcheck(["outcomes"])).await;
+    assert_eq!((none.status.code(), stdout(&none), stderr(&none)), (Some(0), "", ""));
+    let line = async |id: &str| {
+        let task = stack.until(id, "succeeded").await;
+        format!("{}\t{id}\tmd5\tsucceeded\t{}", word(&task["finished"]), word(&task["result"]["md5"]))
+    };
+    let folder = TempDir::new().unwrap();
+    let mut follow = Program::start(stack.coatcheck(["outcomes", "--follow"]), folder.path());
+    let mut expected = Vec::new();
+    for text in ["a", "b"] {
+        expected.push(line(&stack.put(text).await).await);
+    }
+    stack.kill();
+    stack.start().await;
+    expected.push(line(&stack.put("c").await).await);
+
+    let told = || fs::read_to_string(folder.path().join("stdout")).unwrap();
+    eventually("three lines", async || if told().lines().count() == 3 { Ok(()) } else { Err(told()) }).await;
+    follow.signal(nix::sys::signal::Signal::SIGINT);
+    eventually("the end of outcomes", async || follow.exit_status().ok_or_else(told)).await;
+    let without_cursor = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split_once('\t').unwrap().1.to_owned()).collect()
+    };
+    assert_eq!(without_cursor(&told()), expected);
+    let all = output(stack.coatcheck(["outcomes"])).await;
+    assert_eq!((all.status.code(), stdout(&all)), (Some(0), &*told()));
+    let first = told().split_once('\t').unwrap().0.to_owned();
+    let rest = output(stack.coatcheck(["outcomes", "--after", &first])).await;
+    assert_eq!(without_cursor(stdout(&rest)), expected[1..]);
+    let wrong = output(stack.coatcheck(["outcomes", "--after", "nonsense"])).await;
+    assert_eq!((wrong.status.code(), stdout(&wrong)), (Some(1), ""));
+    assert!(stderr(&wrong).contains("`after`"), "{}", stderr(&wrong));
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
 #[tokio::test]
 async fn what_a_task_says_is_harmless_in_every_table() {
     const ODD: &str = "a\u{1b}[2J\u{9b}31m\u{202e}b";

@@ -19,6 +19,8 @@ use crate::kit::program::{Program, coatcheck, stderr_of};
 use crate::kit::stack::{Setup, Stack, both_stacks};
 
 const NOBODY: &str = "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d";
+/// An address whose answer has no end.
+const OUTCOME_EVENTS: &str = "/api/v1/outcomes/events";
 /// An address without a listener: messages and rows wait.
 const NOWHERE: &str = "http://127.0.0.1:9";
 const SETTINGS: [(&str, &str); 8] = [
@@ -146,6 +148,8 @@ fn routes(hers: &Hers) -> Vec<Route> {
         get("/api/v1/tasks/{id}", format!("/api/v1/tasks/{file}?wait=60"), Owner),
         get("/api/v1/tasks/{id}/events", format!("/api/v1/tasks/{file}/events"), Owner),
         delete("/api/v1/tasks/{id}", format!("/api/v1/tasks/{file}"), Owner, 409),
+        at("/api/v1/outcomes", Users),
+        at(OUTCOME_EVENTS, Users),
         post("/api/v1/messages", json(json!({"text": "abc"})), Users, 202),
         get("/api/v1/messages/{id}", format!("/api/v1/messages/{message}"), Owner),
         at("/api/v1/providers/free", Users),
@@ -293,9 +297,14 @@ async fn each_route_lets_in_whom_it_is_for_and_nobody_else(setup: Setup) {
                     request.multipart(Form::new().part("file", Part::text(text).file_name("a")))
                 }
             };
+            let (status, code) = comer.expected(route);
+            if route.path == OUTCOME_EVENTS && status == 200 {
+                let response = comer.bring(request).send().await.unwrap();
+                assert_eq!(response.status(), 200, "{} by {}", route.url, comer.name);
+                continue;
+            }
             let answer = ask(comer.bring(request)).await.unwrap();
 
-            let (status, code) = comer.expected(route);
             let told = format!("{} {} by {}: {}", route.method, route.url, comer.name, answer.text());
             assert_eq!(answer.status, status, "{told}");
             if let Some(code) = code {

@@ -68,6 +68,8 @@ async fn the_docs_describe_this_server(setup: Setup) {
         ("/api/v1/tasks", &["get"]),
         ("/api/v1/tasks/{id}", &["get", "delete"]),
         ("/api/v1/tasks/{id}/events", &["get"]),
+        ("/api/v1/outcomes", &["get"]),
+        ("/api/v1/outcomes/events", &["get"]),
         ("/api/v1/users", &["post"]),
         ("/api/v1/users/me", &["get"]),
         ("/api/v1/users/{id}/rights/{right}", &["put", "delete"]),
@@ -159,6 +161,11 @@ async fn each_example_is_taken_as_it_is(setup: Setup) {
             Sent::Text(media_type, text) => request.header("Content-Type", media_type).body(text),
             Sent::Form(form) => request.multipart(form),
         };
+        // Its answer has no end.
+        if name == "followOutcomes" {
+            assert_eq!(request.send().await.unwrap().status(), 200);
+            continue;
+        }
         let answer = ask(request).await.unwrap();
         assert!((200..300).contains(&answer.status), "{name}, {url}: {} {}", answer.status, answer.text());
         let finds = match &*name {

@@ -5,6 +5,7 @@ pub mod listing;
 pub mod log;
 pub mod messages;
 pub mod newer;
+pub mod outcomes;
 pub mod services;
 pub mod tables;
 pub mod waiting;

@@ -11,16 +11,23 @@ use crate::http::problem::{Code, Problem};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1000;
+
+/// Reads how long a page is from a query's `limit`: from 1 to 1000, 100 without it.
+///
+/// # Errors
+/// 400 if it can't be read.
+pub fn page_limit(limit: Option<&str>) -> Result<i64, Problem> {
+    let limit = limit.map_or(Ok(DEFAULT_LIMIT), str::parse);
+    let limit = limit.ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| wrong("limit", format!("it is a number from 1 to {MAX_LIMIT}")))
+}
+
 /// Reads where a page of a list begins and how long it is from a query's `limit` and `after`.
 ///
 /// # Errors
 /// 400 if they can't be read.
 pub fn page_parameters(limit: Option<&str>, after: Option<&str>) -> Result<(i64, Option<TaskId>), Problem> {
-    let limit = limit.map_or(Ok(DEFAULT_LIMIT), str::parse);
-    let limit = limit
-        .ok()
-        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        .ok_or_else(|| wrong("limit", format!("it is a number from 1 to {MAX_LIMIT}")))?;
+    let limit = page_limit(limit)?;
     let after = parsed("after", after).map_err(|_| wrong("after", "it is the `next` of another page"))?;
     Ok((limit, after))
 }

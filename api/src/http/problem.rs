@@ -19,7 +19,7 @@ use program::Repeated;
 use task_data::blobs::BlobError;
 use task_data::error::Refusal;
 use task_data::kinds::table::check::Errors;
-use task_data::store::StoreError;
+use task_data::store::{Place, StoreError};
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -44,6 +44,8 @@ pub struct Problem {
     retry_after: Option<u32>,
     /// The errors in a table.
     errors: Option<Errors>,
+    /// The cursor before the oldest outcome that is kept; boxed, because each result has room for a problem.
+    oldest: Option<Box<Place>>,
     request_id: Option<Uuid>,
 }
 
@@ -51,6 +53,12 @@ impl Problem {
     /// Returns the problem of an invalid table, with the place of each error.
     pub fn invalid_table(errors: Errors) -> Self {
         Self { errors: Some(errors), ..Code::InvalidTable.into() }
+    }
+
+    /// Returns the problem of a cursor after which outcomes were deleted; `oldest` is the one to go on with.
+    pub fn outcome_expired(oldest: Place) -> Self {
+        let detail = format!("Go on after `{oldest}`.");
+        Self { oldest: Some(Box::new(oldest)), ..Code::OutcomeExpired.because(detail) }
     }
 
     /// Returns the problem of a method that the address doesn't take; `allow` lists the methods that it takes.
@@ -102,7 +110,8 @@ impl Problem {
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
         let retry_after = code.retry_after();
-        Self { code, detail: None, allow: None, retry_after, errors: None, request_id: request_id::id() }
+        let request_id = request_id::id();
+        Self { code, detail: None, allow: None, retry_after, errors: None, oldest: None, request_id }
     }
 }
 
@@ -178,7 +187,9 @@ impl ResponseError for Problem {
             response.insert_header((RETRY_AFTER, seconds));
         }
         let (detail, errors) = (self.detail.as_deref(), self.errors.as_ref());
-        response.body(text::line(&ProblemView::new(self.code, detail, errors, self.request_id)))
+        let oldest = self.oldest.as_ref().map(ToString::to_string);
+        let oldest = oldest.as_deref();
+        response.body(text::line(&ProblemView::new(self.code, detail, errors, oldest, self.request_id)))
     }
 }
 

@@ -62,7 +62,7 @@ impl IntoParams for Wait {
         let wait = ParameterBuilder::new()
             .name("wait")
             .parameter_in(ParameterIn::Query)
-            .description(Some("Seconds to wait for the task to end"))
+            .description(Some("Seconds to wait for the task to end, or for an outcome"))
             .schema(Some(seconds));
         let prefer = ParameterBuilder::new()
             .name("Prefer")

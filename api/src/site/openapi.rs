@@ -28,6 +28,7 @@ use crate::tasks::kinds;
     components(schemas(Code, ProblemView)),
     tags(
         (name = "tasks", description = "Tasks of any kind"),
+        (name = "outcomes", description = "Ended tasks, in one order for all readers"),
         (name = "users", description = "Users, their sessions, rights and API keys"),
         (name = "access log", description = "Requests that someone served, in the order in which they were reported"),
         (name = "health", description = "For those who run the server"),

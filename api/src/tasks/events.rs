@@ -6,14 +6,10 @@
 //! A browser reconnects after a stream has ended, until it gets 204 (HTML, 9.2.3). So each event has an id, and a client that has the final
 //! one gets 204.
 
-use std::time::Duration;
-
-use actix_web::http::header::{CONTENT_TYPE, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use futures::future::{LocalBoxFuture, pending};
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{Stream, stream};
 use task_data::Watch;
 use task_data::task::Task;
 use tokio::time::sleep;
@@ -22,17 +18,8 @@ use crate::app::Api;
 use crate::http::params::Id;
 use crate::http::problem::{Code, Problem};
 use crate::identity::access::Scope;
-use crate::identity::auth::MaybeSession;
+use crate::tasks::event_stream::{self, LAST_EVENT_ID, RETRY, STILL_HERE};
 use crate::tasks::{FindProblems, TaskView};
-
-/// A comment line, sent so that a proxy does not take a quiet stream for a dead one.
-const STILL_HERE: (Duration, &str) = (Duration::from_secs(15), ":\n\n");
-/// How soon a client whose stream was cut reconnects.
-const RETRY: &str = "retry: 1000\n";
-/// Tells nginx not to buffer events.
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// The id of the last event that a client has seen.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Follow a task
 ///
@@ -68,15 +55,7 @@ pub async fn events(
     }
     let first = Bytes::from(format!("{RETRY}{}", event(task)?));
     let then = (!is_final).then_some(watch);
-    let mut response = HttpResponse::Ok();
-    response.insert_header((CONTENT_TYPE, "text/event-stream")).insert_header((BUFFERING, "no"));
-    // As for the scope: where authentication is off, no session matters.
-    let session = MaybeSession::found(&request).and_then(|found| found.0);
-    let ended: LocalBoxFuture<'static, ()> = match session {
-        Some(session) => session.ended(api.clone()).boxed_local(),
-        None => pending().boxed_local(),
-    };
-    Ok(response.streaming(changes(api, first, then).take_until(ended)))
+    Ok(event_stream::answer(api.clone(), &request, changes(api, first, then)))
 }
 
 /// Returns the first event, and those that follow while there is a watch.

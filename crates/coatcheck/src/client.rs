@@ -34,8 +34,8 @@ mod records;
 mod tasks;
 mod upload;
 
-/// How long the server is asked to wait for a task to end; polls are repeated.
-const WAIT: Duration = Duration::from_secs(30);
+/// How long the server is asked to wait for an end; polls are repeated.
+pub const WAIT: Duration = Duration::from_secs(30);
 /// The time without any progress on a connection after which its request is given up. Longer than [`WAIT`].
 const SILENCE: Duration = Duration::from_secs(90);
 /// How often the client checks for progress.

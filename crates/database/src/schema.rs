@@ -57,6 +57,47 @@ diesel::table! {
     }
 }
 
+// Of PostgreSQL. SQLite's feed has a row for each task, which is numbered from the beginning.
+diesel::table! {
+    use diesel::sql_types::{Array, BigInt, Nullable};
+    use crate::types::{TimeType, UuidType};
+
+    feed (batch) {
+        batch -> BigInt,
+        no -> Nullable<BigInt>,
+        appended -> TimeType,
+        tasks -> Array<UuidType>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Bool};
+
+    feed_end (is_only) {
+        is_only -> Bool,
+        no -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Array, BigInt, Text};
+    use crate::types::{TimeType, UuidType};
+
+    followers (name) {
+        name -> Text,
+        kind -> Text,
+        version -> BigInt,
+        dev -> BigInt,
+        ino -> BigInt,
+        committed -> BigInt,
+        tail_check -> BigInt,
+        no -> BigInt,
+        within -> BigInt,
+        ahead -> Array<UuidType>,
+        seen_at -> TimeType,
+    }
+}
+
 diesel::table! {
     use diesel::sql_types::{Bool, Text};
 

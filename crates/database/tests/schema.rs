@@ -14,7 +14,8 @@ use test_kit::{psql, servers};
 type Tables = BTreeMap<String, BTreeMap<String, (String, bool)>>;
 
 /// Each SQL type of the schema, and as PostgreSQL names it.
-const TYPES: [(&str, &str); 10] = [
+const TYPES: [(&str, &str); 11] = [
+    ("Array<UuidType>", "_uuid"),
     ("BigInt", "int8"),
     ("Binary", "bytea"),
     ("Bool", "bool"),

@@ -73,6 +73,15 @@ macro_rules! cut_store {
             ) -> bool;
             $($outcomes)*
         } $($own_outcomes)*);
+        $crate::cut_store!(@port $decorator, Feed {
+            Afar fn number_outcomes(limit: i64) -> Option<i64>;
+            Nothing fn feed_range() -> task_data::store::FeedRange;
+            Nothing fn outcomes(
+                after: task_data::store::Place,
+                owner: Option<database::UserId>,
+                limit: i64
+            ) -> task_data::store::OutcomePage;
+        });
         $crate::cut_store!(@port $decorator, Upkeep {
             Nothing fn now() -> task_data::task::Time;
             Here fn try_write() -> ();

@@ -13,6 +13,7 @@ use crate::error::Refusal;
 use crate::kinds::Kind;
 use crate::metrics;
 use crate::store::{Claim, Moved, StoreError};
+use crate::tail::NUMBERS;
 use crate::task::{TaskId, Time};
 
 /// The largest delay of a delivery behind younger ones: another worker may have had it, and given it back.
@@ -58,7 +59,7 @@ impl Life {
         self.stack.store.begin_alone().await
     }
 
-    /// Sweeps the rows once: returns the tasks of lost workers, and publishes pending tasks that are due.
+    /// Sweeps the rows once: returns the tasks of lost workers, publishes pending tasks that are due, and numbers outcomes.
     ///
     /// # Errors
     /// If the store fails: the next sweep continues.
@@ -74,6 +75,8 @@ impl Life {
         self.publish_due().await?;
         // A process that is gone may have left lines due.
         self.owed.notify_one();
+        // Readers number outcomes too; without readers, few are left for the first one.
+        while self.stack.store.number_outcomes(NUMBERS).await? == Some(NUMBERS) {}
         Ok(())
     }
 

@@ -181,6 +181,13 @@ pub struct Moved {
     pub error: Option<TaskError>,
 }
 
+impl Moved {
+    /// Returns those of the tasks that have ended.
+    pub(super) fn ended(moved: &[Self]) -> Vec<TaskId> {
+        moved.iter().filter(|moved| moved.status.is_ended()).map(|moved| moved.id).collect()
+    }
+}
+
 impl From<Task> for Moved {
     fn from(Task { id, kind, attempt, status, error, .. }: Task) -> Self {
         Self { id, kind, attempt, status, error }

@@ -2,7 +2,7 @@
 
 use accounts::user::Right;
 use shared_log::Head;
-use task_data::store::{Leases, NewTask, Outcomes, PaidCalls, TableRows, Tasks, Upkeep};
+use task_data::store::{Feed, Leases, NewTask, Outcomes, PaidCalls, TableRows, Tasks, Upkeep};
 use task_data::task::WorkerId;
 use test_kit::Late;
 
@@ -11,9 +11,10 @@ use crate::samples::*;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 20] = [
+const READS: [&str; 22] = [
     // It ends connections.
     "close",
+    "feed_range",
     "find",
     "free_bytes",
     "holdings",
@@ -26,6 +27,7 @@ const READS: [&str; 20] = [
     "log_head",
     "newer_kinds",
     "now",
+    "outcomes",
     "pending",
     "published_before",
     "stats",
@@ -73,6 +75,8 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     let log = || "a.log".to_owned();
     late.writes("begin_log", async |store| store.begin_log(log(), None, head(0)).await).await;
     late.writes("commit_log", async |store| store.commit_log(log(), vec![done.id], head(1)).await).await;
+
+    late.writes("number_outcomes", async |store| store.number_outcomes(10).await).await;
 
     late.writes("try_write", async |store| store.try_write().await).await;
 

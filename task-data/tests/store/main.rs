@@ -13,6 +13,7 @@ mod claims;
 mod commits;
 mod due;
 mod ends;
+mod feed;
 mod keys;
 mod leases;
 mod list;

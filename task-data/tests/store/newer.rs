@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use task_data::idempotency::Idempotency;
 use task_data::kinds::{Kind, RowKind};
 use task_data::shared_log::Head;
-use task_data::store::{Cancel, Filter, NewTask, Store};
-use task_data::task::{Task, TaskId};
+use task_data::store::{Cancel, Filter, NewTask, Place, Store};
+use task_data::task::{Status, Task, TaskId};
 
 use crate::samples::*;
 use test_kit::{psql, servers};
@@ -81,6 +81,12 @@ async fn is_left_alone(store: &dyn Store, sql: impl Fn(&str)) {
     let head = Head { generation: 1, dev: 0, ino: 0, committed: 0, tail_check: 0 };
     store.begin_log("a.log".to_owned(), None, head).await.unwrap();
     assert_eq!(rows(store, newer).await, before);
+    // Its end is told, as far as it is understood: no reader of the feed misses it.
+    while store.number_outcomes(100).await.unwrap() != Some(0) {}
+    let outcomes = store.outcomes(Place::before(1), None, 100).await.unwrap().outcomes;
+    let told: Vec<_> = outcomes.iter().map(|outcome| (outcome.status, outcome.detail.as_deref())).collect();
+    let [cancelled, failed] = [(Status::Cancelled, Some("-")), (Status::Failed, Some("blob-missing"))];
+    assert_eq!(told, [cancelled, failed, (Status::Succeeded, None)]);
     // It is counted: two that have not ended, three without a line, and the one with a key.
     assert_eq!(store.newer_kinds().await.unwrap(), [("later".to_owned(), 6)]);
 }

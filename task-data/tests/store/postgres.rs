@@ -4,7 +4,7 @@ use database::Postgres;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use shared_log::Head;
 use task_data::kinds::Kind;
-use task_data::store::{Filter, Leases, Outcomes, Tasks};
+use task_data::store::{Feed, Filter, Leases, Outcomes, Place, Tasks};
 use task_data::task::Status;
 
 use crate::samples::*;
@@ -41,6 +41,10 @@ async fn a_day(store: &Postgres) {
     }
     let committed = seen.map_or(0, |seen| seen.committed) + 1;
     assert!(store.commit_log(log, owed, Head { committed, ..head }).await.unwrap());
+
+    store.number_outcomes(10).await.unwrap();
+    let last = Place::before(store.feed_range().await.unwrap().next - 1);
+    assert!(!store.outcomes(last, None, 10).await.unwrap().outcomes.is_empty());
 
     let newest = Filter { limit: 3, ..Filter::default() };
     assert_eq!(store.list(newest.clone()).await.unwrap().tasks.len(), 3);

@@ -69,6 +69,8 @@ codes! {
     NothingFailed, CONFLICT, "nothing-failed", "No row of this table has failed.";
     TooManyKeys, CONFLICT, "too-many-keys", "You have as many API keys as a user may have.";
     UsernameTaken, CONFLICT, "username-taken", "Another user has this name.";
+    OutcomeExpired, GONE, "outcome-expired",
+        "Outcomes after this cursor were deleted.";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than this address accepts.";
     UploadTooLarge, PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server accepts.";
     NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is not valid UTF-8.";

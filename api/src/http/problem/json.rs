@@ -32,6 +32,10 @@ pub struct ProblemView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = false)]
     total: Option<u64>,
+    /// The cursor to go on with, where outcomes after the one that was sent were deleted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "17-0")]
+    oldest: Option<&'a str>,
     /// The id of the request in the server's log
     #[schema(required)]
     request_id: Option<Uuid>,
@@ -78,12 +82,13 @@ impl<'a> ProblemView<'a> {
         code: Code,
         detail: Option<&'a str>,
         errors: Option<&'a Errors>,
+        oldest: Option<&'a str>,
         request_id: Option<Uuid>,
     ) -> Self {
         let r#type = format!("urn:coatcheck:problem:{}", code.word());
         let (title, status) = (code.title(), code.status().as_u16());
         let total = errors.map(|errors| errors.total);
         let errors = errors.map(|errors| errors.first.iter().map(CellErrorView::from).collect());
-        Self { r#type, title, status, code, detail, errors, total, request_id }
+        Self { r#type, title, status, code, detail, errors, total, oldest, request_id }
     }
 }

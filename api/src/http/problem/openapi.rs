@@ -35,5 +35,6 @@ fn example(code: Code) -> Value {
     let reason = "expected a 64-bit integer, got \"1.0\"".to_owned();
     let errors = Errors { first: vec![CellError { row: 1, column: 0.into(), reason, line: 2 }], total: 1 };
     let errors = (code == Code::InvalidTable).then_some(errors);
-    json!(ProblemView::new(code, None, errors.as_ref(), Some(request_id)))
+    let oldest = (code == Code::OutcomeExpired).then_some("17-0");
+    json!(ProblemView::new(code, None, errors.as_ref(), oldest, Some(request_id)))
 }

@@ -1,6 +1,7 @@
-//! Calls about tasks: looks one up, waits for its end, follows its changes, lists and cancels.
+//! Calls about tasks: looks one up, waits for its end, follows its changes, lists and cancels; reads outcomes.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -22,6 +23,14 @@ pub struct TaskPage {
     pub tasks: Vec<Value>,
     /// The value of `after` for the next page; `None` on the last one.
     pub next: Option<String>,
+}
+
+/// Outcomes, oldest first.
+#[derive(Debug)]
+pub struct OutcomePage {
+    pub outcomes: Vec<Value>,
+    /// The value of `after` for those that follow.
+    pub next: String,
 }
 
 /// Returns the ids of tickets as they were given.
@@ -123,6 +132,24 @@ impl Client {
         match (page["tasks"].take(), page["next"].take()) {
             (Value::Array(tasks), Value::Null) => Ok(TaskPage { tasks, next: None }),
             (Value::Array(tasks), Value::String(next)) => Ok(TaskPage { tasks, next: Some(next) }),
+            _ => Err(self.foreign(StatusCode::OK)),
+        }
+    }
+
+    /// Returns outcomes after a cursor; waits that long for one.
+    ///
+    /// # Errors
+    /// The reason why the server does not answer.
+    pub async fn outcomes(&self, after: Option<&str>, wait: Duration) -> Result<OutcomePage, ClientError> {
+        let mut url = self.url(&["v1", "outcomes"]);
+        // A wait for more than a hundred would hold one of the server's places for large answers.
+        let limit = if wait.is_zero() { "1000" } else { "100" };
+        let wait = wait.as_secs().to_string();
+        let parameters = [("limit", limit), ("wait", &wait)];
+        url.query_pairs_mut().extend_pairs(parameters).extend_pairs(after.map(|after| ("after", after)));
+        let mut page = self.read(&url).await?;
+        match (page["outcomes"].take(), page["next"].take()) {
+            (Value::Array(outcomes), Value::String(next)) => Ok(OutcomePage { outcomes, next }),
             _ => Err(self.foreign(StatusCode::OK)),
         }
     }

@@ -28,13 +28,17 @@ use super::wire::{LastError, Wire};
 /// dead rows, and each search for due lines would visit all lines that were due since the last vacuum. Where a table without an index must
 /// be scanned, as that of the few workers, its estimated cost is so high that the plan would be compiled to machine code each time, for a
 /// tenth of a second.
+///
+/// `coatcheck.feeds` says that this session's statements enter the tasks that they end in the feed. For a session without it, such as one
+/// of the version before, a trigger does that.
 const SET: &str = "SELECT set_config(name, \
     CASE WHEN value = 'not off' THEN COALESCE(NULLIF(setting, 'off'), 'on') ELSE value END, false) \
     FROM (VALUES ('synchronous_commit', 'not off'), \
     ('statement_timeout', '5s'), ('idle_in_transaction_session_timeout', '5s'), \
     ('default_transaction_isolation', 'read committed'), \
     ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_bitmapscan', 'off'), ('jit', 'off') \
-    ) AS ours (name, value) JOIN pg_settings USING (name) WHERE source <> 'client'";
+    ) AS ours (name, value) JOIN pg_settings USING (name) WHERE source <> 'client'; \
+    SELECT set_config('coatcheck.feeds', 'on', false)";
 
 /// The parameters that a URL may have.
 const PARAMETERS: [&str; 17] = [

@@ -13,7 +13,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::super::rows::RunningRow;
 use super::super::{Held, Leases, Moved, Rules, StoreError, leases, tasks as queries};
-use super::move_on;
+use super::{feed, move_on};
 use crate::task::{TaskError, TaskId, WorkerId};
 
 #[async_trait]
@@ -54,6 +54,7 @@ impl Leases for Postgres {
                 let next = row.next(Some(TaskError::worker_lost()), None, rules);
                 moved.push(move_on(connection, row, next, row.rest_after_loss(), rules).await?);
             }
+            feed::enter(connection, &Moved::ended(&moved)).await?;
             QueryResult::Ok(moved)
         });
         answer(moved).await

@@ -3,6 +3,7 @@
 //! The queries are those of `store/tasks.rs` and its neighbours. Statements for a whole batch are written in SQL, because diesel has no
 //! `unnest`. Rows that are read to be written are locked, which gives the isolation that SQLite has by its single writer.
 
+mod feed;
 mod leases;
 mod outcomes;
 mod paid_calls;
@@ -179,12 +180,17 @@ impl Tasks for Postgres {
         }
         // The status is compared as text: see `stands`. An array of one id is used because a join might read all tasks through an index.
         let complete = sql_query(
-            "UPDATE tasks SET status = ended.status::taskstatus, result = ended.result, error_code = ended.code, \
-             error_detail = ended.detail, finished = now_plus(0), worker = NULL, \
-             content = CASE WHEN $7 THEN content END \
-             FROM unnest($1, $2, $3, $4, $5, $6) AS ended (id, attempt, status, result, code, detail) \
-             WHERE tasks.id = ANY(ARRAY[ended.id]) AND tasks.attempt = ended.attempt AND tasks.status::text = 'running' \
-             RETURNING tasks.id",
+            "WITH ended AS ( \
+                UPDATE tasks SET status = new.status::taskstatus, result = new.result, error_code = new.code, \
+                    error_detail = new.detail, finished = now_plus(0), worker = NULL, \
+                    content = CASE WHEN $7 THEN content END \
+                FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, attempt, status, result, code, detail) \
+                WHERE tasks.id = ANY(ARRAY[new.id]) AND tasks.attempt = new.attempt AND tasks.status::text = 'running' \
+                RETURNING tasks.id, tasks.finished \
+             ), fed AS ( \
+                INSERT INTO feed (appended, tasks) SELECT max(finished), array_agg(id) FROM ended HAVING count(*) > 0 \
+             ) \
+             SELECT id FROM ended",
         )
         .bind::<Array<UuidType>, _>(ids)
         .bind::<Array<BigInt>, _>(attempts)
@@ -209,6 +215,7 @@ impl Tasks for Postgres {
                     moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules).await?);
                 }
             }
+            feed::enter(connection, &Moved::ended(&moved)).await?;
             QueryResult::Ok(moved)
         });
         answer(moved).await
@@ -231,6 +238,7 @@ impl Tasks for Postgres {
                     let end =
                         TaskEnd { from: Status::Pending, status: Status::Cancelled, result: None, error };
                     queries::end(id, attempt, end, rules).execute(connection).await?;
+                    feed::enter(connection, &[id]).await?;
                 }
                 Status::Running => {
                     queries::request_cancel(id).execute(connection).await?;
@@ -338,7 +346,7 @@ struct EndedRow {
     id: SqlUuid,
 }
 
-/// Moves a running row on in its transaction. Returns the task in its new state.
+/// Moves a running row on in its transaction, which must then enter it in the feed if it has ended. Returns the task in its new state.
 async fn move_on(
     connection: &mut Session,
     row: &RunningRow,

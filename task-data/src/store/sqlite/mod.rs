@@ -1,6 +1,7 @@
 //! The embedded adapter: one SQLite file, held by one program.
 
 mod copy;
+mod feed;
 mod paid_calls;
 mod table_rows;
 

@@ -1,0 +1,3 @@
+DROP TRIGGER feed_ended;
+DROP TABLE followers;
+DROP TABLE feed;

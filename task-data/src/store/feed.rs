@@ -1,0 +1,209 @@
+//! The feed of outcomes: its part of the port, and the row that both databases return.
+//!
+//! Every statement that ends tasks inserts a row of the feed with their ids, in its own transaction. Rows get their numbers once they are
+//! committed. So a reader with a cursor gets every outcome exactly once: nothing before the cursor appears later.
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use database::types::{JsonType, SqlJson, SqlTime, SqlUuid, StatusType, TimeType, UuidType};
+use database::{StoreError, UserId};
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Nullable, Text};
+
+use super::types::SqlStatus;
+use crate::kinds::{Kind, RowKind};
+use crate::outcome::detail;
+use crate::task::{Status, TaskId, Time};
+
+/// A place in the feed: a cursor. After it comes what its reader has not seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The number of a row of the feed, counted from 1.
+    pub no: i64,
+    /// The place in that row, counted from 1; 0 is before the row's first task.
+    pub within: i64,
+}
+
+impl Place {
+    /// Returns the place before the row with that number.
+    pub const fn before(no: i64) -> Self {
+        Self { no, within: 0 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { no, within } = self;
+        write!(f, "{no}-{within}")
+    }
+}
+
+/// The text is not a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a cursor of an outcome, such as `17-2`")]
+pub struct InvalidPlace;
+
+impl FromStr for Place {
+    type Err = InvalidPlace;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, InvalidPlace> {
+        let number = |digits: &str| digits.parse().ok().filter(|number| *number >= 0);
+        let (no, within) = text.split_once('-').ok_or(InvalidPlace)?;
+        let place = number(no).zip(number(within)).map(|(no, within)| Self { no, within });
+        // A sign or a leading zero would be a second text of one place.
+        place.filter(|place| place.to_string() == text).ok_or(InvalidPlace)
+    }
+}
+
+/// The outcome of an ended task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The outcome's place in the feed.
+    pub place: Place,
+    /// The promise id.
+    pub id: TaskId,
+    /// The kind of task.
+    pub kind: RowKind,
+    /// The final status.
+    pub status: Status,
+    /// The user who submitted the task, if any.
+    pub owner: Option<UserId>,
+    /// When the task ended.
+    pub finished: Time,
+    /// The detail as in the outcome log; `None` for the result of a kind that only a newer version knows.
+    pub detail: Option<String>,
+}
+
+/// Outcomes that follow each other in the feed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutcomePage {
+    /// The outcomes, in the feed's order.
+    pub outcomes: Vec<Outcome>,
+    /// The place up to which there are no others.
+    pub until: Place,
+    /// Whether the feed had no further numbered rows.
+    pub is_end: bool,
+}
+
+/// The numbers of the feed's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+pub struct FeedRange {
+    /// The number of the oldest row that is kept; `next` if none is.
+    #[diesel(sql_type = BigInt)]
+    pub first: i64,
+    /// The number that the next row gets.
+    #[diesel(sql_type = BigInt)]
+    pub next: i64,
+}
+
+/// The most places that are read at a time for one owner, however few of the outcomes are theirs.
+const MOST_PLACES: i64 = 4096;
+
+/// The feed of outcomes.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// Numbers up to `limit` committed rows that have no number, and returns how many; `None` if another process does so now.
+    async fn number_outcomes(&self, limit: i64) -> Result<Option<i64>, StoreError>;
+
+    /// Returns the numbers of the rows.
+    async fn feed_range(&self) -> Result<FeedRange, StoreError>;
+
+    /// Returns up to `limit` numbered outcomes after a place, of one owner or of all. Each has some hundred bytes, without its result. Of a
+    /// long stretch without the owner's outcomes only a part is read.
+    async fn outcomes(
+        &self,
+        after: Place,
+        owner: Option<UserId>,
+        limit: i64,
+    ) -> Result<OutcomePage, StoreError>;
+}
+
+/// A place, and the ended task there; without one if it is another owner's or was deleted.
+#[derive(QueryableByName)]
+pub(super) struct PlaceRow {
+    #[diesel(sql_type = BigInt)]
+    no: i64,
+    #[diesel(sql_type = BigInt)]
+    within: i64,
+    #[diesel(sql_type = Nullable<UuidType>)]
+    id: Option<SqlUuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    kind: Option<String>,
+    #[diesel(sql_type = Nullable<StatusType>)]
+    status: Option<SqlStatus>,
+    #[diesel(sql_type = Nullable<UuidType>)]
+    owner: Option<SqlUuid>,
+    #[diesel(sql_type = Nullable<TimeType>)]
+    finished: Option<SqlTime>,
+    #[diesel(sql_type = Nullable<JsonType>)]
+    result: Option<SqlJson>,
+    #[diesel(sql_type = Nullable<Text>)]
+    error_code: Option<String>,
+}
+
+impl PlaceRow {
+    fn place(&self) -> Place {
+        Place { no: self.no, within: self.within }
+    }
+
+    fn outcome(self) -> Option<Outcome> {
+        let place = self.place();
+        let (kind, status) = (RowKind::from(self.kind?), self.status?.0);
+        let result = self.result.map(|json| json.0);
+        let detail = detail(&kind, status, result.as_ref(), self.error_code.as_deref());
+        Some(Outcome {
+            place,
+            id: self.id?.into(),
+            kind,
+            status,
+            owner: self.owner.map(|owner| UserId(owner.0)),
+            finished: self.finished?.into(),
+            detail,
+        })
+    }
+}
+
+/// Returns how many places to read for a page of `limit` outcomes.
+pub(super) fn places_to_read(owner: Option<UserId>, limit: i64) -> i64 {
+    if owner.is_some() { limit.max(MOST_PLACES) } else { limit }
+}
+
+/// Makes a page of the places after `after`, of which `asked` were asked for.
+pub(super) fn page_of(rows: Vec<PlaceRow>, after: Place, asked: i64, limit: i64) -> OutcomePage {
+    let mut page = OutcomePage { outcomes: Vec::new(), until: after, is_end: (rows.len() as i64) < asked };
+    for row in rows {
+        if page.outcomes.len() as i64 == limit {
+            page.is_end = false;
+            break;
+        }
+        page.until = row.place();
+        page.outcomes.extend(row.outcome());
+    }
+    page
+}
+
+/// Returns the kinds that this version knows, as a list of SQL.
+pub(super) fn known_kinds() -> String {
+    format!("'{}'", Kind::ALL.map(Kind::name).join("', '"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_has_one_text() {
+        for place in [Place { no: 17, within: 2 }, Place::before(1), Place { no: i64::MAX, within: i64::MAX }]
+        {
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
+        for text in
+            ["", "17", "17-", "-1-2", "1--2", "+1-2", "01-2", "1-2 ", "1-2-3", "a-b", "9223372036854775808-1"]
+        {
+            assert_eq!(text.parse::<Place>(), Err(InvalidPlace), "{text}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The feed of outcomes in PostgreSQL.
+
+use async_trait::async_trait;
+use database::postgres::{Prepared, Session, answer};
+use database::types::{SqlUuid, UuidType, sql_ids};
+use database::{Postgres, UserId};
+use diesel::result::QueryResult;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Nullable};
+use diesel_async::RunQueryDsl;
+
+use super::super::StoreError;
+use super::super::feed::{
+    Feed, FeedRange, OutcomePage, Place, PlaceRow, known_kinds, page_of, places_to_read,
+};
+use crate::task::TaskId;
+
+/// Enters tasks in the feed, as one row, in the transaction that has ended them.
+pub(super) async fn enter(connection: &mut Session, ended: &[TaskId]) -> QueryResult<()> {
+    if !ended.is_empty() {
+        let enter = sql_query(
+            "INSERT INTO feed (appended, tasks) SELECT max(finished), array_agg(id) FROM tasks WHERE id = ANY($1)",
+        );
+        Prepared(enter.bind::<Array<UuidType>, _>(sql_ids(ended))).execute(connection).await?;
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Feed for Postgres {
+    async fn number_outcomes(&self, limit: i64) -> Result<Option<i64>, StoreError> {
+        let mut connection = self.get().await?;
+        let number = sql_query("SELECT number_feed($1) AS numbered").bind::<BigInt, _>(limit);
+        let row: NumberedRow = answer(Prepared(number).get_result(&mut connection)).await?;
+        Ok(row.numbered)
+    }
+
+    async fn feed_range(&self) -> Result<FeedRange, StoreError> {
+        let mut connection = self.get().await?;
+        let range = sql_query(
+            "SELECT coalesce((SELECT no FROM feed WHERE no IS NOT NULL ORDER BY no LIMIT 1), feed_end.no + 1) AS first, \
+                    feed_end.no + 1 AS next FROM feed_end",
+        );
+        answer(Prepared(range).get_result(&mut connection)).await
+    }
+
+    async fn outcomes(
+        &self,
+        after: Place,
+        owner: Option<UserId>,
+        limit: i64,
+    ) -> Result<OutcomePage, StoreError> {
+        let (mut connection, _turn) = self.get_long().await?;
+        let asked = places_to_read(owner, limit);
+        // A reply is the one part of a result that may be large, and no detail needs it. An array of one id is used because a join might
+        // read all tasks through an index.
+        let places = sql_query(format!(
+            "SELECT place.no, place.within, id, kind, status, owner, finished, error_code, \
+                    CASE WHEN kind IN ({}) AND jsonb_typeof(result) = 'object' THEN result - 'reply' END AS result \
+             FROM (SELECT no, within, task FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
+                   WHERE no >= $1 AND (no, within) > ($1, $2) ORDER BY no, within LIMIT $4) AS place \
+             LEFT JOIN tasks ON id = ANY(ARRAY[place.task]) AND ($3 IS NULL OR owner = $3) \
+             ORDER BY place.no, place.within",
+            known_kinds()
+        ))
+        .bind::<BigInt, _>(after.no)
+        .bind::<BigInt, _>(after.within)
+        .bind::<Nullable<UuidType>, _>(owner.map(|owner| SqlUuid(owner.0)))
+        .bind::<BigInt, _>(asked);
+        let rows: Vec<PlaceRow> = answer(Prepared(places).load(&mut connection)).await?;
+        Ok(page_of(rows, after, asked, limit))
+    }
+}
+
+#[derive(diesel::QueryableByName)]
+struct NumberedRow {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    numbered: Option<i64>,
+}

@@ -1,0 +1,58 @@
+//! The feed of outcomes in SQLite. A trigger enters each task as it ends, and the row's key is its number: there is one writer.
+
+use async_trait::async_trait;
+use database::types::{SqlUuid, UuidType};
+use database::{Sqlite, UserId};
+use diesel::RunQueryDsl;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Nullable};
+
+use super::super::StoreError;
+use super::super::feed::{
+    Feed, FeedRange, OutcomePage, Place, PlaceRow, known_kinds, page_of, places_to_read,
+};
+
+#[async_trait]
+impl Feed for Sqlite {
+    async fn number_outcomes(&self, _: i64) -> Result<Option<i64>, StoreError> {
+        Ok(Some(0))
+    }
+
+    async fn feed_range(&self) -> Result<FeedRange, StoreError> {
+        self.read(|connection| {
+            let range = sql_query(
+                "SELECT coalesce((SELECT min(no) FROM feed), last.no + 1) AS first, last.no + 1 AS next \
+                 FROM (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'feed'), 0) AS no) AS last",
+            );
+            Ok(range.get_result(connection)?)
+        })
+        .await
+    }
+
+    async fn outcomes(
+        &self,
+        after: Place,
+        owner: Option<UserId>,
+        limit: i64,
+    ) -> Result<OutcomePage, StoreError> {
+        self.read_long(move |connection| {
+            let asked = places_to_read(owner, limit);
+            // A reply is the one part of a result that may be large, and no detail needs it.
+            let places = sql_query(format!(
+                "SELECT place.no, 1 AS within, id, kind, status, owner, finished, error_code, \
+                        CASE WHEN kind IN ({}) AND json_type(result) = 'object' THEN json_remove(result, '$.reply') END AS result \
+                 FROM (SELECT no, task FROM feed WHERE no >= ?1 AND (no, 1) > (?1, ?2) ORDER BY no LIMIT ?4) AS place \
+                 LEFT JOIN tasks ON id = place.task AND (?3 IS NULL OR owner = ?3) \
+                 ORDER BY place.no",
+                known_kinds()
+            ))
+            .bind::<BigInt, _>(after.no)
+            .bind::<BigInt, _>(after.within)
+            .bind::<Nullable<UuidType>, _>(owner.map(|owner| SqlUuid(owner.0)))
+            .bind::<BigInt, _>(asked);
+            let rows: Vec<PlaceRow> = places.load(connection)?;
+            Ok(page_of(rows, after, asked, limit))
+        })
+        .await
+    }
+}
