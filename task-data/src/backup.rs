@@ -23,16 +23,15 @@ use std::time::Duration;
 
 use database::Sqlite;
 use program::{folder_of, private};
-use shared_log::{Head, LogError, LogFile};
+use shared_log::{LogError, LogFile};
 use tokio::task::spawn_blocking;
 
 use crate::blobs::folder::BlobFolder;
 use crate::blobs::{Blobs, SHARDS};
-use crate::outcome::log_name;
 use crate::settings::Settings;
 use crate::stack::{OpenError, embedded_paths};
 use crate::store::sqlite::{Original, forget, forget_logs};
-use crate::store::{Filter, HandBack, StoreError, Tasks, Upkeep};
+use crate::store::{Filter, HandBack, LogHead, StoreError, Tasks, Upkeep};
 use crate::task::{Status, Task, TaskId, Ticket};
 
 /// The number of rows that are read together.
@@ -235,9 +234,13 @@ async fn in_folder<T: Send + 'static>(
 
 /// Copies the rows and the log (steps 2 and 3). Returns the number of files of the log that were copied.
 fn copy_rows_and_log(settings: &Settings, database: &Path, layout: &Layout) -> Result<usize, BackupError> {
-    let log = Path::new(&settings.outcome_log);
-    let name = log_name(settings).map_err(at(log))?;
     let mut original = Original::open(database)?;
+    let Some(log) = settings.log_path() else {
+        create(&layout.unfinished)?;
+        original.copy_into(&layout.unfinished)?;
+        return Ok(0);
+    };
+    let name = settings.log_name(log).map_err(at(log))?.name;
     for _ in 0..TRIES {
         let begun = original.log_head(&name)?;
         let files = LogFile::all_of_any_form(log)?;
@@ -247,7 +250,7 @@ fn copy_rows_and_log(settings: &Settings, database: &Path, layout: &Layout) -> R
         create(&layout.unfinished)?;
         original.copy_into(&layout.unfinished)?;
         let head = Original::open(&layout.unfinished)?.log_head(&name)?;
-        if begun.map(|head| head.generation) == head.map(|head| head.generation) {
+        if begun.map(|head| head.ino) == head.as_ref().map(|head| head.ino) {
             for (file, size) in files.iter().zip(sizes) {
                 copy_log_file(file, size, head.as_ref(), log, layout)?;
             }
@@ -262,7 +265,7 @@ fn copy_rows_and_log(settings: &Settings, database: &Path, layout: &Layout) -> R
 fn copy_log_file(
     file: &LogFile,
     size: u64,
-    head: Option<&Head>,
+    head: Option<&LogHead>,
     log: &Path,
     layout: &Layout,
 ) -> Result<(), BackupError> {

@@ -12,13 +12,14 @@
 //! | 4. answer sent | nothing | – |
 //! | 5. claim committed | `running`, its worker gone; the message comes again or not | the sweep, at the lease's end |
 //! | 6. work done | the same; the work is done again | the sweep, at the lease's end |
-//! | 7. end committed | an ended row without its line; a blob without a use | any process's log step, which removes the blob first |
-//! | 8. line written | a line whose row is not marked | the next log step, which finds it on the device |
+//! | 7. end committed | an ended row without its line; a blob without a use | the next step of each log, which removes the blob first |
+//! | 8. line written | a line after the log's head | the next log step, which finds it on the device |
 
 mod batches;
 mod sweep;
 
 use std::collections::{HashMap, HashSet};
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -28,8 +29,7 @@ use database::batch::Batcher;
 use parking_lot::Mutex;
 use program::Backoff;
 use serde_json::Value;
-use shared_log::{LogError, SettleError, Settled, SharedLog};
-use tokio::runtime::Handle;
+use shared_log::{Done, LogError, SettleError, Settled, SharedLog};
 use tokio::sync::Notify as Signal;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -44,8 +44,8 @@ use crate::intake::Intake;
 use crate::kinds::table::SentRow;
 use crate::kinds::{Kind, Work};
 use crate::metrics;
-use crate::outcome::{TaskLedger, log_name};
-use crate::settings::Settings;
+use crate::outcome::OutcomeLedger;
+use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
     Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, StoreError, TaskPage,
@@ -84,8 +84,8 @@ pub struct Life {
     ends: Batcher<QueuedCompletion, bool>,
     waiters: Arc<Waiters>,
     outcomes: Arc<Tail>,
-    log: Arc<SharedLog>,
-    log_name: String,
+    /// `None` if this process writes no outcome log.
+    log: Option<(SharedLog, LogName)>,
     owed: Arc<Signal>,
     flows: Mutex<HashMap<Kind, Flow>>,
     /// Kinds that only a newer version knows and that were logged already.
@@ -135,8 +135,8 @@ impl Life {
     /// If the outcome log can't be opened at the path in the settings.
     pub fn start(stack: Stack, settings: Settings) -> Result<Arc<Self>, LogError> {
         metrics::begin();
-        let log = SharedLog::new(&settings.outcome_log)?;
-        let log_name = log_name(&settings).map_err(LogError::Io)?;
+        let named = |path| Ok((SharedLog::new(path)?, settings.log_name(path).map_err(LogError::Io)?));
+        let log = settings.log_path().map(named).transpose()?;
         let owed = Arc::new(Signal::new());
         let marks = Arc::new(Batcher::start(MARKS, {
             let stack = stack.clone();
@@ -169,8 +169,7 @@ impl Life {
             ends,
             waiters,
             outcomes,
-            log: Arc::new(log),
-            log_name,
+            log,
             owed,
             flows: Mutex::default(),
             newer_kinds: Mutex::default(),
@@ -534,12 +533,15 @@ impl Life {
 
     // 8. Log.
 
-    /// Waits until lines may be due.
+    /// Waits until lines may be due; forever if this process writes no log.
     ///
     /// # Cancel safety
     /// A hint that was not returned is returned by the next call.
     pub async fn lines_owed(&self) {
-        self.owed.notified().await;
+        match self.log {
+            Some(_) => self.owed.notified().await,
+            None => pending().await,
+        }
     }
 
     /// Writes the lines that are due, unless another process holds the log's lock. See `shared_log` for the order that makes each line
@@ -548,13 +550,9 @@ impl Life {
     /// # Errors
     /// If the log or the store fails; [`LogError::SyncFailed`] must end the process.
     pub async fn log_outcomes(&self) -> Result<Settled, SettleError<StoreError>> {
-        let log = self.log.clone();
-        let mut ledger = TaskLedger {
-            store: self.stack.store.clone(),
-            blobs: (!self.settings.keep_uploads).then(|| self.stack.blobs.clone()),
-            log: self.log_name.clone(),
-            runtime: Handle::current(),
-        };
+        let Some((log, name)) = self.log.clone() else { return Ok(Settled::Done(Done::default())) };
+        let blobs = (!self.settings.keep_uploads).then(|| self.stack.blobs.clone());
+        let mut ledger = OutcomeLedger::new(self.stack.store.clone(), blobs, name);
         spawn_blocking(move || log.settle(&mut ledger))
             .await
             .unwrap_or_else(|error| Err(LogError::Io(std::io::Error::other(error)).into()))

@@ -1,21 +1,21 @@
-//! The lines of the outcome log, and the rows as the ledger of lines that are due.
+//! The lines of the outcome log, and the feed of outcomes as its ledger.
 //!
 //! A line is a pure function of an ended row, which never changes again. So the file can be checked against the rows, and rebuilt from
 //! them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::{io, path};
 
 use chrono::DateTime;
 use serde_json::Value;
-use shared_log::{Entry, Head, Ledger};
+use shared_log::{Entry, Ledger, Placed};
 use tokio::runtime::Handle;
 
 use crate::blobs::{Blobs, delete_all};
 use crate::kinds::RowKind;
-use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::settings::LogName;
+use crate::store::{LogFollower, LogHead, Outcome, OutcomePage, Place, Store, StoreError};
+use crate::tail::number_all;
 use crate::task::{Status, Task, TaskId, Time};
 
 /// Returns the line `{finished} {id} {kind} {status} {detail}` of an ended task, without the newline; `None` before its end, and for a kind
@@ -26,6 +26,13 @@ pub fn line(task: &Task) -> Option<String> {
     let code = task.error.as_ref().map(|error| error.code.as_str());
     let detail = detail(&task.kind, task.status, task.result.as_ref(), code)?;
     Some(format!("{finished} {} {kind} {} {detail}", task.id, task.status.name()))
+}
+
+/// Returns the line of an outcome, without the newline; `None` for a kind that only a newer version knows.
+pub(crate) fn line_of(outcome: &Outcome) -> Option<String> {
+    let Outcome { id, kind, status, finished, detail, .. } = outcome;
+    let (kind, detail) = kind.known().zip(detail.as_ref())?;
+    Some(format!("{finished} {id} {kind} {} {detail}", status.name()))
 }
 
 /// Returns the detail of an outcome, from the result or the code of the error; `None` for the result of a kind that only a newer version
@@ -59,11 +66,6 @@ pub(crate) fn is_line_of(text: &[u8], task: &Task) -> bool {
     }
 }
 
-/// Returns the name that the log has among all logs: its absolute path.
-pub(crate) fn log_name(settings: &Settings) -> io::Result<String> {
-    Ok(path::absolute(&settings.outcome_log)?.to_string_lossy().into_owned())
-}
-
 /// Returns the id in a line, or in the beginning of one.
 pub(crate) fn id_of(line: &[u8]) -> Option<TaskId> {
     std::str::from_utf8(line).ok()?.split(' ').nth(1)?.parse().ok()
@@ -78,38 +80,106 @@ pub(crate) fn begins_like_ours(line: &[u8]) -> bool {
     time.is_some_and(is_time) && id_of(line).is_some()
 }
 
-/// The rows as `shared_log` uses them. Its calls block: it lives on a blocking thread.
-pub(crate) struct TaskLedger {
+/// How long a process that wrote a log of the same name elsewhere is taken for alive.
+const OTHER_IS_ALIVE_SECONDS: i64 = 60;
+
+/// The feed of outcomes as `shared_log` uses it. Its calls block: it lives on a blocking thread.
+pub(crate) struct OutcomeLedger {
     pub(crate) store: Arc<dyn Store>,
     /// The store of the uploads of ended tasks; `None` if the uploads are kept.
     pub(crate) blobs: Option<Arc<dyn Blobs>>,
-    pub(crate) log: String,
+    pub(crate) log: LogName,
+    /// Where the log of this name was written lately, if elsewhere: known after its head was read.
+    other_location: Option<String>,
     pub(crate) runtime: Handle,
 }
 
-impl TaskLedger {
+impl OutcomeLedger {
+    /// Creates the ledger of a log. Its calls run on the current runtime.
+    pub(crate) fn new(store: Arc<dyn Store>, blobs: Option<Arc<dyn Blobs>>, log: LogName) -> Self {
+        Self { store, blobs, log, other_location: None, runtime: Handle::current() }
+    }
+
     fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         self.runtime.block_on(self.store.find(ids))
     }
-}
 
-fn entry(task: &Task) -> Option<Entry<TaskId>> {
-    Some(Entry { id: task.id, line: line(task)? })
-}
-
-impl Ledger for TaskLedger {
-    type Id = TaskId;
-    type Error = StoreError;
-
-    fn head(&mut self) -> Result<Option<Head>, StoreError> {
-        self.runtime.block_on(self.store.log_head(self.log.clone()))
+    fn follower(&self, head: &LogHead) -> LogFollower {
+        LogFollower { name: self.log.name.clone(), location: self.log.location.clone(), head: head.clone() }
     }
 
-    fn begin(&mut self, seen: Option<u32>, new: &Head) -> Result<bool, StoreError> {
-        self.runtime.block_on(self.store.begin_log(self.log.clone(), seen, *new))
+    /// Removes the uploads of ended tasks. The process that ended a task also removes its upload, but may have died before; and once the
+    /// line is written, no other step visits the task.
+    fn delete_uploads(&self, page: &OutcomePage) {
+        if let Some(blobs) = &self.blobs {
+            let ids = page.outcomes.iter().filter(|outcome| outcome.has_blob).map(|outcome| outcome.id);
+            self.runtime.block_on(delete_all(&**blobs, ids));
+        }
+    }
+}
+
+impl Ledger for OutcomeLedger {
+    type Id = TaskId;
+    type Place = Place;
+    type Error = StoreError;
+
+    fn head(&mut self) -> Result<Option<LogHead>, StoreError> {
+        let Some((log, seconds_ago)) = self.runtime.block_on(self.store.log(self.log.name.clone()))? else {
+            return Ok(None);
+        };
+        let is_elsewhere = log.location != self.log.location && seconds_ago < OTHER_IS_ALIVE_SECONDS;
+        self.other_location = is_elsewhere.then_some(log.location);
+        Ok(Some(log.head))
+    }
+
+    fn inherited(&mut self) -> Result<Option<LogHead>, StoreError> {
+        let log = self.runtime.block_on(self.store.log(self.log.path.clone()))?;
+        Ok(log.map(|(log, _)| log.head))
+    }
+
+    fn inherit(&mut self, head: &LogHead) -> Result<bool, StoreError> {
+        self.runtime.block_on(self.store.rename_log(self.log.path.clone(), self.follower(head)))
+    }
+
+    fn other_location(&mut self) -> Result<Option<String>, StoreError> {
+        Ok(self.other_location.clone())
+    }
+
+    fn store(&mut self, seen: Option<u64>, head: &LogHead) -> Result<bool, StoreError> {
+        self.runtime.block_on(self.store.store_log(seen, self.follower(head)))
+    }
+
+    fn after(
+        &mut self,
+        place: Place,
+        limit: usize,
+    ) -> Result<Option<Vec<Placed<Place, TaskId>>>, StoreError> {
+        if !self.runtime.block_on(number_all(&*self.store))? {
+            return Ok(None);
+        }
+        let (mut entries, mut until) = (Vec::new(), place);
+        loop {
+            let limit = i64::try_from(limit - entries.len()).unwrap_or(i64::MAX);
+            let page = self.runtime.block_on(self.store.outcomes(until, None, limit))?;
+            self.delete_uploads(&page);
+            until = page.until;
+            entries.extend(page.outcomes.iter().map(placed));
+            // Places of deleted tasks have no entries.
+            if page.is_end || page.outcomes.len() as i64 == limit {
+                return Ok(Some(entries));
+            }
+        }
+    }
+
+    fn those_after(&mut self, place: Place, ids: Vec<TaskId>) -> Result<Vec<TaskId>, StoreError> {
+        self.runtime.block_on(self.store.those_after(place, ids))
+    }
+
+    fn before_first(&mut self, ids: Vec<TaskId>) -> Result<Place, StoreError> {
+        self.runtime.block_on(self.store.before_first(ids))
     }
 
     fn recognize(&mut self, lines: &[&[u8]]) -> Result<Vec<Option<TaskId>>, StoreError> {
@@ -120,27 +190,15 @@ impl Ledger for TaskLedger {
         Ok(lines.iter().map(own).collect())
     }
 
-    /// Returns the entries that are due, after removing their uploads. The process that ended a task also removes its upload, but may have
-    /// died before; and once the line is written, no other step visits the task.
-    fn owed(&mut self, limit: usize) -> Result<Vec<Entry<TaskId>>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let tasks = self.runtime.block_on(self.store.unlogged(limit))?;
-        if let Some(blobs) = &self.blobs {
-            let ids = tasks.iter().filter(|task| task.has_blob).map(|task| task.id);
-            self.runtime.block_on(delete_all(&**blobs, ids));
-        }
-        Ok(tasks.iter().filter_map(entry).collect())
-    }
-
-    fn owed_beginning_with(&mut self, prefix: &[u8]) -> Result<Option<Entry<TaskId>>, StoreError> {
+    fn beginning_with(&mut self, prefix: &[u8]) -> Result<Option<Entry<TaskId>>, StoreError> {
         let Some(id) = id_of(prefix) else { return Ok(None) };
-        let mut owed = self.find(vec![id])?.into_iter().filter(|task| !task.is_logged);
-        Ok(owed.find_map(|task| entry(&task)).filter(|entry| entry.line.as_bytes().starts_with(prefix)))
+        let task = self.find(vec![id])?.into_iter().next();
+        Ok(task.and_then(|task| Some(Entry { id, line: line(&task)? })))
     }
+}
 
-    fn commit(&mut self, written: &[TaskId], head: &Head) -> Result<bool, StoreError> {
-        self.runtime.block_on(self.store.commit_log(self.log.clone(), written.to_vec(), *head))
-    }
+fn placed(outcome: &Outcome) -> Placed<Place, TaskId> {
+    Placed { place: outcome.place, id: outcome.id, line: line_of(outcome) }
 }
 
 #[cfg(test)]
@@ -168,7 +226,6 @@ mod tests {
             next_attempt: None,
             retried_from: None,
             has_blob: false,
-            is_logged: false,
         }
     }
 

@@ -1,11 +1,12 @@
 //! The settings that every part of the program shares: each an environment variable and a flag of the same name.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, absolute};
 use std::time::Duration;
 
 use clap::Args;
-use program::without_passwords;
 pub use program::{duration, positive_duration, size};
+use program::{host_name, without_passwords};
 
 use crate::store::Rules;
 
@@ -34,9 +35,12 @@ pub struct Settings {
     /// The largest upload that is stored in its row
     #[arg(long, env, value_name = "INLINE_BYTES", default_value = "16KiB", value_parser = inline_bytes)]
     pub inline_bytes: u64,
-    /// The file in which every ended task gets one line
+    /// The file in which every ended task gets one line; `off`: this process writes none
     #[arg(long, env, value_name = "OUTCOME_LOG", default_value = "data/outcomes.log")]
     pub outcome_log: String,
+    /// The name of this outcome log among all logs; unset: host name and path
+    #[arg(long, env, value_name = "OUTCOME_LOG_NAME", value_parser = log_name)]
+    pub outcome_log_name: Option<String>,
     /// How long a worker keeps its tasks after its last heartbeat
     #[arg(long, env, value_name = "LEASE_SECONDS", default_value = "30", value_parser = positive_duration)]
     pub lease_seconds: Duration,
@@ -55,13 +59,42 @@ pub struct Settings {
     pub keep_uploads: bool,
 }
 
+/// The name of an outcome log, by which the database knows how far it is written, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogName {
+    /// The name among all logs.
+    pub name: String,
+    /// Host name and absolute path.
+    pub location: String,
+    /// The absolute path: the name of logs up to version 0.1.
+    pub path: String,
+}
+
 impl Settings {
+    /// Returns the path of the outcome log; `None` if this process writes none.
+    pub fn log_path(&self) -> Option<&Path> {
+        (self.outcome_log != "off").then(|| Path::new(&self.outcome_log))
+    }
+
+    /// Returns the name of the outcome log at that path.
+    ///
+    /// # Errors
+    /// If the path is relative and the current folder is gone.
+    pub fn log_name(&self, path: &Path) -> io::Result<LogName> {
+        let path = absolute(path)?.to_string_lossy().into_owned();
+        let location = format!("{}:{path}", host_name());
+        let name = self.outcome_log_name.clone().unwrap_or_else(|| location.clone());
+        Ok(LogName { name, location, path })
+    }
+
     /// Returns the log's first line: the version, and the places of the data, without passwords.
     pub fn beginning(&self) -> String {
         let folder = Path::new(".").canonicalize().map(|folder| folder.display().to_string());
         let Self { database_url, blob_url, outcome_log, .. } = self;
+        let outcomes =
+            self.log_path().map_or("no outcome log".to_owned(), |_| format!("outcomes in {outcome_log}"));
         let line = format!(
-            "coatcheck {}: rows in {database_url}, uploads in {blob_url}, outcomes in {outcome_log}; relative paths are in {}",
+            "coatcheck {}: rows in {database_url}, uploads in {blob_url}, {outcomes}; relative paths are in {}",
             env!("CARGO_PKG_VERSION"),
             folder.unwrap_or_default()
         );
@@ -87,5 +120,16 @@ fn orphan_age(text: &str) -> Result<Duration, String> {
         // A row with a blob is accepted up to 30 s after the blob was made durable.
         age if age < Duration::from_secs(60) => Err("expected at least 60".to_owned()),
         age => Ok(age),
+    }
+}
+
+fn log_name(text: &str) -> Result<String, String> {
+    match text {
+        // It is a key of the database, and is told in errors.
+        _ if text.len() > 255 || text.contains(char::is_control) => {
+            Err("expected at most 255 bytes without control characters".to_owned())
+        }
+        "" => Err("expected a name".to_owned()),
+        name => Ok(name.to_owned()),
     }
 }

@@ -34,17 +34,17 @@ pub(crate) const NUMBERS: i64 = 1000;
 const BUSY: Duration = Duration::from_millis(5);
 const BUSY_TIMES: u32 = 200;
 
-/// Numbers all committed rows of the feed. Returns early, with the rest left to that process, if another one numbers for a second.
+/// Numbers all committed rows of the feed, and returns true; false, with the rest left to that process, if another one numbers for a second.
 ///
 /// # Errors
 /// If the store fails.
-async fn number_all(store: &dyn Store) -> Result<(), StoreError> {
+pub(crate) async fn number_all(store: &dyn Store) -> Result<bool, StoreError> {
     let mut times_busy = 0;
     loop {
         match store.number_outcomes(NUMBERS).await? {
-            Some(count) if count < NUMBERS => return Ok(()),
+            Some(count) if count < NUMBERS => return Ok(true),
             Some(_) => times_busy = 0,
-            None if times_busy == BUSY_TIMES => return Ok(()),
+            None if times_busy == BUSY_TIMES => return Ok(false),
             None => {
                 times_busy += 1;
                 sleep(BUSY).await;
@@ -311,6 +311,7 @@ mod tests {
             owner,
             finished: Time(DateTime::from_timestamp_micros(0).unwrap()),
             detail: None,
+            has_blob: false,
         }
     }
 

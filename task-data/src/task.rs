@@ -112,8 +112,6 @@ pub struct Task {
     pub retried_from: Option<TaskId>,
     /// Whether the upload is in the blob store rather than in the row.
     pub has_blob: bool,
-    /// Whether the task's line is in the outcome log.
-    pub is_logged: bool,
 }
 
 impl Task {

@@ -107,8 +107,7 @@ pub async fn settle(rig: &Rig, promised: Promised) -> Account {
 
 /// Returns whether all tasks have ended, and all their lines are written, by then.
 async fn drain(rig: &Rig, until: Instant) -> bool {
-    const LEFT: &str = "SELECT count(*) FROM tasks WHERE finished IS NULL OR logged_at IS NULL";
-    while rig.stack.sql(LEFT) != "0" {
+    while rig.stack.left() != 0 {
         if Instant::now() > until {
             return false;
         }

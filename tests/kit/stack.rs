@@ -164,9 +164,14 @@ impl Stack {
 
     /// Starts the processes on the data that is there.
     pub async fn start(&self) {
+        self.start_with(&[]).await;
+    }
+
+    /// Starts the processes on the data that is there, with these settings beside the stack's own.
+    pub async fn start_with(&self, settings: &[(&str, &str)]) {
         let mut programs = Vec::new();
         for (process, role) in self.roles.iter().enumerate() {
-            programs.push(self.start_process(process, role));
+            programs.push(self.start_process(process, role, settings));
         }
         let address = programs[0].address(&self.process_folder(0)).await;
         *self.address.lock().unwrap() = address;
@@ -174,9 +179,9 @@ impl Stack {
         assert!(before.is_empty(), "two programs on the same data");
     }
 
-    fn start_process(&self, process: usize, role: &[&str]) -> Program {
+    fn start_process(&self, process: usize, role: &[&str], settings: &[(&str, &str)]) -> Program {
         let mut command = self.command(role);
-        command.env("LISTEN", self.address());
+        command.envs(settings.iter().copied()).env("LISTEN", self.address());
         let folder = self.process_folder(process);
         fs::create_dir_all(&folder).unwrap();
         Program::start(command, &folder)
@@ -238,6 +243,21 @@ impl Stack {
             Some(url) => psql(url, statement),
             None => self.sqlite(statement),
         }
+    }
+
+    /// Counts the tasks that have not ended, and the entries of the feed that a log has not passed.
+    pub fn left(&self) -> u64 {
+        let has_passed = match self.is_distributed() {
+            true => {
+                "(no, cardinality(tasks)) <= (SELECT no, within FROM followers ORDER BY no, within LIMIT 1)"
+            }
+            false => "no <= (SELECT min(no) FROM followers)",
+        };
+        let left = self.sql(&format!(
+            "SELECT (SELECT count(*) FROM tasks WHERE finished IS NULL) \
+                + (SELECT count(*) FROM feed WHERE NOT coalesce({has_passed}, false))"
+        ));
+        left.parse().unwrap_or_else(|_| panic!("{left}"))
     }
 
     pub fn is_distributed(&self) -> bool {
@@ -337,6 +357,11 @@ impl Extra {
     /// Waits until it answers, and returns `HOST:PORT`.
     pub async fn address(&mut self) -> String {
         self.program.address(self.folder.path()).await
+    }
+
+    /// Returns what it has written to stderr.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(stderr_of(self.folder.path())).unwrap_or_default()
     }
 }
 

@@ -110,12 +110,11 @@ async fn look_ups(stack: &Arc<Stack>, ids: &HashSet<String>) -> [Duration; 2] {
 
 /// Waits until each task has ended and its line is written; fails if nothing moves for long.
 async fn drain(stack: &Arc<Stack>) {
-    const LEFT: &str = "SELECT count(*) FROM tasks WHERE logged_at IS NULL";
-    let (mut left, mut moved_at) = (stack.sql(LEFT), Instant::now());
-    while left != "0" {
+    let (mut left, mut moved_at) = (stack.left(), Instant::now());
+    while left != 0 {
         assert!(moved_at.elapsed() < DEADLINE, "{left} are left, and none was done for {DEADLINE:?}");
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let now = stack.sql(LEFT);
+        let now = stack.left();
         if now != left {
             (left, moved_at) = (now, Instant::now());
         }

@@ -24,7 +24,7 @@ async fn bytes_before_their_row_the_row_before_its_ticket_and_the_line_before_it
     let address = program.address(stack.folder()).await;
     // Data written at the start may come after that.
     eventually("the worker's lease and the log's head", async || {
-        let rows = stack.sql("SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM log_head)");
+        let rows = stack.sql("SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM followers)");
         if rows == "1|1" { Ok(()) } else { Err(rows) }
     })
     .await;

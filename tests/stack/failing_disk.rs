@@ -25,7 +25,7 @@ const QUIET: [(&str, &str); 2] = [("SWEEP_SECONDS", "3600"), ("LEASE_SECONDS", "
 async fn start(stack: &Stack) {
     stack.start().await;
     eventually("the worker's lease and the log's head", async || {
-        let rows = stack.sql("SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM log_head)");
+        let rows = stack.sql("SELECT (SELECT count(*) FROM workers), (SELECT count(*) FROM followers)");
         if rows == "1|1" { Ok(()) } else { Err(rows) }
     })
     .await;

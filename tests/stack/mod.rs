@@ -8,6 +8,7 @@ pub mod ending;
 pub mod failing_disk;
 pub mod logs;
 pub mod metrics;
+pub mod own_logs;
 pub mod private_files;
 pub mod processes;
 pub mod readiness;

@@ -11,7 +11,7 @@ use crate::kit::stack::{Setup, Stack, distributed};
 const NEXT: [&str; 5] = [
     "ALTER TABLE tasks ADD COLUMN later text",
     "ALTER TABLE workers ADD COLUMN later bigint NOT NULL DEFAULT 0",
-    "ALTER TABLE log_head ADD COLUMN later text",
+    "ALTER TABLE followers ADD COLUMN later text",
     "CREATE TABLE later (id uuid PRIMARY KEY)",
     "INSERT INTO __diesel_schema_migrations (version) VALUES ('9999')",
 ];

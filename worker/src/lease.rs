@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use program::host_name;
 use task_data::life::Life;
 use task_data::metrics;
 use task_data::store::{Claim, HandBack, Held};
@@ -77,7 +78,7 @@ impl Lease {
 
     /// Keeps a lease, beginning a new one whenever it is lost, until `end`.
     pub async fn keep(self: Arc<Self>, end: CancellationToken) {
-        let name = format!("{}:{}", hostname(), std::process::id());
+        let name = format!("{}:{}", host_name(), std::process::id());
         let leases = async {
             loop {
                 let worker = WorkerId::random();
@@ -195,9 +196,4 @@ impl Drop for Holding {
             held.remove(&self.id);
         }
     }
-}
-
-fn hostname() -> String {
-    nix::unistd::gethostname()
-        .map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
 }

@@ -60,7 +60,7 @@ pub struct OutcomeView {
 
 impl From<Outcome> for OutcomeView {
     fn from(outcome: Outcome) -> Self {
-        let Outcome { place, id, kind, status, finished, detail, owner: _ } = outcome;
+        let Outcome { place, id, kind, status, finished, detail, .. } = outcome;
         Self { cursor: place.to_string(), id, kind, status, finished, detail }
     }
 }

@@ -9,8 +9,11 @@ const USED: [(&str, &[&str]); 4] = [
         &["listen", "min_free_disk", "database_url", "amqp_url", "redis_url", "blob_url", "outcome_log"],
     ),
     ("migrate", &["database_url"]),
-    ("verify", &["database_url", "blob_url", "outcome_log", "orphan_seconds", "keep_uploads"]),
-    ("backup", &["database_url", "blob_url", "outcome_log"]),
+    (
+        "verify",
+        &["database_url", "blob_url", "outcome_log", "outcome_log_name", "orphan_seconds", "keep_uploads"],
+    ),
+    ("backup", &["database_url", "blob_url", "outcome_log", "outcome_log_name"]),
 ];
 
 /// The headings of the service's settings.

@@ -86,6 +86,7 @@ diesel::table! {
     followers (name) {
         name -> Text,
         kind -> Text,
+        location -> Text,
         version -> BigInt,
         dev -> BigInt,
         ino -> BigInt,

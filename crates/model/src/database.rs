@@ -186,7 +186,7 @@ impl Protocol {
 impl Row {
     /// Ends the task, and clears columns that are not read any more.
     pub(crate) fn end(&mut self, status: Status) {
-        *self = Self { status, tries: self.tries, logged: self.logged, ..Self::NEW };
+        *self = Self { status, tries: self.tries, ..Self::NEW };
     }
 }
 

@@ -100,12 +100,6 @@ pub enum Guard {
     PlaceFromFirstLine,
     /// A new name takes no place from the last line that it finds, but reads the lines.
     PlaceFromAllLines,
-    /// The rows of known lines are marked as logged in the statement that moves the older version's head.
-    MarkWithOlderHead,
-    /// Beside an older version a torn line is not looked at before all outcomes have numbers.
-    NumberBeforeTorn,
-    /// A follower that begins at the older version's head knows the lines of marked rows.
-    FollowFromMarks,
     /// Only lines that can be read back count as written.
     ReadBack,
     /// The place moves after the lines are in the file.

@@ -3,7 +3,7 @@
 
 use crate::feed::FeedRow;
 use crate::late::Late;
-use crate::state::{Fence, Row, Slot, State, Status, TaskIndex};
+use crate::state::{Fence, Slot, State, Status, TaskIndex};
 use crate::steps::Step;
 
 impl State {
@@ -12,7 +12,7 @@ impl State {
         let superseded = before.superseded_writer(step);
         for (index, task) in self.tasks.iter_mut().enumerate() {
             let (Some(was), Some(is)) = (before.tasks[index].row, task.row) else { continue };
-            if was.status.is_ended() && was != (Row { logged: was.logged, ..is }) {
+            if was.status.is_ended() && was != is {
                 task.history.changed_after_end = true;
             }
             if !was.status.is_ended() && is.status.is_ended() {

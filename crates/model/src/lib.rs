@@ -11,10 +11,8 @@
 //! succeeds, fails for a while or is given up; small work that ends without a claim; heartbeats, the hand-back of tasks held only in the
 //! rows, cancelling, the sweep over leases and rows; the feed of outcomes, its numbers, and a client that reads it with a cursor; and
 //! outcome logs that follow it, each with a place of its own, from the lock to the commit, byte order and all, over rotations: one log of
-//! two processes, two logs on two hosts, two names of one log, or one log beside a worker of the version before.
-//!
-//! **The feed is ahead of the code**, and so are places and small work without a claim: the program still marks rows as logged. The order of
-//! the steps is at the head of `steps/feed.rs` and `steps/log.rs`, the statements are in `database/feed.rs`.
+//! two processes, two logs on two hosts, or two names of one log. The order of the steps is at the head of `steps/feed.rs` and
+//! `steps/log.rs`, the statements are in `database/feed.rs`.
 //!
 //! Faults, at any moment: an API or a worker dies, between any two statements or in one, which is then committed late or
 //! never; a commit happens and its answer is lost; a worker sleeps through its lease, or gives it up, and goes on late; a message
@@ -51,7 +49,6 @@ mod history;
 mod late;
 mod logger;
 mod normal;
-mod older;
 mod sets;
 mod state;
 
@@ -93,8 +90,6 @@ pub enum Logs {
     OnTwoHosts,
     /// Both workers write to the same files, each under another name: the log's path was changed, or its folder restored.
     OfTwoNames,
-    /// A worker of the version before writes to the same file.
-    BesideOlder,
 }
 
 /// The protocol within bounds.
@@ -165,7 +160,6 @@ impl fmt::Display for Protocol {
                 Logs::One => "log",
                 Logs::OnTwoHosts => "logs on two hosts",
                 Logs::OfTwoNames => "log of two names",
-                Logs::BesideOlder => "log beside an older version",
             },
             Parts::Both => "life and log",
         };

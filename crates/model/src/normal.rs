@@ -35,11 +35,6 @@ impl Protocol {
             // Nothing can be lost any more.
             state.folders.iter_mut().flat_map(|folder| &mut folder.files).for_each(|file| file.flushed = 0);
         }
-        if self.logs == Logs::BesideOlder {
-            // Its workers differ.
-            state.late.sort_unstable();
-            return state;
-        }
         if self.logs != Logs::One {
             return state.least_by_logs(self.logs);
         }

@@ -44,8 +44,6 @@ pub const PASSED_IS_WRITTEN: &str = "F4: what a log's place has passed is writte
 pub const LINES_ARE_IN_ORDER: &str = "F4: the lines are in the order of the feed";
 /// A head does not leave a file before its torn line is whole.
 pub const NO_HALF_IS_LEFT: &str = "no half line is left behind";
-/// For an older version, a mark is never ahead of its line.
-pub const MARKED_IS_WRITTEN: &str = "what is marked as logged is written";
 /// The log has only outcomes that have a place.
 pub const LINES_ARE_OF_NUMBERED: &str = "only a numbered outcome has a line";
 /// The head never returns to a file that it has left, the place never to an outcome.
@@ -90,7 +88,7 @@ impl Protocol {
     /// Returns the number of followers' heads.
     fn followers(&self) -> usize {
         match self.logs {
-            Logs::One | Logs::BesideOlder => 1,
+            Logs::One => 1,
             Logs::OnTwoHosts | Logs::OfTwoNames => NAMES,
         }
     }
@@ -186,7 +184,7 @@ fn of_reader() -> [Property<Protocol>; 4] {
     ]
 }
 
-fn of_log() -> [Property<Protocol>; 8] {
+fn of_log() -> [Property<Protocol>; 7] {
     [
         Property::always(ONE_LINE, |_, state: &State| {
             state.folders.iter().all(|folder| tasks().all(|task| folder.lines_of(task) <= 1))
@@ -203,22 +201,15 @@ fn of_log() -> [Property<Protocol>; 8] {
                 })
             })
         }),
-        Property::always(LINES_ARE_IN_ORDER, |model, state: &State| {
+        Property::always(LINES_ARE_IN_ORDER, |_, state: &State| {
             state.folders.iter().all(|folder| {
-                let is_spoiled =
-                    model.logs == Logs::BesideOlder || folder.pieces().any(|piece| piece == Piece::Foreign);
+                let is_spoiled = folder.pieces().any(|piece| piece == Piece::Foreign);
                 is_spoiled || folder.lines().map(|(.., task)| state.feed.place_of(task)).is_sorted()
             })
         }),
-        Property::always(LINES_ARE_OF_NUMBERED, |model, state: &State| {
-            // An older version writes lines of what has ended.
+        Property::always(LINES_ARE_OF_NUMBERED, |_, state: &State| {
             let mut lines = state.folders.iter().flat_map(Folder::lines);
-            let is_fed = |task| state.feed.rows_of(task) > 0 && model.logs == Logs::BesideOlder;
-            lines.all(|(.., task)| state.feed.place_of(task).is_some() || is_fed(task))
-        }),
-        Property::always(MARKED_IS_WRITTEN, |_, state: &State| {
-            let is_written = |task| state.folders.iter().any(|folder| folder.lines_of(task) >= 1);
-            tasks().all(|task| state.row(task).is_none_or(|row| !row.logged) || is_written(task))
+            lines.all(|(.., task)| state.feed.place_of(task).is_some())
         }),
         Property::always(NO_HALF_IS_LEFT, |model, state: &State| {
             (0..NAMES as NameIndex).all(|name| {

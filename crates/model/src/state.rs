@@ -100,20 +100,12 @@ pub struct Row {
     pub holder: Option<LeaseName>,
     pub cancel_requested: bool,
     pub published: bool,
-    /// Only beside an older version: see [`older`](crate::older).
-    pub logged: bool,
 }
 
 impl Row {
     /// A row as it is inserted.
-    pub const NEW: Self = Self {
-        status: Status::Pending,
-        tries: 0,
-        holder: None,
-        cancel_requested: false,
-        published: false,
-        logged: false,
-    };
+    pub const NEW: Self =
+        Self { status: Status::Pending, tries: 0, holder: None, cancel_requested: false, published: false };
 }
 
 /// Whether the attempt that a claim, a ticket or a statement names is still the row's.

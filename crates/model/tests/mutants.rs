@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use model::Logs::{BesideOlder, OfTwoNames, OnTwoHosts};
+use model::Logs::{OfTwoNames, OnTwoHosts};
 use model::guards::Guard::{self, *};
 use model::properties::*;
 use model::reach::explore;
@@ -12,7 +12,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 /// A guard, or two of which either is enough, the promise that is broken without, and the least space (tasks and faults, for the log also
 /// rotations) in which that is seen.
-const MUTANTS: [(&[Guard], &str, Protocol); 57] = [
+const MUTANTS: [(&[Guard], &str, Protocol); 54] = [
     (&[RecordBeforeAnswer], ANSWERED_IS_RECORDED, life(1, 0)),
     (&[PublishOfPending], PUBLISHED_IS_UNDER_WAY, life(1, 1)),
     (&[ClaimOfPending], ENDED_IS_FINAL, life(1, 0)),
@@ -65,9 +65,6 @@ const MUTANTS: [(&[Guard], &str, Protocol); 57] = [
         PASSED_IS_WRITTEN,
         Protocol { has_foreign_writers: true, ..two_logs(OfTwoNames, 3, 1, 0) },
     ),
-    (&[MarkWithOlderHead], ONE_LINE, two_logs(BesideOlder, 1, 0, 0)),
-    (&[FollowFromMarks], ONE_LINE, two_logs(BesideOlder, 1, 0, 0)),
-    (&[NumberBeforeTorn], NO_HALF_IS_LEFT, two_logs(BesideOlder, 1, 1, 1)),
     (&[ReadBack], PASSED_IS_WRITTEN, log(1, 1, 0)),
     (&[PlaceAfterAppend], PASSED_IS_WRITTEN, log(1, 0, 0)),
     (&[PlaceAfterFlush], PASSED_IS_WRITTEN, log(1, 1, 0)),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use model::Logs::{BesideOlder, OfTwoNames, OnTwoHosts};
+use model::Logs::{OfTwoNames, OnTwoHosts};
 use model::properties::ALL_CAN_END;
 use model::reach::explore;
 use model::{Protocol, both, feed, life, log, two_logs};
@@ -54,11 +54,6 @@ fn two_tasks_lines_under_two_names_keep_every_promise() {
 }
 
 #[test]
-fn two_tasks_lines_beside_an_older_version_keep_every_promise() {
-    hold(two_logs(BesideOlder, 2, 1, 1));
-}
-
-#[test]
 fn two_tasks_lives_with_a_fault_keep_every_promise() {
     hold_if_wished(life(2, 1));
 }
@@ -101,11 +96,6 @@ fn two_tasks_lines_under_two_names_a_line_at_a_time_keep_every_promise() {
 #[test]
 fn two_tasks_lines_under_two_names_beside_a_foreign_program_keep_every_promise() {
     hold_if_wished(Protocol { has_foreign_writers: true, ..two_logs(OfTwoNames, 2, 2, 2) });
-}
-
-#[test]
-fn two_tasks_lines_beside_an_older_version_with_two_faults_keep_every_promise() {
-    hold_if_wished(two_logs(BesideOlder, 2, 2, 2));
 }
 
 fn hold_if_wished(model: Protocol) {

@@ -5,6 +5,7 @@
 mod backoff;
 mod config;
 mod folder;
+mod host;
 mod log;
 mod memory;
 pub mod metrics;
@@ -25,6 +26,7 @@ pub use backoff::Backoff;
 pub use config::context::{Context, current as context};
 pub use config::{place_of, with_flags as with_config_flags};
 pub use folder::{folder_of, sync_folder};
+pub use host::host_name;
 pub use log::LogArgs;
 pub use output::{
     announce, complain, conclude, end_by_broken_pipe, print, standard_error, standard_input, unwritten,

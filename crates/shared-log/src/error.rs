@@ -79,6 +79,13 @@ pub enum SettleError<E: std::error::Error + 'static> {
     /// The ledger failed.
     #[error("the ledger failed")]
     Ledger(#[source] E),
+    /// The log's file is not here, and another process has written a log of this name elsewhere not long ago. Nothing was written. Give
+    /// each log a name of its own.
+    #[error("the log of this name is at {location}; give each log a name of its own")]
+    OtherLocation {
+        /// Where it is.
+        location: String,
+    },
     /// The ledger's line for this entry could never be found again: an error of the ledger. Nothing was written.
     #[error("entry {id}: expected a line of 1 to {MAX_LINE_BYTES} bytes without a newline")]
     BadLine {

@@ -3,15 +3,18 @@
 //! If the lines have an order of their own that the writer can ask for, no ledger is needed: see [`Resumed`]. The rest of this page is
 //! about lines without such an order. A program that checks a log reads it by [`LogFile`].
 //!
-//! A table of yours (the [`Ledger`]) holds entries, each of which must get one line in a plain text file, and remembers which
-//! lines were written. Any number of processes and threads call [`SharedLog::settle`] at any time. The one that gets the file's lock
-//! writes the lines of all; the others get [`Settled::Busy`] and lose nothing.
+//! A table of yours (the [`Ledger`]) holds entries, each of which must get one line in a plain text file. The entries have an order, and
+//! the table keeps the log's [`Head`]: how far the file is known, and the place in that order up to which it has the lines. Any number of
+//! processes and threads call [`SharedLog::settle`] at any time. The one that gets the file's lock writes the lines of all; the others get
+//! [`Settled::Busy`] and lose nothing. One table may have any number of logs, each with a head of its own.
 //!
 //! # What is promised
 //! - Each entry has exactly one whole line in the file or in one of its rotated files, after `kill -9` at any
-//!   instant, with any number of processes. An entry is marked as logged only when its line was read back from the file
+//!   instant, with any number of processes. The place moves past an entry only when its line was read back from the file
 //!   and flushed to the device. Lines of other processes are read from the device, not from the page cache, which still has
 //!   bytes that a failed flush has lost.
+//! - The lines are in the entries' order, unless a program that writes without the lock has spoiled one.
+//! - A log without a head whose files have lines begins with these: none is written twice.
 //! - Foreign lines in the file are never removed or changed. A foreign half line is closed by a newline before
 //!   the next line of ours, and counted. Only bytes that a power cut leaves unwritten, NULs up to the end of a sector or of the
 //!   file, are cut off after the last settled line, together with the text after them: no process had flushed it.
@@ -19,12 +22,13 @@
 //!   the path identifies the file: both change when a disk is mounted again or elsewhere.
 //! - Other programs that lock with `lockf` (or `fcntl`) are respected and respect us. `flock` is another lock: it
 //!   excludes neither.
-//! - No call waits for a lock, and memory doesn't depend on the file's content.
+//! - No call waits for a lock, and memory doesn't depend on the file's content: but a log without a head remembers, while it reads its
+//!   files, the lines that follow a missing one.
 //!
 //! # What is not
 //! - If the file is deleted, emptied, replaced, or moved to another folder (or compressed) before the next step, the step
 //!   reports it ([`Begun::AfterLoss`]), and writing goes on. Lines that went with it are not written again,
-//!   except those that weren't marked yet.
+//!   except those that weren't known yet.
 //! - A program that writes without the lock may spoil a line of ours by writing into a half one. The spoiled line
 //!   stays, and the entry gets its whole line after it.
 //! - All processes must share one kernel. Locks or inode numbers of network file systems don't give the guarantees needed
@@ -35,50 +39,49 @@
 //! # Example
 //! ```
 //! use std::convert::Infallible;
-//! use shared_log::{Entry, Head, Ledger, Settled, SharedLog};
+//! use shared_log::{Entry, HeadOf, Ledger, Placed, Settled, SharedLog};
 //!
-//! /// Two bookings. A real ledger is a table that several processes share, with real transactions.
+//! /// Two bookings, whose ids are their places. A real ledger is a table that several processes share, with real transactions.
 //! #[derive(Default)]
-//! struct Bookings { head: Option<Head>, logged: Vec<usize> }
+//! struct Bookings { head: Option<HeadOf<Bookings>> }
 //!
 //! const LINES: [&str; 2] = ["1 table for two", "2 table for five"];
 //!
-//! impl Bookings {
-//!     fn owed(&self) -> impl Iterator<Item = Entry<usize>> {
-//!         (0..LINES.len()).filter(|id| !self.logged.contains(id)).map(|id| Entry { id, line: LINES[id].to_owned() })
-//!     }
+//! fn find(is_it: impl Fn(&str) -> bool) -> Option<usize> {
+//!     Some(LINES.iter().position(|line| is_it(line))? + 1)
 //! }
 //!
 //! impl Ledger for Bookings {
 //!     type Id = usize;
+//!     type Place = usize;
 //!     type Error = Infallible;
 //!
-//!     fn head(&mut self) -> Result<Option<Head>, Infallible> {
-//!         Ok(self.head)
+//!     fn head(&mut self) -> Result<Option<HeadOf<Self>>, Infallible> {
+//!         Ok(self.head.clone())
 //!     }
-//!     fn begin(&mut self, seen: Option<u32>, new: &Head) -> Result<bool, Infallible> {
-//!         let unchanged = self.head.map(|head| head.generation) == seen;
-//!         if unchanged {
-//!             self.head = Some(*new);
+//!     fn store(&mut self, seen: Option<u64>, head: &HeadOf<Self>) -> Result<bool, Infallible> {
+//!         let is_unchanged = self.head.as_ref().map(|head| head.version) == seen;
+//!         if is_unchanged {
+//!             self.head = Some(head.clone());
 //!         }
-//!         Ok(unchanged)
+//!         Ok(is_unchanged)
+//!     }
+//!     fn after(&mut self, place: usize, limit: usize) -> Result<Option<Vec<Placed<usize, usize>>>, Infallible> {
+//!         let entry = |id| Placed { place: id, id, line: Some(LINES[id - 1].to_owned()) };
+//!         Ok(Some((place + 1..=LINES.len()).map(entry).take(limit).collect()))
+//!     }
+//!     fn those_after(&mut self, place: usize, ids: Vec<usize>) -> Result<Vec<usize>, Infallible> {
+//!         Ok(ids.into_iter().filter(|id| *id > place).collect())
+//!     }
+//!     fn before_first(&mut self, ids: Vec<usize>) -> Result<usize, Infallible> {
+//!         Ok(ids.into_iter().min().unwrap_or(1) - 1)
 //!     }
 //!     fn recognize(&mut self, lines: &[&[u8]]) -> Result<Vec<Option<usize>>, Infallible> {
-//!         Ok(lines.iter().map(|line| LINES.iter().position(|known| known.as_bytes() == *line)).collect())
+//!         Ok(lines.iter().map(|line| find(|known| known.as_bytes() == *line)).collect())
 //!     }
-//!     fn owed(&mut self, limit: usize) -> Result<Vec<Entry<usize>>, Infallible> {
-//!         Ok(Bookings::owed(self).take(limit).collect())
-//!     }
-//!     fn owed_beginning_with(&mut self, prefix: &[u8]) -> Result<Option<Entry<usize>>, Infallible> {
-//!         Ok(Bookings::owed(self).find(|entry| entry.line.as_bytes().starts_with(prefix)))
-//!     }
-//!     fn commit(&mut self, written: &[usize], head: &Head) -> Result<bool, Infallible> {
-//!         self.logged.extend(written);
-//!         let moves = self.head.is_some_and(|now| now.generation == head.generation && now.committed < head.committed);
-//!         if moves {
-//!             self.head = Some(*head);
-//!         }
-//!         Ok(moves)
+//!     fn beginning_with(&mut self, prefix: &[u8]) -> Result<Option<Entry<usize>>, Infallible> {
+//!         let id = find(|line| line.as_bytes().starts_with(prefix));
+//!         Ok(id.map(|id| Entry { id, line: LINES[id - 1].to_owned() }))
 //!     }
 //! }
 //!
@@ -109,7 +112,7 @@ mod read;
 mod resume;
 mod rotation;
 mod settle;
-mod unmarked;
+mod unseen;
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -117,7 +120,7 @@ use std::path::{self, Path, PathBuf};
 
 pub use device::read_from_device;
 pub use error::{LogError, SettleError};
-pub use ledger::{Entry, Head, Ledger};
+pub use ledger::{Entry, Head, HeadOf, Ledger, Placed};
 pub use lines::{Line, Lines, LogFile};
 pub use lock::{FileLock, try_lock};
 pub use read::MAX_LINE_BYTES;

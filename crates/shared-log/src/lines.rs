@@ -119,7 +119,7 @@ impl LogFile {
     ///
     /// # Errors
     /// If the file can't be read.
-    pub fn is_of(&self, head: &Head) -> io::Result<bool> {
+    pub fn is_of<P, I>(&self, head: &Head<P, I>) -> io::Result<bool> {
         is_file_of(head, &self.file)
     }
 

@@ -18,22 +18,31 @@ use crate::read::check_before;
 ///
 /// The inode number isn't enough: ext4 gives a deleted file's number to the next one. The device number would say nothing: btrfs has
 /// another at each mount, other disks by the order in which they are found.
-pub(crate) fn is_file_of(head: &Head, file: &File) -> io::Result<bool> {
+pub(crate) fn is_file_of<P, I>(head: &Head<P, I>, file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     Ok(metadata.ino() == head.ino
         && metadata.len() >= head.committed
         && check_before(file, head.committed)? == head.tail_check)
 }
 
-/// Returns the first head of `file`, for which none was stored: text before `settled` is skipped.
-pub(crate) fn first_head(generation: u32, file: &File, settled: u64) -> io::Result<Head> {
+/// Returns the first head of `file`, for which none was stored: text before `committed` is skipped.
+pub(crate) fn first_head<P, I>(
+    version: u64,
+    file: &File,
+    committed: u64,
+    place: P,
+    ahead: Vec<I>,
+) -> io::Result<Head<P, I>> {
     let metadata = file.metadata()?;
-    let tail_check = check_before(file, settled)?;
-    Ok(Head { generation, dev: metadata.dev(), ino: metadata.ino(), committed: settled, tail_check })
+    let tail_check = check_before(file, committed)?;
+    Ok(Head { version, dev: metadata.dev(), ino: metadata.ino(), committed, tail_check, place, ahead })
 }
 
 /// Finds the file of `head` in `folder`. Returns it, open for reading and appending, and its path.
-pub(crate) fn find_file_of(head: &Head, folder: &Path) -> Result<Option<(File, PathBuf)>, LogError> {
+pub(crate) fn find_file_of<P, I>(
+    head: &Head<P, I>,
+    folder: &Path,
+) -> Result<Option<(File, PathBuf)>, LogError> {
     // Twice: a rename during the listing can hide a file, and a missed file would be taken for lost.
     match look_for_file_of(head, folder)? {
         None => look_for_file_of(head, folder),
@@ -41,7 +50,7 @@ pub(crate) fn find_file_of(head: &Head, folder: &Path) -> Result<Option<(File, P
     }
 }
 
-fn look_for_file_of(head: &Head, folder: &Path) -> Result<Option<(File, PathBuf)>, LogError> {
+fn look_for_file_of<P, I>(head: &Head<P, I>, folder: &Path) -> Result<Option<(File, PathBuf)>, LogError> {
     let listing = |error| LogError::opening(folder, error);
     for sibling in fs::read_dir(folder).map_err(listing)? {
         let sibling = sibling.map_err(listing)?;

@@ -10,13 +10,17 @@ use std::os::unix::fs::FileExt;
 use crate::append::{self, Tail, Text};
 use crate::device::{nuls_at_end, read_from_device, unwritten_between};
 use crate::error::{LogError, SettleError};
-use crate::ledger::{Entry, Head, Ledger};
+use crate::ledger::{Entry, Head, HeadOf, Ledger, Placed};
 use crate::read::{Batch, MAX_LINE_BYTES, Rest, check_before, lines_after};
 use crate::rotation::{find_file_of, first_head, is_file_of, is_sibling_of};
-use crate::{Guard, SharedLog, unmarked};
+use crate::unseen::{self, Known};
+use crate::{Guard, SharedLog};
 
 /// The number of entries that are written at once.
 const APPEND_LINES: usize = 1000;
+/// How many entries that have their lines already are passed to find more. Beyond it the log waits for the entry before them, whose line
+/// only a later version of the program can write.
+const MOST_PASSED: usize = 10_000;
 
 /// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +35,9 @@ pub enum Settled {
 /// The effects of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Done {
-    /// Entries whose line was appended, read back and marked.
+    /// Entries whose line was appended and read back.
     pub written: usize,
-    /// Entries whose line was in the file already, whole, and was marked: its writer died before it could.
+    /// Entries whose line was in the file already, whole: its writer died before it could say so.
     pub found: usize,
     /// Lines that belong to no entry of the ledger, including those that a write without the lock has spoiled.
     pub foreign: usize,
@@ -58,9 +62,9 @@ pub enum Begun {
     AfterRotation,
     /// The previous file, or its settled content, is gone: deleted, emptied, replaced or moved elsewhere.
     AfterLoss,
-    /// It is a rotated file with lines at its end whose entries are not marked: they were written under another path of the log, or the
-    /// files were copied since.
-    Unmarked,
+    /// It is a rotated file with lines that the log doesn't know: they were written under another name or path of the log, or the files
+    /// were copied since.
+    Unseen,
 }
 
 impl SharedLog {
@@ -91,10 +95,13 @@ enum Scope {
     Everything,
 }
 
+/// Entries after a head's place.
+type Page<L> = [Placed<<L as Ledger>::Place, <L as Ledger>::Id>];
+
 impl<L: Ledger> Step<'_, L> {
     fn make(mut self, log: &SharedLog, guard: &Guard) -> Result<Settled, SettleError<L::Error>> {
         let is_all = match self.head_of_file(log, guard)? {
-            Some(head) => self.bring_up_to_date(guard.file(), &head, Scope::Everything)?,
+            Some(head) => self.bring_up_to_date(guard.file(), head, Scope::Everything)?.is_some(),
             None => false,
         };
         self.done.more |= !is_all;
@@ -107,62 +114,93 @@ impl<L: Ledger> Step<'_, L> {
         &mut self,
         log: &SharedLog,
         guard: &Guard,
-    ) -> Result<Option<Head>, SettleError<L::Error>> {
-        let stored = self.ledger.head().map_err(SettleError::Ledger)?;
-        let (begun, ended) = match &stored {
-            None => (Begun::First, None),
-            Some(head) if is_file_of(head, guard.file()).map_err(LogError::Io)? => return Ok(stored),
-            Some(old) => match find_file_of(old, &log.folder)? {
-                None => (Begun::AfterLoss, None),
+    ) -> Result<Option<HeadOf<L>>, SettleError<L::Error>> {
+        let stored = match self.ledger.head().map_err(SettleError::Ledger)? {
+            None => self.inherit(log, guard)?,
+            stored => stored,
+        };
+        let (begun, ended, old) = match stored {
+            None => (Begun::First, None, None),
+            Some(head) if is_file_of(&head, guard.file()).map_err(LogError::Io)? => return Ok(Some(head)),
+            Some(old) => match find_file_of(&old, &log.folder)? {
+                None => {
+                    if let Some(location) = self.ledger.other_location().map_err(SettleError::Ledger)? {
+                        return Err(SettleError::OtherLocation { location });
+                    }
+                    (Begun::AfterLoss, None, Some(old))
+                }
                 Some((rotated, path)) => {
                     let scope = Scope::Tail { is_sibling: is_sibling_of(&log.path, &path) };
-                    // All its lines must be marked before the head leaves it: no later step looks there again.
-                    if !self.bring_up_to_date(&rotated, old, scope)? {
-                        return Ok(None);
-                    }
-                    (Begun::AfterRotation, Some(rotated))
+                    // All its lines must be known before the head leaves it: no later step looks there again.
+                    let Some(old) = self.bring_up_to_date(&rotated, old, scope)? else { return Ok(None) };
+                    (Begun::AfterRotation, Some(rotated), Some(old))
                 }
             },
         };
-        // The file's name must be as durable as the lines that will be marked as written in it.
+        // The file's name must be as durable as the lines that will be known to be in it.
         append::sync(&File::open(&log.folder).map_err(LogError::Io)?)?;
 
-        let seen = stored.map(|head| head.generation);
-        let generation = seen.unwrap_or(0) + 1;
-        // Lines may be in files that no head refers to: written under another path of the log, or copied since.
-        if let Some((file, from)) = unmarked::find(self.ledger, log, guard.file(), ended.as_ref())? {
-            let new = first_head(generation, &file, from).map_err(LogError::Io)?;
-            if self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
-                self.done.begun = Some(Begun::Unmarked);
-                self.bring_up_to_date(&file, &new, Scope::Tail { is_sibling: true })?;
+        let seen = old.as_ref().map(|head| head.version);
+        let (place, ahead) = match old {
+            Some(Head { place, ahead, .. }) => (place, ahead),
+            // A new name is not a new file: the lines that are there are what it has.
+            None => (unseen::place_before(self.ledger, log, guard.file())?, Vec::new()),
+        };
+        let known = Known { place, ahead: &ahead };
+        let found = unseen::find(self.ledger, log, guard.file(), ended.as_ref(), &known)?;
+        let version = seen.unwrap_or(0) + 1;
+        if let Some((file, from)) = found {
+            let new = first_head(version, &file, from, place, ahead).map_err(LogError::Io)?;
+            if self.ledger.store(seen, &new).map_err(SettleError::Ledger)? {
+                self.done.begun = Some(Begun::Unseen);
+                self.bring_up_to_date(&file, new, Scope::Tail { is_sibling: true })?;
             }
             return Ok(None);
         }
         // Before the first byte is written: should the file be rotated and its writer die right after that byte, the head leads to it.
-        let new = first_head(generation, guard.file(), 0).map_err(LogError::Io)?;
-        if !self.ledger.begin(seen, &new).map_err(SettleError::Ledger)? {
-            // A dead process's begin has come in late. The next step sees what it stored.
+        let new = first_head(version, guard.file(), 0, place, ahead).map_err(LogError::Io)?;
+        if !self.ledger.store(seen, &new).map_err(SettleError::Ledger)? {
+            // A dead process's call has come in late. The next step sees what it stored.
             return Ok(None);
         }
         self.done.begun = Some(begun);
         Ok(Some(new))
     }
 
-    /// Marks entries whose lines are after the head, appends missing lines, and moves the head. Returns false if more remains.
+    /// Goes on with the head of another name, if its file is here.
+    fn inherit(
+        &mut self,
+        log: &SharedLog,
+        guard: &Guard,
+    ) -> Result<Option<HeadOf<L>>, SettleError<L::Error>> {
+        let Some(old) = self.ledger.inherited().map_err(SettleError::Ledger)? else { return Ok(None) };
+        let is_here = is_file_of(&old, guard.file()).map_err(LogError::Io)?
+            || find_file_of(&old, &log.folder)?.is_some();
+        let head = Head { version: 1, ..old };
+        Ok((is_here && self.ledger.inherit(&head).map_err(SettleError::Ledger)?).then_some(head))
+    }
+
+    /// Recognizes the lines after the head, appends missing lines, and moves the head. Returns the moved head; `None` if more remains.
     fn bring_up_to_date(
         &mut self,
         file: &File,
-        head: &Head,
+        head: HeadOf<L>,
         scope: Scope,
-    ) -> Result<bool, SettleError<L::Error>> {
-        let scanned = self.scan(file, head, scope)?;
-        let found = self.recognize(&scanned)?;
+    ) -> Result<Option<HeadOf<L>>, SettleError<L::Error>> {
+        let scanned = self.scan(file, &head, scope)?;
+        let mut found = self.recognize(&scanned)?;
 
-        let mut ids: Vec<L::Id> = found.iter().cloned().collect();
+        // Read after the head and the scan, never before: a dead process's call may come in at any moment. Had it come in between, its
+        // entries would still be due here, with their lines before the head, out of sight.
+        let limit = APPEND_LINES + head.ahead.len().min(MOST_PASSED);
+        let Some(page) = self.ledger.after(head.place, limit).map_err(SettleError::Ledger)? else {
+            return Ok(None);
+        };
+
         let mut end = scanned.end;
         let mut is_all = scanned.rest != Rest::Unread;
         if is_all {
-            let text = self.text_to_append(&scanned.rest, &found, head, scope)?;
+            let text = self.text_to_append(&scanned.rest, &found, &page, &head, scope)?;
             if !text.bytes.is_empty() {
                 append::append(file, &text.bytes)?;
 
@@ -174,24 +212,54 @@ impl<L: Ledger> Step<'_, L> {
                 self.done.written += written.len();
                 self.done.foreign += back.lines.len() + back.too_long - written.len();
                 is_all = written.len() == appended && back.rest != Rest::Unread;
-                ids.extend(written);
+                found.extend(written);
                 end = back.end;
             }
         }
-        if end == head.committed {
-            return Ok(is_all);
+        let (place, ahead) = self.place_after(&head, &page, found)?;
+        let is_same = end == head.committed && place == head.place && ahead.len() == head.ahead.len();
+        if is_same {
+            return Ok(is_all.then_some(head));
         }
+        self.done.more |= page.len() == limit && scope == Scope::Everything;
 
         // Also when nothing was appended: the writer of the lines found may have died before it flushed them.
         append::sync(file)?;
         let tail_check = check_before(file, end).map_err(LogError::Io)?;
-        let moved_on = Head { committed: end, tail_check, ..*head };
-        let moved = self.ledger.commit(&ids, &moved_on).map_err(SettleError::Ledger)?;
-        Ok(is_all && moved)
+        let seen = head.version;
+        let moved = Head { version: seen + 1, committed: end, tail_check, place, ahead, ..head };
+        let is_stored = self.ledger.store(Some(seen), &moved).map_err(SettleError::Ledger)?;
+        Ok((is_all && is_stored).then_some(moved))
+    }
+
+    /// Returns the place before the first entry without a line, and the entries after it that have one.
+    fn place_after(
+        &mut self,
+        head: &HeadOf<L>,
+        page: &Page<L>,
+        mut found: HashSet<L::Id>,
+    ) -> Result<(L::Place, Vec<L::Id>), SettleError<L::Error>> {
+        let mut before: HashSet<L::Id> = head.ahead.iter().cloned().collect();
+        let mut take = |id: &L::Id| found.remove(id) | before.remove(id);
+        let (mut place, mut ahead, mut is_passed) = (head.place, Vec::new(), true);
+        for entry in page {
+            let has_line = take(&entry.id);
+            is_passed &= has_line;
+            if is_passed {
+                place = entry.place;
+            } else if has_line {
+                ahead.push(entry.id.clone());
+            }
+        }
+        ahead.extend(before.iter().cloned());
+        let known = Known { place, ahead: &[] };
+        let beyond = found.into_iter().filter(|id| !before.contains(id)).collect();
+        ahead.extend(known.without(self.ledger, beyond)?);
+        Ok((place, ahead))
     }
 
     /// Returns the text after the head, on the device, without bytes that were never written there.
-    fn scan(&mut self, file: &File, head: &Head, scope: Scope) -> Result<Batch, SettleError<L::Error>> {
+    fn scan(&mut self, file: &File, head: &HeadOf<L>, scope: Scope) -> Result<Batch, SettleError<L::Error>> {
         let bytes = file.metadata().map_err(LogError::Io)?.len();
         if bytes > head.committed {
             read_from_device(file).map_err(LogError::SyncFailed)?;
@@ -205,8 +273,8 @@ impl<L: Ledger> Step<'_, L> {
         // rotated file's and all its text is empty or the beginning of a line that is due.
         let is_named_so = scope != Scope::Tail { is_sibling: false };
         let is_ours = head.committed > 0
-            || unmarked::ours(self.ledger, &scanned.lines)?.any(|id| id.is_some())
-            || is_named_so && self.is_beginning_of_owed(file, unwritten)?;
+            || unseen::ours(self.ledger, &scanned.lines)?.any(|id| id.is_some())
+            || is_named_so && self.is_beginning_of_due(file, unwritten, head)?;
         if !is_ours {
             return Ok(scanned);
         }
@@ -217,7 +285,12 @@ impl<L: Ledger> Step<'_, L> {
     }
 
     /// Returns whether a file contains nothing up to `end` but the beginning of a line that is due, possibly empty.
-    fn is_beginning_of_owed(&mut self, file: &File, end: u64) -> Result<bool, SettleError<L::Error>> {
+    fn is_beginning_of_due(
+        &mut self,
+        file: &File,
+        end: u64,
+        head: &HeadOf<L>,
+    ) -> Result<bool, SettleError<L::Error>> {
         if end > MAX_LINE_BYTES as u64 {
             return Ok(false);
         }
@@ -226,14 +299,15 @@ impl<L: Ledger> Step<'_, L> {
         if beginning.is_empty() {
             return Ok(nuls_at_end(file).map_err(LogError::Io)? == Some(0));
         }
-        let owner = self.ledger.owed_beginning_with(&beginning).map_err(SettleError::Ledger)?;
-        Ok(owner.is_some_and(|entry| entry.line.as_bytes().starts_with(&beginning)))
+        let page = self.ledger.after(head.place, APPEND_LINES).map_err(SettleError::Ledger)?;
+        let mut due = due_of::<L>(&page.unwrap_or_default(), &HashSet::new(), head);
+        Ok(self.take_owner(&beginning, &mut due, &HashSet::new(), head)?.is_some())
     }
 
     /// Returns the entries whose lines are among these.
     fn recognize(&mut self, scanned: &Batch) -> Result<HashSet<L::Id>, SettleError<L::Error>> {
         self.done.foreign += scanned.too_long;
-        let recognized: Vec<_> = unmarked::ours(self.ledger, &scanned.lines)?.collect();
+        let recognized: Vec<_> = unseen::ours(self.ledger, &scanned.lines)?.collect();
         self.done.foreign += recognized.iter().filter(|id| id.is_none()).count();
         let found: HashSet<L::Id> = recognized.into_iter().flatten().collect();
         self.done.found += found.len();
@@ -245,25 +319,20 @@ impl<L: Ledger> Step<'_, L> {
         &mut self,
         rest: &Rest,
         found: &HashSet<L::Id>,
-        head: &Head,
+        page: &Page<L>,
+        head: &HeadOf<L>,
         scope: Scope,
     ) -> Result<Text<L::Id>, SettleError<L::Error>> {
-        // Read after the head and the scan, never before: a dead process's commit may come in at any moment. Had it come in between, its
-        // entries would still be due here, with their lines before the head, out of sight.
-        let mut owed = self.ledger.owed(APPEND_LINES).map_err(SettleError::Ledger)?;
-        self.done.more |= owed.len() == APPEND_LINES;
-        // If that commit hasn't come in yet, or never will, its entries are due although their lines are in the file.
-        owed.retain(|entry| !found.contains(&entry.id));
-
+        let mut due = due_of::<L>(page, found, head);
         let leaves_foreign_tail = match scope {
             // The line's writer may be about to complete it; that is not urgent while no line is to follow.
-            Scope::Everything => owed.is_empty(),
+            Scope::Everything => due.is_empty(),
             // Without a line of ours in it, the file may be a foreign one with our deleted file's inode number.
             Scope::Tail { .. } => head.committed == 0 && found.is_empty(),
         };
         let foreign_tail = if leaves_foreign_tail { Tail::Leave } else { Tail::Close };
         let tail = match rest {
-            Rest::Torn(prefix) => match self.take_owner(prefix, &mut owed, found)? {
+            Rest::Torn(prefix) => match self.take_owner(prefix, &mut due, found, head)? {
                 Some(entry) => Tail::Complete(entry, prefix.len()),
                 None => foreign_tail,
             },
@@ -274,24 +343,38 @@ impl<L: Ledger> Step<'_, L> {
         self.done.closed += usize::from(matches!(tail, Tail::Close));
 
         if scope != Scope::Everything {
-            owed.clear();
+            due.clear();
         }
-        Text::new(tail, owed).map_err(|entry| SettleError::BadLine { id: format!("{:?}", entry.id) })
+        Text::new(tail, due).map_err(|entry| SettleError::BadLine { id: format!("{:?}", entry.id) })
     }
 
-    /// Returns the entry whose line begins with `prefix`, removed from `owed` if it is there.
+    /// Returns the entry whose line is due and begins with `prefix`, removed from `due` if it is there.
     fn take_owner(
         &mut self,
         prefix: &[u8],
-        owed: &mut Vec<Entry<L::Id>>,
+        due: &mut Vec<Entry<L::Id>>,
         found: &HashSet<L::Id>,
+        head: &HeadOf<L>,
     ) -> Result<Option<Entry<L::Id>>, SettleError<L::Error>> {
         let begins_so = |entry: &Entry<L::Id>| entry.line.as_bytes().starts_with(prefix);
-        if let Some(index) = owed.iter().position(begins_so) {
-            return Ok(Some(owed.remove(index)));
+        if let Some(index) = due.iter().position(begins_so) {
+            return Ok(Some(due.remove(index)));
         }
-        // Not among the oldest: older entries may have become due since its writer looked.
-        let owner = self.ledger.owed_beginning_with(prefix).map_err(SettleError::Ledger)?;
-        Ok(owner.filter(|entry| begins_so(entry) && !found.contains(&entry.id)))
+        // Not among the first: its writer may have known fewer entries, or written under another name.
+        let owner = self.ledger.beginning_with(prefix).map_err(SettleError::Ledger)?;
+        let Some(entry) = owner.filter(|entry| begins_so(entry) && !found.contains(&entry.id)) else {
+            return Ok(None);
+        };
+        let known = Known { place: head.place, ahead: &head.ahead };
+        let is_due = !known.without(self.ledger, vec![entry.id.clone()])?.is_empty();
+        Ok(is_due.then_some(entry))
     }
+}
+
+/// Returns the entries of a page whose lines are due.
+fn due_of<L: Ledger>(page: &Page<L>, found: &HashSet<L::Id>, head: &HeadOf<L>) -> Vec<Entry<L::Id>> {
+    let ahead: HashSet<&L::Id> = head.ahead.iter().collect();
+    let is_due = |id: &L::Id| !found.contains(id) && !ahead.contains(id);
+    let due = page.iter().filter(|entry| is_due(&entry.id));
+    due.filter_map(|entry| Some(Entry { id: entry.id.clone(), line: entry.line.clone()? })).collect()
 }

@@ -16,7 +16,7 @@ pub enum Effect {
 /// Implements `task_data::store`'s ports for a decorator. Each method is a call of the decorator's `call(name, effect, act)`, whose `act`
 /// calls the same method of the store that it receives.
 ///
-/// For each of three ports the caller lists the methods in which decorators differ: first those that go through `call` like the others,
+/// For each of four ports the caller lists the methods in which decorators differ: first those that go through `call` like the others,
 /// then those that are written out.
 #[macro_export]
 macro_rules! cut_store {
@@ -24,7 +24,8 @@ macro_rules! cut_store {
         $decorator:ty;
         Tasks { $($tasks:tt)* } { $($own_tasks:tt)* }
         Leases { $($leases:tt)* } { $($own_leases:tt)* }
-        Outcomes { $($outcomes:tt)* } { $($own_outcomes:tt)* }
+        Followers { $($followers:tt)* } { $($own_followers:tt)* }
+        Feed { $($feed:tt)* } { $($own_feed:tt)* }
     ) => {
         $crate::cut_store!(@port $decorator, Tasks {
             Nothing fn keyed(keys: Vec<task_data::idempotency::OwnedKey>) -> Vec<task_data::store::Keyed>;
@@ -64,24 +65,21 @@ macro_rules! cut_store {
             Nothing fn live_leases() -> i64;
             $($leases)*
         } $($own_leases)*);
-        $crate::cut_store!(@port $decorator, Outcomes {
-            Afar fn begin_log(log: String, seen: Option<u32>, new: task_data::shared_log::Head) -> bool;
-            Afar fn commit_log(
-                log: String,
-                written: Vec<task_data::task::TaskId>,
-                head: task_data::shared_log::Head
-            ) -> bool;
-            $($outcomes)*
-        } $($own_outcomes)*);
+        $crate::cut_store!(@port $decorator, Followers {
+            Afar fn store_log(seen: Option<u64>, log: task_data::store::LogFollower) -> bool;
+            Afar fn rename_log(from: String, log: task_data::store::LogFollower) -> bool;
+            $($followers)*
+        } $($own_followers)*);
         $crate::cut_store!(@port $decorator, Feed {
             Afar fn number_outcomes(limit: i64) -> Option<i64>;
             Nothing fn feed_range() -> task_data::store::FeedRange;
-            Nothing fn outcomes(
-                after: task_data::store::Place,
-                owner: Option<database::UserId>,
-                limit: i64
-            ) -> task_data::store::OutcomePage;
-        });
+            Nothing fn those_after(
+                place: task_data::store::Place,
+                ids: Vec<task_data::task::TaskId>
+            ) -> Vec<task_data::task::TaskId>;
+            Nothing fn before_first(ids: Vec<task_data::task::TaskId>) -> task_data::store::Place;
+            $($feed)*
+        } $($own_feed)*);
         $crate::cut_store!(@port $decorator, Upkeep {
             Nothing fn now() -> task_data::task::Time;
             Here fn try_write() -> ();

@@ -10,15 +10,15 @@ use async_trait::async_trait;
 use database::types::{JsonType, SqlJson, SqlTime, SqlUuid, StatusType, TimeType, UuidType};
 use database::{StoreError, UserId};
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use super::types::SqlStatus;
 use crate::kinds::{Kind, RowKind};
 use crate::outcome::detail;
 use crate::task::{Status, TaskId, Time};
 
-/// A place in the feed: a cursor. After it comes what its reader has not seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A place in the feed: a cursor. After it comes what its reader has not seen. The default is before all outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Place {
     /// The number of a row of the feed, counted from 1.
     pub no: i64,
@@ -75,6 +75,8 @@ pub struct Outcome {
     pub finished: Time,
     /// The detail as in the outcome log; `None` for the result of a kind that only a newer version knows.
     pub detail: Option<String>,
+    /// Whether the task had an upload in the blob store.
+    pub has_blob: bool,
 }
 
 /// Outcomes that follow each other in the feed.
@@ -119,6 +121,12 @@ pub trait Feed: Send + Sync {
         owner: Option<UserId>,
         limit: i64,
     ) -> Result<OutcomePage, StoreError>;
+
+    /// Returns those of the tasks whose outcomes come after a place, in any order. Reads all that comes after it.
+    async fn those_after(&self, place: Place, ids: Vec<TaskId>) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Returns the place before the first of these outcomes. Reads all that comes before it.
+    async fn before_first(&self, ids: Vec<TaskId>) -> Result<Place, StoreError>;
 }
 
 /// A place, and the ended task there; without one if it is another owner's or was deleted.
@@ -142,6 +150,36 @@ pub(super) struct PlaceRow {
     result: Option<SqlJson>,
     #[diesel(sql_type = Nullable<Text>)]
     error_code: Option<String>,
+    #[diesel(sql_type = Bool)]
+    has_blob: bool,
+}
+
+/// The place of an outcome, alone.
+#[derive(QueryableByName)]
+pub(super) struct FirstRow {
+    #[diesel(sql_type = BigInt)]
+    no: i64,
+    #[diesel(sql_type = BigInt)]
+    within: i64,
+}
+
+impl FirstRow {
+    /// Returns the place before this one.
+    pub(super) fn before(self) -> Place {
+        Place { no: self.no, within: self.within - 1 }
+    }
+}
+
+/// The id of a task.
+#[derive(QueryableByName)]
+pub(super) struct IdRow {
+    #[diesel(sql_type = UuidType)]
+    id: SqlUuid,
+}
+
+/// Returns the ids of the tasks.
+pub(super) fn ids_of(rows: Vec<IdRow>) -> Vec<TaskId> {
+    rows.into_iter().map(|row| row.id.into()).collect()
 }
 
 impl PlaceRow {
@@ -162,6 +200,7 @@ impl PlaceRow {
             owner: self.owner.map(|owner| UserId(owner.0)),
             finished: self.finished?.into(),
             detail,
+            has_blob: self.has_blob,
         })
     }
 }

@@ -1,12 +1,12 @@
-//! The port to the rows of tasks, leases, the outcome log's head, the feed of outcomes, paid calls, and sent rows of tables.
+//! The port to the rows of tasks, leases, the feed of outcomes and its followers, paid calls, and sent rows of tables.
 //!
 //! The row is the truth. A row of a kind that only a newer version knows can be looked up by its id, and is otherwise left alone: no list
 //! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
 //! and what a crash between two of them leaves. Only the database's clock is used.
 
 mod feed;
+mod followers;
 mod leases;
-mod outcomes;
 mod paid_calls;
 mod port;
 mod postgres;
@@ -22,13 +22,14 @@ use database::Database;
 pub use database::{Cause, PoolUse, StoreError, Upkeep};
 
 pub use self::feed::{Feed, FeedRange, InvalidPlace, Outcome, OutcomePage, Place};
+pub use self::followers::{Followers, LogFollower, LogHead};
 pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::port::*;
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 
 /// All data of the tasks in the database.
-pub trait Store: Tasks + Leases + Outcomes + Feed + PaidCalls + TableRows + Upkeep {}
-impl<T: Tasks + Leases + Outcomes + Feed + PaidCalls + TableRows + Upkeep> Store for T {}
+pub trait Store: Tasks + Leases + Feed + Followers + PaidCalls + TableRows + Upkeep {}
+impl<T: Tasks + Leases + Feed + Followers + PaidCalls + TableRows + Upkeep> Store for T {}
 
 /// Returns the store of the tasks' rows in that database.
 pub fn of(database: &Database) -> Arc<dyn Store> {

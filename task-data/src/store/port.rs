@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use database::{PoolUse, StoreError, UserId};
 use serde_json::Value;
-use shared_log::Head;
 
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::md5::Md5Digest;
@@ -65,7 +64,6 @@ impl NewTask {
             has_blob: matches!(self.payload, Payload::Blob { .. }),
             next_attempt: None,
             retried_from: self.retried_from,
-            is_logged: false,
         }
     }
 }
@@ -378,23 +376,6 @@ pub trait Leases: Send + Sync {
 
     /// Counts the live leases.
     async fn live_leases(&self) -> Result<i64, StoreError>;
-}
-
-/// The lines that the outcome log lacks, and the position up to which it is known.
-#[async_trait]
-pub trait Outcomes: Send + Sync {
-    /// Returns the position at which that log was last committed.
-    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError>;
-
-    /// Starts a new generation if the stored one is still `seen`; returns `false` otherwise.
-    async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError>;
-
-    /// Returns ended tasks without a line, oldest end first.
-    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError>;
-
-    /// Marks tasks as logged and moves the head, if it is still of this generation and not there yet; returns `false` if the head was not
-    /// moved.
-    async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError>;
 }
 
 impl From<UnknownKind> for StoreError {

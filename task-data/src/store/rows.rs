@@ -31,7 +31,6 @@ pub struct TaskRow {
     error_code: Option<String>,
     error_detail: Option<String>,
     blob_check: Option<i64>,
-    logged_at: Option<SqlTime>,
     next_attempt: Option<SqlTime>,
     retried_from: Option<SqlUuid>,
 }
@@ -74,7 +73,6 @@ impl From<TaskRow> for Task {
             has_blob: row.blob_check.is_some(),
             next_attempt: row.next_attempt.filter(|_| waits).map(Time::from),
             retried_from: row.retried_from.map(TaskId::from),
-            is_logged: row.logged_at.is_some(),
         }
     }
 }
@@ -93,7 +91,6 @@ pub type TaskColumns = (
     tasks::error_code,
     tasks::error_detail,
     tasks::blob_check,
-    tasks::logged_at,
     tasks::next_attempt,
     tasks::retried_from,
 );
@@ -113,7 +110,6 @@ pub const TASK_COLUMNS: TaskColumns = (
     tasks::error_code,
     tasks::error_detail,
     tasks::blob_check,
-    tasks::logged_at,
     tasks::next_attempt,
     tasks::retried_from,
 );

@@ -256,6 +256,8 @@ pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
             tasks::error_code.eq(code),
             tasks::error_detail.eq(detail),
             tasks::finished.eq(now.nullable()),
+            // For readers and the version before: see the migration of the feed.
+            tasks::logged_at.eq(now.nullable()),
             tasks::worker.eq(no_worker),
             tasks::next_attempt.eq(never),
             content,
@@ -413,17 +415,4 @@ pub fn newer_kinds(status: Status) -> _ {
     let is_known: SqlLiteral<Bool> = is_known();
     let columns: NewerColumns = (tasks::kind, count_star());
     tasks::table.filter(stands_there).filter(not(is_known)).group_by(tasks::kind).select(columns)
-}
-
-/// Counts the ended tasks without a line, for each kind that only a newer version knows.
-#[auto_type]
-pub fn newer_kinds_unlogged() -> _ {
-    let is_known: SqlLiteral<Bool> = is_known();
-    let columns: NewerColumns = (tasks::kind, count_star());
-    tasks::table
-        .filter(tasks::finished.is_not_null())
-        .filter(tasks::logged_at.is_null())
-        .filter(not(is_known))
-        .group_by(tasks::kind)
-        .select(columns)
 }

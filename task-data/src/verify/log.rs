@@ -1,6 +1,6 @@
 //! Checks the log and its rotated files against the rows, line by line.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::report::{FEW, Found, PAGE, Report, VerifyError, VerifyProgress};
 use super::rows::{Ended, check_of};
 use crate::outcome;
-use crate::store::Store;
+use crate::store::{LogHead, Place, Store};
 use crate::task::{Task, TaskId};
 
 /// How long a writer may take to finish a line.
@@ -25,6 +25,8 @@ const SETTLING: Duration = Duration::from_secs(1);
 pub struct Reading {
     store: Arc<dyn Store>,
     files: Arc<[LogFile]>,
+    /// How far the log is written, read before the rows; `None` if it has no place in the feed yet.
+    head: Option<LogHead>,
     /// Ended tasks, newest first.
     ended: Vec<Ended>,
     /// Lines of tasks that ended after the rows were read: the hash to compare, and the number of lines.
@@ -58,6 +60,7 @@ impl Reading {
     pub async fn read(
         store: Arc<dyn Store>,
         log: &Path,
+        head: Option<LogHead>,
         ended: Vec<Ended>,
         progress: Arc<VerifyProgress>,
     ) -> Result<Self, VerifyError> {
@@ -67,6 +70,7 @@ impl Reading {
             let mut reading = Self {
                 store,
                 files: LogFile::all_of(&log)?.into(),
+                head,
                 ended,
                 late: HashMap::new(),
                 unknown: Vec::new(),
@@ -150,24 +154,27 @@ impl Reading {
 
         let mut suspects = BTreeMap::new();
         let mut suspect = |id, check| suspects.insert(id, Suspect { check, count: 0, places: Vec::new() });
+        let without = self.ended.iter().filter(|ended| ended.lines == 0).map(|ended| ended.id).collect();
+        let due = self.due_of(without).await?;
+        report.owed = due.len() as u64;
         for ended in &self.ended {
-            if ended.lines > 1 || ended.lines == 0 && ended.is_logged {
+            if ended.lines > 1 || ended.lines == 0 && !due.contains(&ended.id) {
                 suspect(ended.id, ended.check);
             }
-            report.owed += u64::from(ended.lines == 0 && !ended.is_logged);
         }
         for (id, (check, _)) in self.late.iter().filter(|(_, (_, lines))| *lines > 1) {
             suspect(*id, *check);
         }
         for (id, Suspect { count, places, .. }) in look_again(log, suspects).await? {
             match count {
-                0 => report.lost.add(|| format!("{id} is marked as logged but has no line")),
+                0 => report
+                    .lost
+                    .add(|| format!("{id} comes before the log's place in the feed but has no line")),
                 1 => {}
                 _ => report.doubled.add(|| format!("{id} has {count} lines: {}", places.join(", "))),
             }
         }
 
-        report.ended = self.ended.len() as u64;
         report.lines = self.lines;
         report.files = self.files.len();
         report.malformed = self.malformed;
@@ -189,7 +196,7 @@ impl Reading {
                 let position = Position { offset: line.offset, ..position };
                 match line {
                     Line { is_whole: true, .. } => self.see(position, line),
-                    Line { text: Some(text), .. } if self.is_owed(&text).await? => {}
+                    Line { text: Some(text), .. } if self.is_due(&text).await? => {}
                     // Treated as complete: it equals no row's line.
                     Line { .. } => self.see(position, Line { is_whole: true, ..line }),
                 }
@@ -198,13 +205,42 @@ impl Reading {
         self.ask().await
     }
 
-    /// Returns whether the text is the beginning of a line that is due.
-    async fn is_owed(&self, text: &[u8]) -> Result<bool, VerifyError> {
-        let mut owed = self.store.unlogged(PAGE).await?;
-        if let Some(id) = outcome::id_of(text) {
-            owed.extend(self.store.find(vec![id]).await?.into_iter().filter(|task| !task.is_logged));
+    /// Returns those of the tasks that come after the log's place in the feed, or have no place yet.
+    async fn due_of(&self, ids: HashSet<TaskId>) -> Result<HashSet<TaskId>, VerifyError> {
+        let Some(head) = &self.head else { return Ok(ids) };
+        let (mut due, mut after) = (HashSet::new(), head.place);
+        loop {
+            let page = self.store.outcomes(after, None, PAGE).await?;
+            after = page.until;
+            due.extend(page.outcomes.iter().map(|outcome| outcome.id).filter(|id| ids.contains(id)));
+            if page.is_end {
+                break;
+            }
         }
-        Ok(owed.iter().filter_map(outcome::line).any(|line| line.as_bytes().starts_with(text)))
+        head.ahead.iter().for_each(|id| {
+            due.remove(id);
+        });
+        let before: Vec<TaskId> = ids.into_iter().filter(|id| !due.contains(id)).collect();
+        for some in before.chunks(PAGE as usize) {
+            let placed = self.store.those_after(Place::default(), some.to_vec()).await?;
+            due.extend(some.iter().filter(|id| !placed.contains(id)));
+        }
+        Ok(due)
+    }
+
+    /// Returns whether the text is the beginning of a line that is due.
+    async fn is_due(&self, text: &[u8]) -> Result<bool, VerifyError> {
+        let place = self.head.as_ref().map(|head| head.place).unwrap_or_default();
+        let page = self.store.outcomes(place, None, PAGE).await?;
+        let mut ids: Vec<TaskId> = page.outcomes.iter().map(|outcome| outcome.id).collect();
+        ids.extend(outcome::id_of(text));
+        let has_line = |id: &TaskId| {
+            let ended = self.ended.binary_search_by(|ended| id.cmp(&ended.id));
+            ended.is_ok_and(|index| self.ended[index].lines > 0)
+        };
+        ids.retain(|id| !has_line(id));
+        let tasks = self.store.find(ids).await?;
+        Ok(tasks.iter().filter_map(outcome::line).any(|line| line.as_bytes().starts_with(text)))
     }
 
     fn at(&self, position: Position) -> String {

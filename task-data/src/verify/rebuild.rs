@@ -1,6 +1,5 @@
-//! Rebuilds the log from the rows.
+//! Rebuilds the log from the feed.
 
-use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,8 +10,8 @@ use program::sync_folder;
 
 use super::report::{PAGE, VerifyProgress};
 use crate::outcome;
-use crate::store::{Filter, Store, StoreError};
-use crate::task::{TaskId, Time};
+use crate::store::{Place, Store, StoreError};
+use crate::tail::number_all;
 
 /// Why the log was not rebuilt.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +47,7 @@ pub struct Rebuilt {
     pub is_worked_on: bool,
 }
 
-/// Writes the lines of all ended tasks, in the order of their ends, to a new file. The file is durable when this returns; on failure
+/// Writes the lines of all ended tasks, in the feed's order, to a new file. The file is durable when this returns; on failure
 /// it does not exist.
 ///
 /// # Errors
@@ -81,35 +80,23 @@ async fn write(
     progress: &VerifyProgress,
     failed: impl Fn(io::Error) -> RebuildError,
 ) -> Result<u64, RebuildError> {
-    let mut ended = ended(store, progress).await?;
-    ended.sort_unstable();
+    number_all(store).await?;
     let mut file = BufWriter::new(file);
-    for some in ended.chunks(PAGE as usize) {
-        let ids: Vec<TaskId> = some.iter().map(|(_, id)| *id).collect();
-        let tasks = store.find(ids.clone()).await?;
-        let lines: HashMap<TaskId, String> =
-            tasks.iter().filter_map(|task| Some((task.id, outcome::line(task)?))).collect();
-        for line in ids.iter().filter_map(|id| lines.get(id)) {
+    let (mut lines, mut after) = (0, Place::default());
+    loop {
+        let page = store.outcomes(after, None, PAGE).await?;
+        after = page.until;
+        for outcome in &page.outcomes {
+            let line =
+                outcome::line_of(outcome).ok_or_else(|| RebuildError::Newer(outcome.kind.to_string()))?;
             writeln!(file, "{line}").map_err(&failed)?;
+            lines += 1;
+        }
+        progress.rows.fetch_add(page.outcomes.len() as u64, Relaxed);
+        if page.is_end {
+            break;
         }
     }
     file.flush().and_then(|()| file.get_ref().sync_all()).map_err(&failed)?;
-    Ok(ended.len() as u64)
-}
-
-/// Returns all ended tasks with their times. Only ids and times of so many tasks fit into memory.
-async fn ended(store: &dyn Store, progress: &VerifyProgress) -> Result<Vec<(Time, TaskId)>, RebuildError> {
-    let (mut ended, mut after) = (Vec::new(), None);
-    loop {
-        let filter = Filter { after, limit: PAGE, with_newer: true, ..Filter::default() };
-        let page = store.list(filter).await?.tasks;
-        let Some(last) = page.last() else { return Ok(ended) };
-        after = Some(last.id);
-        if let Some(newer) = page.iter().find(|task| task.status.is_ended() && task.kind.known().is_none()) {
-            return Err(RebuildError::Newer(newer.kind.to_string()));
-        }
-        let of_page = page.iter().filter(|task| task.status.is_ended());
-        ended.extend(of_page.filter_map(|task| Some((task.finished?, task.id))));
-        progress.rows.fetch_add(page.len() as u64, Relaxed);
-    }
+    Ok(lines)
 }

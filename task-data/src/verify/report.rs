@@ -47,7 +47,7 @@ impl Found {
 /// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Rows marked as logged whose line is missing, and unfinished tasks whose uploads are missing.
+    /// Outcomes before the log's place in the feed whose line is missing, and unfinished tasks whose uploads are missing.
     pub lost: Found,
     /// Tasks with more than one line.
     pub doubled: Found,

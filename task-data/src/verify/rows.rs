@@ -21,7 +21,6 @@ pub struct Ended {
     pub id: TaskId,
     /// XXH3 of the task's line.
     pub check: u64,
-    pub is_logged: bool,
     /// The number of lines seen.
     pub lines: u32,
 }
@@ -59,12 +58,9 @@ impl TaskRows {
             let mut open = Vec::new();
             for task in &page {
                 match outcome::line(task) {
-                    Some(line) => rows.ended.push(Ended {
-                        id: task.id,
-                        check: check_of(line.as_bytes()),
-                        is_logged: task.is_logged,
-                        lines: 0,
-                    }),
+                    Some(line) => {
+                        rows.ended.push(Ended { id: task.id, check: check_of(line.as_bytes()), lines: 0 })
+                    }
                     None if task.status.is_ended() => rows.newer += 1,
                     None => open.push(task.id),
                 }

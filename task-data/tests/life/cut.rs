@@ -202,5 +202,13 @@ impl Wire {
 }
 
 /// Methods that the log's step calls.
-const THREADED: [&str; 6] =
-    ["store.find", "store.log_head", "store.begin_log", "store.unlogged", "store.commit_log", "blobs.delete"];
+const THREADED: [&str; 8] = [
+    "store.find",
+    "store.log",
+    "store.store_log",
+    "store.number_outcomes",
+    "store.outcomes",
+    "store.those_after",
+    "store.before_first",
+    "blobs.delete",
+];

@@ -250,9 +250,8 @@ impl Ledger {
     async fn observe(&mut self, world: &World) {
         for task in world.tasks().await.into_iter().filter(|task| task.status.is_ended()) {
             let before = self.ended.entry(task.id).or_insert_with(|| task.clone());
-            let after = Task { is_logged: before.is_logged, ..task };
-            if *before != after {
-                self.wrongs.push(format!("an ended task has changed: {before:?} became {after:?}"));
+            if *before != task {
+                self.wrongs.push(format!("an ended task has changed: {before:?} became {task:?}"));
             }
         }
         let mut owed: Vec<String> = self.ended.values().filter_map(outcome::line).collect();
@@ -278,8 +277,8 @@ impl Ledger {
         if lines != tasks.len() {
             self.wrongs.push(format!("{lines} lines in the log of {} tasks", tasks.len()));
         }
-        if let Some(task) = tasks.values().find(|task| !task.is_logged) {
-            self.wrongs.push(format!("not marked as logged: {task:?}"));
+        if world.lines_are_due().await {
+            self.wrongs.push("the log's place is before some outcomes".to_owned());
         }
         for promise in &self.promises {
             if let Err(wrong) = promise.audit(tasks.remove(&promise.id)) {

@@ -17,7 +17,7 @@ use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
 use task_data::settings::Settings;
 use task_data::stack::Stack;
-use task_data::store::{Filter, Leases, Tasks};
+use task_data::store::{Feed, Filter, Followers, Leases, Tasks};
 use task_data::task::{Task, WorkerId};
 use tempfile::TempDir;
 
@@ -65,6 +65,7 @@ impl World {
             blob_url: format!("file:{path}/blobs"),
             inline_bytes: INLINE_BYTES,
             outcome_log: format!("{path}/outcomes.log"),
+            outcome_log_name: None,
             lease_seconds: Duration::from_secs(3600),
             max_attempts: 5,
             sweep_seconds: Duration::from_secs(1),
@@ -94,6 +95,15 @@ impl World {
     /// Returns all tasks as they are now, off the wire.
     pub async fn tasks(&self) -> Vec<Task> {
         self.store.list(Filter { limit: 1000, ..Filter::default() }).await.unwrap().tasks
+    }
+
+    /// Returns whether an outcome comes after the log's place in the feed.
+    pub async fn lines_are_due(&self) -> bool {
+        let path = self.folder.path().join("outcomes.log");
+        let name = self.settings().log_name(&path).unwrap().name;
+        let log = self.store.log(name).await.unwrap();
+        let place = log.map(|(log, _)| log.head.place).unwrap_or_default();
+        !self.store.outcomes(place, None, 1).await.unwrap().outcomes.is_empty()
     }
 
     /// Reads the outcome log; empty until it exists.

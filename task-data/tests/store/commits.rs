@@ -1,17 +1,18 @@
 //! An answer is given only after its commit: a failed commit is an error of each method that writes, and leaves nothing.
 
 use accounts::user::Right;
-use shared_log::Head;
-use task_data::store::{Feed, Leases, NewTask, Outcomes, PaidCalls, TableRows, Tasks, Upkeep};
+use task_data::store::{Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, TableRows, Tasks, Upkeep};
 use task_data::task::WorkerId;
 use test_kit::Late;
 
+use crate::followers::{NAME, head, log};
 use crate::paid_calls::user;
 use crate::samples::*;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 22] = [
+const READS: [&str; 23] = [
+    "before_first",
     // It ends connections.
     "close",
     "feed_range",
@@ -24,7 +25,7 @@ const READS: [&str; 22] = [
     "last_attempt",
     "list",
     "live_leases",
-    "log_head",
+    "log",
     "newer_kinds",
     "now",
     "outcomes",
@@ -33,7 +34,7 @@ const READS: [&str; 22] = [
     "stats",
     "stuck",
     "table_progress",
-    "unlogged",
+    "those_after",
     "unqueued",
 ];
 
@@ -71,10 +72,9 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("return_lost", async |store| store.return_lost(RULES).await).await;
     late.writes("begin_alone", async |store| store.begin_alone().await).await;
 
-    let head = |committed| Head { generation: 1, dev: 0, ino: 0, committed, tail_check: 0 };
-    let log = || "a.log".to_owned();
-    late.writes("begin_log", async |store| store.begin_log(log(), None, head(0)).await).await;
-    late.writes("commit_log", async |store| store.commit_log(log(), vec![done.id], head(1)).await).await;
+    late.writes("store_log", async |store| store.store_log(None, log(head(1))).await).await;
+    let renamed = LogFollower { name: "another".to_owned(), ..log(head(1)) };
+    late.writes("rename_log", async |store| store.rename_log(NAME.to_owned(), renamed.clone()).await).await;
 
     late.writes("number_outcomes", async |store| store.number_outcomes(10).await).await;
 

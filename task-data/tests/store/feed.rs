@@ -11,7 +11,6 @@ use futures::future::join_all;
 use rstest::rstest;
 use rstest_reuse::apply;
 use task_data::outcome;
-use task_data::shared_log::Head;
 use task_data::store::{Feed, FeedRange, NewTask, Outcome, Place, Rules, Store};
 use task_data::task::TaskId;
 use test_kit::{FreshDatabase, each_database, eventually, psql, servers};
@@ -267,27 +266,34 @@ async fn what_a_process_of_the_version_before_ends_is_in_the_feed_once() {
     psql(
         &url,
         "UPDATE tasks SET status = 'failed', error_code = 'io', finished = now_plus(0) WHERE status = 'running'; \
-         UPDATE tasks SET logged_at = now_plus(0), finished = finished",
+         UPDATE tasks SET finished = finished",
     );
 
     let outcomes = all(&store).await;
     assert_eq!(outcomes.first().map(|outcome| outcome.id), Some(ours));
     assert_eq!(sorted(ids(&outcomes)), sorted([&[ours], &theirs[..]].concat()));
     is_gap_free(&outcomes);
+    // They write no lines from now on.
+    let url = url.clone();
+    let unlogged = psql(&url, "SELECT count(*) FROM tasks WHERE finished IS NOT NULL AND logged_at IS NULL");
+    assert_eq!(unlogged.trim(), "0");
 }
 
 const DOWN_SQLITE: &str = include_str!("../../../crates/database/migrations/sqlite/0015_feed/down.sql");
 const DOWN_POSTGRES: &str = include_str!("../../../crates/database/migrations/postgres/0015_feed/down.sql");
 const NOT_MIGRATED: &str = "DELETE FROM __diesel_schema_migrations WHERE version = '0015';";
 
-/// Ends tasks, of which only the last is in the log. Returns it, and the others.
+/// Ends tasks, of which only the last is in the log, once [`UNLOGGED`] has run. Returns it, and the others.
 async fn end_before_the_feed(store: &dyn Store) -> (TaskId, BTreeSet<TaskId>) {
     let due = end_in_each_way(store).await;
     let logged = succeeded(store).await;
-    let head = Head { generation: 1, dev: 0, ino: 0, committed: 0, tail_check: 0 };
-    store.commit_log("a.log".to_owned(), vec![logged], head).await.unwrap();
     (logged, due.into_iter().collect())
 }
+
+/// As the version before leaves it: the log is at its path, and has the line of the last task.
+const UNLOGGED: &str = "UPDATE tasks SET logged_at = NULL \
+    WHERE finished IS NOT NULL AND finished < (SELECT max(finished) FROM tasks AS last); \
+    INSERT INTO log_head (log, generation, dev, ino, committed, tail_check) VALUES ('a.log', 7, 1, 2, 80, 3);";
 
 async fn has_all(store: &dyn Store, (logged, due): (TaskId, BTreeSet<TaskId>)) {
     let later = succeeded(store).await;
@@ -298,6 +304,10 @@ async fn has_all(store: &dyn Store, (logged, due): (TaskId, BTreeSet<TaskId>)) {
     assert_eq!((*first, *last), (logged, later));
     assert_eq!(middle.iter().copied().collect::<BTreeSet<_>>(), due);
     assert_eq!(middle.len(), due.len());
+    // The log goes on behind it.
+    let (log, _) = store.log("a.log".to_owned()).await.unwrap().unwrap();
+    let at = (log.head.version, log.head.dev, log.head.ino, log.head.committed, log.head.tail_check);
+    assert_eq!((at, log.head.place), ((1, 1, 2, 80, 3), outcomes[0].place));
 }
 
 #[tokio::test]
@@ -308,7 +318,7 @@ async fn what_ended_before_there_was_a_feed_is_in_it_sqlite() {
     let ended = end_before_the_feed(&store).await;
     drop(store);
     let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    connection.batch_execute(&format!("{DOWN_SQLITE} {NOT_MIGRATED}")).unwrap();
+    connection.batch_execute(&format!("{DOWN_SQLITE} {NOT_MIGRATED} {UNLOGGED}")).unwrap();
     drop(connection);
 
     let store = Sqlite::open(&path).unwrap();
@@ -322,7 +332,7 @@ async fn what_ended_before_there_was_a_feed_is_in_it_postgres() {
     let store = Postgres::new(&url).unwrap();
     store.migrate().await.unwrap();
     let ended = end_before_the_feed(&store).await;
-    psql(&url, &format!("{DOWN_POSTGRES} {NOT_MIGRATED}"));
+    psql(&url, &format!("{DOWN_POSTGRES} {NOT_MIGRATED} {UNLOGGED}"));
 
     store.migrate().await.unwrap();
 

@@ -2,11 +2,11 @@
 
 use database::Postgres;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use shared_log::Head;
 use task_data::kinds::Kind;
-use task_data::store::{Feed, Filter, Leases, Outcomes, Place, Tasks};
+use task_data::store::{Feed, Filter, Followers, Leases, Place, Tasks};
 use task_data::task::Status;
 
+use crate::followers::{NAME, head, log};
 use crate::samples::*;
 use test_kit::{eventually, servers};
 
@@ -31,16 +31,8 @@ async fn a_day(store: &Postgres) {
     store.return_lost(RULES).await.unwrap();
     store.cancel(second.id, RULES).await.unwrap();
 
-    let owed: Vec<_> = store.unlogged(10).await.unwrap().iter().map(|task| task.id).collect();
-    assert!(owed.len() >= 2);
-    let log = "a.log".to_owned();
-    let seen = store.log_head(log.clone()).await.unwrap();
-    let head = Head { generation: 1, dev: 0, ino: 0, committed: 0, tail_check: 0 };
-    if seen.is_none() {
-        store.begin_log(log.clone(), None, head).await.unwrap();
-    }
-    let committed = seen.map_or(0, |seen| seen.committed) + 1;
-    assert!(store.commit_log(log, owed, Head { committed, ..head }).await.unwrap());
+    let seen = store.log(NAME.to_owned()).await.unwrap().map(|(log, _)| log.head.version);
+    assert!(store.store_log(seen, log(head(seen.unwrap_or(0) + 1))).await.unwrap());
 
     store.number_outcomes(10).await.unwrap();
     let last = Place::before(store.feed_range().await.unwrap().next - 1);

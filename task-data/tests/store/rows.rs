@@ -25,7 +25,7 @@ async fn a_task_is_found_as_it_was_inserted(database: FreshDatabase) {
     assert_eq!((task.id, task.kind, task.input), (new.id, Kind::Md5.into(), new.input));
     assert_eq!((task.status, task.attempt), (Status::Pending, 0));
     assert_eq!((task.started, task.finished, task.result, task.error), (None, None, None, None));
-    assert!(!task.has_blob && !task.is_logged);
+    assert!(!task.has_blob);
 }
 
 #[apply(each_database)]

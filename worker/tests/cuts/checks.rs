@@ -61,7 +61,7 @@ pub enum Violation {
     /// A line, or a part of one, that is not the line of an ended row.
     StrayLine(String),
     /// The row is not marked as logged.
-    NotMarked,
+    NotLogged,
     /// The attempts and tries of its claims, in order.
     Claims(Vec<(i64, i32)>),
     /// Blobs or parts that are not needed.
@@ -88,7 +88,7 @@ impl Promise {
         if self.form == Form::Blob && !task.status.is_ended() && !has_blob {
             self.violations.push(Violation::BlobGone);
         }
-        if task.is_logged && has_blob {
+        if world.is_logged(task.id) && has_blob {
             self.violations.push(Violation::BlobKept);
         }
 
@@ -96,7 +96,7 @@ impl Promise {
             self.ended = Some(task.clone());
         }
         if let Some(ended) = &self.ended
-            && (Task { is_logged: task.is_logged, ..ended.clone() }) != task
+            && *ended != task
         {
             self.violations.push(Violation::EndedChanged);
         }
@@ -120,6 +120,9 @@ impl Promise {
         }
         if let Some(task) = task {
             self.judge_row(&task);
+            if !world.is_logged(task.id) {
+                self.violations.push(Violation::NotLogged);
+            }
             self.judge_claims(&task, world.claims(), cuts);
         }
         if !world.files().is_empty() {
@@ -137,9 +140,6 @@ impl Promise {
             Status::Pending | Status::Running => self.violations.push(Violation::NotEnded(task.status)),
             Status::Succeeded if result == Some(&self.form.digest()) => {}
             _ => self.violations.push(Violation::WrongEnd(Box::new(task.clone()))),
-        }
-        if !task.is_logged {
-            self.violations.push(Violation::NotMarked);
         }
     }
 

@@ -15,7 +15,7 @@ use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
 use task_data::settings::Settings;
 use task_data::stack::Stack;
-use task_data::store::{Filter, Store};
+use task_data::store::{Filter, Place, Store};
 use task_data::task::{Status, Task, TaskId, WorkerId};
 use tempfile::TempDir;
 use test_kit::{psql, servers};
@@ -175,6 +175,7 @@ impl World {
             blob_url: format!("file:{}", self.blobs().display()),
             inline_bytes: INLINE_BYTES,
             outcome_log: self.log().display().to_string(),
+            outcome_log_name: None,
             // Nothing beats or sweeps by the clock: the test decides when.
             lease_seconds: A_DAY / 2,
             max_attempts: 5,
@@ -209,6 +210,17 @@ impl World {
     pub fn task(&self, id: TaskId) -> Option<Task> {
         let store = self.store.clone();
         self.wait_for(async move { store.find(vec![id]).await.unwrap().pop() })
+    }
+
+    /// Returns whether the log's place in the feed is known to be after that task's outcome.
+    pub fn is_logged(&self, id: TaskId) -> bool {
+        let (store, log) = (self.store.clone(), self.settings().log_name(&self.log()).unwrap());
+        self.wait_for(async move {
+            let Some((log, _)) = store.log(log.name).await.unwrap() else { return false };
+            let is_placed = !store.those_after(Place::default(), vec![id]).await.unwrap().is_empty();
+            let is_due = !store.those_after(log.head.place, vec![id]).await.unwrap().is_empty();
+            is_placed && (!is_due || log.head.ahead.contains(&id))
+        })
     }
 
     /// Returns all blobs and parts.

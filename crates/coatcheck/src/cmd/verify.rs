@@ -77,8 +77,7 @@ pub async fn run(args: VerifyArgs) -> ExitCode {
 async fn check(settings: &Settings) -> Result<ExitCode, Trouble> {
     // The database first: in a wrong folder both are missing, and the database's error says what to do.
     let remains = open_remains(settings).await?;
-    let folder = folder_of(Path::new(&settings.outcome_log));
-    if !folder.is_dir() {
+    if let Some(folder) = settings.log_path().map(folder_of).filter(|folder| !folder.is_dir()) {
         return Err(Trouble::NoFolder(folder.display().to_string()));
     }
     let progress = Arc::new(VerifyProgress::default());
@@ -121,7 +120,8 @@ fn told(report: &Report) -> String {
 }
 
 async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Trouble> {
-    let log = Path::new(&settings.outcome_log);
+    // Without a log of its own, the file is for a process that has one.
+    let log = settings.log_path().unwrap_or_else(|| Path::new("data/outcomes.log"));
     if is_part_of(file, log) {
         return Err(Trouble::Sibling(file.display().to_string()));
     }

@@ -24,13 +24,13 @@
 //!
 //! A unique index on `no` would make a statement fail that breaks F2; the model has none, so that the properties see it.
 
+use crate::Protocol;
 use crate::feed::{Numbering, Place};
 use crate::files::FileIndex;
 use crate::guards::Guard;
 use crate::logger::{Head, NameIndex};
 use crate::sets::TaskSet;
 use crate::state::State;
-use crate::{Logs, Protocol};
 
 impl Protocol {
     /// Inserts the row of a statement that has ended these tasks; the guard is that statement's.
@@ -64,9 +64,6 @@ impl Protocol {
         seen: Option<Head>,
         head: Head,
     ) -> bool {
-        if self.is_older(name) {
-            return self.store_older_head(state, seen, head);
-        }
         let stored = state.heads[usize::from(name)];
         let is_begin = seen.is_none_or(|seen| seen.file != head.file);
         let is_fenced = self.has(if is_begin { Guard::FencedBegin } else { Guard::FencedCommit });
@@ -77,9 +74,6 @@ impl Protocol {
         state.past.has_gone_back |=
             stored.is_some_and(|stored| head.reach() < stored.reach() || head.place < stored.place);
         state.heads[usize::from(name)] = Some(head);
-        if self.logs == Logs::BesideOlder {
-            self.keep_older_true(state, head);
-        }
         if !self.has(Guard::PlacePerLog) {
             let place = state.shared_place();
             state.heads.iter_mut().flatten().for_each(|head| head.place = place);

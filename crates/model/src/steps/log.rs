@@ -1,5 +1,5 @@
-//! A step of an outcome log: `SharedLog::settle`, in the order of `crates/shared-log/src/settle.rs`, with a place in the feed instead of
-//! marks in the rows. The order is
+//! A step of an outcome log: `SharedLog::settle`, in the order of `crates/shared-log/src/settle.rs`, as the program
+//! makes it. The order is
 //!
 //! 1. lock; read the follower's head; if it leads to another file than the locked one, bring that file up to date first (2 to 6, with no
 //!    more text than the rest of its torn line), then begin a file: store the new head;
@@ -13,7 +13,7 @@
 //!
 //! A file is represented by its lines, an offset by their number. Reads from the device and the cutting of unwritten bytes are not modelled.
 //! Before a file is begun, the files after the head's are searched for lines that the head does not know, and for half lines that may be
-//! some; here only where two names or versions write one log. Otherwise each file was begun before its first byte, and nothing is found.
+//! some; here only where two names write one log. Otherwise each file was begun before its first byte, and nothing is found.
 
 use super::Step;
 use crate::feed::Place;
@@ -35,9 +35,7 @@ impl Protocol {
                 }
                 Logger::Early(_) => self.may_lock(state, index).then_some(Step::LockLog(index)),
                 Logger::Passing(_, Progress::ToScan) => Some(Step::Scan(index)),
-                Logger::Passing(_, Progress::Scanned(_, torn)) => {
-                    self.may_read(state, index, torn).then_some(Step::ReadOutcomes(index))
-                }
+                Logger::Passing(_, Progress::Scanned(..)) => Some(Step::ReadOutcomes(index)),
                 Logger::Passing(_, Progress::ToAppend { .. }) => Some(Step::Append(index)),
                 Logger::Passing(_, Progress::ToFlush(..)) => Some(Step::Flush(index)),
                 Logger::Passing(_, Progress::ToCommit(..) | Progress::ToMoveOn(_)) => {
@@ -71,14 +69,14 @@ impl Protocol {
     pub(crate) const fn name_of(&self, worker: WorkerIndex) -> NameIndex {
         match self.logs {
             Logs::One => 0,
-            Logs::OnTwoHosts | Logs::OfTwoNames | Logs::BesideOlder => worker,
+            Logs::OnTwoHosts | Logs::OfTwoNames => worker,
         }
     }
 
     /// Returns the host that has the files of this log.
     pub(crate) const fn host_of(&self, name: NameIndex) -> NameIndex {
         match self.logs {
-            Logs::One | Logs::OfTwoNames | Logs::BesideOlder => 0,
+            Logs::One | Logs::OfTwoNames => 0,
             Logs::OnTwoHosts => name,
         }
     }
@@ -103,7 +101,7 @@ impl Protocol {
         state.heads[usize::from(name)].is_none_or(|head| {
             let file = &folder.files[usize::from(head.file)];
             let is_settled = folder.at_path == Some(head.file) && file.end() == head.committed;
-            !is_settled || !self.due(state, name, &head).is_empty()
+            !is_settled || !self.due(state, &head).is_empty()
         })
     }
 
@@ -164,8 +162,7 @@ impl Protocol {
                     return Logger::Passing(Pass { head: alone, ..pass }, Progress::ToMoveOn(head));
                 }
                 let has_moved = self.store_head(state, name, Some(pass.head), head);
-                let ahead = if self.is_older(name) { TaskSet::default() } else { head.ahead };
-                let pass = Pass { head: Head { ahead, ..head }, ..pass };
+                let pass = Pass { head, ..pass };
                 self.after_pass(state, name, &pass, has_moved && whole == Whole::Yes)
             }
             Logger::Passing(pass, Progress::ToMoveOn(head)) => {
@@ -187,7 +184,6 @@ impl Protocol {
     /// Finds the file that the stored head refers to: `Step::head_of_file`.
     fn head_of_file(&self, state: &mut State, name: NameIndex, early: Option<TaskList>) -> Logger {
         let locked = state.folders[usize::from(self.host_of(name))].open();
-        self.follow_older(state, name);
         match state.heads[usize::from(name)] {
             // All its lines must be known before the head leaves it: no later step looks there again.
             Some(head) if head.file == locked || self.has(Guard::RotatedFirst) => {
@@ -209,10 +205,7 @@ impl Protocol {
         };
         let ahead = after.map(|head| head.ahead).unwrap_or_default();
         let mut start = (locked, 0);
-        let has_others =
-            self.logs == Logs::OfTwoNames || self.logs == Logs::BesideOlder && !self.is_older(name);
-        if has_others && self.has(Guard::SearchBeforeBegin) {
-            // Also outcomes without a number: see `older`.
+        if self.logs == Logs::OfTwoNames && self.has(Guard::SearchBeforeBegin) {
             let is_known = |task: &TaskIndex| {
                 ahead.has(*task) || state.feed.place_of(*task).is_some_and(|at| at <= place)
             };
@@ -257,7 +250,7 @@ impl Protocol {
         torn: Option<Torn>,
     ) -> Logger {
         let found = scan.found;
-        let mut after = pass.early.unwrap_or(self.due(state, name, &pass.head));
+        let mut after = pass.early.unwrap_or(self.due(state, &pass.head));
         if !self.has(Guard::ReadInOrder) {
             // By key.
             after = after.set().iter().collect();
@@ -323,11 +316,8 @@ impl Protocol {
     }
 
     /// Returns the outcomes that may lack a line, in the order of their lines.
-    fn due(&self, state: &State, name: NameIndex, head: &Head) -> TaskList {
-        match self.is_older(name) {
-            true => state.unlogged(),
-            false => state.feed.after(head.place),
-        }
+    fn due(&self, state: &State, head: &Head) -> TaskList {
+        state.feed.after(head.place)
     }
 
     /// Returns the step that follows once it is known which outcomes have lines; `written` is `None` if nothing was written.
@@ -340,10 +330,7 @@ impl Protocol {
         read: TaskList,
         written: Option<Whole>,
     ) -> Logger {
-        let place = match self.is_older(name) {
-            true => Place::default(),
-            false => self.place_after(state, &pass.head, read, scan.found),
-        };
+        let place = self.place_after(state, &pass.head, read, scan.found);
         let is_ahead = |task: &u8| state.feed.place_of(*task).is_none_or(|at| at > place);
         let ahead = match self.has(Guard::RememberAhead) {
             true => scan.found.and(pass.head.ahead).iter().filter(is_ahead).collect(),

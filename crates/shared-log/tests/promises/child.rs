@@ -76,7 +76,7 @@ fn child() {
     }
 }
 
-/// One step that sends itself the signal at a moment such as "before commit 1": the first is 0.
+/// One step that sends itself the signal at a moment such as "before store 1": the first is 0.
 fn settle_with(signal: Signal, moment: &str, folder: &Path) {
     let (name, nth) = moment.rsplit_once(' ').unwrap();
     let mut left: usize = nth.parse().unwrap();

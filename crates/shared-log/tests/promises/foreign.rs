@@ -53,7 +53,7 @@ fn a_line_spoiled_by_someone_without_the_lock_is_written_again() {
     let place = Place::with_lines(1);
     place.ledger.owe(3);
     let scribble_after_the_scan = |now: &str| {
-        if now == "after owed" {
+        if now == "after read" {
             place.scribble(b"abc");
         }
         Ok(())
@@ -107,5 +107,5 @@ fn a_step_with_nothing_to_do_writes_nothing() {
         place.settle_by(&mut Hooked { ledger: FileLedger::at(place.folder.path()), hook: note }).unwrap();
 
     assert_eq!(done, shared_log::Done::default());
-    assert!(!calls.iter().any(|call| call.contains("commit")), "{calls:?}");
+    assert!(!calls.iter().any(|call| call.contains("store")), "{calls:?}");
 }

@@ -16,7 +16,7 @@ fn a_step_killed_at_any_moment_is_ended_by_the_next() {
     let places: [fn() -> Place; 3] = [a_first_file, a_torn_file, a_rotated_torn_file];
     let mut kills = 0;
     for place in places {
-        for call in ["head", "begin", "recognize", "owed", "owed_beginning_with", "commit"] {
+        for call in ["head", "store", "recognize", "read", "beginning_with", "those_after", "before_first"] {
             for moment in [format!("before {call} 0"), format!("after {call} 0"), format!("after {call} 1")] {
                 let place = place();
                 let status = command(&format!("die-at {moment}"), place.folder.path()).status().unwrap();
@@ -29,7 +29,7 @@ fn a_step_killed_at_any_moment_is_ended_by_the_next() {
         }
     }
     // Not each place has each call. Fewer would mean that the moments have lost their names.
-    assert_eq!(kills, 32);
+    assert_eq!(kills, 35);
 }
 
 fn a_first_file() -> Place {

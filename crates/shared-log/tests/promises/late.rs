@@ -2,9 +2,9 @@
 
 use std::io;
 
-use shared_log::{Done, Head, Ledger, SettleError};
+use shared_log::{Done, Ledger, SettleError};
 
-use crate::file_ledger::FileLedger;
+use crate::file_ledger::{FileLedger, Head};
 use crate::hooked::Hooked;
 use crate::place::Place;
 
@@ -23,7 +23,7 @@ fn settle_with(
         if moments.next() == Some(moment) {
             effect(&mut FileLedger::at(place.folder.path()));
         }
-        if dies && call == "before commit" { Err(io::Error::other("dead")) } else { Ok(()) }
+        if dies && call == "before store" { Err(io::Error::other("dead")) } else { Ok(()) }
     };
     place.settle_by(&mut Hooked { ledger: FileLedger::at(place.folder.path()), hook })
 }
@@ -43,7 +43,8 @@ fn a_late_commit_doubles_nothing_whenever_it_comes() {
         }
 
         let done = settle_with(&place, moment, false, |ledger| {
-            ledger.commit(&late.logged(), &late.head.unwrap()).unwrap();
+            let seen = before.head.as_ref().unwrap().version;
+            ledger.store(Some(seen), late.head.as_ref().unwrap()).unwrap();
         });
 
         place.settle_more_after(done.unwrap());
@@ -57,6 +58,7 @@ fn a_late_begin_loses_and_doubles_nothing_whenever_it_comes() {
         let place = Place::with_lines(2);
         place.rotate("1");
         let before = place.ledger.state();
+        let seen = before.head.as_ref().unwrap().version;
         let _ = place.settle();
         let late = place.ledger.state().head.unwrap();
         place.ledger.restore(&before);
@@ -64,7 +66,7 @@ fn a_late_begin_loses_and_doubles_nothing_whenever_it_comes() {
         place.ledger.owe(3);
 
         let ended = settle_with(&place, moment, dies, |ledger| {
-            ledger.begin(Some(1), &late).unwrap();
+            ledger.store(Some(seen), &late).unwrap();
         });
 
         match ended {
@@ -83,12 +85,14 @@ fn a_commit_that_comes_to_nothing_is_made_up_for() {
     let place = Place::with_lines(2);
     place.ledger.owe(3);
     // The log was moved away for a moment, someone began another file, died, and their begin comes in just now.
-    let elsewhere = Head { generation: 2, ino: 0, committed: 0, ..place.ledger.state().head.unwrap() };
+    let stored = place.ledger.state().head.unwrap();
+    let seen = stored.version;
+    let elsewhere = Head { version: seen + 1, ino: 0, committed: 0, ..stored };
     let mut ledger = Hooked {
         ledger: FileLedger::at(place.folder.path()),
         hook: |call: &str| {
-            if call == "before commit" {
-                assert!(FileLedger::at(place.folder.path()).begin(Some(1), &elsewhere)?);
+            if call == "before store" {
+                assert!(FileLedger::at(place.folder.path()).store(Some(seen), &elsewhere)?);
             }
             Ok(())
         },

@@ -89,7 +89,7 @@ fn threads_exclude_each_other_even_when_the_log_is_rotated_meanwhile() {
 fn while_a_process_is_stopped_with_the_lock_nobody_waits_and_nothing_is_written() {
     let place = Place::with_lines(1);
     place.ledger.owe(2);
-    let mut holder = command("stop-at before commit 0", place.folder.path()).spawn().unwrap();
+    let mut holder = command("stop-at before store 0", place.folder.path()).spawn().unwrap();
     let pid = Pid::from_raw(holder.id() as i32);
     assert_eq!(
         waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap(),

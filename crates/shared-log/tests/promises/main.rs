@@ -9,6 +9,7 @@
 
 mod child;
 mod file_ledger;
+mod followers;
 mod foreign;
 mod hooked;
 mod killed;

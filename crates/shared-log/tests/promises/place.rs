@@ -28,7 +28,7 @@ impl Place {
         Self { folder, log, ledger }
     }
 
-    /// With so many lines in the log, all of them marked.
+    /// With so many lines in the log, all of them known.
     pub fn with_lines(count: usize) -> Self {
         let place = Self::new();
         place.owe_and_settle(count);
@@ -87,10 +87,10 @@ impl Place {
         }
     }
 
-    /// Each owed entry's line stands once, whole, in the log or a sibling, and is marked; no other entry's does.
+    /// Each owed entry's line stands once, whole, in the log or a sibling, and is known; no other entry's does.
     pub fn assert_each_line_once(&self) {
         let state = self.ledger.state();
-        assert_eq!(state.logged(), (0..state.due).collect::<Vec<_>>(), "marked as logged");
+        assert_eq!(state.logged(), (0..state.due).collect::<Vec<_>>(), "known to have their lines");
 
         let lines = self.lines();
         let mut ours: Vec<&str> = lines.iter().map(String::as_str).filter(|text| is_ours(text)).collect();

@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use shared_log::{Begun, Head};
+use shared_log::Begun;
 
-use crate::file_ledger::{FileLedger, State, line};
+use crate::file_ledger::{FileLedger, Head, State, line};
 use crate::place::Place;
 
 /// That many lines in the log that were not marked, after `marked` that were.
@@ -69,13 +69,13 @@ fn another_path_of_the_log_doubles_no_line_wherever_it_stands() {
 fn unmarked_lines_in_several_files_are_found_under_another_path() {
     let place = with_unmarked(2, 3);
     place.rotate("1");
-    let marked_twice = place.ledger.state();
+    let before = place.ledger.state();
     place.settle_all();
     place.owe_and_settle(2);
     place.rotate("2");
     place.owe_and_settle(1);
     let due = place.ledger.state().due;
-    place.ledger.restore(&State { head: None, ..marked_twice });
+    place.ledger.restore(&State { head: None, ..before });
     place.ledger.owe(3);
     assert_eq!(place.ledger.state().due, due);
 
@@ -97,7 +97,7 @@ fn copied_files_double_no_line() {
 
         let done = place.settle();
 
-        assert_eq!((done.begun, done.written), (Some(Begun::Unmarked), 0));
+        assert_eq!((done.begun, done.written), (Some(Begun::Unseen), 0));
         place.settle_more_after(done);
         place.assert_each_line_once();
     }

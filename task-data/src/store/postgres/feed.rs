@@ -5,13 +5,13 @@ use database::postgres::{Prepared, Session, answer};
 use database::types::{SqlUuid, UuidType, sql_ids};
 use database::{Postgres, UserId};
 use diesel::result::QueryResult;
-use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Nullable};
+use diesel::{OptionalExtension, sql_query};
 use diesel_async::RunQueryDsl;
 
 use super::super::StoreError;
 use super::super::feed::{
-    Feed, FeedRange, OutcomePage, Place, PlaceRow, known_kinds, page_of, places_to_read,
+    Feed, FeedRange, FirstRow, OutcomePage, Place, PlaceRow, ids_of, known_kinds, page_of, places_to_read,
 };
 use crate::task::TaskId;
 
@@ -55,7 +55,7 @@ impl Feed for Postgres {
         // A reply is the one part of a result that may be large, and no detail needs it. An array of one id is used because a join might
         // read all tasks through an index.
         let places = sql_query(format!(
-            "SELECT place.no, place.within, id, kind, status, owner, finished, error_code, \
+            "SELECT place.no, place.within, id, kind, status, owner, finished, error_code, blob_check IS NOT NULL AS has_blob, \
                     CASE WHEN kind IN ({}) AND jsonb_typeof(result) = 'object' THEN result - 'reply' END AS result \
              FROM (SELECT no, within, task FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
                    WHERE no >= $1 AND (no, within) > ($1, $2) ORDER BY no, within LIMIT $4) AS place \
@@ -69,6 +69,30 @@ impl Feed for Postgres {
         .bind::<BigInt, _>(asked);
         let rows: Vec<PlaceRow> = answer(Prepared(places).load(&mut connection)).await?;
         Ok(page_of(rows, after, asked, limit))
+    }
+
+    async fn those_after(&self, place: Place, ids: Vec<TaskId>) -> Result<Vec<TaskId>, StoreError> {
+        let (mut connection, _turn) = self.get_long().await?;
+        let after = sql_query(
+            "SELECT task AS id FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
+             WHERE no >= $1 AND (no, within) > ($1, $2) AND task = ANY($3)",
+        )
+        .bind::<BigInt, _>(place.no)
+        .bind::<BigInt, _>(place.within)
+        .bind::<Array<UuidType>, _>(sql_ids(&ids));
+        Ok(ids_of(answer(Prepared(after).load(&mut connection)).await?))
+    }
+
+    async fn before_first(&self, ids: Vec<TaskId>) -> Result<Place, StoreError> {
+        let (mut connection, _turn) = self.get_long().await?;
+        let first = sql_query(
+            "SELECT no, within FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
+             WHERE no IS NOT NULL AND task = ANY($1) ORDER BY no, within LIMIT 1",
+        )
+        .bind::<Array<UuidType>, _>(sql_ids(&ids));
+        let first: Option<FirstRow> =
+            answer(async { Prepared(first).get_result(&mut connection).await.optional() }).await?;
+        Ok(first.map(FirstRow::before).unwrap_or_default())
     }
 }
 

@@ -4,8 +4,8 @@
 //! `unnest`. Rows that are read to be written are locked, which gives the isolation that SQLite has by its single writer.
 
 mod feed;
+mod followers;
 mod leases;
-mod outcomes;
 mod paid_calls;
 mod table_rows;
 
@@ -182,7 +182,7 @@ impl Tasks for Postgres {
         let complete = sql_query(
             "WITH ended AS ( \
                 UPDATE tasks SET status = new.status::taskstatus, result = new.result, error_code = new.code, \
-                    error_detail = new.detail, finished = now_plus(0), worker = NULL, \
+                    error_detail = new.detail, finished = now_plus(0), logged_at = now_plus(0), worker = NULL, \
                     content = CASE WHEN $7 THEN content END \
                 FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, attempt, status, result, code, detail) \
                 WHERE tasks.id = ANY(ARRAY[new.id]) AND tasks.attempt = new.attempt AND tasks.status::text = 'running' \
@@ -318,8 +318,7 @@ impl Tasks for Postgres {
 
     async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError> {
         let mut connection = self.get().await?;
-        let mut kinds: Vec<(String, i64)> =
-            answer(queries::newer_kinds_unlogged().load(&mut connection)).await?;
+        let mut kinds = Vec::new();
         for status in [Status::Pending, Status::Running] {
             let of_status = queries::newer_kinds(status);
             kinds.extend(answer(of_status.load::<(String, i64)>(&mut connection)).await?);

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use database::Sqlite;
-use database::schema::{log_head, paid_calls, table_rows, tasks};
+use database::schema::{paid_calls, table_rows, tasks};
 use database::sqlite::connect;
 use database::types::sql_ids;
 use diesel::dsl::{delete, sql_query};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
-use shared_log::Head;
 
-use super::super::{StoreError, outcomes};
+use super::super::{LogHead, StoreError};
+use super::followers;
 use crate::task::TaskId;
 
 /// A database that another program may have open. It is only read.
@@ -30,9 +30,10 @@ impl Original {
         Ok(Self { connection: connect(path)? })
     }
 
-    /// Returns the position at which that log was last committed.
-    pub fn log_head(&mut self, log: &str) -> Result<Option<Head>, StoreError> {
-        head_of(&mut self.connection, log)
+    /// Returns how far the log of that name is written.
+    pub fn log_head(&mut self, name: &str) -> Result<Option<LogHead>, StoreError> {
+        let log = followers::find(&mut self.connection, name.to_owned())?;
+        Ok(log.map(|(log, _)| log.head))
     }
 
     /// Writes the rows as they are at one moment into an empty file, without syncing it.
@@ -47,15 +48,10 @@ impl Original {
     }
 }
 
-fn head_of(connection: &mut SqliteConnection, log: &str) -> Result<Option<Head>, StoreError> {
-    let row: Option<outcomes::HeadRow> = outcomes::head(log).get_result(connection).optional()?;
-    Ok(row.map(Head::from))
-}
-
-/// Clears the position up to which the outcome log is known: the copied log is another file.
+/// Removes all followers: the copied log is another file, and is read anew.
 pub async fn forget_logs(copy: &Sqlite) -> Result<(), StoreError> {
     copy.write(|connection| {
-        delete(log_head::table).execute(connection)?;
+        sql_query("DELETE FROM followers").execute(connection)?;
         Ok(())
     })
     .await

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use database::types::{SqlUuid, UuidType};
 use database::{Sqlite, UserId};
-use diesel::RunQueryDsl;
-use diesel::sql_query;
 use diesel::sql_types::{BigInt, Nullable};
+use diesel::{OptionalExtension, RunQueryDsl, sql_query};
 
 use super::super::StoreError;
 use super::super::feed::{
-    Feed, FeedRange, OutcomePage, Place, PlaceRow, known_kinds, page_of, places_to_read,
+    Feed, FeedRange, FirstRow, OutcomePage, Place, PlaceRow, ids_of, known_kinds, page_of, places_to_read,
 };
+use crate::task::TaskId;
 
 #[async_trait]
 impl Feed for Sqlite {
@@ -39,7 +39,7 @@ impl Feed for Sqlite {
             let asked = places_to_read(owner, limit);
             // A reply is the one part of a result that may be large, and no detail needs it.
             let places = sql_query(format!(
-                "SELECT place.no, 1 AS within, id, kind, status, owner, finished, error_code, \
+                "SELECT place.no, 1 AS within, id, kind, status, owner, finished, error_code, blob_check IS NOT NULL AS has_blob, \
                         CASE WHEN kind IN ({}) AND json_type(result) = 'object' THEN json_remove(result, '$.reply') END AS result \
                  FROM (SELECT no, task FROM feed WHERE no >= ?1 AND (no, 1) > (?1, ?2) ORDER BY no LIMIT ?4) AS place \
                  LEFT JOIN tasks ON id = place.task AND (?3 IS NULL OR owner = ?3) \
@@ -55,4 +55,35 @@ impl Feed for Sqlite {
         })
         .await
     }
+
+    async fn those_after(&self, place: Place, ids: Vec<TaskId>) -> Result<Vec<TaskId>, StoreError> {
+        self.read_long(move |connection| {
+            let after = sql_query(format!(
+                "SELECT task AS id FROM feed WHERE no >= ?1 AND (no, 1) > (?1, ?2) AND task IN ({})",
+                blobs(&ids)
+            ))
+            .bind::<BigInt, _>(place.no)
+            .bind::<BigInt, _>(place.within);
+            Ok(ids_of(after.load(connection)?))
+        })
+        .await
+    }
+
+    async fn before_first(&self, ids: Vec<TaskId>) -> Result<Place, StoreError> {
+        self.read_long(move |connection| {
+            let first = sql_query(format!(
+                "SELECT no, 1 AS within FROM feed WHERE task IN ({}) ORDER BY no LIMIT 1",
+                blobs(&ids)
+            ));
+            let first: Option<FirstRow> = first.get_result(connection).optional()?;
+            Ok(first.map(FirstRow::before).unwrap_or_default())
+        })
+        .await
+    }
+}
+
+/// Returns ids as a list of SQL.
+fn blobs(ids: &[TaskId]) -> String {
+    let blobs: Vec<String> = ids.iter().map(|id| format!("x'{}'", id.0.simple())).collect();
+    blobs.join(", ")
 }

@@ -2,6 +2,7 @@
 
 mod copy;
 mod feed;
+mod followers;
 mod paid_calls;
 mod table_rows;
 
@@ -9,14 +10,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use database::schema::{log_head, tasks, workers};
+use database::schema::{tasks, workers};
 use database::sqlite::clock;
 use database::types::{SqlUuid, sql_ids};
 use database::{Sqlite, UserId};
 use diesel::dsl::{count_star, insert_into};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
-use shared_log::Head;
 
 pub use self::copy::{Original, forget, forget_logs};
 use super::rows::{
@@ -25,8 +25,7 @@ use super::rows::{
 use super::tasks::TaskEnd;
 use super::{
     BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    Moved, NewTask, Outcomes, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases, outcomes,
-    tasks as queries,
+    Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -233,7 +232,7 @@ impl Tasks for Sqlite {
 
     async fn newer_kinds(&self) -> Result<Vec<(String, i64)>, StoreError> {
         self.read(|connection| {
-            let mut kinds: Vec<(String, i64)> = queries::newer_kinds_unlogged().load(connection)?;
+            let mut kinds = Vec::new();
             for status in [Status::Pending, Status::Running] {
                 kinds.extend(queries::newer_kinds(status).load::<(String, i64)>(connection)?);
             }
@@ -341,43 +340,4 @@ fn move_on(
         }
     }
     Ok(row.moved(next))
-}
-
-#[async_trait]
-impl Outcomes for Sqlite {
-    async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
-        self.read(move |connection| {
-            let row: Option<outcomes::HeadRow> = outcomes::head(&log).get_result(connection).optional()?;
-            Ok(row.map(Head::from))
-        })
-        .await
-    }
-
-    async fn begin_log(&self, log: String, seen: Option<u32>, new: Head) -> Result<bool, StoreError> {
-        self.write(move |connection| {
-            let row = outcomes::HeadRow::new(log, &new);
-            let changed = match seen {
-                Some(seen) => outcomes::begin(seen, row).execute(connection)?,
-                None => insert_into(log_head::table)
-                    .values(row)
-                    .on_conflict(log_head::log)
-                    .do_nothing()
-                    .execute(connection)?,
-            };
-            Ok(changed > 0)
-        })
-        .await
-    }
-
-    async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
-        self.read(move |connection| Ok(into_tasks(outcomes::unlogged(limit).load(connection)?))).await
-    }
-
-    async fn commit_log(&self, log: String, written: Vec<TaskId>, head: Head) -> Result<bool, StoreError> {
-        self.write(move |connection| {
-            outcomes::mark_logged(&written).execute(connection)?;
-            Ok(outcomes::advance(outcomes::HeadRow::new(log, &head)).execute(connection)? > 0)
-        })
-        .await
-    }
 }

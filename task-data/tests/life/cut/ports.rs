@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use database::UserId;
 use serde_json::{Value, json};
 use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::kinds::Kind;
 use task_data::notify::Notify;
 use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
-use task_data::shared_log::Head;
 use task_data::stack::Stack;
 use task_data::store::{
-    Claims, Completion, HandBack, Moved, NewTask, Payload, PoolUse, Rules, Store, StoreError,
+    Claims, Completion, HandBack, LogFollower, Moved, NewTask, OutcomePage, Payload, Place, PoolUse, Rules,
+    Store, StoreError,
 };
 use task_data::task::{Task, TaskId, Ticket, Time, WorkerId};
 use test_kit::Effect;
@@ -89,9 +90,11 @@ test_kit::cut_store! {
         Afar fn register(worker: WorkerId, name: String, lease: Duration) -> ();
         Afar fn return_lost(rules: Rules) -> Vec<Moved>;
     } {}
-    Outcomes {
-        Nothing fn log_head(log: String) -> Option<Head>;
-        Nothing fn unlogged(limit: i64) -> Vec<Task>;
+    Followers {
+        Nothing fn log(name: String) -> Option<(LogFollower, i64)>;
+    } {}
+    Feed {
+        Nothing fn outcomes(after: Place, owner: Option<UserId>, limit: i64) -> OutcomePage;
     } {}
 }
 

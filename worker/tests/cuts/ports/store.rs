@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use database::UserId;
 use task_data::outcome;
-use task_data::shared_log::Head;
 use task_data::store::{
-    Claims, Completion, HandBack, Moved, NewTask, Payload, PoolUse, Rules, Store, StoreError,
+    Claims, Completion, HandBack, LogFollower, Moved, NewTask, Outcome, OutcomePage, Payload, Place, PoolUse,
+    Rules, Store, StoreError,
 };
 use task_data::task::{Task, TaskId, WorkerId};
 use test_kit::Effect;
@@ -161,21 +162,27 @@ test_kit::cut_store! {
             self.call("store.return_lost", Effect::Afar, act).await
         }
     }
-    Outcomes {} {
-        async fn log_head(&self, log: String) -> Result<Option<Head>, StoreError> {
+    Followers {} {
+        async fn log(&self, name: String) -> Result<Option<(LogFollower, i64)>, StoreError> {
             self.line.world.weaken_log_step();
-            let act = move |store: Arc<dyn Store>| async move { store.log_head(log).await };
-            self.call("store.log_head", Effect::Nothing, act).await
+            let act = move |store: Arc<dyn Store>| async move { store.log(name).await };
+            self.call("store.log", Effect::Nothing, act).await
         }
-
-        /// Returns unlogged tasks. It is the last call of the log's step before it writes; so the write is cut here, as if it were a call.
-        async fn unlogged(&self, limit: i64) -> Result<Vec<Task>, StoreError> {
-            let act = move |store: Arc<dyn Store>| async move { store.unlogged(limit).await };
-            let owed = self.call("store.unlogged", Effect::Nothing, act).await?;
+    }
+    Feed {} {
+        /// Returns outcomes. It is the last call of the log's step before it writes; so the write is cut here, as if it were a call.
+        async fn outcomes(
+            &self,
+            after: Place,
+            owner: Option<UserId>,
+            limit: i64,
+        ) -> Result<OutcomePage, StoreError> {
+            let act = move |store: Arc<dyn Store>| async move { store.outcomes(after, owner, limit).await };
+            let page = self.call("store.outcomes", Effect::Nothing, act).await?;
             let Line { world, wire } = &self.line;
-            let text = missing_in_log(world, &owed);
+            let text = missing_in_log(world, &page);
             if text.is_empty() {
-                return Ok(owed);
+                return Ok(page);
             }
             let write = |when| {
                 if let When::Torn(bytes) = when {
@@ -185,7 +192,7 @@ test_kit::cut_store! {
                 Some(())
             };
             match wire.make("log.write", Effect::Bytes(text.len()), write) {
-                Some(()) => Ok(owed),
+                Some(()) => Ok(page),
                 None => wire.end(|| Err(StoreError::Unavailable(Arc::new(io::Error::other("cut"))))).await,
             }
         }
@@ -193,11 +200,12 @@ test_kit::cut_store! {
 }
 
 /// Returns the bytes that a step of the log is about to write.
-fn missing_in_log(world: &World, owed: &[Task]) -> Vec<u8> {
+fn missing_in_log(world: &World, page: &OutcomePage) -> Vec<u8> {
     let log = fs::read(world.log()).unwrap();
     let mut tail = log.rsplit(|byte| *byte == b'\n').next().unwrap();
     let mut text = Vec::new();
-    for line in owed.iter().filter_map(outcome::line) {
+    for Outcome { id, .. } in &page.outcomes {
+        let line = world.task(*id).as_ref().and_then(outcome::line).unwrap();
         if log.split(|byte| *byte == b'\n').any(|whole| whole == line.as_bytes() && whole.len() > tail.len())
         {
             continue;

@@ -17,10 +17,11 @@ CREATE TABLE feed_end (
     no      bigint  NOT NULL
 );
 
--- How far each follower of the feed has come: up to (no, within), and the tasks after that in `ahead`.
+-- How far each follower of the feed has come: up to (no, within), and the tasks after that in `ahead`. An outcome log is one.
 CREATE TABLE followers (
     name       text        NOT NULL PRIMARY KEY,
     kind       text        NOT NULL,
+    location   text        NOT NULL,                       -- host name and path
     version    bigint      NOT NULL,                       -- goes up with every change
     dev        bigint      NOT NULL,
     ino        bigint      NOT NULL,
@@ -57,15 +58,17 @@ END
 $$;
 
 -- Processes of the version before end tasks without a row in the feed, so a trigger inserts it, for any session that does not say that its
--- statements do. It comes before the rows below are read, and its lock stays until the end: no end falls between.
+-- statements do. It comes before the rows below are read, and its lock stays until the end: no end falls between. It also marks the task
+-- as logged, as these statements do: so the version before writes no line from now on, and the lines are left to this version's logs.
 CREATE FUNCTION feed_ended() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO feed (appended, tasks) VALUES (NEW.finished, ARRAY[NEW.id]);
-    RETURN NULL;
+    NEW.logged_at := NEW.finished;
+    RETURN NEW;
 END
 $$;
 
-CREATE TRIGGER feed_ended AFTER UPDATE OF finished ON tasks FOR EACH ROW
+CREATE TRIGGER feed_ended BEFORE UPDATE OF finished ON tasks FOR EACH ROW
     WHEN (OLD.finished IS NULL AND NEW.finished IS NOT NULL AND current_setting('coatcheck.feeds', true) IS DISTINCT FROM 'on')
     EXECUTE FUNCTION feed_ended();
 
@@ -78,3 +81,11 @@ INSERT INTO feed (no, appended, tasks)
     GROUP BY no ORDER BY no;
 
 INSERT INTO feed_end (no) SELECT coalesce(max(no), 0) FROM feed;
+
+-- The logs of the version before go on where they stand. They are named by their paths alone.
+INSERT INTO followers (name, kind, location, version, dev, ino, committed, tail_check, no, within, ahead, seen_at)
+    SELECT log, 'log', log, 1, dev, ino, committed, tail_check, (logged.count + 255) / 256,
+           CASE WHEN logged.count = 0 THEN 0 ELSE (logged.count - 1) % 256 + 1 END, '{}', now_plus(0)
+    FROM log_head, (SELECT count(*) AS count FROM tasks WHERE finished IS NOT NULL AND logged_at IS NOT NULL) AS logged;
+
+UPDATE tasks SET logged_at = finished WHERE finished IS NOT NULL AND logged_at IS NULL;

@@ -7,10 +7,11 @@ CREATE TABLE feed (
     task     BLOB    NOT NULL CHECK (length(task) = 16)
 ) STRICT;
 
--- How far each follower of the feed has come: up to (no, within), and the tasks after that in `ahead`, 16 bytes each.
+-- How far each follower of the feed has come: up to (no, within), and the tasks after that in `ahead`, 16 bytes each. An outcome log is one.
 CREATE TABLE followers (
     name       TEXT    NOT NULL PRIMARY KEY,
     kind       TEXT    NOT NULL,
+    location   TEXT    NOT NULL,                            -- host name and path
     version    INTEGER NOT NULL,                            -- goes up with every change
     dev        INTEGER NOT NULL,
     ino        INTEGER NOT NULL,
@@ -31,3 +32,12 @@ CREATE TRIGGER feed_ended AFTER UPDATE OF finished ON tasks WHEN old.finished IS
 BEGIN
     INSERT INTO feed (appended, task) VALUES (new.finished, new.id);
 END;
+
+-- The log goes on where it stands. Until now it was named by its path alone.
+INSERT INTO followers (name, kind, location, version, dev, ino, committed, tail_check, no, within, ahead, seen_at)
+    SELECT log, 'log', log, 1, dev, ino, committed, tail_check,
+           (SELECT count(*) FROM tasks WHERE finished IS NOT NULL AND logged_at IS NOT NULL), 1, x'',
+           (SELECT coalesce(max(finished), 0) FROM tasks)
+    FROM log_head;
+
+UPDATE tasks SET logged_at = finished WHERE finished IS NOT NULL AND logged_at IS NULL;

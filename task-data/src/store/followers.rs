@@ -1,0 +1,79 @@
+//! The followers of the feed: their part of the port. Each has a place that moves only forward.
+
+use async_trait::async_trait;
+use database::StoreError;
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Text};
+use shared_log::Head;
+
+use super::feed::Place;
+use crate::task::TaskId;
+
+/// The head of an outcome log.
+pub type LogHead = Head<Place, TaskId>;
+
+/// A follower that is an outcome log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFollower {
+    /// The log's name among all logs.
+    pub name: String,
+    /// The host name and the path of the process that wrote it last.
+    pub location: String,
+    /// How far it is written.
+    pub head: LogHead,
+}
+
+/// The followers of the feed of outcomes.
+#[async_trait]
+pub trait Followers: Send + Sync {
+    /// Returns a log, and the seconds since it was stored.
+    async fn log(&self, name: String) -> Result<Option<(LogFollower, i64)>, StoreError>;
+
+    /// Stores a log's head if the stored one's version still is `seen` (`None`: there is none), and returns whether it was stored.
+    async fn store_log(&self, seen: Option<u64>, log: LogFollower) -> Result<bool, StoreError>;
+
+    /// Gives a log another name, with this head, and returns whether it did: not if it is gone, or if the new name is taken.
+    async fn rename_log(&self, from: String, log: LogFollower) -> Result<bool, StoreError>;
+}
+
+/// A row of `followers` but for `ahead`, which each database stores in its own way; unsigned numbers keep their bits.
+#[derive(QueryableByName)]
+pub(super) struct LogRow {
+    #[diesel(sql_type = Text)]
+    location: String,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
+    #[diesel(sql_type = BigInt)]
+    dev: i64,
+    #[diesel(sql_type = BigInt)]
+    ino: i64,
+    #[diesel(sql_type = BigInt)]
+    committed: i64,
+    #[diesel(sql_type = BigInt)]
+    tail_check: i64,
+    #[diesel(sql_type = BigInt)]
+    no: i64,
+    #[diesel(sql_type = BigInt)]
+    within: i64,
+    #[diesel(sql_type = BigInt)]
+    seconds_ago: i64,
+}
+
+/// The columns of [`LogRow`].
+pub(super) const LOG_COLUMNS: &str = "location, version, dev, ino, committed, tail_check, no, within";
+
+impl LogRow {
+    /// Returns the log of that name.
+    pub(super) fn log(self, name: String, ahead: Vec<TaskId>) -> (LogFollower, i64) {
+        let head = Head {
+            version: self.version.cast_unsigned(),
+            dev: self.dev.cast_unsigned(),
+            ino: self.ino.cast_unsigned(),
+            committed: self.committed.cast_unsigned(),
+            tail_check: self.tail_check,
+            place: Place { no: self.no, within: self.within },
+            ahead,
+        };
+        (LogFollower { name, location: self.location, head }, self.seconds_ago)
+    }
+}

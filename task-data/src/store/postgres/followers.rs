@@ -1,0 +1,87 @@
+//! The followers of the feed in PostgreSQL.
+
+use async_trait::async_trait;
+use database::Postgres;
+use database::postgres::{Prepared, answer};
+use database::types::{SqlUuid, UuidType, sql_ids};
+use diesel::sql_types::{Array, BigInt, Text};
+use diesel::{OptionalExtension, QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+
+use super::super::StoreError;
+use super::super::followers::{Followers, LOG_COLUMNS, LogFollower, LogRow};
+
+/// Binds a log's columns, as $1 to $11, to a statement.
+macro_rules! bound {
+    ($statement:expr, $log:expr) => {{
+        let LogFollower { name, location, head } = $log;
+        $statement
+            .bind::<Text, _>(name)
+            .bind::<Text, _>(location)
+            .bind::<BigInt, _>(head.version.cast_signed())
+            .bind::<BigInt, _>(head.dev.cast_signed())
+            .bind::<BigInt, _>(head.ino.cast_signed())
+            .bind::<BigInt, _>(head.committed.cast_signed())
+            .bind::<BigInt, _>(head.tail_check)
+            .bind::<BigInt, _>(head.place.no)
+            .bind::<BigInt, _>(head.place.within)
+            .bind::<Array<UuidType>, _>(sql_ids(&head.ahead))
+    }};
+}
+
+#[async_trait]
+impl Followers for Postgres {
+    async fn log(&self, name: String) -> Result<Option<(LogFollower, i64)>, StoreError> {
+        let mut connection = self.get().await?;
+        let log = sql_query(format!(
+            "SELECT {LOG_COLUMNS}, ahead, extract(epoch FROM now_plus(0) - seen_at)::bigint AS seconds_ago \
+             FROM followers WHERE name = $1"
+        ))
+        .bind::<Text, _>(&name);
+        let row = async { Prepared(log).get_result::<WholeRow>(&mut connection).await.optional() };
+        let whole = answer(row).await?;
+        Ok(whole.map(|row| row.log.log(name, row.ahead.into_iter().map(Into::into).collect())))
+    }
+
+    async fn store_log(&self, seen: Option<u64>, log: LogFollower) -> Result<bool, StoreError> {
+        let mut connection = self.get().await?;
+        let stored = match seen {
+            Some(seen) => {
+                let store = sql_query(
+                    "UPDATE followers SET location = $2, version = $3, dev = $4, ino = $5, committed = $6, tail_check = $7, \
+                        no = $8, within = $9, ahead = $10, seen_at = now_plus(0) \
+                     WHERE name = $1 AND version = $11",
+                );
+                let store = bound!(store, log).bind::<BigInt, _>(seen.cast_signed());
+                answer(Prepared(store).execute(&mut connection)).await?
+            }
+            None => {
+                let store = sql_query(format!(
+                    "INSERT INTO followers (kind, seen_at, name, {LOG_COLUMNS}, ahead) \
+                     VALUES ('log', now_plus(0), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING"
+                ));
+                answer(Prepared(bound!(store, log)).execute(&mut connection)).await?
+            }
+        };
+        Ok(stored > 0)
+    }
+
+    async fn rename_log(&self, from: String, log: LogFollower) -> Result<bool, StoreError> {
+        let mut connection = self.get().await?;
+        let rename = sql_query(format!(
+            "WITH gone AS (DELETE FROM followers WHERE name = $11 AND NOT EXISTS (SELECT FROM followers WHERE name = $1) RETURNING kind) \
+             INSERT INTO followers (kind, seen_at, name, {LOG_COLUMNS}, ahead) \
+             SELECT kind, now_plus(0), $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM gone"
+        ));
+        let rename = bound!(rename, log).bind::<Text, _>(from);
+        Ok(answer(Prepared(rename).execute(&mut connection)).await? > 0)
+    }
+}
+
+#[derive(QueryableByName)]
+struct WholeRow {
+    #[diesel(embed)]
+    log: LogRow,
+    #[diesel(sql_type = Array<UuidType>)]
+    ahead: Vec<SqlUuid>,
+}
