@@ -4,7 +4,6 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -149,10 +148,5 @@ fn address(printed: &str) -> Option<String> {
 /// # Errors
 /// If the client can't be created.
 pub fn http() -> Result<reqwest::Client, BenchError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let tls = versions.map_err(|error| BenchError::Unexpected(error.to_string()))?;
-    let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?)
+    Ok(client::http::builder(false).map_err(BenchError::Unexpected)?.build()?)
 }

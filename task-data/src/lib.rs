@@ -17,7 +17,6 @@ pub mod metrics;
 pub mod notify;
 pub mod outcome;
 pub mod queue;
-pub mod retry_after;
 pub mod settings;
 pub mod stack;
 pub mod store;

@@ -217,9 +217,12 @@ async fn a_refused_file_is_told_and_the_others_go_on() {
             }
             Some(Ok(status)) => refused(status),
             Some(Err(_)) => answer(202, &format!("{{\"id\": \"{ID}\", \"status\": \"pending\"}}")),
-            None => {
-                answer(200, &format!("{{\"status\": \"succeeded\", \"result\": {{\"md5\": \"{ABC}\"}}}}"))
-            }
+            None => answer(
+                200,
+                &format!(
+                    "{{\"id\": \"{ID}\", \"status\": \"succeeded\", \"result\": {{\"md5\": \"{ABC}\"}}}}"
+                ),
+            ),
         }
     });
     for (names, status, refused) in [

@@ -46,7 +46,7 @@ async fn each_answer_is_dressed_for_a_browser(setup: Setup) {
         (Method::GET, "/nothing", 404, POLICY, kept),
     ] {
         println!("{method} {path}");
-        let client = crate::kit::client::http().redirect(reqwest::redirect::Policy::none());
+        let client = crate::kit::client::http();
         let answer = ask(client.build().unwrap().request(method, stack.url(path))).await.unwrap();
 
         assert_eq!(answer.status, status);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 use reqwest::multipart::{Form, Part};
-use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -282,7 +281,7 @@ async fn comers(stack: &Arc<Stack>) -> (Vec<Comer>, Hers) {
 async fn each_route_lets_in_whom_it_is_for_and_nobody_else(setup: Setup) {
     let stack = setup.start(&SETTINGS).await;
     let (comers, hers) = comers(&stack).await;
-    let http = crate::kit::client::http().redirect(Policy::none()).build().unwrap();
+    let http = crate::kit::client::http().build().unwrap();
     let routes = routes(&hers);
     // Hers.
     let (mut tasks, mut records) = (3, 0);

@@ -49,7 +49,8 @@ impl StandIns {
             if urls.len() == expected { Ok(urls) } else { Err(printed) }
         })
         .await;
-        let http = crate::kit::client::http().build().unwrap();
+        // Their first page is one of Swagger UI's.
+        let http = crate::kit::client::http().redirect(reqwest::redirect::Policy::default()).build().unwrap();
         Self { program, urls, http, _folder: folder }
     }
 

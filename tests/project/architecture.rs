@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::kit::program::{coatcheck, output};
 
 /// Which of our crates may know which others of ours. An arrow that is not here should not be.
-const ARROWS: [(&str, &[&str]); 16] = [
-    ("benches", &["md5-lanes"]),
+const ARROWS: [(&str, &[&str]); 17] = [
+    ("benches", &["client", "md5-lanes"]),
+    ("client", &["program"]),
     ("md5-lanes", &[]),
     ("model", &[]),
-    ("powercut", &[]),
+    ("powercut", &["client"]),
     ("limits", &[]),
     ("shared-log", &[]),
     ("program", &[]),
@@ -32,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
             "access-log",
             "accounts",
             "api",
+            "client",
             "database",
             "md5-lanes",
             "program",
@@ -44,10 +46,11 @@ const ARROWS: [(&str, &[&str]); 16] = [
 ];
 
 /// The crates that tests may use beyond that.
-const ARROWS_OF_TESTS: [(&str, &[&str]); 1] = [("task-data", &["access-log", "accounts"])];
+const ARROWS_OF_TESTS: [(&str, &[&str]); 2] =
+    [("api", &["client"]), ("task-data", &["access-log", "accounts"])];
 
 /// A library's name in code, and the places where alone it may stand.
-const PLACES: [(&str, &[&str]); 9] = [
+const PLACES: [(&str, &[&str]); 10] = [
     ("actix_web", &["api/src/", "crates/providers/src/", "benches/src/uploads/bare.rs"]),
     (
         "diesel",
@@ -64,6 +67,8 @@ const PLACES: [(&str, &[&str]); 9] = [
         "AsyncPgConnection",
         &["crates/database/src/postgres/session.rs", "crates/database/src/postgres/target.rs"],
     ),
+    // One client of our API, and one of the services that tasks are sent to.
+    ("Client::builder()", &["crates/client/src/http.rs", "worker/src/outbound.rs"]),
     ("lapin::", &["task-data/src/queue/amqp.rs"]),
     (
         "redis::",
@@ -98,7 +103,7 @@ const PLACES: [(&str, &[&str]); 9] = [
         ],
     ),
     // What another service calls a time of day is compared with one, and with nothing of ours.
-    ("SystemTime::now", &["crates/providers/src/stand_in.rs", "task-data/src/retry_after.rs"]),
+    ("SystemTime::now", &["crates/providers/src/stand_in.rs", "crates/program/src/retry_after.rs"]),
 ];
 
 /// An adapter calls no port but its own.
@@ -199,6 +204,22 @@ fn each_guarantee_names_tests_that_there_are() {
             assert!(texts.iter().any(|(_, text)| is_one(text)), "there is no test {test}");
         }
     }
+}
+
+/// Each is built before the first ticket, and each has authors to trust.
+#[test]
+fn the_program_is_built_of_at_most_300_crates() {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--package", "coatcheck"])
+        .args(["--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    let crates: BTreeSet<String> =
+        tree.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert!((100..=300).contains(&crates.len()), "{}: {crates:#?}", crates.len());
 }
 
 /// As `cargo deny` would, which is not on every machine; that one knows the advisories too.

@@ -233,8 +233,7 @@ async fn a_header_alone_is_a_table_without_rows(setup: Setup) {
 #[apply(both_stacks)]
 async fn the_other_address_leads_to_tables(setup: Setup) {
     let (stack, third_party) = setup.beside_third_party(&[]).await;
-    let follow_none = crate::kit::client::http().redirect(reqwest::redirect::Policy::none());
-    let client = follow_none.build().unwrap();
+    let client = crate::kit::client::http().build().unwrap();
 
     let page = ask(client.get(stack.url("/api/v1/file"))).await.unwrap();
     let post = ask(client.post(stack.url("/api/v1/file")).body(table(1))).await.unwrap();

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use program::{Repeated, tls};
+use program::{Repeated, retry_after, tls};
 use reqwest::header::ACCEPT_ENCODING;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::{Number, Value};
-use task_data::{metrics, retry_after};
+use task_data::metrics;
 use tokio::time::Instant;
 use tracing::{info, warn};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ::accounts::Login;
 use ::accounts::user::{TypedName, User};
-use actix_web::cookie::{Cookie, CookieBuilder, SameSite, time};
+use actix_web::http::header::SET_COOKIE;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
@@ -101,10 +101,9 @@ pub async fn known(
 pub fn begin(api: &Api, request: &HttpRequest, user: &User, sessions: i64) -> Result<HttpResponse, Problem> {
     let issued = api.keys.issue(user, sessions);
     let Issued { token, expires } = issued.map_err(|error| Problem::internal(&error))?;
-    let life = time::Duration::seconds(LIFE.num_seconds());
     let mut response = HttpResponse::Ok();
-    if let Some(cookie) = cookies(api, request, &token).next() {
-        response.cookie(cookie.max_age(life).finish());
+    if let Some(cookie) = cookies(api, request, &token, LIFE.num_seconds()).next() {
+        response.append_header((SET_COOKIE, cookie));
     }
     Ok(response.json(SessionView { token, expires: Time(expires) }))
 }
@@ -118,20 +117,20 @@ pub fn begin(api: &Api, request: &HttpRequest, user: &User, sessions: i64) -> Re
 )]
 pub async fn delete(api: Data<Api>, request: HttpRequest) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
-    for cookie in cookies(&api, &request, "") {
-        response.cookie(cookie.max_age(time::Duration::ZERO).finish());
+    for cookie in cookies(&api, &request, "", 0) {
+        response.append_header((SET_COOKIE, cookie));
     }
     response.finish()
 }
 
-/// Returns the cookie that is set, and those that processes with an older secret may have set.
-fn cookies(api: &Api, request: &HttpRequest, token: &str) -> impl Iterator<Item = CookieBuilder<'static>> {
+/// Returns the cookie that is set, and those that processes with an older secret may have set, as values of `Set-Cookie` (RFC 6265).
+fn cookies(api: &Api, request: &HttpRequest, token: &str, seconds: i64) -> impl Iterator<Item = String> {
     let is_tls = hops::is_tls(request);
+    // A browser would not send a secure cookie back without TLS.
+    let secure = if is_tls { "; Secure" } else { "" };
+    // Neither a name nor a token has a character that ends it there.
     auth::cookie_names(&api.keys, is_tls).map(move |name| {
-        let cookie =
-            Cookie::build(name, token.to_owned()).path("/").http_only(true).same_site(SameSite::Strict);
-        // A browser would not send a secure cookie back without TLS.
-        if is_tls { cookie.secure(true) } else { cookie }
+        format!("{name}={token}; HttpOnly; SameSite=Strict{secure}; Path=/; Max-Age={seconds}")
     })
 }
 

@@ -7,7 +7,6 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, Enti
 use actix_web::web::Path;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use program::swagger_ui;
-use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest, Sha256};
 
 use crate::http::problem::{Code, Problem};
@@ -19,26 +18,74 @@ pub const DESCRIPTION: &str = "/openapi.json";
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                            connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'";
 
-#[derive(RustEmbed)]
-#[folder = "../frontend"]
-struct Files;
-
-/// The addresses of the files that browsers get, and the file behind each: a page is at its name, without `.html`.
-static FILES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
-    let given = Files::iter().filter_map(|file| Some((address(&file)?, file.into_owned())));
-    given.collect()
-});
-
-/// Returns the address of a file; `None` for a file that is not served, such as the licence of vendored code.
-fn address(file: &str) -> Option<String> {
-    match file.rsplit_once('.')? {
-        ("index", "html") => Some("/".to_owned()),
-        ("missing", "html") => None,
-        (name, "html") => Some(format!("/{name}")),
-        (_, "css" | "js") => Some(format!("/{file}")),
-        _ => None,
-    }
+/// Compiles files of `frontend/` in.
+macro_rules! files {
+    ($($name:literal)+) => {
+        &[$(($name, include_bytes!(concat!("../../../frontend/", $name)))),+]
+    };
 }
+
+/// The files that browsers get, by their names in `frontend/`.
+const COMPILED_IN: &[(&str, &[u8])] = files!(
+    "api.js"
+    "app.js"
+    "card.js"
+    "digests.js"
+    "dom.js"
+    "found.js"
+    "gate.js"
+    "header.js"
+    "history.js"
+    "index.html"
+    "list.js"
+    "log-in.js"
+    "messages.css"
+    "messages.html"
+    "messages.js"
+    "news.js"
+    "numbers.js"
+    "overall.js"
+    "records.css"
+    "records.html"
+    "records.js"
+    "rows.js"
+    "sent.js"
+    "session.js"
+    "standing.js"
+    "style.css"
+    "table.js"
+    "tables.css"
+    "tables.html"
+    "tables.js"
+    "text.js"
+    "ticket.js"
+    "tickets.js"
+    "undo.js"
+    "upload.js"
+    "vendor/uPlot.iife.min.js"
+    "vendor/uPlot.min.css"
+);
+
+/// A file as it is served.
+struct File {
+    content: &'static [u8],
+    media_type: &'static str,
+    tag: EntityTag,
+}
+
+/// The files by their addresses: a page is at its name, without `.html`.
+static FILES: LazyLock<BTreeMap<String, File>> = LazyLock::new(|| {
+    let files = COMPILED_IN.iter().map(|(name, content)| {
+        let (address, media_type) = match name.rsplit_once('.') {
+            Some(("index", "html")) => ("/".to_owned(), "text/html; charset=utf-8"),
+            Some((page, "html")) => (format!("/{page}"), "text/html; charset=utf-8"),
+            Some((_, "css")) => (format!("/{name}"), "text/css; charset=utf-8"),
+            _ => (format!("/{name}"), "text/javascript; charset=utf-8"),
+        };
+        (address, File { content, media_type, tag: EntityTag::new_strong(hex(&Sha256::digest(content))) })
+    });
+    files.collect()
+});
 
 /// Returns the addresses of the pages and their files.
 pub fn addresses() -> impl Iterator<Item = &'static str> {
@@ -58,14 +105,12 @@ pub const MISSING: &str = include_str!("../../../frontend/missing.html");
 /// # Errors
 /// 404 if the program was built without it.
 pub async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let name = FILES.get(request.path());
-    let file: EmbeddedFile = name.and_then(|name| Files::get(name)).ok_or(Code::NotFound)?;
-    let tag = EntityTag::new_strong(hex(&file.metadata.sha256_hash()));
-    let (mut response, is_known) = tagged(&request, &tag);
+    let file = FILES.get(request.path()).ok_or(Code::NotFound)?;
+    let (mut response, is_known) = tagged(&request, &file.tag);
     if is_known {
         return Ok(response.finish());
     }
-    Ok(response.content_type(with_charset(file.metadata.mimetype())).body(file.data))
+    Ok(response.content_type(file.media_type).body(file.content))
 }
 
 /// Begins the answer for content with this tag, and returns whether the browser has it already. A browser caches the content, and asks each
@@ -111,10 +156,27 @@ fn docs_file(request: &HttpRequest, file: swagger_ui::File) -> HttpResponse {
     response.content_type(file.media_type).body(file.content.into_owned())
 }
 
-fn with_charset(media_type: &str) -> String {
-    if media_type.starts_with("text/") {
-        format!("{media_type}; charset=utf-8")
-    } else {
-        media_type.to_owned()
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn each_page_and_each_of_its_files_is_compiled_in() {
+        let frontend = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend");
+        let names = |folder: &str| -> Vec<String> {
+            let files = fs::read_dir(frontend.join(folder)).unwrap();
+            files.map(|file| format!("{folder}{}", file.unwrap().file_name().display())).collect()
+        };
+        let mut served = [names(""), names("vendor/")].concat();
+        // The page for an address without content has none of its own, and the licence is not for browsers.
+        served.retain(|name| {
+            name != "missing.html" && [".css", ".html", ".js"].iter().any(|end| name.ends_with(end))
+        });
+        served.sort();
+
+        assert_eq!(served, COMPILED_IN.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     }
 }

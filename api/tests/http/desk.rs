@@ -74,8 +74,7 @@ impl Desk {
         let served = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
-        let tls = program::tls::of_http_client(false).unwrap();
-        let client = Client::builder().no_proxy().tls_backend_preconfigured(tls).build().unwrap();
+        let client = client::http::builder(false).unwrap().build().unwrap();
         Self { address, client, stop: Some(stop), served, folder, _hold: hold }
     }
 

@@ -1,7 +1,6 @@
 //! The one binary of Coatcheck, which runs its commands. Without a command, it is the whole service in one process.
 
 mod all_in_one;
-mod client;
 mod cmd;
 mod confirm;
 mod help;

@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::io::{self, IsTerminal};
 
+use chrono::Local;
+use client::{Status, Time};
 use console::{Alignment, Style, Term, measure_text_width, pad_str, truncate_str};
 use program::visible;
-use task_data::task::Status;
 
 /// The text of a field without a value.
 pub const NONE: &str = "-";
@@ -129,6 +130,23 @@ impl Field {
         Self::Text(text.filter(|text| !text.is_empty()).unwrap_or(NONE).to_owned())
     }
 
+    /// Returns a field of the name of a status.
+    pub fn status(name: Option<&str>) -> Self {
+        Self::Status(name.unwrap_or(NONE).to_owned())
+    }
+
+    /// Returns a field of a time: the server's text for programs, and the time of day here for people.
+    pub fn clock(time: Option<&Time>) -> Self {
+        let here = time.and_then(Time::at).map(|at| at.with_timezone(&Local).format("%H:%M:%S").to_string());
+        Self::either(time.map(|time| time.as_str().to_owned()), here)
+    }
+
+    /// Returns a field of a text for programs and one for people, or `-` for what is missing.
+    pub fn either(exact: Option<String>, short: Option<String>) -> Self {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
+        Self::Either { exact: or_none(exact), short: or_none(short) }
+    }
+
     fn in_pipe(self) -> String {
         let (Self::Text(text) | Self::Either { exact: text, .. } | Self::Status(text)) = self;
         visible(&text).into_owned()
@@ -146,7 +164,7 @@ impl Field {
 
 /// Returns the colour of a status; the library leaves it out where NO_COLOR is set.
 fn colour(status: &str) -> Style {
-    match Status::ALL.into_iter().find(|known| known.name() == status) {
+    match Status::of(status) {
         Some(Status::Succeeded) => Style::new().green(),
         Some(Status::Failed) => Style::new().red(),
         Some(Status::Cancelled) => Style::new().yellow(),

@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -393,13 +392,8 @@ pub struct Client {
 
 impl Client {
     fn new(base: &str) -> Outcome<Self> {
-        // It uses no TLS and needs no certificate authorities, which not every machine has.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls =
-            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-        let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
-        let http = http.timeout(Duration::from_secs(30)).build()?;
+        let http =
+            client::http::builder(false).map_err(Trouble::new)?.timeout(Duration::from_secs(30)).build()?;
         Ok(Self { http, base: base.to_owned() })
     }
 

@@ -12,6 +12,7 @@ pub mod metrics;
 mod output;
 pub mod private;
 mod repeated;
+pub mod retry_after;
 mod runtime;
 mod settings;
 mod signals;

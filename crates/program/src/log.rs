@@ -11,10 +11,11 @@ use tracing_subscriber::EnvFilter;
 use crate::settings::{variable, warn_of_early};
 
 /// The parts of this program, by their names in `RUST_LOG`.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "access_log",
     "accounts",
     "api",
+    "client",
     "coatcheck",
     "database",
     "limits",

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use client::ServerArgs;
 use futures::{StreamExt, stream};
 use program::{complain, counted, refuse, unwritten};
 
-use crate::client::ServerArgs;
 use crate::confirm::ConfirmArgs;
 use crate::table::{Column, Field, Table};
 
@@ -54,8 +54,7 @@ pub async fn run(args: CancelArgs) -> ExitCode {
         while let Some((id, answer)) = answers.next().await {
             match answer {
                 Ok(task) => {
-                    let status = task["status"].as_str().unwrap_or_default().to_owned();
-                    let row = vec![Field::Text(id.to_string()), Field::Status(status)];
+                    let row = vec![Field::Text(id.to_string()), Field::status(task.status_name.as_deref())];
                     if let Err(error) = table.print([row]) {
                         return unwritten(&error);
                     }

@@ -3,12 +3,11 @@
 use std::process::ExitCode;
 
 use api::ApiSettings;
+use client::ServerArgs;
 use console::Style;
 use program::{refuse, unwritten, without_passwords};
 use task_data::settings::Settings;
 use worker::WorkerSettings;
-
-use crate::client::ServerArgs;
 
 mod files;
 mod port;

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
+use client::{Client, ClientError, ServerArgs};
 use program::{Backoff, LogArgs, in_one_line, refuse};
 use shared_log::LogError;
 use task_data::settings::positive_duration;
@@ -25,7 +26,6 @@ use self::format::Format;
 use self::memory::Memory;
 use self::outage::Outage;
 use self::target::{Target, Written};
-use crate::client::{Client, ClientError, ServerArgs};
 
 /// The pause before a file that can't be read or written is tried again.
 const FILE_PAUSE: Duration = Duration::from_secs(1);

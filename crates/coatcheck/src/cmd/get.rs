@@ -3,14 +3,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use client::{Client, ServerArgs, Status, WAITS};
 use futures::{StreamExt, stream};
 use program::{complain, duration, refuse, unwritten};
-use serde_json::Value;
-use task_data::task::Status;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::client::{self, Client, ServerArgs, WAITS};
 use crate::terminal::{self, escaped_json, json_line};
 
 /// Show the tasks behind tickets, as JSON
@@ -71,18 +69,18 @@ async fn show(client: &Client, ids: &[Uuid], wait: Option<Option<Duration>>) -> 
                 continue;
             }
         };
-        let json = if ids.len() == 1 { escaped_json(&format!("{task:#}\n")) } else { json_line(&task) };
+        let json = if ids.len() == 1 {
+            escaped_json(&format!("{:#}\n", task.json()))
+        } else {
+            json_line(task.json())
+        };
         if let Err(error) = terminal::print(json.as_bytes()) {
             return unwritten(&error);
         }
-        if wait.is_some() && !has_ended(&task) {
+        if wait.is_some() && !task.status().is_some_and(Status::is_ended) {
             complain(&format!("{id}: the time of --wait is over, and the task has not ended"));
             exit = exit.max(1);
         }
     }
     ExitCode::from(exit)
-}
-
-fn has_ended(task: &Value) -> bool {
-    client::status(task).is_some_and(Status::is_ended)
 }

@@ -4,12 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use client::{Client, Readiness, StatusCode, URL};
 use program::{address, complain, refuse, without_passwords};
-use reqwest::StatusCode;
-use serde_json::Value;
 use task_data::settings::positive_duration;
-
-use crate::client::{Client, URL};
 
 /// The metric with the age of a worker's lease.
 const LEASE_AGE: &str = "coatcheck_lease_age_seconds";
@@ -55,8 +52,8 @@ pub async fn run(args: HealthcheckArgs) -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     let trouble = match worker {
-        Some(_) => client.look("/metrics").await.map(|said| worker_trouble(said, args.lease_seconds)),
-        None => client.look("/readyz").await.map(api_trouble),
+        Some(_) => client.metrics().await.map(|said| worker_trouble(said, args.lease_seconds)),
+        None => client.readiness().await.map(api_trouble),
     };
     match trouble {
         Ok(None) => ExitCode::SUCCESS,
@@ -75,14 +72,13 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-fn api_trouble((status, text): (StatusCode, String)) -> Option<String> {
+fn api_trouble((status, ready): (StatusCode, Option<Readiness>)) -> Option<String> {
     if status.is_success() {
         return None;
     }
-    let said: Value = serde_json::from_str(&text).unwrap_or_default();
-    let parts = ["database", "queue", "blobs", "disk"].iter();
-    let away: Vec<&str> = parts.copied().filter(|part| said[*part] == "unavailable").collect();
-    Some(match said["status"].as_str() {
+    let parts = ready.iter().flat_map(Readiness::parts);
+    let away: Vec<&str> = parts.filter(|(_, state)| *state == "unavailable").map(|(part, _)| part).collect();
+    Some(match ready.as_ref().map(|ready| &*ready.status) {
         Some("draining") => "the API is stopping".to_owned(),
         Some(_) if !away.is_empty() => format!("the API is not ready: {} unavailable", away.join(", ")),
         _ => format!("/readyz answers {status}"),

@@ -4,15 +4,13 @@ use std::io;
 use std::process::ExitCode;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use client::{AsSent, Client, ClientError, ServerArgs, Status, Task, TaskQuery};
 use indicatif::{HumanBytes, HumanDuration};
 use program::{complain, duration, refuse, unwritten};
-use serde_json::Value;
 use task_data::kinds::Kind;
-use task_data::task::Status;
 
-use crate::client::{Client, ClientError, ServerArgs};
-use crate::table::{Column, Field, NONE, Table};
+use crate::table::{Column, Field, Table};
 use crate::terminal::{self, json_line};
 
 /// The most tasks that the server puts on a page.
@@ -48,8 +46,8 @@ Examples:
   coatcheck ls --kind md5 --since 2026-01-31T08:00:00Z --limit 5000 --json")]
 pub struct LsArgs {
     /// Only tasks with this status; a comma separates several
-    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = PossibleValuesParser::new(Status::ALL.map(Status::name)))]
-    status: Vec<String>,
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = statuses())]
+    status: Vec<Status>,
     /// Only tasks of this kind; a comma separates several
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)))]
     kind: Vec<String>,
@@ -70,7 +68,7 @@ pub struct LsArgs {
 /// A selection of tasks.
 #[derive(Debug)]
 pub struct Selection {
-    pub status: Vec<String>,
+    pub status: Vec<Status>,
     pub kind: Vec<String>,
     pub since: Option<DateTime<Utc>>,
     pub limit: usize,
@@ -107,7 +105,7 @@ async fn list(client: &Client, selection: &Selection, json: bool) -> Result<(), 
     while let Some(tasks) = pages.next().await.map_err(Trouble::Client)? {
         let printed = match json {
             true => {
-                let lines: String = tasks.iter().map(json_line).collect();
+                let lines: String = tasks.iter().map(|task| json_line(task.json())).collect();
                 terminal::print(lines.as_bytes())
             }
             false => table.print(tasks.iter().map(|task| row(task, Utc::now()))),
@@ -139,22 +137,23 @@ impl<'a> Pages<'a> {
     ///
     /// # Errors
     /// The reason why the server does not answer.
-    pub async fn next(&mut self) -> Result<Option<Vec<Value>>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<AsSent<Task>>>, ClientError> {
         if self.is_over || self.left == 0 {
             return Ok(None);
         }
         let Selection { status, kind, since, .. } = self.selection;
         // The server selects by one word; of several, the words are compared here.
         let is_exact = status.len() <= 1 && kind.len() <= 1;
-        let limit = if is_exact { self.left.min(PAGE) } else { PAGE }.to_string();
-        let mut parameters = vec![("limit", &*limit)];
-        for (name, words) in [("status", status), ("kind", kind)] {
-            parameters.extend(<&[String; 1]>::try_from(&**words).ok().map(|[word]| (name, &**word)));
-        }
-        parameters.extend(self.after.as_deref().map(|after| ("after", after)));
-        let page = self.client.tasks(&parameters).await?;
-        let is_older =
-            |task: &Value| since.is_some_and(|since| created(task).is_some_and(|at| at + SLACK < since));
+        let query = TaskQuery {
+            status: <[Status; 1]>::try_from(&**status).ok().map(|[status]| status),
+            kind: <&[String; 1]>::try_from(&**kind).ok().map(|[kind]| &**kind),
+            after: self.after.as_deref(),
+            limit: if is_exact { self.left.min(PAGE) } else { PAGE },
+        };
+        let page = self.client.tasks(query).await?;
+        let is_older = |task: &AsSent<Task>| {
+            since.is_some_and(|since| created(task).is_some_and(|at| at + SLACK < since))
+        };
         self.is_over = page.next.is_none() || page.tasks.last().is_some_and(is_older);
         self.after = page.next;
         let mut tasks = page.tasks;
@@ -166,49 +165,42 @@ impl<'a> Pages<'a> {
 }
 
 impl Selection {
-    fn has(&self, task: &Value) -> bool {
-        let is_one = |field: &str, words: &[String]| {
-            words.is_empty() || task[field].as_str().is_some_and(|word| words.iter().any(|one| one == word))
-        };
-        is_one("status", &self.status)
-            && is_one("kind", &self.kind)
+    fn has(&self, task: &Task) -> bool {
+        let has_kind = |kind: &String| self.kind.contains(kind);
+        (self.status.is_empty() || task.status().is_some_and(|status| self.status.contains(&status)))
+            && (self.kind.is_empty() || task.kind.as_ref().is_some_and(has_kind))
             && self.since.is_none_or(|since| created(task).is_some_and(|at| at >= since))
     }
 }
 
-fn created(task: &Value) -> Option<DateTime<Utc>> {
-    time_of(&task["created"])
+fn created(task: &Task) -> Option<DateTime<Utc>> {
+    task.created.as_ref()?.at()
 }
 
-/// Returns the time of a field.
-pub fn time_of(field: &Value) -> Option<DateTime<Utc>> {
-    Some(DateTime::parse_from_rfc3339(field.as_str()?).ok()?.to_utc())
+fn statuses() -> impl TypedValueParser<Value = Status> {
+    PossibleValuesParser::new(Status::ALL.map(Status::name))
+        .try_map(|name| Status::of(&name).ok_or("expected a status"))
 }
 
 /// Returns the name of the file that was handed in, or the beginning of a message's text.
-pub fn name(task: &Value) -> Option<&str> {
-    let input = &task["input"];
-    input["filename"].as_str().or_else(|| {
-        let text = input["text"].as_str()?;
+pub fn name(task: &Task) -> Option<&str> {
+    task.input.filename.as_deref().or_else(|| {
+        let text = task.input.text.as_deref()?;
         let end = text.char_indices().nth(LONGEST).map_or(text.len(), |(at, _)| at);
         Some(&text[..end])
     })
 }
 
-fn row(task: &Value, now: DateTime<Utc>) -> Vec<Field> {
-    let text = |field: &str| task[field].as_str().unwrap_or(NONE).to_owned();
-    let age = created(task).map(|at| (now - at).to_std().unwrap_or_default());
-    let size = task["input"]["size"].as_u64();
-    let either = |exact: Option<String>, short: Option<String>| Field::Either {
-        exact: exact.unwrap_or_else(|| NONE.to_owned()),
-        short: short.unwrap_or_else(|| NONE.to_owned()),
-    };
+fn row(task: &Task, now: DateTime<Utc>) -> Vec<Field> {
+    let age = created(task).map(|at| HumanDuration((now - at).to_std().unwrap_or_default()));
+    let exact = task.created.as_ref().map(|created| created.as_str().to_owned());
+    let size = task.input.size;
     vec![
-        Field::Text(text("id")),
-        Field::Text(text("kind")),
-        Field::Status(text("status")),
-        either(Some(text("created")), age.map(|age| format!("{:#} ago", HumanDuration(age)))),
-        either(size.map(|size| size.to_string()), size.map(|size| HumanBytes(size).to_string())),
+        Field::Text(task.id.to_string()),
+        Field::of(task.kind.as_deref()),
+        Field::status(task.status_name.as_deref()),
+        Field::either(exact, age.map(|age| format!("{age:#} ago"))),
+        Field::either(size.map(|size| size.to_string()), size.map(|size| HumanBytes(size).to_string())),
         Field::of(name(task)),
     ]
 }
@@ -243,18 +235,25 @@ mod tests {
 
     #[test]
     fn a_task_is_selected_by_all_that_is_asked() {
-        let task = json!({"status": "failed", "kind": "md5", "created": "2026-01-31T08:00:00.5Z"});
+        let task: Task = serde_json::from_value(json!({
+            "id": "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d",
+            "kind": "md5",
+            "status": "failed",
+            "created": "2026-01-31T08:00:00.5Z",
+            "input": {},
+        }))
+        .unwrap();
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         for (status, kind, since, is_selected) in [
             (&[][..], &[][..], None, true),
-            (&["pending", "failed"], &["md5"], None, true),
-            (&["pending"], &[], None, false),
+            (&[Status::Pending, Status::Failed], &["md5"], None, true),
+            (&[Status::Pending], &[], None, false),
             (&[], &["table"], None, false),
             (&[], &[], Some("2026-01-31T08:00:00.5Z"), true),
             (&[], &[], Some("2026-01-31T08:00:00.6Z"), false),
         ] {
             let since = since.map(|since| time(since).unwrap());
-            let selection = Selection { status: words(status), kind: words(kind), since, limit: 1 };
+            let selection = Selection { status: status.to_vec(), kind: words(kind), since, limit: 1 };
             assert_eq!(selection.has(&task), is_selected, "{selection:?}");
         }
     }

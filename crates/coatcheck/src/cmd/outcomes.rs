@@ -4,13 +4,10 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::Local;
+use client::{Client, ClientError, Outcome, ServerArgs, WAIT};
 use program::{complain, refuse, unwritten};
-use serde_json::Value;
 
-use crate::client::{Client, ClientError, ServerArgs, WAIT};
-use crate::cmd::ls::time_of;
-use crate::table::{Column, Field, NONE, Table};
+use crate::table::{Column, Field, Table};
 
 const COLUMNS: &[Column] = &[
     Column::of("CURSOR", 10),
@@ -91,16 +88,13 @@ async fn print(client: &Client, mut after: Option<String>, follow: bool) -> Resu
     Ok(())
 }
 
-fn row(outcome: &Value) -> Vec<Field> {
-    let text = |field: &str| outcome[field].as_str().unwrap_or(NONE).to_owned();
-    let clock =
-        time_of(&outcome["finished"]).map(|at| at.with_timezone(&Local).format("%H:%M:%S").to_string());
+fn row(outcome: &Outcome) -> Vec<Field> {
     vec![
-        Field::Text(text("cursor")),
-        Field::Either { exact: text("finished"), short: clock.unwrap_or_else(|| NONE.to_owned()) },
-        Field::Text(text("id")),
-        Field::Text(text("kind")),
-        Field::Status(text("status")),
-        Field::of(outcome["detail"].as_str()),
+        Field::of(Some(&outcome.cursor)),
+        Field::clock(outcome.finished.as_ref()),
+        Field::Text(outcome.id.to_string()),
+        Field::of(outcome.kind.as_deref()),
+        Field::status(outcome.status.as_deref()),
+        Field::of(outcome.detail.as_deref()),
     ]
 }

@@ -16,17 +16,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
+use client::{AsSent, Client, STDIN, ServerArgs, Task};
 use futures::{StreamExt, stream};
 use program::{complain, counted, refuse, unwritten};
-use serde_json::Value;
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use self::bar::{Bar, Progress};
 use self::files::{Files, Listed};
 use self::handed::{Handed, PutError, Stage, Tasks};
 use self::state::State;
-use crate::client::{Client, STDIN, ServerArgs};
 use crate::confirm::ConfirmArgs;
 use crate::md5sum;
 use crate::terminal::{self, json_line};
@@ -241,21 +239,22 @@ impl Form {
         self,
         client: &Client,
         file: &Handed,
-        task: Result<(Uuid, Value), PutError>,
+        task: Result<AsSent<Task>, PutError>,
     ) -> (Option<Vec<u8>>, Option<PutError>) {
-        let (id, task) = match task {
-            Ok(taken) => taken,
+        let task = match task {
+            Ok(task) => task,
             Err(error) => return (None, Some(error)),
         };
+        let id = task.id;
         let digest = || client.digest(&task).map_err(|source| PutError::NotRedeemed { id, source });
         match self {
             Self::Digest => match digest() {
-                Ok(digest) => (Some(md5sum::line(&digest, file.shown())), None),
+                Ok(digest) => (Some(md5sum::line(digest, file.shown())), None),
                 Err(error) => (None, Some(error)),
             },
             // A task that failed is one too.
             Self::Task { has_ended } => {
-                (Some(json_line(&task).into_bytes()), has_ended.then(digest).and_then(Result::err))
+                (Some(json_line(task.json()).into_bytes()), has_ended.then(digest).and_then(Result::err))
             }
             Self::Ticket => (Some(format!("{id}\n").into_bytes()), None),
         }

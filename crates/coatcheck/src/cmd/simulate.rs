@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use clap::builder::NonEmptyStringValueParser;
+use client::{Client, ServerArgs};
 use indicatif::{ProgressBar, ProgressStyle};
 use program::{LogArgs, complain, counted, refuse};
 use task_data::settings::{duration, positive_duration};
@@ -18,7 +19,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::sender::{SendError, Sender};
-use crate::client::{Client, ServerArgs};
 use crate::confirm::ConfirmArgs;
 
 /// Report made-up requests to the access log, from several threads at once

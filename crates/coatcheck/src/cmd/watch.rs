@@ -4,18 +4,15 @@ use std::cell::RefCell;
 use std::io;
 use std::process::ExitCode;
 
-use chrono::Local;
+use client::{Client, ClientError, ServerArgs, Status, Task, WAITS};
 use futures::{StreamExt, stream};
 use program::{complain, refuse, unwritten};
-use serde_json::Value;
 use task_data::kinds::Kind;
-use task_data::task::Status;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::client::{self, Client, ClientError, ServerArgs, WAITS};
-use crate::cmd::ls::{Pages, Selection, name, time_of};
-use crate::table::{Column, Field, NONE, Table};
+use crate::cmd::ls::{Pages, Selection, name};
+use crate::table::{Column, Field, Table};
 
 const COLUMNS: &[Column] = &[
     Column::of("ID", 36),
@@ -81,11 +78,10 @@ async fn newest(client: &Client) -> Result<Vec<Uuid>, ClientError> {
     let mut ids = Vec::new();
     // Two lists: of all tasks, those that have not ended may be far back.
     for status in [Status::Running, Status::Pending] {
-        let selection =
-            Selection { status: vec![status.name().to_owned()], kind: Vec::new(), since: None, limit: WAITS };
+        let selection = Selection { status: vec![status], kind: Vec::new(), since: None, limit: WAITS };
         let mut pages = Pages::new(client, &selection);
         while let Some(tasks) = pages.next().await? {
-            ids.extend(tasks.iter().filter_map(|task| task["id"].as_str()?.parse::<Uuid>().ok()));
+            ids.extend(tasks.iter().map(|task| task.id));
         }
     }
     // A UUIDv7 begins with its time.
@@ -98,7 +94,7 @@ async fn newest(client: &Client) -> Result<Vec<Uuid>, ClientError> {
 async fn follow(client: &Client, ids: Vec<Uuid>) -> ExitCode {
     let table = Table::new(COLUMNS);
     let (unwritable, is_unwritable) = (RefCell::new(None::<io::Error>), Notify::new());
-    let tell = |task: &Value| {
+    let tell = |task: &Task| {
         if let Err(error) = table.print([row(task)]) {
             unwritable.replace(Some(error));
             is_unwritable.notify_one();
@@ -127,33 +123,28 @@ async fn follow(client: &Client, ids: Vec<Uuid>) -> ExitCode {
     }
 }
 
-fn row(task: &Value) -> Vec<Field> {
-    let text = |field: &str| task[field].as_str().unwrap_or(NONE).to_owned();
+fn row(task: &Task) -> Vec<Field> {
     // The time of the state: of the last step that was taken.
-    let at = match client::status(task) {
-        Some(Status::Pending) => &task["created"],
-        Some(Status::Running) => &task["started"],
-        Some(_) | None => &task["finished"],
+    let at = match task.status() {
+        Some(Status::Pending) => &task.created,
+        Some(Status::Running) => &task.started,
+        Some(_) | None => &task.finished,
     };
-    let clock = time_of(at).map(|at| at.with_timezone(&Local).format("%H:%M:%S").to_string());
     vec![
-        Field::Text(text("id")),
-        Field::Status(text("status")),
-        Field::Either {
-            exact: at.as_str().unwrap_or(NONE).to_owned(),
-            short: clock.unwrap_or_else(|| NONE.to_owned()),
-        },
+        Field::Text(task.id.to_string()),
+        Field::status(task.status_name.as_deref()),
+        Field::clock(at.as_ref()),
         Field::of(name(task)),
         Field::of(detail(task).as_deref()),
     ]
 }
 
 /// Returns the outcome of a task that succeeded, in the outcome log's words; of another task, its error.
-fn detail(task: &Value) -> Option<String> {
-    if !task["result"].is_null() {
-        let kind = Kind::ALL.into_iter().find(|kind| task["kind"] == kind.name())?;
-        return Some(kind.outcome_detail(&task["result"]));
+fn detail(task: &Task) -> Option<String> {
+    if let Some(result) = &task.result {
+        let kind = Kind::ALL.into_iter().find(|kind| task.kind.as_deref() == Some(kind.name()))?;
+        return Some(kind.outcome_detail(result.json()));
     }
-    let error = &task["error"];
-    Some(format!("{}: {}", error["code"].as_str()?, error["detail"].as_str()?))
+    let error = task.error.as_ref()?;
+    Some(format!("{}: {}", error.code.as_deref()?, error.detail.as_deref()?))
 }

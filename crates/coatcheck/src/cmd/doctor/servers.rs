@@ -1,13 +1,12 @@
 //! The servers: PostgreSQL, the broker, Redis, and the API at `COATCHECK_URL`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
+use client::{Client, TaskQuery};
 use task_data::examine::{self, Examined};
 use task_data::settings::Settings;
 use task_data::stack::{OpenError, Stack};
 
 use super::Finding;
-use crate::client::Client;
 
 /// How far the clocks of two machines may differ: leases and sessions allow more.
 const SLACK: TimeDelta = TimeDelta::seconds(5);
@@ -88,7 +87,7 @@ fn clock(whose: &str, now: DateTime<Utc>) -> Finding {
 /// Looks at the server of the client commands: its version, the parts of its `/readyz`, and whether it accepts the key.
 pub async fn api(client: &Client, is_default: bool) -> Vec<Finding> {
     const NAME: &str = "COATCHECK_URL";
-    let (status, text) = match client.look("/readyz").await {
+    let (status, ready) = match client.readiness().await {
         Ok(said) => said,
         Err(error) if is_default => {
             return vec![Finding::note(NAME, format!("{error}; coatcheck starts one"))];
@@ -97,29 +96,24 @@ pub async fn api(client: &Client, is_default: bool) -> Vec<Finding> {
             return vec![Finding::wrong(NAME, format!("{error}; start the server, or correct the address"))];
         }
     };
-    let ready: Value = serde_json::from_str(&text).unwrap_or_default();
-    let Some(overall) = ready["status"].as_str() else {
+    let Some(ready) = ready else {
         let text = format!(
             "{} answers {status} to /readyz, and not as Coatcheck does; correct the address",
             client.name()
         );
         return vec![Finding::wrong(NAME, text)];
     };
-    let version = match client.look("/openapi.json").await {
-        Ok((_, text)) => {
-            serde_json::from_str::<Value>(&text).unwrap_or_default()["info"]["version"].as_str().map_or_else(
-                || "of a version that it does not tell".to_owned(),
-                |version| format!("version {version}"),
-            )
-        }
+    let version = match client.version().await {
+        Ok(Some(version)) => format!("version {version}"),
+        Ok(None) => "of a version that it does not tell".to_owned(),
         Err(error) => error.to_string(),
     };
+    let overall = &ready.status;
     let mut findings = vec![match status.is_success() {
         true => Finding::ok(NAME, format!("{} is {overall}, {version}", client.name())),
         false => Finding::wrong(NAME, format!("{} is {overall}, {version}", client.name())),
     }];
-    let parts = ready.as_object().into_iter().flatten().filter(|(part, _)| *part != "status");
-    findings.extend(parts.filter_map(|(part, state)| Some(of_part(part, state.as_str()?))));
+    findings.extend(ready.parts().map(|(part, state)| of_part(part, state)));
     if status.is_success() {
         findings.extend(of_key(client).await);
     }
@@ -129,7 +123,8 @@ pub async fn api(client: &Client, is_default: bool) -> Vec<Finding> {
 /// Says whether the server accepts the API key, or needs none; `None` if it does not tell.
 async fn of_key(client: &Client) -> Option<Finding> {
     const NAME: &str = "COATCHECK_TOKEN";
-    match (client.tasks(&[("limit", "1")]).await, client.has_token()) {
+    let query = TaskQuery { status: None, kind: None, after: None, limit: 1 };
+    match (client.tasks(query).await, client.has_token()) {
         (Ok(_), true) => Some(Finding::ok(NAME, "the server accepts the API key")),
         (Ok(_), false) => Some(Finding::ok(NAME, "the server needs no API key")),
         (Err(error), _) if error.needs_a_setting() => Some(Finding::wrong(NAME, error.to_string())),

@@ -7,9 +7,9 @@ use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
 use access_log::record::LogLine;
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use clap::ValueEnum;
-use serde::Deserialize;
+use client::{Log, Record};
 use uuid::Uuid;
 
 /// How a record is written.
@@ -21,34 +21,6 @@ pub enum Format {
     Json,
     /// Common Log Format, with the record's id in the user's place; HTTP/1.1 stands for the protocol and - for the size
     Clf,
-}
-
-/// A record as the server's JSON has it.
-#[derive(Debug, Deserialize)]
-pub struct Record<'j> {
-    pub id: Uuid,
-    created: DateTime<Utc>,
-    #[serde(borrow)]
-    log: Log<'j>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Log<'j> {
-    #[serde(borrow)]
-    ip: Cow<'j, str>,
-    #[serde(borrow)]
-    method: Cow<'j, str>,
-    #[serde(borrow)]
-    uri: Cow<'j, str>,
-    status_code: u16,
-}
-
-impl<'j> Record<'j> {
-    /// Reads a record; `None` if the JSON is not one.
-    pub fn from_json(json: &'j [u8]) -> Option<Self> {
-        // Derived code would accept an array for a struct.
-        json.starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
-    }
 }
 
 impl Display for Format {
@@ -64,7 +36,7 @@ impl Display for Format {
 impl Format {
     /// Returns the line of the record with this JSON, without a newline; `None` if the JSON is not a record.
     pub fn line(self, json: &str) -> Option<String> {
-        let Record { id, created, log } = Record::from_json(json.as_bytes())?;
+        let Record { id, created, log } = Record::from_json(json)?;
         let Log { ip, method, uri, status_code } = log;
         Some(match self {
             Self::Line => {
@@ -106,7 +78,7 @@ pub fn id_of(line: &[u8]) -> Option<Uuid> {
 /// Returns the format of a record's line, and the record's id; `None` for a line of another program.
 pub fn read(line: &[u8]) -> Option<(Format, Uuid)> {
     if line.starts_with(b"{") {
-        return Some((Format::Json, Record::from_json(line)?.id));
+        return Some((Format::Json, Record::from_json(str::from_utf8(line).ok()?)?.id));
     }
     let line = str::from_utf8(line).ok()?;
     let as_line = id_of_line(line).map(|id| (Format::Line, id));
@@ -197,7 +169,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_id_is_read_back_from_every_format_and_from_no_half_line(json in records(), cut in any::<prop::sample::Index>()) {
-            let id = Record::from_json(json.as_bytes()).unwrap().id;
+            let id = Record::from_json(&json).unwrap().id;
             for format in Format::value_variants() {
                 let line = format.line(&json).unwrap().into_bytes();
                 prop_assert!(!line.contains(&b'\n'));

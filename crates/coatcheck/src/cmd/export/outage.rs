@@ -2,10 +2,9 @@
 
 use std::mem::{Discriminant, discriminant};
 
+use client::ClientError;
 use program::Repeated;
 use tracing::{error, info, warn};
-
-use crate::client::ClientError;
 
 /// A trouble that passes by itself, or that an operator ends.
 #[derive(Debug, Default)]

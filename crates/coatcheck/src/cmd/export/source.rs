@@ -1,8 +1,8 @@
 //! The server's side: fetches records into memory, a page at a time.
 
-use super::format::Record;
+use client::{Client, ClientError, Record};
+
 use super::memory::{Fetched, Memory};
-use crate::client::{Client, ClientError};
 
 /// The records of one request, and the bytes after which its answer is not read further: a page is written before the next one is fetched,
 /// if the file is free.
@@ -35,7 +35,7 @@ async fn fetch_into(client: &Client, memory: &mut Memory, limit: usize) -> Resul
     let (mut count, mut bytes) = (0, 0);
     while count < limit && bytes < PAGE_BYTES && memory.room() > 0 {
         let Some(json) = lines.next().await? else { return Ok(false) };
-        let record = Record::from_json(json.as_bytes()).ok_or_else(|| lines.foreign())?;
+        let record = Record::from_json(&json).ok_or_else(|| lines.foreign())?;
         count += 1;
         bytes += json.len();
         memory.push(Fetched { id: record.id, json });

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use client::Meter;
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressStyle};
 use program::counted;
 
 use super::files::{Files, Totals};
-use crate::client::Meter;
 
 /// A bar that may be hidden.
 pub struct Bar {

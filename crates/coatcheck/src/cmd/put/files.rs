@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::vec;
 
+use client::STDIN;
 use tokio::sync::mpsc;
-
-use crate::client::STDIN;
 
 /// The most files that are listed before they are begun.
 const AHEAD: usize = 1024;

@@ -6,15 +6,13 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use client::{AsSent, Client, ClientError, STDIN, Status, Task, WAITS};
 use program::{acts_on_terminal, without_numbers};
-use serde_json::Value;
-use task_data::task::Status;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::files::Listed;
 use super::state::{State, Version};
-use crate::client::{self, Client, ClientError, STDIN, WAITS};
 
 /// A reason for a missing line.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +110,7 @@ impl<'a> Tasks<'a> {
     }
 
     /// Returns the task of a file, which has ended unless the tasks are not waited for.
-    pub async fn of(&self, file: &Handed) -> Result<(Uuid, Value), PutError> {
+    pub async fn of(&self, file: &Handed) -> Result<AsSent<Task>, PutError> {
         let task = self.found_or_made(file).await;
         if task.is_err() {
             file.stage.set(Stage::Done);
@@ -120,7 +118,7 @@ impl<'a> Tasks<'a> {
         task
     }
 
-    async fn found_or_made(&self, file: &Handed) -> Result<(Uuid, Value), PutError> {
+    async fn found_or_made(&self, file: &Handed) -> Result<AsSent<Task>, PutError> {
         if let Some(error) = file.error.take() {
             return Err(PutError::NotAccepted(ClientError::Read(error)));
         }
@@ -132,14 +130,14 @@ impl<'a> Tasks<'a> {
         if let Some((id, version)) = kept.and_then(|kept| kept.ticket).zip(version.as_ref()) {
             self.found.fetch_add(version.size, Relaxed);
             if let Some(task) = self.found_task(file, id).await? {
-                return Ok((id, task));
+                return Ok(task);
             }
             self.found.fetch_sub(version.size, Relaxed);
             // The key stands for a task that is lost or has no digest.
             key = None;
         }
         let sent = self.sent(file, version.as_ref(), key.unwrap_or_else(Uuid::new_v4)).await;
-        let (id, task) = match sent {
+        let task = match sent {
             // It was changed while it was sent, or so that its size and time stayed.
             Err(PutError::NotAccepted(ClientError::OtherContent(_))) => {
                 self.sent(file, version.as_ref(), Uuid::new_v4()).await?
@@ -147,17 +145,16 @@ impl<'a> Tasks<'a> {
             sent => sent?,
         };
         if !self.waits {
-            return Ok((id, task));
+            return Ok(task);
         }
         // The semaphores are never closed, so a permit always comes; it is held until the end of the block.
         let _slot = self.wait_slots.acquire().await;
-        let task =
-            self.client.ended(id, None).await.map_err(|source| PutError::NotRedeemed { id, source })?;
-        Ok((id, task))
+        let id = task.id;
+        self.client.ended(id, None).await.map_err(|source| PutError::NotRedeemed { id, source })
     }
 
     /// Returns the task of a ticket from the state; `None` if the server does not have it, or it ended without a digest.
-    async fn found_task(&self, file: &Handed, id: Uuid) -> Result<Option<Value>, PutError> {
+    async fn found_task(&self, file: &Handed, id: Uuid) -> Result<Option<AsSent<Task>>, PutError> {
         file.stage.set(Stage::Ticket(id));
         let _slot = self.wait_slots.acquire().await;
         let task = match self.waits {
@@ -165,9 +162,7 @@ impl<'a> Tasks<'a> {
             false => self.client.task(id).await,
         };
         let task = match task {
-            Ok(task) if !matches!(client::status(&task), Some(Status::Failed | Status::Cancelled)) => {
-                Some(task)
-            }
+            Ok(task) if !matches!(task.status(), Some(Status::Failed | Status::Cancelled)) => Some(task),
             Ok(_) | Err(ClientError::UnknownTask) => None,
             Err(source) => return Err(PutError::NotRedeemed { id, source }),
         };
@@ -182,7 +177,7 @@ impl<'a> Tasks<'a> {
         file: &Handed,
         version: Option<&Version>,
         key: Uuid,
-    ) -> Result<(Uuid, Value), PutError> {
+    ) -> Result<AsSent<Task>, PutError> {
         let kept = self.state.zip(version);
         let taken = {
             let _slot = self.uploads.acquire().await;
@@ -197,12 +192,12 @@ impl<'a> Tasks<'a> {
                 }
                 error => PutError::NotAccepted(error),
             })?;
-            file.stage.set(Stage::Ticket(taken.0));
+            file.stage.set(Stage::Ticket(taken.id));
             taken
         };
         if let Some((state, version)) = kept {
             // If it can't be written, the next call sends the file under the same key, and gets the same ticket.
-            let _ = state.keep(version, key, Some(taken.0)).await;
+            let _ = state.keep(version, key, Some(taken.id)).await;
         }
         Ok(taken)
     }

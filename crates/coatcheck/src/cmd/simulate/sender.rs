@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use client::{Added, ClientError};
 use fastrand::Rng;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::Shared;
 use super::traffic::Traffic;
-use crate::client::{Added, ClientError};
 
 /// How often a thread tries to find an unused file name.
 const NAME_TRIES: usize = 10;

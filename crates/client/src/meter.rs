@@ -15,7 +15,7 @@ pub struct Meter {
 
 /// Trouble that stops the progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     text: String,
     /// Whether it is reported even without a bar.
     is_worth_a_word: bool,
@@ -46,31 +46,31 @@ impl Meter {
         self.trouble.borrow().as_ref().map(|trouble| trouble.text.clone())
     }
 
-    pub fn add(&self, bytes: u64) {
+    pub(crate) fn add(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn take_back(&self, bytes: u64) {
+    pub(crate) fn take_back(&self, bytes: u64) {
         self.sent.fetch_sub(bytes, Relaxed);
     }
 
     /// Records a trouble; returns whether there was one already.
-    pub(super) fn set(&self, trouble: Trouble) -> bool {
+    pub(crate) fn set(&self, trouble: Trouble) -> bool {
         self.trouble.send_replace(Some(trouble)).is_some()
     }
 
     /// Records that there is progress; returns whether there was a trouble.
-    pub(super) fn clear(&self) -> bool {
+    pub(crate) fn clear(&self) -> bool {
         self.clear_before(Instant::now())
     }
 
     /// As [`Self::clear`], for the answer to a request that was sent then.
-    pub(super) fn clear_before(&self, sent: Instant) -> bool {
+    pub(crate) fn clear_before(&self, sent: Instant) -> bool {
         self.trouble.send_if_modified(|trouble| trouble.take_if(|trouble| trouble.since <= sent).is_some())
     }
 
     /// Returns the messages on troubles; `back` is the message when one is over.
-    pub(super) fn outages(&self, back: String) -> Outages {
+    pub(crate) fn outages(&self, back: String) -> Outages {
         Outages { trouble: self.trouble.subscribe(), back, is_told: false }
     }
 }

@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 /// A wrong setting; nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingError {
+    /// The address can't be a server's: its setting, and why.
     #[error("{0}: expected an address such as http://127.0.0.1:9000 or https://hasher.example: {1}")]
     Url(&'static str, String),
     /// The system has no root certificates to verify a TLS server with.
@@ -30,26 +31,44 @@ pub enum ClientError {
     ReadOnce,
     /// The server is not trusted, or does not speak TLS. A retry does not help.
     #[error("no TLS with {server}: {advice}")]
-    Tls { server: String, advice: String },
+    Tls {
+        /// The server, as messages name it.
+        server: String,
+        /// The cause, and the remedy.
+        advice: String,
+    },
     /// The connection failed or broke. A retry may help.
     #[error("no answer from {server}: {}", root_cause(.source))]
     Lost {
+        /// The server, as messages name it.
         server: String,
+        /// The error of HTTP.
         #[source]
         source: reqwest::Error,
     },
     /// The connection stands, but nothing has moved on it for too long.
     #[error("no answer from {server}: nothing moves any more")]
-    Silent { server: String },
+    Silent {
+        /// The server, as messages name it.
+        server: String,
+    },
     /// The server can't do it now, and asks for a retry later.
     #[error("{reason}")]
-    Busy { reason: String, retry_after: Option<Duration> },
+    Busy {
+        /// The server's words.
+        reason: String,
+        /// The pause that it asks for.
+        retry_after: Option<Duration>,
+    },
     /// The failure did not pass within the time for retries.
     #[error("given up after a minute: {0}")]
     GivenUp(#[source] Box<Self>),
     /// The server rejects anonymous requests, or this key.
     #[error("{}", unauthenticated(*.has_token))]
-    Unauthenticated { has_token: bool },
+    Unauthenticated {
+        /// Whether the request brought a key.
+        has_token: bool,
+    },
     /// The user lacks the right to do this.
     #[error("{0}")]
     Forbidden(String),
@@ -59,18 +78,26 @@ pub enum ClientError {
     /// The idempotency key stands for another content, in the server's words.
     #[error("{0}")]
     OtherContent(String),
+    /// The task does not exist, or belongs to another owner.
     #[error("the task does not exist")]
     UnknownTask,
     /// The task has ended, in the server's words.
     #[error("it can't be cancelled any more: {0}")]
     Ended(String),
+    /// The record does not exist.
     #[error("the record does not exist")]
     UnknownRecord,
+    /// The text is not the id of a task.
     #[error("ID: expected a task id such as 0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d, got {0:?}")]
     NotAnId(String),
     /// Another program's answer, most likely.
     #[error("{server} answered {status}, and not as Coatcheck does: is this its address?")]
-    Foreign { server: String, status: StatusCode },
+    Foreign {
+        /// The server, as messages name it.
+        server: String,
+        /// The status that it answered.
+        status: StatusCode,
+    },
     /// The task ended without a digest; the text says why.
     #[error("{0}")]
     Failed(String),
@@ -127,7 +154,7 @@ const fn unauthenticated(has_token: bool) -> &'static str {
 }
 
 /// Returns the innermost cause, which says most: "Connection refused", below four layers of "error sending request".
-pub(super) fn root_cause(error: &reqwest::Error) -> String {
+pub(crate) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
@@ -136,6 +163,6 @@ pub(super) fn root_cause(error: &reqwest::Error) -> String {
 }
 
 /// Puts foreign text on one line.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split(program::acts_on_terminal).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -1,22 +1,26 @@
 //! Long answers, read line by line as they are received.
 
-use reqwest::{Method, Response, Url};
-use tokio::time::timeout;
+use reqwest::Response;
+use reqwest::header::ACCEPT;
 
-use super::{Client, ClientError, SILENCE, retry_after};
+use crate::calls::Call;
+use crate::client::{Client, retry_after};
+use crate::error::ClientError;
 
 impl Client {
     /// Requests an answer of lines, each up to `longest` bytes. Tries once.
     ///
     /// # Errors
     /// The reason why the server does not answer.
-    pub(super) async fn lines(
+    pub(crate) async fn lines<T>(
         &self,
-        url: Url,
+        call: &Call<T>,
+        segments: &[&str],
+        parameters: &[(&str, &str)],
         media_type: &'static str,
         longest: usize,
     ) -> Result<Lines<'_>, ClientError> {
-        let request = self.http.request(Method::GET, url).header(reqwest::header::ACCEPT, media_type);
+        let request = self.request(call, segments, parameters).header(ACCEPT, media_type);
         let response = self.in_time(request.send()).await?;
         if response.status().is_success() {
             return Ok(Lines { client: self, response, longest, bytes: Vec::new(), read: 0 });
@@ -24,13 +28,6 @@ impl Client {
         let (status, retry_after) = (response.status(), retry_after(&response));
         let text = self.in_time(response.text()).await?;
         Err(self.refusal(status, &text, retry_after))
-    }
-
-    async fn in_time<T>(&self, step: impl Future<Output = reqwest::Result<T>>) -> Result<T, ClientError> {
-        match timeout(SILENCE, step).await {
-            Ok(outcome) => outcome.map_err(|source| self.lost(source)),
-            Err(_) => Err(ClientError::Silent { server: self.shown.clone() }),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A file on its way to the server: its name, and its bytes as a stream that can begin anew.
+//! Hands a file in: its name, and its bytes as a stream that can begin anew.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,10 +10,17 @@ use bytes::{Bytes, BytesMut};
 use futures::stream;
 use parking_lot::Mutex;
 use program::standard_input;
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_LENGTH;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use uuid::Uuid;
 
-use super::meter::Meter;
+use crate::answers::{self, AsSent, Task};
+use crate::calls::{self, IDEMPOTENCY_KEY};
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::meter::Meter;
 
 /// The name of standard input.
 pub const STDIN: &str = "-";
@@ -24,8 +31,45 @@ const LONGEST_NAME: usize = 255;
 /// The longest extension, in bytes, that is kept when a name has to be shortened.
 const LONGEST_EXTENSION: usize = 16;
 
+impl Client {
+    /// Hands a file in under an idempotency key; returns its task, whose id is the ticket.
+    ///
+    /// The file is streamed, whatever its size. `path` may also be a pipe, a device, or `-` for standard input; `name` is the file name for
+    /// the server, if it is not the path's own.
+    ///
+    /// # Errors
+    /// If the file can't be read, the server rejects it, or the server accepts nothing for a minute. [`ClientError::OtherContent`] if the
+    /// key stands for another content.
+    ///
+    /// # Cancel safety
+    /// If the call is dropped midway, the task may exist or not. A call with the same key finds it.
+    pub async fn put(&self, path: &Path, name: Option<&str>, key: Uuid) -> Result<AsSent<Task>, ClientError> {
+        let name = sent_name(name.map_or(path, Path::new));
+        let mut upload = Upload::open(path).await.map_err(ClientError::Read)?;
+        let text = self
+            .patiently(async || {
+                let body = upload.body(&self.meter).await.map_err(ClientError::Read)?;
+                let Some(Body { stream, len, sent, fault }) = body else { return Err(ClientError::ReadOnce) };
+                let request = self.request(&calls::PUT_FILE, &[&name], &[]);
+                let mut request = request.header(IDEMPOTENCY_KEY, key.to_string());
+                if let Some(bytes) = len {
+                    request = request.header(CONTENT_LENGTH, bytes);
+                }
+                let answer = self.answer(request.body(stream), &sent).await;
+                // reqwest reports a reader's error only as "the request failed"; the reader's own words are better.
+                let answer = fault.take().map_or(answer, |fault| Err(ClientError::Read(fault)));
+                if answer.is_err() {
+                    self.meter.take_back(sent.load(Relaxed));
+                }
+                answer
+            })
+            .await?;
+        answers::read(&text).ok_or_else(|| self.foreign(StatusCode::ACCEPTED))
+    }
+}
+
 /// An open file whose first bytes were read.
-pub struct Upload {
+struct Upload {
     path: PathBuf,
     /// The first bytes: all of them, if `rest` was always `None`.
     head: Bytes,
@@ -41,20 +85,20 @@ struct Rest {
 }
 
 /// The body of one try.
-pub struct Body {
-    pub stream: reqwest::Body,
-    pub len: Option<u64>,
+struct Body {
+    stream: reqwest::Body,
+    len: Option<u64>,
     /// Bytes handed over so far.
-    pub sent: Arc<AtomicU64>,
-    pub fault: Fault,
+    sent: Arc<AtomicU64>,
+    fault: Fault,
 }
 
 /// The error of the reader, if one cut the stream short.
 #[derive(Clone, Default)]
-pub struct Fault(Arc<Mutex<Option<io::Error>>>);
+struct Fault(Arc<Mutex<Option<io::Error>>>);
 
 impl Fault {
-    pub fn take(&self) -> Option<io::Error> {
+    fn take(&self) -> Option<io::Error> {
         self.0.lock().take()
     }
 
@@ -68,7 +112,7 @@ impl Fault {
 
 impl Upload {
     /// Opens a file, or standard input for `-`, and reads its first bytes.
-    pub async fn open(path: &Path) -> io::Result<Self> {
+    async fn open(path: &Path) -> io::Result<Self> {
         let mut file = match path.as_os_str() == STDIN {
             // Not /dev/stdin, which would open the file anew, from its beginning, and can't open a socket.
             true => File::from_std(standard_input()?.as_fd().try_clone_to_owned()?.into()),
@@ -91,7 +135,7 @@ impl Upload {
     }
 
     /// Returns the bytes from their beginning; `None` if they can't be read twice.
-    pub async fn body(&mut self, meter: &Arc<Meter>) -> io::Result<Option<Body>> {
+    async fn body(&mut self, meter: &Arc<Meter>) -> io::Result<Option<Body>> {
         if !self.is_whole && self.rest.is_none() {
             if self.path.as_os_str() == STDIN || !tokio::fs::metadata(&self.path).await?.is_file() {
                 return Ok(None);
@@ -146,7 +190,7 @@ impl Rest {
 }
 
 /// Returns the file name for the server: the last segment of the path, as text, in at most 255 bytes.
-pub fn name(path: &Path) -> String {
+fn sent_name(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     if name.is_empty() {
         return "file".to_owned();
@@ -176,11 +220,11 @@ mod tests {
 
     #[test]
     fn the_name_is_the_last_segment_of_the_path() {
-        assert_eq!(name(Path::new("/a/b/c.txt")), "c.txt");
-        assert_eq!(name(Path::new("a\nb")), "a\nb");
-        assert_eq!(name(Path::new(OsStr::from_bytes(b"x/\xffz"))), "\u{fffd}z");
-        assert_eq!(name(Path::new("")), "file");
-        assert_eq!(name(Path::new("/dev/..")), "file");
+        assert_eq!(sent_name(Path::new("/a/b/c.txt")), "c.txt");
+        assert_eq!(sent_name(Path::new("a\nb")), "a\nb");
+        assert_eq!(sent_name(Path::new(OsStr::from_bytes(b"x/\xffz"))), "\u{fffd}z");
+        assert_eq!(sent_name(Path::new("")), "file");
+        assert_eq!(sent_name(Path::new("/dev/..")), "file");
     }
 
     #[test]
@@ -205,7 +249,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf_8_may_need_the_cut() {
         let long = vec![0xff; 255];
-        let short = name(Path::new(OsStr::from_bytes(&long)));
+        let short = sent_name(Path::new(OsStr::from_bytes(&long)));
         assert_eq!(short, "\u{fffd}".repeat(85));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use program::Backoff;
 
-use super::error::ClientError;
+use crate::error::ClientError;
 
 /// How long retries go on while the server accepts nothing.
 const RETRY_BUDGET: Duration = Duration::from_secs(60);
