@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-on-servers check lint docs reference schema test-openapi deny chaos model powercut dist test-dist bench clean compose-up serve down logs scale migrate outcomes records test-compose
+.PHONY: help run test test-on-servers test-browser test-black-box test-crates check lint docs reference schema test-openapi deny chaos model powercut dist test-dist bench clean compose-up serve down logs scale migrate outcomes records test-compose
 SHELL := /bin/bash -o pipefail
 COMPOSE := cd deployment && docker compose --profile tools
 
@@ -12,13 +12,28 @@ run: ## Run the whole service in one process, on http://127.0.0.1:9000
 test: ## Install what the tests need, check the style, and run every test on private servers
 	tests/servers make test-on-servers
 
-# Always with --workspace: a single package selects other features of the libraries, which builds them again. Tests mostly wait.
+# Always with --workspace: a single package selects other features of the libraries, which builds them again. Tests mostly wait, so these
+# run beside each other, on more threads than there are processors. A browser keeps a processor busy: its cases go one by one.
 test-on-servers: lint
 	@mkdir -p target
-	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --workspace -- --skip chaos::every_promise 2>&1 | tee target/test.log
+	cargo test --workspace --no-run
+	$(MAKE) --jobs --output-sync=target test-browser test-black-box test-crates
 	cargo test --workspace --test black_box -- chaos:: --nocapture --test-threads=1
 	@awk '/^test .*(embedded|sqlite|memory|local) \.\.\. ok/ { e++ } /^test .*(distributed|postgres|rabbitmq|redis) \.\.\. ok/ { d++ } \
-		END { printf "cases on the embedded stack: %d, on the distributed stack: %d\n", e, d }' target/test.log
+		END { printf "cases on the embedded stack: %d, on the distributed stack: %d\n", e, d }' target/test-*.log
+
+test-browser:
+	cargo test --workspace --test black_box -- browser:: --test-threads=1 2>&1 | tee target/$@.log
+
+test-black-box:
+	RUST_TEST_THREADS=$$((2 * $$(nproc) + 1)) cargo test --workspace --test black_box -- --skip browser:: --skip chaos::every_promise 2>&1 | tee target/$@.log
+
+# All targets but the one above.
+test-crates:
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --workspace --lib --bins $$(cargo metadata --no-deps --format-version 1 | python3 -c \
+		'import json, sys; print(*sorted({"--test=" + target["name"] for package in json.load(sys.stdin)["packages"] \
+		for target in package["targets"] if "test" in target["kind"]} - {"--test=black_box"}))') 2>&1 | tee target/$@.log
+	cargo test --workspace --doc 2>&1 | tee --append target/$@.log
 
 lint: ## Check the format, clippy's lints and the links in the documentation
 	cargo fmt --all --check

@@ -8,7 +8,7 @@ COPY . .
 RUN --mount=type=cache,id=coatcheck-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=coatcheck-target,target=/source/target,sharing=locked \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && cargo build --profile dist --locked --package coatcheck \
+    && deployment/package/compile \
     && cp target/dist/coatcheck /coatcheck
 
 FROM debian:bookworm-slim

@@ -21,13 +21,14 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Returns an unused database, virtual host and Redis database, as settings.
+    /// Returns an unused database and Redis database, and a virtual host, as settings.
     ///
     /// # Errors
     /// If there are no servers.
     pub fn settings(&self) -> Result<[(&'static str, String); 3], BenchError> {
-        let vhost = format!("{}/t{}", needed(self.amqp.as_ref())?, self.unused("t", 240)?);
-        let redis = format!("{}/{}", needed(self.redis.as_ref())?, self.unused("r", 999)?);
+        // Queues are named after their deployments, so all may share a virtual host.
+        let vhost = format!("{}/t1", needed(self.amqp.as_ref())?);
+        let redis = format!("{}/{}", needed(self.redis.as_ref())?, self.unused_redis()?);
         Ok([("DATABASE_URL", self.database()?), ("AMQP_URL", vhost), ("REDIS_URL", redis)])
     }
 
@@ -81,13 +82,13 @@ impl Servers {
         })
     }
 
-    /// Returns a number up to `most` that no other process gets.
-    fn unused(&self, what: &str, most: u32) -> Result<u32, BenchError> {
+    /// Returns the number of a Redis database that no other process gets.
+    fn unused_redis(&self) -> Result<u32, BenchError> {
         let claims = needed(self.claims.as_ref())?;
-        let is_mine = |number: &u32| fs::create_dir(claims.join(format!("{what}{number}"))).is_ok();
+        let is_mine = |number: &u32| fs::create_dir(claims.join(format!("r{number}"))).is_ok();
         let none =
             || BenchError::Unexpected("all databases of tests/servers are in use; start it again".to_owned());
-        (1..=most).find(is_mine).ok_or_else(none)
+        (1..=999).find(is_mine).ok_or_else(none)
     }
 }
 

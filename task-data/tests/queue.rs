@@ -32,7 +32,12 @@ use test_kit::{eventually, in_time, servers};
 async fn each_queue(#[case] queue: Arc<dyn Queue>) {}
 
 fn rabbitmq() -> Arc<dyn Queue> {
-    queues_of(&servers().vhost(), "0123456789ab")
+    queues_of(&servers().vhost(), &new_deployment())
+}
+
+/// Returns the id of a new deployment.
+fn new_deployment() -> String {
+    TaskId::random().to_string()[24..].to_owned()
 }
 
 /// Returns the queues of a deployment on a virtual host.
@@ -211,7 +216,7 @@ mod memory {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deployments_that_share_a_virtual_host_take_nothing_of_each_other() {
     let vhost = servers().vhost();
-    let (ours, theirs) = (queues_of(&vhost, "000000000001"), queues_of(&vhost, "000000000002"));
+    let (ours, theirs) = (queues_of(&vhost, &new_deployment()), queues_of(&vhost, &new_deployment()));
     let mut their_consumer = theirs.consume(KIND, 10).await.unwrap();
     let ids = published(&*ours, 10).await;
 

@@ -109,6 +109,25 @@ fn each_server_asks_for_a_password_and_production_has_none_of_development() {
     assert_eq!(production["services"]["redis"]["command"][1], "/run/secrets/redis_conf");
 }
 
+#[test]
+fn images_and_packages_have_the_binary_of_one_build() {
+    const COMPILE: &str = "deployment/package/compile";
+    let texts: Vec<String> = dockerfiles().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let with_binary = texts.iter().filter(|text| text.contains("coatcheck /usr/local/bin/coatcheck"));
+    let stages: BTreeSet<&str> = with_binary.map(|text| text.split_once("FROM ").unwrap().1).collect();
+    let builds: BTreeSet<&str> = stages.iter().map(|text| text.split("\nFROM ").next().unwrap()).collect();
+    assert_eq!((stages.len(), builds.len()), (4, 1), "{builds:?}");
+    let [build] = builds.into_iter().collect::<Vec<_>>()[..] else { unreachable!() };
+    let packages = fs::read_to_string(deployment().join("package/build")).unwrap();
+    let context = fs::read_to_string(deployment().join("../.dockerignore")).unwrap();
+    assert!(build.contains(COMPILE) && packages.contains(COMPILE), "{build}");
+    assert!(context.lines().any(|line| line == format!("!{COMPILE}")), "{context}");
+    // Neither compiles by other flags.
+    for text in [build, &packages] {
+        assert!(!text.contains("cargo build"), "{text}");
+    }
+}
+
 fn deployment() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deployment")
 }

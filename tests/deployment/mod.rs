@@ -2,3 +2,4 @@
 
 pub mod compose;
 pub mod haproxy;
+pub mod units;

@@ -85,6 +85,8 @@ async fn the_processes_on_many_machines_start_as_is_said(setup: Setup) {
         match line {
             // This program, and this test.
             "cargo run --release" => {}
+            // `make test-dist` installs the package and starts it.
+            "sudo apt install ./target/packages/coatcheck_*.deb" | "sudo systemctl start coatcheck" => {}
             // In containers: `make test-compose` runs it.
             "make scale worker=4 api=2" => {}
             // Of several APIs here, each has the data of one.

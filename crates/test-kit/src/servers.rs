@@ -11,7 +11,9 @@ pub struct Servers {
     postgres: String,
     amqp: String,
     redis: String,
-    /// A folder in which tests claim numbers.
+    /// The number of virtual hosts.
+    vhosts: u32,
+    /// A folder in which tests claim numbers of Redis databases.
     claims: PathBuf,
     /// The script, if this process started it. It ends when this process, and so its standard input, ends.
     _script: Option<Child>,
@@ -32,6 +34,7 @@ impl Servers {
             postgres: value("COATCHECK_TEST_POSTGRES")?,
             amqp: value("COATCHECK_TEST_AMQP")?,
             redis: value("COATCHECK_TEST_REDIS")?,
+            vhosts: value("COATCHECK_TEST_VHOSTS")?.parse().expect("a number"),
             claims: value("COATCHECK_TEST_CLAIMS")?.into(),
             _script: script,
         })
@@ -58,20 +61,18 @@ impl Servers {
         format!("{}/{name}", self.postgres)
     }
 
-    /// Returns the URL of a broker's virtual host that no other test uses.
+    /// Returns the URL of a broker's virtual host, another one than at the call before. Other tests may use it too: what they make there is
+    /// named after their deployments.
     pub fn vhost(&self) -> String {
-        format!("{}/t{}", self.amqp, self.unused("t", 360))
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        format!("{}/t{}", self.amqp, COUNT.fetch_add(1, Relaxed) % self.vhosts + 1)
     }
 
     /// Returns the URL of a Redis database that no other test uses.
     pub fn redis(&self) -> String {
-        format!("{}/{}", self.redis, self.unused("r", 999))
-    }
-
-    /// Returns a number up to `most` that no other caller gets, in any process.
-    fn unused(&self, what: &str, most: u32) -> u32 {
-        let is_mine = |number: &u32| std::fs::create_dir(self.claims.join(format!("{what}{number}"))).is_ok();
-        (1..=most).find(is_mine).expect("tests/servers has made enough of them")
+        let is_mine = |number: &u32| std::fs::create_dir(self.claims.join(format!("r{number}"))).is_ok();
+        let number = (1..=999).find(is_mine).expect("tests/servers has made enough of them");
+        format!("{}/{number}", self.redis)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Waiting with a deadline.
 
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 /// The longest wait for any event: after it the event counts as missing.
 pub const DEADLINE: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(5);
+/// The pauses between looks: an eighth of the wait so far, so that a long wait leaves the processors to what it waits for.
+const PAUSES: RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(20);
 
 /// The result of a look: the awaited value, or what was seen instead.
 pub trait Look {
@@ -53,12 +55,17 @@ impl Look for bool {
 /// # Panics
 /// At the [`DEADLINE`], with `what` and the last value seen.
 pub async fn eventually<L: Look>(what: &str, mut look: impl AsyncFnMut() -> L) -> L::Found {
-    let deadline = Instant::now() + DEADLINE;
+    let begun = Instant::now();
     loop {
         match look().await.found() {
             Ok(found) => return found,
-            Err(seen) if Instant::now() > deadline => panic!("{what}: not within {DEADLINE:?}, but {seen:?}"),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(seen) if begun.elapsed() > DEADLINE => {
+                panic!("{what}: not within {DEADLINE:?}, but {seen:?}")
+            }
+            Err(_) => {
+                let pause = (begun.elapsed() / 8).clamp(*PAUSES.start(), *PAUSES.end());
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 }

@@ -61,6 +61,8 @@ pub enum Kernel {
 /// A number of lanes, and the function that compresses them.
 struct Width {
     lanes: usize,
+    /// The fewest streams that it compresses sooner than they are compressed one after the other.
+    fewest: usize,
     /// Compresses all blocks that each of the first `lanes` inputs has. Returns their number.
     ///
     /// # Safety
@@ -84,8 +86,14 @@ impl Kernel {
 
     /// Returns whether this processor can run it.
     #[must_use]
+    #[allow(
+        unexpected_cfgs,
+        reason = "RUSTFLAGS alone sets it, to measure what processors without AVX-512 do"
+    )]
     pub fn is_available(self) -> bool {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 if cfg!(md5_lanes_without_avx512) => false,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
             #[cfg(target_arch = "x86_64")]
@@ -109,39 +117,48 @@ impl Kernel {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => &[
-                Width { lanes: 16, compress: avx512::compress::<1> },
-                Width { lanes: 32, compress: avx512::compress::<2> },
+                Width { lanes: 16, fewest: 2, compress: avx512::compress::<1> },
+                Width { lanes: 32, fewest: 2, compress: avx512::compress::<2> },
             ],
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => &[
-                Width { lanes: 8, compress: avx2::compress::<1> },
-                Width { lanes: 16, compress: avx2::compress::<2> },
+                Width { lanes: 8, fewest: 2, compress: avx2::compress::<1> },
+                Width { lanes: 16, fewest: 2, compress: avx2::compress::<2> },
             ],
             #[cfg(target_arch = "x86_64")]
             Self::Sse2 => &[
-                Width { lanes: 4, compress: sse2::compress::<1> },
-                Width { lanes: 8, compress: sse2::compress::<2> },
+                Width { lanes: 4, fewest: 2, compress: sse2::compress::<1> },
+                Width { lanes: 8, fewest: 2, compress: sse2::compress::<2> },
             ],
-            _ => &[Width { lanes: 4, compress: portable::compress::<1> }],
+            // The compiler makes vectors of it where each processor has them. Elsewhere four streams side by side are slower than one.
+            _ if cfg!(any(target_feature = "sse2", target_feature = "neon")) => {
+                &[Width { lanes: 4, fewest: 3, compress: portable::compress::<1> }]
+            }
+            _ => &[],
         }
     }
 
     /// Compresses all blocks that each of the first `count` inputs has. Returns their number. Further inputs may be read too, so they must
     /// not be shorter.
     pub(crate) fn compress(self, count: usize, states: &mut States, inputs: &Inputs<'_>) -> usize {
-        if count == 1 {
-            let (blocks, _) = inputs[0].as_chunks();
-            let mut state = states.of(0);
-            self.compress_one(&mut state, blocks);
-            states.set(0, state);
-            return blocks.len();
-        }
-        let widths = self.widths();
-        let Some(width) = widths.iter().find(|width| width.lanes >= count).or(widths.last()) else {
-            return 0;
+        let Some(width) = self.width_for(count) else {
+            let blocks = blocks_of_all(&inputs[..count]);
+            for (lane, input) in inputs[..count].iter().enumerate() {
+                let mut state = states.of(lane);
+                self.compress_one(&mut state, &input.as_chunks().0[..blocks]);
+                states.set(lane, state);
+            }
+            return blocks;
         };
         // SAFETY: `Lanes` has only available kernels.
         unsafe { (width.compress)(states, inputs) }
+    }
+
+    /// Returns the width for `count` streams; `None` if they are compressed one after the other.
+    fn width_for(self, count: usize) -> Option<&'static Width> {
+        let widths = self.widths();
+        let width = widths.iter().find(|width| width.lanes >= count).or(widths.last())?;
+        (count >= width.fewest).then_some(width)
     }
 
     /// Compresses blocks of one stream.
@@ -285,3 +302,27 @@ macro_rules! compress_with {
     };
 }
 use compress_with;
+
+#[cfg(test)]
+mod tests {
+    use super::Kernel;
+
+    /// The figures of `make bench what=digests` say for how many streams each is worth it.
+    #[test]
+    fn lanes_are_used_only_where_they_beat_one_stream_after_the_other() {
+        let lanes =
+            |kernel: Kernel| [1, 2, 3, 4, 8].map(|count| kernel.width_for(count).map(|width| width.lanes));
+        let portable = lanes(Kernel::Portable);
+        if cfg!(any(target_feature = "sse2", target_feature = "neon")) {
+            assert_eq!(portable, [None, None, Some(4), Some(4), Some(4)]);
+        } else {
+            assert_eq!((portable, Kernel::Portable.lanes()), ([None; 5], 1));
+        }
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(lanes(Kernel::Sse2), [None, Some(4), Some(4), Some(4), Some(8)]);
+            assert_eq!(lanes(Kernel::Avx2), [None, Some(8), Some(8), Some(8), Some(8)]);
+            assert_eq!(lanes(Kernel::Avx512), [None, Some(16), Some(16), Some(16), Some(16)]);
+            assert_ne!(Kernel::best(), Kernel::Portable);
+        }
+    }
+}
