@@ -13,8 +13,8 @@
 //! outcome logs that follow it, each with a place of its own, from the lock to the commit, byte order and all, over rotations: one log of
 //! two processes, two logs on two hosts, two names of one log, or one log beside a worker of the version before.
 //!
-//! **The feed is ahead of the code**, and so are places and small work without a claim: the program still marks rows as logged. The order of
-//! the steps is at the head of `steps/feed.rs` and `steps/log.rs`, the statements are in `database/feed.rs`.
+//! **Places are ahead of the code**: the program still marks rows as logged. The order of the steps is at the head of `steps/feed.rs` and
+//! `steps/log.rs`, the statements are in `database/feed.rs`.
 //!
 //! Faults, at any moment: an API or a worker dies, between any two statements or in one, which is then committed late or
 //! never; a commit happens and its answer is lost; a worker sleeps through its lease, or gives it up, and goes on late; a message
