@@ -10,6 +10,7 @@
 //! | 2. row committed | `pending`, never published | the sweep, 2 s later |
 //! | 3. id published | `pending`, not marked: published again | the claim, which only one wins |
 //! | 4. answer sent | nothing | – |
+//! | 5. small work read | `pending`, its message not acknowledged: delivered again, or published by the sweep | a claim |
 //! | 5. claim committed | `running`, its worker gone; the message comes again or not | the sweep, at the lease's end |
 //! | 6. work done | the same; the work is done again | the sweep, at the lease's end |
 //! | 7. end committed | an ended row without its line; a blob without a use | the next step of each log, which removes the blob first |
@@ -411,7 +412,8 @@ impl Life {
         Ok(outcome)
     }
 
-    // 5. Claim.
+    // 5. Claim, or only read: small work ends from `pending`, by one statement that names the attempt that was read. What a worker may have
+    // died of is claimed, so that its attempts are charged.
 
     /// Returns tasks of a kind that a worker may claim while the queue is away, so that the queue is not a single point of failure.
     /// Published tasks are included only after a while, since the queue may yet deliver them.
@@ -421,6 +423,16 @@ impl Life {
     pub async fn unqueued(&self, kind: Kind, limit: usize) -> Result<Vec<TaskId>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.stack.store.unqueued(kind, limit, DELIVERS_WITHIN).await
+    }
+
+    /// Returns those of the tasks that may be done without a claim, with up to `bytes` of content. Their deliveries must not be acknowledged
+    /// before [`complete`](Self::complete) has returned: until then no lease returns them.
+    pub async fn read_small(&self, ids: Vec<TaskId>, bytes: i64) -> Vec<Claim> {
+        // What can't be read is claimed.
+        let small =
+            patiently("read", || self.stack.store.small(ids.clone(), bytes)).await.unwrap_or_default();
+        self.delivered(&small);
+        small
     }
 
     /// Claims those of the tasks that are pending for the worker; the deliveries may be acknowledged when this returns. `None` if the
@@ -469,13 +481,13 @@ impl Life {
 
     // 7. Complete, or hand back.
 
-    /// Ends the claimed task. Returns `false` if the claim was superseded; nothing was changed then.
+    /// Ends the task that was claimed or read. Returns `false` if another has it or has ended it; nothing was changed then.
     ///
     /// # Cancel safety
     /// Once sent it completes, whether or not the caller waits.
     pub async fn complete(&self, claim: &Claim, outcome: Result<Value, TaskError>) -> bool {
         let end = QueuedCompletion {
-            completion: Completion { id: claim.id, attempt: claim.attempt, outcome },
+            completion: Completion { id: claim.id, from: claim.status, attempt: claim.attempt, outcome },
             kind: claim.kind,
             has_blob: claim.blob_check.is_some(),
             age: claim.waited + claim.at.elapsed(),

@@ -26,7 +26,7 @@ database::id! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Accepted. A claim moves it on; if its id was never published or got lost, the sweep publishes it.
+    /// Accepted. A claim moves it on, or the end of small work; if its id was never published or got lost, the sweep publishes it.
     Pending,
     /// Claimed. Its worker moves it on; if that worker's lease lapses, the sweep makes it `Pending` again.
     Running,
@@ -62,7 +62,7 @@ impl Status {
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
             (self, next),
-            (Self::Pending, Self::Running | Self::Cancelled)
+            (Self::Pending, Self::Running | Self::Succeeded | Self::Cancelled)
                 | (Self::Running, Self::Pending | Self::Succeeded | Self::Failed | Self::Cancelled)
         )
     }

@@ -19,7 +19,7 @@ use rstest_reuse::{apply, template};
 use task_data::kinds::Kind;
 use task_data::queue::amqp::Broker;
 use task_data::queue::memory::MemoryQueue;
-use task_data::queue::{Consumer, Delivery, Queue};
+use task_data::queue::{Consumer, Delivery, Queue, Turn};
 use task_data::task::{TaskId, Ticket};
 use test_kit::{eventually, in_time, servers};
 
@@ -48,12 +48,16 @@ fn queues_of(vhost: &str, deployment: &str) -> Arc<dyn Queue> {
 const KIND: Kind = Kind::Md5;
 
 async fn published(queue: &dyn Queue, count: usize) -> HashSet<TaskId> {
+    published_as(queue, count, Turn::First).await
+}
+
+async fn published_as(queue: &dyn Queue, count: usize, turn: Turn) -> HashSet<TaskId> {
     let mut tickets: Vec<Ticket> =
         (0..count).map(|_| Ticket { id: TaskId::random(), kind: KIND, attempt: 0 }).collect();
     let ids = tickets.iter().map(|ticket| ticket.id).collect();
     // A busy machine's broker may confirm too late: then they are published again, as the sweep does.
     eventually("a queue that is well confirms all", async || {
-        let confirmed = queue.publish(tickets.clone()).await;
+        let confirmed = queue.publish(tickets.clone(), turn).await;
         tickets.retain(|ticket| !confirmed.contains(ticket));
         tickets.is_empty().then_some(())
     })
@@ -85,7 +89,7 @@ async fn what_is_published_is_delivered(queue: Arc<dyn Queue>) {
 
 #[apply(each_queue)]
 async fn publishing_nothing_is_no_trouble(queue: Arc<dyn Queue>) {
-    assert_eq!(queue.publish(Vec::new()).await, []);
+    assert_eq!(queue.publish(Vec::new(), Turn::First).await, []);
 }
 
 #[apply(each_queue)]
@@ -119,6 +123,34 @@ async fn a_delivery_that_is_dropped_comes_again(queue: Arc<dyn Queue>) {
     drop(next(&mut *consumer).await);
 
     drain(&mut *consumer, ids).await;
+}
+
+#[apply(each_queue)]
+async fn a_delivery_says_whether_a_worker_may_have_had_it_before(queue: Arc<dyn Queue>) {
+    let ids = published(&*queue, 3).await;
+    let mut consumer = queue.consume(KIND, 10).await.unwrap();
+    let mut first = Vec::new();
+    for _ in 0..3 {
+        first.push(next(&mut *consumer).await);
+    }
+    assert!(first.iter().all(|delivery| delivery.turn == Turn::First));
+
+    // One is dropped by its worker; that of the others dies. A message has all three.
+    drop(first.pop());
+    drop((consumer, first));
+
+    let mut consumer = queue.consume(KIND, 10).await.unwrap();
+    let mut missing = ids;
+    while !missing.is_empty() {
+        let Delivery { id, turn, receipt } = next(&mut *consumer).await;
+        assert_eq!(turn, Turn::Again);
+        missing.remove(&id);
+        receipt.ack().await;
+    }
+
+    let swept = published_as(&*queue, 1, Turn::Again).await;
+    let delivery = next(&mut *consumer).await;
+    assert_eq!((swept.contains(&delivery.id), delivery.turn), (true, Turn::Again));
 }
 
 #[apply(each_queue)]
@@ -204,10 +236,10 @@ mod memory {
         let ticket = Ticket { id: TaskId::random(), kind: KIND, attempt: 0 };
         let too_many = vec![ticket; (1 << 20) + 5];
 
-        let confirmed = queue.publish(too_many).await;
-        let refused = queue.publish(vec![ticket]).await;
+        let confirmed = queue.publish(too_many, Turn::First).await;
+        let refused = queue.publish(vec![ticket], Turn::First).await;
         next(&mut *queue.consume(KIND, 1).await.unwrap()).await.receipt.ack().await;
-        let taken = queue.publish(vec![ticket]).await;
+        let taken = queue.publish(vec![ticket], Turn::First).await;
 
         assert_eq!((confirmed.len(), refused.len(), taken.len()), (1 << 20, 0, 1));
     }

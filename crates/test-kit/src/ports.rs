@@ -29,6 +29,7 @@ macro_rules! cut_store {
     ) => {
         $crate::cut_store!(@port $decorator, Tasks {
             Nothing fn keyed(keys: Vec<task_data::idempotency::OwnedKey>) -> Vec<task_data::store::Keyed>;
+            Nothing fn small(ids: Vec<task_data::task::TaskId>, bytes: i64) -> Vec<task_data::store::Claim>;
             Nothing fn list(filter: task_data::store::Filter) -> task_data::store::TaskPage;
             Afar fn mark_published(tickets: Vec<task_data::task::Ticket>) -> ();
             Afar fn cancel(id: task_data::task::TaskId, rules: task_data::store::Rules) -> task_data::store::Cancel;

@@ -1,6 +1,6 @@
 //! The steps of a promise for many tasks at once: the bodies of `life`'s batches, on the runtime that started it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -15,6 +15,7 @@ use crate::blobs::delete_all;
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::Kind;
 use crate::metrics;
+use crate::queue::Turn;
 use crate::stack::Stack;
 use crate::store::{Completion, HandBack, Keyed, Moved, NewTask, Rules, StoreError, UnkeptRow};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket};
@@ -102,8 +103,8 @@ async fn insert(stack: &Stack, new: Vec<NewTask>) -> Result<Vec<Result<Recorded,
 }
 
 /// Publishes ids. Returns those that the queue has confirmed.
-pub(super) async fn publish(stack: &Stack, tickets: Vec<Ticket>) -> Vec<Ticket> {
-    let confirmed = stack.queue.publish(tickets).await;
+pub(super) async fn publish(stack: &Stack, tickets: Vec<Ticket>, turn: Turn) -> Vec<Ticket> {
+    let confirmed = stack.queue.publish(tickets, turn).await;
     metrics::published(confirmed.len());
     confirmed
 }
@@ -119,7 +120,7 @@ pub(super) async fn publish_all(
     // it is handed back, although its message is long gone, and would wait for long.
     let tickets: Vec<Ticket> = tasks.iter().filter_map(Ticket::of).collect();
     let count = tickets.len();
-    let confirmed = publish(&stack, tickets).await;
+    let confirmed = publish(&stack, tickets, Turn::First).await;
     let is_lacking = confirmed.len() < count;
     match (is_away.swap(is_lacking, Relaxed), is_lacking) {
         (false, true) => warn!("the queue does not confirm published ids; the sweep will publish them again"),
@@ -171,12 +172,13 @@ pub(super) async fn end_all(
     ends: Vec<QueuedCompletion>,
 ) -> Vec<bool> {
     let completions: Vec<Completion> = ends.iter().map(|end| end.completion.clone()).collect();
-    let ended = complete_all(&stack, completions, rules).await;
+    let mut ended = complete_all(&stack, completions, rules).await;
     let mut is_mine = Vec::with_capacity(ends.len());
     for QueuedCompletion { completion, kind, age, .. } in &ends {
-        let mine = ended.contains(&completion.id) || has_ended_so(&stack, completion).await;
+        // Removed: small work that was delivered twice may be in one batch twice.
+        let mine = ended.remove(&completion.id);
         if mine {
-            let Completion { id, attempt, outcome } = completion;
+            let Completion { id, attempt, outcome, .. } = completion;
             let status = if outcome.is_ok() { Status::Succeeded } else { Status::Failed };
             metrics::ended(kind.name(), status);
             metrics::result(*age);
@@ -196,20 +198,36 @@ pub(super) async fn end_all(
     is_mine
 }
 
-/// Completes a batch; if the database rejects it, one by one, so that one bad completion can't hold up the others.
-async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules) -> Vec<TaskId> {
-    let complete = |some: &[Completion]| stack.store.complete(some.to_vec(), rules);
+/// Completes a batch; if the database rejects it, one by one, so that one bad completion can't hold up the others. Returns the tasks that it
+/// has ended, also by a try whose answer was lost.
+async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules) -> HashSet<TaskId> {
+    let was_lost = &AtomicBool::new(false);
+    let complete = |some: &[Completion]| {
+        let ended = stack.store.complete(some.to_vec(), rules);
+        async move {
+            ended.await.inspect_err(|error| {
+                was_lost.fetch_or(matches!(error, StoreError::Unknown(_)), Relaxed);
+            })
+        }
+    };
+    let mut ended = HashSet::with_capacity(completions.len());
     match patiently("ended", || complete(&completions)).await {
-        Some(ended) => ended,
-        None if completions.len() == 1 => Vec::new(),
+        Some(together) => ended.extend(together),
+        None if completions.len() == 1 => {}
         None => {
-            let mut ended = Vec::with_capacity(completions.len());
             for one in completions.chunks(1) {
                 ended.extend(patiently("ended", || complete(one)).await.unwrap_or_default());
             }
-            ended
         }
     }
+    if was_lost.load(Relaxed) {
+        for completion in &completions {
+            if !ended.contains(&completion.id) && has_ended_so(stack, completion).await {
+                ended.insert(completion.id);
+            }
+        }
+    }
+    ended
 }
 
 /// Logs a committed end: a failure with its cause.

@@ -12,6 +12,7 @@ use crate::blobs::SHARDS;
 use crate::error::Refusal;
 use crate::kinds::Kind;
 use crate::metrics;
+use crate::queue::Turn;
 use crate::store::{Claim, Moved, StoreError};
 use crate::tail::NUMBERS;
 use crate::task::{TaskId, Time};
@@ -83,7 +84,7 @@ impl Life {
     async fn publish_due(&self) -> Result<(), StoreError> {
         loop {
             let due = self.stack.store.due(SWEEP_ROWS, PUBLISH_AGAIN).await?;
-            let confirmed = publish(&self.stack, due.clone()).await;
+            let confirmed = publish(&self.stack, due.clone(), Turn::Again).await;
             let missed: Vec<TaskId> =
                 due.iter().filter(|ticket| !confirmed.contains(ticket)).map(|ticket| ticket.id).collect();
             if !confirmed.is_empty() {
@@ -113,7 +114,7 @@ impl Life {
             loop {
                 let store = &self.stack.store;
                 let lost = store.published_before(kind, ago, SWEEP_ROWS).await?;
-                let confirmed = publish(&self.stack, lost.clone()).await;
+                let confirmed = publish(&self.stack, lost.clone(), Turn::Again).await;
                 let is_done = lost.len() < SWEEP_ROWS as usize || confirmed.len() < lost.len();
                 if !confirmed.is_empty() {
                     warn!("the queue has lost {} {kind} tasks; they are published again", confirmed.len());
@@ -180,13 +181,14 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::task::Status;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn claim(attempt: i64, at: Instant, waited: Duration) -> Claim {
-        let (id, kind) = (TaskId::random(), Kind::Md5);
+        let (id, kind, status) = (TaskId::random(), Kind::Md5, Status::Running);
         let (input, content, blob_check) = (Value::Null, None, None);
-        Claim { id, kind, attempt, tries: 0, waited, at, input, content, blob_check }
+        Claim { id, kind, status, attempt, tries: 0, waited, at, input, content, blob_check }
     }
 
     #[test]

@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::transport::Transport;
-use super::{Consumer, Delivery, Queue, QueueError, Receipt};
+use super::{Consumer, Delivery, Queue, QueueError, Receipt, Turn};
 use crate::kinds::Kind;
 use crate::task::{TaskId, Ticket};
 
@@ -44,6 +44,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOKS_IN_SILENCE: u32 = 12;
 /// The value of `delivery_mode` for a message that survives the broker's restart.
 const PERSISTENT: u8 = 2;
+/// The type of a message whose ids may have been delivered before. Other messages have none.
+const AGAIN: &str = "again";
 
 /// A broker, before the deployment is known.
 pub struct Broker {
@@ -130,7 +132,7 @@ pub struct AmqpQueue {
 }
 
 impl AmqpQueue {
-    async fn publish_all(&self, tickets: &[Ticket]) -> Result<Vec<Ticket>, QueueError> {
+    async fn publish_all(&self, tickets: &[Ticket], turn: Turn) -> Result<Vec<Ticket>, QueueError> {
         let mut kept = self.channel.lock().await;
         let connection = self.publishing.get().await.map_err(unavailable)?;
         // The broker would not answer before the alarm ends; the sweep publishes then.
@@ -148,6 +150,11 @@ impl AmqpQueue {
         };
         drop(connection);
 
+        let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+        let properties = match turn {
+            Turn::First => properties,
+            Turn::Again => properties.with_type(AGAIN.into()),
+        };
         let (mut sent, mut confirms) = (Vec::new(), Vec::new());
         for kind in Kind::ALL {
             let of_kind: Vec<&Ticket> = tickets.iter().filter(|ticket| ticket.kind == kind).collect();
@@ -158,7 +165,7 @@ impl AmqpQueue {
                     kind.name().into(),
                     BasicPublishOptions { mandatory: true, ..Default::default() },
                     &body,
-                    BasicProperties::default().with_delivery_mode(PERSISTENT),
+                    properties.clone(),
                 );
                 confirms.push(confirm.await.map_err(unavailable)?);
                 sent.push(some.to_vec());
@@ -220,8 +227,8 @@ async fn in_time<T>(work: impl Future<Output = Result<T, QueueError>>) -> Result
 
 #[async_trait]
 impl Queue for AmqpQueue {
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket> {
-        match in_time(self.publish_all(&tickets)).await {
+    async fn publish(&self, tickets: Vec<Ticket>, turn: Turn) -> Vec<Ticket> {
+        match in_time(self.publish_all(&tickets, turn)).await {
             Ok(confirmed) => confirmed,
             Err(error) => {
                 debug!(%error, "{} ids were not published", tickets.len());
@@ -328,10 +335,13 @@ fn deliveries(message: lapin::message::Delivery, runtime: &Handle) -> VecDeque<D
     if !is_ours {
         warn!("dropped a message of {} bytes, which has no ids", message.data.len());
     }
+    let is_marked = message.properties.kind().as_ref().is_some_and(|kind| kind.as_str() == AGAIN);
+    let turn = if message.redelivered || is_marked { Turn::Again } else { Turn::First };
     let unsettled = AtomicUsize::new(if is_ours { ids.len() } else { 0 });
     let message = Arc::new(Message { acker: Some(message.acker), runtime: runtime.clone(), unsettled });
     let delivery = |id: &[u8; 16]| Delivery {
         id: TaskId(Uuid::from_bytes(*id)),
+        turn,
         receipt: Box::new(AmqpReceipt(message.clone())),
     };
     ids.iter().filter(|_| is_ours).map(delivery).collect()

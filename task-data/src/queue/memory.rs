@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Consumer, Delivery, Queue, QueueError, Receipt};
+use super::{Consumer, Delivery, Queue, QueueError, Receipt, Turn};
 use crate::kinds::Kind;
 use crate::task::{TaskId, Ticket};
 
-/// The most ids in one kind's queue (16 MiB); the sweep publishes the others later.
+/// The most ids in one kind's queue (17 MiB); the sweep publishes the others later.
 const CAPACITY: usize = 1 << 20;
 
 /// One queue for each kind, in this process alone.
@@ -21,19 +21,19 @@ pub struct MemoryQueue {
 
 #[derive(Default)]
 struct Ids {
-    waiting: Mutex<VecDeque<TaskId>>,
+    waiting: Mutex<VecDeque<(TaskId, Turn)>>,
     arrived: Notify,
 }
 
 impl Ids {
-    fn take(&self) -> Option<TaskId> {
+    fn take(&self) -> Option<(TaskId, Turn)> {
         let mut waiting = self.waiting.lock();
-        let id = waiting.pop_front();
+        let taken = waiting.pop_front();
         // Arrivals without a waiting consumer are remembered as one, so a consumer that takes an id wakes the next one.
         if !waiting.is_empty() {
             self.arrived.notify_one();
         }
-        id
+        taken
     }
 }
 
@@ -56,13 +56,13 @@ impl Default for MemoryQueue {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket> {
+    async fn publish(&self, tickets: Vec<Ticket>, turn: Turn) -> Vec<Ticket> {
         let mut published = Vec::with_capacity(tickets.len());
         for ticket in tickets {
             let Ok(ids) = self.ids(ticket.kind) else { continue };
             let mut waiting = ids.waiting.lock();
             if waiting.len() < CAPACITY {
-                waiting.push_back(ticket.id);
+                waiting.push_back((ticket.id, turn));
                 ids.arrived.notify_one();
                 published.push(ticket);
             }
@@ -88,9 +88,9 @@ impl Consumer for MemoryConsumer {
     async fn next(&mut self) -> Option<Delivery> {
         loop {
             let arrived = self.ids.arrived.notified();
-            if let Some(id) = self.ids.take() {
+            if let Some((id, turn)) = self.ids.take() {
                 let receipt = MemoryReceipt { id: Some(id), ids: self.ids.clone() };
-                return Some(Delivery { id, receipt: Box::new(receipt) });
+                return Some(Delivery { id, turn, receipt: Box::new(receipt) });
             }
             arrived.await;
         }
@@ -112,7 +112,7 @@ impl Receipt for MemoryReceipt {
 impl Drop for MemoryReceipt {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.ids.waiting.lock().push_front(id);
+            self.ids.waiting.lock().push_front((id, Turn::Again));
             self.ids.arrived.notify_one();
         }
     }

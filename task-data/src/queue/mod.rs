@@ -20,7 +20,7 @@ pub struct QueueError(pub String);
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Publishes the tickets and waits, for a bounded time, until the queue has confirmed them. Returns the confirmed ones.
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket>;
+    async fn publish(&self, tickets: Vec<Ticket>, turn: Turn) -> Vec<Ticket>;
 
     /// Begins to consume the ids of a kind, with at most `prefetch` unacknowledged messages at a time. Ids that were published together may
     /// share a message: they are delivered, and acknowledged, together.
@@ -40,10 +40,22 @@ pub trait Consumer: Send {
     async fn next(&mut self) -> Option<Delivery>;
 }
 
+/// Which delivery of an id it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The first one, as far as the queue knows.
+    First,
+    /// A worker may have had the id before, and may have died of its task: the delivery was not acknowledged, or the sweep has published
+    /// the id.
+    Again,
+}
+
 /// An id that was delivered.
 pub struct Delivery {
     /// The promise id.
     pub id: TaskId,
+    /// Whether it was delivered before.
+    pub turn: Turn,
     /// The handle that acknowledges the delivery.
     pub receipt: Box<dyn Receipt>,
 }

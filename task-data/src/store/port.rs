@@ -106,20 +106,23 @@ pub const BLOB_IS_FRESH: Duration = Duration::from_secs(30);
 
 /// The right to finish one attempt of one task, with all that the work needs.
 ///
-/// Holding it proves nothing later: [`Tasks::complete`] checks `attempt` and `status` again.
+/// Holding it proves nothing later: [`Tasks::complete`] checks `attempt` and `status` again. Of small work nothing is claimed, only read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     /// The promise id.
     pub id: TaskId,
     /// The kind of task.
     pub kind: Kind,
-    /// The attempt: 1 for the first. Each claim increments it, so that a late writer can be detected.
+    /// The status until the task's end: `Running`, or `Pending` if the task was only read.
+    pub status: Status,
+    /// The attempt: 1 for the first. Each claim increments it, or the end of a task that was only read, so that a late writer can be
+    /// detected.
     pub attempt: i64,
     /// The number of attempts charged so far.
     pub tries: i32,
-    /// The age of the task when it was claimed, by the database's clock.
+    /// The age of the task when it was claimed or read, by the database's clock.
     pub waited: Duration,
-    /// When the task was claimed, by this process's clock.
+    /// When the task was claimed or read, by this process's clock.
     pub at: Instant,
     /// The kind's `Input` in JSON.
     pub input: Value,
@@ -143,6 +146,8 @@ pub struct Claims {
 pub struct Completion {
     /// The promise id.
     pub id: TaskId,
+    /// The status that the task must have before: `Running`, or `Pending` if it was only read.
+    pub from: Status,
     /// The attempt that did the work.
     pub attempt: i64,
     /// The kind's `Output` in JSON, or the reason for the failure.
@@ -294,7 +299,12 @@ pub trait Tasks: Send + Sync {
     /// Claims those of the tasks that are pending, if the worker's lease is live.
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError>;
 
-    /// Ends tasks that are running in the given attempts. Returns those that it has ended: the others were fenced.
+    /// Returns those of the tasks that may be done without a claim, to be ended from `Pending`: pending tasks of kind md5 that were never
+    /// claimed, with up to `bytes` of content in their rows.
+    async fn small(&self, ids: Vec<TaskId>, bytes: i64) -> Result<Vec<Claim>, StoreError>;
+
+    /// Ends tasks: those that are running in the given attempt, or, to be ended from `Pending`, those that are pending after the attempt
+    /// before it and not to be cancelled; the attempt is counted then. Returns those that it has ended: the others were fenced.
     async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError>;
 
     /// Makes running tasks `pending` again, or `cancelled` if that was requested, or `failed` with the charged error when their attempts

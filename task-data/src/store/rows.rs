@@ -205,6 +205,7 @@ impl TryFrom<ClaimRow> for Claim {
         Ok(Self {
             id: row.id.into(),
             kind: row.kind.parse()?,
+            status: Status::Running,
             attempt: row.attempt,
             tries: row.tries,
             waited: row.started.and_then(|at| (at.0 - row.created.0).to_std().ok()).unwrap_or_default(),
@@ -214,6 +215,18 @@ impl TryFrom<ClaimRow> for Claim {
             blob_check: row.blob_check,
         })
     }
+}
+
+/// A pending row that was only read, and the database's time.
+pub type SmallRow = (ClaimRow, SqlTime);
+
+/// Converts rows to what their ends need.
+pub fn into_small(rows: Vec<SmallRow>) -> Result<Vec<Claim>, UnknownKind> {
+    let small = |(row, now): SmallRow| {
+        let row = ClaimRow { attempt: row.attempt + 1, started: Some(now), ..row };
+        Ok(Claim { status: Status::Pending, ..row.try_into()? })
+    };
+    rows.into_iter().map(small).collect()
 }
 
 pub type ClaimColumns = (

@@ -120,10 +120,9 @@ pub(super) fn is_known() -> SqlLiteral<Bool> {
     sql(&format!("tasks.kind IN ('{}')", Kind::ALL.map(Kind::name).join("', '")))
 }
 
-/// Claims the pending ones of these tasks for the worker, if its lease is live.
+/// Claims pending tasks for the worker, if its lease is live.
 #[auto_type]
-pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
-    let ids: Vec<SqlUuid> = sql_ids(ids);
+pub fn claim(worker: WorkerId) -> _ {
     let worker: SqlUuid = SqlUuid(worker.0);
     let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
     let is_known: SqlLiteral<Bool> = is_known();
@@ -136,7 +135,6 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
         first_time(tasks::published_at, now.nullable());
     let columns: ClaimColumns = CLAIM_COLUMNS;
     update(tasks::table)
-        .filter(tasks::id.eq_any(ids))
         .filter(is_pending)
         .filter(is_known)
         .filter(tasks::cancel_requested.eq(false))
@@ -154,6 +152,46 @@ pub fn claim(ids: &[TaskId], worker: WorkerId) -> _ {
             tasks::next_attempt.eq(never),
         ))
         .returning(columns)
+}
+
+type SmallColumns = (ClaimColumns, now);
+
+/// Selects those of these tasks that may be done without a claim: no worker has had them.
+#[auto_type]
+pub fn small(ids: &[TaskId], bytes: i64) -> _ {
+    let ids: Vec<SqlUuid> = sql_ids(ids);
+    let kind: &'static str = Kind::Md5.name();
+    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
+    let is_small: UncheckedBind<SqlLiteral<Bool>, AsExprOf<i64, BigInt>> = is_small(bytes);
+    let columns: SmallColumns = (CLAIM_COLUMNS, now());
+    tasks::table
+        .filter(tasks::id.eq_any(ids))
+        .filter(tasks::kind.eq(kind))
+        .filter(is_pending)
+        .filter(tasks::attempt.eq(0_i64))
+        .filter(tasks::cancel_requested.eq(false))
+        .filter(is_small)
+        .select(columns)
+}
+
+/// Compares the length of the upload in the row.
+fn is_small(bytes: i64) -> UncheckedBind<SqlLiteral<Bool>, AsExprOf<i64, BigInt>> {
+    sql::<Bool>("octet_length(content) <= ").bind::<BigInt, _>(bytes)
+}
+
+/// Counts the attempt of a pending task that was not claimed, in the transaction that ends it.
+#[auto_type]
+pub fn count_attempt(id: TaskId, attempt: i64) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
+    let now: now = now();
+    let before: i64 = attempt - 1;
+    update(tasks::table)
+        .filter(tasks::id.eq(id))
+        .filter(tasks::attempt.eq(before))
+        .filter(is_pending)
+        .filter(tasks::cancel_requested.eq(false))
+        .set((tasks::attempt.eq(attempt), tasks::started.eq(now.nullable())))
 }
 
 /// Selects the worker's row while its lease is live.

@@ -183,6 +183,48 @@ async fn an_end_whose_answer_was_lost_is_known_to_be_mine() {
 }
 
 #[tokio::test]
+async fn small_work_that_was_read_twice_ends_once_though_an_answer_is_lost() {
+    for cut in [None, first("store.complete", Phase::After)] {
+        let world = World::new();
+        let process = world.start(Wire::new(cut));
+        let id = small(&process).await;
+        let read = async || process.life.read_small(vec![id], INLINE_BYTES as i64).await.pop().unwrap();
+        let (one, two) = (read().await, read().await);
+
+        let (is_first, is_second) =
+            join(process.life.complete(&one, done()), process.life.complete(&two, done())).await;
+        let is_late = process.life.complete(&one, done()).await;
+
+        assert_eq!((is_first, is_second, is_late), (true, false, false));
+        let task = stands(&process, id).await;
+        assert_eq!((task.status, task.attempt), (Status::Succeeded, 1));
+        assert!(taken(&process).await.is_empty());
+        let _ = process.life.log_outcomes().await.unwrap();
+        assert_eq!(world.log().lines().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn small_work_that_was_cancelled_or_claimed_meanwhile_drops_its_result() {
+    let world = World::new();
+    let process = world.start(Wire::new(None));
+    let ids = [small(&process).await, small(&process).await];
+    let read = process.life.read_small(ids.to_vec(), INLINE_BYTES as i64).await;
+    let worker = Worker::begin(&process).await;
+    process.life.cancel(ids[0]).await.unwrap();
+    let claims = process.life.claim(vec![ids[1]], worker.id).await.unwrap().claimed;
+
+    for small in &read {
+        assert!(!process.life.complete(small, done()).await);
+    }
+
+    assert_eq!(read.len(), 2);
+    assert_eq!(stands(&process, ids[0]).await.status, Status::Cancelled);
+    assert_eq!(stands(&process, ids[1]).await.status, Status::Running);
+    assert!(process.life.complete(&claims[0], done()).await);
+}
+
+#[tokio::test]
 async fn an_end_that_was_anothers_is_not_mine() {
     let world = World::new();
     let process = world.start(Wire::new(None));

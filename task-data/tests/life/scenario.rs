@@ -12,11 +12,12 @@ use task_data::error::Refusal;
 use task_data::kinds::Kind;
 use task_data::life::Life;
 use task_data::outcome;
+use task_data::queue::{Delivery, Turn};
 use task_data::shared_log::Settled;
 use task_data::store::{Cancel, Claim, HandBack, StoreError};
 use task_data::task::{Status, Task, TaskError, TaskId, WorkerId};
 
-use crate::world::{Process, World, named};
+use crate::world::{INLINE_BYTES, Process, World, named};
 
 const SMALL: &[&[u8]] = &[b"small"];
 const LARGE: &[&[u8]] = &[b"too ", b"large for ", b"a row"];
@@ -153,23 +154,42 @@ impl<'p> Worker<'p> {
 
     /// Takes the tasks in the queue and claims them.
     pub async fn take(&self) -> Vec<Claim> {
+        self.take_all(async |_| false).await
+    }
+
+    /// Takes the tasks in the queue and does them, small ones without a claim.
+    async fn do_all(&self) {
+        let claims =
+            self.take_all(async |delivery| delivery.turn == Turn::First && self.has_done(delivery.id).await);
+        self.finish(claims.await).await;
+    }
+
+    /// Takes the tasks in the queue, and claims those that `is_done` leaves.
+    async fn take_all(&self, is_done: impl AsyncFn(&Delivery) -> bool) -> Vec<Claim> {
         let Process { life, stack, queue, wire } = self.process;
         wire.quiet().await;
         let mut claims = Vec::new();
         let Ok(mut consumer) = stack.queue.consume(Kind::Md5, 1).await else { return claims };
         while queue.depth(Kind::Md5).await.unwrap() > 0 {
             let Some(delivery) = consumer.next().await else { continue };
-            let claimed = life.claim(vec![delivery.id], self.id).await.expect("no claim is refused");
-            assert!(claimed.lease_is_live);
+            if !is_done(&delivery).await {
+                let claimed = life.claim(vec![delivery.id], self.id).await.expect("no claim is refused");
+                assert!(claimed.lease_is_live);
+                claims.extend(claimed.claimed);
+            }
             delivery.receipt.ack().await;
-            claims.extend(claimed.claimed);
         }
         claims
     }
 
-    /// Takes the tasks in the queue and does them.
-    async fn do_all(&self) {
-        self.finish(self.take().await).await;
+    /// Does a task without a claim, if it is small. Returns whether it was.
+    async fn has_done(&self, id: TaskId) -> bool {
+        let small = self.process.life.read_small(vec![id], INLINE_BYTES as i64).await;
+        for small in &small {
+            let result = self.work(small).await.expect("its content was read with it");
+            self.process.life.complete(small, Ok(result)).await;
+        }
+        !small.is_empty()
     }
 
     async fn finish(&self, claims: Vec<Claim>) {

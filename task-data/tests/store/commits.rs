@@ -8,10 +8,11 @@ use test_kit::Late;
 use crate::followers::{NAME, head, log};
 use crate::paid_calls::user;
 use crate::samples::*;
+use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 23] = [
+const READS: [&str; 24] = [
     "before_first",
     // It ends connections.
     "close",
@@ -31,6 +32,7 @@ const READS: [&str; 23] = [
     "outcomes",
     "pending",
     "published_before",
+    "small",
     "stats",
     "stuck",
     "table_progress",
@@ -68,6 +70,8 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("hand_back", async |store| store.hand_back(vec![back.clone()], RULES).await).await;
     let done = success(&running(&late.store).await);
     late.writes("complete", async |store| store.complete(vec![done.clone()], RULES).await).await;
+    let small = success(&small::read(&late.store).await);
+    late.writes("complete", async |store| store.complete(vec![small.clone()], RULES).await).await;
     late.writes("retire", async |store| store.retire(id).await).await;
     late.writes("return_lost", async |store| store.return_lost(RULES).await).await;
     late.writes("begin_alone", async |store| store.begin_alone().await).await;

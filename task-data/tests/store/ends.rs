@@ -67,7 +67,7 @@ async fn of_many_completions_at_once_one_counts(database: FreshDatabase) {
     let claim = running(&*store).await;
     let rivals = (0..10).map(|rival| {
         let outcome = Ok(json!({"md5": rival}));
-        store.complete(vec![Completion { id: claim.id, attempt: claim.attempt, outcome }], RULES)
+        store.complete(vec![Completion { outcome, ..success(&claim) }], RULES)
     });
 
     let ended = join_all(rivals).await;

@@ -16,6 +16,7 @@ use task_data::task::TaskId;
 use test_kit::{FreshDatabase, each_database, eventually, psql, servers};
 
 use crate::samples::*;
+use crate::small;
 
 const BEGIN: Place = Place::before(1);
 
@@ -34,12 +35,12 @@ async fn read(store: &dyn Store, mut after: Place, limit: i64) -> Vec<Outcome> {
 }
 
 /// Numbers and reads all.
-async fn all(store: &dyn Store) -> Vec<Outcome> {
+pub async fn all(store: &dyn Store) -> Vec<Outcome> {
     while store.number_outcomes(1000).await.unwrap() != Some(0) {}
     read(store, BEGIN, 1000).await
 }
 
-fn ids(outcomes: &[Outcome]) -> Vec<TaskId> {
+pub fn ids(outcomes: &[Outcome]) -> Vec<TaskId> {
     outcomes.iter().map(|outcome| outcome.id).collect()
 }
 
@@ -67,6 +68,12 @@ async fn end_in_each_way(store: &dyn Store) -> Vec<TaskId> {
     store.complete(vec![success(&one), failure(&two), success(&fenced)], RULES).await.unwrap();
     store.complete(vec![success(&one)], RULES).await.unwrap();
     ended.extend([one.id, two.id]);
+
+    // Small work, beside a claim's end in one statement; twice.
+    let (small, claimed) = (small::read(store).await, running(store).await);
+    store.complete(vec![success(&small), success(&claimed)], RULES).await.unwrap();
+    store.complete(vec![success(&small)], RULES).await.unwrap();
+    ended.extend([small.id, claimed.id]);
 
     // Cancelled while pending, twice.
     let cancelled = pending(store).await;

@@ -25,6 +25,7 @@ mod pgbouncer;
 mod postgres;
 mod rows;
 mod samples;
+mod small;
 mod sql_states;
 mod sqlite;
 mod table_rows;

@@ -12,7 +12,20 @@ use crate::hashing::{Hashing, Source};
 use crate::work::{Output, WorkError};
 
 /// The size in bytes up to which an upload is hashed at once, because passing it to another thread takes longer.
-const AT_ONCE: usize = 16 << 10;
+pub const AT_ONCE: i64 = 16 << 10;
+
+/// Hashes an upload from its row on this thread.
+pub fn at_once(input: &Input, content: &[u8]) -> Result<Output, WorkError> {
+    if content.len() as u64 != input.size {
+        return Err(corrupt());
+    }
+    Ok(output(Md5Digest(md5_lanes::digest(content).0), input))
+}
+
+fn output(digest: Md5Digest, input: &Input) -> Output {
+    metrics::hashed(input.size);
+    json!(Md5Output::new(digest, input.expected))
+}
 
 /// Hashes the upload, and detects whether it differs from the one taken in.
 pub async fn work(
@@ -24,6 +37,7 @@ pub async fn work(
     stop: CancellationToken,
 ) -> Result<Output, WorkError> {
     let source = match (content, claim.blob_check) {
+        (Some(bytes), _) if bytes.len() <= AT_ONCE as usize => return at_once(&input, &bytes),
         (Some(bytes), _) if bytes.len() as u64 == input.size => Source::Content(bytes),
         (Some(_), _) => return Err(corrupt()),
         (None, Some(check)) => {
@@ -32,10 +46,5 @@ pub async fn work(
         }
         (None, None) => return Err(BlobError::Missing.into()),
     };
-    let digest = match source {
-        Source::Content(bytes) if bytes.len() <= AT_ONCE => Md5Digest(md5_lanes::digest(&bytes).0),
-        source => hashing.digest(source, stop).await?,
-    };
-    metrics::hashed(input.size);
-    Ok(json!(Md5Output::new(digest, input.expected)))
+    Ok(output(hashing.digest(source, stop).await?, &input))
 }

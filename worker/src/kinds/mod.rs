@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 
+pub use self::md5::AT_ONCE;
 use self::message::Messages;
 use self::table::Tables;
 use crate::hashing::Hashing;
@@ -81,6 +82,14 @@ impl Workshop {
             // A thread that hangs in a read does not notice the stop; its task must not hang with it.
             () = stopped => Err(WorkError::Stopped),
         }
+    }
+}
+
+/// Does small work: an upload of up to [`AT_ONCE`] bytes that travels in the row.
+pub fn work_at_once(small: &Claim) -> Result<Output, WorkError> {
+    match (Work::read(small.kind, small.input.clone()), &small.content) {
+        (Ok(Work::Md5(input)), Some(content)) => md5::at_once(&input, content),
+        _ => Err(unreadable(small.kind)),
     }
 }
 

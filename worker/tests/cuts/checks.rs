@@ -62,7 +62,7 @@ pub enum Violation {
     StrayLine(String),
     /// The row is not marked as logged.
     NotLogged,
-    /// The attempts and tries of its claims, in order.
+    /// The attempts and tries of its claims, in order; the end of small work is one.
     Claims(Vec<(i64, i32)>),
     /// Blobs or parts that are not needed.
     FilesLeft(usize),

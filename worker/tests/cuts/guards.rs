@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 use task_data::store::Completion;
-use task_data::task::TaskId;
+use task_data::task::{Status, TaskId};
 use test_kit::psql;
 
 use crate::world::World;
@@ -44,9 +44,10 @@ impl World {
     /// Undoes the guard of an end, right before it.
     pub fn weaken_end(&self, completions: &[Completion]) {
         if self.is_without(Guard::EndsItsOwnAttemptAlone) {
-            for Completion { id, attempt, .. } in completions {
+            for Completion { id, from, attempt, .. } in completions {
+                let (status, attempt) = (from.name(), attempt - i64::from(*from == Status::Pending));
                 let reset =
-                    format!("status = 'running', finished = NULL, result = NULL, attempt = {attempt}");
+                    format!("status = '{status}', finished = NULL, result = NULL, attempt = {attempt}");
                 psql(&self.url, &format!("UPDATE tasks SET {reset} WHERE id = '{id}'"));
             }
         }

@@ -75,9 +75,21 @@ fn keeps_all(found: Found) {
     assert!(found.violations.is_empty(), "{found}");
 }
 
+#[test]
+fn small_work_is_claimed_only_after_a_process_that_may_have_died_of_it() {
+    for database in [Database::Sqlite, Database::Postgres] {
+        let sweep = Sweep::new(database, Form::Inline);
+        let is_claimed = |cut_before| sweep.calls(cut_before).contains(&"store.claim");
+
+        assert!(!is_claimed(None));
+        assert!(is_claimed(Some("store.complete")));
+        assert!(is_claimed(Some("queue.ack")) == (database == Database::Postgres));
+    }
+}
+
 /// Checks that the sweep finds the effect of a missing guard: this violation, at the cut that begins so.
-fn finds(guard: Guard, database: Database, violation: impl Fn(&Violation) -> bool, cut: &str) {
-    let found = Sweep::new(database, Form::Inline).without(guard).cut_once(Tears::Four);
+fn finds(guard: Guard, sweep: Sweep, violation: impl Fn(&Violation) -> bool, cut: &str) {
+    let found = sweep.without(guard).cut_once(Tears::Four);
 
     println!("without {guard:?}: {found}");
     let is_it = found
@@ -91,33 +103,56 @@ fn finds(guard: Guard, database: Database, violation: impl Fn(&Violation) -> boo
 fn it_finds_that_a_claim_takes_what_has_ended() {
     let twice = |violation: &Violation| *violation == Violation::EndedChanged;
 
-    finds(Guard::ClaimsThePendingAlone, Database::Postgres, twice, "queue.publish #2 late, at rest");
+    finds(
+        Guard::ClaimsThePendingAlone,
+        Sweep::new(Database::Postgres, Form::Inline),
+        twice,
+        "queue.publish #2 late, at rest",
+    );
 }
 
 #[test]
 fn it_finds_that_a_dead_worker_ends_a_task_again() {
     let again = |violation: &Violation| *violation == Violation::EndedChanged;
 
-    finds(Guard::EndsItsOwnAttemptAlone, Database::Postgres, again, "store.complete #1 late, at rest");
+    for form in [Form::Inline, Form::Blob] {
+        let sweep = Sweep::new(Database::Postgres, form);
+        finds(Guard::EndsItsOwnAttemptAlone, sweep, again, "store.complete #1 late, at rest");
+    }
 }
 
 #[test]
 fn it_finds_that_a_line_is_written_twice() {
     let two_lines = |violation: &Violation| *violation == Violation::Lines(2);
 
-    finds(Guard::ScansBeforeItAppends, Database::Sqlite, two_lines, "before store.commit_log #1");
+    finds(
+        Guard::ScansBeforeItAppends,
+        Sweep::new(Database::Sqlite, Form::Inline),
+        two_lines,
+        "before store.commit_log #1",
+    );
 }
 
 #[test]
 fn it_finds_that_half_a_line_stays() {
     let half = |violation: &Violation| matches!(violation, Violation::StrayLine(_));
 
-    finds(Guard::CompletesTornLines, Database::Sqlite, half, "56 bytes into log.write #1");
+    finds(
+        Guard::CompletesTornLines,
+        Sweep::new(Database::Sqlite, Form::Inline),
+        half,
+        "56 bytes into log.write #1",
+    );
 }
 
 #[test]
 fn it_finds_that_a_dead_worker_keeps_its_task() {
     let stuck = |violation: &Violation| *violation == Violation::NotEnded(Status::Running);
 
-    finds(Guard::ReturnsWhatTheDeadHeld, Database::Sqlite, stuck, "after store.claim #1");
+    finds(
+        Guard::ReturnsWhatTheDeadHeld,
+        Sweep::new(Database::Sqlite, Form::Blob),
+        stuck,
+        "after store.claim #1",
+    );
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use task_data::kinds::Kind;
 use task_data::notify::Notify;
-use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
+use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt, Turn};
 use task_data::stack::Stack;
 use task_data::task::{TaskId, Ticket};
 use test_kit::Effect;
@@ -62,12 +62,12 @@ struct CutQueue {
 
 #[async_trait]
 impl Queue for CutQueue {
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket> {
+    async fn publish(&self, tickets: Vec<Ticket>, turn: Turn) -> Vec<Ticket> {
         let Line { world, wire } = &self.line;
         let is_afar = world.database == Database::Postgres && !tickets.is_empty();
         let effect = if is_afar { Effect::Afar } else { Effect::Here };
         let inner = self.inner.clone();
-        let act = async move { inner.publish(tickets).await };
+        let act = async move { inner.publish(tickets, turn).await };
         let confirmed = wire.make("queue.publish", effect, |when| match when {
             When::Now | When::Torn(_) => Some(world.wait_for(act)),
             When::Late(moment) => {
@@ -105,9 +105,9 @@ struct CutConsumer {
 impl Consumer for CutConsumer {
     /// Returns the next delivery. Cut when there is one: a delivery without an acknowledgement counts as none.
     async fn next(&mut self) -> Option<Delivery> {
-        let Delivery { id, receipt } = self.inner.next().await?;
+        let Delivery { id, turn, receipt } = self.inner.next().await?;
         self.line.call("queue.next", Effect::Nothing, async {}, || ()).await;
-        Some(Delivery { id, receipt: Box::new(CutReceipt { line: self.line.clone(), inner: receipt }) })
+        Some(Delivery { id, turn, receipt: Box::new(CutReceipt { line: self.line.clone(), inner: receipt }) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::checks::{Form, Promise, Violation};
 use crate::guards::Guard;
 use crate::process::{Errand, live};
-use crate::wire::{Call, Cut, Tears};
+use crate::wire::{Call, Cut, Phase, Tears};
 use crate::world::{Database, Databases};
 
 pub struct Sweep {
@@ -64,6 +64,16 @@ impl Sweep {
             }
         }
         found
+    }
+
+    /// Returns the methods that the last process calls, after one that was cut before its first call of `method`, if that is given.
+    pub fn calls(&self, cut_before: Option<&str>) -> Vec<&'static str> {
+        let is_it = |cut: &Cut| cut.phase == Phase::Before && cut.call.occurrence == 1;
+        let cuts = points(&self.run(&[]), Tears::Four).into_iter();
+        let cut = cuts.filter(is_it).find(|cut| Some(cut.call.method) == cut_before);
+        let run = self.run(cut.as_slice());
+        assert_eq!(run.violations, []);
+        run.calls.into_iter().map(|call| call.method).collect()
     }
 
     /// Runs one process a cut, each of which ends there, and a last one that is not cut.

@@ -256,7 +256,7 @@ impl World {
         self.workers.lock().unwrap().clone()
     }
 
-    /// Notes a claim's attempt and the tries before it.
+    /// Notes a claim's attempt and the tries before it, or that of small work, at its end.
     pub fn note_claim(&self, attempt: i64, tries: i32) {
         self.claims.lock().unwrap().push((attempt, tries));
     }

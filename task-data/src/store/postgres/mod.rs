@@ -26,13 +26,13 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::rows::{
-    ClaimRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
-    into_tasks, summed,
+    ClaimRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
+    into_small, into_tasks, summed,
 };
 use super::tasks::TaskEnd;
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved, NewTask,
-    Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved,
+    NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -150,8 +150,12 @@ impl Tasks for Postgres {
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
         let mut connection = self.get().await?;
-        let rows: Vec<ClaimRow> =
-            answer(Prepared(queries::claim(&ids, worker)).get_results(&mut connection)).await?;
+        // Locked in the order of the ids, as `complete` does: a claim and the end of small work that was delivered twice never deadlock.
+        let in_order = sql::<Bool>("id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY(")
+            .bind::<Array<UuidType>, _>(sql_ids(&ids))
+            .sql(") AND status::text = 'pending' ORDER BY id FOR UPDATE))");
+        let claim = queries::claim(worker).filter(in_order);
+        let rows: Vec<ClaimRow> = answer(Prepared(claim).get_results(&mut connection)).await?;
         let claimed =
             rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
         // Any claim proves that the lease was live; only without one it must be checked.
@@ -162,16 +166,30 @@ impl Tasks for Postgres {
         Ok(Claims { claimed, lease_is_live })
     }
 
-    async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
+    async fn small(&self, ids: Vec<TaskId>, bytes: i64) -> Result<Vec<Claim>, StoreError> {
         let mut connection = self.get().await?;
-        let (mut ids, mut attempts, mut statuses) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut results, mut codes, mut details) = (Vec::new(), Vec::new(), Vec::new());
-        for Completion { id, attempt, outcome } in completions {
+        let rows: Vec<SmallRow> = answer(Prepared(queries::small(&ids, bytes)).load(&mut connection)).await?;
+        Ok(into_small(rows)?)
+    }
+
+    async fn complete(
+        &self,
+        mut completions: Vec<Completion>,
+        rules: Rules,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        let mut connection = self.get().await?;
+        // In one order everywhere, so that two statements that end the same pending tasks never deadlock.
+        completions.sort_by_key(|completion| completion.id);
+        let (mut ids, mut befores, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut statuses, mut results) = (Vec::new(), Vec::new());
+        let (mut codes, mut details) = (Vec::new(), Vec::new());
+        for Completion { id, from, attempt, outcome } in completions {
             let (status, result, error) = match outcome {
                 Ok(result) => (Status::Succeeded, Some(SqlJson(result)), None),
                 Err(error) => (Status::Failed, None, Some(error)),
             };
             ids.push(SqlUuid::from(id));
+            befores.push(from.name());
             attempts.push(attempt);
             statuses.push(status.name());
             results.push(result);
@@ -181,11 +199,14 @@ impl Tasks for Postgres {
         // The status is compared as text: see `stands`. An array of one id is used because a join might read all tasks through an index.
         let complete = sql_query(
             "WITH ended AS ( \
-                UPDATE tasks SET status = new.status::taskstatus, result = new.result, error_code = new.code, \
+                UPDATE tasks SET status = new.status::taskstatus, attempt = new.attempt, result = new.result, error_code = new.code, \
                     error_detail = new.detail, finished = now_plus(0), logged_at = now_plus(0), worker = NULL, \
-                    content = CASE WHEN $7 THEN content END \
-                FROM unnest($1, $2, $3, $4, $5, $6) AS new (id, attempt, status, result, code, detail) \
-                WHERE tasks.id = ANY(ARRAY[new.id]) AND tasks.attempt = new.attempt AND tasks.status::text = 'running' \
+                    started = CASE WHEN is_unclaimed THEN now_plus(0) ELSE started END, \
+                    content = CASE WHEN $8 THEN content END \
+                FROM (SELECT *, before = 'pending' AS is_unclaimed FROM unnest($1, $2, $3, $4, $5, $6, $7) \
+                        AS new (id, before, attempt, status, result, code, detail)) AS new \
+                WHERE tasks.id = ANY(ARRAY[new.id]) AND tasks.status::text = before \
+                    AND tasks.attempt = new.attempt - is_unclaimed::int AND NOT (is_unclaimed AND cancel_requested) \
                 RETURNING tasks.id, tasks.finished \
              ), fed AS ( \
                 INSERT INTO feed (appended, tasks) SELECT max(finished), array_agg(id) FROM ended HAVING count(*) > 0 \
@@ -193,6 +214,7 @@ impl Tasks for Postgres {
              SELECT id FROM ended",
         )
         .bind::<Array<UuidType>, _>(ids)
+        .bind::<Array<Text>, _>(befores)
         .bind::<Array<BigInt>, _>(attempts)
         .bind::<Array<Text>, _>(statuses)
         .bind::<Array<Nullable<JsonType>>, _>(results)

@@ -20,12 +20,14 @@ use diesel::sqlite::SqliteConnection;
 
 pub use self::copy::{Original, forget, forget_logs};
 use super::rows::{
-    ClaimRow, NewTaskRow, Next, RunningRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed, into_tasks, summed,
+    ClaimRow, NewTaskRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed,
+    into_small, into_tasks, summed,
 };
 use super::tasks::TaskEnd;
 use super::{
-    BLOB_IS_FRESH, Cancel, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats, Leases,
-    Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases, tasks as queries,
+    BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats,
+    Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases,
+    tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -93,7 +95,8 @@ impl Tasks for Sqlite {
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
         self.write(move |connection| {
-            let rows: Vec<ClaimRow> = queries::claim(&ids, worker).get_results(connection)?;
+            let claim = queries::claim(worker).filter(tasks::id.eq_any(sql_ids(&ids)));
+            let rows: Vec<ClaimRow> = claim.get_results(connection)?;
             let claimed =
                 rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
             let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
@@ -104,15 +107,26 @@ impl Tasks for Sqlite {
         .await
     }
 
+    async fn small(&self, ids: Vec<TaskId>, bytes: i64) -> Result<Vec<Claim>, StoreError> {
+        self.read(move |connection| {
+            let rows: Vec<SmallRow> = queries::small(&ids, bytes).load(connection)?;
+            Ok(into_small(rows)?)
+        })
+        .await
+    }
+
     async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError> {
         self.write(move |connection| {
             let mut ended = Vec::with_capacity(completions.len());
-            for Completion { id, attempt, outcome } in completions {
+            for Completion { id, from, attempt, outcome } in completions {
                 let (status, result, error) = match outcome {
                     Ok(result) => (Status::Succeeded, Some(result), None),
                     Err(error) => (Status::Failed, None, Some(error)),
                 };
-                let end = TaskEnd { from: Status::Running, status, result, error };
+                if from == Status::Pending && queries::count_attempt(id, attempt).execute(connection)? == 0 {
+                    continue;
+                }
+                let end = TaskEnd { from, status, result, error };
                 if queries::end(id, attempt, end, rules).execute(connection)? > 0 {
                     ended.push(id);
                 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use task_data::blobs::{BlobError, BlobReader, BlobWriter, Blobs};
 use task_data::kinds::Kind;
 use task_data::notify::Notify;
-use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt};
+use task_data::queue::{Consumer, Delivery, Queue, QueueError, Receipt, Turn};
 use task_data::stack::Stack;
 use task_data::store::{
     Claims, Completion, HandBack, LogFollower, Moved, NewTask, OutcomePage, Payload, Place, PoolUse, Rules,
@@ -105,13 +105,13 @@ pub struct CutQueue {
 
 #[async_trait]
 impl Queue for CutQueue {
-    async fn publish(&self, tickets: Vec<Ticket>) -> Vec<Ticket> {
+    async fn publish(&self, tickets: Vec<Ticket>, turn: Turn) -> Vec<Ticket> {
         for Ticket { id, .. } in &tickets {
             if self.inner.store.find(vec![*id]).await.unwrap().is_empty() {
                 self.wire.wrong(format!("id {id} was published before its row was committed"));
             }
         }
-        self.wire.call("queue.publish", true, self.inner.queue.publish(tickets), |_| Vec::new()).await
+        self.wire.call("queue.publish", true, self.inner.queue.publish(tickets, turn), |_| Vec::new()).await
     }
 
     async fn consume(&self, kind: Kind, prefetch: u16) -> Result<Box<dyn Consumer>, QueueError> {
@@ -133,9 +133,9 @@ struct CutConsumer {
 #[async_trait]
 impl Consumer for CutConsumer {
     async fn next(&mut self) -> Option<Delivery> {
-        let Delivery { id, receipt } =
+        let Delivery { id, turn, receipt } =
             self.wire.call("queue.next", true, self.inner.next(), |_| None).await?;
-        Some(Delivery { id, receipt: Box::new(CutReceipt { wire: self.wire.clone(), inner: receipt }) })
+        Some(Delivery { id, turn, receipt: Box::new(CutReceipt { wire: self.wire.clone(), inner: receipt }) })
     }
 }
 

@@ -11,7 +11,7 @@ use task_data::store::{
     Claims, Completion, HandBack, LogFollower, Moved, NewTask, Outcome, OutcomePage, Payload, Place, PoolUse,
     Rules, Store, StoreError,
 };
-use task_data::task::{Task, TaskId, WorkerId};
+use task_data::task::{Status, Task, TaskId, WorkerId};
 use test_kit::Effect;
 
 use super::Line;
@@ -128,7 +128,12 @@ test_kit::cut_store! {
             let world = self.line.world.clone();
             let act = move |store: Arc<dyn Store>| async move {
                 world.weaken_end(&completions);
-                store.complete(completions, rules).await
+                let ended = store.complete(completions.clone(), rules).await?;
+                let unclaimed = completions.iter().filter(|end| end.from == Status::Pending);
+                for end in unclaimed.filter(|end| ended.contains(&end.id)) {
+                    world.note_claim(end.attempt, 0);
+                }
+                Ok(ended)
             };
             self.call("store.complete", Effect::Afar, act).await
         }
