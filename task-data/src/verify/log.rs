@@ -239,7 +239,8 @@ impl Reading {
             ended.is_ok_and(|index| self.ended[index].lines > 0)
         };
         ids.retain(|id| !has_line(id));
-        let tasks = self.store.find(ids).await?;
+        let due = self.due_of(ids.into_iter().collect()).await?;
+        let tasks = self.store.find(due.into_iter().collect()).await?;
         Ok(tasks.iter().filter_map(outcome::line).any(|line| line.as_bytes().starts_with(text)))
     }
 

@@ -129,7 +129,7 @@ fn it_finds_that_a_line_is_written_twice() {
         Guard::ScansBeforeItAppends,
         Sweep::new(Database::Sqlite, Form::Inline),
         two_lines,
-        "before store.commit_log #1",
+        "before store.store_log #2",
     );
 }
 

@@ -73,7 +73,11 @@ impl Databases {
                 fs::copy(self.template.path().join(SQLITE), &path).unwrap();
                 format!("sqlite:{}", path.display())
             }
-            Database::Postgres => self.postgres(),
+            Database::Postgres => {
+                let url = self.postgres();
+                psql(&url, "TRUNCATE feed, followers");
+                url
+            }
         };
         let outside = self.outside.handle().clone();
         let store = open(&outside, &url);
@@ -92,8 +96,8 @@ impl Databases {
         })
     }
 
-    /// Returns the URL of the shared database. Tasks of other worlds there are done and logged, so they do not interfere; where they would,
-    /// see `spoil`.
+    /// Returns the URL of the shared database. Tasks of other worlds there are done and not in the feed any more, so they do not
+    /// interfere; where they would, see `spoil`.
     fn postgres(&self) -> String {
         let mut url = self.url.lock().unwrap();
         url.get_or_insert_with(|| {

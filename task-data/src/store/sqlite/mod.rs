@@ -26,8 +26,7 @@ use super::rows::{
 use super::tasks::TaskEnd;
 use super::{
     BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats,
-    Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases,
-    tasks as queries,
+    Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
