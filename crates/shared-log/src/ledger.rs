@@ -64,11 +64,7 @@ pub trait Ledger {
     ///
     /// # Errors
     /// If the table fails.
-    fn after(
-        &mut self,
-        place: Self::Place,
-        limit: usize,
-    ) -> Result<Option<Vec<Placed<Self::Place, Self::Id>>>, Self::Error>;
+    fn after(&mut self, place: Self::Place, limit: usize) -> Result<Option<PageOf<Self>>, Self::Error>;
 
     /// Returns those of the entries that come after a place.
     ///
@@ -99,6 +95,9 @@ pub trait Ledger {
 
 /// The head of a ledger's log.
 pub type HeadOf<L> = Head<<L as Ledger>::Place, <L as Ledger>::Id>;
+
+/// Entries of a ledger that follow each other.
+pub type PageOf<L> = Vec<Placed<<L as Ledger>::Place, <L as Ledger>::Id>>;
 
 /// How far a log is settled: a file, an offset in it, and a place in the order of the entries. The ledger stores it; only this crate
 /// creates it.

@@ -39,7 +39,7 @@
 //! # Example
 //! ```
 //! use std::convert::Infallible;
-//! use shared_log::{Entry, HeadOf, Ledger, Placed, Settled, SharedLog};
+//! use shared_log::{Entry, HeadOf, Ledger, PageOf, Placed, Settled, SharedLog};
 //!
 //! /// Two bookings, whose ids are their places. A real ledger is a table that several processes share, with real transactions.
 //! #[derive(Default)]
@@ -66,7 +66,7 @@
 //!         }
 //!         Ok(is_unchanged)
 //!     }
-//!     fn after(&mut self, place: usize, limit: usize) -> Result<Option<Vec<Placed<usize, usize>>>, Infallible> {
+//!     fn after(&mut self, place: usize, limit: usize) -> Result<Option<PageOf<Self>>, Infallible> {
 //!         let entry = |id| Placed { place: id, id, line: Some(LINES[id - 1].to_owned()) };
 //!         Ok(Some((place + 1..=LINES.len()).map(entry).take(limit).collect()))
 //!     }
@@ -120,7 +120,7 @@ use std::path::{self, Path, PathBuf};
 
 pub use device::read_from_device;
 pub use error::{LogError, SettleError};
-pub use ledger::{Entry, Head, HeadOf, Ledger, Placed};
+pub use ledger::{Entry, Head, HeadOf, Ledger, PageOf, Placed};
 pub use lines::{Line, Lines, LogFile};
 pub use lock::{FileLock, try_lock};
 pub use read::MAX_LINE_BYTES;

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use crate::append::{self, Tail, Text};
 use crate::device::{nuls_at_end, read_from_device, unwritten_between};
 use crate::error::{LogError, SettleError};
-use crate::ledger::{Entry, Head, HeadOf, Ledger, Placed};
+use crate::ledger::{Entry, Head, HeadOf, Ledger, PageOf};
 use crate::read::{Batch, MAX_LINE_BYTES, Rest, check_before, lines_after};
 use crate::rotation::{find_file_of, first_head, is_file_of, is_sibling_of};
 use crate::unseen::{self, Known};
@@ -95,8 +95,8 @@ enum Scope {
     Everything,
 }
 
-/// Entries after a head's place.
-type Page<L> = [Placed<<L as Ledger>::Place, <L as Ledger>::Id>];
+/// A place, and the entries after it that have their lines.
+type Reach<L> = (<L as Ledger>::Place, Vec<<L as Ledger>::Id>);
 
 impl<L: Ledger> Step<'_, L> {
     fn make(mut self, log: &SharedLog, guard: &Guard) -> Result<Settled, SettleError<L::Error>> {
@@ -236,9 +236,9 @@ impl<L: Ledger> Step<'_, L> {
     fn place_after(
         &mut self,
         head: &HeadOf<L>,
-        page: &Page<L>,
+        page: &PageOf<L>,
         mut found: HashSet<L::Id>,
-    ) -> Result<(L::Place, Vec<L::Id>), SettleError<L::Error>> {
+    ) -> Result<Reach<L>, SettleError<L::Error>> {
         let mut before: HashSet<L::Id> = head.ahead.iter().cloned().collect();
         let mut take = |id: &L::Id| found.remove(id) | before.remove(id);
         let (mut place, mut ahead, mut is_passed) = (head.place, Vec::new(), true);
@@ -319,7 +319,7 @@ impl<L: Ledger> Step<'_, L> {
         &mut self,
         rest: &Rest,
         found: &HashSet<L::Id>,
-        page: &Page<L>,
+        page: &PageOf<L>,
         head: &HeadOf<L>,
         scope: Scope,
     ) -> Result<Text<L::Id>, SettleError<L::Error>> {
@@ -372,7 +372,7 @@ impl<L: Ledger> Step<'_, L> {
 }
 
 /// Returns the entries of a page whose lines are due.
-fn due_of<L: Ledger>(page: &Page<L>, found: &HashSet<L::Id>, head: &HeadOf<L>) -> Vec<Entry<L::Id>> {
+fn due_of<L: Ledger>(page: &PageOf<L>, found: &HashSet<L::Id>, head: &HeadOf<L>) -> Vec<Entry<L::Id>> {
     let ahead: HashSet<&L::Id> = head.ahead.iter().collect();
     let is_due = |id: &L::Id| !found.contains(id) && !ahead.contains(id);
     let due = page.iter().filter(|entry| is_due(&entry.id));

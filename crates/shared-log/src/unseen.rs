@@ -224,13 +224,15 @@ fn line_between(file: &File, from: u64, to: u64) -> io::Result<Option<u64>> {
     Ok(newline.map(|newline| before + newline as u64 + 1).filter(|line| *line < to))
 }
 
+type FirstAndLast<L> = (<L as Ledger>::Id, <L as Ledger>::Id);
+
 /// Returns the entries of the first and the last line of ours that begin in `from..to`.
 fn ours_between<L: Ledger>(
     ledger: &mut L,
     file: &File,
     from: u64,
     to: u64,
-) -> Result<Option<(L::Id, L::Id)>, SettleError<L::Error>> {
+) -> Result<Option<FirstAndLast<L>>, SettleError<L::Error>> {
     let (mut at, mut found) = (from, None);
     while at < to {
         let batch = lines_after(file, at).map_err(LogError::Io)?;
