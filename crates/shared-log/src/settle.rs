@@ -16,7 +16,7 @@ use crate::rotation::{find_file_of, first_head, is_file_of, is_sibling_of};
 use crate::unseen::{self, Known};
 use crate::{Guard, SharedLog};
 
-/// The number of entries that are written at once.
+/// The number of entries that are written at once; more if as many lines were found.
 const APPEND_LINES: usize = 1000;
 /// How many entries that have their lines already are passed to find more. Beyond it the log waits for the entry before them, whose line
 /// only a later version of the program can write.
@@ -192,7 +192,7 @@ impl<L: Ledger> Step<'_, L> {
 
         // Read after the head and the scan, never before: a dead process's call may come in at any moment. Had it come in between, its
         // entries would still be due here, with their lines before the head, out of sight.
-        let limit = APPEND_LINES + head.ahead.len().min(MOST_PASSED);
+        let limit = APPEND_LINES.max(found.len()) + head.ahead.len().min(MOST_PASSED);
         let Some(page) = self.ledger.after(head.place, limit).map_err(SettleError::Ledger)? else {
             return Ok(None);
         };

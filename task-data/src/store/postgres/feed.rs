@@ -50,7 +50,14 @@ impl Feed for Postgres {
         owner: Option<UserId>,
         limit: i64,
     ) -> Result<OutcomePage, StoreError> {
-        let (mut connection, _turn) = self.get_long().await?;
+        // All outcomes are read a page at a time; of one owner's, pages without any may be.
+        let (mut connection, _turn) = match owner {
+            None => (self.get().await?, None),
+            Some(_) => {
+                let (connection, turn) = self.get_long().await?;
+                (connection, Some(turn))
+            }
+        };
         let asked = places_to_read(owner, limit);
         // A reply is the one part of a result that may be large, and no detail needs it. An array of one id is used because a join might
         // read all tasks through an index.
@@ -72,7 +79,7 @@ impl Feed for Postgres {
     }
 
     async fn those_after(&self, place: Place, ids: Vec<TaskId>) -> Result<Vec<TaskId>, StoreError> {
-        let (mut connection, _turn) = self.get_long().await?;
+        let mut connection = self.get().await?;
         let after = sql_query(
             "SELECT task AS id FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
              WHERE no >= $1 AND (no, within) > ($1, $2) AND task = ANY($3)",
@@ -84,7 +91,7 @@ impl Feed for Postgres {
     }
 
     async fn before_first(&self, ids: Vec<TaskId>) -> Result<Place, StoreError> {
-        let (mut connection, _turn) = self.get_long().await?;
+        let mut connection = self.get().await?;
         let first = sql_query(
             "SELECT no, within FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
              WHERE no IS NOT NULL AND task = ANY($1) ORDER BY no, within LIMIT 1",

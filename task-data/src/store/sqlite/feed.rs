@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use database::types::{SqlUuid, UuidType};
 use database::{Sqlite, UserId};
 use diesel::sql_types::{BigInt, Nullable};
+use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl, sql_query};
 
 use super::super::StoreError;
@@ -35,7 +36,7 @@ impl Feed for Sqlite {
         owner: Option<UserId>,
         limit: i64,
     ) -> Result<OutcomePage, StoreError> {
-        self.read_long(move |connection| {
+        let read = move |connection: &mut SqliteConnection| {
             let asked = places_to_read(owner, limit);
             // A reply is the one part of a result that may be large, and no detail needs it.
             let places = sql_query(format!(
@@ -52,12 +53,16 @@ impl Feed for Sqlite {
             .bind::<BigInt, _>(asked);
             let rows: Vec<PlaceRow> = places.load(connection)?;
             Ok(page_of(rows, after, asked, limit))
-        })
-        .await
+        };
+        // All outcomes are read a page at a time; of one owner's, pages without any may be.
+        match owner {
+            None => self.read(read).await,
+            Some(_) => self.read_long(read).await,
+        }
     }
 
     async fn those_after(&self, place: Place, ids: Vec<TaskId>) -> Result<Vec<TaskId>, StoreError> {
-        self.read_long(move |connection| {
+        self.read(move |connection| {
             let after = sql_query(format!(
                 "SELECT task AS id FROM feed WHERE no >= ?1 AND (no, 1) > (?1, ?2) AND task IN ({})",
                 blobs(&ids)
@@ -70,7 +75,7 @@ impl Feed for Sqlite {
     }
 
     async fn before_first(&self, ids: Vec<TaskId>) -> Result<Place, StoreError> {
-        self.read_long(move |connection| {
+        self.read(move |connection| {
             let first = sql_query(format!(
                 "SELECT no, 1 AS within FROM feed WHERE task IN ({}) ORDER BY no LIMIT 1",
                 blobs(&ids)
