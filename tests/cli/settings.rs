@@ -282,13 +282,14 @@ async fn help_shows_each_setting_with_its_default() {
     // A command hides the settings that it does not use.
     for (command, settings) in [
         ("migrate", &["DATABASE_URL", "LOG_FORMAT", "COATCHECK_CONFIG"][..]),
-        ("backup", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG", "COATCHECK_CONFIG"]),
+        ("backup", &["DATABASE_URL", "BLOB_URL", "OUTCOME_LOG", "OUTCOME_LOG_NAME", "COATCHECK_CONFIG"]),
         (
             "verify",
             &[
                 "DATABASE_URL",
                 "BLOB_URL",
                 "OUTCOME_LOG",
+                "OUTCOME_LOG_NAME",
                 "ORPHAN_SECONDS",
                 "KEEP_UPLOADS",
                 "COATCHECK_CONFIG",

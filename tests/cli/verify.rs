@@ -158,7 +158,7 @@ async fn lines_that_are_not_as_they_should_be_are_found(setup: Setup) {
 
     let verdict = stack.verify().await;
     verdict.has(&[("lost", 2), ("doubled", 1), ("malformed", 2), ("foreign", 1)]);
-    verdict.says(&format!("{} is marked as logged but has no line", word(first, 1)));
+    verdict.says(&format!("{} comes before the log's place in the feed but has no line", word(first, 1)));
     verdict.says(&format!(
         "{} has 2 lines: outcomes.log at byte 0, outcomes.log-old at byte 14",
         word(second, 1)

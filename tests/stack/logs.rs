@@ -13,7 +13,8 @@ use crate::kit::stack::{Running, Setup, Stack, both_stacks, embedded};
 async fn each_step_of_a_task_is_one_json_line(setup: Setup) {
     let stack =
         setup.start(&[("LOG_FORMAT", "json"), ("RUST_LOG", "debug,lapin=off"), ("WORKERS", "1")]).await;
-    let id = stack.put("abc").await;
+    // Small uploads are not claimed.
+    let id = stack.put("abc".repeat(10_000)).await;
     stack.until(&id, "succeeded").await;
     let held = stack.hold_worker().await;
     let cancelled = stack.put("to be cancelled").await;

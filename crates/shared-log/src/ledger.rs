@@ -26,7 +26,7 @@ pub trait Ledger {
     fn head(&mut self) -> Result<Option<HeadOf<Self>>, Self::Error>;
 
     /// Returns the head of a log of another name that this log goes on with if its file is here: see [`inherit`](Self::inherit). Called
-    /// only if there is no [`head`](Self::head).
+    /// only if [`head`](Self::head) returned `None`.
     ///
     /// # Errors
     /// If the table fails.

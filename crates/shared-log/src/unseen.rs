@@ -17,7 +17,7 @@ use crate::rotation::{self, LIST_TRIES};
 const WINDOW_BYTES: u64 = 128 * 1024;
 const STRANGE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What a log knows: all entries up to a place, and some after it.
+/// The entries that a log knows: all up to a place, and some after it.
 pub(crate) struct Known<'h, L: Ledger> {
     pub(crate) place: L::Place,
     pub(crate) ahead: &'h [L::Id],

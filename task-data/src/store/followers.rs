@@ -29,7 +29,7 @@ pub trait Followers: Send + Sync {
     /// Returns a log, and the seconds since it was stored.
     async fn log(&self, name: String) -> Result<Option<(LogFollower, i64)>, StoreError>;
 
-    /// Stores a log's head if the stored one's version still is `seen` (`None`: there is none), and returns whether it was stored.
+    /// Stores a log's head if the stored one's version still is `seen` (`None`: nothing is stored), and returns whether it was stored.
     async fn store_log(&self, seen: Option<u64>, log: LogFollower) -> Result<bool, StoreError>;
 
     /// Gives a log another name, with this head, and returns whether it did: not if it is gone, or if the new name is taken.

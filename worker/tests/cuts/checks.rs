@@ -60,7 +60,7 @@ pub enum Violation {
     Lines(usize),
     /// A line, or a part of one, that is not the line of an ended row.
     StrayLine(String),
-    /// The row is not marked as logged.
+    /// The log does not know that it has the line.
     NotLogged,
     /// The attempts and tries of its claims, in order; the end of small work is one.
     Claims(Vec<(i64, i32)>),
