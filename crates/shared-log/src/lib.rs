@@ -67,7 +67,7 @@
 //!         Ok(is_unchanged)
 //!     }
 //!     fn after(&mut self, place: usize, limit: usize) -> Result<Option<PageOf<Self>>, Infallible> {
-//!         let entry = |id| Placed { place: id, id, line: Some(LINES[id - 1].to_owned()) };
+//!         let entry = |id: usize| Placed { place: id, id, line: Some(LINES[id - 1].to_owned()) };
 //!         Ok(Some((place + 1..=LINES.len()).map(entry).take(limit).collect()))
 //!     }
 //!     fn those_after(&mut self, place: usize, ids: Vec<usize>) -> Result<Vec<usize>, Infallible> {
