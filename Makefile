@@ -26,7 +26,7 @@ test-browser:
 	cargo test --workspace --test black_box -- browser:: --test-threads=1 2>&1 | tee target/$@.log
 
 test-black-box:
-	RUST_TEST_THREADS=$$((2 * $$(nproc) + 1)) cargo test --workspace --test black_box -- --skip browser:: --skip chaos::every_promise 2>&1 | tee target/$@.log
+	RUST_TEST_THREADS=$$(($$(nproc) + 2)) cargo test --workspace --test black_box -- --skip browser:: --skip chaos::every_promise 2>&1 | tee target/$@.log
 
 # All targets but the one above.
 test-crates:
