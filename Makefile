@@ -12,12 +12,13 @@ run: ## Run the whole service in one process, on http://127.0.0.1:9000
 test: ## Install what the tests need, check the style, and run every test on private servers
 	tests/servers make test-on-servers
 
-# Always with --workspace: a single package selects other features of the libraries, which builds them again. Tests mostly wait, so these
-# run beside each other, on more threads than there are processors. A browser keeps a processor busy: its cases go one by one.
+# Always with --workspace: a single package selects other features of the libraries, which builds them again. Tests mostly wait, so they
+# run on more threads than there are processors. A browser keeps a processor busy: its cases go one by one, beside the others.
 test-on-servers: lint
 	@mkdir -p target
 	cargo test --workspace --no-run
-	$(MAKE) --jobs --output-sync=target test-browser test-black-box test-crates
+	$(MAKE) --jobs --output-sync=target test-browser test-black-box
+	$(MAKE) test-crates
 	cargo test --workspace --test black_box -- chaos:: --nocapture --test-threads=1
 	@awk '/^test .*(embedded|sqlite|memory|local) \.\.\. ok/ { e++ } /^test .*(distributed|postgres|rabbitmq|redis) \.\.\. ok/ { d++ } \
 		END { printf "cases on the embedded stack: %d, on the distributed stack: %d\n", e, d }' target/test-*.log
@@ -26,7 +27,7 @@ test-browser:
 	cargo test --workspace --test black_box -- browser:: --test-threads=1 2>&1 | tee target/$@.log
 
 test-black-box:
-	RUST_TEST_THREADS=$$(($$(nproc) + 2)) cargo test --workspace --test black_box -- --skip browser:: --skip chaos::every_promise 2>&1 | tee target/$@.log
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) cargo test --workspace --test black_box -- --skip browser:: --skip chaos::every_promise 2>&1 | tee target/$@.log
 
 # All targets but the one above.
 test-crates:
