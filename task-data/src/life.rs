@@ -412,8 +412,8 @@ impl Life {
         Ok(outcome)
     }
 
-    // 5. Claim, or only read: small work ends from `pending`, by one statement that names the attempt that was read. What a worker may have
-    // died of is claimed, so that its attempts are charged.
+    // 5. Claim, or only read: small work ends from `pending`, by one statement that names the attempt that was read. A task that a worker may
+    // have died of is claimed, so that its attempts are charged.
 
     /// Returns tasks of a kind that a worker may claim while the queue is away, so that the queue is not a single point of failure.
     /// Published tasks are included only after a while, since the queue may yet deliver them.
@@ -428,7 +428,7 @@ impl Life {
     /// Returns those of the tasks that may be done without a claim, with up to `bytes` of content. Their deliveries must not be acknowledged
     /// before [`complete`](Self::complete) has returned: until then no lease returns them.
     pub async fn read_small(&self, ids: Vec<TaskId>, bytes: i64) -> Vec<Claim> {
-        // What can't be read is claimed.
+        // After an error the tasks are claimed instead.
         let small =
             patiently("read", || self.stack.store.small(ids.clone(), bytes)).await.unwrap_or_default();
         self.delivered(&small);

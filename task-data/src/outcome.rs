@@ -12,7 +12,7 @@ use shared_log::{Entry, Ledger, Placed};
 use tokio::runtime::Handle;
 
 use crate::blobs::{Blobs, delete_all};
-use crate::kinds::RowKind;
+use crate::kinds::{Kind, RowKind};
 use crate::settings::LogName;
 use crate::store::{LogFollower, LogHead, Outcome, OutcomePage, Place, Store, StoreError};
 use crate::tail::number_all;
@@ -25,14 +25,18 @@ pub fn line(task: &Task) -> Option<String> {
     let kind = task.kind.known()?;
     let code = task.error.as_ref().map(|error| error.code.as_str());
     let detail = detail(&task.kind, task.status, task.result.as_ref(), code)?;
-    Some(format!("{finished} {} {kind} {} {detail}", task.id, task.status.name()))
+    Some(written(finished, task.id, kind, task.status, &detail))
 }
 
 /// Returns the line of an outcome, without the newline; `None` for a kind that only a newer version knows.
 pub(crate) fn line_of(outcome: &Outcome) -> Option<String> {
     let Outcome { id, kind, status, finished, detail, .. } = outcome;
     let (kind, detail) = kind.known().zip(detail.as_ref())?;
-    Some(format!("{finished} {id} {kind} {} {detail}", status.name()))
+    Some(written(*finished, *id, kind, *status, detail))
+}
+
+fn written(finished: Time, id: TaskId, kind: Kind, status: Status, detail: &str) -> String {
+    format!("{finished} {id} {kind} {} {detail}", status.name())
 }
 
 /// Returns the detail of an outcome, from the result or the code of the error; `None` for the result of a kind that only a newer version
@@ -206,7 +210,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::Kind;
     use crate::task::TaskError;
 
     fn task(status: Status) -> Task {

@@ -188,7 +188,7 @@ impl Newest {
         }
     }
 
-    /// Returns up to `limit` outcomes after a place, and the place up to which there are no others; `None` if those after it are not in
+    /// Returns up to `limit` outcomes after a place, and the place up to which they are complete; `None` if those after it are not in
     /// memory.
     fn since(&self, after: Place, owner: Option<UserId>, limit: usize) -> Option<(Vec<Outcome>, Place)> {
         let (first, mut until) = self.after.zip(self.until)?;
@@ -240,7 +240,7 @@ impl OutcomeReader {
     /// # Cancel safety
     /// Outcomes that were not returned are returned by the next call.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Outcome>, StoreError> {
-        // What has ended already may not be in memory yet, so only a full page is taken from there.
+        // The newest outcomes may not be in memory yet, so only a full page is taken from there.
         let newest = self.tail.newest.lock().since(self.after, self.owner, limit);
         if let Some((outcomes, until)) = newest.filter(|(outcomes, _)| outcomes.len() == limit) {
             self.after = until;

@@ -185,7 +185,7 @@ async fn events_tell_each_outcome_and_go_on_after_the_last_that_was_seen(setup: 
     assert_eq!(ids(&told), later);
     assert_eq!(all.take(3).await, told);
     let seen = told[0]["cursor"].as_str().unwrap();
-    // What the browser has seen comes before the address that it was opened at.
+    // The last event's id takes precedence over the address that the stream was opened at.
     let mut again = Events::open(&stack, &address, "?after=now", seen).await;
     assert_eq!(again.take(2).await, told[1..]);
     let mut from = Events::open(&stack, &address, &format!("?after={seen}"), "").await;

@@ -176,7 +176,7 @@ struct Runner {
 impl Runner {
     async fn take(self, delivery: Delivery, permit: OwnedSemaphorePermit) {
         let Delivery { id, turn, receipt } = delivery;
-        // What a worker may have died of is claimed, so that its attempt is charged.
+        // A task that a worker may have died of is claimed, so that its attempt is charged.
         if turn == Turn::First
             && let Some(small) = &self.small
             && let Ok(Some(small)) = small.send(id).await

@@ -84,7 +84,7 @@ pub struct Outcome {
 pub struct OutcomePage {
     /// The outcomes, in the feed's order.
     pub outcomes: Vec<Outcome>,
-    /// The place up to which there are no others.
+    /// The place up to which the page is complete.
     pub until: Place,
     /// Whether the feed had no further numbered rows.
     pub is_end: bool,

@@ -62,6 +62,25 @@ pub(super) struct LogRow {
 /// The columns of [`LogRow`].
 pub(super) const LOG_COLUMNS: &str = "location, version, dev, ino, committed, tail_check, no, within";
 
+/// Binds the name of a log and its [`LOG_COLUMNS`] to a statement of either database, as its first nine values. `ahead` is the tenth.
+macro_rules! bind_log {
+    ($statement:expr, $log:expr) => {{
+        use diesel::sql_types::{BigInt, Text};
+        let head = &$log.head;
+        $statement
+            .bind::<Text, _>($log.name.clone())
+            .bind::<Text, _>($log.location.clone())
+            .bind::<BigInt, _>(head.version.cast_signed())
+            .bind::<BigInt, _>(head.dev.cast_signed())
+            .bind::<BigInt, _>(head.ino.cast_signed())
+            .bind::<BigInt, _>(head.committed.cast_signed())
+            .bind::<BigInt, _>(head.tail_check)
+            .bind::<BigInt, _>(head.place.no)
+            .bind::<BigInt, _>(head.place.within)
+    }};
+}
+pub(super) use bind_log;
+
 impl LogRow {
     /// Returns the log of that name.
     pub(super) fn log(self, name: String, ahead: Vec<TaskId>) -> (LogFollower, i64) {

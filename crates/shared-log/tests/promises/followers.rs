@@ -86,7 +86,7 @@ fn a_log_goes_on_with_an_older_head_where_its_file_is() {
     let mut ledger = FileLedger::of_log(place.folder.path(), "elsewhere");
     ledger.old_name = Some("another");
     let shared_log::Settled::Done(done) = elsewhere.settle(&mut ledger).unwrap() else {
-        panic!("nobody has it")
+        panic!("the log is locked")
     };
     assert_eq!((done.begun, done.written), (Some(Begun::First), 6));
 }

@@ -9,24 +9,13 @@ use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 
 use super::super::StoreError;
-use super::super::followers::{Followers, LOG_COLUMNS, LogFollower, LogRow};
+use super::super::followers::{Followers, LOG_COLUMNS, LogFollower, LogRow, bind_log};
 
-/// Binds a log's columns, as $1 to $11, to a statement.
+/// Binds all values of a log, as $1 to $10.
 macro_rules! bound {
-    ($statement:expr, $log:expr) => {{
-        let LogFollower { name, location, head } = $log;
-        $statement
-            .bind::<Text, _>(name)
-            .bind::<Text, _>(location)
-            .bind::<BigInt, _>(head.version.cast_signed())
-            .bind::<BigInt, _>(head.dev.cast_signed())
-            .bind::<BigInt, _>(head.ino.cast_signed())
-            .bind::<BigInt, _>(head.committed.cast_signed())
-            .bind::<BigInt, _>(head.tail_check)
-            .bind::<BigInt, _>(head.place.no)
-            .bind::<BigInt, _>(head.place.within)
-            .bind::<Array<UuidType>, _>(sql_ids(&head.ahead))
-    }};
+    ($statement:expr, $log:expr) => {
+        bind_log!($statement, $log).bind::<Array<UuidType>, _>(sql_ids(&$log.head.ahead))
+    };
 }
 
 #[async_trait]

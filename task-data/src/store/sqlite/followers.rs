@@ -9,7 +9,7 @@ use diesel::{OptionalExtension, QueryableByName, RunQueryDsl, sql_query};
 use uuid::Uuid;
 
 use super::super::StoreError;
-use super::super::followers::{Followers, LOG_COLUMNS, LogFollower, LogRow};
+use super::super::followers::{Followers, LOG_COLUMNS, LogFollower, LogRow, bind_log};
 use crate::task::TaskId;
 
 #[async_trait]
@@ -53,32 +53,25 @@ pub(super) fn find(
 }
 
 fn store(connection: &mut SqliteConnection, seen: Option<u64>, log: LogFollower) -> QueryResult<bool> {
-    let text = match seen {
-        Some(_) => {
-            "UPDATE followers SET location = ?2, version = ?3, dev = ?4, ino = ?5, committed = ?6, tail_check = ?7, no = ?8, \
-                within = ?9, ahead = ?10, seen_at = now_plus(0.0) WHERE name = ?1 AND version = ?11"
-                .to_owned()
+    let ahead: Vec<u8> = log.head.ahead.iter().flat_map(|id| id.0.into_bytes()).collect();
+    let stored = match seen {
+        Some(seen) => {
+            let store = sql_query(
+                "UPDATE followers SET location = ?2, version = ?3, dev = ?4, ino = ?5, committed = ?6, tail_check = ?7, no = ?8, \
+                    within = ?9, ahead = ?10, seen_at = now_plus(0.0) WHERE name = ?1 AND version = ?11",
+            );
+            let store = bind_log!(store, log).bind::<Binary, _>(ahead);
+            store.bind::<BigInt, _>(seen.cast_signed()).execute(connection)?
         }
-        None => format!(
-            "INSERT INTO followers (kind, seen_at, name, {LOG_COLUMNS}, ahead) \
-             SELECT 'log', now_plus(0.0), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 WHERE ?11 = -1 ON CONFLICT DO NOTHING"
-        ),
+        None => {
+            let store = sql_query(format!(
+                "INSERT INTO followers (kind, seen_at, name, {LOG_COLUMNS}, ahead) \
+                 VALUES ('log', now_plus(0.0), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING"
+            ));
+            bind_log!(store, log).bind::<Binary, _>(ahead).execute(connection)?
+        }
     };
-    let LogFollower { name, location, head } = log;
-    let ahead: Vec<u8> = head.ahead.iter().flat_map(|id| id.0.into_bytes()).collect();
-    let store = sql_query(text)
-        .bind::<Text, _>(name)
-        .bind::<Text, _>(location)
-        .bind::<BigInt, _>(head.version.cast_signed())
-        .bind::<BigInt, _>(head.dev.cast_signed())
-        .bind::<BigInt, _>(head.ino.cast_signed())
-        .bind::<BigInt, _>(head.committed.cast_signed())
-        .bind::<BigInt, _>(head.tail_check)
-        .bind::<BigInt, _>(head.place.no)
-        .bind::<BigInt, _>(head.place.within)
-        .bind::<Binary, _>(ahead)
-        .bind::<BigInt, _>(seen.map_or(-1, u64::cast_signed));
-    Ok(store.execute(connection)? > 0)
+    Ok(stored > 0)
 }
 
 #[derive(QueryableByName)]
