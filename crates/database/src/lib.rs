@@ -8,6 +8,7 @@ mod deployment;
 mod error;
 mod id;
 pub mod postgres;
+mod prepared;
 pub mod reach;
 #[allow(missing_docs, reason = "what a column means is told where its subject is")]
 pub mod schema;
@@ -22,6 +23,7 @@ pub use self::deployment::Deployment;
 pub use self::error::{Cause, StoreError};
 pub use self::id::{InvalidId, UserId, hyphenated};
 pub use self::postgres::Postgres;
+pub use self::prepared::Prepared;
 pub use self::sqlite::Sqlite;
 pub use self::time::Time;
 pub use self::types::now;

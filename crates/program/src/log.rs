@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing::{error, warn};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{variable, warn_of_early};
 
@@ -64,10 +66,10 @@ impl LogArgs {
         }
         let given = variable("RUST_LOG")?.unwrap_or_default();
         let filter = filter(&given)?;
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+        let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(stderr);
         match self.log_format {
-            LogFormat::Text => lines.with_ansi(stderr().is_terminal()).init(),
-            LogFormat::Json => lines.json().init(),
+            LogFormat::Text => lines.with_ansi(stderr().is_terminal()).finish().with(filter).init(),
+            LogFormat::Json => lines.json().finish().with(filter).init(),
         }
         if let Some(line) = unknown_parts(&given) {
             warn!("{line}");
@@ -93,9 +95,8 @@ pub(crate) fn told_in_json(line: &str) -> bool {
     tells_json
 }
 
-fn filter(given: &str) -> Result<EnvFilter, String> {
-    let directives = directives(given)?;
-    EnvFilter::try_new(directives).map_err(|error| {
+fn filter(given: &str) -> Result<Targets, String> {
+    directives(given)?.parse().map_err(|error| {
         format!("RUST_LOG: expected levels such as info,worker=debug, got {given:?}: {error}; see --help")
     })
 }
@@ -130,7 +131,7 @@ fn unknown_parts(given: &str) -> Option<String> {
     let is_known = |part: &&str| OURS.contains(part) || LIBRARIES.contains(&&*family(part));
     let parts = given.split(',').filter_map(|directive| {
         let directive = directive.trim();
-        let target = directive.split(['=', '[']).next().unwrap_or_default();
+        let target = directive.split('=').next().unwrap_or_default();
         let part = target.split("::").next().unwrap_or_default();
         (!part.is_empty() && directive.parse::<LevelFilter>().is_err()).then_some(part)
     });
@@ -145,14 +146,14 @@ fn unknown_parts(given: &str) -> Option<String> {
     })
 }
 
-/// Returns whether a directive names a part: `worker=debug`, `api[request]`, or one of our parts alone. Any other word alone would count as
+/// Returns whether a directive names a part: `worker=debug`, or one of our parts alone. Any other word alone would count as
 /// a part too, of which everything is logged, and of all others nothing.
 fn is_of_a_part(directive: &str) -> bool {
     let name = directive.split("::").next().unwrap_or_default();
     let has_level = |(part, level): (&str, &str)| {
-        !part.is_empty() && !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+        !part.is_empty() && !part.contains('[') && !level.is_empty() && level.parse::<LevelFilter>().is_ok()
     };
-    OURS.contains(&name) || directive.ends_with(']') || directive.rsplit_once('=').is_some_and(has_level)
+    OURS.contains(&name) || directive.rsplit_once('=').is_some_and(has_level)
 }
 
 #[cfg(test)]
@@ -190,10 +191,8 @@ mod tests {
         for (given, named) in [
             ("info,wroker=debug", Some("wroker")),
             ("coatchek::cmd=debug, hper=trace,worker=debug", Some("coatchek, hper")),
-            ("nothing[request]=debug", Some("nothing")),
             ("", None),
             ("debug", None),
-            ("[request]=debug", None),
             ("worker,coatcheck::cmd=debug,hyper=debug,hyper_util::client=trace,info", None),
         ] {
             let told = unknown_parts(given);
@@ -205,11 +204,13 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_refused_by_name() {
-        for wrong in ["verbose", "info,worker=loud", "worker=", "info debug", "=", "inf0"] {
+        for wrong in
+            ["verbose", "info,worker=loud", "worker=", "info debug", "=", "inf0", "api[request]=debug"]
+        {
             let error = filter(wrong).err().unwrap_or_else(|| panic!("{wrong} is taken"));
             assert!(error.starts_with("RUST_LOG: ") && !error.contains('\n'), "{error}");
         }
-        for right in ["worker", "coatcheck::cmd", "off", "5", " info , worker=debug ", "api[request]=debug"] {
+        for right in ["worker", "coatcheck::cmd", "off", "5", " info , worker=debug "] {
             assert!(filter(right).is_ok(), "{right}");
         }
     }

@@ -179,21 +179,6 @@ fn is_small(bytes: i64) -> UncheckedBind<SqlLiteral<Bool>, AsExprOf<i64, BigInt>
     sql::<Bool>("octet_length(content) <= ").bind::<BigInt, _>(bytes)
 }
 
-/// Counts the attempt of a pending task that was not claimed, in the transaction that ends it.
-#[auto_type]
-pub fn count_attempt(id: TaskId, attempt: i64) -> _ {
-    let id: SqlUuid = SqlUuid(id.0);
-    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
-    let now: now = now();
-    let before: i64 = attempt - 1;
-    update(tasks::table)
-        .filter(tasks::id.eq(id))
-        .filter(tasks::attempt.eq(before))
-        .filter(is_pending)
-        .filter(tasks::cancel_requested.eq(false))
-        .set((tasks::attempt.eq(attempt), tasks::started.eq(now.nullable())))
-}
-
 /// Selects the worker's row while its lease is live.
 #[auto_type]
 pub fn live_lease(worker: SqlUuid) -> _ {
@@ -267,18 +252,23 @@ pub fn release(id: TaskId, attempt: i64, tries: i32, error: Option<TaskError>, s
 pub struct TaskEnd {
     /// The status that the task must have before.
     pub from: Status,
+    /// Whether the attempt that ends begins here too, because nothing claimed it: [`Tasks::small`](super::Tasks::small).
+    pub is_whole_attempt: bool,
     pub status: Status,
     pub result: Option<Value>,
     pub error: Option<TaskError>,
 }
 
+type AttemptBegins = Option<(Eq<tasks::attempt, i64>, Eq<tasks::started, helper_types::Nullable<now>>)>;
 type ContentGoes = Option<Eq<tasks::content, Option<Vec<u8>>>>;
 
-/// Ends a task that has the status and attempt given.
+/// Ends a task that has the status given, and the attempt, or the one before if this is a whole one.
 #[auto_type]
 pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
-    let stands_there: SqlLiteral<Bool> = stands(end.from);
+    let before: i64 = attempt - i64::from(end.is_whole_attempt);
+    let begins: AttemptBegins = attempt_begins(attempt, &end);
+    let is_to_end: SqlLiteral<Bool> = is_to_end(&end);
     let status: SqlStatus = SqlStatus(end.status);
     let result: Option<SqlJson> = end.result.map(SqlJson);
     let code: Option<String> = end.error.as_ref().map(|error| error.code.clone());
@@ -287,20 +277,28 @@ pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
     let never: Option<SqlTime> = None;
     let content: ContentGoes = content_goes(rules);
     let now: now = now();
-    update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(attempt)).filter(stands_there).set(
-        (
-            tasks::status.eq(status),
-            tasks::result.eq(result),
-            tasks::error_code.eq(code),
-            tasks::error_detail.eq(detail),
-            tasks::finished.eq(now.nullable()),
-            // For readers and the version before: see the migration of the feed.
-            tasks::logged_at.eq(now.nullable()),
-            tasks::worker.eq(no_worker),
-            tasks::next_attempt.eq(never),
-            content,
-        ),
-    )
+    update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(before)).filter(is_to_end).set((
+        tasks::status.eq(status),
+        begins,
+        tasks::result.eq(result),
+        tasks::error_code.eq(code),
+        tasks::error_detail.eq(detail),
+        tasks::finished.eq(now.nullable()),
+        // For readers and the version before: see the migration of the feed.
+        tasks::logged_at.eq(now.nullable()),
+        tasks::worker.eq(no_worker),
+        tasks::next_attempt.eq(never),
+        content,
+    ))
+}
+
+fn attempt_begins(attempt: i64, end: &TaskEnd) -> AttemptBegins {
+    end.is_whole_attempt.then(|| (tasks::attempt.eq(attempt), tasks::started.eq(now().nullable())))
+}
+
+fn is_to_end(end: &TaskEnd) -> SqlLiteral<Bool> {
+    let not_cancelled = if end.is_whole_attempt { " AND NOT cancel_requested" } else { "" };
+    sql(&format!("CAST(tasks.status AS text) = '{}'{not_cancelled}", end.from.name()))
 }
 
 fn content_goes(rules: Rules) -> ContentGoes {

@@ -2,7 +2,6 @@
 
 mod connection;
 mod migration;
-mod prepared;
 mod session;
 mod sql_state;
 mod target;
@@ -11,7 +10,6 @@ mod wire;
 
 pub use self::connection::{Postgres, answer};
 pub use self::migration::{Examined, SharedSessions};
-pub use self::prepared::Prepared;
 pub use self::session::Session;
 pub use self::sql_state::ServerError;
 pub use self::target::UrlError;

@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use tracing::{error, warn};
 
 use crate::types::same_address_utils;
-use crate::{Cause, PoolUse, StoreError};
+use crate::{Cause, PoolUse, Prepared, StoreError};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
@@ -97,7 +97,10 @@ impl Sqlite {
         // A row of the access log changes a page of an index at random. Most of these pages are kept in the cache (KiB), and many changes
         // of a page are written back as one, but before the WAL grows beyond `journal_size_limit`: it would be cut and grow again each
         // time. The writer does it itself, because an automatic checkpoint does not report its failure.
-        writer.batch_execute("PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 0;")?;
+        // What a savepoint would undo is kept in memory, not in a file.
+        writer.batch_execute(
+            "PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;",
+        )?;
         writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
         let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::channel();
@@ -200,22 +203,31 @@ impl Sqlite {
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        let readers = self.readers.clone();
-        let turn = readers.free.clone().acquire_owned().await.map_err(|_| stopped())?;
+        let (answer, mut outcome) = oneshot::channel();
+        // Boxed: a task of the runtime for each of all reads would be much to compile.
+        self.readers.clone().run(Box::new(move |connection| _ = answer.send(work(connection)))).await?;
+        outcome.try_recv().map_err(|_| stopped())?
+    }
+}
+
+type Reading = Box<dyn FnOnce(&mut SqliteConnection) + Send>;
+
+impl Readers {
+    async fn run(self: Arc<Self>, reading: Reading) -> Result<(), StoreError> {
+        let turn = self.free.clone().acquire_owned().await.map_err(|_| stopped())?;
         // The connection and the turn are returned on the blocking thread: a caller that goes away takes neither from others.
-        let reading = spawn_blocking(move || {
+        let done = spawn_blocking(move || {
             let _turn = turn;
-            let Some(mut connection) = readers.connections.lock().pop() else {
-                return Err(stopped());
+            let Some(mut connection) = self.connections.lock().pop() else {
+                return;
             };
-            let outcome = work(&mut connection);
-            let mut connections = readers.connections.lock();
-            if !readers.free.is_closed() {
+            reading(&mut connection);
+            let mut connections = self.connections.lock();
+            if !self.free.is_closed() {
                 connections.push(connection);
             }
-            outcome
         });
-        reading.await.map_err(|error| StoreError::Internal(Arc::new(error)))?
+        done.await.map_err(|error| StoreError::Internal(Arc::new(error)))
     }
 }
 
@@ -420,7 +432,7 @@ struct Wal {
 
 /// Copies the WAL's pages to the database once there are enough of them, as far as no reader needs them.
 fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
-    let Wal { log } = diesel::sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)?;
+    let Wal { log } = Prepared(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)")).get_result(connection)?;
     if log >= CHECKPOINT_PAGES {
         connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
     }

@@ -1,9 +1,9 @@
 //! The feed of outcomes in PostgreSQL.
 
 use async_trait::async_trait;
-use database::postgres::{Prepared, Session, answer};
+use database::postgres::{Session, answer};
 use database::types::{SqlUuid, UuidType, sql_ids};
-use database::{Postgres, UserId};
+use database::{Postgres, Prepared, UserId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{Array, BigInt, Nullable};
 use diesel::{OptionalExtension, sql_query};

@@ -1,9 +1,9 @@
 //! The followers of the feed in PostgreSQL.
 
 use async_trait::async_trait;
-use database::Postgres;
-use database::postgres::{Prepared, answer};
+use database::postgres::answer;
 use database::types::{SqlUuid, UuidType, sql_ids};
+use database::{Postgres, Prepared};
 use diesel::sql_types::{Array, BigInt, Text};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use database::Postgres;
-use database::postgres::{Prepared, Session, answer};
+use database::postgres::{Session, answer};
 use database::schema::workers;
 use database::types::SqlUuid;
+use database::{Postgres, Prepared};
 use diesel::QueryDsl;
 use diesel::result::QueryResult;
 use diesel_async::{AsyncConnection, RunQueryDsl};

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use database::postgres::{Prepared, Session, answer};
+use database::postgres::{Session, answer};
 use database::schema::tasks;
 use database::types::{JsonType, SqlJson, SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
-use database::{Postgres, UserId};
+use database::{Postgres, Prepared, UserId};
 use diesel::dsl::{count_star, sql};
 use diesel::pg::Pg;
 use diesel::result::QueryResult;
@@ -257,8 +257,8 @@ impl Tasks for Postgres {
                 }
                 Status::Pending => {
                     let error = Some(TaskError::cancelled());
-                    let end =
-                        TaskEnd { from: Status::Pending, status: Status::Cancelled, result: None, error };
+                    let (from, status) = (Status::Pending, Status::Cancelled);
+                    let end = TaskEnd { from, is_whole_attempt: false, status, result: None, error };
                     queries::end(id, attempt, end, rules).execute(connection).await?;
                     feed::enter(connection, &[id]).await?;
                 }
@@ -381,7 +381,8 @@ async fn move_on(
             queries::release(id, row.attempt, tries, error, seconds).execute(connection).await?;
         }
         Next::Ended { status, error } => {
-            let end = TaskEnd { from: Status::Running, status, result: None, error: Some(error) };
+            let (from, error) = (Status::Running, Some(error));
+            let end = TaskEnd { from, is_whole_attempt: false, status, result: None, error };
             queries::end(id, row.attempt, end, rules).execute(connection).await?;
         }
     }

@@ -1,9 +1,9 @@
 //! Answered rows of tables in PostgreSQL.
 
 use async_trait::async_trait;
-use database::postgres::{Prepared, answer};
+use database::postgres::answer;
 use database::types::{JsonType, SqlJson, SqlUuid, UuidType};
-use database::{Postgres, StoreError};
+use database::{Postgres, Prepared, StoreError};
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, SmallInt};
 use diesel_async::RunQueryDsl;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use database::types::{SqlUuid, UuidType};
-use database::{Sqlite, UserId};
+use database::{Prepared, Sqlite, UserId};
 use diesel::sql_types::{BigInt, Nullable};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl, sql_query};
@@ -25,7 +25,7 @@ impl Feed for Sqlite {
                 "SELECT coalesce((SELECT min(no) FROM feed), last.no + 1) AS first, last.no + 1 AS next \
                  FROM (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'feed'), 0) AS no) AS last",
             );
-            Ok(range.get_result(connection)?)
+            Ok(Prepared(range).get_result(connection)?)
         })
         .await
     }
@@ -51,7 +51,7 @@ impl Feed for Sqlite {
             .bind::<BigInt, _>(after.within)
             .bind::<Nullable<UuidType>, _>(owner.map(|owner| SqlUuid(owner.0)))
             .bind::<BigInt, _>(asked);
-            let rows: Vec<PlaceRow> = places.load(connection)?;
+            let rows: Vec<PlaceRow> = Prepared(places).load(connection)?;
             Ok(page_of(rows, after, asked, limit))
         };
         // All outcomes are read a page at a time; of one owner's, pages without any may be.

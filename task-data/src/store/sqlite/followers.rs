@@ -1,7 +1,7 @@
 //! The followers of the feed in SQLite.
 
 use async_trait::async_trait;
-use database::Sqlite;
+use database::{Prepared, Sqlite};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Binary, Text};
 use diesel::sqlite::SqliteConnection;
@@ -45,7 +45,7 @@ pub(super) fn find(
         "SELECT {LOG_COLUMNS}, ahead, (now_plus(0.0) - seen_at) / 1000000 AS seconds_ago FROM followers WHERE name = ?1"
     ))
     .bind::<Text, _>(&name);
-    let whole = log.get_result::<WholeRow>(connection).optional()?;
+    let whole = Prepared(log).get_result::<WholeRow>(connection).optional()?;
     Ok(whole.map(|row| {
         let ids = row.ahead.chunks_exact(16).filter_map(|id| Uuid::from_slice(id).ok());
         row.log.log(name, ids.map(TaskId).collect())

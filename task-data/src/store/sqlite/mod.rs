@@ -6,14 +6,15 @@ mod followers;
 mod paid_calls;
 mod table_rows;
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use database::schema::{tasks, workers};
 use database::sqlite::clock;
-use database::types::{SqlUuid, sql_ids};
-use database::{Sqlite, UserId};
+use database::types::SqlUuid;
+use database::{Prepared, Sqlite, UserId};
 use diesel::dsl::{count_star, insert_into};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
@@ -42,24 +43,27 @@ queries::filtered!(diesel::sqlite::Sqlite);
 impl Tasks for Sqlite {
     async fn insert(&self, new: Vec<NewTask>, grace: Duration) -> Result<Vec<Task>, StoreError> {
         self.write(move |connection| {
-                let now = clock(connection)?;
-                let ids: Vec<TaskId> = new.iter().map(|task| task.id).collect();
-                for task in new {
-                    if matches!(task.payload, Payload::Blob { since, .. } if now.0 - since.0 >= delta(BLOB_IS_FRESH)) {
-                        continue;
-                    }
-                    insert_into(tasks::table)
-                        .values(NewTaskRow::new(task, now, Time(now.0 + delta(grace))))
-                        .on_conflict_do_nothing()
-                        .execute(connection)?;
+            let now = clock(connection)?;
+            let mut standing = Vec::with_capacity(new.len());
+            for task in new {
+                let id = task.id;
+                let is_old = |since: Time| now.0 - since.0 >= delta(BLOB_IS_FRESH);
+                let is_late = matches!(task.payload, Payload::Blob { since, .. } if is_old(since));
+                let made = task.clone().made(now);
+                let row = NewTaskRow::new(task, now, Time(now.0 + delta(grace)));
+                let insert = insert_into(tasks::table).values(row).on_conflict_do_nothing();
+                match !is_late && insert.execute(connection)? > 0 {
+                    true => standing.push(made),
+                    false => standing.extend(find(connection, &[id])?),
                 }
-                Ok(into_tasks(queries::by_ids(&ids).load(connection)?))
-            })
-            .await
+            }
+            Ok(standing)
+        })
+        .await
     }
 
     async fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
-        self.read(move |connection| Ok(into_tasks(queries::by_ids(&ids).load(connection)?))).await
+        self.read(move |connection| Ok(find(connection, &ids)?)).await
     }
 
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError> {
@@ -83,9 +87,9 @@ impl Tasks for Sqlite {
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
         self.write(move |connection| {
-            for (attempt, ids) in queries::by_attempt(tickets) {
-                let marked = tasks::id.eq_any(sql_ids(&ids));
-                queries::mark_published(attempt).filter(marked).execute(connection)?;
+            for Ticket { id, attempt, .. } in tickets {
+                let mark = queries::mark_published(attempt).filter(tasks::id.eq(SqlUuid::from(id)));
+                Prepared(mark.returning(tasks::id)).load::<SqlUuid>(connection)?;
             }
             Ok(())
         })
@@ -94,10 +98,12 @@ impl Tasks for Sqlite {
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
         self.write(move |connection| {
-            let claim = queries::claim(worker).filter(tasks::id.eq_any(sql_ids(&ids)));
-            let rows: Vec<ClaimRow> = claim.get_results(connection)?;
-            let claimed =
-                rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
+            let mut claimed = Vec::with_capacity(ids.len());
+            for id in ids {
+                let claim = queries::claim(worker).filter(tasks::id.eq(SqlUuid::from(id)));
+                let row: Option<ClaimRow> = Prepared(claim).get_result(connection).optional()?;
+                claimed.extend(row.map(Claim::try_from).transpose()?);
+            }
             let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
             // A lease that lapsed just after the claim has claimed.
             let lease_is_live = live > 0 || !claimed.is_empty();
@@ -108,7 +114,10 @@ impl Tasks for Sqlite {
 
     async fn small(&self, ids: Vec<TaskId>, bytes: i64) -> Result<Vec<Claim>, StoreError> {
         self.read(move |connection| {
-            let rows: Vec<SmallRow> = queries::small(&ids, bytes).load(connection)?;
+            let mut rows: Vec<SmallRow> = Vec::with_capacity(ids.len());
+            for id in &ids {
+                rows.extend(Prepared(queries::small(from_ref(id), bytes)).get_result(connection).optional()?);
+            }
             Ok(into_small(rows)?)
         })
         .await
@@ -122,13 +131,9 @@ impl Tasks for Sqlite {
                     Ok(result) => (Status::Succeeded, Some(result), None),
                     Err(error) => (Status::Failed, None, Some(error)),
                 };
-                if from == Status::Pending && queries::count_attempt(id, attempt).execute(connection)? == 0 {
-                    continue;
-                }
-                let end = TaskEnd { from, status, result, error };
-                if queries::end(id, attempt, end, rules).execute(connection)? > 0 {
-                    ended.push(id);
-                }
+                let end = TaskEnd { from, is_whole_attempt: from == Status::Pending, status, result, error };
+                let end = Prepared(queries::end(id, attempt, end, rules).returning(tasks::id));
+                ended.extend(end.load::<SqlUuid>(connection)?.into_iter().map(TaskId::from));
             }
             Ok(ended)
         })
@@ -162,8 +167,8 @@ impl Tasks for Sqlite {
                 }
                 Status::Pending => {
                     let error = Some(TaskError::cancelled());
-                    let end =
-                        TaskEnd { from: Status::Pending, status: Status::Cancelled, result: None, error };
+                    let (from, status) = (Status::Pending, Status::Cancelled);
+                    let end = TaskEnd { from, is_whole_attempt: false, status, result: None, error };
                     queries::end(id, task.attempt, end, rules).execute(connection)?;
                 }
                 Status::Running => {
@@ -334,6 +339,15 @@ impl Leases for Sqlite {
     }
 }
 
+/// Finds tasks one by one: a statement for each number of ids would be prepared again each time.
+fn find(connection: &mut SqliteConnection, ids: &[TaskId]) -> QueryResult<Vec<Task>> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for id in ids {
+        rows.extend(Prepared(queries::by_ids(from_ref(id))).get_result(connection).optional()?);
+    }
+    Ok(into_tasks(rows))
+}
+
 /// Moves a running row on in its transaction. Returns the task in its new state.
 fn move_on(
     connection: &mut SqliteConnection,
@@ -348,7 +362,8 @@ fn move_on(
             queries::release(id, row.attempt, tries, error, seconds).execute(connection)?;
         }
         Next::Ended { status, error } => {
-            let end = TaskEnd { from: Status::Running, status, result: None, error: Some(error) };
+            let (from, error) = (Status::Running, Some(error));
+            let end = TaskEnd { from, is_whole_attempt: false, status, result: None, error };
             queries::end(id, row.attempt, end, rules).execute(connection)?;
         }
     }
