@@ -396,6 +396,14 @@ impl Life {
         if let Err(error) = self.look_for_newer_kinds().await {
             debug!(%error, "the tasks of newer kinds could not be counted");
         }
+        match self.stack.store.size_bytes().await {
+            Ok(bytes) => metrics::database_bytes(bytes),
+            Err(error) => debug!(%error, "the database's size is not known"),
+        }
+        match self.stack.store.log_lags().await {
+            Ok(lags) => metrics::logs(&lags),
+            Err(error) => debug!(%error, "the outcome logs could not be compared with the feed"),
+        }
         metrics::connections(self.stack.store.pool_use());
     }
 

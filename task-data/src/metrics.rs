@@ -11,7 +11,7 @@ use program::metrics::{
 };
 
 use crate::kinds::Kind;
-use crate::store::{KindStats, PoolUse};
+use crate::store::{KindStats, LogLag, PoolUse};
 use crate::task::Status;
 
 static ACCEPTED: LazyLock<IntCounterVec> =
@@ -97,6 +97,18 @@ static DISK_FREE: LazyLock<GaugeVec> = LazyLock::new(|| {
         "coatcheck_disk_free_bytes",
         "Free space on the disks of the uploads and of an embedded database",
         &["of"],
+    )
+});
+static DATABASE_BYTES: LazyLock<Gauge> =
+    LazyLock::new(|| gauge("coatcheck_database_bytes", "Bytes that the database has on its disk"));
+static LOG_BYTES: LazyLock<GaugeVec> = LazyLock::new(|| {
+    gauges("coatcheck_log_bytes", "Bytes in the outcome log's current file, by the log's name", &["log"])
+});
+static LOG_BEHIND: LazyLock<GaugeVec> = LazyLock::new(|| {
+    gauges(
+        "coatcheck_log_behind_seconds",
+        "Time since the first end that the outcome log has no line of, by the log's name; 0 if it has all",
+        &["log"],
     )
 });
 static CALLS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -244,6 +256,22 @@ pub(crate) fn waiter_left() {
 pub fn disk_free(of: &'static str, bytes: Option<u64>) {
     if let Some(bytes) = bytes {
         DISK_FREE.with_label_values(&[of]).set(bytes as f64);
+    }
+}
+
+/// Sets the bytes that the database has on its disk.
+pub(crate) fn database_bytes(bytes: u64) {
+    DATABASE_BYTES.set(bytes as f64);
+}
+
+/// Sets the sizes of all logs, and how far they are behind.
+pub(crate) fn logs(lags: &[LogLag]) {
+    // A log that is not followed any more has no series.
+    LOG_BYTES.reset();
+    LOG_BEHIND.reset();
+    for LogLag { name, bytes, seconds } in lags {
+        LOG_BYTES.with_label_values(&[name]).set(*bytes as f64);
+        LOG_BEHIND.with_label_values(&[name]).set(*seconds);
     }
 }
 

@@ -16,6 +16,15 @@ use crate::kit::people::as_bearer;
 use crate::kit::stack::{Running, Stack};
 use crate::kit::stand_ins::StandIns;
 
+/// The files that name metrics.
+const METRICS: [&str; 5] = [
+    "api/src/http/request.rs",
+    "crates/access-log/src/metrics.rs",
+    "crates/program/src/metrics.rs",
+    "crates/program/src/metrics/process.rs",
+    "task-data/src/metrics.rs",
+];
+
 #[tokio::test]
 async fn the_reference_is_what_the_program_says() {
     let stand_ins = StandIns::start(&[]).await;
@@ -291,10 +300,7 @@ async fn metrics(stack: &Arc<Stack>) -> String {
     for id in ids.iter().chain([&stack.put("abc").await]) {
         stack.until(id, "succeeded").await;
     }
-    let known: BTreeSet<String> = ["task-data/src/metrics.rs", "crates/access-log/src/metrics.rs"]
-        .iter()
-        .flat_map(|path| names_in(path))
-        .collect();
+    let known: BTreeSet<String> = METRICS.iter().flat_map(|path| names_in(path)).collect();
     assert!(known.len() > 20, "{known:?}");
     let told = eventually("all metrics", async || {
         let told = stack.get("/metrics").await.text().to_owned();
@@ -333,6 +339,6 @@ fn labels_of<'a>(series: &'a str, metric: &str) -> Option<&'a str> {
 /// Returns the metrics that one of our files names.
 fn names_in(path: &str) -> BTreeSet<String> {
     let text = Page::read(path).text;
-    let names = text.split('"').filter(|word| word.starts_with("coatcheck_") && !word.contains(' '));
+    let names = text.split('"').filter(|word| (word.starts_with("coatcheck_") || word.starts_with("process_")) && !word.contains(' '));
     names.map(str::to_owned).collect()
 }

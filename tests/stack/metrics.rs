@@ -35,6 +35,11 @@ async fn metrics_tell_what_happens_to_promises(setup: Setup) {
         "coatcheck_queue_up 1",
         "coatcheck_answer_seconds_count 1",
         "# HELP coatcheck_database_connections",
+        concat!("coatcheck_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        "coatcheck_http_requests_total{method=\"PUT\",route=\"/api/v1/md5/{id}\",status=\"202\"} 1",
+        "# TYPE process_cpu_seconds_total counter",
+        "# HELP coatcheck_log_behind_seconds",
+        "# HELP coatcheck_database_bytes",
     ] {
         assert!(told.contains(line), "{line} in {told}");
     }

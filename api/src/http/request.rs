@@ -10,12 +10,13 @@ use std::time::Instant;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Method, Version};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::{Error, ResponseError};
 use futures::FutureExt;
 use program::Repeated;
+use program::metrics::{IntCounterVec, counters};
 use tracing::{Instrument, Level, debug, enabled, error, info_span, warn};
 use uuid::Uuid;
 
@@ -46,6 +47,14 @@ const MAX_HEAD_BYTES: usize = 128 << 10;
 
 /// HTTPS for a year, for clients that came over TLS. Subdomains are left to their owner.
 const TLS_ONLY: &str = "max-age=31536000";
+
+static ANSWERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "coatcheck_http_requests_total",
+        "Requests answered, by method, route and status; `other` for what is no method or route of this server",
+        &["method", "route", "status"],
+    )
+});
 
 /// Requests that failed with 5xx, for the log: a server that is down fails all requests.
 static FAILED: LazyLock<Repeated> = LazyLock::new(Repeated::default);
@@ -144,6 +153,7 @@ pub async fn answer(
 fn refused(request: ServiceRequest, problem: Problem) -> ServiceResponse<BoxBody> {
     let (request, payload) = request.into_parts();
     let response = Body::new(payload).unwanted(problem.error_response());
+    count(request.method(), None, response.status());
     ServiceResponse::new(request, response)
 }
 
@@ -173,14 +183,18 @@ async fn guarded(
         let client = hops::client(request.request()).map(|client| client.to_string());
         (client.unwrap_or_default(), request.path().to_owned())
     });
+    let method = request.method().clone();
     // No state of ours is left half-changed: a handler that panicked drops its values.
     let Ok(outcome) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
         error!("a request's handler panicked");
+        count(&method, None, StatusCode::INTERNAL_SERVER_ERROR);
         return Err(Problem::from(Code::Internal).into());
     };
     let response = outcome?.map_into_boxed_body().map_body(|head, body| json::ended(head, body));
 
-    let (status, route) = (response.status(), response.request().match_pattern().unwrap_or_default());
+    let (status, pattern) = (response.status(), response.request().match_pattern());
+    count(&method, pattern.as_deref(), status);
+    let route = pattern.unwrap_or_default();
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let line = format!("a request was answered with {status}");
     if status.is_server_error()
@@ -192,6 +206,21 @@ async fn guarded(
         debug!(%status, route, milliseconds, client, path, "{line}");
     }
     Ok(response)
+}
+
+/// Counts an answer. A client makes up methods and paths, and each would be a series.
+fn count(method: &Method, route: Option<&str>, status: StatusCode) {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    let method = if known.contains(method) { method.as_str() } else { "other" };
+    ANSWERED.with_label_values(&[method, route.unwrap_or("other"), status.as_str()]).inc();
 }
 
 /// Sets the headers that a handler has not set itself.

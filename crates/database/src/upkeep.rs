@@ -19,6 +19,9 @@ pub trait Upkeep: Send + Sync {
     /// Returns the free bytes of the disk that has the database; `None` if that is another machine's.
     async fn free_bytes(&self) -> Result<Option<u64>, StoreError>;
 
+    /// Returns the bytes that the database has on its disk.
+    async fn size_bytes(&self) -> Result<u64, StoreError>;
+
     /// Commits the writes that were sent and closes the connections. Every later call fails.
     async fn close(&self) -> Result<(), StoreError>;
 }

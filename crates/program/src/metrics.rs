@@ -1,8 +1,11 @@
 //! The process's metrics, in the text format of Prometheus.
 
+mod process;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::core::Collector;
+use prometheus::Counter;
 pub use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec};
 use prometheus::{HistogramOpts, Opts, TextEncoder};
 use tokio::net::TcpListener;
@@ -29,6 +33,9 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be accepted, as when no file descriptor is free.
 const PAUSE: Duration = Duration::from_millis(100);
 
+static BUILD: LazyLock<GaugeVec> =
+    LazyLock::new(|| gauges("coatcheck_build_info", "1, with the version of the program", &["version"]));
+
 /// Returns a counter without labels.
 pub fn counter(name: &str, help: &str) -> IntCounter {
     registered(IntCounter::new(name, help))
@@ -37,6 +44,11 @@ pub fn counter(name: &str, help: &str) -> IntCounter {
 /// Returns a counter with a series for each set of its labels' values.
 pub fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     registered(IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// Returns a counter of fractions without labels.
+fn sum(name: &str, help: &str) -> Counter {
+    registered(Counter::new(name, help))
 }
 
 /// Returns a gauge without labels.
@@ -75,6 +87,8 @@ fn registered<M: Collector + Clone + 'static>(made: prometheus::Result<M>) -> M 
 
 /// Returns all metrics of the process that have a series, as [`MEDIA_TYPE`].
 pub fn text() -> String {
+    process::look();
+    BUILD.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
     let mut told = String::new();
     if let Err(error) = TextEncoder::new().encode_utf8(&prometheus::gather(), &mut told) {
         warn!("metrics are left out: {error}");

@@ -68,6 +68,7 @@ macro_rules! cut_store {
         } $($own_leases)*);
         $crate::cut_store!(@port $decorator, Followers {
             Afar fn store_log(seen: Option<u64>, log: task_data::store::LogFollower) -> bool;
+            Nothing fn log_lags() -> Vec<task_data::store::LogLag>;
             Afar fn rename_log(from: String, log: task_data::store::LogFollower) -> bool;
             $($followers)*
         } $($own_followers)*);
@@ -85,6 +86,7 @@ macro_rules! cut_store {
             Nothing fn now() -> task_data::task::Time;
             Here fn try_write() -> ();
             Nothing fn free_bytes() -> Option<u64>;
+            Nothing fn size_bytes() -> u64;
             Nothing fn close() -> ();
         });
         $crate::cut_store!(@port $decorator, PaidCalls {

@@ -234,7 +234,7 @@ async fn complete_all(stack: &Stack, completions: Vec<Completion>, rules: Rules)
 pub(super) fn tell_end(id: TaskId, attempt: i64, status: Status, error: Option<&TaskError>) {
     match (status, error) {
         (Status::Failed, Some(TaskError { code, detail })) => {
-            warn!(task.id = %id, attempt, error.code = code, "task failed in attempt {attempt}: {code}: {detail}");
+            error!(task.id = %id, attempt, error.code = code, "task failed in attempt {attempt}: {code}: {detail}");
         }
         _ => debug!(task.id = %id, attempt, "task {}, attempt {attempt}", status.name()),
     }

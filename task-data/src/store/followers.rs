@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use database::StoreError;
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Double, Text};
 use shared_log::Head;
 
 use super::feed::Place;
@@ -23,6 +23,23 @@ pub struct LogFollower {
     pub head: LogHead,
 }
 
+/// How far an outcome log is behind the feed.
+#[derive(Debug, Clone, PartialEq, QueryableByName)]
+pub struct LogLag {
+    /// The log's name.
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    /// The bytes of its file that are settled.
+    #[diesel(sql_type = BigInt)]
+    pub bytes: i64,
+    /// How long its next outcome has waited for its line, in seconds; 0 if it has all.
+    #[diesel(sql_type = Double)]
+    pub seconds: f64,
+}
+
+/// How long a log that is not written any more is followed, in seconds: a week.
+pub(super) const FOLLOWED_SECONDS: f64 = 604_800.0;
+
 /// The followers of the feed of outcomes.
 #[async_trait]
 pub trait Followers: Send + Sync {
@@ -31,6 +48,9 @@ pub trait Followers: Send + Sync {
 
     /// Stores a log's head if the stored one's version still is `seen` (`None`: nothing is stored), and returns whether it was stored.
     async fn store_log(&self, seen: Option<u64>, log: LogFollower) -> Result<bool, StoreError>;
+
+    /// Returns how far each log is behind that was written in the last week.
+    async fn log_lags(&self) -> Result<Vec<LogLag>, StoreError>;
 
     /// Gives a log another name, with this head, and returns whether it did: not if it is gone, or if the new name is taken.
     async fn rename_log(&self, from: String, log: LogFollower) -> Result<bool, StoreError>;

@@ -22,7 +22,7 @@ use database::Database;
 pub use database::{Cause, PoolUse, StoreError, Upkeep};
 
 pub use self::feed::{Feed, FeedRange, InvalidPlace, Outcome, OutcomePage, Place};
-pub use self::followers::{Followers, LogFollower, LogHead};
+pub use self::followers::{Followers, LogFollower, LogHead, LogLag};
 pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::port::*;
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};

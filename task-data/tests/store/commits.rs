@@ -12,7 +12,7 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 24] = [
+const READS: [&str; 26] = [
     "before_first",
     // It ends connections.
     "close",
@@ -27,11 +27,13 @@ const READS: [&str; 24] = [
     "list",
     "live_leases",
     "log",
+    "log_lags",
     "newer_kinds",
     "now",
     "outcomes",
     "pending",
     "published_before",
+    "size_bytes",
     "small",
     "stats",
     "stuck",

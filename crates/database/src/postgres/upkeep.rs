@@ -1,7 +1,8 @@
 //! Upkeep of connections to PostgreSQL.
 
 use async_trait::async_trait;
-use diesel::dsl::insert_into;
+use diesel::dsl::{insert_into, sql};
+use diesel::sql_types::BigInt;
 use diesel::{QueryResult, select};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
@@ -36,6 +37,13 @@ impl Upkeep for Postgres {
 
     async fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
         Ok(None)
+    }
+
+    async fn size_bytes(&self) -> Result<u64, StoreError> {
+        let mut connection = self.get().await?;
+        let size = select(sql::<BigInt>("pg_database_size(current_database())"));
+        let bytes: i64 = answer(size.get_result(&mut connection)).await?;
+        Ok(bytes.cast_unsigned())
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -269,16 +269,30 @@ fn make_private(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If dirty pages can't be flushed. They may be gone by the next call.
 pub fn read_files_from_device(path: &Path) -> io::Result<()> {
-    for suffix in ["", "-wal"] {
+    for file in files(path) {
+        read_from_device(&file?)?;
+    }
+    Ok(())
+}
+
+/// Returns the bytes of the database and its WAL.
+///
+/// # Errors
+/// If a file can't be looked at.
+pub(super) fn size_of_files(path: &Path) -> io::Result<u64> {
+    files(path).map(|file| Ok(file?.metadata()?.len())).sum()
+}
+
+/// Opens the database and its WAL, those that are there.
+fn files(path: &Path) -> impl Iterator<Item = io::Result<File>> {
+    ["", "-wal"].into_iter().filter_map(move |suffix| {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match File::open(name) {
-            Ok(file) => read_from_device(&file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            opened => Some(opened),
         }
-    }
-    Ok(())
+    })
 }
 
 /// Opens the file for a reader, beside other programs that have it open.

@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use nix::sys::statvfs::statvfs;
 use tokio::task::spawn_blocking;
 
+use super::connection::size_of_files;
 use super::{Sqlite, clock};
 use crate::schema::readiness;
 use crate::types::SqlTime;
@@ -37,6 +38,14 @@ impl Upkeep for Sqlite {
             .map_err(|error| StoreError::Internal(Arc::new(error)))?
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         Ok(Some(disk.blocks_available().saturating_mul(disk.fragment_size())))
+    }
+
+    async fn size_bytes(&self) -> Result<u64, StoreError> {
+        let path = self.path().to_owned();
+        let looked = spawn_blocking(move || size_of_files(&path)).await;
+        looked
+            .map_err(|error| StoreError::Internal(Arc::new(error)))?
+            .map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use database::postgres::answer;
 use database::types::{SqlUuid, UuidType, sql_ids};
 use database::{Postgres, Prepared};
-use diesel::sql_types::{Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Double, Text};
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
 
 use super::super::StoreError;
-use super::super::followers::{Followers, LOG_COLUMNS, LogFollower, LogRow, bind_log};
+use super::super::followers::{
+    FOLLOWED_SECONDS, Followers, LOG_COLUMNS, LogFollower, LogLag, LogRow, bind_log,
+};
 
 /// Binds all values of a log, as $1 to $10.
 macro_rules! bound {
@@ -53,6 +55,17 @@ impl Followers for Postgres {
             }
         };
         Ok(stored > 0)
+    }
+
+    async fn log_lags(&self) -> Result<Vec<LogLag>, StoreError> {
+        let mut connection = self.get().await?;
+        let lags = sql_query(
+            "SELECT name, committed AS bytes, \
+                coalesce(extract(epoch FROM now_plus(0) - \
+                    (SELECT appended FROM feed WHERE feed.no > followers.no ORDER BY feed.no LIMIT 1)), 0)::float8 AS seconds \
+             FROM followers WHERE kind = 'log' AND seen_at > now_plus(-$1)",
+        );
+        answer(Prepared(lags.bind::<Double, _>(FOLLOWED_SECONDS)).load(&mut connection)).await
     }
 
     async fn rename_log(&self, from: String, log: LogFollower) -> Result<bool, StoreError> {

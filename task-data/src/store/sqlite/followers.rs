@@ -3,13 +3,15 @@
 use async_trait::async_trait;
 use database::{Prepared, Sqlite};
 use diesel::result::QueryResult;
-use diesel::sql_types::{BigInt, Binary, Text};
+use diesel::sql_types::{BigInt, Binary, Double, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl, sql_query};
 use uuid::Uuid;
 
 use super::super::StoreError;
-use super::super::followers::{Followers, LOG_COLUMNS, LogFollower, LogRow, bind_log};
+use super::super::followers::{
+    FOLLOWED_SECONDS, Followers, LOG_COLUMNS, LogFollower, LogLag, LogRow, bind_log,
+};
 use crate::task::TaskId;
 
 #[async_trait]
@@ -20,6 +22,19 @@ impl Followers for Sqlite {
 
     async fn store_log(&self, seen: Option<u64>, log: LogFollower) -> Result<bool, StoreError> {
         self.write(move |connection| Ok(store(connection, seen, log)?)).await
+    }
+
+    async fn log_lags(&self) -> Result<Vec<LogLag>, StoreError> {
+        self.read(|connection| {
+            let lags = sql_query(
+                "SELECT name, committed AS bytes, \
+                    coalesce((now_plus(0.0) - (SELECT appended FROM feed WHERE feed.no > followers.no ORDER BY feed.no LIMIT 1)) \
+                        / 1000000.0, 0.0) AS seconds \
+                 FROM followers WHERE kind = 'log' AND seen_at > now_plus(-?)",
+            );
+            Ok(Prepared(lags.bind::<Double, _>(FOLLOWED_SECONDS)).load(connection)?)
+        })
+        .await
     }
 
     async fn rename_log(&self, from: String, log: LogFollower) -> Result<bool, StoreError> {
