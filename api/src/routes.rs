@@ -18,6 +18,7 @@ pub fn all() -> Vec<Route> {
         route!(Users: tasks::list).large(),
         route!(Users: tasks::get),
         route!(Users: tasks::cancel),
+        route!(Users: tasks::attempts),
         route!(Users: events::events),
         route!(Users: outcomes::list).large(),
         route!(Users: outcomes::events),

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
 use task_data::life::Accepted;
-use task_data::store::{Cancel, Filter, TaskPage};
-use task_data::task::{Status, Task, TaskError, TaskId, Time};
+use task_data::store::{Attempt, Cancel, Filter, TaskPage};
+use task_data::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
@@ -231,6 +231,59 @@ pub fn acceptance(example: Value, codes: &[Code]) -> BTreeMap<String, RefOr<Resp
 )]
 pub async fn get(api: Data<Api>, scope: Scope, id: Id, wait: Wait) -> Result<Json<TaskView>, Problem> {
     redeem(&api, scope, id, wait, None).await
+}
+
+/// An attempt to do a task
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+struct AttemptView {
+    /// 1 for the first; numbers are missing where an attempt was only put off, as while a service was away
+    number: i64,
+    /// The worker that had it, as its log names it; null for the last attempt of an ended task, and for small work
+    #[schema(value_type = Option<uuid::Uuid>, required)]
+    worker: Option<WorkerId>,
+    /// When it began
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    started: Option<Time>,
+    /// When it ended; null while it runs
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    ended: Option<Time>,
+    /// What went wrong; null if nothing did
+    #[schema(required)]
+    error: Option<TaskErrorView>,
+}
+
+/// The attempts of a task, first one first
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempts, example = attempts_example)]
+pub struct AttemptsView {
+    attempts: Vec<AttemptView>,
+}
+
+fn attempts_example() -> Value {
+    json!({"attempts": [
+        {"number": 1, "worker": "0b2f6a5e-6a55-4d1c-8a3f-3f1f5d7f5a10", "started": "2026-11-29T08:00:00.000000Z", "ended": "2026-11-29T08:00:31.000000Z",
+         "error": {"code": "worker-lost", "detail": "Each worker that took the task was lost before it ended."}},
+        {"number": 2, "worker": null, "started": "2026-11-29T08:00:32.000000Z", "ended": "2026-11-29T08:00:33.000000Z", "error": null},
+    ]})
+}
+
+/// List the attempts of a task
+///
+/// Those that went wrong or lost their worker, and the one that runs or has ended the task.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/attempts", tag = "tasks", operation_id = "listAttempts",
+    params(("id" = uuid::Uuid, Path, description = "The ticket")),
+    responses((status = 200, description = "The attempts", body = AttemptsView), FindProblems),
+)]
+pub async fn attempts(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<AttemptsView>, Problem> {
+    found(&api, scope, id).await?;
+    let attempts = api.life.attempts(id).await?.into_iter();
+    let view = |Attempt { number, worker, started, ended, error }| {
+        let error = error.map(|TaskError { code, detail }| TaskErrorView { code, detail });
+        AttemptView { number, worker, started, ended, error }
+    };
+    Ok(Json(AttemptsView { attempts: attempts.map(view).collect() }))
 }
 
 /// List tasks, newest first

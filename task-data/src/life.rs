@@ -49,8 +49,8 @@ use crate::outcome::OutcomeLedger;
 use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
-    Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, StoreError, TaskPage,
-    UnkeptRow,
+    Attempt, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, StoreError,
+    TaskPage, UnkeptRow,
 };
 use crate::tail::Tail;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
@@ -405,6 +405,14 @@ impl Life {
             Err(error) => debug!(%error, "the outcome logs could not be compared with the feed"),
         }
         metrics::connections(self.stack.store.pool_use());
+    }
+
+    /// Returns the attempts of a task, first one first; none for a task that was never begun, or is not there.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn attempts(&self, id: TaskId) -> Result<Vec<Attempt>, StoreError> {
+        self.stack.store.attempts(id).await
     }
 
     /// Cancels a task that has not ended. The worker of a running task learns of it at its next heartbeat; the first commit wins.

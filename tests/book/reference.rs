@@ -339,6 +339,8 @@ fn labels_of<'a>(series: &'a str, metric: &str) -> Option<&'a str> {
 /// Returns the metrics that one of our files names.
 fn names_in(path: &str) -> BTreeSet<String> {
     let text = Page::read(path).text;
-    let names = text.split('"').filter(|word| (word.starts_with("coatcheck_") || word.starts_with("process_")) && !word.contains(' '));
+    let names = text.split('"').filter(|word| {
+        (word.starts_with("coatcheck_") || word.starts_with("process_")) && !word.contains(' ')
+    });
     names.map(str::to_owned).collect()
 }

@@ -145,6 +145,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
         get("/api/v1/md5/{id}", format!("/api/v1/md5/{file}"), Owner),
         at("/api/v1/tasks", Users),
         get("/api/v1/tasks/{id}", format!("/api/v1/tasks/{file}?wait=60"), Owner),
+        get("/api/v1/tasks/{id}/attempts", format!("/api/v1/tasks/{file}/attempts"), Owner),
         get("/api/v1/tasks/{id}/events", format!("/api/v1/tasks/{file}/events"), Owner),
         delete("/api/v1/tasks/{id}", format!("/api/v1/tasks/{file}"), Owner, 409),
         at("/api/v1/outcomes", Users),

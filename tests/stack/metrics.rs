@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use rstest_reuse::apply;
+use serde_json::json;
 use test_kit::eventually;
 
 use crate::kit::client::ask;
@@ -120,6 +121,10 @@ async fn counts_each_end(stack: &Arc<Stack>, worker: &str) {
     let lost = held.abandon();
     stack.start().await;
     assert_eq!(stack.until(&lost, "failed").await["error"]["code"], "worker-lost");
+    let attempts = stack.get(&format!("/api/v1/tasks/{lost}/attempts")).await.json();
+    let [attempt] = attempts["attempts"].as_array().unwrap().as_slice() else { panic!("{attempts}") };
+    assert_eq!((&attempt["number"], &attempt["error"]["code"]), (&json!(1), &json!("worker-lost")));
+    assert!(attempt["worker"].is_string() && attempt["ended"].is_string(), "{attempts}");
     let after = count().await;
     are([0, 1, 2].map(|at| after[at] - before[at])).await;
     says_once(stack, &lost, "failed in attempt 1: worker-lost: ");

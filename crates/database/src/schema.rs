@@ -124,6 +124,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use crate::types::{TimeType, UuidType};
+
+    attempts (task, attempt) {
+        task -> UuidType,
+        attempt -> BigInt,
+        worker -> Nullable<UuidType>,
+        started -> Nullable<TimeType>,
+        ended -> TimeType,
+        error_code -> Text,
+        error_detail -> Text,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::{BigInt, Nullable};
     use crate::types::{TimeType, UuidType};
 

@@ -34,6 +34,7 @@ macro_rules! cut_store {
             Afar fn mark_published(tickets: Vec<task_data::task::Ticket>) -> ();
             Afar fn cancel(id: task_data::task::TaskId, rules: task_data::store::Rules) -> task_data::store::Cancel;
             Afar fn due(limit: i64, repeat: std::time::Duration) -> Vec<task_data::task::Ticket>;
+            Nothing fn attempts(id: task_data::task::TaskId) -> Vec<task_data::store::Attempt>;
             Nothing fn pending() -> i64;
             Nothing fn holdings(owner: database::UserId) -> task_data::store::Holdings;
             Nothing fn unqueued(

@@ -4,6 +4,7 @@
 //! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
 //! and what a crash between two of them leaves. Only the database's clock is used.
 
+mod attempts;
 mod feed;
 mod followers;
 mod leases;

@@ -104,6 +104,21 @@ pub enum Payload {
 /// How long after [`Payload::Blob::since`] a row with a blob is accepted.
 pub const BLOB_IS_FRESH: Duration = Duration::from_secs(30);
 
+/// An attempt of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its number: 1 for the first.
+    pub number: i64,
+    /// The worker that had it, as far as the row knows it: the end of a task forgets the worker of its last attempt.
+    pub worker: Option<WorkerId>,
+    /// When it began.
+    pub started: Option<Time>,
+    /// When it ended; `None` while it runs.
+    pub ended: Option<Time>,
+    /// What went wrong, if anything did.
+    pub error: Option<TaskError>,
+}
+
 /// The right to finish one attempt of one task, with all that the work needs.
 ///
 /// Holding it proves nothing later: [`Tasks::complete`] checks `attempt` and `status` again. Of small work nothing is claimed, only read.
@@ -328,6 +343,9 @@ pub trait Tasks: Send + Sync {
 
     /// Makes pending tasks due now: the sweep took them, but the queue did not confirm them.
     async fn due_again(&self, ids: Vec<TaskId>) -> Result<(), StoreError>;
+
+    /// Returns the attempts of a task, first one first: those that were charged or lost, and the one that runs or has ended it.
+    async fn attempts(&self, id: TaskId) -> Result<Vec<Attempt>, StoreError>;
 
     /// Counts the pending tasks.
     async fn pending(&self) -> Result<i64, StoreError>;

@@ -279,12 +279,29 @@ pub struct RunningRow {
     pub attempt: i64,
     pub tries: i32,
     pub cancel_requested: bool,
+    pub worker: Option<SqlUuid>,
+    pub started: Option<SqlTime>,
 }
 
-pub type RunningColumns = (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::cancel_requested);
+pub type RunningColumns = (
+    tasks::id,
+    tasks::kind,
+    tasks::attempt,
+    tasks::tries,
+    tasks::cancel_requested,
+    tasks::worker,
+    tasks::started,
+);
 /// The columns of a [`RunningRow`], in its order.
-pub const RUNNING_COLUMNS: RunningColumns =
-    (tasks::id, tasks::kind, tasks::attempt, tasks::tries, tasks::cancel_requested);
+pub const RUNNING_COLUMNS: RunningColumns = (
+    tasks::id,
+    tasks::kind,
+    tasks::attempt,
+    tasks::tries,
+    tasks::cancel_requested,
+    tasks::worker,
+    tasks::started,
+);
 
 /// The next state of a task whose attempt is over without an end.
 #[derive(Debug, Clone, PartialEq)]

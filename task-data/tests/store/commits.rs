@@ -12,7 +12,8 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 26] = [
+const READS: [&str; 27] = [
+    "attempts",
     "before_first",
     // It ends connections.
     "close",

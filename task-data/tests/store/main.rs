@@ -9,6 +9,7 @@
     reason = "clippy takes helpers outside of #[test] for production code"
 )]
 
+mod attempts;
 mod claims;
 mod commits;
 mod due;

@@ -25,14 +25,15 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
+use super::attempts::{self, RecordedRow, into_attempts};
 use super::rows::{
     ClaimRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
     into_small, into_tasks, summed,
 };
 use super::tasks::TaskEnd;
 use super::{
-    BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats, Moved,
-    NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, tasks as queries,
+    Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats,
+    Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -233,6 +234,9 @@ impl Tasks for Postgres {
                 let row: Option<RunningRow> =
                     queries::running(&[id]).for_update().get_result(connection).await.optional()?;
                 if let Some(row) = row.filter(|row| row.attempt == attempt) {
+                    if let Some(error) = &charge {
+                        attempts::record(&row, error).execute(connection).await?;
+                    }
                     let next = row.next(charge, waits_for, rules);
                     moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules).await?);
                 }
@@ -305,6 +309,16 @@ impl Tasks for Postgres {
         let mut connection = self.get().await?;
         answer(queries::due_in(&ids, 0.0).execute(&mut connection)).await?;
         Ok(())
+    }
+
+    async fn attempts(&self, id: TaskId) -> Result<Vec<Attempt>, StoreError> {
+        let mut connection = self.get().await?;
+        let read = (*connection).transaction(async |connection: &mut Session| {
+            let recorded: Vec<RecordedRow> = attempts::recorded(id).load(connection).await?;
+            QueryResult::Ok((recorded, attempts::last(id).get_result(connection).await.optional()?))
+        });
+        let (recorded, last) = answer(read).await?;
+        Ok(into_attempts(recorded, last))
     }
 
     async fn pending(&self) -> Result<i64, StoreError> {

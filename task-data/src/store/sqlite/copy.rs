@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use database::Sqlite;
-use database::schema::{paid_calls, table_rows, tasks};
+use database::schema::{attempts, paid_calls, table_rows, tasks};
 use database::sqlite::connect;
 use database::types::sql_ids;
 use diesel::dsl::{delete, sql_query};
@@ -62,6 +62,7 @@ pub async fn forget(copy: &Sqlite, ids: Vec<TaskId>) -> Result<(), StoreError> {
     copy.write(move |connection| {
         let of_tasks = sql_ids(&ids);
         delete(table_rows::table.filter(table_rows::task.eq_any(&of_tasks))).execute(connection)?;
+        delete(attempts::table.filter(attempts::task.eq_any(&of_tasks))).execute(connection)?;
         delete(paid_calls::table.filter(paid_calls::task.eq_any(&of_tasks))).execute(connection)?;
         let open = tasks::table.filter(tasks::finished.is_null());
         delete(open.filter(tasks::id.eq_any(&of_tasks))).execute(connection)?;

@@ -20,14 +20,16 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 pub use self::copy::{Original, forget, forget_logs};
+use super::attempts::{self, into_attempts};
 use super::rows::{
     ClaimRow, NewTaskRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed,
     into_small, into_tasks, summed,
 };
 use super::tasks::TaskEnd;
 use super::{
-    BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed, KindStats,
-    Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases, tasks as queries,
+    Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
+    KindStats, Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases,
+    tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -146,6 +148,9 @@ impl Tasks for Sqlite {
             for HandBack { id, attempt, after, charge, waits_for } in returns {
                 let row: Option<RunningRow> = queries::running(&[id]).get_result(connection).optional()?;
                 if let Some(row) = row.filter(|row| row.attempt == attempt) {
+                    if let Some(error) = &charge {
+                        attempts::record(&row, error).execute(connection)?;
+                    }
                     let next = row.next(charge, waits_for, rules);
                     moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules)?);
                 }
@@ -209,6 +214,16 @@ impl Tasks for Sqlite {
         self.write(move |connection| {
             queries::due_in(&ids, 0.0).execute(connection)?;
             Ok(())
+        })
+        .await
+    }
+
+    async fn attempts(&self, id: TaskId) -> Result<Vec<Attempt>, StoreError> {
+        self.read(move |connection| {
+            connection.transaction(|connection| {
+                let recorded = attempts::recorded(id).load(connection)?;
+                Ok(into_attempts(recorded, attempts::last(id).get_result(connection).optional()?))
+            })
         })
         .await
     }
@@ -303,6 +318,7 @@ impl Leases for Sqlite {
             let lost: Vec<RunningRow> = queries::lost().load(connection)?;
             lost.iter()
                 .map(|row| {
+                    attempts::record(row, &TaskError::worker_lost()).execute(connection)?;
                     let next = row.next(Some(TaskError::worker_lost()), None, rules);
                     move_on(connection, row, next, row.rest_after_loss(), rules)
                 })

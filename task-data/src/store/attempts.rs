@@ -1,0 +1,113 @@
+//! The attempts of a task: those that went wrong have rows of their own, the last one is in the task's row.
+
+use database::schema::{attempts, tasks};
+use database::types::{SqlTime, SqlUuid, now};
+use diesel::dsl::{auto_type, insert_into};
+use diesel::prelude::*;
+
+use super::port::Attempt;
+use super::rows::RunningRow;
+use crate::task::{Status, TaskError, TaskId, Time, WorkerId};
+
+/// Inserts the attempt of a running row that ends now, with the error that is charged for it. May be repeated.
+#[auto_type]
+pub fn record(row: &RunningRow, error: &TaskError) -> _ {
+    let id: SqlUuid = row.id;
+    let attempt: i64 = row.attempt;
+    let worker: Option<SqlUuid> = row.worker;
+    let started: Option<SqlTime> = row.started;
+    let code: String = error.code.clone();
+    let detail: String = error.detail.clone();
+    insert_into(attempts::table)
+        .values((
+            attempts::task.eq(id),
+            attempts::attempt.eq(attempt),
+            attempts::worker.eq(worker),
+            attempts::started.eq(started),
+            attempts::ended.eq(now()),
+            attempts::error_code.eq(code),
+            attempts::error_detail.eq(detail),
+        ))
+        .on_conflict_do_nothing()
+}
+
+type Columns = (
+    attempts::attempt,
+    attempts::worker,
+    attempts::started,
+    attempts::ended,
+    attempts::error_code,
+    attempts::error_detail,
+);
+
+/// Selects the recorded attempts of a task, first one first.
+#[auto_type]
+pub fn recorded(id: TaskId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    let columns: Columns = (
+        attempts::attempt,
+        attempts::worker,
+        attempts::started,
+        attempts::ended,
+        attempts::error_code,
+        attempts::error_detail,
+    );
+    attempts::table.filter(attempts::task.eq(id)).order(attempts::attempt).select(columns)
+}
+
+type LastColumns =
+    (tasks::attempt, tasks::worker, tasks::started, tasks::finished, tasks::error_code, tasks::error_detail);
+
+/// Selects the attempt that a task's row tells of: the one that runs, or that has ended it.
+#[auto_type]
+pub fn last(id: TaskId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    let columns: LastColumns = (
+        tasks::attempt,
+        tasks::worker,
+        tasks::started,
+        tasks::finished,
+        tasks::error_code,
+        tasks::error_detail,
+    );
+    tasks::table.filter(tasks::id.eq(id)).filter(tasks::attempt.gt(0_i64)).select((tasks::status, columns))
+}
+
+/// A row of [`recorded`].
+pub type RecordedRow = (i64, Option<SqlUuid>, Option<SqlTime>, SqlTime, String, String);
+
+/// A row of [`last`].
+pub type LastRow = (
+    super::types::SqlStatus,
+    (i64, Option<SqlUuid>, Option<SqlTime>, Option<SqlTime>, Option<String>, Option<String>),
+);
+
+/// Returns the attempts, first one first.
+pub fn into_attempts(recorded: Vec<RecordedRow>, last: Option<LastRow>) -> Vec<Attempt> {
+    let worker = |id: Option<SqlUuid>| id.map(|id| WorkerId(id.0));
+    let mut attempts: Vec<Attempt> = recorded
+        .into_iter()
+        .map(|(number, id, started, ended, code, detail)| Attempt {
+            number,
+            worker: worker(id),
+            started: started.map(Time::from),
+            ended: Some(ended.into()),
+            error: Some(TaskError { code, detail }),
+        })
+        .collect();
+    if let Some((status, (number, id, started, finished, code, detail))) = last
+        // A task that waits has put its last attempt behind it; what was charged for one is recorded.
+        && status.0 != Status::Pending
+        && attempts.last().is_none_or(|attempt| attempt.number < number)
+    {
+        let error = code.map(|code| TaskError { code, detail: detail.unwrap_or_default() });
+        attempts.push(Attempt {
+            number,
+            worker: worker(id),
+            started: started.map(Time::from),
+            ended: finished.map(Time::from),
+            error,
+        });
+    }
+    attempts
+}
