@@ -18,6 +18,7 @@ use crate::tasks::log::LockHolder;
 
 /// The time between two moves of the log in a spell of rotations.
 const ROTATION: Duration = Duration::from_millis(30);
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn between(dice: &mut Dice, least: u64, most: u64) -> Duration {
     Duration::from_millis(least + dice.below(most - least))
@@ -69,6 +70,27 @@ async fn stand_still(process: &Process, length: Duration) {
     process.signal(Signal::SIGSTOP);
     sleep(length).await;
     process.signal(Signal::SIGCONT);
+}
+
+/// Stops the worker with a log of its own for a minute, or until the faults are over, and kills it.
+pub async fn of_the_log_keeper(rig: &Rig, mut dice: Dice, until: Instant) {
+    let Some(keeper) = &rig.log_keeper else { return };
+    while goes_on(between(&mut dice, 2000, 6000), until).await {
+        keeper.revive(rig);
+        match dice.below(3) {
+            0 => {
+                rig.count("writer of the second log stood still for a minute");
+                keeper.signal(Signal::SIGSTOP);
+                goes_on(MINUTE, until).await;
+                keeper.signal(Signal::SIGCONT);
+            }
+            _ => {
+                rig.count("writer of the second log killed");
+                keeper.kill(&rig.stack);
+            }
+        }
+    }
+    keeper.revive(rig);
 }
 
 /// Breaks the connection between one process and one server, or all connections to a server.

@@ -54,6 +54,7 @@ async fn outlive(rig: Rig) {
         faults::of_servers(&rig, dice(3), until),
         faults::of_the_log(&rig, dice(4), until),
         faults::of_disks(&rig, dice(5), until),
+        faults::of_the_log_keeper(&rig, dice(6), until),
     );
 
     load.promises(10).await;
@@ -61,4 +62,7 @@ async fn outlive(rig: Rig) {
     let account = account::settle(&rig, promised).await;
     println!("{account}");
     assert!(account.is_even(), "{account:#?}\n{}", rig.last_words());
+    if let Some(log) = rig.second_log() {
+        rig.stack.is_complete(&log).await;
+    }
 }

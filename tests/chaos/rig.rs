@@ -30,6 +30,8 @@ pub struct Rig {
     pub blob_disk: Option<Disk>,
     pub log_disk: Option<Disk>,
     pub processes: Vec<Process>,
+    /// A worker with an outcome log of its own.
+    pub log_keeper: Option<Process>,
     pub servers: Option<Arc<OwnServers>>,
     /// The third party that rows of tables are sent to; it never fails.
     pub third_party: StandIns,
@@ -41,6 +43,8 @@ pub struct Rig {
 
 /// The outcome log, in a folder that may be a disk of its own.
 const LOG: &str = "data/log/outcomes.log";
+/// The outcome log of one worker alone.
+const SECOND_LOG: &str = "data/second/outcomes.log";
 
 const SETTINGS: [(&str, &str); 7] = [
     ("OUTCOME_LOG", LOG),
@@ -79,7 +83,10 @@ impl Rig {
             }
             processes.push(process);
         }
-        Self::new(stack, processes, Some(Arc::new(own)), third_party)
+        let mut keeper = Process::new(&["worker"]);
+        keeper.settings.extend([("OUTCOME_LOG", SECOND_LOG.to_owned()), ("WORKERS", "1".to_owned())]);
+        let rig = Self::new(stack, processes, Some(Arc::new(own)), third_party);
+        Self { log_keeper: Some(keeper), ..rig }
     }
 
     /// Starts the one program.
@@ -100,6 +107,7 @@ impl Rig {
             blob_disk: disk("blobs", 256 << 20),
             log_disk: disk("log", 64 << 20),
             processes,
+            log_keeper: None,
             servers,
             third_party,
             stack: Arc::new(stack),
@@ -113,7 +121,7 @@ impl Rig {
     }
 
     pub async fn start(&self) {
-        for process in &self.processes {
+        for process in self.processes.iter().chain(&self.log_keeper) {
             process.start(&self.stack);
         }
         for process in self.apis() {
@@ -129,6 +137,10 @@ impl Rig {
 
     pub fn log(&self) -> PathBuf {
         self.stack.folder().join(LOG)
+    }
+
+    pub fn second_log(&self) -> Option<PathBuf> {
+        self.log_keeper.is_some().then(|| self.stack.folder().join(SECOND_LOG))
     }
 
     /// Counts a fault that begins, and prints it with its time, so that it can be compared with the processes' logs.
@@ -158,7 +170,7 @@ impl Rig {
     /// Returns the ends of all processes' logs.
     pub fn last_words(&self) -> String {
         let mut words = String::new();
-        for process in &self.processes {
+        for process in self.processes.iter().chain(&self.log_keeper) {
             let log = fs::read_to_string(stderr_of(process.folder.path())).unwrap_or_default();
             let from = log.len().saturating_sub(LAST_WORDS);
             words += &format!("--- {:?}\n{}\n", process.role, log.get(from..).unwrap_or(&log));

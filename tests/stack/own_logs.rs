@@ -39,7 +39,7 @@ impl Stack {
     }
 
     /// Waits until a log has all outcomes, and checks that they are in the feed's order, each once.
-    async fn is_complete(&self, log: &Path) {
+    pub async fn is_complete(&self, log: &Path) {
         let fed = self.fed_lines().await;
         eventually(&format!("all {} outcomes in {}", fed.len(), log.display()), async || {
             let lines = lines(log);
