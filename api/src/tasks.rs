@@ -248,7 +248,7 @@ struct AttemptView {
     /// When it ended; null while it runs
     #[schema(value_type = Option<String>, format = DateTime, required)]
     ended: Option<Time>,
-    /// What went wrong; null if nothing did
+    /// Why it did not succeed; null if it did, or runs
     #[schema(required)]
     error: Option<TaskErrorView>,
 }

@@ -51,7 +51,7 @@ const TLS_ONLY: &str = "max-age=31536000";
 static ANSWERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
         "coatcheck_http_requests_total",
-        "Requests answered, by method, route and status; `other` for what is no method or route of this server",
+        "Requests answered, by method, route and status; `other` is any that the server does not know",
         &["method", "route", "status"],
     )
 });

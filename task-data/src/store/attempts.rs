@@ -9,7 +9,7 @@ use super::port::Attempt;
 use super::rows::RunningRow;
 use crate::task::{Status, TaskError, TaskId, Time, WorkerId};
 
-/// Inserts the attempt of a running row that ends now, with the error that is charged for it. May be repeated.
+/// Inserts the attempt of a running row that ends now, with the error that is charged for it.
 #[auto_type]
 pub fn record(row: &RunningRow, error: &TaskError) -> _ {
     let id: SqlUuid = row.id;
@@ -18,17 +18,15 @@ pub fn record(row: &RunningRow, error: &TaskError) -> _ {
     let started: Option<SqlTime> = row.started;
     let code: String = error.code.clone();
     let detail: String = error.detail.clone();
-    insert_into(attempts::table)
-        .values((
-            attempts::task.eq(id),
-            attempts::attempt.eq(attempt),
-            attempts::worker.eq(worker),
-            attempts::started.eq(started),
-            attempts::ended.eq(now()),
-            attempts::error_code.eq(code),
-            attempts::error_detail.eq(detail),
-        ))
-        .on_conflict_do_nothing()
+    insert_into(attempts::table).values((
+        attempts::task.eq(id),
+        attempts::attempt.eq(attempt),
+        attempts::worker.eq(worker),
+        attempts::started.eq(started),
+        attempts::ended.eq(now()),
+        attempts::error_code.eq(code),
+        attempts::error_detail.eq(detail),
+    ))
 }
 
 type Columns = (

@@ -115,7 +115,7 @@ pub struct Attempt {
     pub started: Option<Time>,
     /// When it ended; `None` while it runs.
     pub ended: Option<Time>,
-    /// What went wrong, if anything did.
+    /// Why it did not succeed; `None` if it did, or runs.
     pub error: Option<TaskError>,
 }
 

@@ -35,7 +35,7 @@ async fn attempts_that_went_wrong_are_kept_and_the_last_one_is_told(database: Fr
     let put_off = claim(&*store, id, worker).await;
     store.hand_back(vec![free_return(&put_off, NOW)], RULES).await.unwrap();
     let charged = (1, Some(worker), Some("io".to_owned()), true);
-    assert_eq!(told(&*store, id).await, [charged.clone()]);
+    assert_eq!(told(&*store, id).await, vec![charged.clone()]);
 
     let last = claim(&*store, id, worker).await;
     assert_eq!(told(&*store, id).await, [charged.clone(), (3, Some(worker), None, false)]);
