@@ -110,6 +110,35 @@ async fn a_process_without_a_log_writes_none_and_a_log_that_begins_later_has_all
     assert_eq!(lines(&stack.log()).len(), 3);
 }
 
+#[apply(both_stacks)]
+async fn metrics_tell_how_far_each_log_is_behind(setup: Setup) {
+    let stack = setup.start(&[("OUTCOME_LOG_NAME", "one")]).await;
+    let behind = async |is_it: fn(f64) -> bool| {
+        eventually("how far the log is behind", async || {
+            let told = stack.get("/metrics").await.text().to_owned();
+            let value = |metric: &str| {
+                let begin = format!("coatcheck_log_{metric}{{log=\"one\"}} ");
+                told.lines().find_map(|line| line.strip_prefix(&begin))?.parse::<f64>().ok()
+            };
+            let bytes = fs::metadata(stack.log()).map_or(0, |log| log.len());
+            let is_told = value("bytes") == Some(bytes as f64) && value("behind_seconds").is_some_and(is_it);
+            if is_told { Ok(()) } else { Err(told) }
+        })
+        .await;
+    };
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    stack.is_complete(&stack.log()).await;
+    behind(|seconds| seconds == 0.0).await;
+    stack.kill();
+
+    stack.start_with(&[("OUTCOME_LOG", "off")]).await;
+
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    behind(|seconds| seconds > 0.0).await;
+}
+
 /// The host has another name, or the folder was mounted elsewhere.
 #[apply(both_stacks)]
 async fn a_log_of_another_name_goes_on_with_the_lines_that_it_has(setup: Setup) {
