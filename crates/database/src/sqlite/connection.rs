@@ -97,7 +97,7 @@ impl Sqlite {
         // A row of the access log changes a page of an index at random. Most of these pages are kept in the cache (KiB), and many changes
         // of a page are written back as one, but before the WAL grows beyond `journal_size_limit`: it would be cut and grow again each
         // time. The writer does it itself, because an automatic checkpoint does not report its failure.
-        // What a savepoint would undo is kept in memory, not in a file.
+        // Pages that a savepoint may have to restore are kept in memory, not in a file.
         writer.batch_execute(
             "PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;",
         )?;
