@@ -48,6 +48,10 @@ const MAX_HEAD_BYTES: usize = 128 << 10;
 /// HTTPS for a year, for clients that came over TLS. Subdomains are left to their owner.
 const TLS_ONLY: &str = "max-age=31536000";
 
+/// The methods that are counted by their names.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
 static ANSWERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
         "coatcheck_http_requests_total",
@@ -210,16 +214,7 @@ async fn guarded(
 
 /// Counts an answer. A client makes up methods and paths, and each would be a series.
 fn count(method: &Method, route: Option<&str>, status: StatusCode) {
-    let known = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    let method = if known.contains(method) { method.as_str() } else { "other" };
+    let method = if METHODS.contains(method) { method.as_str() } else { "other" };
     ANSWERED.with_label_values(&[method, route.unwrap_or("other"), status.as_str()]).inc();
 }
 

@@ -29,28 +29,11 @@ pub fn record(row: &RunningRow, error: &TaskError) -> _ {
     ))
 }
 
-type Columns = (
-    attempts::attempt,
-    attempts::worker,
-    attempts::started,
-    attempts::ended,
-    attempts::error_code,
-    attempts::error_detail,
-);
-
 /// Selects the recorded attempts of a task, first one first.
 #[auto_type]
 pub fn recorded(id: TaskId) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
-    let columns: Columns = (
-        attempts::attempt,
-        attempts::worker,
-        attempts::started,
-        attempts::ended,
-        attempts::error_code,
-        attempts::error_detail,
-    );
-    attempts::table.filter(attempts::task.eq(id)).order(attempts::attempt).select(columns)
+    attempts::table.filter(attempts::task.eq(id)).order(attempts::attempt)
 }
 
 type LastColumns =
@@ -71,8 +54,8 @@ pub fn last(id: TaskId) -> _ {
     tasks::table.filter(tasks::id.eq(id)).filter(tasks::attempt.gt(0_i64)).select((tasks::status, columns))
 }
 
-/// A row of [`recorded`].
-pub type RecordedRow = (i64, Option<SqlUuid>, Option<SqlTime>, SqlTime, String, String);
+/// A row of [`recorded`]: all columns.
+pub type RecordedRow = (SqlUuid, i64, Option<SqlUuid>, Option<SqlTime>, SqlTime, String, String);
 
 /// A row of [`last`].
 pub type LastRow = (
@@ -82,30 +65,24 @@ pub type LastRow = (
 
 /// Returns the attempts, first one first.
 pub fn into_attempts(recorded: Vec<RecordedRow>, last: Option<LastRow>) -> Vec<Attempt> {
-    let worker = |id: Option<SqlUuid>| id.map(|id| WorkerId(id.0));
+    let attempt =
+        |number, worker: Option<SqlUuid>, started: Option<SqlTime>, ended: Option<SqlTime>, error| {
+            let (started, ended) = (started.map(Time::from), ended.map(Time::from));
+            Attempt { number, worker: worker.map(|id| WorkerId(id.0)), started, ended, error }
+        };
     let mut attempts: Vec<Attempt> = recorded
         .into_iter()
-        .map(|(number, id, started, ended, code, detail)| Attempt {
-            number,
-            worker: worker(id),
-            started: started.map(Time::from),
-            ended: Some(ended.into()),
-            error: Some(TaskError { code, detail }),
+        .map(|(_, number, worker, started, ended, code, detail)| {
+            attempt(number, worker, started, Some(ended), Some(TaskError { code, detail }))
         })
         .collect();
-    if let Some((status, (number, id, started, finished, code, detail))) = last
+    if let Some((status, (number, worker, started, finished, code, detail))) = last
         // A task that waits has put its last attempt behind it; what was charged for one is recorded.
         && status.0 != Status::Pending
         && attempts.last().is_none_or(|attempt| attempt.number < number)
     {
         let error = code.map(|code| TaskError { code, detail: detail.unwrap_or_default() });
-        attempts.push(Attempt {
-            number,
-            worker: worker(id),
-            started: started.map(Time::from),
-            ended: finished.map(Time::from),
-            error,
-        });
+        attempts.push(attempt(number, worker, started, finished, error));
     }
     attempts
 }

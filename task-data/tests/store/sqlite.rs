@@ -1,5 +1,7 @@
 //! Properties of SQLite alone: a file that people can read, and that another program may lock.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use futures::FutureExt;
-use task_data::store::{Held, Leases, Rules, StoreError, Tasks};
+use task_data::store::{Held, Leases, Rules, StoreError, Tasks, Upkeep};
 use task_data::task::{Status, Task};
 use tempfile::TempDir;
 use test_kit::eventually;
@@ -35,6 +37,13 @@ impl Database {
         connection
     }
 
+    /// Counts the locks on the database's own file.
+    fn locks(&self) -> usize {
+        let file = format!(":{}", fs::metadata(&self.path).unwrap().ino());
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().filter(|lock| lock.split_whitespace().any(|word| word.ends_with(&file))).count()
+    }
+
     fn count(&self, query: &str) -> i64 {
         diesel::sql_query(query).get_result::<Count>(&mut self.connect()).unwrap().count
     }
@@ -48,6 +57,18 @@ struct Row {
     status: String,
     #[diesel(sql_type = Nullable<Text>)]
     result: Option<String>,
+}
+
+#[tokio::test]
+async fn a_look_at_the_size_leaves_the_locks_that_keep_other_programs_off() {
+    let database = Database::new();
+    database.store.try_write().await.unwrap();
+    let before = database.locks();
+    assert!(before > 0);
+
+    assert!(database.store.size_bytes().await.unwrap() > 0);
+
+    assert_eq!(database.locks(), before);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@
 //! what was not flushed: a commit enters the index of the WAL after its flush.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -247,11 +247,7 @@ fn make_private(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let beside = BESIDE.map(|suffix| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    });
+    let beside = BESIDE.map(|suffix| with_suffix(path, suffix));
     for path in std::iter::once(path).chain(beside.iter().map(PathBuf::as_path)) {
         if let Err(error) = private::close(path) {
             warn!(
@@ -269,30 +265,38 @@ fn make_private(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If dirty pages can't be flushed. They may be gone by the next call.
 pub fn read_files_from_device(path: &Path) -> io::Result<()> {
-    for file in files(path) {
-        read_from_device(&file?)?;
+    for suffix in ["", "-wal"] {
+        match File::open(with_suffix(path, suffix)) {
+            Ok(file) => read_from_device(&file)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
 
-/// Returns the bytes of the database and its WAL.
+/// Returns the bytes of the database and its WAL. Opens neither: to close a file drops all locks that this process has on it (`fcntl(2)`),
+/// SQLite's too, and other programs would take the database for unused: <https://www.sqlite.org/howtocorrupt.html>, 2.2.
 ///
 /// # Errors
 /// If a file can't be looked at.
 pub(super) fn size_of_files(path: &Path) -> io::Result<u64> {
-    files(path).map(|file| Ok(file?.metadata()?.len())).sum()
+    let mut bytes = 0;
+    for suffix in ["", "-wal"] {
+        match fs::metadata(with_suffix(path, suffix)) {
+            Ok(file) => bytes += file.len(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
 }
 
-/// Opens the database and its WAL, those that are there.
-fn files(path: &Path) -> impl Iterator<Item = io::Result<File>> {
-    ["", "-wal"].into_iter().filter_map(move |suffix| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match File::open(name) {
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            opened => Some(opened),
-        }
-    })
+/// Returns the path of the database, or of a file beside it.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Opens the file for a reader, beside other programs that have it open.

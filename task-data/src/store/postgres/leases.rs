@@ -12,7 +12,7 @@ use diesel::result::QueryResult;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::super::rows::RunningRow;
-use super::super::{Held, Leases, Moved, Rules, StoreError, attempts, leases, tasks as queries};
+use super::super::{Held, Leases, Moved, Rules, StoreError, leases, tasks as queries};
 use super::{feed, move_on};
 use crate::task::{TaskError, TaskId, WorkerId};
 
@@ -51,9 +51,8 @@ impl Leases for Postgres {
             Prepared(leases::end_lapsed()).execute(connection).await?;
             let lost: Vec<RunningRow> = queries::lost().for_update().skip_locked().load(connection).await?;
             for row in &lost {
-                attempts::record(row, &TaskError::worker_lost()).execute(connection).await?;
-                let next = row.next(Some(TaskError::worker_lost()), None, rules);
-                moved.push(move_on(connection, row, next, row.rest_after_loss(), rules).await?);
+                let lost = (Some(TaskError::worker_lost()), None);
+                moved.push(move_on(connection, row, lost, row.rest_after_loss(), rules).await?);
             }
             feed::enter(connection, &Moved::ended(&moved)).await?;
             QueryResult::Ok(moved)

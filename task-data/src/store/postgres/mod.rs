@@ -234,11 +234,8 @@ impl Tasks for Postgres {
                 let row: Option<RunningRow> =
                     queries::running(&[id]).for_update().get_result(connection).await.optional()?;
                 if let Some(row) = row.filter(|row| row.attempt == attempt) {
-                    if let Some(error) = &charge {
-                        attempts::record(&row, error).execute(connection).await?;
-                    }
-                    let next = row.next(charge, waits_for, rules);
-                    moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules).await?);
+                    let seconds = after.as_secs_f64();
+                    moved.push(move_on(connection, &row, (charge, waits_for), seconds, rules).await?);
                 }
             }
             feed::enter(connection, &Moved::ended(&moved)).await?;
@@ -381,15 +378,20 @@ struct EndedRow {
     id: SqlUuid,
 }
 
-/// Moves a running row on in its transaction, which must then enter it in the feed if it has ended. Returns the task in its new state.
+/// Moves a running row on in its transaction, by the error that is charged or the reason that it waits for. The transaction must then enter
+/// it in the feed if it has ended. Returns the task in its new state.
 async fn move_on(
     connection: &mut Session,
     row: &RunningRow,
-    next: Next,
+    (charge, waits_for): (Option<TaskError>, Option<TaskError>),
     seconds: f64,
     rules: Rules,
 ) -> QueryResult<Moved> {
     let id = row.id.into();
+    if let Some(error) = &charge {
+        attempts::record(row, error).execute(connection).await?;
+    }
+    let next = row.next(charge, waits_for, rules);
     match next.clone() {
         Next::Again { tries, error } => {
             queries::release(id, row.attempt, tries, error, seconds).execute(connection).await?;

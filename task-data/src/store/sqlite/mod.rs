@@ -148,11 +148,8 @@ impl Tasks for Sqlite {
             for HandBack { id, attempt, after, charge, waits_for } in returns {
                 let row: Option<RunningRow> = queries::running(&[id]).get_result(connection).optional()?;
                 if let Some(row) = row.filter(|row| row.attempt == attempt) {
-                    if let Some(error) = &charge {
-                        attempts::record(&row, error).execute(connection)?;
-                    }
-                    let next = row.next(charge, waits_for, rules);
-                    moved.push(move_on(connection, &row, next, after.as_secs_f64(), rules)?);
+                    let seconds = after.as_secs_f64();
+                    moved.push(move_on(connection, &row, (charge, waits_for), seconds, rules)?);
                 }
             }
             Ok(moved)
@@ -318,9 +315,8 @@ impl Leases for Sqlite {
             let lost: Vec<RunningRow> = queries::lost().load(connection)?;
             lost.iter()
                 .map(|row| {
-                    attempts::record(row, &TaskError::worker_lost()).execute(connection)?;
-                    let next = row.next(Some(TaskError::worker_lost()), None, rules);
-                    move_on(connection, row, next, row.rest_after_loss(), rules)
+                    let lost = (Some(TaskError::worker_lost()), None);
+                    move_on(connection, row, lost, row.rest_after_loss(), rules)
                 })
                 .collect()
         })
@@ -364,15 +360,20 @@ fn find(connection: &mut SqliteConnection, ids: &[TaskId]) -> QueryResult<Vec<Ta
     Ok(into_tasks(rows))
 }
 
-/// Moves a running row on in its transaction. Returns the task in its new state.
+/// Moves a running row on in its transaction, by the error that is charged or the reason that it waits for. Returns the task in its new
+/// state.
 fn move_on(
     connection: &mut SqliteConnection,
     row: &RunningRow,
-    next: Next,
+    (charge, waits_for): (Option<TaskError>, Option<TaskError>),
     seconds: f64,
     rules: Rules,
 ) -> Result<Moved, StoreError> {
     let id = row.id.into();
+    if let Some(error) = &charge {
+        attempts::record(row, error).execute(connection)?;
+    }
+    let next = row.next(charge, waits_for, rules);
     match next.clone() {
         Next::Again { tries, error } => {
             queries::release(id, row.attempt, tries, error, seconds).execute(connection)?;
