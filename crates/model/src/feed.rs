@@ -16,6 +16,8 @@ pub struct Feed {
     rows: [Option<FeedRow>; ROWS],
     /// The last number given. A number of its own row: the newest rows of `feed` may be gone one day.
     pub last_number: u8,
+    /// Up to here the outcomes and their tasks were deleted. Their rows stay here for the properties; the program sees what comes after.
+    pub pruned: Place,
 }
 
 /// A row of `feed`: the tasks that one statement has ended.
@@ -48,6 +50,8 @@ pub struct Reader {
     pub seen: TaskSet,
     /// For the properties: it has seen an outcome again.
     pub has_seen_twice: bool,
+    /// For the properties: outcomes that it was told are gone, 410.
+    pub told: TaskSet,
 }
 
 impl FeedRow {
@@ -100,9 +104,20 @@ impl Feed {
         outcomes
     }
 
-    /// Returns the outcomes after a place, in their order.
+    /// Returns those of the outcomes with a number that are kept, in their order.
+    pub fn kept(&self) -> impl Iterator<Item = (TaskIndex, Place)> {
+        let pruned = self.pruned;
+        self.numbered().into_iter().filter(move |(_, at)| *at > pruned)
+    }
+
+    /// Returns the kept outcomes after a place, in their order.
     pub fn after(&self, place: Place) -> TaskList {
-        self.numbered().into_iter().filter(|(_, at)| *at > place).map(|(task, _)| task).collect()
+        self.kept().filter(|(_, at)| *at > place).map(|(task, _)| task).collect()
+    }
+
+    /// Returns whether the task was deleted.
+    pub fn has_pruned(&self, task: TaskIndex) -> bool {
+        self.place_of(task).is_some_and(|at| at <= self.pruned)
     }
 
     /// Returns the outcome's place, once it has one.

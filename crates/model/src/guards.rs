@@ -68,6 +68,12 @@ pub enum Guard {
     ReadByNumber,
     /// A cursor has a position within a row of the feed, not only the row's number.
     CursorWithinRow,
+    /// A reader whose cursor is before outcomes that were deleted is told so.
+    ExpiredCursor,
+    /// Retention deletes only outcomes that followers have passed.
+    PruneOfPassed,
+    /// Not one follower, but each of them.
+    PruneOfPassedByAll,
 
     // The outcome logs.
     /// One writer of a file at a time, whichever file it has opened: the lock beside the log.

@@ -11,7 +11,7 @@
 //! succeeds, fails for a while or is given up; small work that ends without a claim; heartbeats, the hand-back of tasks held only in the
 //! rows, cancelling, the sweep over leases and rows; the feed of outcomes, its numbers, and a client that reads it with a cursor; and
 //! outcome logs that follow it, each with a place of its own, from the lock to the commit, byte order and all, over rotations: one log of
-//! two processes, two logs on two hosts, or two names of one log. The order of the steps is at the head of `steps/feed.rs` and
+//! two processes, two logs on two hosts, or two names of one log; and retention, which deletes what each log has passed. The order of the steps is at the head of `steps/feed.rs` and
 //! `steps/log.rs`, the statements are in `database/feed.rs`.
 //!
 //! Faults, at any moment: an API or a worker dies, between any two statements or in one, which is then committed late or
@@ -26,7 +26,7 @@
 //!   ten seconds for which a heartbeat leaves a new claim alone, and neither does the protocol.
 //! - **Bytes of uploads.** `task-data/tests/life` cuts every call that makes a blob durable or removes it.
 //! - **Loss of flushed or committed data**: a deleted log, a disk that lies.
-//! - **Idempotency keys, kinds, progress of tables, limits, retention**: other protocols, which this one neither helps nor needs. Small work
+//! - **Idempotency keys, kinds, progress of tables, limits**: other protocols, which this one neither helps nor needs. Small work
 //!   and claimed work are the same tasks here, so versions with and without it may run side by side.
 //! - **More of the same**: a third worker, more slots of a process, three faults at once.
 //!
@@ -111,6 +111,8 @@ pub struct Protocol {
     pub messages: u8,
     /// Whether a fault may be the loss of a message by the queue itself.
     pub loses_messages: bool,
+    /// Whether retention deletes outcomes with their tasks.
+    pub prunes: bool,
     /// The guards to remove.
     pub without: &'static [Guard],
 }
@@ -127,6 +129,7 @@ pub const fn life(tasks: u8, faults: u8) -> Protocol {
         page: TASKS as u8,
         messages: if tasks == 1 { 2 } else { 1 },
         loses_messages: true,
+        prunes: false,
         without: &[],
     }
 }
@@ -163,7 +166,9 @@ impl fmt::Display for Protocol {
             },
             Parts::Both => "life and log",
         };
-        write!(f, "{part}, tasks: {}, faults: {}, rotations: {}", self.tasks, self.faults, self.rotations)
+        let Self { tasks, faults, rotations, .. } = self;
+        let retention = if self.prunes { ", with retention" } else { "" };
+        write!(f, "{part}, tasks: {tasks}, faults: {faults}, rotations: {rotations}{retention}")
     }
 }
 

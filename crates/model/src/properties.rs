@@ -38,6 +38,8 @@ pub const READER_MISSES_NONE: &str = "F3: a reader that asks after its place mis
 pub const READER_SEES_NONE_TWICE: &str = "F3: a reader that asks after its place gets no outcome twice";
 /// F4. In a log and its rotated files together.
 pub const ONE_LINE: &str = "F4: a task has one line at most in each log";
+/// F4. Retention never passes a log.
+pub const PRUNED_IS_WRITTEN: &str = "F4: what was deleted is written in each log";
 /// F4. A place is never ahead of its lines.
 pub const PASSED_IS_WRITTEN: &str = "F4: what a log's place has passed is written there";
 /// F4. Unless a foreign program has spoiled a line without the lock: it is written again after those that follow it.
@@ -77,6 +79,18 @@ impl Protocol {
         if self.has_log() {
             all.extend(of_log());
         }
+        if self.prunes {
+            all.push(Property::always(PRUNED_IS_WRITTEN, |model, state: &State| {
+                !model.has_log()
+                    || (0..model.followers() as NameIndex).all(|name| {
+                        let folder = model.folder(state, model.host_of(name));
+                        tasks().all(|task| !state.feed.has_pruned(task) || folder.lines_of(task) >= 1)
+                    })
+            }));
+            all.push(Property::sometimes("all outcomes are deleted", |model, state: &State| {
+                model.are_all_kept(state) && state.feed.kept().next().is_none()
+            }));
+        }
         if self.has_foreign_writers && self.faults > 0 && self.tasks > 1 && self.page > 1 {
             all.push(Property::sometimes("a log knows lines after its place", |_, state: &State| {
                 state.heads.iter().flatten().any(|head| !head.ahead.is_empty())
@@ -86,7 +100,7 @@ impl Protocol {
     }
 
     /// Returns the number of followers' heads.
-    fn followers(&self) -> usize {
+    pub(crate) fn followers(&self) -> usize {
         match self.logs {
             Logs::One => 1,
             Logs::OnTwoHosts | Logs::OfTwoNames => NAMES,
@@ -101,7 +115,7 @@ impl Protocol {
         });
         let is_passed = || match self.parts {
             Parts::Life => true,
-            Parts::Feed => self.next_to_read(state).is_none(),
+            Parts::Feed => !self.has_more_to_read(state),
             Parts::Log | Parts::Both => {
                 let names = self.followers();
                 let is_last = |head: Head| state.feed.after(head.place).is_empty();
@@ -171,7 +185,8 @@ fn of_reader() -> [Property<Protocol>; 4] {
         // It has asked until there was nothing left.
         Property::always(READER_MISSES_NONE, |model, state: &State| {
             let mut numbered = state.feed.numbered().into_iter();
-            model.next_to_read(state).is_some() || numbered.all(|(task, _)| state.reader.seen.has(task))
+            let known = state.reader.seen.and(state.reader.told);
+            model.has_more_to_read(state) || numbered.all(|(task, _)| known.has(task))
         }),
         Property::always(READER_SEES_NONE_TWICE, |_, state: &State| !state.reader.has_seen_twice),
         Property::sometimes("rows are numbered in another order than they were begun", |_, state: &State| {

@@ -61,6 +61,8 @@ pub enum Step {
     StoreNumbers(u8),
     RollBackNumbers(u8),
     Read,
+    /// Retention deletes the oldest outcome that is kept, and its task.
+    Prune,
 
     // A worker's log step.
     LockLog(WorkerIndex),
@@ -179,6 +181,7 @@ impl Step {
             Self::ForgetMark(_)
             | Self::ForgetDue(_)
             | Self::Cancel(_)
+            | Self::Prune
             | Self::Rotate(_)
             | Self::DeleteRotated(_)
             | Self::RollBackNumbers(_)
@@ -222,6 +225,9 @@ impl Protocol {
         }
         if self.parts == Parts::Feed {
             self.offer_feed(state, steps);
+        }
+        if self.prunes && self.next_to_prune(state).is_some() {
+            steps.push(Step::Prune);
         }
         if state.faults_left > 0 {
             self.offer_faults(state, steps);

@@ -12,7 +12,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 /// A guard, or two of which either is enough, the promise that is broken without, and the least space (tasks and faults, for the log also
 /// rotations) in which that is seen.
-const MUTANTS: [(&[Guard], &str, Protocol); 54] = [
+const MUTANTS: [(&[Guard], &str, Protocol); 57] = [
     (&[RecordBeforeAnswer], ANSWERED_IS_RECORDED, life(1, 0)),
     (&[PublishOfPending], PUBLISHED_IS_UNDER_WAY, life(1, 1)),
     (&[ClaimOfPending], ENDED_IS_FINAL, life(1, 0)),
@@ -46,6 +46,9 @@ const MUTANTS: [(&[Guard], &str, Protocol); 54] = [
     (&[SnapshotAfterLock, NumberOnce], READER_SEES_NONE_TWICE, feed(2)),
     (&[ReadByNumber], READER_MISSES_NONE, feed(2)),
     (&[CursorWithinRow], READER_MISSES_NONE, feed(2)),
+    (&[ExpiredCursor], READER_MISSES_NONE, Protocol { prunes: true, ..feed(2) }),
+    (&[PruneOfPassed], PRUNED_IS_WRITTEN, Protocol { prunes: true, ..log(1, 0, 0) }),
+    (&[PruneOfPassedByAll], PRUNED_IS_WRITTEN, Protocol { prunes: true, ..two_logs(OnTwoHosts, 1, 0, 0) }),
     (&[LockBesideLog], ONE_LINE, log(1, 0, 1)),
     (&[ScanBeforeAppend], ONE_LINE, log(1, 1, 0)),
     (&[ReadUnderLock], ONE_LINE, log(1, 0, 0)),

@@ -54,6 +54,14 @@ fn two_tasks_lines_under_two_names_keep_every_promise() {
 }
 
 #[test]
+fn what_retention_deletes_is_in_each_log_and_a_reader_is_told() {
+    hold(Protocol { prunes: true, ..feed(2) });
+    hold(Protocol { prunes: true, has_foreign_writers: false, ..log(2, 1, 1) });
+    hold(Protocol { prunes: true, ..two_logs(OnTwoHosts, 2, 1, 0) });
+    hold(Protocol { prunes: true, ..two_logs(OfTwoNames, 2, 0, 1) });
+}
+
+#[test]
 fn two_tasks_lives_with_a_fault_keep_every_promise() {
     hold_if_wished(life(2, 1));
 }
@@ -76,6 +84,13 @@ fn three_tasks_lines_with_two_faults_keep_every_promise() {
 #[test]
 fn two_tasks_lines_on_two_hosts_with_two_faults_keep_every_promise() {
     hold_if_wished(two_logs(OnTwoHosts, 2, 2, 1));
+}
+
+#[test]
+fn what_retention_deletes_with_more_faults_is_in_each_log() {
+    hold_if_wished(Protocol { prunes: true, has_foreign_writers: false, ..log(2, 2, 2) });
+    hold_if_wished(Protocol { prunes: true, ..two_logs(OnTwoHosts, 2, 1, 1) });
+    hold_if_wished(Protocol { prunes: true, ..two_logs(OfTwoNames, 2, 1, 2) });
 }
 
 #[test]

@@ -22,6 +22,12 @@
 //! WHERE name = … AND version = $seen;                           -- the first time: INSERT … ON CONFLICT DO NOTHING
 //! ```
 //!
+//! ```sql
+//! -- 5. Retention: tasks go with their rows of the feed, oldest first, up to what each follower has passed, in one transaction.
+//! SELECT no, tasks FROM feed WHERE no > $pruned AND NOT EXISTS (SELECT FROM followers WHERE (no, within) < (feed.no, cardinality(tasks)));
+//! DELETE FROM tasks WHERE id = ANY ($tasks); DELETE FROM feed WHERE no = …; UPDATE retention SET no = …;
+//! ```
+//!
 //! A unique index on `no` would make a statement fail that breaks F2; the model has none, so that the properties see it.
 
 use crate::Protocol;
@@ -79,6 +85,22 @@ impl Protocol {
             state.heads.iter_mut().flatten().for_each(|head| head.place = place);
         }
         true
+    }
+}
+
+impl Protocol {
+    /// Returns the place up to which one more outcome may be deleted: the next one that is kept, if each follower has passed it.
+    pub(crate) fn next_to_prune(&self, state: &State) -> Option<Place> {
+        let (_, place) = state.feed.kept().next()?;
+        let mut heads = state.heads[..self.followers()].iter().map(|head| head.map(|head| head.place));
+        let is_passed = match self.has_log() {
+            _ if !self.has(Guard::PruneOfPassed) => true,
+            true if !self.has(Guard::PruneOfPassedByAll) => heads.any(|head| head >= Some(place)),
+            true => heads.all(|head| head >= Some(place)),
+            // A reader's cursor holds nothing back.
+            false => true,
+        };
+        is_passed.then_some(place)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! 1. a statement ends tasks and inserts their row, without a number, in one transaction;
 //! 2. any process numbers the rows that are committed: takes the lock, reads the rows, numbers them, and releases the lock by its commit;
-//! 3. followers and clients read what has a number, each after its own place.
+//! 3. followers and clients read what has a number, each after its own place;
+//! 4. retention deletes outcomes with their tasks, oldest first; a client whose cursor is before that is told.
 //!
 //! A process that dies while it numbers leaves nothing: its statement is committed or not, and until then it has the lock.
 
@@ -41,15 +42,25 @@ impl Protocol {
                 }
             }
         }
-        if self.next_to_read(state).is_some() {
+        if self.has_more_to_read(state) {
             steps.push(Step::Read);
         }
+    }
+
+    /// Returns whether outcomes after the reader's cursor were deleted: 410.
+    fn is_expired(&self, state: &State) -> bool {
+        self.has(Guard::ExpiredCursor) && state.reader.place < state.feed.pruned
+    }
+
+    /// Returns whether the reader is given anything if it asks.
+    pub(crate) fn has_more_to_read(&self, state: &State) -> bool {
+        self.is_expired(state) || self.next_to_read(state).is_some()
     }
 
     /// Returns the outcome that the reader is given next, and the cursor with it.
     pub(crate) fn next_to_read(&self, state: &State) -> Option<(TaskIndex, Place)> {
         let mut outcomes = match self.has(Guard::ReadByNumber) {
-            true => state.feed.numbered(),
+            true => state.feed.kept().collect(),
             false => by_key(&state.feed),
         };
         outcomes.retain(|(_, place)| *place > state.reader.place);
@@ -78,6 +89,16 @@ impl Protocol {
                 }
             }
             Step::RollBackNumbers(index) => state.numbering[usize::from(index)] = None,
+            Step::Prune => {
+                if let Some(place) = self.next_to_prune(state) {
+                    state.feed.pruned = place;
+                }
+            }
+            Step::Read if self.is_expired(state) => {
+                let gone = state.feed.numbered().into_iter().filter(|(_, at)| *at <= state.feed.pruned);
+                state.reader.told = state.reader.told.and(gone.map(|(task, _)| task).collect());
+                state.reader.place = state.feed.pruned;
+            }
             Step::Read => {
                 if let Some((task, place)) = self.next_to_read(state) {
                     let reader = &mut state.reader;

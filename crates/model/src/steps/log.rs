@@ -209,7 +209,8 @@ impl Protocol {
             let is_known = |task: &TaskIndex| {
                 ahead.has(*task) || state.feed.place_of(*task).is_some_and(|at| at <= place)
             };
-            let due = (0..self.tasks).filter(|task| !is_known(task)).collect();
+            let due =
+                (0..self.tasks).filter(|task| !is_known(task) && !state.feed.has_pruned(*task)).collect();
             let ended = after.map(|head| head.file);
             let files = folder.files.iter().zip(0..).filter(|(_, file)| Some(*file) > ended);
             let begins = files
@@ -230,14 +231,21 @@ impl Protocol {
         Logger::Beginning { locked, seen: after, head: Head { file, committed, place, ahead } }
     }
 
-    /// Reads the lines after the head: `lines_after` and `Ledger::recognize`. Only outcomes with a number have lines.
+    /// Reads the lines after the head: `lines_after` and `Ledger::recognize`. Only outcomes with a number have lines, and only lines of tasks
+    /// that are kept are recognized.
     fn scan(&self, state: &State, name: NameIndex, head: &Head) -> Progress {
         let file = &self.folder(state, self.host_of(name)).files[usize::from(head.file)];
         let end = file.end();
         if !self.has(Guard::ScanBeforeAppend) {
             return Progress::Scanned(Scan { found: TaskSet::default(), end }, None);
         }
-        Progress::Scanned(Scan { found: file.lines_after(head.committed), end }, file.tail())
+        let found =
+            file.lines_after(head.committed).iter().filter(|task| !state.feed.has_pruned(*task)).collect();
+        let torn = file.tail().map(|torn| match torn {
+            Torn::Of(task) if state.feed.has_pruned(task) => Torn::Foreign,
+            torn => torn,
+        });
+        Progress::Scanned(Scan { found, end }, torn)
     }
 
     /// Reads the outcomes after the place: `Step::text_to_append`.
@@ -378,8 +386,9 @@ impl Protocol {
 
 /// Returns the place before the first outcome, in the feed's order, that has a line in these files.
 fn before_first_line(state: &State, folder: &Folder) -> Place {
-    let lines: TaskSet = folder.lines().map(|(.., task)| task).collect();
-    let before = state.feed.numbered().into_iter().take_while(|(task, _)| !lines.has(*task)).last();
+    let lines = folder.lines().map(|(.., task)| task).filter(|task| !state.feed.has_pruned(*task));
+    let lines: TaskSet = lines.collect();
+    let before = state.feed.kept().take_while(|(task, _)| !lines.has(*task)).last();
     before.filter(|_| !lines.is_empty()).map(|(_, place)| place).unwrap_or_default()
 }
 
