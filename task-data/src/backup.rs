@@ -335,14 +335,14 @@ async fn bring_rest(store: &Sqlite, uploads: &Uploads) -> Result<(), BackupError
 
 /// Removes the uploads that no copied row needs. Returns the number of uploads left.
 async fn drop_needless(store: &Sqlite, settings: &Settings, uploads: &Uploads) -> Result<u64, BackupError> {
+    let now = store.now().await?;
     let mut kept = 0;
     for shard in 0..SHARDS {
         let ids = in_folder(uploads.copies.clone(), move |copies| copies.ids(shard)).await?;
         for ids in ids.chunks(PAGE) {
             let tasks = store.find(ids.to_vec()).await?;
-            let is_needed = |id: &TaskId| {
-                tasks.iter().any(|task| task.id == *id && task.needs_blob(settings.keep_uploads))
-            };
+            let is_needed =
+                |id: &TaskId| tasks.iter().any(|task| task.id == *id && settings.needs_blob(task, now));
             for id in ids {
                 if is_needed(id) {
                     kept += 1;

@@ -28,5 +28,5 @@ mod wait;
 
 pub use intake::Intake;
 pub use shared_log;
-pub use tail::{OutcomeReader, Tail};
+pub use tail::{OutcomeReader, ReadError, Tail};
 pub use wait::Watch;

@@ -1,5 +1,5 @@
 //! ★ The life of a promise over the ports: steps 1 to 8, in the order in which they happen. `life/batches.rs` does a step for many
-//! tasks at once; `life/sweep.rs` moves on what a crash has left.
+//! tasks at once; `life/sweep.rs` moves on what a crash has left; `life/retention.rs` deletes what ended long ago.
 //!
 //! The row is the truth; a message is a wake-up; `attempt` fences every write after a claim. What a crash leaves in
 //! each gap, and which part repairs it:
@@ -17,6 +17,7 @@
 //! | 8. line written | a line after the log's head | the next log step, which finds it on the device |
 
 mod batches;
+mod retention;
 mod sweep;
 
 use std::collections::{HashMap, HashSet};
@@ -543,20 +544,21 @@ impl Life {
     /// Follows a committed change of status: counts and logs each end, exactly once for this commit; wakes the waiting clients; marks that
     /// lines are due, and removes the blobs of ended tasks.
     async fn moved(&self, moved: &[Moved]) {
-        let mut ended = Vec::new();
+        let (mut has_ended, mut useless) = (false, Vec::new());
         for Moved { id, kind, attempt, status, error } in moved.iter().filter(|moved| moved.status.is_ended())
         {
             metrics::ended(kind.name(), *status);
             tell_end(*id, *attempt, *status, error.as_ref());
-            ended.push(*id);
+            if !self.settings.rules().keep_uploads.keeps(*status) {
+                useless.push(*id);
+            }
+            has_ended = true;
         }
         self.stack.notify.wake(moved.iter().map(|moved| moved.id).collect()).await;
-        if !ended.is_empty() {
+        if has_ended {
             self.owed.notify_one();
-            if !self.settings.keep_uploads {
-                delete_all(&*self.stack.blobs, ended).await;
-            }
         }
+        delete_all(&*self.stack.blobs, useless).await;
     }
 
     // 8. Log.
@@ -579,8 +581,8 @@ impl Life {
     /// If the log or the store fails; [`LogError::SyncFailed`] must end the process.
     pub async fn log_outcomes(&self) -> Result<Settled, SettleError<StoreError>> {
         let Some((log, name)) = self.log.clone() else { return Ok(Settled::Done(Done::default())) };
-        let blobs = (!self.settings.keep_uploads).then(|| self.stack.blobs.clone());
-        let mut ledger = OutcomeLedger::new(self.stack.store.clone(), blobs, name);
+        let uploads = (self.stack.blobs.clone(), self.settings.rules().keep_uploads);
+        let mut ledger = OutcomeLedger::new(self.stack.store.clone(), uploads, name);
         spawn_blocking(move || log.settle(&mut ledger))
             .await
             .unwrap_or_else(|error| Err(LogError::Io(std::io::Error::other(error)).into()))

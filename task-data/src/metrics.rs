@@ -11,7 +11,7 @@ use program::metrics::{
 };
 
 use crate::kinds::Kind;
-use crate::store::{KindStats, LogLag, PoolUse};
+use crate::store::{KindStats, LogLag, PoolUse, Subject};
 use crate::task::Status;
 
 static ACCEPTED: LazyLock<IntCounterVec> =
@@ -69,6 +69,13 @@ static NEWER: LazyLock<Gauge> = LazyLock::new(|| {
     gauge(
         "coatcheck_newer_kind_tasks",
         "Tasks of kinds that only a newer version knows, not ended or without a line",
+    )
+});
+static PRUNED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters(
+        "coatcheck_pruned_total",
+        "Tasks, rows of tables and uploads of failed tasks deleted by this process because they were old, by subject",
+        &["subject"],
     )
 });
 static UNPUBLISHED: LazyLock<GaugeVec> = LazyLock::new(|| {
@@ -177,6 +184,11 @@ pub(crate) fn retried(count: usize) {
 
 pub(crate) fn lost(status: Status) {
     LOST.with_label_values(&[status.name()]).inc();
+}
+
+/// Counts what retention has deleted.
+pub(crate) fn pruned(subject: Subject, rows: u64) {
+    PRUNED.with_label_values(&[subject.name()]).inc_by(rows);
 }
 
 pub(crate) fn stale_completion() {

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::blobs::{Blobs, delete_all};
 use crate::kinds::{Kind, RowKind};
 use crate::settings::LogName;
-use crate::store::{LogFollower, LogHead, Outcome, OutcomePage, Place, Store, StoreError};
+use crate::store::{KeepUploads, LogFollower, LogHead, Outcome, OutcomePage, Place, Store, StoreError};
 use crate::tail::number_all;
 use crate::task::{Status, Task, TaskId, Time};
 
@@ -75,23 +75,29 @@ pub(crate) fn id_of(line: &[u8]) -> Option<TaskId> {
     std::str::from_utf8(line).ok()?.split(' ').nth(1)?.parse().ok()
 }
 
+/// Returns the time that a line begins with.
+pub(crate) fn finished_of(line: &[u8]) -> Option<Time> {
+    let text = std::str::from_utf8(line).ok()?.split(' ').next()?;
+    let time = Time(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
+    (time.to_string() == text).then_some(time)
+}
+
 /// Returns whether a line begins as those of tasks do: with a time and an id.
 pub(crate) fn begins_like_ours(line: &[u8]) -> bool {
-    let time = std::str::from_utf8(line).ok().and_then(|line| line.split(' ').next());
-    let is_time = |time: &str| {
-        DateTime::parse_from_rfc3339(time).is_ok_and(|parsed| Time(parsed.to_utc()).to_string() == time)
-    };
-    time.is_some_and(is_time) && id_of(line).is_some()
+    finished_of(line).is_some() && id_of(line).is_some()
 }
 
 /// How long a process that wrote a log of the same name elsewhere is taken for alive.
 const OTHER_IS_ALIVE_SECONDS: i64 = 60;
 
+/// How often a log is stored although nothing has ended.
+const SEEN_SECONDS: i64 = 3600;
+
 /// The feed of outcomes as `shared_log` uses it. Its calls block: it lives on a blocking thread.
 pub(crate) struct OutcomeLedger {
     pub(crate) store: Arc<dyn Store>,
-    /// The store of the uploads of ended tasks; `None` if the uploads are kept.
-    pub(crate) blobs: Option<Arc<dyn Blobs>>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    keep_uploads: KeepUploads,
     pub(crate) log: LogName,
     /// Where the log of this name was written lately, if elsewhere: known after its head was read.
     other_location: Option<String>,
@@ -100,8 +106,12 @@ pub(crate) struct OutcomeLedger {
 
 impl OutcomeLedger {
     /// Creates the ledger of a log. Its calls run on the current runtime.
-    pub(crate) fn new(store: Arc<dyn Store>, blobs: Option<Arc<dyn Blobs>>, log: LogName) -> Self {
-        Self { store, blobs, log, other_location: None, runtime: Handle::current() }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        (blobs, keep_uploads): (Arc<dyn Blobs>, KeepUploads),
+        log: LogName,
+    ) -> Self {
+        Self { store, blobs, keep_uploads, log, other_location: None, runtime: Handle::current() }
     }
 
     fn find(&self, ids: Vec<TaskId>) -> Result<Vec<Task>, StoreError> {
@@ -118,9 +128,10 @@ impl OutcomeLedger {
     /// Removes the uploads of ended tasks. The process that ended a task also removes its upload, but may have died before; and once the
     /// line is written, no other step visits the task.
     fn delete_uploads(&self, page: &OutcomePage) {
-        if let Some(blobs) = &self.blobs {
-            let ids = page.outcomes.iter().filter(|outcome| outcome.has_blob).map(|outcome| outcome.id);
-            self.runtime.block_on(delete_all(&**blobs, ids));
+        let goes = |outcome: &&Outcome| outcome.has_blob && !self.keep_uploads.keeps(outcome.status);
+        let ids: Vec<TaskId> = page.outcomes.iter().filter(goes).map(|outcome| outcome.id).collect();
+        if !ids.is_empty() {
+            self.runtime.block_on(delete_all(&*self.blobs, ids));
         }
     }
 }
@@ -134,6 +145,10 @@ impl Ledger for OutcomeLedger {
         let Some((log, seconds_ago)) = self.runtime.block_on(self.store.log(self.log.name.clone()))? else {
             return Ok(None);
         };
+        if seconds_ago > SEEN_SECONDS {
+            // Its head stays the same: only a log that was seen lately holds retention back.
+            self.runtime.block_on(self.store.store_log(Some(log.head.version), self.follower(&log.head)))?;
+        }
         let is_elsewhere = log.location != self.log.location && seconds_ago < OTHER_IS_ALIVE_SECONDS;
         self.other_location = is_elsewhere.then_some(log.location);
         Ok(Some(log.head))

@@ -5,10 +5,11 @@ use std::path::{Path, absolute};
 use std::time::Duration;
 
 use clap::Args;
+use program::{Keep, host_name, keep, without_passwords};
 pub use program::{duration, positive_duration, size};
-use program::{host_name, without_passwords};
 
-use crate::store::Rules;
+use crate::store::{KeepUploads, Rules, Subject};
+use crate::task::{Status, Task, Time};
 
 /// The servers to use, and the rules by which promises are kept.
 #[derive(Debug, Clone, Args)]
@@ -57,6 +58,18 @@ pub struct Settings {
     #[arg(long, env, value_name = "KEEP_UPLOADS", default_value_t = false, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub keep_uploads: bool,
+    /// How long the upload of a failed task is kept, so that the task can be retried
+    #[arg(long, env, value_name = "KEEP_FAILED_UPLOADS", default_value = "7d", value_parser = duration)]
+    pub keep_failed_uploads: Duration,
+    /// How long succeeded tasks are kept: `forever`, or a duration such as `30d`
+    #[arg(long, env, value_name = "KEEP_SUCCEEDED", default_value = "forever", value_parser = keep)]
+    pub keep_succeeded: Keep,
+    /// How long failed tasks are kept
+    #[arg(long, env, value_name = "KEEP_FAILED", default_value = "forever", value_parser = keep)]
+    pub keep_failed: Keep,
+    /// How long cancelled tasks are kept
+    #[arg(long, env, value_name = "KEEP_CANCELLED", default_value = "forever", value_parser = keep)]
+    pub keep_cancelled: Keep,
 }
 
 /// The name of an outcome log, by which the database knows how far it is written, and where it is.
@@ -103,7 +116,37 @@ impl Settings {
 
     /// Returns the rules by which attempts and uploads end.
     pub fn rules(&self) -> Rules {
-        Rules { max_attempts: self.max_attempts, keep_uploads: self.keep_uploads }
+        let keep_uploads = match self.keep_uploads {
+            true => KeepUploads::OfAll,
+            false if self.keep_failed_uploads.is_zero() => KeepUploads::OfUnended,
+            false => KeepUploads::OfFailed,
+        };
+        Rules { max_attempts: self.max_attempts, keep_uploads }
+    }
+
+    /// Returns what retention deletes, with the age at which it goes.
+    pub fn retention(&self) -> impl Iterator<Item = (Subject, Duration)> {
+        let tasks = [
+            (Status::Succeeded, self.keep_succeeded),
+            (Status::Failed, self.keep_failed),
+            (Status::Cancelled, self.keep_cancelled),
+        ];
+        let keeps = self.rules().keep_uploads == KeepUploads::OfFailed;
+        let uploads = keeps.then_some((Subject::FailedUploads, self.keep_failed_uploads));
+        let tasks =
+            tasks.into_iter().filter_map(|(status, keep)| Some((Subject::Tasks(status), keep.age()?)));
+        tasks.chain(uploads)
+    }
+
+    /// Returns whether the blob of a task must exist at that time.
+    pub(crate) fn needs_blob(&self, task: &Task, now: Time) -> bool {
+        match (self.rules().keep_uploads, task.finished) {
+            (_, None) | (KeepUploads::OfAll, _) => true,
+            (KeepUploads::OfFailed, Some(finished)) if task.status == Status::Failed => {
+                (now.0 - finished.0).to_std().is_ok_and(|age| age < self.keep_failed_uploads)
+            }
+            (KeepUploads::OfFailed | KeepUploads::OfUnended, Some(_)) => false,
+        }
     }
 }
 

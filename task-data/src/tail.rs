@@ -89,7 +89,7 @@ impl Tail {
     /// If the store fails.
     pub async fn oldest(&self) -> Result<Place, StoreError> {
         let _turn = self.turn().await;
-        Ok(Place::before(self.store.feed_range().await?.first))
+        Ok(self.store.feed_range().await?.pruned)
     }
 
     /// Returns the place after the newest outcome: everything that ends from now on comes after it.
@@ -167,6 +167,12 @@ impl Tail {
         number_all(&*self.store).await?;
         loop {
             let page = self.store.outcomes(until, None, PAGE).await?;
+            if until < page.pruned {
+                // Retention was faster: readers that are behind read the store, and learn it there.
+                until = page.pruned;
+                *self.newest.lock() =
+                    Newest { after: Some(until), until: Some(until), outcomes: VecDeque::new() };
+            }
             if page.until > until {
                 until = page.until;
                 self.newest.lock().extend(page.outcomes, until);
@@ -212,6 +218,17 @@ impl Newest {
     }
 }
 
+/// Why a reader got no outcomes.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// Outcomes after its cursor were deleted; this is the place before the oldest one that is kept.
+    #[error("outcomes after the cursor were deleted; the oldest that is kept comes after {0}")]
+    Expired(Place),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A reader of the feed, with its cursor: gets every outcome after it exactly once, in the feed's order.
 pub struct OutcomeReader {
     tail: Arc<Tail>,
@@ -235,11 +252,11 @@ impl OutcomeReader {
     /// Returns up to `limit` of the next outcomes; none if all that has ended before the call was read.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If outcomes after the cursor were deleted, or the store fails.
     ///
     /// # Cancel safety
     /// Outcomes that were not returned are returned by the next call.
-    pub async fn page(&mut self, limit: usize) -> Result<Vec<Outcome>, StoreError> {
+    pub async fn page(&mut self, limit: usize) -> Result<Vec<Outcome>, ReadError> {
         // The newest outcomes may not be in memory yet, so only a full page is taken from there.
         let newest = self.tail.newest.lock().since(self.after, self.owner, limit);
         if let Some((outcomes, until)) = newest.filter(|(outcomes, _)| outcomes.len() == limit) {
@@ -255,6 +272,9 @@ impl OutcomeReader {
                 is_numbered = true;
             }
             let page = self.tail.store.outcomes(self.after, self.owner, limit).await?;
+            if self.after < page.pruned {
+                return Err(ReadError::Expired(page.pruned));
+            }
             self.after = page.until;
             if page.is_end || !page.outcomes.is_empty() {
                 return Ok(page.outcomes);
@@ -265,11 +285,11 @@ impl OutcomeReader {
     /// Returns up to `limit` of the next outcomes as soon as there is one.
     ///
     /// # Errors
-    /// If the store fails.
+    /// As [`page`](Self::page).
     ///
     /// # Cancel safety
     /// As [`page`](Self::page).
-    pub async fn next_page(&mut self, limit: usize) -> Result<Vec<Outcome>, StoreError> {
+    pub async fn next_page(&mut self, limit: usize) -> Result<Vec<Outcome>, ReadError> {
         loop {
             let end = *self.end.borrow_and_update();
             // Not in memory: the feed is not read yet, or this reader is behind.

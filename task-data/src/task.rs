@@ -115,11 +115,6 @@ pub struct Task {
 }
 
 impl Task {
-    /// Returns whether the task's blob must exist: until the task's end, or always if the uploads of ended tasks are kept.
-    pub(crate) fn needs_blob(&self, keep_uploads: bool) -> bool {
-        keep_uploads || !self.status.is_ended()
-    }
-
     /// Returns how far the task has come. Never decreases from one commit to the next, so that the older of two looks can be told: each
     /// claim increments the attempt, and an attempt goes from running to pending or to its end.
     pub(crate) fn progress(&self) -> (i64, u8) {

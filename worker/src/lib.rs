@@ -1,7 +1,7 @@
 //! Coatcheck's workers: they claim tasks, do them, and report the outcome.
 //!
 //! `task_data::life` says what a worker may do to a task, and in which order; this crate says when: a pool of permits for each kind (`pool`),
-//! the lease on the tasks held (`lease`), the outcome log's writer (`outcome`) and the sweep (`sweeper`). The work itself has one file for
+//! the lease on the tasks held (`lease`), the outcome log's writer (`outcome`) the sweep (`sweeper`), and retention (`retention`). The work itself has one file for
 //! each kind (`kinds`); uploads are hashed side by side (`hashing`).
 
 mod hashing;
@@ -11,6 +11,7 @@ mod outbound;
 mod outcome;
 mod pool;
 mod process;
+mod retention;
 mod settings;
 mod sweeper;
 mod work;
@@ -70,6 +71,7 @@ pub async fn work(
     let lease = Lease::new(life.clone());
     let leasing = tokio::spawn(lease.clone().keep(end_of_service.clone()));
     let sweeping = tokio::spawn(sweeper::run(life.clone(), end_of_service.clone()));
+    let pruning = tokio::spawn(retention::run(life.clone(), end_of_service.clone()));
     let mut logging = tokio::spawn(outcome::run(life.clone(), end_of_service.clone()));
 
     let workshop = Arc::new(Workshop {
@@ -96,7 +98,7 @@ pub async fn work(
     }
 
     end_of_service.cancel();
-    let (logged, _, _) = tokio::join!(logging, sweeping, leasing);
+    let (logged, ..) = tokio::join!(logging, sweeping, pruning, leasing);
     info!("the worker has stopped");
     Ok(logged.unwrap_or(Ok(()))?)
 }

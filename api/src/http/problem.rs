@@ -16,6 +16,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{HttpResponse, ResponseError};
 use program::Repeated;
+use task_data::ReadError;
 use task_data::blobs::BlobError;
 use task_data::error::Refusal;
 use task_data::kinds::table::check::Errors;
@@ -122,6 +123,15 @@ impl From<StoreError> for Problem {
                 Self::passing(Code::DatabaseUnavailable, &error)
             }
             StoreError::Refused(_) | StoreError::Internal(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Expired(oldest) => Self::outcome_expired(oldest),
+            ReadError::Store(error) => error.into(),
         }
     }
 }

@@ -100,6 +100,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use crate::types::TimeType;
+
+    retention (subject) {
+        subject -> Text,
+        no -> BigInt,
+        within -> BigInt,
+        until -> Nullable<TimeType>,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::{Bool, Text};
 
     deployment (is_only) {

@@ -22,6 +22,9 @@ pub trait Upkeep: Send + Sync {
     /// Returns the bytes that the database has on its disk.
     async fn size_bytes(&self) -> Result<u64, StoreError>;
 
+    /// Gives free space in the database back to the disk, a little at a time, and returns whether there is more to give back.
+    async fn give_space_back(&self) -> Result<bool, StoreError>;
+
     /// Commits the writes that were sent and closes the connections. Every later call fails.
     async fn close(&self) -> Result<(), StoreError>;
 }

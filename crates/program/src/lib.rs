@@ -41,7 +41,7 @@ pub use text::{
     acts_on_terminal, counted, is_bidi_control, is_invisible, is_name, visible, without_numbers,
     without_passwords,
 };
-pub use values::{address, duration, positive_duration, size};
+pub use values::{Keep, address, duration, keep, positive_duration, size};
 
 use std::process::ExitCode;
 

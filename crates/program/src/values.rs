@@ -35,6 +35,38 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long something is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// It is never deleted.
+    Forever,
+    /// It is deleted when it is as old as that.
+    For(Duration),
+}
+
+impl Keep {
+    /// Returns the age at which it is deleted; `None`: never.
+    pub fn age(self) -> Option<Duration> {
+        match self {
+            Self::Forever => None,
+            Self::For(age) => Some(age),
+        }
+    }
+}
+
+/// Parses `forever` or a [`duration`].
+///
+/// # Errors
+/// One line for a person, if the text is neither.
+pub fn keep(text: &str) -> Result<Keep, String> {
+    match text {
+        "forever" => Ok(Keep::Forever),
+        _ => duration(text)
+            .map(Keep::For)
+            .map_err(|_| "expected `forever`, or a duration such as 30d, 12h or 90 (seconds)".to_owned()),
+    }
+}
+
 /// Parses a size: bytes, or with a unit of `KiB`, `MiB`, `GiB`, `TiB` or `kB`, `MB`, `GB`, `TB`.
 ///
 /// # Errors
@@ -95,6 +127,16 @@ mod tests {
         }
         for text in ["", "-1", "s", "1 fortnight", "1e3", "1.2.3", "NaN"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_kept_forever_or_so_long() {
+        assert_eq!(keep("forever"), Ok(Keep::Forever));
+        assert_eq!(keep("30d"), Ok(Keep::For(Duration::from_secs(30 * 86_400))));
+        assert_eq!(keep("2"), Ok(Keep::For(Duration::from_secs(2))));
+        for text in ["", "Forever", "never", "30 days", "-1"] {
+            assert!(keep(text).is_err(), "{text}");
         }
     }
 

@@ -35,6 +35,7 @@ macro_rules! cut_store {
             Afar fn cancel(id: task_data::task::TaskId, rules: task_data::store::Rules) -> task_data::store::Cancel;
             Afar fn due(limit: i64, repeat: std::time::Duration) -> Vec<task_data::task::Ticket>;
             Nothing fn attempts(id: task_data::task::TaskId) -> Vec<task_data::store::Attempt>;
+            Nothing fn upload(id: task_data::task::TaskId) -> Option<task_data::store::Upload>;
             Nothing fn pending() -> i64;
             Nothing fn holdings(owner: database::UserId) -> task_data::store::Holdings;
             Nothing fn unqueued(
@@ -83,11 +84,17 @@ macro_rules! cut_store {
             Nothing fn before_first(ids: Vec<task_data::task::TaskId>) -> task_data::store::Place;
             $($feed)*
         } $($own_feed)*);
+        $crate::cut_store!(@port $decorator, Retention {
+            Afar fn prune(step: task_data::store::PruneStep) -> task_data::store::Pruned;
+            Nothing fn pruned_until() -> Option<task_data::task::Time>;
+            Afar fn purge(id: task_data::task::TaskId) -> task_data::store::Purge;
+        });
         $crate::cut_store!(@port $decorator, Upkeep {
             Nothing fn now() -> task_data::task::Time;
             Here fn try_write() -> ();
             Nothing fn free_bytes() -> Option<u64>;
             Nothing fn size_bytes() -> u64;
+            Here fn give_space_back() -> bool;
             Nothing fn close() -> ();
         });
         $crate::cut_store!(@port $decorator, PaidCalls {

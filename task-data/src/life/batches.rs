@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use database::batch::{Asked, Batcher};
 use program::{Backoff, in_one_line};
+use serde_json::Value;
 use tokio::sync::Notify as Signal;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
@@ -179,7 +180,7 @@ pub(super) async fn end_all(
         let mine = ended.remove(&completion.id);
         if mine {
             let Completion { id, attempt, outcome, .. } = completion;
-            let status = if outcome.is_ok() { Status::Succeeded } else { Status::Failed };
+            let status = status_of(outcome);
             metrics::ended(kind.name(), status);
             metrics::result(*age);
             tell_end(*id, *attempt, status, outcome.as_ref().err());
@@ -191,11 +192,19 @@ pub(super) async fn end_all(
     let mine = || ends.iter().zip(&is_mine).filter(|(_, mine)| **mine).map(|(end, _)| end);
     stack.notify.wake(mine().map(|end| end.completion.id).collect()).await;
     owed.notify_one();
-    if !rules.keep_uploads {
-        let blobs: Vec<TaskId> = mine().filter(|end| end.has_blob).map(|end| end.completion.id).collect();
+    let goes = |end: &&QueuedCompletion| {
+        end.has_blob && !rules.keep_uploads.keeps(status_of(&end.completion.outcome))
+    };
+    let blobs: Vec<TaskId> = mine().filter(goes).map(|end| end.completion.id).collect();
+    if !blobs.is_empty() {
         tokio::spawn(async move { delete_all(&*stack.blobs, blobs).await });
     }
     is_mine
+}
+
+/// Returns the status with which a task ends by its work.
+fn status_of(outcome: &Result<Value, TaskError>) -> Status {
+    if outcome.is_ok() { Status::Succeeded } else { Status::Failed }
 }
 
 /// Completes a batch; if the database rejects it, one by one, so that one bad completion can't hold up the others. Returns the tasks that it

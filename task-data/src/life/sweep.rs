@@ -157,9 +157,8 @@ impl Life {
             let kept = if is_first { self.stack.blobs.kept_before(shard, now).await? } else { old.clone() };
             for ids in kept.chunks(SWEEP_ROWS as usize) {
                 let tasks = self.stack.store.find(ids.to_vec()).await?;
-                let keep_uploads = self.settings.keep_uploads;
                 let is_needed = |id: &TaskId| match tasks.iter().find(|task| task.id == *id) {
-                    Some(task) => task.needs_blob(keep_uploads),
+                    Some(task) => self.settings.needs_blob(task, now),
                     None => !old.contains(id),
                 };
                 for id in ids.iter().filter(|id| !is_needed(id)) {

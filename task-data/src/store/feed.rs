@@ -88,18 +88,39 @@ pub struct OutcomePage {
     pub until: Place,
     /// Whether the feed had no further numbered rows.
     pub is_end: bool,
+    /// The place up to which outcomes were deleted: a reader that was before it has missed some.
+    pub pruned: Place,
 }
 
-/// The numbers of the feed's rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
+/// The part of the feed that is kept whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedRange {
-    /// The number of the oldest row that is kept; `next` if none is.
-    #[diesel(sql_type = BigInt)]
-    pub first: i64,
+    /// The place up to which outcomes were deleted.
+    pub pruned: Place,
     /// The number that the next row gets.
-    #[diesel(sql_type = BigInt)]
     pub next: i64,
 }
+
+/// The row of a [`FeedRange`].
+#[derive(QueryableByName)]
+pub(super) struct RangeRow {
+    #[diesel(sql_type = BigInt)]
+    gone_no: i64,
+    #[diesel(sql_type = BigInt)]
+    gone_within: i64,
+    #[diesel(sql_type = BigInt)]
+    next: i64,
+}
+
+impl From<RangeRow> for FeedRange {
+    fn from(row: RangeRow) -> Self {
+        Self { pruned: Place { no: row.gone_no, within: row.gone_within }, next: row.next }
+    }
+}
+
+/// The place up to which retention has deleted outcomes, as a row of SQL: that of the status which it has come farthest with.
+pub(super) const GONE: &str = "(SELECT no AS gone_no, within AS gone_within FROM retention \
+     WHERE subject IN ('succeeded', 'failed', 'cancelled') ORDER BY no DESC, within DESC LIMIT 1)";
 
 /// The most places that are read at a time for one owner, however few of the outcomes are theirs.
 const MOST_PLACES: i64 = 4096;
@@ -110,7 +131,7 @@ pub trait Feed: Send + Sync {
     /// Numbers up to `limit` committed rows that have no number, and returns how many; `None` if another process does so now.
     async fn number_outcomes(&self, limit: i64) -> Result<Option<i64>, StoreError>;
 
-    /// Returns the numbers of the rows.
+    /// Returns the part that is kept whole.
     async fn feed_range(&self) -> Result<FeedRange, StoreError>;
 
     /// Returns up to `limit` numbered outcomes after a place, of one owner or of all. Each has some hundred bytes, without its result. Of a
@@ -129,13 +150,17 @@ pub trait Feed: Send + Sync {
     async fn before_first(&self, ids: Vec<TaskId>) -> Result<Place, StoreError>;
 }
 
-/// A place, and the ended task there; without one if it is another owner's or was deleted.
+/// A place, and the ended task there; without one if it is another owner's or was deleted. A page without places is one row without any.
 #[derive(QueryableByName)]
 pub(super) struct PlaceRow {
     #[diesel(sql_type = BigInt)]
-    no: i64,
+    gone_no: i64,
     #[diesel(sql_type = BigInt)]
-    within: i64,
+    gone_within: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    no: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    within: Option<i64>,
     #[diesel(sql_type = Nullable<UuidType>)]
     id: Option<SqlUuid>,
     #[diesel(sql_type = Nullable<Text>)]
@@ -150,8 +175,8 @@ pub(super) struct PlaceRow {
     result: Option<SqlJson>,
     #[diesel(sql_type = Nullable<Text>)]
     error_code: Option<String>,
-    #[diesel(sql_type = Bool)]
-    has_blob: bool,
+    #[diesel(sql_type = Nullable<Bool>)]
+    has_blob: Option<bool>,
 }
 
 /// The place of an outcome, alone.
@@ -183,12 +208,12 @@ pub(super) fn ids_of(rows: Vec<IdRow>) -> Vec<TaskId> {
 }
 
 impl PlaceRow {
-    fn place(&self) -> Place {
-        Place { no: self.no, within: self.within }
+    fn place(&self) -> Option<Place> {
+        Some(Place { no: self.no?, within: self.within? })
     }
 
     fn outcome(self) -> Option<Outcome> {
-        let place = self.place();
+        let place = self.place()?;
         let (kind, status) = (RowKind::from(self.kind?), self.status?.0);
         let result = self.result.map(|json| json.0);
         let detail = detail(&kind, status, result.as_ref(), self.error_code.as_deref());
@@ -200,7 +225,7 @@ impl PlaceRow {
             owner: self.owner.map(|owner| UserId(owner.0)),
             finished: self.finished?.into(),
             detail,
-            has_blob: self.has_blob,
+            has_blob: self.has_blob.unwrap_or_default(),
         })
     }
 }
@@ -212,13 +237,17 @@ pub(super) fn places_to_read(owner: Option<UserId>, limit: i64) -> i64 {
 
 /// Makes a page of the places after `after`, of which `asked` were asked for.
 pub(super) fn page_of(rows: Vec<PlaceRow>, after: Place, asked: i64, limit: i64) -> OutcomePage {
-    let mut page = OutcomePage { outcomes: Vec::new(), until: after, is_end: (rows.len() as i64) < asked };
+    let gone = rows.first().map(|row| Place { no: row.gone_no, within: row.gone_within });
+    let rows: Vec<PlaceRow> = rows.into_iter().filter(|row| row.no.is_some()).collect();
+    let is_end = (rows.len() as i64) < asked;
+    let pruned = gone.unwrap_or_default();
+    let mut page = OutcomePage { outcomes: Vec::new(), until: after.max(pruned), is_end, pruned };
     for row in rows {
         if page.outcomes.len() as i64 == limit {
             page.is_end = false;
             break;
         }
-        page.until = row.place();
+        page.until = row.place().unwrap_or(page.until);
         page.outcomes.extend(row.outcome());
     }
     page

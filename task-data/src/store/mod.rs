@@ -1,4 +1,4 @@
-//! The port to the rows of tasks, leases, the feed of outcomes and its followers, paid calls, and sent rows of tables.
+//! The port to the rows of tasks, leases, the feed of outcomes, its followers and retention, paid calls, and sent rows of tables.
 //!
 //! The row is the truth. A row of a kind that only a newer version knows can be looked up by its id, and is otherwise left alone: no list
 //! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
@@ -11,6 +11,7 @@ mod leases;
 mod paid_calls;
 mod port;
 mod postgres;
+mod retention;
 mod rows;
 pub(crate) mod sqlite;
 mod table_rows;
@@ -26,11 +27,12 @@ pub use self::feed::{Feed, FeedRange, InvalidPlace, Outcome, OutcomePage, Place}
 pub use self::followers::{Followers, LogFollower, LogHead, LogLag};
 pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::port::*;
+pub use self::retention::{PruneStep, Pruned, Purge, Retention, Subject};
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 
 /// All data of the tasks in the database.
-pub trait Store: Tasks + Leases + Feed + Followers + PaidCalls + TableRows + Upkeep {}
-impl<T: Tasks + Leases + Feed + Followers + PaidCalls + TableRows + Upkeep> Store for T {}
+pub trait Store: Tasks + Leases + Feed + Followers + Retention + PaidCalls + TableRows + Upkeep {}
+impl<T: Tasks + Leases + Feed + Followers + Retention + PaidCalls + TableRows + Upkeep> Store for T {}
 
 /// Returns the store of the tasks' rows in that database.
 pub fn of(database: &Database) -> Arc<dyn Store> {

@@ -17,8 +17,30 @@ use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 pub struct Rules {
     /// The number of charged attempts after which a task fails; at least 1.
     pub max_attempts: i32,
-    /// Whether the uploads of ended tasks are kept.
-    pub keep_uploads: bool,
+    /// Which uploads are kept.
+    pub keep_uploads: KeepUploads,
+}
+
+/// The tasks whose uploads are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeepUploads {
+    /// Those that have not ended.
+    OfUnended,
+    /// Also those that have failed, for a while, so that they can be retried.
+    OfFailed,
+    /// All.
+    OfAll,
+}
+
+impl KeepUploads {
+    /// Returns whether the upload of a task with that status is kept.
+    pub fn keeps(self, status: Status) -> bool {
+        match self {
+            Self::OfUnended => !status.is_ended(),
+            Self::OfFailed => !status.is_ended() || status == Status::Failed,
+            Self::OfAll => true,
+        }
+    }
 }
 
 /// A task to insert.
@@ -98,6 +120,18 @@ pub enum Payload {
         /// The database's time before the blob was made durable. 30 s later the row is rejected: a process that slept must not promise
         /// bytes that the orphan sweep may have removed meanwhile.
         since: Time,
+    },
+}
+
+/// The upload of a task that may have ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upload {
+    /// In the row.
+    Inline(Vec<u8>),
+    /// In the blob store, if it was not deleted there.
+    Blob {
+        /// XXH3 of the bytes.
+        check: i64,
     },
 }
 
@@ -346,6 +380,9 @@ pub trait Tasks: Send + Sync {
 
     /// Returns the attempts of a task, first one first: those that were charged or lost, and the one that runs or has ended it.
     async fn attempts(&self, id: TaskId) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Returns the upload of a task, if it had one that is still kept in its row, or was kept in the blob store.
+    async fn upload(&self, id: TaskId) -> Result<Option<Upload>, StoreError>;
 
     /// Counts the pending tasks.
     async fn pending(&self) -> Result<i64, StoreError>;

@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::Value;
 
-use super::port::{LIST_BYTES, Rules};
+use super::port::{LIST_BYTES, Rules, Upload};
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::types::SqlStatus;
 use crate::idempotency::OwnedKey;
@@ -270,12 +270,12 @@ pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
     let begins: AttemptBegins = attempt_begins(attempt, &end);
     let is_to_end: SqlLiteral<Bool> = is_to_end(&end);
     let status: SqlStatus = SqlStatus(end.status);
+    let content: ContentGoes = content_goes(rules, end.status);
     let result: Option<SqlJson> = end.result.map(SqlJson);
     let code: Option<String> = end.error.as_ref().map(|error| error.code.clone());
     let detail: Option<String> = end.error.map(|error| error.detail);
     let no_worker: Option<SqlUuid> = None;
     let never: Option<SqlTime> = None;
-    let content: ContentGoes = content_goes(rules);
     let now: now = now();
     update(tasks::table).filter(tasks::id.eq(id)).filter(tasks::attempt.eq(before)).filter(is_to_end).set((
         tasks::status.eq(status),
@@ -301,8 +301,23 @@ fn is_to_end(end: &TaskEnd) -> SqlLiteral<Bool> {
     sql(&format!("CAST(tasks.status AS text) = '{}'{not_cancelled}", end.from.name()))
 }
 
-fn content_goes(rules: Rules) -> ContentGoes {
-    (!rules.keep_uploads).then(|| tasks::content.eq(None))
+fn content_goes(rules: Rules, status: Status) -> ContentGoes {
+    (!rules.keep_uploads.keeps(status)).then(|| tasks::content.eq(None))
+}
+
+/// Selects the upload of a task.
+#[auto_type]
+pub fn upload(id: TaskId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    tasks::table.filter(tasks::id.eq(id)).select((tasks::content, tasks::blob_check))
+}
+
+/// A row of [`upload`].
+pub type UploadRow = (Option<Vec<u8>>, Option<i64>);
+
+/// Returns the upload in that row.
+pub fn into_upload((content, check): UploadRow) -> Option<Upload> {
+    content.map(Upload::Inline).or(check.map(|check| Upload::Blob { check }))
 }
 
 /// Records that a running task is to be cancelled.

@@ -33,13 +33,14 @@ pub async fn orphans(remains: &Remains, settings: &Settings) -> Result<Orphans, 
     let Some(before) = store.now().await?.0.checked_sub_signed(age).map(Time) else {
         return Ok(Orphans::default());
     };
+    // What retention has yet to delete counts as needed.
+    let needed_at = Time(store.now().await?.0 - TimeDelta::from_std(OVERDUE).unwrap_or_default());
     let mut orphans = Orphans { blobs: Vec::new(), unfinished: blobs.unfinished_before(before).await? };
     for shard in 0..SHARDS {
         for ids in blobs.kept_before(shard, before).await?.chunks(PAGE as usize) {
             let tasks = store.find(ids.to_vec()).await?;
-            let is_needed = |id: &TaskId| {
-                tasks.iter().any(|task| task.id == *id && task.needs_blob(settings.keep_uploads))
-            };
+            let is_needed =
+                |id: &TaskId| tasks.iter().any(|task| task.id == *id && settings.needs_blob(task, needed_at));
             orphans.blobs.extend(ids.iter().filter(|id| !is_needed(id)));
         }
     }

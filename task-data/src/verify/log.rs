@@ -16,7 +16,7 @@ use super::report::{FEW, Found, PAGE, Report, VerifyError, VerifyProgress};
 use super::rows::{Ended, check_of};
 use crate::outcome;
 use crate::store::{LogHead, Place, Store};
-use crate::task::{Task, TaskId};
+use crate::task::{Task, TaskId, Time};
 
 /// How long a writer may take to finish a line.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -38,6 +38,8 @@ pub struct Reading {
     malformed: Found,
     foreign: Found,
     lines: u64,
+    /// Lines of tasks that were deleted.
+    pruned: u64,
 }
 
 /// The place of a line.
@@ -78,6 +80,7 @@ impl Reading {
                 malformed: Found::default(),
                 foreign: Found::default(),
                 lines: 0,
+                pruned: 0,
             };
             reading.read_files(&runtime, &progress)?;
             Ok(reading)
@@ -133,12 +136,25 @@ impl Reading {
         let ids = unknown.iter().filter_map(|(_, text)| outcome::id_of(text)).collect();
         let tasks = self.store.find(ids).await?;
         let tasks: HashMap<TaskId, Task> = tasks.into_iter().map(|task| (task.id, task)).collect();
+        let gone: Vec<TaskId> = unknown
+            .iter()
+            .filter_map(|(_, text)| outcome::id_of(text))
+            .filter(|id| !tasks.contains_key(id))
+            .collect();
+        let (mut pruned_until, mut deleted) = (None, HashSet::new());
+        if !gone.is_empty() {
+            // A task that was deleted alone has left its place in the feed.
+            pruned_until = self.store.pruned_until().await?;
+            deleted.extend(self.store.those_after(Place::default(), gone).await?);
+        }
         for (position, text) in unknown {
             let at = self.at(position);
             let task = outcome::id_of(&text).and_then(|id| tasks.get(&id));
             if let Some(task) = task.filter(|task| outcome::is_line_of(&text, task)) {
                 self.late.entry(task.id).or_insert((check_of(&text), 0)).1 += 1;
                 self.lines += 1;
+            } else if task.is_none() && self.is_of_deleted(&text, pruned_until, &deleted) {
+                self.pruned += 1;
             } else if outcome::begins_like_ours(&text) {
                 self.malformed.add(|| format!("{at}: {}", shown(&text)));
             } else {
@@ -146,6 +162,14 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether a line without a row is that of a task that was deleted.
+    fn is_of_deleted(&self, text: &[u8], pruned_until: Option<Time>, deleted: &HashSet<TaskId>) -> bool {
+        let is_pruned =
+            || pruned_until.is_some_and(|until| outcome::finished_of(text).is_some_and(|at| at <= until));
+        outcome::begins_like_ours(text)
+            && (outcome::id_of(text).is_some_and(|id| deleted.contains(&id)) || is_pruned())
     }
 
     /// Reports the findings. Looks once more at lines that may have been in progress.
@@ -176,6 +200,7 @@ impl Reading {
         }
 
         report.lines = self.lines;
+        report.pruned = self.pruned;
         report.files = self.files.len();
         report.malformed = self.malformed;
         report.foreign = self.foreign;

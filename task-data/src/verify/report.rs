@@ -67,6 +67,8 @@ pub struct Report {
     pub ended: u64,
     /// The number of their lines.
     pub lines: u64,
+    /// The number of lines of tasks that were deleted since.
+    pub pruned: u64,
     /// The number of files of the log.
     pub files: usize,
 }

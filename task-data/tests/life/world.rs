@@ -9,6 +9,7 @@ use database::Sqlite;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use limits::local::LocalLimits;
+use program::Keep;
 use task_data::blobs::folder::BlobFolder;
 use task_data::kinds::Kind;
 use task_data::kinds::md5::Input;
@@ -71,6 +72,10 @@ impl World {
             sweep_seconds: Duration::from_secs(1),
             orphan_seconds: Duration::ZERO,
             keep_uploads: false,
+            keep_failed_uploads: Duration::ZERO,
+            keep_succeeded: Keep::Forever,
+            keep_failed: Keep::Forever,
+            keep_cancelled: Keep::Forever,
         }
     }
 

@@ -1,8 +1,11 @@
 //! An answer is given only after its commit: a failed commit is an error of each method that writes, and leaves nothing.
 
 use accounts::user::Right;
-use task_data::store::{Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, TableRows, Tasks, Upkeep};
-use task_data::task::WorkerId;
+use task_data::store::{
+    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, PruneStep, Retention, Subject, TableRows,
+    Tasks, Upkeep,
+};
+use task_data::task::{Status, WorkerId};
 use test_kit::Late;
 
 use crate::followers::{NAME, head, log};
@@ -12,7 +15,7 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 27] = [
+const READS: [&str; 30] = [
     "attempts",
     "before_first",
     // It ends connections.
@@ -20,6 +23,8 @@ const READS: [&str; 27] = [
     "feed_range",
     "find",
     "free_bytes",
+    // It changes no row.
+    "give_space_back",
     "holdings",
     "kept_numbers",
     "kept_rows",
@@ -33,6 +38,7 @@ const READS: [&str; 27] = [
     "now",
     "outcomes",
     "pending",
+    "pruned_until",
     "published_before",
     "size_bytes",
     "small",
@@ -41,6 +47,7 @@ const READS: [&str; 27] = [
     "table_progress",
     "those_after",
     "unqueued",
+    "upload",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,6 +85,13 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("retire", async |store| store.retire(id).await).await;
     late.writes("return_lost", async |store| store.return_lost(RULES).await).await;
     late.writes("begin_alone", async |store| store.begin_alone().await).await;
+
+    let gone = succeeded(&late.store).await;
+    late.writes("purge", async |store| store.purge(gone).await).await;
+    succeeded(&late.store).await;
+    late.store.number_outcomes(10).await.unwrap();
+    let step = PruneStep { subject: Subject::Tasks(Status::Succeeded), age: NOW, limit: 10, log: None };
+    late.writes("prune", async |store| store.prune(step.clone()).await).await;
 
     late.writes("store_log", async |store| store.store_log(None, log(head(1))).await).await;
     let renamed = LogFollower { name: "another".to_owned(), ..log(head(1)) };

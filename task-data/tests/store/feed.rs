@@ -206,12 +206,12 @@ async fn a_feed_has_its_range(database: FreshDatabase) {
         all(store).await;
         store.feed_range().await.unwrap()
     };
-    assert_eq!(range().await, FeedRange { first: 1, next: 1 });
+    assert_eq!(range().await, FeedRange { pruned: Place::default(), next: 1 });
 
     succeeded(store).await;
     succeeded(store).await;
 
-    assert_eq!(range().await, FeedRange { first: 1, next: 3 });
+    assert_eq!(range().await, FeedRange { pruned: Place::default(), next: 3 });
     let page = store.outcomes(Place::before(3), None, 10).await.unwrap();
     assert_eq!((page.outcomes, page.until, page.is_end), (vec![], Place::before(3), true));
 }

@@ -24,6 +24,7 @@ mod owned;
 mod paid_calls;
 mod pgbouncer;
 mod postgres;
+mod retention;
 mod rows;
 mod samples;
 mod small;

@@ -6,10 +6,12 @@ use diesel::QueryableByName;
 use diesel::sql_types::BigInt;
 use serde_json::{Value, json};
 use task_data::kinds::Kind;
-use task_data::store::{Claim, Completion, HandBack, Moved, NewTask, Payload, Rules, Store, StoreError};
+use task_data::store::{
+    Claim, Completion, HandBack, KeepUploads, Moved, NewTask, Payload, Rules, Store, StoreError,
+};
 use task_data::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
 
-pub const RULES: Rules = Rules { max_attempts: 3, keep_uploads: false };
+pub const RULES: Rules = Rules { max_attempts: 3, keep_uploads: KeepUploads::OfUnended };
 pub const NOW: Duration = Duration::ZERO;
 /// Long enough to come after any test.
 pub const LATER: Duration = Duration::from_secs(3600);

@@ -10,7 +10,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use futures::FutureExt;
-use task_data::store::{Held, Leases, Rules, StoreError, Tasks, Upkeep};
+use task_data::store::{Held, KeepUploads, Leases, Rules, StoreError, Tasks, Upkeep};
 use task_data::task::{Status, Task};
 use tempfile::TempDir;
 use test_kit::eventually;
@@ -118,7 +118,9 @@ async fn readers_are_not_in_the_way_of_the_writer() {
 #[tokio::test]
 async fn the_upload_goes_with_the_end_unless_it_is_to_be_kept() {
     const WITH_CONTENT: &str = "SELECT count(*) AS count FROM tasks WHERE content IS NOT NULL";
-    for (keep_uploads, kept) in [(false, 0), (true, 4)] {
+    for (keep_uploads, kept) in
+        [(KeepUploads::OfUnended, 0), (KeepUploads::OfFailed, 2), (KeepUploads::OfAll, 4)]
+    {
         let database = Database::new();
         let store = &database.store;
         let rules = Rules { max_attempts: 1, keep_uploads };
@@ -135,7 +137,7 @@ async fn the_upload_goes_with_the_end_unless_it_is_to_be_kept() {
         store.cancel(cancelled, rules).await.unwrap();
 
         assert_eq!(database.count("SELECT count(*) AS count FROM tasks WHERE finished IS NULL"), 0);
-        assert_eq!(database.count(WITH_CONTENT), kept, "keep_uploads = {keep_uploads}");
+        assert_eq!(database.count(WITH_CONTENT), kept, "{keep_uploads:?}");
     }
 }
 

@@ -10,6 +10,7 @@ use std::{fs, thread};
 use database::{Postgres, Sqlite};
 use futures::future::BoxFuture;
 use limits::local::LocalLimits;
+use program::Keep;
 use task_data::blobs::folder::BlobFolder;
 use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
@@ -186,6 +187,10 @@ impl World {
             sweep_seconds: A_DAY,
             orphan_seconds: A_DAY / 2,
             keep_uploads: false,
+            keep_failed_uploads: Duration::ZERO,
+            keep_succeeded: Keep::Forever,
+            keep_failed: Keep::Forever,
+            keep_cancelled: Keep::Forever,
         }
     }
 

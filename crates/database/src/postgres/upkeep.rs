@@ -46,6 +46,11 @@ impl Upkeep for Postgres {
         Ok(bytes.cast_unsigned())
     }
 
+    /// Autovacuum makes the space of deleted rows free for others.
+    async fn give_space_back(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.end();
         Ok(())

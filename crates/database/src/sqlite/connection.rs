@@ -94,6 +94,8 @@ impl Sqlite {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         make_private(path).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let mut writer = connect(path)?;
+        // Without effect once there are tables: a file from before stays as large as it once was.
+        writer.batch_execute("PRAGMA auto_vacuum = INCREMENTAL")?;
         // A row of the access log changes a page of an index at random. Most of these pages are kept in the cache (KiB), and many changes
         // of a page are written back as one, but before the WAL grows beyond `journal_size_limit`: it would be cut and grow again each
         // time. The writer does it itself, because an automatic checkpoint does not report its failure.

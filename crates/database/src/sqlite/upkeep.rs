@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use diesel::connection::SimpleConnection;
 use diesel::dsl::insert_into;
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
 use nix::sys::statvfs::statvfs;
 use tokio::task::spawn_blocking;
 
@@ -13,7 +17,31 @@ use super::{Sqlite, clock};
 use crate::schema::readiness;
 use crate::types::SqlTime;
 use crate::upkeep::{ReadinessRow, Upkeep};
-use crate::{StoreError, Time};
+use crate::{Prepared, StoreError, Time};
+
+/// The free pages that stay in the file, for the rows that come: so many, and one in so many of all.
+const LEAST_FREE: i64 = 256;
+const FREE_PART: i64 = 10;
+/// The most pages that are given back together.
+const GIVEN_BACK: i64 = 128;
+
+/// The pages of the database.
+#[derive(QueryableByName)]
+struct Pages {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    /// Those without content; 0 in a file that can't give them back.
+    #[diesel(sql_type = BigInt)]
+    free: i64,
+}
+
+fn pages(connection: &mut SqliteConnection) -> Result<Pages, StoreError> {
+    let pages = sql_query(
+        "SELECT page_count AS count, CASE WHEN auto_vacuum = 2 THEN freelist_count ELSE 0 END AS free \
+         FROM pragma_page_count, pragma_freelist_count, pragma_auto_vacuum",
+    );
+    Ok(Prepared(pages).get_result(connection)?)
+}
 
 #[async_trait]
 impl Upkeep for Sqlite {
@@ -46,6 +74,18 @@ impl Upkeep for Sqlite {
         looked
             .map_err(|error| StoreError::Internal(Arc::new(error)))?
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))
+    }
+
+    async fn give_space_back(&self) -> Result<bool, StoreError> {
+        let needless = |pages: &Pages| pages.free > LEAST_FREE && pages.free > pages.count / FREE_PART;
+        if !needless(&self.read(pages).await?) {
+            return Ok(false);
+        }
+        self.write(move |connection| {
+            connection.batch_execute(&format!("PRAGMA incremental_vacuum({GIVEN_BACK})"))?;
+            Ok(needless(&pages(connection)?))
+        })
+        .await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

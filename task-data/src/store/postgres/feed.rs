@@ -11,7 +11,8 @@ use diesel_async::RunQueryDsl;
 
 use super::super::StoreError;
 use super::super::feed::{
-    Feed, FeedRange, FirstRow, OutcomePage, Place, PlaceRow, ids_of, known_kinds, page_of, places_to_read,
+    Feed, FeedRange, FirstRow, GONE, OutcomePage, Place, PlaceRow, RangeRow, ids_of, known_kinds, page_of,
+    places_to_read,
 };
 use crate::task::TaskId;
 
@@ -37,11 +38,11 @@ impl Feed for Postgres {
 
     async fn feed_range(&self) -> Result<FeedRange, StoreError> {
         let mut connection = self.get().await?;
-        let range = sql_query(
-            "SELECT coalesce((SELECT no FROM feed WHERE no IS NOT NULL ORDER BY no LIMIT 1), feed_end.no + 1) AS first, \
-                    feed_end.no + 1 AS next FROM feed_end",
-        );
-        answer(Prepared(range).get_result(&mut connection)).await
+        let range = sql_query(format!(
+            "SELECT gone_no, gone_within, feed_end.no + 1 AS next FROM feed_end, {GONE} AS gone"
+        ));
+        let range: RangeRow = answer(Prepared(range).get_result(&mut connection)).await?;
+        Ok(range.into())
     }
 
     async fn outcomes(
@@ -62,10 +63,11 @@ impl Feed for Postgres {
         // A reply is the one part of a result that may be large, and no detail needs it. An array of one id is used because a join might
         // read all tasks through an index.
         let places = sql_query(format!(
-            "SELECT place.no, place.within, id, kind, status, owner, finished, error_code, blob_check IS NOT NULL AS has_blob, \
+            "SELECT gone_no, gone_within, place.no, place.within, id, kind, status, owner, finished, error_code, blob_check IS NOT NULL AS has_blob, \
                     CASE WHEN kind IN ({}) AND jsonb_typeof(result) = 'object' THEN result - 'reply' END AS result \
-             FROM (SELECT no, within, task FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
-                   WHERE no >= $1 AND (no, within) > ($1, $2) ORDER BY no, within LIMIT $4) AS place \
+             FROM {GONE} AS gone \
+             LEFT JOIN (SELECT no, within, task FROM feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
+                        WHERE no >= $1 AND (no, within) > ($1, $2) ORDER BY no, within LIMIT $4) AS place ON true \
              LEFT JOIN tasks ON id = ANY(ARRAY[place.task]) AND ($3 IS NULL OR owner = $3) \
              ORDER BY place.no, place.within",
             known_kinds()

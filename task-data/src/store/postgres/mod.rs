@@ -7,6 +7,7 @@ mod feed;
 mod followers;
 mod leases;
 mod paid_calls;
+mod retention;
 mod table_rows;
 
 use std::collections::HashMap;
@@ -33,7 +34,7 @@ use super::rows::{
 use super::tasks::TaskEnd;
 use super::{
     Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats,
-    Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, tasks as queries,
+    Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -197,13 +198,16 @@ impl Tasks for Postgres {
             codes.push(error.as_ref().map(|error| error.code.clone()));
             details.push(error.map(|error| error.detail));
         }
+        let keeps = |status: &Status| rules.keep_uploads.keeps(*status);
+        let keep: Vec<&str> =
+            Status::ALL.iter().filter(|status| keeps(status)).map(|status| status.name()).collect();
         // The status is compared as text: see `stands`. An array of one id is used because a join might read all tasks through an index.
         let complete = sql_query(
             "WITH ended AS ( \
                 UPDATE tasks SET status = new.status::taskstatus, attempt = new.attempt, result = new.result, error_code = new.code, \
                     error_detail = new.detail, finished = now_plus(0), logged_at = now_plus(0), worker = NULL, \
                     started = CASE WHEN is_unclaimed THEN now_plus(0) ELSE started END, \
-                    content = CASE WHEN $8 THEN content END \
+                    content = CASE WHEN new.status = ANY($8) THEN content END \
                 FROM (SELECT *, before = 'pending' AS is_unclaimed FROM unnest($1, $2, $3, $4, $5, $6, $7) \
                         AS new (id, before, attempt, status, result, code, detail)) AS new \
                 WHERE tasks.id = ANY(ARRAY[new.id]) AND tasks.status::text = before \
@@ -221,7 +225,7 @@ impl Tasks for Postgres {
         .bind::<Array<Nullable<JsonType>>, _>(results)
         .bind::<Array<Nullable<Text>>, _>(codes)
         .bind::<Array<Nullable<Text>>, _>(details)
-        .bind::<Bool, _>(rules.keep_uploads);
+        .bind::<Array<Text>, _>(keep);
         let ended: Vec<EndedRow> = answer(Prepared(complete).load(&mut connection)).await?;
         Ok(ended.into_iter().map(|row| row.id.into()).collect())
     }
@@ -316,6 +320,12 @@ impl Tasks for Postgres {
         });
         let (recorded, last) = answer(read).await?;
         Ok(into_attempts(recorded, last))
+    }
+
+    async fn upload(&self, id: TaskId) -> Result<Option<Upload>, StoreError> {
+        let mut connection = self.get().await?;
+        let row = answer(async { queries::upload(id).get_result(&mut connection).await.optional() }).await?;
+        Ok(row.and_then(queries::into_upload))
     }
 
     async fn pending(&self) -> Result<i64, StoreError> {

@@ -9,7 +9,8 @@ use diesel::{OptionalExtension, RunQueryDsl, sql_query};
 
 use super::super::StoreError;
 use super::super::feed::{
-    Feed, FeedRange, FirstRow, OutcomePage, Place, PlaceRow, ids_of, known_kinds, page_of, places_to_read,
+    Feed, FeedRange, FirstRow, GONE, OutcomePage, Place, PlaceRow, RangeRow, ids_of, known_kinds, page_of,
+    places_to_read,
 };
 use crate::task::TaskId;
 
@@ -21,11 +22,11 @@ impl Feed for Sqlite {
 
     async fn feed_range(&self) -> Result<FeedRange, StoreError> {
         self.read(|connection| {
-            let range = sql_query(
-                "SELECT coalesce((SELECT min(no) FROM feed), last.no + 1) AS first, last.no + 1 AS next \
-                 FROM (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'feed'), 0) AS no) AS last",
-            );
-            Ok(Prepared(range).get_result(connection)?)
+            let range = sql_query(format!(
+                "SELECT gone_no, gone_within, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'feed'), 0) + 1 AS next FROM {GONE}"
+            ));
+            let range: RangeRow = Prepared(range).get_result(connection)?;
+            Ok(range.into())
         })
         .await
     }
@@ -40,9 +41,10 @@ impl Feed for Sqlite {
             let asked = places_to_read(owner, limit);
             // A reply is the one part of a result that may be large, and no detail needs it.
             let places = sql_query(format!(
-                "SELECT place.no, 1 AS within, id, kind, status, owner, finished, error_code, blob_check IS NOT NULL AS has_blob, \
+                "SELECT gone_no, gone_within, place.no, 1 AS within, id, kind, status, owner, finished, error_code, blob_check IS NOT NULL AS has_blob, \
                         CASE WHEN kind IN ({}) AND json_type(result) = 'object' THEN json_remove(result, '$.reply') END AS result \
-                 FROM (SELECT no, task FROM feed WHERE no >= ?1 AND (no, 1) > (?1, ?2) ORDER BY no LIMIT ?4) AS place \
+                 FROM {GONE} \
+                 LEFT JOIN (SELECT no, task FROM feed WHERE no >= ?1 AND (no, 1) > (?1, ?2) ORDER BY no LIMIT ?4) AS place \
                  LEFT JOIN tasks ON id = place.task AND (?3 IS NULL OR owner = ?3) \
                  ORDER BY place.no",
                 known_kinds()

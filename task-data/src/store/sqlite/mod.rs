@@ -4,6 +4,7 @@ mod copy;
 mod feed;
 mod followers;
 mod paid_calls;
+mod retention;
 mod table_rows;
 
 use std::slice::from_ref;
@@ -28,7 +29,7 @@ use super::rows::{
 use super::tasks::TaskEnd;
 use super::{
     Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
-    KindStats, Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases,
+    KindStats, Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, leases,
     tasks as queries,
 };
 use crate::idempotency::OwnedKey;
@@ -221,6 +222,13 @@ impl Tasks for Sqlite {
                 let recorded = attempts::recorded(id).load(connection)?;
                 Ok(into_attempts(recorded, attempts::last(id).get_result(connection).optional()?))
             })
+        })
+        .await
+    }
+
+    async fn upload(&self, id: TaskId) -> Result<Option<Upload>, StoreError> {
+        self.read(move |connection| {
+            Ok(queries::upload(id).get_result(connection).optional()?.and_then(queries::into_upload))
         })
         .await
     }

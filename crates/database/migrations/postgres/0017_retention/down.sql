@@ -1,0 +1,2 @@
+DROP INDEX tasks_retried;
+DROP TABLE retention;
