@@ -20,7 +20,7 @@ use crate::identity::throttle::Throttle;
 use crate::identity::token::Keys;
 use crate::records::counting::Counting;
 use crate::settings::{AccessSettings, AddressSettings};
-use crate::site::health::TriedWrites;
+use crate::site::health::{RetentionTimes, TriedWrites};
 use crate::uploads::admission::Admission;
 
 /// How long a password waits for its permit: long enough for others of its client to be hashed on a busy machine.
@@ -44,6 +44,7 @@ pub struct Api {
     pub outcome_readers: Arc<FairSemaphore>,
     pub admission: Admission,
     pub writes: TriedWrites,
+    pub retention: RetentionTimes,
     pub keys: Keys,
     pub passwords: Passwords,
     pub password_permits: Arc<FairSemaphore>,

@@ -9,7 +9,7 @@ use crate::records;
 use crate::resource::resource;
 use crate::route::{Route, route};
 use crate::site::{health, openapi, page};
-use crate::tasks::{self, events, kinds, outcomes};
+use crate::tasks::{self, events, kinds, outcomes, retry};
 
 /// Returns every route. `Allow` lists the methods of one address in this order.
 pub fn all() -> Vec<Route> {
@@ -18,6 +18,7 @@ pub fn all() -> Vec<Route> {
         route!(Users: tasks::list).large(),
         route!(Users: tasks::get),
         route!(Users: tasks::cancel),
+        route!(Users: retry::post),
         route!(Users: tasks::attempts),
         route!(Users: events::events),
         route!(Users: outcomes::list).large(),

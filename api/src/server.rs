@@ -1,5 +1,6 @@
 //! The server: its addresses, its start and its end.
 
+use std::future::pending;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
@@ -13,9 +14,9 @@ use accounts::password::Passwords;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, QueryConfig};
 use actix_web::{App, HttpServer, dev};
-use database::Database;
+use database::{Database, StoreError};
 use nix::sys::resource::{Resource, getrlimit};
-use program::{announce, taken_address};
+use program::{Repeated, announce, in_one_line, taken_address};
 use task_data::life::Life;
 use task_data::stack::Stack;
 use tokio::net::TcpSocket;
@@ -32,7 +33,7 @@ use crate::records::counting::Counting;
 use crate::route::Route;
 use crate::routes;
 use crate::settings::{ApiSettings, Auth};
-use crate::site::health::TriedWrites;
+use crate::site::health::{RetentionTimes, TriedWrites};
 use crate::site::{missing, openapi};
 use crate::uploads::admission::Admission;
 
@@ -129,7 +130,8 @@ impl Server {
         database: &Database,
         settings: ApiSettings,
     ) -> Result<Self, BindError> {
-        let (access, addresses) = (settings.access, settings.addresses.clone());
+        let (access, addresses, keep_records) =
+            (settings.access, settings.addresses.clone(), settings.keep_records);
         let listen = address.listen;
         let keys =
             secret::keys(settings.jwt_secret_file.as_deref(), access.auth).map_err(BindError::JwtSecret)?;
@@ -137,7 +139,8 @@ impl Server {
         let Stack { store, queue, blobs, limits, .. } = stack;
         let admission = Admission::new(&life, store.clone(), blobs.clone(), limits.clone(), settings);
         let writes = TriedWrites::new(&store, &blobs);
-        let access_log = AccessLog::start(access_log::of(database));
+        let access_log = AccessLog::start(access_log::of(database), keep_records);
+        let retention = RetentionTimes::new(life.settings(), keep_records);
         let throttle = Throttle::new(limits.clone());
         let passwords = Passwords::default();
         let routes: Arc<[Route]> = routes::all().into();
@@ -159,6 +162,7 @@ impl Server {
             outcome_readers: FairSemaphore::new(OUTCOME_READERS),
             admission,
             writes,
+            retention,
             keys,
             passwords,
             password_permits: FairSemaphore::new(PASSWORDS),
@@ -230,7 +234,21 @@ impl Server {
             info!("listening on http://{address}, {}", reached_by(address, api.access.auth));
         }
         let blobs = api.blobs.clone();
-        tokio::spawn(async move { api.admission.warn_of_low_disk().await });
+        tokio::spawn({
+            let api = api.clone();
+            async move { api.admission.warn_of_low_disk().await }
+        });
+        let outage = Repeated::default();
+        let prune = async {
+            let failed = |error: StoreError| {
+                if let Some(line) = outage.line("old records could not be deleted; the next look goes on") {
+                    warn!(error = in_one_line(&error), "{line}");
+                }
+            };
+            api.access_log.prune(failed).await;
+            // All are kept.
+            pending::<()>().await;
+        };
         let end = async {
             stop.await;
             draining.send_replace(true);
@@ -241,6 +259,7 @@ impl Server {
                 error!("the server has ended: {cause}");
             },
             () = end => {}
+            () = prune => {}
         }
         // Uploads that were cut off: the task that received one may never run again.
         blobs.abandon().await;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use program::address;
+use program::{Keep, address, keep};
 use task_data::settings::size;
 
 use crate::http::hops::Networks;
@@ -30,6 +30,9 @@ pub struct ApiSettings {
     /// Pending tasks beyond which uploads are refused
     #[arg(long, env, value_name = "MAX_PENDING", default_value_t = 10_000_000)]
     pub max_pending: u64,
+    /// How long records of the access log are kept: `forever`, or a duration such as `30d`
+    #[arg(long, env, value_name = "KEEP_RECORDS", default_value = "forever", value_parser = keep)]
+    pub keep_records: Keep,
     #[command(flatten)]
     pub access: AccessSettings,
     #[command(flatten)]

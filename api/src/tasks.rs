@@ -4,6 +4,7 @@ mod event_stream;
 pub mod events;
 pub mod kinds;
 pub mod outcomes;
+pub mod retry;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
 use task_data::life::Accepted;
-use task_data::store::{Attempt, Cancel, Filter, TaskPage};
+use task_data::store::{Attempt, Cancel, Filter, Purge, TaskPage};
 use task_data::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
@@ -31,6 +32,8 @@ use crate::identity::access::Scope;
 use crate::tasks::kinds::{TaskInput, TaskOutput};
 use crate::uploads::idempotency;
 
+/// Where tasks of any kind are redeemed; tickets follow it.
+const PATH: &str = "/api/v1/tasks/";
 /// Bytes up to which sending a list counts as no load.
 const SMALL: u64 = 64 << 10;
 
@@ -68,7 +71,7 @@ pub struct TaskView {
     /// When it is tried again, while it waits for that
     #[schema(value_type = Option<String>, format = DateTime, required)]
     next_attempt: Option<Time>,
-    /// The ended task whose failed rows this one sends again
+    /// The ended task that this one does again, or whose failed rows it sends again
     #[schema(value_type = Option<uuid::Uuid>, required)]
     retried_from: Option<TaskId>,
 }
@@ -325,26 +328,60 @@ pub async fn page(
     })
 }
 
-/// Cancel a task
+/// Whether to delete a task that has ended
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PurgeParameters {
+    /// `true` deletes a task that has ended, with all that belongs to it
+    #[param(value_type = Option<bool>)]
+    purge: Option<String>,
+}
+
+/// Cancel a task, or delete one that has ended
 ///
-/// A task that runs is told soon after; what commits first wins.
+/// A task that runs is told soon after; what commits first wins. With `purge=true` a task that has ended is deleted, with its attempts and rows;
+/// its lines in the outcome logs stay.
 #[utoipa::path(
     delete, path = "/api/v1/tasks/{id}", tag = "tasks", operation_id = "cancelTask",
-    params(("id" = uuid::Uuid, Path, description = "The ticket")),
-    responses((status = 200, description = "The task, cancelled or about to be", body = TaskView), CancelProblems),
+    params(("id" = uuid::Uuid, Path, description = "The ticket"), PurgeParameters),
+    responses(
+        (status = 200, description = "The task, cancelled or about to be", body = TaskView),
+        (status = 204, description = "The task is deleted"),
+        CancelProblems,
+    ),
 )]
-pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<TaskView>, Problem> {
+pub async fn cancel(
+    api: Data<Api>,
+    scope: Scope,
+    Id(id): Id,
+    parameters: Query<PurgeParameters>,
+) -> Result<HttpResponse, Problem> {
     // The owner of a task never changes.
     if scope != Scope::All {
         found(&api, scope, id).await?;
     }
+    let purge = parsed::<bool>("purge", parameters.purge.as_deref())?;
+    if purge == Some(true) {
+        return purged(&api, id).await;
+    }
     match api.life.cancel(id).await? {
-        Cancel::Accepted(task) => Ok(Json(task.into())),
+        Cancel::Accepted(task) => Ok(HttpResponse::Ok().json(TaskView::from(task))),
         Cancel::Ended(task) => {
             Err(Code::TaskEnded.because(format!("Its status is `{}`.", task.status.name())))
         }
         Cancel::Newer(task) => Err(Code::NewerKind.because(format!("It is of kind `{}`.", task.kind))),
         Cancel::Unknown => Err(Code::TaskNotFound.into()),
+    }
+}
+
+async fn purged(api: &Api, id: TaskId) -> Result<HttpResponse, Problem> {
+    match api.life.purge(id).await? {
+        Purge::Done { .. } => Ok(HttpResponse::NoContent().finish()),
+        Purge::NotEnded => Err(Code::TaskNotEnded.into()),
+        Purge::Continued => Err(Code::TaskNotEnded.because("A task that continues it has not ended.")),
+        Purge::Unlogged => Err(Code::TaskNotLogged.into()),
+        Purge::Newer => Err(Code::NewerKind.into()),
+        Purge::Unknown => Err(Code::TaskNotFound.into()),
     }
 }
 
@@ -380,8 +417,11 @@ struct CancelProblems;
 
 impl IntoResponses for CancelProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, InvalidId, NewerKind, TaskEnded, TaskNotFound};
-        problem::responses(&[InvalidId, TaskNotFound, TaskEnded, DatabaseUnavailable, NewerKind])
+        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, NewerKind};
+        use Code::{TaskEnded, TaskNotEnded, TaskNotFound, TaskNotLogged};
+        let conflicts = [TaskEnded, TaskNotEnded, TaskNotLogged];
+        let others = [InvalidId, InvalidParameter, TaskNotFound, DatabaseUnavailable, NewerKind];
+        problem::responses(&[&conflicts[..], &others].concat())
     }
 }
 

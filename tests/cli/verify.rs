@@ -56,7 +56,7 @@ impl Verdict {
 
     /// Checks that the output has these words.
     #[track_caller]
-    fn says(&self, words: &str) {
+    pub fn says(&self, words: &str) {
         assert!(self.text.contains(words), "{words}: {}", self.text);
     }
 }

@@ -23,9 +23,20 @@ pub struct Exporter {
 impl Exporter {
     /// Polls often.
     pub fn start(stack: &Stack, target: &Path, settings: &[(&str, &str)]) -> Self {
-        let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
         let mut command = export(stack, target);
         command.envs(settings.iter().copied());
+        Self::of(command)
+    }
+
+    /// As [`Self::start`], with these flags.
+    pub fn start_with(stack: &Stack, target: &Path, flags: &[&str]) -> Self {
+        let mut command = export(stack, target);
+        command.args(flags);
+        Self::of(command)
+    }
+
+    fn of(command: Command) -> Self {
+        let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
         Self { program: Program::start(command, folder.path()), folder }
     }
 

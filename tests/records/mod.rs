@@ -4,4 +4,5 @@ pub mod append;
 pub mod export;
 pub mod exporters;
 pub mod read;
+pub mod retention;
 pub mod simulate;

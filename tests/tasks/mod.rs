@@ -6,6 +6,7 @@ pub mod log;
 pub mod messages;
 pub mod newer;
 pub mod outcomes;
+pub mod retention;
 pub mod services;
 pub mod tables;
 pub mod waiting;

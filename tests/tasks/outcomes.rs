@@ -224,6 +224,7 @@ async fn a_cursor_whose_successors_were_deleted_is_told_where_to_go_on(setup: Se
     let (all, end) = stack.outcomes("").await;
     stack.kill();
     stack.sql("DELETE FROM feed WHERE no <= 2");
+    stack.sql("UPDATE retention SET no = 2, within = 1 WHERE subject = 'succeeded'");
     stack.start().await;
 
     for gone in [&begin, all[0]["cursor"].as_str().unwrap()] {
@@ -239,8 +240,12 @@ async fn a_cursor_whose_successors_were_deleted_is_told_where_to_go_on(setup: Se
     // Also when nothing is left.
     stack.kill();
     stack.sql("DELETE FROM feed");
+    stack.sql("UPDATE retention SET no = 4, within = 1 WHERE subject = 'succeeded'");
     stack.start().await;
-    let problem = stack.get(&format!("{OUTCOMES}?after={end}")).await.problem(410, "outcome-expired");
+    let last_but_one = all[2]["cursor"].as_str().unwrap();
+    let problem =
+        stack.get(&format!("{OUTCOMES}?after={last_but_one}")).await.problem(410, "outcome-expired");
+    assert_eq!(stack.outcomes(&format!("?after={end}")).await, (vec![], end.clone()));
     let later = stack.ended(1).await;
     let oldest = problem["oldest"].as_str().unwrap();
     assert_eq!(ids(&stack.outcomes(&format!("?after={oldest}")).await.0), later);

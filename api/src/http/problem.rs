@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use access_log::record::RecordId;
 use accounts::password::PasswordError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
@@ -45,8 +46,8 @@ pub struct Problem {
     retry_after: Option<u32>,
     /// The errors in a table.
     errors: Option<Errors>,
-    /// The cursor before the oldest outcome that is kept; boxed, because each result has room for a problem.
-    oldest: Option<Box<Place>>,
+    /// The cursor before the oldest outcome that is kept, or the id of the oldest record; boxed, because each result has room for a problem.
+    oldest: Option<Box<str>>,
     request_id: Option<Uuid>,
 }
 
@@ -59,7 +60,17 @@ impl Problem {
     /// Returns the problem of a cursor after which outcomes were deleted; `oldest` is the one to go on with.
     pub fn outcome_expired(oldest: Place) -> Self {
         let detail = format!("Go on after `{oldest}`.");
-        Self { oldest: Some(Box::new(oldest)), ..Code::OutcomeExpired.because(detail) }
+        Self { oldest: Some(oldest.to_string().into()), ..Code::OutcomeExpired.because(detail) }
+    }
+
+    /// Returns the problem of a record that is not there, where old ones were deleted; `oldest` is the first of those that are kept.
+    pub fn record_expired(oldest: Option<RecordId>) -> Self {
+        let detail = match oldest {
+            Some(oldest) => format!("The oldest that is kept is `{oldest}`."),
+            None => "All have been deleted.".to_owned(),
+        };
+        let oldest = oldest.map(|oldest| oldest.to_string().into());
+        Self { oldest, ..Code::RecordExpired.because(detail) }
     }
 
     /// Returns the problem of a method that the address doesn't take; `allow` lists the methods that it takes.
@@ -136,6 +147,16 @@ impl From<ReadError> for Problem {
     }
 }
 
+impl From<access_log::ReadError> for Problem {
+    fn from(error: access_log::ReadError) -> Self {
+        match error {
+            access_log::ReadError::Unknown => Code::RecordNotFound.into(),
+            access_log::ReadError::Expired(oldest) => Self::record_expired(oldest),
+            access_log::ReadError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<BlobError> for Problem {
     fn from(error: BlobError) -> Self {
         match error {
@@ -197,8 +218,7 @@ impl ResponseError for Problem {
             response.insert_header((RETRY_AFTER, seconds));
         }
         let (detail, errors) = (self.detail.as_deref(), self.errors.as_ref());
-        let oldest = self.oldest.as_ref().map(ToString::to_string);
-        let oldest = oldest.as_deref();
+        let oldest = self.oldest.as_deref();
         response.body(text::line(&ProblemView::new(self.code, detail, errors, oldest, self.request_id)))
     }
 }

@@ -104,7 +104,7 @@ pub async fn get(
     parameters: Query<RecordParameters>,
 ) -> Result<HttpResponse, Problem> {
     let selection = parameters.into_inner().selection()?;
-    let reader = api.access_log.read(selection).await?.ok_or(Code::RecordNotFound)?;
+    let reader = api.access_log.read(selection).await?;
     let format = JsonFormat::wanted(&request);
     streamed::answer(&request, &api.record_answers, format.media_type(), format, reader).await
 }
@@ -122,8 +122,11 @@ struct ReadProblems;
 
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, Overloaded, RecordNotFound};
-        problem::responses(&[InvalidId, InvalidParameter, RecordNotFound, DatabaseUnavailable, Overloaded])
+        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter};
+        use Code::{Overloaded, RecordExpired, RecordNotFound};
+        let of_records = [RecordNotFound, RecordExpired];
+        let others = [InvalidId, InvalidParameter, DatabaseUnavailable, Overloaded];
+        problem::responses(&[&of_records[..], &others].concat())
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Json};
-use program::in_one_line;
+use program::{Keep, in_one_line};
 use serde::Serialize;
 use task_data::blobs::Blobs;
 use task_data::kinds::Kind;
+use task_data::settings::Settings;
 use task_data::store::Store;
 use tokio::time::timeout;
 use tracing::warn;
@@ -68,13 +69,40 @@ pub struct Alive {
 
 /// The state of the program, part by part
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok"}))]
+#[schema(example = json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok",
+    "retention": {"succeeded": 2_592_000.0, "failed": 7_776_000.0, "cancelled": null, "records": null}}))]
 pub struct Readiness {
     status: Overall,
     database: PartHealth,
     queue: PartHealth,
     blobs: PartHealth,
     disk: DiskHealth,
+    retention: RetentionTimes,
+}
+
+/// How long ended tasks and records are kept, in seconds; null: forever
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+pub struct RetentionTimes {
+    #[schema(required)]
+    succeeded: Option<f64>,
+    #[schema(required)]
+    failed: Option<f64>,
+    #[schema(required)]
+    cancelled: Option<f64>,
+    #[schema(required)]
+    records: Option<f64>,
+}
+
+impl RetentionTimes {
+    pub fn new(tasks: &Settings, records: Keep) -> Self {
+        let seconds = |keep: Keep| keep.age().map(|age| age.as_secs_f64());
+        Self {
+            succeeded: seconds(tasks.keep_succeeded),
+            failed: seconds(tasks.keep_failed),
+            cancelled: seconds(tasks.keep_cancelled),
+            records: seconds(records),
+        }
+    }
 }
 
 /// Whether requests should come here
@@ -157,7 +185,7 @@ pub async fn ready(api: Data<Api>) -> HttpResponse {
     };
     let mut response =
         if status == Overall::Ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    response.json(Readiness { status, database, queue, blobs, disk })
+    response.json(Readiness { status, database, queue, blobs, disk, retention: api.retention })
 }
 
 /// Metrics for Prometheus

@@ -10,5 +10,5 @@ mod metrics;
 pub mod record;
 mod store;
 
-pub use self::log::{AccessLog, Reader, Selection};
+pub use self::log::{AccessLog, ReadError, Reader, Selection};
 pub use self::store::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span, of};

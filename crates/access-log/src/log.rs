@@ -4,10 +4,14 @@
 //! that order ([`Records`](crate::Records)); this module follows it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use database::batch::Batcher;
+use database::pace::{Pace, look_every};
 use database::reach::Reach;
 use database::{StoreError, Time};
+use program::Keep;
+use tokio::time::{Instant, sleep};
 
 use crate::metrics;
 use crate::record::{LogLine, Record, RecordId};
@@ -17,12 +21,15 @@ use crate::store::{NewRecord, RecordCounts, RecordFilter, Records, Span};
 const BATCH: usize = 256;
 /// The approximate number of rows in a transaction, which never splits a caller's lines. Other writes wait while it commits.
 const ROWS: usize = 16_384;
+/// The least time between two looks for old records.
+const MOST_OFTEN: Duration = Duration::from_secs(1);
 /// The number of records that are read at a time: some 2 MiB, if all of them have the longest URI.
 const CHUNK: i64 = 256;
 
 /// The log over its rows. Lives on the runtime that started it; its methods may be called from any runtime.
 pub struct AccessLog {
     store: Arc<dyn Records>,
+    keep: Keep,
     appends: Batcher<Vec<NewRecord>, Result<Time, StoreError>>,
 }
 
@@ -42,13 +49,13 @@ pub struct Selection {
 }
 
 impl AccessLog {
-    /// Starts the batches on the current runtime.
-    pub fn start(store: Arc<dyn Records>) -> Self {
+    /// Starts the batches on the current runtime. `keep` says how long records are kept, by [`prune`](Self::prune) of this process or others.
+    pub fn start(store: Arc<dyn Records>, keep: Keep) -> Self {
         let appends = Batcher::start(BATCH, {
             let store = store.clone();
             move |callers| append_all(store.clone(), callers)
         });
-        Self { store, appends }
+        Self { store, keep, appends }
     }
 
     /// Appends a line. When this returns the line is durable.
@@ -86,28 +93,33 @@ impl AccessLog {
         self.appends.send(new).await.unwrap_or_else(|stopped| Err(StoreError::Unavailable(Arc::new(stopped))))
     }
 
-    /// Returns a reader of the records that exist now; `None` if `after` names a record that does not exist.
+    /// Returns a reader of the records that exist now.
     ///
     /// # Errors
-    /// If the store fails.
-    pub async fn read(&self, selection: Selection) -> Result<Option<Reader>, StoreError> {
+    /// If `after` names a record that does not exist, or the store fails.
+    pub async fn read(&self, selection: Selection) -> Result<Reader, ReadError> {
         let Selection { after, from, to, filter, limit } = selection;
+        let after_given = after.is_some();
         let after = match after {
             Some(id) => match self.store.record_place(id).await? {
                 Some(place) => place,
-                None => return Ok(None),
+                None if self.store.pruned_place().await? > 0 => {
+                    return Err(ReadError::Expired(self.store.oldest_record().await?));
+                }
+                None => return Err(ReadError::Unknown),
             },
-            None => 0,
+            None => self.store.pruned_place().await?,
         };
         let mut span = self.store.record_span(from, to).await?;
         span.after = span.after.max(after);
-        Ok(Some(Reader {
+        Ok(Reader {
             store: self.store.clone(),
             span,
             filter,
             left: limit.unwrap_or(i64::MAX),
             reach: Reach::new(CHUNK),
-        }))
+            may_be_outrun: after_given && self.keep != Keep::Forever,
+        })
     }
 
     /// Counts the records created in these bounds: by minute, for the last `minutes` that have any; by status; and by the most frequent
@@ -126,6 +138,32 @@ impl AccessLog {
         self.store.count_records(span, minutes, top).await
     }
 
+    /// Deletes records when they are as old as they may become, for as long as the future is polled. Failures are told to `failed`, and
+    /// passed over.
+    pub async fn prune(&self, failed: impl Fn(StoreError)) {
+        let Some(age) = self.keep.age() else { return };
+        loop {
+            if let Err(error) = self.prune_once(age).await {
+                failed(error);
+            }
+            sleep(look_every(age, MOST_OFTEN)).await;
+        }
+    }
+
+    async fn prune_once(&self, age: Duration) -> Result<(), StoreError> {
+        let mut pace = Pace::default();
+        loop {
+            let begun = Instant::now();
+            let pruned = self.store.prune_records(age, pace.rows()).await?;
+            metrics::records_pruned(pruned);
+            let is_more = pruned > 0 || self.store.give_space_back().await?;
+            if !is_more {
+                return Ok(());
+            }
+            sleep(pace.pause(begun.elapsed())).await;
+        }
+    }
+
     /// Returns the database's time.
     ///
     /// # Errors
@@ -135,6 +173,20 @@ impl AccessLog {
     }
 }
 
+/// Why records can't be read after one of them.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// There has never been such a record.
+    #[error("the record does not exist")]
+    Unknown,
+    /// There is no such record, and old ones were deleted; this is the oldest that is kept, if there are any.
+    #[error("the record was deleted, or never existed")]
+    Expired(Option<RecordId>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A walk along the records that existed when it began. Between two chunks it holds nothing of the database.
 pub struct Reader {
     store: Arc<dyn Records>,
@@ -142,19 +194,24 @@ pub struct Reader {
     filter: RecordFilter,
     left: i64,
     reach: Reach,
+    /// Whether records after the one that was given may be deleted before they are read.
+    may_be_outrun: bool,
 }
 
 impl Reader {
     /// Returns the next records, never an empty chunk; `None` at the end.
     ///
     /// # Errors
-    /// If the store fails; the same chunk may be asked for again.
-    pub async fn chunk(&mut self) -> Result<Option<Vec<Record>>, StoreError> {
+    /// If records that were to be read were deleted meanwhile. If the store fails: the same chunk may be asked for again.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<Record>>, ReadError> {
         while self.left > 0 && !self.span.is_empty() {
             let limit = self.left.min(CHUNK);
             let until = self.span.until.min(self.span.after.saturating_add(self.reach.rows()));
             let span = Span { until, ..self.span };
             let placed = self.store.records(span, self.filter.clone(), limit).await?;
+            if self.may_be_outrun && self.store.pruned_place().await? > span.after {
+                return Err(ReadError::Expired(self.store.oldest_record().await?));
+            }
             let count = placed.len() as i64;
             self.reach.found(count);
             // Fewer than asked for: the span has no more up to there.

@@ -7,6 +7,14 @@ use program::metrics::{IntCounter, counter};
 static RECORDS: LazyLock<IntCounter> =
     LazyLock::new(|| counter("coatcheck_records_appended_total", "Records appended to the access log"));
 
+static PRUNED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("coatcheck_records_pruned_total", "Records deleted by this process because they were old")
+});
+
+pub(crate) fn records_pruned(count: u64) {
+    PRUNED.inc_by(count);
+}
+
 pub(crate) fn records_appended(count: usize) {
     RECORDS.inc_by(count as u64);
 }

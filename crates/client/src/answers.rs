@@ -288,13 +288,21 @@ pub struct Problem {
 pub(crate) const IDEMPOTENCY_MISMATCH: &str = "idempotency-mismatch";
 pub(crate) const INVALID_ID: &str = "invalid-id";
 pub(crate) const NOT_FOUND: &str = "not-found";
+pub(crate) const RECORD_EXPIRED: &str = "record-expired";
 pub(crate) const RECORD_NOT_FOUND: &str = "record-not-found";
 pub(crate) const TASK_ENDED: &str = "task-ended";
 pub(crate) const TASK_NOT_FOUND: &str = "task-not-found";
 
 /// The codes of problems that the client tells apart.
-pub const CODES: [&str; 6] =
-    [IDEMPOTENCY_MISMATCH, INVALID_ID, NOT_FOUND, RECORD_NOT_FOUND, TASK_ENDED, TASK_NOT_FOUND];
+pub const CODES: [&str; 7] = [
+    IDEMPOTENCY_MISMATCH,
+    INVALID_ID,
+    NOT_FOUND,
+    RECORD_EXPIRED,
+    RECORD_NOT_FOUND,
+    TASK_ENDED,
+    TASK_NOT_FOUND,
+];
 
 /// Reads an answer; `None` if the text is not one.
 pub(crate) fn read<'j, T: Deserialize<'j>>(text: &'j str) -> Option<T> {

@@ -302,6 +302,7 @@ impl Client {
             (_, Some(answers::TASK_NOT_FOUND), _) => ClientError::UnknownTask,
             (_, Some(answers::TASK_ENDED), Some(reason)) => ClientError::Ended(reason),
             (_, Some(answers::RECORD_NOT_FOUND), _) => ClientError::UnknownRecord,
+            (_, Some(answers::RECORD_EXPIRED), _) => ClientError::ExpiredRecord,
             (_, Some(answers::INVALID_ID), Some(reason)) => ClientError::Refused(reason),
             (_, Some(answers::IDEMPOTENCY_MISMATCH), Some(reason)) => ClientError::OtherContent(reason),
             (401, _, Some(_)) => ClientError::Unauthenticated { has_token: self.has_token },

@@ -84,6 +84,9 @@ pub enum ClientError {
     /// The task has ended, in the server's words.
     #[error("it can't be cancelled any more: {0}")]
     Ended(String),
+    /// The record was deleted, as old ones are.
+    #[error("the record was deleted")]
+    ExpiredRecord,
     /// The record does not exist.
     #[error("the record does not exist")]
     UnknownRecord,

@@ -70,7 +70,7 @@ impl Client {
     /// Returns up to `limit` records that follow `after`, or the first of all, oldest first. Tries once.
     ///
     /// # Errors
-    /// [`ClientError::UnknownRecord`], or the reason why the server does not answer.
+    /// [`ClientError::UnknownRecord`], [`ClientError::ExpiredRecord`], or the reason why the server does not answer.
     pub async fn records(&self, after: Option<Uuid>, limit: usize) -> Result<Lines<'_>, ClientError> {
         let (limit, after) = (limit.to_string(), after.map(|id| id.to_string()));
         let parameters = calls::parameters([("limit", Some(&*limit)), ("id", after.as_deref())]);

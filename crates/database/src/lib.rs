@@ -7,6 +7,7 @@ pub mod batch;
 mod deployment;
 mod error;
 mod id;
+pub mod pace;
 pub mod postgres;
 mod prepared;
 pub mod reach;

@@ -160,6 +160,29 @@ impl Blobs for BlobFolder {
         Ok(Box::new(BlobFile(file)))
     }
 
+    async fn copy(&self, from: TaskId, to: TaskId, now: Time) -> Result<(), BlobError> {
+        let (source, target) = (self.path(from), self.path(to));
+        let part = Part::new(self.part_path(to), self.parts.clone());
+        blocking(move || {
+            let mut file = File::open(&source)?;
+            // A blob never changes, so a link is a copy. It must not look old before its row is there.
+            file.set_modified(SystemTime::from(now.0))?;
+            match fs::hard_link(&source, &target) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+                // A file system without links.
+                Err(_) => {
+                    let mut copy = part.make()?;
+                    io::copy(&mut file, &mut copy)?;
+                    copy.sync_all()?;
+                    fs::rename(&part.path, &target)?;
+                }
+            }
+            sync_folder_of(&target)
+        })
+        .await
+    }
+
     async fn delete(&self, id: TaskId) -> Result<(), BlobError> {
         let path = self.path(id);
         match blocking(move || fs::remove_file(path)).await {
@@ -408,10 +431,7 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
                 file.sync_all()?;
                 renameat2(AT_FDCWD, &part.path, AT_FDCWD, target, RenameFlags::RENAME_NOREPLACE)?;
                 part.kept = true;
-                let folder = target
-                    .parent()
-                    .ok_or_else(|| io::Error::other("expected the blob's path to be inside a folder"))?;
-                if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+                if let Err(error) = sync_folder_of(target) {
                     let _ = fs::remove_file(target);
                     return Err(error);
                 }
@@ -424,6 +444,12 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
         }
     }
     Ok(())
+}
+
+fn sync_folder_of(blob: &Path) -> io::Result<()> {
+    let folder =
+        blob.parent().ok_or_else(|| io::Error::other("expected the blob's path to be inside a folder"))?;
+    File::open(folder)?.sync_all()
 }
 
 /// Waits for a sync that runs beside the writes, if there is one.

@@ -52,6 +52,9 @@ pub trait Blobs: Send + Sync {
     /// Opens a blob for reading on a blocking thread.
     async fn open(&self, id: TaskId) -> Result<Box<dyn BlobReader>, BlobError>;
 
+    /// Makes a durable copy of a blob under another id, as of the database's time `now`.
+    async fn copy(&self, from: TaskId, to: TaskId, now: Time) -> Result<(), BlobError>;
+
     /// Deletes a blob; succeeds if it does not exist.
     async fn delete(&self, id: TaskId) -> Result<(), BlobError>;
 

@@ -45,6 +45,8 @@ pub struct Rebuilt {
     pub lines: u64,
     /// Whether a worker is running: tasks that end from now on are not in the file.
     pub is_worked_on: bool,
+    /// Whether tasks were deleted, whose lines can't be made again.
+    pub lacks_deleted: bool,
 }
 
 /// Writes the lines of all ended tasks, in the feed's order, to a new file. The file is durable when this returns; on failure
@@ -65,7 +67,11 @@ pub async fn rebuild(
     })?;
     let written = write(store, file, progress, failed).await;
     match written.and_then(|lines| sync_folder(path).map_err(failed).map(|()| lines)) {
-        Ok(lines) => Ok(Rebuilt { lines, is_worked_on: store.live_leases().await? > 0 }),
+        Ok(lines) => Ok(Rebuilt {
+            lines,
+            is_worked_on: store.live_leases().await? > 0,
+            lacks_deleted: store.pruned_until().await?.is_some(),
+        }),
         Err(error) => {
             // This call created the file, and it is incomplete.
             let _ = fs::remove_file(path);

@@ -6,7 +6,7 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use serde_json::json;
 use task_data::store::{
-    Claim, Feed, KeepUploads, LogFollower, LogHead, NewTask, Payload, Place, PruneStep, Pruned, Purge, Rules,
+    Claim, KeepUploads, LogFollower, LogHead, NewTask, Payload, Place, PruneStep, Pruned, Purge, Rules,
     Store, Subject, Upload,
 };
 use task_data::task::{Status, TaskId, Time};

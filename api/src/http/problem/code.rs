@@ -66,11 +66,15 @@ codes! {
     SlowUpload, REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.";
     TaskEnded, CONFLICT, "task-ended", "The task has ended already.";
     TaskNotEnded, CONFLICT, "task-not-ended", "The task has not ended yet.";
+    TaskNotLogged, CONFLICT, "task-not-logged",
+        "An outcome log does not have the task's line yet. Try again when it has.";
+    UploadGone, CONFLICT, "upload-gone", "The task's upload is not kept any more. Send it again.";
     NothingFailed, CONFLICT, "nothing-failed", "No row of this table has failed.";
     TooManyKeys, CONFLICT, "too-many-keys", "You have as many API keys as a user may have.";
     UsernameTaken, CONFLICT, "username-taken", "Another user has this name.";
     OutcomeExpired, GONE, "outcome-expired",
         "Outcomes after this cursor were deleted.";
+    RecordExpired, GONE, "record-expired", "This record was deleted, as old ones are, or never existed.";
     BodyTooLarge, PAYLOAD_TOO_LARGE, "body-too-large", "The body is larger than this address accepts.";
     UploadTooLarge, PAYLOAD_TOO_LARGE, "upload-too-large", "The upload is larger than this server accepts.";
     NotATable, UNSUPPORTED_MEDIA_TYPE, "not-a-table", "The file is not valid UTF-8.";

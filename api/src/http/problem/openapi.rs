@@ -35,6 +35,10 @@ fn example(code: Code) -> Value {
     let reason = "expected a 64-bit integer, got \"1.0\"".to_owned();
     let errors = Errors { first: vec![CellError { row: 1, column: 0.into(), reason, line: 2 }], total: 1 };
     let errors = (code == Code::InvalidTable).then_some(errors);
-    let oldest = (code == Code::OutcomeExpired).then_some("17-0");
+    let oldest = match code {
+        Code::OutcomeExpired => Some("17-0"),
+        Code::RecordExpired => Some("6b3f0d0e-6f0b-4c36-8d1c-2f1c4a1b7a10"),
+        _ => None,
+    };
     json!(ProblemView::new(code, None, errors.as_ref(), oldest, Some(request_id)))
 }

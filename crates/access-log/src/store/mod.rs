@@ -9,12 +9,14 @@ mod sqlite;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use database::schema::records;
+use chrono::TimeDelta;
+use database::schema::{records, retention};
 use database::types::{SqlTime, SqlUuid, TimeType, same_address};
 use database::{Database, StoreError, Time, Upkeep};
-use diesel::dsl::{AsExprOf, auto_type, count_star, sql};
+use diesel::dsl::{AsExprOf, auto_type, count_star, delete, sql, update};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Integer, Text};
@@ -127,6 +129,15 @@ pub trait Records: Upkeep {
         limit: i64,
     ) -> Result<Vec<PlacedRecord>, StoreError>;
 
+    /// Deletes up to `limit` of the oldest records, of those that are at least so old, unless another process does so now. Returns their number.
+    async fn prune_records(&self, age: Duration, limit: i64) -> Result<u64, StoreError>;
+
+    /// Returns the place up to which records were deleted; 0 if none were.
+    async fn pruned_place(&self) -> Result<i64, StoreError>;
+
+    /// Returns the oldest record that is kept; `None` if there are none.
+    async fn oldest_record(&self) -> Result<Option<RecordId>, StoreError>;
+
     /// Counts the records of a span: by status, by up to `minutes` minutes, and by up to `top` URIs and addresses each.
     async fn count_records(&self, span: Span, minutes: i64, top: i64) -> Result<RecordCounts, StoreError>;
 }
@@ -143,6 +154,54 @@ pub fn of(database: &Database) -> Arc<dyn Records> {
 extern "SQL" {
     /// Returns `length` characters of a text, from a position counted from 1.
     fn substr(text: Text, from: Integer, length: Integer) -> Text;
+}
+
+/// The subject of records in the table of retention.
+pub(super) const SUBJECT: &str = "records";
+
+/// Selects the place up to which records were deleted.
+#[auto_type]
+pub(super) fn pruned() -> _ {
+    let subject: &'static str = SUBJECT;
+    retention::table.filter(retention::subject.eq(subject)).select(retention::no)
+}
+
+/// Moves the place up to which records were deleted on.
+#[auto_type]
+pub(super) fn move_pruned(place: i64) -> _ {
+    let subject: &'static str = SUBJECT;
+    update(retention::table.filter(retention::subject.eq(subject))).set(retention::no.eq(place))
+}
+
+/// Selects the first records after a place, with when they were created.
+#[auto_type]
+pub(super) fn first_after(place: i64, limit: i64) -> _ {
+    records::table
+        .filter(records::seq.gt(place))
+        .order(records::seq.asc())
+        .select((records::seq, records::created))
+        .limit(limit)
+}
+
+/// Returns the last place, of these first ones, of a record that is at least so old.
+pub(super) fn last_old(rows: &[(i64, SqlTime)], now: Time, age: Duration) -> Option<i64> {
+    let age = TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX);
+    // `created` never decreases in the order of places.
+    rows.iter().take_while(|(_, created)| now.0 - created.0 >= age).last().map(|(place, _)| *place)
+}
+
+/// Deletes the records of a span.
+#[auto_type]
+pub(super) fn delete_span(span: Span) -> _ {
+    let after: i64 = span.after;
+    let until: i64 = span.until;
+    delete(records::table.filter(records::seq.gt(after)).filter(records::seq.le(until)))
+}
+
+/// Selects the oldest record.
+#[auto_type]
+pub(super) fn oldest() -> _ {
+    records::table.order(records::seq.asc()).select(records::id).limit(1_i64)
 }
 
 /// Selects the place of the record of that id.

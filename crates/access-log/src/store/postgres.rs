@@ -1,12 +1,15 @@
 //! Records in PostgreSQL. `append_records`, a function of the schema, makes the order of commit that of the rows' keys.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use database::postgres::answer;
+use database::postgres::{Session, answer};
 use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
-use database::{Postgres, StoreError, Time};
+use database::{Postgres, StoreError, Time, now};
+use diesel::result::QueryResult;
 use diesel::sql_types::{Array, SmallInt, Text};
-use diesel::{OptionalExtension, select};
-use diesel_async::RunQueryDsl;
+use diesel::{OptionalExtension, QueryDsl, select};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::{
     self as queries, CountRows, NewRecord, NewestRow, PlacedRecord, RecordCounts, RecordFilter, RecordRow,
@@ -69,6 +72,33 @@ impl Records for Postgres {
             Ok(Span::between(first, last))
         };
         answer(span).await
+    }
+
+    async fn prune_records(&self, age: Duration, limit: i64) -> Result<u64, StoreError> {
+        let mut connection = self.get().await?;
+        let pruned = (*connection).transaction(async |connection: &mut Session| {
+            let place: Option<i64> =
+                queries::pruned().for_update().skip_locked().get_result(connection).await.optional()?;
+            let Some(after) = place else { return QueryResult::Ok(0) };
+            let rows: Vec<(i64, SqlTime)> = queries::first_after(after, limit).load(connection).await?;
+            let now: SqlTime = select(now()).get_result(connection).await?;
+            let Some(until) = queries::last_old(&rows, now.into(), age) else { return Ok(0) };
+            let deleted = queries::delete_span(Span { after, until }).execute(connection).await?;
+            queries::move_pruned(until).execute(connection).await?;
+            Ok(deleted as u64)
+        });
+        answer(pruned).await
+    }
+
+    async fn pruned_place(&self) -> Result<i64, StoreError> {
+        let mut connection = self.get().await?;
+        answer(queries::pruned().get_result(&mut connection)).await
+    }
+
+    async fn oldest_record(&self) -> Result<Option<RecordId>, StoreError> {
+        let mut connection = self.get().await?;
+        let oldest = async { queries::oldest().get_result::<SqlUuid>(&mut connection).await.optional() };
+        Ok(answer(oldest).await?.map(|id| RecordId(id.0)))
     }
 
     async fn records(

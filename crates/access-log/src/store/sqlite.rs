@@ -1,5 +1,7 @@
 //! Records in SQLite. Its one writer makes the order of commit that of the rows' keys.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use database::schema::records;
 use database::sqlite::{clock, in_time};
@@ -76,6 +78,30 @@ impl Records for Sqlite {
                 None => queries::newest().get_result::<NewestRow>(connection).optional()?.map(|row| row.0),
             };
             Ok(Span::between(first, last))
+        })
+        .await
+    }
+
+    async fn prune_records(&self, age: Duration, limit: i64) -> Result<u64, StoreError> {
+        self.write(move |connection| {
+            let after: i64 = queries::pruned().get_result(connection)?;
+            let rows: Vec<(i64, SqlTime)> = queries::first_after(after, limit).load(connection)?;
+            let Some(until) = queries::last_old(&rows, clock(connection)?, age) else { return Ok(0) };
+            let deleted = queries::delete_span(Span { after, until }).execute(connection)?;
+            queries::move_pruned(until).execute(connection)?;
+            Ok(deleted as u64)
+        })
+        .await
+    }
+
+    async fn pruned_place(&self) -> Result<i64, StoreError> {
+        self.read(|connection| Ok(queries::pruned().get_result(connection)?)).await
+    }
+
+    async fn oldest_record(&self) -> Result<Option<RecordId>, StoreError> {
+        self.read(|connection| {
+            let oldest: Option<SqlUuid> = queries::oldest().get_result(connection).optional()?;
+            Ok(oldest.map(|id| RecordId(id.0)))
         })
         .await
     }

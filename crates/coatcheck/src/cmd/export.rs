@@ -43,7 +43,7 @@ const FILE_PAUSE: Duration = Duration::from_secs(1);
 /// TARGET_FILE-*, which must not be compressed. Beside it lives TARGET_FILE.lock, which must stay.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 it was told to end; 1 the file could not be flushed to its device; 2 a wrong setting; 3 the server can't be trusted \
+Exit status: 0 it was told to end; 1 the file could not be flushed to its device, or the server has deleted records that it lacks; 2 a wrong setting; 3 the server can't be trusted \
 over TLS; 4 it refused the API key, or its owner lacks a right. Once the server has answered, it waits instead of ending with 3 or 4.
 
 Examples:
@@ -61,6 +61,9 @@ pub struct ExportArgs {
     /// How a record is written
     #[arg(long, env, value_name = "FORMAT", value_enum, default_value = "line")]
     format: Format,
+    /// Where the server has deleted what follows the file's last record: go on with the oldest that it has
+    #[arg(long)]
+    from_oldest: bool,
     #[command(flatten)]
     server: ServerArgs,
     #[command(flatten)]
@@ -116,11 +119,16 @@ pub async fn run(args: ExportArgs) -> ExitCode {
         times_busy: 0,
         next_poll: Instant::now(),
         next_write: Instant::now(),
+        from_oldest: args.from_oldest,
     };
     match exporter.export(&stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(ExportError::Log(error)) => {
             error!("{}: {}", path.display(), in_one_line(&error));
+            ExitCode::FAILURE
+        }
+        Err(error @ ExportError::Expired) => {
+            error!("{}: {error}", path.display());
             ExitCode::FAILURE
         }
         Err(ExportError::Server(error)) => {
@@ -139,6 +147,11 @@ enum ExportError {
     /// The server has rejected the first request already, for a reason that only a setting can mend.
     #[error(transparent)]
     Server(#[from] ClientError),
+    /// Records are missing between the file and the server, and only a person may decide to do without them.
+    #[error(
+        "the server has deleted records that follow the file's last one (KEEP_RECORDS); to go on with the oldest that it has, add --from-oldest"
+    )]
+    Expired,
 }
 
 /// An exporter of two independent parts: one fetches, one writes what was fetched.
@@ -155,6 +168,8 @@ struct Exporter {
     times_busy: u32,
     next_poll: Instant,
     next_write: Instant,
+    /// Whether to pass over records that the server has deleted.
+    from_oldest: bool,
 }
 
 impl Exporter {
@@ -203,7 +218,14 @@ impl Exporter {
                 }
             }
         }
-        let page = source::fetch(&self.client, &mut self.memory).await;
+        let mut page = source::fetch(&self.client, &mut self.memory).await;
+        if self.from_oldest && matches!(page.outcome, Err(ClientError::ExpiredRecord)) {
+            warn!(
+                "the server has deleted records that follow the file's last one; goes on with the oldest that it has"
+            );
+            self.memory.pass_over_deleted();
+            page = source::fetch(&self.client, &mut self.memory).await;
+        }
         match page.outcome {
             Ok(()) => {
                 self.has_answered = true;
@@ -212,6 +234,7 @@ impl Exporter {
                     self.next_poll = begun;
                 }
             }
+            Err(ClientError::ExpiredRecord) => return Err(ExportError::Expired),
             Err(error) if error.needs_a_setting() && !self.has_answered => {
                 return Err(error.into());
             }

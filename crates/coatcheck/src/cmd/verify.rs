@@ -112,6 +112,9 @@ fn told(report: &Report) -> String {
             counted(report.newer, "task")
         );
     }
+    if report.pruned > 0 {
+        let _ = writeln!(text, "{} of tasks that were deleted since", counted(report.pruned, "line"));
+    }
     let Report { ended, lines, files, .. } = report;
     let [tasks, lines, files] =
         [counted(*ended, "task"), counted(*lines, "line"), counted(*files as u64, "file")];
@@ -127,10 +130,13 @@ async fn write_anew(settings: &Settings, file: &Path) -> Result<ExitCode, Troubl
     }
     let remains = open_remains(settings).await?;
     let progress = Arc::new(VerifyProgress::default());
-    let Rebuilt { lines, is_worked_on } =
+    let Rebuilt { lines, is_worked_on, lacks_deleted } =
         with_log_bar(&progress, rebuild(&*remains.store, file, &progress)).await?;
     let (file, log) = (file.display(), log.display());
     let mut text = format!("wrote {} to {file}\n", counted(lines, "line"));
+    if lacks_deleted {
+        text.push_str("the lines of tasks that were deleted are not in it: keep the old files\n");
+    }
     if is_worked_on {
         text.push_str(
             "a worker is running, and what ends from now on is not in it: stop all workers, remove the file, and run the command again\n",

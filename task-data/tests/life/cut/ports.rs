@@ -172,6 +172,10 @@ impl Blobs for CutBlobs {
         self.wire.call("blobs.try_write", true, self.inner.try_write(), blob_error).await
     }
 
+    async fn copy(&self, from: TaskId, to: TaskId, now: Time) -> Result<(), BlobError> {
+        self.wire.call("blobs.copy", true, self.inner.copy(from, to, now), blob_error).await
+    }
+
     async fn delete(&self, id: TaskId) -> Result<(), BlobError> {
         self.wire.call("blobs.delete", true, self.inner.delete(id), blob_error).await
     }

@@ -44,6 +44,12 @@ impl Blobs for CutBlobs {
         self.line.call("blobs.open", Effect::Nothing, async move { inner.open(id).await }, blob_error).await
     }
 
+    async fn copy(&self, from: TaskId, to: TaskId, now: Time) -> Result<(), BlobError> {
+        let inner = self.inner.clone();
+        let act = async move { inner.copy(from, to, now).await };
+        self.line.call("blobs.copy", Effect::Here, act, blob_error).await
+    }
+
     async fn delete(&self, id: TaskId) -> Result<(), BlobError> {
         let inner = self.inner.clone();
         self.line.call("blobs.delete", Effect::Here, async move { inner.delete(id).await }, blob_error).await

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use task_data::idempotency::Idempotency;
 use task_data::kinds::Kind;
-use task_data::task::Status;
+use task_data::task::{Status, Task};
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
@@ -48,6 +48,15 @@ async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Resul
     if !table.status.is_ended() {
         return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", table.status.name())));
     }
+    let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", table.id).as_bytes()));
+    again(api, &table, idempotency).await
+}
+
+/// Makes a table of the failed rows of one that has ended, and answers with its ticket.
+///
+/// # Errors
+/// 409 if none has failed, and those of admission and of accepting.
+pub async fn again(api: &Api, table: &Task, idempotency: Option<Idempotency>) -> Result<HttpResponse, Problem> {
     let failed = api.store.table_progress(table.id).await?.failed;
     if failed == 0 {
         return Err(match table.status {
@@ -57,9 +66,8 @@ async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Resul
         });
     }
     let _reserved = api.admission.admit_input(table.owner).await?;
-    let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", table.id).as_bytes()));
-    let input = input_of(&table)?.again(table.id, failed);
-    let accepted = api.life.accept_again(idempotency, &table, input.into()).await?;
+    let input = input_of(table)?.again(table.id, failed);
+    let accepted = api.life.accept_again(idempotency, table, input.into()).await?;
     Ok(tasks::accepted(api, PATH, accepted))
 }
 

@@ -15,6 +15,8 @@ pub struct Memory {
     after: Option<Uuid>,
     records: VecDeque<Fetched>,
     bytes: usize,
+    /// Whether the next record is the server's first, because what follows the last one here was deleted.
+    passes_over: bool,
 }
 
 /// A record as it was received.
@@ -34,11 +36,18 @@ impl Memory {
     pub fn push(&mut self, record: Fetched) {
         self.bytes += record.json.len();
         self.records.push_back(record);
+        self.passes_over = false;
     }
 
-    /// Returns the record after which to go on fetching.
+    /// Takes the server's first record for the one that follows here.
+    pub fn pass_over_deleted(&mut self) {
+        self.passes_over = true;
+    }
+
+    /// Returns the record after which to go on fetching; `None` for the server's first.
     pub fn last(&self) -> Option<Uuid> {
-        self.records.back().map(|record| record.id).or(self.after)
+        let last = self.records.back().map(|record| record.id).or(self.after);
+        last.filter(|_| !self.passes_over)
     }
 
     pub fn len(&self) -> usize {
