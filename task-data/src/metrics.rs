@@ -153,6 +153,9 @@ pub(crate) fn begin() {
     for status in [Status::Pending, Status::Failed, Status::Cancelled] {
         LOST.with_label_values(&[status.name()]);
     }
+    for subject in Subject::ALL {
+        PRUNED.with_label_values(&[subject.name()]);
+    }
     for counter in [&PUBLISHED, &RETRIED, &STALE, &LEASES_LOST, &LOG_LINES, &LOG_FOREIGN, &LOG_BUSY] {
         LazyLock::force(counter);
     }

@@ -112,7 +112,8 @@ async fn a_failed_task_is_done_again_as_a_new_one_while_its_upload_is_kept(setup
 
 #[apply(both_stacks)]
 async fn the_upload_of_a_failed_task_goes_after_its_time(setup: Setup) {
-    let stack = setup.start(&[("WORKERS", "1"), ("KEEP_FAILED_UPLOADS", "1s"), ("SWEEP_SECONDS", "0.2")]).await;
+    let stack =
+        setup.start(&[("WORKERS", "1"), ("KEEP_FAILED_UPLOADS", "1s"), ("SWEEP_SECONDS", "0.2")]).await;
     let failed = stack.fails_for_want_of_its_upload(&noise(7, 100_000)).await;
 
     stack.until_no_blobs().await;

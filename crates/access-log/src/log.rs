@@ -51,6 +51,7 @@ pub struct Selection {
 impl AccessLog {
     /// Starts the batches on the current runtime. `keep` says how long records are kept, by [`prune`](Self::prune) of this process or others.
     pub fn start(store: Arc<dyn Records>, keep: Keep) -> Self {
+        metrics::begin();
         let appends = Batcher::start(BATCH, {
             let store = store.clone();
             move |callers| append_all(store.clone(), callers)
@@ -179,7 +180,7 @@ pub enum ReadError {
     /// There has never been such a record.
     #[error("the record does not exist")]
     Unknown,
-    /// There is no such record, and old ones were deleted; this is the oldest that is kept, if there are any.
+    /// The record is unknown, and old ones were deleted; this is the oldest that is kept, if any is left.
     #[error("the record was deleted, or never existed")]
     Expired(Option<RecordId>),
     /// The store failed.

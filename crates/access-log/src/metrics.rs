@@ -11,6 +11,12 @@ static PRUNED: LazyLock<IntCounter> = LazyLock::new(|| {
     counter("coatcheck_records_pruned_total", "Records deleted by this process because they were old")
 });
 
+/// Starts the series, at 0.
+pub(crate) fn begin() {
+    LazyLock::force(&RECORDS);
+    LazyLock::force(&PRUNED);
+}
+
 pub(crate) fn records_pruned(count: u64) {
     PRUNED.inc_by(count);
 }

@@ -54,6 +54,7 @@ calls! {
     TASKS: GET "/api/v1/tasks" ["after", "kind", "limit", "status"] => TaskList;
     TASK: GET "/api/v1/tasks/{id}" ["wait"] => AsSent<Task>;
     CANCEL: DELETE "/api/v1/tasks/{id}" [] => AsSent<Task>;
+    RETRY: POST "/api/v1/tasks/{id}/retry" [IDEMPOTENCY_KEY] => AsSent<Task>;
     FOLLOW: GET "/api/v1/tasks/{id}/events" [] => AsSent<Task>;
     TABLE: GET "/api/v1/tables/{id}" [] => AsSent<Task>;
     OUTCOMES: GET "/api/v1/outcomes" ["after", "limit", "wait"] => OutcomeList;

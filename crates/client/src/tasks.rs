@@ -1,5 +1,6 @@
 //! Calls about tasks: looks one up, waits for its end, follows its changes, lists and cancels; reads outcomes.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -154,6 +155,18 @@ impl Client {
             }
             answer => answer,
         }
+    }
+
+    /// Does a task again that has ended; returns the new task. Repeated until the server answers, it makes one all the same.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] if it has not ended or its upload is gone, or as [`Self::task`].
+    pub async fn retry(&self, id: Uuid) -> Result<AsSent<Task>, ClientError> {
+        let key = Uuid::new_v4().to_string();
+        let (id, nothing_sent) = (id.to_string(), AtomicU64::new(0));
+        let request = || self.request(&calls::RETRY, &[&id], &[]).header(calls::IDEMPOTENCY_KEY, &key);
+        let text = self.patiently(async || self.answer(request(), &nothing_sent).await).await?;
+        answers::read(&text).ok_or_else(|| self.foreign(StatusCode::OK))
     }
 
     /// Returns the digest of a task that has ended: 32 hex digits.

@@ -3,6 +3,7 @@
 mod all_in_one;
 mod cmd;
 mod confirm;
+mod each;
 mod help;
 mod md5sum;
 mod table;
@@ -47,6 +48,7 @@ enum Command {
     Watch(cmd::watch::WatchArgs),
     Outcomes(cmd::outcomes::OutcomesArgs),
     Cancel(cmd::cancel::CancelArgs),
+    Retry(cmd::retry::RetryArgs),
     Sum(cmd::sum::SumArgs),
     Simulate(cmd::simulate::SimulateArgs),
     Export(cmd::export::ExportArgs),
@@ -83,6 +85,7 @@ async fn run(cli: Cli) -> ExitCode {
         Some(Command::Watch(args)) => cmd::watch::run(args).await,
         Some(Command::Outcomes(args)) => cmd::outcomes::run(args).await,
         Some(Command::Cancel(args)) => cmd::cancel::run(args).await,
+        Some(Command::Retry(args)) => cmd::retry::run(args).await,
         Some(Command::Sum(args)) => cmd::sum::run(args),
         Some(Command::Simulate(args)) => cmd::simulate::run(args).await,
         Some(Command::Export(args)) => cmd::export::run(args).await,

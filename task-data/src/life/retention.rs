@@ -23,7 +23,7 @@ impl Life {
     /// If the store fails: the next call goes on.
     ///
     /// # Cancel safety
-    /// What a step has deleted stays deleted; a blob that it leaves is an orphan.
+    /// The effect of a step stays; a blob that it leaves is an orphan.
     pub async fn prune(&self) -> Result<(), StoreError> {
         let log = self.log.as_ref().map(|(_, log)| log.name.clone());
         for (subject, age) in self.settings.retention() {

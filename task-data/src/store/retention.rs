@@ -26,6 +26,14 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Every subject.
+    pub const ALL: [Self; 4] = [
+        Self::Tasks(Status::Succeeded),
+        Self::Tasks(Status::Failed),
+        Self::Tasks(Status::Cancelled),
+        Self::FailedUploads,
+    ];
+
     /// Returns the subject's name in the database.
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,7 +54,7 @@ impl Subject {
 /// A step of retention.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PruneStep {
-    /// What to delete.
+    /// The subject to delete.
     pub subject: Subject,
     /// The least time since a task's end.
     pub age: Duration,

@@ -12,6 +12,7 @@ pub mod man;
 pub mod migrate;
 pub mod outcomes;
 pub mod put;
+pub mod retry;
 pub mod simulate;
 pub mod sum;
 pub mod user;
