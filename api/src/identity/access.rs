@@ -7,6 +7,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
+use task_data::store::Filter;
 use task_data::task::Task;
 
 use crate::app::Api;
@@ -118,6 +119,14 @@ impl Scope {
                 Err(Code::Forbidden.because(format!("It needs the right `{}`.", Right::Operator)))
             }
             Self::All | Self::Seen(_) | Self::Of(_) => Ok(()),
+        }
+    }
+
+    /// Returns the filter within the scope; `None` if the scope has no such tasks.
+    pub fn narrowed(self, filter: Filter) -> Option<Filter> {
+        match (self.owner(), filter.owner) {
+            (Some(own), Some(other)) if own != other => None,
+            (own, other) => Some(Filter { owner: own.or(other), ..filter }),
         }
     }
 

@@ -12,11 +12,12 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 27] = [
+const READS: [&str; 28] = [
     "attempts",
     "before_first",
     // It ends connections.
     "close",
+    "count",
     "feed_range",
     "find",
     "free_bytes",
