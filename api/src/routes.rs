@@ -9,13 +9,13 @@ use crate::records;
 use crate::resource::resource;
 use crate::route::{Route, route};
 use crate::site::{health, openapi, page};
-use crate::tasks::{self, events, kinds, outcomes, retry};
+use crate::tasks::{self, events, kinds, list, outcomes, retry};
 
 /// Returns every route. `Allow` lists the methods of one address in this order.
 pub fn all() -> Vec<Route> {
     let mut routes = kinds::routes();
     routes.extend([
-        route!(Users: tasks::list).large(),
+        route!(Users: list::list).large(),
         route!(Users: tasks::get),
         route!(Users: tasks::cancel),
         route!(Users: retry::post),

@@ -1,31 +1,29 @@
-//! Tasks of any kind: their form in JSON, and how clients find, list and cancel them.
+//! Tasks of any kind: their form in JSON, and how clients find and cancel them.
 
 mod event_stream;
 pub mod events;
 pub mod kinds;
+pub mod list;
 pub mod outcomes;
 pub mod retry;
 
 use std::collections::BTreeMap;
 
-use actix_web::body::{BodySize, MessageBody};
+use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Query};
-use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
 use task_data::life::Accepted;
-use task_data::store::{Attempt, Cancel, Filter, Purge, TaskPage};
+use task_data::store::{Attempt, Cancel, Purge};
 use task_data::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::app::Api;
-use crate::http::body::holding;
-use crate::http::params::{Id, page_parameters, parsed};
-use crate::http::permits::Client;
+use crate::http::params::{Id, parsed};
 use crate::http::problem::{self, Code, Problem};
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
@@ -34,8 +32,6 @@ use crate::uploads::idempotency;
 
 /// Where tasks of any kind are redeemed; tickets follow it.
 const PATH: &str = "/api/v1/tasks/";
-/// Bytes up to which sending a list counts as no load.
-const SMALL: u64 = 64 << 10;
 
 /// One unit of accepted work
 #[derive(Debug, Serialize, ToSchema)]
@@ -108,42 +104,6 @@ pub struct TaskErrorView {
     /// A sentence for people
     #[schema(example = "Each worker that took the task was lost before it ended.")]
     detail: String,
-}
-
-/// A page of tasks, newest first
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = list_example)]
-pub struct TaskList {
-    tasks: Vec<TaskView>,
-    /// The value of `after` for the next page; null on the last one
-    #[schema(required)]
-    next: Option<String>,
-}
-
-/// Which tasks to list
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListParameters {
-    /// Only tasks of this kind
-    #[param(schema_with = kinds)]
-    kind: Option<String>,
-    /// Only tasks with this status
-    #[param(schema_with = statuses)]
-    status: Option<String>,
-    /// The most tasks to return; 100 if not given
-    #[param(value_type = Option<i64>, minimum = 1, maximum = 1000)]
-    limit: Option<String>,
-    /// The `next` of the page before
-    after: Option<String>,
-}
-
-impl ListParameters {
-    fn filter(&self) -> Result<Filter, Problem> {
-        let (limit, after) = page_parameters(self.limit.as_deref(), self.after.as_deref())?;
-        let kind = parsed("kind", self.kind.as_deref())?;
-        let status = parsed("status", self.status.as_deref())?;
-        Ok(Filter { kind, status, after, limit, ..Filter::default() })
-    }
 }
 
 /// Returns the task as soon as it, or the wait, has ended.
@@ -289,45 +249,6 @@ pub async fn attempts(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<A
     Ok(Json(AttemptsView { attempts: attempts.map(view).collect() }))
 }
 
-/// List tasks, newest first
-///
-/// A page has at most `limit` tasks, and ends earlier where they have 2 MiB together; `next` tells whether there are more.
-#[utoipa::path(
-    get, path = "/api/v1/tasks", tag = "tasks", operation_id = "listTasks", params(ListParameters),
-    responses((status = 200, description = "A page of tasks", body = TaskList), TaskListProblems),
-)]
-pub async fn list(
-    api: Data<Api>,
-    scope: Scope,
-    request: HttpRequest,
-    parameters: Query<ListParameters>,
-) -> Result<HttpResponse, Problem> {
-    page(&api, scope, &request, parameters.filter()?).await
-}
-
-/// Returns a page of the tasks that the scope includes and the filter selects.
-///
-/// # Errors
-/// The store's; 503 if too many other requests read lists.
-pub async fn page(
-    api: &Api,
-    scope: Scope,
-    request: &HttpRequest,
-    mut filter: Filter,
-) -> Result<HttpResponse, Problem> {
-    let permit = api.list_answers.take(Client::of(request, scope.owner())).await;
-    let permit = permit.ok_or_else(|| Code::Overloaded.because("Too many lists are being read."))?;
-    filter.owner = scope.owner();
-    let TaskPage { tasks, has_more } = api.life.list(filter).await?;
-    let next = tasks.last().filter(|_| has_more).map(|task| task.id.to_string());
-    let list = TaskList { tasks: tasks.into_iter().map(TaskView::from).collect(), next };
-    let response = HttpResponse::Ok().json(list);
-    Ok(match response.body().size() {
-        BodySize::Sized(bytes) if bytes <= SMALL => response,
-        _ => response.map_body(|_, body| holding(body, permit)),
-    })
-}
-
 /// Whether to delete a task that has ended
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -358,7 +279,7 @@ pub async fn cancel(
 ) -> Result<HttpResponse, Problem> {
     // The owner of a task never changes.
     if scope != Scope::All {
-        found(&api, scope, id).await?;
+        scope.need_to_change(&found(&api, scope, id).await?)?;
     }
     let purge = parsed::<bool>("purge", parameters.purge.as_deref())?;
     if purge == Some(true) {
@@ -405,22 +326,14 @@ impl IntoResponses for FindProblems {
     }
 }
 
-struct TaskListProblems;
-
-impl IntoResponses for TaskListProblems {
-    fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problem::responses(&[Code::InvalidParameter, Code::DatabaseUnavailable, Code::Overloaded])
-    }
-}
-
 struct CancelProblems;
 
 impl IntoResponses for CancelProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, InvalidId, InvalidParameter, NewerKind};
+        use Code::{DatabaseUnavailable, Forbidden, InvalidId, InvalidParameter, NewerKind};
         use Code::{TaskEnded, TaskNotEnded, TaskNotFound, TaskNotLogged};
         let conflicts = [TaskEnded, TaskNotEnded, TaskNotLogged];
-        let others = [InvalidId, InvalidParameter, TaskNotFound, DatabaseUnavailable, NewerKind];
+        let others = [InvalidId, InvalidParameter, Forbidden, TaskNotFound, DatabaseUnavailable, NewerKind];
         problem::responses(&[&conflicts[..], &others].concat())
     }
 }
@@ -464,25 +377,4 @@ pub fn as_accepted(mut task: Value) -> Value {
         task[field] = value;
     }
     task
-}
-
-fn list_example() -> Value {
-    json!({"tasks": [example()], "next": example()["id"]})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_refused_for_each_parameter_that_is_wrong() {
-        for query in
-            ["limit=0", "limit=1001", "limit=-1", "limit=1e9", "limit=abc", "after=abc", "kind=x", "status=x"]
-        {
-            let parameters = Query::<ListParameters>::from_query(query).unwrap();
-            assert!(parameters.filter().is_err(), "{query}");
-        }
-        let parameters = Query::<ListParameters>::from_query("limit=1000&kind=md5&status=failed").unwrap();
-        assert_eq!(parameters.filter().unwrap().limit, 1000);
-    }
 }

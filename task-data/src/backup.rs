@@ -31,7 +31,7 @@ use crate::blobs::{Blobs, SHARDS};
 use crate::settings::Settings;
 use crate::stack::{OpenError, embedded_paths};
 use crate::store::sqlite::{Original, forget, forget_logs};
-use crate::store::{Filter, HandBack, LogHead, StoreError, Tasks, Upkeep};
+use crate::store::{Filter, HandBack, ListPlace, LogHead, StoreError, TaskPage, Tasks, Upkeep};
 use crate::task::{Status, Task, TaskId, Ticket};
 
 /// The number of rows that are read together.
@@ -293,9 +293,7 @@ async fn rest(store: &Sqlite, settings: &Settings) -> Result<(), BackupError> {
     forget_logs(store).await?;
     let mut after = None;
     loop {
-        let running = page(store, Status::Running, after).await?;
-        let Some(last) = running.last() else { break };
-        after = Some(last.id);
+        let TaskPage { tasks: running, next } = page(store, Status::Running, after).await?;
         let back = |task: &Task| HandBack {
             id: task.id,
             attempt: task.attempt,
@@ -304,13 +302,15 @@ async fn rest(store: &Sqlite, settings: &Settings) -> Result<(), BackupError> {
             waits_for: None,
         };
         store.hand_back(running.iter().map(back).collect(), settings.rules()).await?;
+        let Some(next) = next else { break };
+        after = Some(next);
     }
     let mut after = None;
     loop {
-        let pending = page(store, Status::Pending, after).await?;
-        let Some(last) = pending.last() else { return Ok(()) };
-        after = Some(last.id);
+        let TaskPage { tasks: pending, next } = page(store, Status::Pending, after).await?;
         store.mark_published(pending.iter().filter_map(Ticket::of).collect()).await?;
+        let Some(next) = next else { return Ok(()) };
+        after = Some(next);
     }
 }
 
@@ -318,9 +318,7 @@ async fn rest(store: &Sqlite, settings: &Settings) -> Result<(), BackupError> {
 async fn bring_rest(store: &Sqlite, uploads: &Uploads) -> Result<(), BackupError> {
     let mut after = None;
     loop {
-        let pending = page(store, Status::Pending, after).await?;
-        let Some(last) = pending.last() else { return Ok(()) };
-        after = Some(last.id);
+        let TaskPage { tasks: pending, next } = page(store, Status::Pending, after).await?;
         let mut gone = Vec::new();
         for task in pending.iter().filter(|task| task.has_blob) {
             if !uploads.bring(task.id).await? {
@@ -330,6 +328,8 @@ async fn bring_rest(store: &Sqlite, uploads: &Uploads) -> Result<(), BackupError
         if !gone.is_empty() {
             forget(store, gone).await?;
         }
+        let Some(next) = next else { return Ok(()) };
+        after = Some(next);
     }
 }
 
@@ -360,10 +360,8 @@ async fn drop_needless(store: &Sqlite, settings: &Settings, uploads: &Uploads) -
     Ok(kept)
 }
 
-async fn page(store: &Sqlite, status: Status, after: Option<TaskId>) -> Result<Vec<Task>, StoreError> {
-    let limit = PAGE as i64;
-    let page = store.list(Filter { status: Some(status), after, limit, ..Filter::default() }).await?;
-    Ok(page.tasks)
+async fn page(store: &Sqlite, status: Status, after: Option<ListPlace>) -> Result<TaskPage, StoreError> {
+    store.list(Filter { statuses: vec![status], after, limit: PAGE as i64, ..Filter::default() }).await
 }
 
 /// Copies the additional files, syncs everything and renames the database to its final name. Returns the database's size in bytes.

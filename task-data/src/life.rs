@@ -51,7 +51,7 @@ use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
     Attempt, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, Purge,
-    StoreError, TaskPage, UnkeptRow, Upload,
+    StoreError, TaskCount, TaskPage, UnkeptRow, Upload,
 };
 use crate::tail::Tail;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
@@ -401,12 +401,20 @@ impl Life {
         &self.outcomes
     }
 
-    /// Returns a page of the tasks that pass a filter, newest first.
+    /// Returns a page of the tasks that pass a filter.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
         self.stack.store.list(filter).await
+    }
+
+    /// Counts the tasks that pass a filter, up to `most`.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn count(&self, filter: Filter, most: i64) -> Result<TaskCount, StoreError> {
+        self.stack.store.count(filter, most).await
     }
 
     /// Counts the tasks of kinds that only a newer version knows, and logs each such kind once.

@@ -41,6 +41,7 @@ pub async fn post(
     let outcome = async {
         let key = idempotency::key(request.headers())?;
         let task = tasks::redeemed(&api, scope, id, Wait::NONE, None).await?;
+        scope.need_to_change(&task)?;
         if !task.status.is_ended() {
             return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", task.status.name())));
         }
@@ -78,6 +79,7 @@ impl IntoResponses for RetryAnswers {
             &[
                 Code::InvalidId,
                 Code::InvalidIdempotencyKey,
+                Code::Forbidden,
                 Code::TaskNotFound,
                 Code::TaskNotEnded,
                 Code::NothingFailed,

@@ -216,6 +216,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use crate::types::{TimeType, UuidType};
+
+    audit (id) {
+        id -> BigInt,
+        at -> TimeType,
+        user_id -> Nullable<UuidType>,
+        who -> Text,
+        act -> Text,
+        target -> Text,
+        detail -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::Integer;
     use crate::types::TimeType;
 

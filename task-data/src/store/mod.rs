@@ -6,8 +6,10 @@
 
 mod attempts;
 mod feed;
+mod filter;
 mod followers;
 mod leases;
+mod lists;
 mod paid_calls;
 mod port;
 mod postgres;
@@ -24,7 +26,11 @@ use database::Database;
 pub use database::{Cause, PoolUse, StoreError, Upkeep};
 
 pub use self::feed::{Feed, FeedRange, InvalidPlace, Outcome, OutcomePage, Place};
+pub use self::filter::{
+    Filter, InvalidListPlace, InvalidOrder, ListOrder, ListPlace, Period, TaskCount, TaskPage,
+};
 pub use self::followers::{Followers, LogFollower, LogHead, LogLag};
+pub use self::lists::NAME_CHARS;
 pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::port::*;
 pub use self::retention::{PruneStep, Pruned, Purge, Retention, Subject};

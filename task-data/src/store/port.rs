@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use database::{PoolUse, StoreError, UserId};
 use serde_json::Value;
 
+use super::filter::{Filter, TaskCount, TaskPage};
 use crate::idempotency::{Idempotency, OwnedKey};
-use crate::kinds::md5::Md5Digest;
 use crate::kinds::{Kind, RowKind, UnknownKind};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 
@@ -270,36 +270,8 @@ pub enum Cancel {
     Unknown,
 }
 
-/// The filter of a list of tasks, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only tasks of that kind.
-    pub kind: Option<Kind>,
-    /// Only tasks with that status.
-    pub status: Option<Status>,
-    /// Only tasks of kind md5 with that digest as their result.
-    pub digest: Option<Md5Digest>,
-    /// Only tasks of that owner.
-    pub owner: Option<UserId>,
-    /// Only tasks older than this one.
-    pub after: Option<TaskId>,
-    /// Also tasks of kinds that only a newer version knows.
-    pub with_newer: bool,
-    /// The most tasks to return.
-    pub limit: i64,
-}
-
 /// The most bytes of tasks in a page: enough for a thousand md5 tasks, however long their file names are.
 pub const LIST_BYTES: i64 = 2 << 20;
-
-/// A page of listed tasks.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaskPage {
-    /// The tasks, newest first.
-    pub tasks: Vec<Task>,
-    /// Whether older tasks follow.
-    pub has_more: bool,
-}
 
 /// The load of an owner's tasks that have not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,8 +311,12 @@ pub trait Tasks: Send + Sync {
     /// Returns the tasks that these idempotency keys belong to, in any order.
     async fn keyed(&self, keys: Vec<OwnedKey>) -> Result<Vec<Keyed>, StoreError>;
 
-    /// Lists tasks by filter, newest first: up to `limit`, and up to [`LIST_BYTES`] but at least one.
+    /// Lists tasks by filter: up to `limit`, and up to [`LIST_BYTES`] but at least one. Looks at a bounded number of rows: a page may have
+    /// fewer tasks, also none, where others lie between.
     async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError>;
+
+    /// Counts the tasks that pass a filter, up to `most`, without regard to its place and limit. Looks at a bounded number of rows.
+    async fn count(&self, filter: Filter, most: i64) -> Result<TaskCount, StoreError>;
 
     /// Marks tickets as published, and their tasks as not due, where the task is still pending in the ticket's attempt.
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError>;

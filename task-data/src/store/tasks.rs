@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 use serde_json::Value;
 
-use super::port::{LIST_BYTES, Rules, Upload};
+use super::port::{Rules, Upload};
 use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, TASK_COLUMNS, TaskColumns};
 use super::types::SqlStatus;
 use crate::idempotency::OwnedKey;
@@ -56,52 +56,6 @@ pub fn has_digest(digest: Md5Digest) -> UncheckedBind<SqlLiteral<Bool>, AsExprOf
     sql::<Bool>("kind = 'md5' AND result IS NOT NULL AND result ->> 'md5' = ")
         .bind::<Text, _>(digest.to_string())
 }
-
-/// Returns the size of a task as JSON, in bytes.
-pub fn task_bytes() -> SqlLiteral<BigInt> {
-    sql("CAST(octet_length(CAST(input AS text)) + coalesce(octet_length(CAST(result AS text)), 0) AS bigint)")
-}
-
-/// Returns the newest and the oldest of the tasks of these sizes that make up a page, their number, and whether more follow.
-pub fn page_of(sizes: &[(SqlUuid, i64)], limit: i64) -> Option<(SqlUuid, SqlUuid, i64, bool)> {
-    let mut bytes = 0;
-    let fitting = sizes.iter().take(limit as usize).enumerate().take_while(|(position, (_, size))| {
-        bytes += size;
-        *position == 0 || bytes <= LIST_BYTES
-    });
-    let count = fitting.count();
-    let (newest, oldest) = (sizes.first()?.0, sizes.get(count.checked_sub(1)?)?.0);
-    Some((newest, oldest, count as i64, count < sizes.len()))
-}
-
-/// Defines `filtered`: the tasks that pass a filter, in no order. A macro, because each database's boxed queries have their own type.
-macro_rules! filtered {
-    ($backend:ty) => {
-        fn filtered(filter: &Filter) -> tasks::BoxedQuery<'static, $backend> {
-            let mut query = tasks::table.into_boxed::<$backend>();
-            if let Some(kind) = filter.kind {
-                query = query.filter(tasks::kind.eq(kind.name()));
-            }
-            if let Some(status) = filter.status {
-                query = query.filter(queries::in_status(status));
-            }
-            if let Some(digest) = filter.digest {
-                query = query.filter(queries::has_digest(digest));
-            }
-            if let Some(owner) = filter.owner {
-                query = query.filter(tasks::owner.eq(SqlUuid(owner.0)));
-            }
-            if let Some(after) = filter.after {
-                query = query.filter(tasks::id.lt(SqlUuid(after.0)));
-            }
-            if !filter.with_newer {
-                query = query.filter(queries::is_known());
-            }
-            query
-        }
-    };
-}
-pub(super) use filtered;
 
 /// Compares the status in the words of the index that has only tasks of that status.
 pub(super) fn in_status(status: Status) -> SqlLiteral<Bool> {

@@ -10,7 +10,7 @@ use crate::blobs::BlobError;
 use crate::outcome;
 use crate::settings::Settings;
 use crate::stack::Remains;
-use crate::store::{Filter, StoreError};
+use crate::store::{Filter, StoreError, TaskPage};
 use crate::task::{Task, TaskId};
 
 /// A sweep that is overdue by this has not run.
@@ -52,9 +52,7 @@ impl TaskRows {
         let mut after = None;
         loop {
             let filter = Filter { after, limit: PAGE, with_newer: true, ..Filter::default() };
-            let page = remains.store.list(filter).await?.tasks;
-            let Some(last) = page.last() else { return Ok(rows) };
-            after = Some(last.id);
+            let TaskPage { tasks: page, next } = remains.store.list(filter).await?;
             let mut open = Vec::new();
             for task in &page {
                 match outcome::line(task) {
@@ -74,6 +72,8 @@ impl TaskRows {
                 rows.stuck.extend(stuck(remains, settings, open).await?);
             }
             progress.rows.fetch_add(page.len() as u64, Relaxed);
+            let Some(next) = next else { return Ok(rows) };
+            after = Some(next);
         }
     }
 

@@ -15,11 +15,12 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 30] = [
+const READS: [&str; 31] = [
     "attempts",
     "before_first",
     // It ends connections.
     "close",
+    "count",
     "feed_range",
     "find",
     "free_bytes",

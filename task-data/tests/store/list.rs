@@ -5,7 +5,7 @@ use rstest_reuse::apply;
 use serde_json::json;
 use task_data::kinds::Kind;
 use task_data::kinds::md5::Md5Digest;
-use task_data::store::{Completion, Filter, LIST_BYTES, NewTask, Store};
+use task_data::store::{Completion, Filter, LIST_BYTES, ListPlace, NewTask, Store};
 use task_data::task::{Status, TaskId};
 use test_kit::{FreshDatabase, each_database};
 
@@ -44,15 +44,15 @@ async fn a_page_ends_where_its_bytes_do_and_the_next_goes_on(database: FreshData
         assert!(bytes <= LIST_BYTES as usize || page.tasks.len() == 1, "{bytes}");
         all.extend(page.tasks.iter().map(|task| task.id));
         pages += 1;
-        after = all.last().copied();
-        if !page.has_more {
+        after = page.next;
+        if after.is_none() {
             break;
         }
     }
 
     assert!(all == newest_first && pages > 3, "{pages} pages of {}", all.len());
     let exactly = store.list(Filter { limit: 1, ..Filter::default() }).await.unwrap();
-    assert_eq!((exactly.tasks.len(), exactly.has_more), (1, true));
+    assert_eq!((exactly.tasks.len(), exactly.next), (1, Some(all[0].into())));
 }
 
 #[apply(each_database)]
@@ -73,7 +73,8 @@ async fn a_filter_by_status_gives_those_in_it_alone(database: FreshDatabase) {
     let store = task_data::store::of(&database);
     let ids = one_of_each(&*store).await;
     for (id, status) in ids.into_iter().zip(Status::ALL) {
-        let filter = Filter { kind: Some(Kind::Md5), status: Some(status), limit: 100, ..Filter::default() };
+        let filter =
+            Filter { kinds: vec![Kind::Md5], statuses: vec![status], limit: 100, ..Filter::default() };
 
         assert_eq!(listed(&*store, filter).await, [id], "{status:?}");
     }
@@ -95,7 +96,7 @@ async fn a_digest_gives_the_tasks_that_found_it_page_by_page(database: FreshData
 
     let mut filter = Filter { digest: Some(digest), limit: 2, ..Filter::default() };
     let first = listed(&*store, filter.clone()).await;
-    filter.after = first.last().copied();
+    filter.after = first.last().copied().map(ListPlace::from);
     let second = listed(&*store, filter).await;
 
     assert_eq!(first, newest_first[..2]);
@@ -113,7 +114,7 @@ async fn pages_meet_each_task_once_while_new_ones_come_in(database: FreshDatabas
         let page = listed(&*store, filter.clone()).await;
         some(&*store, 3).await;
         let Some(last) = page.last() else { break };
-        filter.after = Some(*last);
+        filter.after = Some((*last).into());
         met.extend(page);
     }
 

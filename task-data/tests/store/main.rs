@@ -15,6 +15,7 @@ mod commits;
 mod due;
 mod ends;
 mod feed;
+mod find;
 mod followers;
 mod keys;
 mod leases;

@@ -5,7 +5,7 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use serde_json::json;
 use task_data::kinds::Kind;
-use task_data::store::{Filter, Holdings, NewTask, Payload, Store};
+use task_data::store::{Filter, Holdings, ListPlace, NewTask, Payload, Store};
 use task_data::task::TaskId;
 use test_kit::{FreshDatabase, each_database};
 
@@ -36,7 +36,7 @@ async fn an_owners_pages_are_full_whatever_others_have(database: FreshDatabase) 
     loop {
         let page: Vec<TaskId> =
             store.list(filter.clone()).await.unwrap().tasks.iter().map(|task| task.id).collect();
-        filter.after = page.last().copied();
+        filter.after = page.last().copied().map(ListPlace::from);
         met.push(page.len());
         if page.is_empty() {
             break;

@@ -288,7 +288,7 @@ impl World {
             for worker in workers.into_iter().filter(|worker| Some(*worker) != alive) {
                 store.beat(worker, Duration::ZERO).await.unwrap();
             }
-            let pending = Filter { status: Some(Status::Pending), limit: 1000, ..Filter::default() };
+            let pending = Filter { statuses: vec![Status::Pending], limit: 1000, ..Filter::default() };
             let pending = store.list(pending).await.unwrap().tasks;
             store.due_again(pending.into_iter().map(|task| task.id).collect()).await.unwrap();
         });

@@ -88,6 +88,8 @@ codes! {
     InvalidMessage, UNPROCESSABLE_ENTITY, "invalid-message", "This can't be sent as a message.";
     InvalidTable, UNPROCESSABLE_ENTITY, "invalid-table", "The file is not a table of userId,title,body.";
     InvalidUser, UNPROCESSABLE_ENTITY, "invalid-user", "This can't be a user's name and password.";
+    UnservedFilter, UNPROCESSABLE_ENTITY, "unserved-filter",
+        "No index serves these filters together, so they are not answered.";
     TooManyRequests, TOO_MANY_REQUESTS, "too-many-requests", "There were too many of these. Try again later.";
     HeadersTooLarge, REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large",
         "The request's target and headers are larger than the server accepts.";

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Json, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 use task_data::kinds::{self, Kind};
-use task_data::store::Filter;
+use task_data::store::{Filter, ListPlace};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
@@ -19,7 +19,8 @@ use crate::http::problem::{self, Code, Problem};
 use crate::identity::access::Scope;
 use crate::identity::auth::MaybeSession;
 use crate::route::{Route, route};
-use crate::tasks::{self, RedeemProblems, TaskList, TaskView};
+use crate::tasks::list::{self, TaskList};
+use crate::tasks::{self, RedeemProblems, TaskView};
 use crate::uploads::expected::{ExpectedHeaders, ExpectedOfBody};
 use crate::uploads::idempotency::IdempotencyHeader;
 use crate::uploads::{self, Upload};
@@ -202,8 +203,9 @@ pub async fn find(
     let digest =
         digest.parse().map_err(|_| Code::InvalidDigest.because("`digest` must have 32 hex digits."))?;
     let (limit, after) = params::page_parameters(parameters.limit.as_deref(), parameters.after.as_deref())?;
-    tasks::page(&api, scope, &request, Filter { digest: Some(digest), after, limit, ..Filter::default() })
-        .await
+    let after = after.map(ListPlace::from);
+    let filter = Filter { digest: Some(digest), after, limit, ..Filter::default() };
+    list::page(&api, scope, &request, filter, false).await
 }
 
 /// Redeem a ticket

@@ -27,6 +27,7 @@ use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::attempts::{self, RecordedRow, into_attempts};
+use super::lists::{self, Lead, PlaceRow, Rest, SizeRow, Walk};
 use super::rows::{
     ClaimRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
     into_small, into_tasks, summed,
@@ -34,13 +35,14 @@ use super::rows::{
 use super::tasks::TaskEnd;
 use super::{
     Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats,
-    Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, tasks as queries,
+    ListPlace, Moved, NewTask, Payload, Period, PoolUse, Rules, StoreError, TaskCount, TaskPage, Tasks,
+    Upload, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 
-queries::filtered!(Pg);
+lists::walked!(Pg, "~>=~", "~<~");
 
 #[async_trait]
 impl Tasks for Postgres {
@@ -124,15 +126,27 @@ impl Tasks for Postgres {
 
     async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
         let (mut connection, _turn) = self.get_long().await?;
-        let sizes = filtered(&filter).select((tasks::id, queries::task_bytes()));
-        let sizes = sizes.order(tasks::id.desc()).limit(filter.limit + 1);
-        let sizes: Vec<(SqlUuid, i64)> = answer(sizes.load(&mut connection)).await?;
-        let Some((newest, oldest, count, has_more)) = queries::page_of(&sizes, filter.limit) else {
-            return Ok(TaskPage { tasks: Vec::new(), has_more: false });
+        let mut walk = Walk::of(&filter);
+        let cut = answer(cut(&mut connection, &mut walk, lists::LOOKED_AT)).await?;
+        let sizes = listed(&walk).select(((tasks::id, walk.lead.finished()), lists::task_bytes()));
+        let sizes = sizes.order(walk.lead.order(walk.order)).limit(filter.limit + 1);
+        let sizes: Vec<SizeRow> = answer(sizes.load(&mut connection)).await?;
+        let Some((first, last, count, has_more)) = lists::page_of(&sizes, filter.limit) else {
+            return Ok(TaskPage { tasks: Vec::new(), next: cut });
         };
-        let page = filtered(&filter).select(TASK_COLUMNS).filter(tasks::id.le(newest));
-        let page = page.filter(tasks::id.ge(oldest)).order(tasks::id.desc()).limit(count);
-        Ok(TaskPage { tasks: into_tasks(answer(page.load(&mut connection)).await?), has_more })
+        let walk = walk.between(first, last);
+        let page = listed(&walk).select(TASK_COLUMNS).order(walk.lead.order(walk.order)).limit(count);
+        let next = if has_more { Some(last) } else { cut };
+        Ok(TaskPage { tasks: into_tasks(answer(page.load(&mut connection)).await?), next })
+    }
+
+    async fn count(&self, filter: Filter, most: i64) -> Result<TaskCount, StoreError> {
+        let (mut connection, _turn) = self.get_long().await?;
+        let mut walk = Walk::to_count(&filter);
+        let cut = answer(cut(&mut connection, &mut walk, lists::COUNTED_AMONG)).await?;
+        let ids = listed(&walk).select(tasks::id).order(walk.lead.order(walk.order)).limit(most + 1);
+        let ids: Vec<SqlUuid> = answer(ids.load(&mut connection)).await?;
+        Ok(lists::counted(ids.len(), most, cut))
     }
 
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
@@ -386,6 +400,18 @@ struct MadeRow {
 struct EndedRow {
     #[diesel(sql_type = UuidType)]
     id: SqlUuid,
+}
+
+/// Ends the way at the last of so many rows, if it may be long. Returns the place of that row.
+async fn cut(connection: &mut Session, walk: &mut Walk, rows: i64) -> QueryResult<Option<ListPlace>> {
+    if !walk.may_be_long() {
+        return Ok(None);
+    }
+    let last = walked(walk).select((tasks::id, walk.lead.finished())).order(walk.lead.order(walk.order));
+    let last: Option<PlaceRow> = last.offset(rows - 1).limit(1).get_result(connection).await.optional()?;
+    let last = last.map(lists::place);
+    last.into_iter().for_each(|place| walk.end_at(place));
+    Ok(last)
 }
 
 /// Moves a running row on in its transaction, by the error that is charged or the reason that it waits for. The transaction must then enter

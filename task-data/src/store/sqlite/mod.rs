@@ -14,14 +14,16 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use database::schema::{tasks, workers};
 use database::sqlite::clock;
-use database::types::SqlUuid;
+use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
 use database::{Prepared, Sqlite, UserId};
-use diesel::dsl::{count_star, insert_into};
+use diesel::dsl::{count_star, insert_into, sql};
 use diesel::prelude::*;
+use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
 pub use self::copy::{Original, forget, forget_logs};
 use super::attempts::{self, into_attempts};
+use super::lists::{self, Lead, PlaceRow, Rest, SizeRow, Walk};
 use super::rows::{
     ClaimRow, NewTaskRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed,
     into_small, into_tasks, summed,
@@ -29,8 +31,8 @@ use super::rows::{
 use super::tasks::TaskEnd;
 use super::{
     Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
-    KindStats, Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, Upload, leases,
-    tasks as queries,
+    KindStats, Leases, ListPlace, Moved, NewTask, Payload, Period, PoolUse, Rules, StoreError, TaskCount,
+    TaskPage, Tasks, Upload, leases, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -40,7 +42,7 @@ fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-queries::filtered!(diesel::sqlite::Sqlite);
+lists::walked!(diesel::sqlite::Sqlite, ">=", "<");
 
 #[async_trait]
 impl Tasks for Sqlite {
@@ -75,15 +77,28 @@ impl Tasks for Sqlite {
 
     async fn list(&self, filter: Filter) -> Result<TaskPage, StoreError> {
         self.read_long(move |connection| {
-            let sizes = filtered(&filter).select((tasks::id, queries::task_bytes()));
-            let sizes: Vec<(SqlUuid, i64)> =
-                sizes.order(tasks::id.desc()).limit(filter.limit + 1).load(connection)?;
-            let Some((newest, oldest, count, has_more)) = queries::page_of(&sizes, filter.limit) else {
-                return Ok(TaskPage { tasks: Vec::new(), has_more: false });
+            let mut walk = Walk::of(&filter);
+            let cut = cut(connection, &mut walk, lists::LOOKED_AT)?;
+            let sizes = listed(&walk).select(((tasks::id, walk.lead.finished()), lists::task_bytes()));
+            let sizes: Vec<SizeRow> =
+                sizes.order(walk.lead.order(walk.order)).limit(filter.limit + 1).load(connection)?;
+            let Some((first, last, count, has_more)) = lists::page_of(&sizes, filter.limit) else {
+                return Ok(TaskPage { tasks: Vec::new(), next: cut });
             };
-            let page = filtered(&filter).select(TASK_COLUMNS).filter(tasks::id.le(newest));
-            let page = page.filter(tasks::id.ge(oldest)).order(tasks::id.desc()).limit(count);
-            Ok(TaskPage { tasks: into_tasks(page.load(connection)?), has_more })
+            let walk = walk.between(first, last);
+            let page = listed(&walk).select(TASK_COLUMNS).order(walk.lead.order(walk.order)).limit(count);
+            let next = if has_more { Some(last) } else { cut };
+            Ok(TaskPage { tasks: into_tasks(page.load(connection)?), next })
+        })
+        .await
+    }
+
+    async fn count(&self, filter: Filter, most: i64) -> Result<TaskCount, StoreError> {
+        self.read_long(move |connection| {
+            let mut walk = Walk::to_count(&filter);
+            let cut = cut(connection, &mut walk, lists::COUNTED_AMONG)?;
+            let ids = listed(&walk).select(tasks::id).order(walk.lead.order(walk.order)).limit(most + 1);
+            Ok(lists::counted(ids.load::<SqlUuid>(connection)?.len(), most, cut))
         })
         .await
     }
@@ -357,6 +372,18 @@ impl Leases for Sqlite {
     async fn live_leases(&self) -> Result<i64, StoreError> {
         self.read(|connection| Ok(leases::live().get_result(connection)?)).await
     }
+}
+
+/// Ends the way at the last of so many rows, if it may be long. Returns the place of that row.
+fn cut(connection: &mut SqliteConnection, walk: &mut Walk, rows: i64) -> QueryResult<Option<ListPlace>> {
+    if !walk.may_be_long() {
+        return Ok(None);
+    }
+    let last = walked(walk).select((tasks::id, walk.lead.finished())).order(walk.lead.order(walk.order));
+    let last: Option<PlaceRow> = last.offset(rows - 1).limit(1).get_result(connection).optional()?;
+    let last = last.map(lists::place);
+    last.into_iter().for_each(|place| walk.end_at(place));
+    Ok(last)
 }
 
 /// Finds tasks one by one: a statement for each number of ids would be prepared again each time.
