@@ -90,6 +90,11 @@ macro_rules! cut_store {
             Nothing fn size_bytes() -> u64;
             Nothing fn close() -> ();
         });
+        $crate::cut_store!(@port $decorator, Pauses {
+            Afar fn pause(kind: task_data::kinds::Kind) -> task_data::store::Pause;
+            Afar fn resume(kind: task_data::kinds::Kind) -> ();
+            Nothing fn pauses() -> Vec<task_data::store::Pause>;
+        });
         $crate::cut_store!(@port $decorator, PaidCalls {
             Here fn record_paid_call(
                 id: task_data::task::TaskId,

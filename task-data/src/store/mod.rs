@@ -1,4 +1,4 @@
-//! The port to the rows of tasks, leases, the feed of outcomes and its followers, paid calls, and sent rows of tables.
+//! The port to the rows of tasks, leases, the feed of outcomes and its followers, paused kinds, paid calls, and sent rows of tables.
 //!
 //! The row is the truth. A row of a kind that only a newer version knows can be looked up by its id, and is otherwise left alone: no list
 //! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
@@ -9,6 +9,7 @@ mod feed;
 mod followers;
 mod leases;
 mod paid_calls;
+mod pauses;
 mod port;
 mod postgres;
 mod rows;
@@ -25,12 +26,13 @@ pub use database::{Cause, PoolUse, StoreError, Upkeep};
 pub use self::feed::{Feed, FeedRange, InvalidPlace, Outcome, OutcomePage, Place};
 pub use self::followers::{Followers, LogFollower, LogHead, LogLag};
 pub use self::paid_calls::{PaidCalls, PaidEntry};
+pub use self::pauses::{Pause, Pauses};
 pub use self::port::*;
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 
 /// All data of the tasks in the database.
-pub trait Store: Tasks + Leases + Feed + Followers + PaidCalls + TableRows + Upkeep {}
-impl<T: Tasks + Leases + Feed + Followers + PaidCalls + TableRows + Upkeep> Store for T {}
+pub trait Store: Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Upkeep {}
+impl<T: Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Upkeep> Store for T {}
 
 /// Returns the store of the tasks' rows in that database.
 pub fn of(database: &Database) -> Arc<dyn Store> {

@@ -1,7 +1,10 @@
 //! An answer is given only after its commit: a failed commit is an error of each method that writes, and leaves nothing.
 
 use accounts::user::Right;
-use task_data::store::{Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, TableRows, Tasks, Upkeep};
+use task_data::kinds::Kind;
+use task_data::store::{
+    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, TableRows, Tasks, Upkeep,
+};
 use task_data::task::WorkerId;
 use test_kit::Late;
 
@@ -12,7 +15,7 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 27] = [
+const READS: [&str; 28] = [
     "attempts",
     "before_first",
     // It ends connections.
@@ -32,6 +35,7 @@ const READS: [&str; 27] = [
     "newer_kinds",
     "now",
     "outcomes",
+    "pauses",
     "pending",
     "published_before",
     "size_bytes",
@@ -78,6 +82,9 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("retire", async |store| store.retire(id).await).await;
     late.writes("return_lost", async |store| store.return_lost(RULES).await).await;
     late.writes("begin_alone", async |store| store.begin_alone().await).await;
+
+    late.writes("pause", async |store| store.pause(Kind::Md5).await).await;
+    late.writes("resume", async |store| store.resume(Kind::Md5).await).await;
 
     late.writes("store_log", async |store| store.store_log(None, log(head(1))).await).await;
     let renamed = LogFollower { name: "another".to_owned(), ..log(head(1)) };

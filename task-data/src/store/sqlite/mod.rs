@@ -4,6 +4,7 @@ mod copy;
 mod feed;
 mod followers;
 mod paid_calls;
+mod pauses;
 mod table_rows;
 
 use std::slice::from_ref;
@@ -15,8 +16,9 @@ use database::schema::{tasks, workers};
 use database::sqlite::clock;
 use database::types::SqlUuid;
 use database::{Prepared, Sqlite, UserId};
-use diesel::dsl::{count_star, insert_into};
+use diesel::dsl::{count_star, insert_into, sql};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel::sqlite::SqliteConnection;
 
 pub use self::copy::{Original, forget, forget_logs};
@@ -101,15 +103,23 @@ impl Tasks for Sqlite {
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
         self.write(move |connection| {
             let mut claimed = Vec::with_capacity(ids.len());
-            for id in ids {
-                let claim = queries::claim(worker).filter(tasks::id.eq(SqlUuid::from(id)));
+            for id in &ids {
+                let claim = queries::claim(worker).filter(tasks::id.eq(SqlUuid::from(*id)));
+                let claim = claim.filter(sql::<Bool>(queries::IS_NOT_PAUSED));
                 let row: Option<ClaimRow> = Prepared(claim).get_result(connection).optional()?;
                 claimed.extend(row.map(Claim::try_from).transpose()?);
             }
-            let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
             // A lease that lapsed just after the claim has claimed.
-            let lease_is_live = live > 0 || !claimed.is_empty();
-            Ok(Claims { claimed, lease_is_live })
+            if !claimed.is_empty() {
+                return Ok(Claims { claimed, waiting: Vec::new(), lease_is_live: true });
+            }
+            let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
+            let waiting: Vec<SqlUuid> = match live > 0 {
+                true => queries::claimable(&ids).load(connection)?,
+                false => Vec::new(),
+            };
+            let waiting = waiting.into_iter().map(TaskId::from).collect();
+            Ok(Claims { claimed, waiting, lease_is_live: live > 0 })
         })
         .await
     }
