@@ -336,7 +336,7 @@ pub async fn page(
 pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<TaskView>, Problem> {
     // The owner of a task never changes.
     if scope != Scope::All {
-        found(&api, scope, id).await?;
+        scope.need_to_change(&found(&api, scope, id).await?)?;
     }
     match api.life.cancel(id).await? {
         Cancel::Accepted(task) => Ok(Json(task.into())),
@@ -380,8 +380,8 @@ struct CancelProblems;
 
 impl IntoResponses for CancelProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        use Code::{DatabaseUnavailable, InvalidId, NewerKind, TaskEnded, TaskNotFound};
-        problem::responses(&[InvalidId, TaskNotFound, TaskEnded, DatabaseUnavailable, NewerKind])
+        use Code::{DatabaseUnavailable, Forbidden, InvalidId, NewerKind, TaskEnded, TaskNotFound};
+        problem::responses(&[InvalidId, Forbidden, TaskNotFound, TaskEnded, DatabaseUnavailable, NewerKind])
     }
 }
 

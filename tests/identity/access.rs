@@ -40,11 +40,13 @@ enum For {
     Users,
     /// Users who have logged in.
     LoggedIn,
-    /// The task's owner, and admins.
+    /// The task's owner, and all who may see every task.
     Owner,
+    /// The task's owner, and all who may change every task.
+    Changers,
     Admins,
 }
-use For::{Admins, Anyone, LoggedIn, Owner, Users};
+use For::{Admins, Anyone, Changers, LoggedIn, Owner, Users};
 use rstest_reuse::apply;
 use test_kit::eventually;
 
@@ -147,7 +149,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
         get("/api/v1/tasks/{id}", format!("/api/v1/tasks/{file}?wait=60"), Owner),
         get("/api/v1/tasks/{id}/attempts", format!("/api/v1/tasks/{file}/attempts"), Owner),
         get("/api/v1/tasks/{id}/events", format!("/api/v1/tasks/{file}/events"), Owner),
-        delete("/api/v1/tasks/{id}", format!("/api/v1/tasks/{file}"), Owner, 409),
+        delete("/api/v1/tasks/{id}", format!("/api/v1/tasks/{file}"), Changers, 409),
         at("/api/v1/outcomes", Users),
         at(OUTCOME_EVENTS, Users),
         post("/api/v1/messages", json(json!({"text": "abc"})), Users, 202),
@@ -161,7 +163,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
             "/api/v1/tables/{id}/retry",
             format!("/api/v1/tables/{table}/retry"),
             Sent::Nothing,
-            Owner,
+            Changers,
             409,
         ),
         post("/api/data", json(json!({"log": "127.0.0.1 GET / 200"})), Users, 201),
@@ -191,7 +193,8 @@ impl Comer {
             _ if !is_somebody => (401, Some("unauthenticated")),
             Admins if !is_admin => (403, Some("forbidden")),
             LoggedIn if is_key => (403, Some("forbidden")),
-            Owner if self.name.starts_with("other") => (404, Some("task-not-found")),
+            Owner | Changers if self.name.starts_with("other") => (404, Some("task-not-found")),
+            Changers if self.name == "viewer" => (403, Some("forbidden")),
             _ => (route.status, None),
         }
     }
@@ -271,6 +274,8 @@ async fn comers(stack: &Arc<Stack>) -> (Vec<Comer>, Hers) {
         comer("owner's key", &key),
         comer("admin", &root),
         comer("admin's key", &admin_key),
+        comer("operator", &stack.with_right("operator").await),
+        comer("viewer", &stack.with_right("viewer").await),
         Comer { cookie: cookie.clone(), ..comer("owner by cookie", &ada) },
         Comer { cookie: cookie.clone(), ..comer("other by cookie", &bob) },
         Comer { cookie: cookie.clone(), ..comer("key as a cookie", &key) },
@@ -349,7 +354,7 @@ fn holds_to(description: &Value, routes: &[Route]) {
             let tells = |status| !operation["responses"][status].is_null();
             // A log-in refuses wrong passwords so.
             assert!(tells("401") || route.is_for == Anyone, "{method} {path}");
-            assert!(tells("403") || !matches!(route.is_for, Admins | LoggedIn), "{method} {path}");
+            assert!(tells("403") || !matches!(route.is_for, Admins | Changers | LoggedIn), "{method} {path}");
             described.insert((method.clone(), path.clone()));
         }
     }
@@ -454,6 +459,29 @@ async fn each_owner_has_his_own_tasks_and_admins_have_all(setup: Setup) {
     stack.ask_as(&bob, Method::DELETE, &path).await.problem(404, "task-not-found");
     assert_ne!(stack.ask_as(&ada, Method::GET, &path).await.json()["status"], "cancelled");
     assert_eq!(stack.ask_as(&root, Method::DELETE, &path).await.status, 200);
+}
+
+#[apply(both_stacks)]
+async fn a_viewer_sees_all_tasks_and_changes_their_own_and_an_operator_changes_all(setup: Setup) {
+    let stack = setup.start(&SETTINGS).await;
+    stack.register("ada").await;
+    let ada = stack.log_in("ada").await;
+    let (viewer, operator) = (stack.with_right("viewer").await, stack.with_right("operator").await);
+    let hers = accepted(&stack.message_as(&ada, "abc").await);
+    let own = accepted(&stack.message_as(&viewer, "abd").await);
+    let path = |id: &str| format!("/api/v1/tasks/{id}");
+
+    for token in [&viewer, &operator] {
+        let (ids, _) = stack.listed_as(token, "/api/v1/tasks").await;
+        assert_eq!(BTreeSet::from_iter(ids), BTreeSet::from([hers.clone(), own.clone()]));
+        assert_eq!(stack.ask_as(token, Method::GET, &path(&hers)).await.status, 200);
+        stack.ask_as(token, Method::GET, "/api/v1/users").await.problem(403, "forbidden");
+    }
+    stack.ask_as(&viewer, Method::DELETE, &path(&hers)).await.problem(403, "forbidden");
+    stack.ask_as(&viewer, Method::DELETE, &path(NOBODY)).await.problem(404, "task-not-found");
+    assert_ne!(stack.ask_as(&ada, Method::GET, &path(&hers)).await.json()["status"], "cancelled");
+    assert_eq!(stack.ask_as(&viewer, Method::DELETE, &path(&own)).await.status, 200);
+    assert_eq!(stack.ask_as(&operator, Method::DELETE, &path(&hers)).await.status, 200);
 }
 
 /// Returns the standard error of a server that listens there, with these settings.

@@ -62,6 +62,14 @@ impl Stack {
         self.log_in(username).await
     }
 
+    /// Makes a user of that name with the right of that name, logs them in, and returns the token.
+    pub async fn with_right(&self, right: &str) -> String {
+        self.register(right).await;
+        let done = output(self.user_command(&["grant", right, right])).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        self.log_in(right).await
+    }
+
     /// Returns the command `coatcheck user …` on this stack's database, with the common password.
     pub fn user_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(&[&["user"], arguments].concat());

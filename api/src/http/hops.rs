@@ -39,6 +39,11 @@ pub fn client(request: &HttpRequest) -> Option<IpAddr> {
 }
 
 fn client_by(trusted: &Networks, request: &HttpRequest) -> Option<IpAddr> {
+    way_by(trusted, request).map(|(client, _)| client)
+}
+
+/// Returns the client's address, and whether it is where the request began: nothing tells of addresses before it.
+fn way_by(trusted: &Networks, request: &HttpRequest) -> Option<(IpAddr, bool)> {
     let told: Vec<_> = request.headers().get_all("x-forwarded-for").collect();
     let told = told.iter().filter_map(|told| told.to_str().ok()).flat_map(|told| told.split(','));
     let mut told: Vec<&str> = told.collect();
@@ -46,10 +51,22 @@ fn client_by(trusted: &Networks, request: &HttpRequest) -> Option<IpAddr> {
     while trusted.has(client) {
         match told.pop().map(|told| told.trim().parse::<IpAddr>()) {
             Some(Ok(before)) => client = before.to_canonical(),
-            Some(Err(_)) | None => break,
+            Some(Err(_)) => return Some((client, false)),
+            None => break,
         }
     }
-    Some(client)
+    Some((client, told.is_empty()))
+}
+
+/// Returns whether the request began on this machine. A proxy on this machine that is not trusted, and tells of a client, is not enough.
+pub fn is_local(request: &HttpRequest) -> bool {
+    is_local_by(trusted(request), request)
+}
+
+fn is_local_by(trusted: &Networks, request: &HttpRequest) -> bool {
+    let is_forwarded = request.headers().contains_key("forwarded");
+    way_by(trusted, request)
+        .is_some_and(|(client, is_first)| client.is_loopback() && is_first && !is_forwarded)
 }
 
 /// Returns the network that a request is counted under: the client's IPv4 address, or the /64 of its IPv6 address, all of which one client
@@ -128,6 +145,32 @@ mod tests {
 
             assert_eq!(client_by(&trusted, &request), Some(address.parse().unwrap()), "{peer} {told:?}");
             assert_eq!(client(&request), self::peer(&request), "none is trusted by default");
+        }
+    }
+
+    #[test]
+    fn a_client_is_local_only_if_nothing_tells_of_another() {
+        let trusted: Networks = "127.0.0.1, 10.0.0.1".parse().unwrap();
+        for (peer, told, by_trust, without) in [
+            ("127.0.0.1", &[][..], true, true),
+            ("::1", &[], true, true),
+            ("::ffff:127.0.0.2", &[], true, true),
+            ("10.0.0.1", &[], false, false),
+            ("203.0.113.1", &["127.0.0.1"], false, false),
+            ("127.0.0.1", &["127.0.0.1"], true, false),
+            ("127.0.0.1", &["203.0.113.1"], false, false),
+            ("127.0.0.1", &["127.0.0.1, 203.0.113.1"], false, false),
+            ("127.0.0.1", &["203.0.113.1, 127.0.0.2"], false, false),
+            ("127.0.0.1", &["nonsense"], false, false),
+            ("10.0.0.1", &["127.0.0.1"], true, false),
+        ] {
+            let headers: Vec<_> = told.iter().map(|told| ("x-forwarded-for", *told)).collect();
+            let request = from(peer, &headers);
+
+            assert_eq!(is_local_by(&trusted, &request), by_trust, "{peer} {told:?}");
+            assert_eq!(is_local(&request), without, "{peer} {told:?}");
+            let forwarded = from(peer, &[&headers[..], &[("forwarded", "for=203.0.113.1")]].concat());
+            assert!(!is_local_by(&trusted, &forwarded), "{peer} {told:?}");
         }
     }
 

@@ -10,6 +10,7 @@ use futures::future::LocalBoxFuture;
 use task_data::task::Task;
 
 use crate::app::Api;
+use crate::http::hops;
 use crate::http::problem::{Code, Problem};
 use crate::identity::auth::Session;
 use crate::settings::{AccessSettings, Auth, Exposure};
@@ -23,6 +24,11 @@ pub enum Audience {
     Anyone,
     /// Users where `AUTH` is `required`, else anyone.
     Users,
+    /// Users with the right `viewer` where `AUTH` is `required`, else anyone: for reading.
+    Viewers,
+    /// Users with the right `operator` where `AUTH` is `required`, else clients on this machine: for changes.
+    #[allow(dead_code, reason = "the first routes for operators come with their subjects")]
+    Operators,
     /// Anyone, or only admins, as `METRICS` says.
     Metrics,
     /// Anyone, or only admins, as `DOCS` says.
@@ -32,11 +38,18 @@ pub enum Audience {
 impl Audience {
     /// Returns the access that the settings give it.
     pub fn access(self, settings: &AccessSettings) -> Access {
-        let exposed = |exposure| if exposure == Exposure::Open { Access::Open } else { Access::Admin };
+        let exposed = |exposure| match exposure {
+            Exposure::Open => Access::Open,
+            Exposure::Closed => Access::With(Right::Admin),
+        };
         match self {
             Self::HealthChecks | Self::Anyone => Access::Open,
             Self::Users if settings.auth == Auth::Off => Access::Open,
             Self::Users => Access::User,
+            Self::Viewers if settings.auth == Auth::Off => Access::Open,
+            Self::Viewers => Access::With(Right::Viewer),
+            Self::Operators if settings.auth == Auth::Off => Access::Local,
+            Self::Operators => Access::With(Right::Operator),
             Self::Metrics => exposed(settings.metrics),
             Self::Docs => exposed(settings.docs),
         }
@@ -48,10 +61,12 @@ impl Audience {
 pub enum Access {
     /// Anyone.
     Open,
+    /// Clients on the machine of this process.
+    Local,
     /// Any user.
     User,
-    /// Users who are admins.
-    Admin,
+    /// Users with this right, or one that includes it.
+    With(Right),
 }
 
 impl Access {
@@ -62,17 +77,24 @@ impl Access {
     pub async fn check(self, request: &HttpRequest) -> Result<(), Problem> {
         match self {
             Self::Open => Ok(()),
+            Self::Local if hops::is_local(request) => Ok(()),
+            Self::Local => {
+                let detail = "While AUTH is off, only clients on the server's own machine may do this.";
+                Err(Code::Forbidden.because(detail))
+            }
             Self::User => Session::of(request).await.map(|_| ()),
-            Self::Admin => Session::of(request).await?.need(Right::Admin),
+            Self::With(right) => Session::of(request).await?.need(right),
         }
     }
 }
 
-/// The tasks that a request may see. To the request, other tasks do not exist.
+/// The tasks that a request may see, and change. To the request, other tasks do not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// All tasks: authentication is off, or the user is an admin.
+    /// All tasks: authentication is off, or the user is an operator.
     All,
+    /// All tasks to see, and the user's own to change: the user is a viewer.
+    Seen(UserId),
     /// One owner's tasks.
     Of(UserId),
 }
@@ -81,15 +103,28 @@ impl Scope {
     /// Returns whether the scope includes this task.
     pub fn has(self, task: &Task) -> bool {
         match self {
-            Self::All => true,
+            Self::All | Self::Seen(_) => true,
             Self::Of(user) => task.owner == Some(user),
+        }
+    }
+
+    /// Checks that the request may change a task that the scope includes.
+    ///
+    /// # Errors
+    /// 403 if it may only see the task.
+    pub fn need_to_change(self, task: &Task) -> Result<(), Problem> {
+        match self {
+            Self::Seen(user) if task.owner != Some(user) => {
+                Err(Code::Forbidden.because(format!("It needs the right `{}`.", Right::Operator)))
+            }
+            Self::All | Self::Seen(_) | Self::Of(_) => Ok(()),
         }
     }
 
     /// Returns the owner, if the scope is one owner's tasks.
     pub fn owner(self) -> Option<UserId> {
         match self {
-            Self::All => None,
+            Self::All | Self::Seen(_) => None,
             Self::Of(user) => Some(user),
         }
     }
@@ -107,7 +142,11 @@ impl FromRequest for Scope {
                 return Ok(Self::All);
             }
             let session = Session::of(&request).await?;
-            Ok(if session.has(Right::Admin) { Self::All } else { Self::Of(session.user) })
+            Ok(match session.user {
+                _ if session.has(Right::Operator) => Self::All,
+                user if session.has(Right::Viewer) => Self::Seen(user),
+                user => Self::Of(user),
+            })
         }
         .boxed_local()
     }
@@ -131,8 +170,10 @@ mod tests {
             (Audience::HealthChecks, Access::Open, Access::Open),
             (Audience::Anyone, Access::Open, Access::Open),
             (Audience::Users, Access::User, Access::Open),
+            (Audience::Viewers, Access::With(Right::Viewer), Access::Open),
+            (Audience::Operators, Access::With(Right::Operator), Access::Local),
             (Audience::Metrics, Access::Open, Access::Open),
-            (Audience::Docs, Access::Admin, Access::Admin),
+            (Audience::Docs, Access::With(Right::Admin), Access::With(Right::Admin)),
         ] {
             assert_eq!((audience.access(&REQUIRED), audience.access(&off)), (required, free), "{audience:?}");
         }

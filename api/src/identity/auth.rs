@@ -96,9 +96,9 @@ impl Session {
         })
     }
 
-    /// Returns whether the user has this right.
+    /// Returns whether the user has this right, or one that includes it.
     pub fn has(&self, right: Right) -> bool {
-        self.rights.contains(&right)
+        self.rights.iter().any(|own| own.includes(right))
     }
 
     /// Checks that the user has this right.

@@ -75,7 +75,7 @@ impl Description {
 /// Describes the credentials that an operation needs and how it rejects requests without them. An open operation may still take some.
 fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Method, access: Access) {
     let mut codes = Vec::new();
-    if access == Access::Open {
+    if matches!(access, Access::Open | Access::Local) {
         let asks = operation.security.get_or_insert_default();
         // An operation that admits anonymous requests shows no padlock where authentication is off.
         if settings.auth == Auth::Off && asks.contains(&SecurityRequirement::default()) {
@@ -87,7 +87,7 @@ fn tell_access(settings: &AccessSettings, operation: &mut Operation, method: &Me
         codes.extend([Code::Unauthenticated, Code::DatabaseUnavailable]);
     }
     // Another site may have caused a request that changes something, and any request where authentication is off.
-    if access == Access::Admin || !method.is_safe() || settings.auth == Auth::Off {
+    if matches!(access, Access::With(_)) || !method.is_safe() || settings.auth == Auth::Off {
         codes.push(Code::Forbidden);
     }
     may_refuse(operation, &codes);

@@ -98,7 +98,7 @@ pub struct EventParameters {
 ///
 /// Every task that ends has one outcome, in one order for all readers and without gaps: a client that asks again with the `next` that it
 /// received gets every outcome exactly once. With `wait` the answer comes as soon as there is an outcome, or after that many seconds without
-/// one. Owners see outcomes of their own tasks, admins all. If outcomes after the cursor were deleted, the answer is 410 with the cursor
+/// one. Owners see outcomes of their own tasks, viewers, operators and admins all. If outcomes after the cursor were deleted, the answer is 410 with the cursor
 /// `oldest` to go on with.
 #[utoipa::path(
     get, path = "/api/v1/outcomes", tag = "outcomes", operation_id = "readOutcomes", params(OutcomeParameters, Wait),

@@ -105,19 +105,33 @@ impl TypedName {
 pub enum Right {
     /// To have messages sent to the paid provider.
     Paid,
-    /// To grant and revoke rights.
+    /// To read all tasks.
+    Viewer,
+    /// To read and change all tasks, and to run the service.
+    Operator,
+    /// To do all that an operator may, and to manage users and their rights.
     Admin,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 2] = [Self::Paid, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Paid, Self::Viewer, Self::Operator, Self::Admin];
 
     /// Returns the right's name in the database, the API and tokens.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Paid => "paid",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
             Self::Admin => "admin",
+        }
+    }
+
+    /// Returns whether a user with this right may do all that the other one allows.
+    pub fn includes(self, other: Self) -> bool {
+        match self {
+            Self::Paid | Self::Viewer => self == other,
+            Self::Operator | Self::Admin => other != Self::Paid && other <= self,
         }
     }
 }
@@ -130,7 +144,7 @@ impl fmt::Display for Right {
 
 /// The text is not the name of a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a right: paid or admin")]
+#[error("expected a right: paid, viewer, operator or admin")]
 pub struct InvalidRight;
 
 impl FromStr for Right {
@@ -228,6 +242,20 @@ mod tests {
         assert_eq!(forms("Ada 🧥"), Some(("Ada 🧥".to_owned(), "Ada 🧥".to_owned())));
         for none in [&*"a".repeat(257), "a\0", "a\u{7f}"] {
             assert_eq!(forms(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn an_admin_may_what_an_operator_may_and_an_operator_what_a_viewer_may() {
+        use Right::{Admin, Operator, Paid, Viewer};
+        for (right, included) in [
+            (Paid, &[Paid][..]),
+            (Viewer, &[Viewer]),
+            (Operator, &[Viewer, Operator]),
+            (Admin, &[Viewer, Operator, Admin]),
+        ] {
+            let includes = Right::ALL.into_iter().filter(|other| right.includes(*other));
+            assert_eq!(includes.collect::<Vec<_>>(), included, "{right}");
         }
     }
 

@@ -75,11 +75,13 @@ Examples:
     #[command(after_help = "\
 Examples:
   coatcheck user grant bob paid                  may send messages that cost
-  coatcheck user grant bob admin                 sees all, manages users")]
+  coatcheck user grant bob viewer                sees all tasks
+  coatcheck user grant bob operator              sees and changes all tasks
+  coatcheck user grant bob admin                 also manages users")]
     Grant {
         /// The user's name
         name: String,
-        /// `paid` or `admin`
+        /// `paid`, `viewer`, `operator` or `admin`
         right: Right,
     },
     /// Revoke a right, at once
@@ -89,7 +91,7 @@ Examples:
     Revoke {
         /// The user's name
         name: String,
-        /// `paid` or `admin`
+        /// `paid`, `viewer`, `operator` or `admin`
         right: Right,
     },
     /// List all users, the oldest first: a line each with name, id, rights, and whether they are disabled

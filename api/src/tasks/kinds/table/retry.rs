@@ -45,6 +45,7 @@ pub async fn post(
 async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Result<HttpResponse, Problem> {
     let key = idempotency::key(request.headers())?;
     let table = tasks::redeemed(api, scope, id, Wait::NONE, Some(Kind::Table)).await?;
+    scope.need_to_change(&table)?;
     if !table.status.is_ended() {
         return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", table.status.name())));
     }
@@ -72,6 +73,7 @@ impl IntoResponses for RetryAnswers {
             &[
                 Code::InvalidId,
                 Code::InvalidIdempotencyKey,
+                Code::Forbidden,
                 Code::TaskNotFound,
                 Code::TaskNotEnded,
                 Code::NothingFailed,
