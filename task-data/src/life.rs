@@ -20,6 +20,7 @@
 mod batches;
 mod pauses;
 mod sweep;
+mod workers;
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
@@ -51,7 +52,7 @@ use crate::outcome::OutcomeLedger;
 use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
-    Attempt, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, StoreError,
+    Attempt, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Moved, NewTask, Payload, StoreError,
     TaskPage, UnkeptRow,
 };
 use crate::tail::Tail;
@@ -480,7 +481,7 @@ impl Life {
     ///
     /// # Errors
     /// If the store fails: the lease continues until it lapses.
-    pub async fn beat(&self, worker: WorkerId) -> Result<Option<Vec<Held>>, StoreError> {
+    pub async fn beat(&self, worker: WorkerId) -> Result<Option<Beat>, StoreError> {
         self.stack.store.beat(worker, self.settings.lease_seconds).await
     }
 

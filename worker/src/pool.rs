@@ -86,7 +86,7 @@ impl Pool {
         let prefetch = u16::try_from(self.concurrency).unwrap_or(u16::MAX);
         let (mut failures, mut outage) = (0, Repeated::default());
         loop {
-            self.resumed().await;
+            self.may_take().await;
             // Deliveries are asked for only with a free permit: a busy worker keeps no task from the others.
             drop(self.free.acquire().await);
             match self.runner.workshop.queue.consume(self.kind, prefetch).await {
@@ -95,7 +95,7 @@ impl Pool {
                         info!("the queue of {} tasks is back", self.kind);
                     }
                     (failures, outage) = (0, Repeated::default());
-                    self.until_paused(self.take_from(consumer)).await;
+                    self.while_allowed(self.take_from(consumer)).await;
                 }
                 Err(error) => {
                     let line =
@@ -103,15 +103,18 @@ impl Pool {
                     if let Some(line) = outage.line(&line) {
                         warn!(%error, "{line}");
                     }
-                    self.until_paused(self.take_rows(Instant::now() + Backoff::SERVER.delay(failures))).await;
+                    self.while_allowed(self.take_rows(Instant::now() + Backoff::SERVER.delay(failures)))
+                        .await;
                     failures += 1;
                 }
             }
         }
     }
 
-    /// Waits while the kind is paused.
-    async fn resumed(&self) {
+    /// Waits while the worker drains or the kind is paused.
+    async fn may_take(&self) {
+        // The sender lives as long as the lease.
+        let _ = self.runner.lease.draining().wait_for(|is_draining| !is_draining).await;
         while *self.runner.is_paused.borrow() {
             match self.runner.life.pauses().await {
                 Ok(pauses) if pauses.iter().all(|pause| pause.kind != self.kind) => {
@@ -123,13 +126,16 @@ impl Pool {
         }
     }
 
-    /// Takes deliveries until a claim is refused by a pause. What was delivered and not claimed then goes back to the queue.
-    async fn until_paused(&self, taking: impl Future<Output = ()>) {
-        let mut is_paused = self.runner.is_paused.subscribe();
+    /// Takes deliveries until a claim is refused by a pause or the worker drains. What was delivered and not claimed then goes back to the
+    /// queue.
+    async fn while_allowed(&self, taking: impl Future<Output = ()>) {
+        let (mut is_paused, mut is_draining) =
+            (self.runner.is_paused.subscribe(), self.runner.lease.draining());
         tokio::select! {
             () = taking => {}
-            // The sender lives as long as `self`.
+            // The senders live as long as `self`.
             _ = is_paused.wait_for(|is_paused| *is_paused) => {}
+            _ = is_draining.wait_for(|is_draining| *is_draining) => {}
         }
     }
 

@@ -17,6 +17,7 @@ pub(crate) mod sqlite;
 mod table_rows;
 mod tasks;
 mod types;
+mod workers;
 
 use std::sync::Arc;
 
@@ -29,10 +30,14 @@ pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::pauses::{Pause, Pauses};
 pub use self::port::*;
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
+pub use self::workers::{RunningTask, WorkerState, Workers};
 
 /// All data of the tasks in the database.
-pub trait Store: Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Upkeep {}
-impl<T: Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Upkeep> Store for T {}
+pub trait Store:
+    Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Workers + Upkeep
+{
+}
+impl<T: Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Workers + Upkeep> Store for T {}
 
 /// Returns the store of the tasks' rows in that database.
 pub fn of(database: &Database) -> Arc<dyn Store> {

@@ -226,6 +226,15 @@ pub struct Held {
     pub cancel_requested: bool,
 }
 
+/// A heartbeat of a worker that has its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// The running tasks of this worker that were claimed over 10 s ago or whose owners want them cancelled.
+    pub held: Vec<Held>,
+    /// Whether the worker is to take nothing more.
+    pub is_draining: bool,
+}
+
 /// The outcome of a request to cancel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cancel {
@@ -290,6 +299,8 @@ pub struct KindStats {
     pub unpublished: i64,
     /// The number of running tasks.
     pub running: i64,
+    /// When the oldest pending task was inserted, if one is pending.
+    pub oldest: Option<Time>,
     /// The age of the oldest pending task; zero if none is pending.
     pub oldest_pending: Duration,
 }
@@ -382,9 +393,8 @@ pub trait Leases: Send + Sync {
     /// Registers a worker with a lease of that length; leaves an existing one alone.
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError>;
 
-    /// Extends the lease; `None` if it is gone (the sweep took it: all its tasks are lost). Returns the running tasks of this worker that
-    /// were claimed over 10 s ago or whose owners want them cancelled.
-    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError>;
+    /// Extends the lease; `None` if it is gone (the sweep took it: all its tasks are lost).
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Beat>, StoreError>;
 
     /// Ends the lease.
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError>;

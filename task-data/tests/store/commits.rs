@@ -3,7 +3,7 @@
 use accounts::user::Right;
 use task_data::kinds::Kind;
 use task_data::store::{
-    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, TableRows, Tasks, Upkeep,
+    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, TableRows, Tasks, Upkeep, Workers,
 };
 use task_data::task::WorkerId;
 use test_kit::Late;
@@ -61,6 +61,7 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     let id = WorkerId::random();
     late.writes("register", async |store| store.register(id, "a worker".to_owned(), LATER).await).await;
     late.writes("beat", async |store| store.beat(id, LATER).await).await;
+    late.writes("drain", async |store| store.drain(id, true).await).await;
     let task = pending(&late.store).await;
     late.writes("claim", async |store| store.claim(vec![task], id).await).await;
     let bob = user(&late.store, "bob", &[Right::Paid]).await;

@@ -9,6 +9,7 @@ mod leases;
 mod paid_calls;
 mod pauses;
 mod table_rows;
+mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -6,13 +6,14 @@ mod followers;
 mod paid_calls;
 mod pauses;
 mod table_rows;
+mod workers;
 
 use std::slice::from_ref;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use database::schema::{tasks, workers};
+use database::schema::{self, tasks};
 use database::sqlite::clock;
 use database::types::SqlUuid;
 use database::{Prepared, Sqlite, UserId};
@@ -29,7 +30,7 @@ use super::rows::{
 };
 use super::tasks::TaskEnd;
 use super::{
-    Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
+    Attempt, BLOB_IS_FRESH, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
     KindStats, Leases, Moved, NewTask, Payload, PoolUse, Rules, StoreError, TaskPage, Tasks, leases,
     tasks as queries,
 };
@@ -292,7 +293,7 @@ impl Leases for Sqlite {
         self.write(move |connection| {
             // Runs again if the answer to the first time was lost.
             leases::register(worker, name, lease.as_secs_f64())
-                .on_conflict(workers::id)
+                .on_conflict(schema::workers::id)
                 .do_nothing()
                 .execute(connection)?;
             Ok(())
@@ -300,13 +301,12 @@ impl Leases for Sqlite {
         .await
     }
 
-    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Beat>, StoreError> {
         self.write(move |connection| {
-            if leases::extend(worker, lease.as_secs_f64()).execute(connection)? == 0 {
-                return Ok(None);
-            }
+            let extend = Prepared(leases::extend(worker, lease.as_secs_f64()));
+            let Some(is_draining) = extend.get_result(connection).optional()? else { return Ok(None) };
             let held: Vec<(SqlUuid, i64, bool)> = queries::held(worker, 10.0).load(connection)?;
-            Ok(Some(held.into_iter().map(Held::from).collect()))
+            Ok(Some(Beat { held: held.into_iter().map(Held::from).collect(), is_draining }))
         })
         .await
     }
