@@ -17,6 +17,7 @@ mod http;
 mod identity;
 mod kit;
 mod limits;
+mod operators;
 mod project;
 mod records;
 mod site;

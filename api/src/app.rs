@@ -18,6 +18,7 @@ use crate::http::permits::{Client, FairSemaphore, Permit};
 use crate::http::problem::{Code, Problem};
 use crate::identity::throttle::Throttle;
 use crate::identity::token::Keys;
+use crate::operators::kinds::Loads;
 use crate::records::counting::Counting;
 use crate::settings::{AccessSettings, AddressSettings};
 use crate::site::health::{RetentionTimes, TriedWrites};
@@ -45,6 +46,7 @@ pub struct Api {
     pub admission: Admission,
     pub writes: TriedWrites,
     pub retention: RetentionTimes,
+    pub loads: Loads,
     pub keys: Keys,
     pub passwords: Passwords,
     pub password_permits: Arc<FairSemaphore>,

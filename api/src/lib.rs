@@ -9,6 +9,7 @@
 mod app;
 mod http;
 mod identity;
+mod operators;
 mod process;
 mod records;
 mod resource;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::web::ServiceConfig;
 
 use crate::identity::{accounts, api_keys, quotas, session, users};
+use crate::operators;
 use crate::records;
 use crate::resource::resource;
 use crate::route::{Route, route};
@@ -43,6 +44,13 @@ pub fn all() -> Vec<Route> {
         route!(Users: users::me),
         route!(Users: users::password),
         route!(Users: quotas::get),
+        route!(Viewers: operators::kinds::list),
+        route!(Viewers: operators::kinds::scale),
+        route!(Operators: operators::kinds::pause),
+        route!(Operators: operators::kinds::resume),
+        route!(Viewers: operators::workers::list).large(),
+        route!(Operators: operators::workers::drain),
+        route!(Operators: operators::workers::undo_drain),
         route!(HealthChecks: health::alive),
         route!(HealthChecks: health::ready),
         route!(Metrics: health::metrics),

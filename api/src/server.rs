@@ -29,6 +29,7 @@ use crate::http::permits::FairSemaphore;
 use crate::http::{params, request};
 use crate::identity::secret;
 use crate::identity::throttle::Throttle;
+use crate::operators::kinds::Loads;
 use crate::records::counting::Counting;
 use crate::route::Route;
 use crate::routes;
@@ -148,6 +149,7 @@ impl Server {
             .map_err(|error| BindError::Description(error.to_string()))?;
         let (description, known) = (Data::new(description), Data::new(known));
         let api = Data::new(Api {
+            loads: Loads::new(&life),
             life,
             store,
             queue,

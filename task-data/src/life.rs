@@ -10,6 +10,7 @@
 //! | 2. row committed | `pending`, never published | the sweep, 2 s later |
 //! | 3. id published | `pending`, not marked: published again | the claim, which only one wins |
 //! | 4. answer sent | nothing | – |
+//! | 5. claim refused by a pause | `pending`, its message not acknowledged: delivered again | a claim, after the pause |
 //! | 5. small work read | `pending`, its message not acknowledged: delivered again, or published by the sweep | a claim |
 //! | 5. claim committed | `running`, its worker gone; the message comes again or not | the sweep, at the lease's end |
 //! | 6. work done | the same; the work is done again | the sweep, at the lease's end |
@@ -17,8 +18,10 @@
 //! | 8. line written | a line after the log's head | the next log step, which finds it on the device |
 
 mod batches;
+mod pauses;
 mod retention;
 mod sweep;
+mod workers;
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
@@ -50,7 +53,7 @@ use crate::outcome::OutcomeLedger;
 use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
-    Attempt, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Moved, NewTask, Payload, Purge,
+    Attempt, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Moved, NewTask, Payload, Purge,
     StoreError, TaskCount, TaskPage, UnkeptRow, Upload,
 };
 use crate::tail::Tail;
@@ -456,6 +459,10 @@ impl Life {
             Ok(lags) => metrics::logs(&lags),
             Err(error) => debug!(%error, "the outcome logs could not be compared with the feed"),
         }
+        match self.pauses().await {
+            Ok(pauses) => metrics::paused(&pauses),
+            Err(error) => debug!(%error, "the pauses could not be read"),
+        }
         metrics::connections(self.stack.store.pool_use());
     }
 
@@ -523,8 +530,9 @@ impl Life {
         small
     }
 
-    /// Claims those of the tasks that are pending for the worker; the deliveries may be acknowledged when this returns. `None` if the
-    /// database rejects the statement: the sweep will publish the ids again.
+    /// Claims those of the tasks, all of one kind, that are pending for the worker. The deliveries may be acknowledged when this returns, but
+    /// for those of tasks that wait: their kind is paused. `None` if the database rejects the statement: the sweep will publish the ids
+    /// again.
     pub async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Option<Claims> {
         let claims = patiently("claimed", || self.stack.store.claim(ids.clone(), worker)).await?;
         self.delivered(&claims.claimed);
@@ -545,7 +553,7 @@ impl Life {
     ///
     /// # Errors
     /// If the store fails: the lease continues until it lapses.
-    pub async fn beat(&self, worker: WorkerId) -> Result<Option<Vec<Held>>, StoreError> {
+    pub async fn beat(&self, worker: WorkerId) -> Result<Option<Beat>, StoreError> {
         self.stack.store.beat(worker, self.settings.lease_seconds).await
     }
 
@@ -569,7 +577,8 @@ impl Life {
 
     // 7. Complete, or hand back.
 
-    /// Ends the task that was claimed or read. Returns `false` if another has it or has ended it; nothing was changed then.
+    /// Ends the task that was claimed or read. Returns `false` if another has it or has ended it, or if it was only read and its kind is
+    /// paused; nothing was changed then.
     ///
     /// # Cancel safety
     /// Once sent it completes, whether or not the caller waits.

@@ -11,7 +11,7 @@ use program::metrics::{
 };
 
 use crate::kinds::Kind;
-use crate::store::{KindStats, LogLag, PoolUse, Subject};
+use crate::store::{KindStats, LogLag, Pause, PoolUse, Subject};
 use crate::task::Status;
 
 static ACCEPTED: LazyLock<IntCounterVec> =
@@ -39,7 +39,10 @@ static LOST: LazyLock<IntCounterVec> = LazyLock::new(|| {
     )
 });
 static STALE: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("coatcheck_stale_completions_total", "Results rejected because another attempt had the task")
+    counter(
+        "coatcheck_stale_completions_total",
+        "Results rejected because another attempt had the task, or its kind was paused",
+    )
 });
 static LEASES_LOST: LazyLock<IntCounter> =
     LazyLock::new(|| counter("coatcheck_leases_lost_total", "Leases lost by this worker"));
@@ -83,6 +86,9 @@ static UNPUBLISHED: LazyLock<GaugeVec> = LazyLock::new(|| {
 });
 static OLDEST: LazyLock<GaugeVec> = LazyLock::new(|| {
     gauges("coatcheck_oldest_pending_seconds", "Age of the oldest pending task, by kind", &["kind"])
+});
+static PAUSED: LazyLock<GaugeVec> = LazyLock::new(|| {
+    gauges("coatcheck_paused", "1 if an operator has paused the kind's tasks, 0 if not, by kind", &["kind"])
 });
 static CONNECTIONS: LazyLock<GaugeVec> = LazyLock::new(|| {
     gauges("coatcheck_database_connections", "Connections to the database, by state", &["state"])
@@ -247,6 +253,14 @@ pub(crate) fn rows(stats: &KindStats) {
     TASKS.with_label_values(&[kind, Status::Running.name()]).set(stats.running as f64);
     UNPUBLISHED.with_label_values(&[kind]).set(stats.unpublished as f64);
     OLDEST.with_label_values(&[kind]).set(stats.oldest_pending.as_secs_f64());
+}
+
+/// Sets which kinds are paused.
+pub(crate) fn paused(pauses: &[Pause]) {
+    for kind in Kind::ALL {
+        let is_paused = pauses.iter().any(|pause| pause.kind == kind);
+        PAUSED.with_label_values(&[kind.name()]).set(f64::from(u8::from(is_paused)));
+    }
 }
 
 /// Sets the number of tasks of kinds that only a newer version knows.

@@ -44,9 +44,13 @@ enum For {
     Owner,
     /// The task's owner, and all who may change every task.
     Changers,
+    /// Users who may see all tasks.
+    Viewers,
+    /// Users who may change all tasks.
+    Operators,
     Admins,
 }
-use For::{Admins, Anyone, Changers, LoggedIn, Owner, Users};
+use For::{Admins, Anyone, Changers, LoggedIn, Operators, Owner, Users, Viewers};
 use rstest_reuse::apply;
 use test_kit::eventually;
 
@@ -96,6 +100,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
         |path, url: String, is_for, status| route(Method::DELETE, path, url, Sent::Nothing, is_for, status);
     let json = |value: Value| Sent::Text("application/json", value.to_string());
     let (right, disabled) = ("/api/v1/users/{id}/rights/{right}", "/api/v1/users/{id}/disabled");
+    let (pause, drain) = ("/api/v1/kinds/{kind}/pause", "/api/v1/workers/{id}/drain");
     vec![
         at("/healthz", Anyone),
         at("/readyz", Anyone),
@@ -158,6 +163,13 @@ fn routes(hers: &Hers) -> Vec<Route> {
             Changers,
             409,
         ),
+        at("/api/v1/kinds", Viewers),
+        get("/api/v1/scale/{kind}", "/api/v1/scale/table".to_owned(), Viewers),
+        route(Method::PUT, pause, "/api/v1/kinds/table/pause".to_owned(), Sent::Nothing, Operators, 200),
+        delete(pause, "/api/v1/kinds/table/pause".to_owned(), Operators, 200),
+        at("/api/v1/workers", Viewers),
+        route(Method::PUT, drain, format!("/api/v1/workers/{NOBODY}/drain"), Sent::Nothing, Operators, 404),
+        delete(drain, format!("/api/v1/workers/{NOBODY}/drain"), Operators, 404),
         at("/api/v1/outcomes", Users),
         at(OUTCOME_EVENTS, Users),
         post("/api/v1/messages", json(json!({"text": "abc"})), Users, 202),
@@ -202,6 +214,8 @@ impl Comer {
             Admins if !is_admin => (403, Some("forbidden")),
             LoggedIn if is_key => (403, Some("forbidden")),
             Owner | Changers if self.name.starts_with("other") => (404, Some("task-not-found")),
+            Viewers if !is_admin && !matches!(self.name, "viewer" | "operator") => (403, Some("forbidden")),
+            Operators if !is_admin && self.name != "operator" => (403, Some("forbidden")),
             Changers if self.name == "viewer" => (403, Some("forbidden")),
             _ => (route.status, None),
         }
@@ -362,7 +376,10 @@ fn holds_to(description: &Value, routes: &[Route]) {
             let tells = |status| !operation["responses"][status].is_null();
             // A log-in refuses wrong passwords so.
             assert!(tells("401") || route.is_for == Anyone, "{method} {path}");
-            assert!(tells("403") || !matches!(route.is_for, Admins | Changers | LoggedIn), "{method} {path}");
+            assert!(
+                tells("403") || !matches!(route.is_for, Admins | Changers | LoggedIn | Operators | Viewers),
+                "{method} {path}"
+            );
             described.insert((method.clone(), path.clone()));
         }
     }

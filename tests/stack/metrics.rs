@@ -33,6 +33,7 @@ async fn metrics_tell_what_happens_to_promises(setup: Setup) {
         "coatcheck_tasks{kind=\"md5\",status=\"running\"} 0",
         "coatcheck_unpublished_tasks{kind=\"md5\"} 0",
         "coatcheck_oldest_pending_seconds{kind=\"md5\"} 0",
+        "coatcheck_paused{kind=\"md5\"} 0",
         "coatcheck_queue_up 1",
         "coatcheck_answer_seconds_count 1",
         "# HELP coatcheck_database_connections",

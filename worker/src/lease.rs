@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use program::host_name;
 use task_data::life::Life;
 use task_data::metrics;
-use task_data::store::{Claim, HandBack, Held};
+use task_data::store::{Beat, Claim, HandBack, Held};
 use task_data::task::{TaskId, WorkerId};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -29,6 +30,10 @@ pub struct Lease {
     /// When the database last confirmed the lease; before the first time, when this process began to ask for one.
     confirmed: Mutex<Instant>,
     held: Mutex<HashMap<TaskId, (i64, CancellationToken)>>,
+    /// Whether this worker is to take nothing more.
+    is_draining: watch::Sender<bool>,
+    /// Whether a signal has said so, and the row does not say so yet.
+    is_to_drain: AtomicBool,
 }
 
 impl Lease {
@@ -39,7 +44,21 @@ impl Lease {
             doubted: Notify::new(),
             confirmed: Mutex::new(Instant::now()),
             held: Mutex::default(),
+            is_draining: watch::Sender::new(false),
+            is_to_drain: AtomicBool::new(false),
         })
+    }
+
+    /// Returns whether this worker is to take nothing more, as it changes.
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.is_draining.subscribe()
+    }
+
+    /// Lets this worker take nothing more, until an operator undoes it.
+    pub fn drain(&self) {
+        self.is_to_drain.store(true, Relaxed);
+        self.is_draining.send_replace(true);
+        self.doubted.notify_one();
     }
 
     /// Returns the id that tasks may be claimed under; waits until there is one.
@@ -87,6 +106,8 @@ impl Lease {
                 self.worker.send_replace(Some(worker));
                 self.extend(worker).await;
                 self.worker.send_replace(None);
+                // The next lease is another row.
+                self.is_to_drain.store(*self.is_draining.borrow(), Relaxed);
                 self.give_up();
                 metrics::lease_lost();
                 warn!(%worker, "the worker has lost its lease; its tasks are dropped");
@@ -116,8 +137,13 @@ impl Lease {
                 () = self.doubted.notified() => {}
             }
             let asked = Instant::now();
+            let _ = timeout_at(safe_until, self.tell_draining(worker)).await;
             match timeout_at(safe_until, self.life.beat(worker)).await {
-                Ok(Ok(Some(held))) => {
+                Ok(Ok(Some(Beat { held, is_draining }))) => {
+                    if !self.is_to_drain.load(Relaxed) {
+                        self.is_draining
+                            .send_if_modified(|was| std::mem::replace(was, is_draining) != is_draining);
+                    }
                     safe_until = asked + safe;
                     self.confirm(asked);
                     // Callers of `doubt` also learn that the lease holds.
@@ -130,6 +156,16 @@ impl Lease {
             }
             if Instant::now() >= safe_until {
                 return;
+            }
+        }
+    }
+
+    /// Records in the lease's row that a signal has told this worker to take nothing more.
+    async fn tell_draining(&self, worker: WorkerId) {
+        if self.is_to_drain.load(Relaxed) {
+            match self.life.drain(worker, true).await {
+                Ok(_) => self.is_to_drain.store(false, Relaxed),
+                Err(error) => debug!(%error, "the worker's row does not say yet that it drains"),
             }
         }
     }

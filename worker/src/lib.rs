@@ -22,6 +22,7 @@ use std::time::Duration;
 use task_data::life::Life;
 use task_data::shared_log::LogError;
 use task_data::stack::Stack;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -40,6 +41,15 @@ pub use crate::settings::WorkerSettings;
 const FINISH: Duration = Duration::from_secs(20);
 /// How long handing back and the last lines may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
+
+/// How the worker of a process drains: it takes nothing more, and finishes what it has. An operator may ask for that too.
+#[derive(Debug, Default)]
+pub struct Draining {
+    /// A notification that asks for it.
+    pub signal: Arc<Notify>,
+    /// Whether the process then ends, as by a stop. Otherwise the worker rests until an operator undoes it.
+    pub ends_process: bool,
+}
 
 /// Why a worker must end.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +73,7 @@ pub async fn work(
     life: Arc<Life>,
     stack: Stack,
     settings: WorkerSettings,
+    draining: Draining,
     stop: CancellationToken,
 ) -> Result<(), Failure> {
     let outbound = Outbound::new(settings.needs_tls())?;
@@ -70,6 +81,8 @@ pub async fn work(
     let end_of_service = CancellationToken::new();
     let lease = Lease::new(life.clone());
     let leasing = tokio::spawn(lease.clone().keep(end_of_service.clone()));
+    let _draining =
+        AbortOnDropHandle::new(tokio::spawn(watch_draining(lease.clone(), draining, stop.clone())));
     let sweeping = tokio::spawn(sweeper::run(life.clone(), end_of_service.clone()));
     let pruning = tokio::spawn(retention::run(life.clone(), end_of_service.clone()));
     let mut logging = tokio::spawn(outcome::run(life.clone(), end_of_service.clone()));
@@ -101,6 +114,22 @@ pub async fn work(
     let (logged, ..) = tokio::join!(logging, sweeping, pruning, leasing);
     info!("the worker has stopped");
     Ok(logged.unwrap_or(Ok(()))?)
+}
+
+/// Tells the lease of signals to drain; stops the process once it drains, if it is to end then.
+async fn watch_draining(lease: Arc<Lease>, draining: Draining, stop: CancellationToken) {
+    let mut is_draining = lease.draining();
+    loop {
+        tokio::select! {
+            () = draining.signal.notified() => lease.drain(),
+            // The sender lives as long as the lease.
+            _ = is_draining.changed() => match *is_draining.borrow_and_update() {
+                true if draining.ends_process => stop.cancel(),
+                true => info!("the worker drains: it claims no new tasks until an operator undoes it"),
+                false => info!("the worker claims tasks again"),
+            },
+        }
+    }
 }
 
 async fn drain(work: impl Future<Output = ()>, lease: &Lease, stop: &CancellationToken) {

@@ -1,4 +1,7 @@
 //! The pool: permits for each kind, each held by one task from its delivery to the end of its work.
+//!
+//! A pool whose kind is paused consumes nothing: it learns of the pause by a claim that was refused, returns what was delivered to the queue,
+//! and looks for the pause's end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +15,7 @@ use task_data::life::Life;
 use task_data::queue::{Consumer, Delivery, Receipt, Turn};
 use task_data::store::{Claim, HandBack};
 use task_data::task::{TaskError, TaskId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +27,8 @@ use crate::work::{Output, WorkError};
 
 /// How long a delivery waits for a permit before it is returned for other workers.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a pool looks whether its kind is still paused.
+const PAUSED_STILL: Duration = Duration::from_millis(500);
 /// How often the rows are searched for tasks while the queue is away.
 const ROWS_AGAIN: Duration = Duration::from_millis(500);
 
@@ -58,7 +63,15 @@ impl Pool {
             concurrency,
             free: Arc::new(Semaphore::new(concurrency)),
             under_way: TaskTracker::new(),
-            runner: Runner { workshop, life, lease, small, claims },
+            runner: Runner {
+                kind,
+                workshop,
+                life,
+                lease,
+                small,
+                claims,
+                is_paused: watch::Sender::new(false),
+            },
         }
     }
 
@@ -73,6 +86,7 @@ impl Pool {
         let prefetch = u16::try_from(self.concurrency).unwrap_or(u16::MAX);
         let (mut failures, mut outage) = (0, Repeated::default());
         loop {
+            self.may_take().await;
             // Deliveries are asked for only with a free permit: a busy worker keeps no task from the others.
             drop(self.free.acquire().await);
             match self.runner.workshop.queue.consume(self.kind, prefetch).await {
@@ -81,7 +95,7 @@ impl Pool {
                         info!("the queue of {} tasks is back", self.kind);
                     }
                     (failures, outage) = (0, Repeated::default());
-                    self.take_from(consumer).await;
+                    self.while_allowed(self.take_from(consumer)).await;
                 }
                 Err(error) => {
                     let line =
@@ -89,10 +103,39 @@ impl Pool {
                     if let Some(line) = outage.line(&line) {
                         warn!(%error, "{line}");
                     }
-                    self.take_rows(Instant::now() + Backoff::SERVER.delay(failures)).await;
+                    self.while_allowed(self.take_rows(Instant::now() + Backoff::SERVER.delay(failures)))
+                        .await;
                     failures += 1;
                 }
             }
+        }
+    }
+
+    /// Waits while the worker drains or the kind is paused.
+    async fn may_take(&self) {
+        // The sender lives as long as the lease.
+        let _ = self.runner.lease.draining().wait_for(|is_draining| !is_draining).await;
+        while *self.runner.is_paused.borrow() {
+            match self.runner.life.pauses().await {
+                Ok(pauses) if pauses.iter().all(|pause| pause.kind != self.kind) => {
+                    self.runner.is_paused.send_replace(false);
+                }
+                // A database that is away begins no task either.
+                Ok(_) | Err(_) => sleep(PAUSED_STILL).await,
+            }
+        }
+    }
+
+    /// Takes deliveries until a claim is refused by a pause or the worker drains. What was delivered and not claimed then goes back to the
+    /// queue.
+    async fn while_allowed(&self, taking: impl Future<Output = ()>) {
+        let (mut is_paused, mut is_draining) =
+            (self.runner.is_paused.subscribe(), self.runner.lease.draining());
+        tokio::select! {
+            () = taking => {}
+            // The senders live as long as `self`.
+            _ = is_paused.wait_for(|is_paused| *is_paused) => {}
+            _ = is_draining.wait_for(|is_draining| *is_draining) => {}
         }
     }
 
@@ -141,15 +184,36 @@ async fn read_all(life: Arc<Life>, ids: Vec<TaskId>) -> Vec<Option<Claim>> {
     by_id(&ids, small)
 }
 
-/// Claims a batch under the lease; answers each id with its claim, if this worker got it.
-async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<Option<Claim>> {
+/// The answer to the claim of an id.
+enum Claimed {
+    /// This worker got it.
+    Mine(Claim),
+    /// Another worker has it, or it has ended.
+    Gone,
+    /// Its kind is paused.
+    Waits,
+}
+
+/// Claims a batch under the lease; answers each id.
+async fn claim_all(life: Arc<Life>, lease: Arc<Lease>, ids: Vec<TaskId>) -> Vec<Claimed> {
     loop {
         let worker = lease.worker().await;
-        let Some(claims) = life.claim(ids.clone(), worker).await else { return vec![None; ids.len()] };
+        let Some(claims) = life.claim(ids.clone(), worker).await else {
+            return ids.iter().map(|_| Claimed::Gone).collect();
+        };
         if claims.lease_is_live {
-            return by_id(&ids, claims.claimed);
+            let mine = by_id(&ids, claims.claimed).into_iter();
+            return mine.zip(&ids).map(|(mine, id)| answer(mine, claims.waiting.contains(id))).collect();
         }
         lease.doubt(worker).await;
+    }
+}
+
+fn answer(mine: Option<Claim>, waits: bool) -> Claimed {
+    match mine {
+        Some(claim) => Claimed::Mine(claim),
+        None if waits => Claimed::Waits,
+        None => Claimed::Gone,
     }
 }
 
@@ -165,12 +229,15 @@ fn by_id(ids: &[TaskId], mut claims: Vec<Claim>) -> Vec<Option<Claim>> {
 /// The services that the holder of a permit uses.
 #[derive(Clone)]
 struct Runner {
+    kind: Kind,
     workshop: Arc<Workshop>,
     life: Arc<Life>,
     lease: Arc<Lease>,
     /// Reads small work, if this kind has any.
     small: Option<Arc<Batcher<TaskId, Option<Claim>>>>,
-    claims: Arc<Batcher<TaskId, Option<Claim>>>,
+    claims: Arc<Batcher<TaskId, Claimed>>,
+    /// Whether the kind was paused when a claim or the pool looked last.
+    is_paused: watch::Sender<bool>,
 }
 
 impl Runner {
@@ -183,14 +250,25 @@ impl Runner {
             && let Ok(output) = work_at_once(&small)
         {
             // With the permit until the end: a database that can be read and not written must not gather results here.
-            self.complete(&small, Ok(output)).await;
-            return receipt.ack().await;
+            if self.life.complete(&small, Ok(output)).await {
+                return receipt.ack().await;
+            }
+            // The claim shows whether another worker has the task, or its kind is paused.
         }
-        let Ok(claimed) = self.claims.send(id).await else { return };
+        let mut claim = match self.claims.send(id).await {
+            Ok(Claimed::Mine(claim)) => claim,
+            Ok(Claimed::Gone) => return receipt.ack().await,
+            // Not acknowledged: it is delivered again once the pool consumes again.
+            Ok(Claimed::Waits) => {
+                if !self.is_paused.send_replace(true) {
+                    info!("{} tasks are paused; their deliveries go back to the queue", self.kind);
+                }
+                return;
+            }
+            Err(_) => return,
+        };
         // Acknowledged as soon as the claim has committed: acknowledgements do not wait for work.
         receipt.ack().await;
-        // Without a claim, another worker has the task, or it has ended.
-        let Some(mut claim) = claimed else { return };
         let holding = self.lease.hold(&claim);
         debug!(task.id = %id, claim.attempt, "task claimed, attempt {}", claim.attempt);
 

@@ -10,12 +10,13 @@ use task_data::settings::Settings;
 use task_data::stack::Stack;
 use tracing::{error, info};
 
-use crate::{WorkerSettings, work};
+use crate::{Draining, WorkerSettings, work};
 
 /// Run a worker, which claims tasks and does them
 ///
 /// Any number of workers may run, all on the machine that has the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
-/// REDIS_URL; waits for a database that is not available yet, and works without the queue while that is away.
+/// REDIS_URL; waits for a database that is not available yet, and works without the queue while that is away. SIGUSR1 drains it, as
+/// SIGTERM does: it claims nothing more, finishes what it has or hands it back, and exits with 0.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,6 +42,10 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
         Ok(stop) => stop,
         Err(status) => return status,
     };
+    let signal = match program::drain_signal() {
+        Ok(signal) => signal,
+        Err(error) => return refuse(&format!("the handlers of signals could not be installed: {error}")),
+    };
     let beginning = args.promises.beginning();
     let stack = match stop.run_until_cancelled(Stack::open_shared(&args.promises)).await {
         Some(Ok((stack, _))) => stack,
@@ -59,7 +64,8 @@ pub async fn run(args: WorkerArgs) -> ExitCode {
     info!("{beginning}");
     program::ready();
     info!("the worker is ready and claims tasks");
-    match work(life, stack, args.worker, stop).await {
+    let draining = Draining { signal, ends_process: true };
+    match work(life, stack, args.worker, draining, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("the worker ends: {}", in_one_line(&error));

@@ -28,7 +28,6 @@ pub enum Audience {
     /// Users with the right `viewer` where `AUTH` is `required`, else anyone: for reading.
     Viewers,
     /// Users with the right `operator` where `AUTH` is `required`, else clients on this machine: for changes.
-    #[allow(dead_code, reason = "the first routes for operators come with their subjects")]
     Operators,
     /// Anyone, or only admins, as `METRICS` says.
     Metrics,

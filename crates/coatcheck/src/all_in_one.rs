@@ -8,7 +8,7 @@ use task_data::life::Life;
 use task_data::settings::Settings;
 use task_data::stack::Stack;
 use tracing::{error, info};
-use worker::WorkerSettings;
+use worker::{Draining, WorkerSettings};
 
 /// The settings of the whole service.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,11 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
         Err(status) => return status,
     };
 
+    let draining = match program::drain_signal() {
+        // The API goes on.
+        Ok(signal) => Draining { signal, ends_process: false },
+        Err(error) => return refuse(&format!("the handlers of signals could not be installed: {error}")),
+    };
     let beginning = args.promises.beginning();
     let address = match Address::take(args.api.listen) {
         Ok(address) => address,
@@ -64,7 +69,7 @@ pub async fn run(args: AllInOneArgs) -> ExitCode {
     let store = stack.store.clone();
     let work = async {
         let outcome = tokio::select! {
-            outcome = worker::work(life, stack, args.worker, stop.clone()) => outcome.map_err(|error| in_one_line(&error)),
+            outcome = worker::work(life, stack, args.worker, draining, stop.clone()) => outcome.map_err(|error| in_one_line(&error)),
             error = hold.failed() => Err(format!("DATABASE_URL: {}", in_one_line(&error))),
         };
         // Whatever ended it: without its worker the program is useless.

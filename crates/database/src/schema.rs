@@ -33,7 +33,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::Text;
+    use diesel::sql_types::{Bool, Text};
     use crate::types::{TimeType, UuidType};
 
     workers (id) {
@@ -41,6 +41,17 @@ diesel::table! {
         name -> Text,
         seen_at -> TimeType,
         lease_until -> TimeType,
+        draining -> Bool,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::types::TimeType;
+
+    pauses (kind) {
+        kind -> Text,
+        since -> TimeType,
     }
 }
 
@@ -240,5 +251,5 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(tasks, workers);
+diesel::allow_tables_to_appear_in_same_query!(pauses, tasks, workers);
 diesel::allow_tables_to_appear_in_same_query!(api_keys, tasks, user_rights, users);

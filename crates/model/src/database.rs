@@ -7,7 +7,7 @@ use crate::guards::Guard;
 use crate::late::{Charge, Late};
 use crate::sets::TaskSet;
 use crate::state::{
-    Errand, Fence, Lease, LeaseName, Row, Slot, State, Status, TASKS, TaskIndex, WORKERS, WorkerIndex,
+    Errand, Fence, Lease, LeaseName, Pause, Row, Slot, State, Status, TASKS, TaskIndex, WORKERS, WorkerIndex,
 };
 use crate::{MAX_ATTEMPTS, Protocol};
 
@@ -28,6 +28,26 @@ impl Protocol {
         row.published = false;
         state.pass_fences(task);
         true
+    }
+
+    /// Pauses the tasks' kind: the function `set_pause`. Its lock waits for the statements that have seen no pause yet.
+    pub(crate) fn may_pause(&self, state: &State) -> bool {
+        let holds_lock = |slot: Slot| match slot {
+            Slot::Claiming(..) => self.has(Guard::ClaimUnderPauseLock),
+            Slot::EndingSmall(..) => self.has(Guard::SmallEndUnderPauseLock),
+            _ => false,
+        };
+        state.pause == Pause::Possible && !state.workers.iter().any(|worker| holds_lock(worker.slot))
+    }
+
+    /// Returns whether a pause refuses a claim that looks now.
+    pub(crate) fn refuses_claims(&self, state: &State) -> bool {
+        state.pause == Pause::On && self.has(Guard::ClaimLooksAtPause)
+    }
+
+    /// Returns whether a pause refuses an end of small work that looks now.
+    pub(crate) fn refuses_small_ends(&self, state: &State) -> bool {
+        state.pause == Pause::On && self.has(Guard::SmallEndLooksAtPause)
     }
 
     pub(crate) fn is_claimable(&self, row: &Row) -> bool {
@@ -168,10 +188,15 @@ impl Protocol {
     pub(crate) fn commit_late(&self, state: &mut State, late: Late) {
         match late {
             Late::Insert(task) => self.insert(state, task),
+            // A statement that is in the server holds its lock, and a pause waits for it: it is committed before, or never. Another one
+            // arrives later, and looks then.
+            Late::Claim(..) if self.has(Guard::ClaimUnderPauseLock) && self.refuses_claims(state) => {}
             Late::Claim(task, lease) => {
                 self.claim(state, task, lease);
             }
             Late::Complete(task, fence) => self.complete(state, task, fence),
+            Late::EndSmall(..)
+                if self.has(Guard::SmallEndUnderPauseLock) && self.refuses_small_ends(state) => {}
             Late::EndSmall(task, fence) => {
                 self.end_small(state, task, fence);
             }
@@ -216,6 +241,7 @@ impl State {
                 | Slot::Working(task, fence)
                 | Slot::Ending(task, fence)
                 | Slot::Hashing(task, fence)
+                | Slot::EndingSmall(task, fence)
                     if *task == of =>
                 {
                     *fence = Fence::Passed;

@@ -23,6 +23,16 @@ pub enum Guard {
     SmallEndOfPending,
     /// A delivery of small work is acknowledged after its end has committed.
     AckAfterSmallEnd,
+    /// A claim reads whether its kind is paused.
+    ClaimLooksAtPause,
+    /// A claim reads that after it has taken the lock that a pause waits for, and holds the lock until its commit.
+    ClaimUnderPauseLock,
+    /// The end of small work reads whether its kind is paused.
+    SmallEndLooksAtPause,
+    /// It reads that under the lock too.
+    SmallEndUnderPauseLock,
+    /// A delivery whose claim a pause has refused goes back to the queue.
+    ReturnOfRefused,
     /// An end names its attempt.
     EndNamesAttempt,
     /// An end needs a running row.

@@ -3,7 +3,7 @@
 
 use crate::feed::FeedRow;
 use crate::late::Late;
-use crate::state::{Fence, Slot, State, Status, TaskIndex};
+use crate::state::{Fence, Pause, Slot, State, Status, Task, TaskIndex};
 use crate::steps::Step;
 
 impl State {
@@ -33,6 +33,16 @@ impl State {
         self.past.has_changed_number |= has_changed;
     }
 
+    /// Records whether a task has begun while its kind was paused: a claim, or the end of small work, which is an attempt too.
+    pub(crate) fn note_pause(&mut self, before: &Self) {
+        let begins = |(was, is): (&Task, &Task)| {
+            let statuses = was.row.map(|row| row.status).zip(is.row.map(|row| row.status));
+            matches!(statuses, Some((Status::Pending, Status::Running | Status::Succeeded)))
+        };
+        let has_begun = before.tasks.iter().zip(&self.tasks).any(begins);
+        self.past.has_begun_in_pause |= before.pause == Pause::On && has_begun;
+    }
+
     /// Returns the task for which the step writes the result of a claim, if the row does not run under that claim any more; of small
     /// work, if the row is not pending any more in the attempt that was read.
     fn superseded_writer(&self, step: Step) -> Option<TaskIndex> {
@@ -41,7 +51,7 @@ impl State {
             | Step::HandBack(worker, _)
             | Step::EndSmall(worker)
             | Step::LoseEndsAnswer(worker, _) => match self.workers[usize::from(worker)].slot {
-                Slot::Hashing(task, fence) => (task, fence, Status::Pending),
+                Slot::Hashing(task, fence) | Slot::EndingSmall(task, fence) => (task, fence, Status::Pending),
                 slot => slot.claim().map(|(task, fence)| (task, fence, Status::Running))?,
             },
             Step::CommitLate(at) => match self.late[usize::from(at)]? {

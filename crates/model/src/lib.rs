@@ -8,7 +8,7 @@
 //! # What is modelled
 //! The program, step by step: each of [`steps`] names the function that it stands for, and `database` the
 //! statements. An upload's row and 202, publishing and its mark, deliveries, the claim under a lease, acknowledgements; work that
-//! succeeds, fails for a while or is given up; small work that ends without a claim; heartbeats, the hand-back of tasks held only in the
+//! succeeds, fails for a while or is given up; small work that ends without a claim; a pause of the tasks' kind; heartbeats, the hand-back of tasks held only in the
 //! rows, cancelling, the sweep over leases and rows; the feed of outcomes, its numbers, and a client that reads it with a cursor; and
 //! outcome logs that follow it, each with a place of its own, from the lock to the commit, byte order and all, over rotations: one log of
 //! two processes, two logs on two hosts, or two names of one log; and retention, which deletes what each log has passed. The order of the steps is at the head of `steps/feed.rs` and
@@ -61,7 +61,7 @@ use crate::guards::Guard;
 use crate::logger::Logger;
 pub use crate::state::State;
 use crate::state::{
-    Errand, FAULTS, History, Intake, Lease, LeaseName, Row, Slot, Status, TASKS, Task, WORKERS, Worker,
+    Errand, FAULTS, History, Intake, Lease, LeaseName, Pause, Row, Slot, Status, TASKS, Task, WORKERS, Worker,
 };
 use crate::steps::Step;
 
@@ -113,6 +113,8 @@ pub struct Protocol {
     pub loses_messages: bool,
     /// Whether retention deletes outcomes with their tasks.
     pub prunes: bool,
+    /// Whether an operator may pause the tasks' kind, and resume it.
+    pub has_pause: bool,
     /// The guards to remove.
     pub without: &'static [Guard],
 }
@@ -130,8 +132,14 @@ pub const fn life(tasks: u8, faults: u8) -> Protocol {
         messages: if tasks == 1 { 2 } else { 1 },
         loses_messages: true,
         prunes: false,
+        has_pause: false,
         without: &[],
     }
+}
+
+/// Returns the model of that many tasks' lives, with that many faults and a pause.
+pub const fn paused(tasks: u8, faults: u8) -> Protocol {
+    Protocol { has_pause: true, ..life(tasks, faults) }
 }
 
 /// Returns the model of the feed of that many tasks.
@@ -157,6 +165,7 @@ pub const fn both(faults: u8, rotations: u8) -> Protocol {
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = match self.parts {
+            Parts::Life if self.has_pause => "life with a pause",
             Parts::Life => "life",
             Parts::Feed => "feed",
             Parts::Log => match self.logs {
@@ -230,6 +239,7 @@ impl Model for Protocol {
             folders: Default::default(),
             heads: Default::default(),
             past: Default::default(),
+            pause: if self.has_pause { Pause::Possible } else { Pause::Over },
             faults_left: self.faults,
             rotations_left: self.rotations.min(FILES as u8 - 1),
             has_lost_messages: false,
@@ -246,6 +256,7 @@ impl Model for Protocol {
         self.apply(&mut after, step);
         after.note(before, step);
         after.note_numbers(before);
+        after.note_pause(before);
         let after = self.normal(after);
         (after != *before).then_some(after)
     }

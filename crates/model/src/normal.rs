@@ -128,7 +128,7 @@ impl State {
                 Slot::Free => {}
                 Slot::Delivered(task) | Slot::Claiming(task, _) | Slot::Ended(task) => swap(task),
                 Slot::Claimed(task, _) | Slot::Working(task, _) => swap(task),
-                Slot::Ending(task, _) | Slot::Hashing(task, _) => swap(task),
+                Slot::Ending(task, _) | Slot::Hashing(task, _) | Slot::EndingSmall(task, _) => swap(task),
             }
         }
         for late in self.late.iter_mut().flatten() {

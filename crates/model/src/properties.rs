@@ -5,7 +5,7 @@ use stateright::Property;
 use crate::feed::Place;
 use crate::files::{Folder, Piece, Torn};
 use crate::logger::{Head, NAMES, NameIndex};
-use crate::state::{Fence, Intake, Row, Slot, State, Status, TASKS, TaskIndex};
+use crate::state::{Fence, Intake, Pause, Row, Slot, State, Status, TASKS, TaskIndex};
 use crate::{Logs, MAX_ATTEMPTS, Parts, Protocol};
 
 /// An ended row never changes again.
@@ -50,6 +50,8 @@ pub const NO_HALF_IS_LEFT: &str = "no half line is left behind";
 pub const LINES_ARE_OF_NUMBERED: &str = "only a numbered outcome has a line";
 /// The head never returns to a file that it has left, the place never to an outcome.
 pub const HEADS_GO_ON: &str = "a log's head and place never go back";
+/// A pause is exact.
+pub const NOTHING_BEGINS_IN_PAUSE: &str = "no task begins after a pause was answered";
 /// From every state, the program's own steps can lead there: see `reach`. It is not a property of a state.
 pub const ALL_CAN_END: &str = "every promise can still end and be logged";
 
@@ -69,6 +71,14 @@ impl Protocol {
         ];
         if self.has_life() {
             all.extend(of_life());
+        }
+        if self.has_pause {
+            all.extend([
+                Property::always(NOTHING_BEGINS_IN_PAUSE, |_, state: &State| !state.past.has_begun_in_pause),
+                Property::sometimes("a task ends while its kind is paused", |model: &Self, state: &State| {
+                    state.pause == Pause::On && model.are_all_kept(state)
+                }),
+            ]);
         }
         if self.parts != Parts::Life {
             all.extend(of_numbers());

@@ -41,10 +41,22 @@ pub struct State {
     /// How far each log is known, by its name.
     pub heads: [Option<Head>; NAMES],
     pub past: Past,
+    pub pause: Pause,
     pub faults_left: u8,
     pub rotations_left: u8,
     /// Whether the queue ever lost a message.
     pub has_lost_messages: bool,
+}
+
+/// The pause of the tasks' kind, of which there is one at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pause {
+    /// An operator may begin it.
+    Possible,
+    /// It has begun: the operator has the answer.
+    On,
+    /// The kind was resumed.
+    Over,
 }
 
 /// A promise, as the API, the database, the queue and the sweep have it.
@@ -169,6 +181,8 @@ pub enum Slot {
     Ending(TaskIndex, Fence),
     /// Small work: its row was read as pending, in that attempt. Nothing is claimed, nothing acknowledged.
     Hashing(TaskIndex, Fence),
+    /// Small work whose end has seen that its kind is not paused, and is about to commit. Only spaces with pauses have it.
+    EndingSmall(TaskIndex, Fence),
     /// Small work has ended; its message is about to be acknowledged.
     Ended(TaskIndex),
 }
@@ -193,4 +207,6 @@ pub struct Past {
     pub has_changed_number: bool,
     /// A log's head or place has gone back.
     pub has_gone_back: bool,
+    /// A task has begun while its kind was paused.
+    pub has_begun_in_pause: bool,
 }

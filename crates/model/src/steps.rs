@@ -11,6 +11,7 @@ mod faults;
 mod feed;
 mod intake;
 mod log;
+mod pause;
 mod sweep;
 
 use crate::files::FileIndex;
@@ -37,6 +38,8 @@ pub enum Step {
     LookAtLease(WorkerIndex),
     Claim(WorkerIndex),
     ReadSmall(WorkerIndex),
+    /// The end of small work begins: it takes the lock that pauses wait for, and looks for a pause.
+    LookAtPause(WorkerIndex),
     EndSmall(WorkerIndex),
     Acknowledge(WorkerIndex),
     Complete(WorkerIndex),
@@ -50,6 +53,10 @@ pub enum Step {
     PublishDue(TaskIndex),
     MarkDue(TaskIndex),
     ForgetDue(TaskIndex),
+
+    // An operator.
+    Pause,
+    Resume,
 
     // The feed.
     /// Tasks end by one statement, where the life of tasks is not part of the model.
@@ -155,7 +162,10 @@ impl Step {
             | Self::LookAtLease(_)
             | Self::Claim(_)
             | Self::ReadSmall(_)
+            | Self::LookAtPause(_)
             | Self::EndSmall(_)
+            // A pause is not for ever.
+            | Self::Resume
             | Self::Acknowledge(_)
             | Self::Complete(_)
             | Self::HandBack(..)
@@ -182,6 +192,7 @@ impl Step {
             | Self::ForgetDue(_)
             | Self::Cancel(_)
             | Self::Prune
+            | Self::Pause
             | Self::Rotate(_)
             | Self::DeleteRotated(_)
             | Self::RollBackNumbers(_)
@@ -217,6 +228,7 @@ impl Protocol {
                 self.offer_intake(state, steps);
                 self.offer_claim(state, steps);
                 self.offer_sweep(state, steps);
+                self.offer_pause(state, steps);
             }
             false => self.offer_ends(state, steps),
         }
@@ -252,6 +264,7 @@ impl Protocol {
                 self.apply_intake(state, step);
                 self.apply_claim(state, step);
                 self.apply_sweep(state, step);
+                self.apply_pause(state, step);
                 self.apply_feed(state, step);
                 self.apply_log(state, step);
             }

@@ -7,12 +7,12 @@ use model::Logs::{OfTwoNames, OnTwoHosts};
 use model::guards::Guard::{self, *};
 use model::properties::*;
 use model::reach::explore;
-use model::{Protocol, feed, life, log, two_logs};
+use model::{Protocol, feed, life, log, paused, two_logs};
 use stateright::{Checker, HasDiscoveries, Model};
 
 /// A guard, or two of which either is enough, the promise that is broken without, and the least space (tasks and faults, for the log also
 /// rotations) in which that is seen.
-const MUTANTS: [(&[Guard], &str, Protocol); 57] = [
+const MUTANTS: [(&[Guard], &str, Protocol); 62] = [
     (&[RecordBeforeAnswer], ANSWERED_IS_RECORDED, life(1, 0)),
     (&[PublishOfPending], PUBLISHED_IS_UNDER_WAY, life(1, 1)),
     (&[ClaimOfPending], ENDED_IS_FINAL, life(1, 0)),
@@ -23,6 +23,11 @@ const MUTANTS: [(&[Guard], &str, Protocol); 57] = [
     (&[SmallEndOfPending], ENDED_IS_FINAL, life(1, 0)),
     (&[AckAfterSmallEnd], PUBLISHED_IS_UNDER_WAY, life(1, 1)),
     (&[AckAfterSmallEnd, SweepOfPublished], ALL_CAN_END, Protocol { loses_messages: false, ..life(1, 1) }),
+    (&[ClaimLooksAtPause], NOTHING_BEGINS_IN_PAUSE, paused(1, 0)),
+    (&[ClaimUnderPauseLock], NOTHING_BEGINS_IN_PAUSE, paused(1, 0)),
+    (&[SmallEndLooksAtPause], NOTHING_BEGINS_IN_PAUSE, paused(1, 0)),
+    (&[SmallEndUnderPauseLock], NOTHING_BEGINS_IN_PAUSE, paused(1, 0)),
+    (&[ReturnOfRefused], PUBLISHED_IS_UNDER_WAY, paused(1, 0)),
     (&[EndNamesAttempt], SUPERSEDED_CHANGES_NOTHING, life(1, 0)),
     (&[EndOfRunning], SUPERSEDED_CHANGES_NOTHING, life(1, 0)),
     (&[FencedHandBack], ENDED_IS_FINAL, life(1, 0)),

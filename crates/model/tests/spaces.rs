@@ -5,12 +5,27 @@ use std::time::Instant;
 use model::Logs::{OfTwoNames, OnTwoHosts};
 use model::properties::ALL_CAN_END;
 use model::reach::explore;
-use model::{Protocol, both, feed, life, log, two_logs};
+use model::{Protocol, both, feed, life, log, paused, two_logs};
 use stateright::{Checker, Expectation, Model};
 
 #[test]
 fn a_tasks_life_with_two_faults_keeps_every_promise() {
     hold(life(1, 2));
+}
+
+#[test]
+fn a_tasks_life_with_a_pause_and_a_fault_keeps_every_promise() {
+    hold(paused(1, 1));
+}
+
+#[test]
+fn two_tasks_lives_with_a_pause_keep_every_promise() {
+    hold_if_wished(paused(2, 0));
+}
+
+#[test]
+fn a_tasks_life_with_a_pause_and_two_faults_keeps_every_promise() {
+    hold_if_wished(paused(1, 2));
 }
 
 #[test]

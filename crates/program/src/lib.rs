@@ -35,7 +35,7 @@ pub use output::{
 pub use repeated::Repeated;
 pub use runtime::run;
 pub use settings::{in_one_line, parse, parse_from, read_secret, refuse, secret, taken_address, variable};
-pub use signals::stop_token;
+pub use signals::{drain_signal, stop_token};
 pub use supervisor::ready;
 pub use text::{
     acts_on_terminal, counted, is_bidi_control, is_invisible, is_name, visible, without_numbers,

@@ -1,8 +1,10 @@
-//! Signals: the first SIGTERM, SIGINT or SIGHUP drains, a later one ends the process at once.
+//! Signals: the first SIGTERM, SIGINT or SIGHUP stops the process, a later one ends it at once; SIGUSR1 drains its worker.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -42,6 +44,24 @@ pub fn stop_token() -> std::io::Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+/// Returns a notification of each SIGUSR1.
+///
+/// # Errors
+/// If the system accepts no handler.
+pub fn drain_signal() -> std::io::Result<Arc<Notify>> {
+    let mut signals = signal(SignalKind::user_defined1())?;
+    let notify = Arc::new(Notify::new());
+    tokio::spawn({
+        let notify = notify.clone();
+        async move {
+            while signals.recv().await.is_some() {
+                notify.notify_one();
+            }
+        }
+    });
+    Ok(notify)
 }
 
 /// Returns whether a signal that long after the first one belongs to another stop.

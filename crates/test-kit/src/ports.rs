@@ -58,7 +58,7 @@ macro_rules! cut_store {
             Afar fn beat(
                 worker: task_data::task::WorkerId,
                 lease: std::time::Duration
-            ) -> Option<Vec<task_data::store::Held>>;
+            ) -> Option<task_data::store::Beat>;
             Afar fn retire(worker: task_data::task::WorkerId) -> ();
             Here fn begin_alone() -> ();
             Nothing fn stuck(
@@ -97,6 +97,15 @@ macro_rules! cut_store {
             Nothing fn size_bytes() -> u64;
             Here fn give_space_back() -> bool;
             Nothing fn close() -> ();
+        });
+        $crate::cut_store!(@port $decorator, Workers {
+            Nothing fn workers() -> Vec<task_data::store::WorkerState>;
+            Afar fn drain(worker: task_data::task::WorkerId, is_draining: bool) -> bool;
+        });
+        $crate::cut_store!(@port $decorator, Pauses {
+            Afar fn pause(kind: task_data::kinds::Kind) -> task_data::store::Pause;
+            Afar fn resume(kind: task_data::kinds::Kind) -> ();
+            Nothing fn pauses() -> Vec<task_data::store::Pause>;
         });
         $crate::cut_store!(@port $decorator, PaidCalls {
             Here fn record_paid_call(

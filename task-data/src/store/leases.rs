@@ -24,7 +24,7 @@ pub fn register(worker: WorkerId, name: String, seconds: f64) -> _ {
     ))
 }
 
-/// Extends the lease to so many seconds from now.
+/// Extends the lease to so many seconds from now. Returns whether the worker is to take nothing more.
 #[auto_type]
 pub fn extend(worker: WorkerId, seconds: f64) -> _ {
     let id: SqlUuid = SqlUuid(worker.0);
@@ -32,6 +32,14 @@ pub fn extend(worker: WorkerId, seconds: f64) -> _ {
     update(workers::table)
         .filter(workers::id.eq(id))
         .set((workers::seen_at.eq(now), workers::lease_until.eq(now_plus(seconds))))
+        .returning(workers::draining)
+}
+
+/// Records whether the worker is to take nothing more.
+#[auto_type]
+pub fn drain(worker: WorkerId, is_draining: bool) -> _ {
+    let id: SqlUuid = SqlUuid(worker.0);
+    update(workers::table).filter(workers::id.eq(id)).set(workers::draining.eq(is_draining))
 }
 
 /// Ends the worker's lease.

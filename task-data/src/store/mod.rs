@@ -1,4 +1,5 @@
-//! The port to the rows of tasks, leases, the feed of outcomes, its followers and retention, paid calls, and sent rows of tables.
+//! The port to the rows of tasks, leases, the feed of outcomes, its followers and retention, paused kinds, paid calls, and sent rows of
+//! tables.
 //!
 //! The row is the truth. A row of a kind that only a newer version knows can be looked up by its id, and is otherwise left alone: no list
 //! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
@@ -11,6 +12,7 @@ mod followers;
 mod leases;
 mod lists;
 mod paid_calls;
+mod pauses;
 mod port;
 mod postgres;
 mod retention;
@@ -19,6 +21,7 @@ pub(crate) mod sqlite;
 mod table_rows;
 mod tasks;
 mod types;
+mod workers;
 
 use std::sync::Arc;
 
@@ -32,13 +35,21 @@ pub use self::filter::{
 pub use self::followers::{Followers, LogFollower, LogHead, LogLag};
 pub use self::lists::NAME_CHARS;
 pub use self::paid_calls::{PaidCalls, PaidEntry};
+pub use self::pauses::{Pause, Pauses};
 pub use self::port::*;
 pub use self::retention::{PruneStep, Pruned, Purge, Retention, Subject};
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
+pub use self::workers::{RunningTask, WorkerState, Workers};
 
 /// All data of the tasks in the database.
-pub trait Store: Tasks + Leases + Feed + Followers + Retention + PaidCalls + TableRows + Upkeep {}
-impl<T: Tasks + Leases + Feed + Followers + Retention + PaidCalls + TableRows + Upkeep> Store for T {}
+pub trait Store:
+    Tasks + Leases + Feed + Followers + Retention + PaidCalls + Pauses + TableRows + Workers + Upkeep
+{
+}
+impl<T: Tasks + Leases + Feed + Followers + Retention + PaidCalls + Pauses + TableRows + Workers + Upkeep>
+    Store for T
+{
+}
 
 /// Returns the store of the tasks' rows in that database.
 pub fn of(database: &Database) -> Arc<dyn Store> {

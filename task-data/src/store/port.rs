@@ -184,8 +184,11 @@ pub struct Claim {
 /// The outcome of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims {
-    /// The tasks claimed. Another worker has the missing ones, or they have ended.
+    /// The tasks claimed. Another worker has the missing ones, or they have ended, or wait.
     pub claimed: Vec<Claim>,
+    /// The tasks that are still pending although the lease was live: their kind is paused, or was when the claim looked. None if any task
+    /// was claimed.
+    pub waiting: Vec<TaskId>,
     /// Whether this worker's lease was live. If not, nothing was claimed: register again, then claim again.
     pub lease_is_live: bool,
 }
@@ -257,6 +260,15 @@ pub struct Held {
     pub cancel_requested: bool,
 }
 
+/// A heartbeat of a worker that has its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// The running tasks of this worker that were claimed over 10 s ago or whose owners want them cancelled.
+    pub held: Vec<Held>,
+    /// Whether the worker is to take nothing more.
+    pub is_draining: bool,
+}
+
 /// The outcome of a request to cancel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cancel {
@@ -293,6 +305,8 @@ pub struct KindStats {
     pub unpublished: i64,
     /// The number of running tasks.
     pub running: i64,
+    /// When the oldest pending task was inserted, if one is pending.
+    pub oldest: Option<Time>,
     /// The age of the oldest pending task; zero if none is pending.
     pub oldest_pending: Duration,
 }
@@ -321,7 +335,7 @@ pub trait Tasks: Send + Sync {
     /// Marks tickets as published, and their tasks as not due, where the task is still pending in the ticket's attempt.
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError>;
 
-    /// Claims those of the tasks that are pending, if the worker's lease is live.
+    /// Claims those of the tasks, all of one kind, that are pending, if the worker's lease is live and the kind is not paused.
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError>;
 
     /// Returns those of the tasks that may be done without a claim, to be ended from `Pending`: pending tasks of kind md5 that were never
@@ -329,7 +343,8 @@ pub trait Tasks: Send + Sync {
     async fn small(&self, ids: Vec<TaskId>, bytes: i64) -> Result<Vec<Claim>, StoreError>;
 
     /// Ends tasks: those that are running in the given attempt, or, to be ended from `Pending`, those that are pending after the attempt
-    /// before it and not to be cancelled; the attempt is counted then. Returns those that it has ended: the others were fenced.
+    /// before it and not to be cancelled, and whose kind is not paused; the attempt is counted then. Returns those that it has ended: the
+    /// others were fenced, or their kind is paused.
     async fn complete(&self, completions: Vec<Completion>, rules: Rules) -> Result<Vec<TaskId>, StoreError>;
 
     /// Makes running tasks `pending` again, or `cancelled` if that was requested, or `failed` with the charged error when their attempts
@@ -391,9 +406,8 @@ pub trait Leases: Send + Sync {
     /// Registers a worker with a lease of that length; leaves an existing one alone.
     async fn register(&self, worker: WorkerId, name: String, lease: Duration) -> Result<(), StoreError>;
 
-    /// Extends the lease; `None` if it is gone (the sweep took it: all its tasks are lost). Returns the running tasks of this worker that
-    /// were claimed over 10 s ago or whose owners want them cancelled.
-    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError>;
+    /// Extends the lease; `None` if it is gone (the sweep took it: all its tasks are lost).
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Beat>, StoreError>;
 
     /// Ends the lease.
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError>;

@@ -351,12 +351,13 @@ impl KindStats {
     /// Combines the rows of both statuses at the database's time.
     pub(super) fn from_rows(kind: Kind, pending: StatsRow, running: StatsRow, now: Time) -> Self {
         let (count, published, oldest) = pending;
-        let age = oldest.and_then(|oldest| (now.0 - oldest.0).to_std().ok());
+        let age = oldest.as_ref().and_then(|oldest| (now.0 - oldest.0).to_std().ok());
         Self {
             kind,
             pending: count,
             unpublished: count - published,
             running: running.0,
+            oldest: oldest.map(Time::from),
             oldest_pending: age.unwrap_or_default(),
         }
     }

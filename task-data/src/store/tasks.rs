@@ -74,6 +74,23 @@ pub(super) fn is_known() -> SqlLiteral<Bool> {
     sql(&format!("tasks.kind IN ('{}')", Kind::ALL.map(Kind::name).join("', '")))
 }
 
+/// Compares the kind with those that are paused. Exact only where statements follow each other, as in SQLite.
+pub const IS_NOT_PAUSED: &str = "NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.kind = tasks.kind)";
+
+/// Selects those of the tasks that a claim would take, were their kind not paused.
+#[auto_type]
+pub fn claimable(ids: &[TaskId]) -> _ {
+    let ids: Vec<SqlUuid> = sql_ids(ids);
+    let is_pending: SqlLiteral<Bool> = stands(Status::Pending);
+    let is_known: SqlLiteral<Bool> = is_known();
+    tasks::table
+        .filter(tasks::id.eq_any(ids))
+        .filter(is_pending)
+        .filter(is_known)
+        .filter(tasks::cancel_requested.eq(false))
+        .select(tasks::id)
+}
+
 /// Claims pending tasks for the worker, if its lease is live.
 #[auto_type]
 pub fn claim(worker: WorkerId) -> _ {
@@ -216,7 +233,8 @@ pub struct TaskEnd {
 type AttemptBegins = Option<(Eq<tasks::attempt, i64>, Eq<tasks::started, helper_types::Nullable<now>>)>;
 type ContentGoes = Option<Eq<tasks::content, Option<Vec<u8>>>>;
 
-/// Ends a task that has the status given, and the attempt, or the one before if this is a whole one.
+/// Ends a task that has the status given, and the attempt, or the one before if this is a whole one, which begins here: so its kind must not
+/// be paused.
 #[auto_type]
 pub fn end(id: TaskId, attempt: i64, end: TaskEnd, rules: Rules) -> _ {
     let id: SqlUuid = SqlUuid(id.0);
@@ -251,8 +269,12 @@ fn attempt_begins(attempt: i64, end: &TaskEnd) -> AttemptBegins {
 }
 
 fn is_to_end(end: &TaskEnd) -> SqlLiteral<Bool> {
-    let not_cancelled = if end.is_whole_attempt { " AND NOT cancel_requested" } else { "" };
-    sql(&format!("CAST(tasks.status AS text) = '{}'{not_cancelled}", end.from.name()))
+    let may_begin = if end.is_whole_attempt {
+        format!(" AND NOT cancel_requested AND {IS_NOT_PAUSED}")
+    } else {
+        String::new()
+    };
+    sql(&format!("CAST(tasks.status AS text) = '{}'{may_begin}", end.from.name()))
 }
 
 fn content_goes(rules: Rules, status: Status) -> ContentGoes {

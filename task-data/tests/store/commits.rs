@@ -1,9 +1,10 @@
 //! An answer is given only after its commit: a failed commit is an error of each method that writes, and leaves nothing.
 
 use accounts::user::Right;
+use task_data::kinds::Kind;
 use task_data::store::{
-    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, PruneStep, Retention, Subject, TableRows,
-    Tasks, Upkeep,
+    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, PruneStep, Retention, Subject,
+    TableRows, Tasks, Upkeep, Workers,
 };
 use task_data::task::{Status, WorkerId};
 use test_kit::Late;
@@ -15,7 +16,7 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 31] = [
+const READS: [&str; 32] = [
     "attempts",
     "before_first",
     // It ends connections.
@@ -38,6 +39,7 @@ const READS: [&str; 31] = [
     "newer_kinds",
     "now",
     "outcomes",
+    "pauses",
     "pending",
     "pruned_until",
     "published_before",
@@ -65,6 +67,7 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     let id = WorkerId::random();
     late.writes("register", async |store| store.register(id, "a worker".to_owned(), LATER).await).await;
     late.writes("beat", async |store| store.beat(id, LATER).await).await;
+    late.writes("drain", async |store| store.drain(id, true).await).await;
     let task = pending(&late.store).await;
     late.writes("claim", async |store| store.claim(vec![task], id).await).await;
     let bob = user(&late.store, "bob", &[Right::Paid]).await;
@@ -93,6 +96,8 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.store.number_outcomes(10).await.unwrap();
     let step = PruneStep { subject: Subject::Tasks(Status::Succeeded), age: NOW, limit: 10, log: None };
     late.writes("prune", async |store| store.prune(step.clone()).await).await;
+    late.writes("pause", async |store| store.pause(Kind::Md5).await).await;
+    late.writes("resume", async |store| store.resume(Kind::Md5).await).await;
 
     late.writes("store_log", async |store| store.store_log(None, log(head(1))).await).await;
     let renamed = LogFollower { name: "another".to_owned(), ..log(head(1)) };

@@ -4,11 +4,16 @@ use futures::future::join_all;
 use rstest::rstest;
 use rstest_reuse::apply;
 use task_data::kinds::Kind;
-use task_data::store::{Held, Rules};
+use task_data::store::{Held, Rules, RunningTask, Store, WorkerState};
 use task_data::task::{Status, TaskError, WorkerId};
 use test_kit::{FreshDatabase, each_database};
 
 use crate::samples::*;
+
+/// Returns what a heartbeat tells of the worker's tasks; `None` if its lease is lost.
+async fn held(store: &dyn Store, worker: WorkerId) -> Option<Vec<Held>> {
+    store.beat(worker, LATER).await.unwrap().map(|beat| beat.held)
+}
 
 #[apply(each_database)]
 async fn a_lost_workers_task_is_pending_again(database: FreshDatabase) {
@@ -131,7 +136,7 @@ async fn a_beat_tells_whether_the_lease_is_lost(database: FreshDatabase) {
     store.retire(retired).await.unwrap();
     store.return_lost(RULES).await.unwrap();
 
-    assert_eq!(store.beat(live, LATER).await.unwrap(), Some(vec![]));
+    assert_eq!(held(&*store, live).await, Some(vec![]));
     for worker in [lapsed, retired, WorkerId::random()] {
         assert_eq!(store.beat(worker, LATER).await.unwrap(), None);
     }
@@ -161,7 +166,7 @@ async fn a_beat_tells_what_is_to_be_cancelled_and_nothing_of_others(database: Fr
         store.cancel(claim.id, RULES).await.unwrap();
     }
 
-    let held = store.beat(mine, LATER).await.unwrap();
+    let held = held(&*store, mine).await;
 
     assert_eq!(held, Some(vec![Held { id: cancelled.id, attempt: 1, cancel_requested: true }]));
     assert_eq!(stands(&*store, wanted.id).await.status, Status::Running);
@@ -176,7 +181,7 @@ async fn a_lease_that_is_begun_twice_is_one_lease(database: FreshDatabase) {
     let again = store.register(worker, "a worker".to_owned(), LATER).await;
 
     assert!(again.is_ok(), "the answer to the first call may have been lost: {again:?}");
-    assert_eq!(store.beat(worker, LATER).await.unwrap(), Some(vec![]));
+    assert_eq!(held(&*store, worker).await, Some(vec![]));
 }
 
 #[apply(each_database)]
@@ -231,4 +236,48 @@ async fn what_nothing_moves_on_is_stuck(database: FreshDatabase) {
     assert_eq!(stuck(&all, LATER, LATER).await, [running[2]]);
     assert_eq!(stuck(&[running[0], later], NOW, NOW).await, []);
     assert_eq!(store.live_leases().await.unwrap(), 1);
+}
+
+#[apply(each_database)]
+async fn a_beat_tells_a_worker_to_drain_until_that_is_undone(database: FreshDatabase) {
+    let store = &*task_data::store::of(&database);
+    let (drained, other) = (worker(store).await, worker(store).await);
+    let is_draining = async |worker| store.beat(worker, LATER).await.unwrap().unwrap().is_draining;
+    assert!(!is_draining(drained).await);
+
+    assert!(store.drain(drained, true).await.unwrap());
+
+    assert!(is_draining(drained).await && !is_draining(other).await);
+    assert!(store.drain(drained, false).await.unwrap());
+    assert!(!is_draining(drained).await);
+    assert!(!store.drain(WorkerId::random(), true).await.unwrap());
+}
+
+#[apply(each_database)]
+async fn workers_are_listed_with_what_they_have_run_longest(database: FreshDatabase) {
+    let store = &*task_data::store::of(&database);
+    let (busy, idle) = (WorkerId::random(), WorkerId::random());
+    store.register(busy, "a busy one".to_owned(), LATER).await.unwrap();
+    store.register(idle, "an idle one".to_owned(), LATER).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        ids.push(claim(store, pending(store).await, busy).await.id);
+    }
+    succeeded(store).await;
+    store.drain(idle, true).await.unwrap();
+
+    let workers = store.workers().await.unwrap();
+
+    let named = |name: &str| workers.iter().find(|worker| worker.name == name).unwrap();
+    let WorkerState { id, running, tasks, is_draining, seen, lease_until, .. } = named("a busy one");
+    assert_eq!((id, running, is_draining), (&busy, &12, &false));
+    assert!(seen.0 < lease_until.0);
+    let mut longest = Vec::new();
+    for id in &ids[..10] {
+        let started = stands(store, *id).await.started;
+        longest.push(RunningTask { id: *id, kind: Kind::Md5.into(), started });
+    }
+    assert_eq!(tasks, &longest);
+    let idle = named("an idle one");
+    assert_eq!((idle.running, &*idle.tasks, idle.is_draining), (0, &[][..], true));
 }

@@ -23,6 +23,7 @@ mod list;
 mod newer;
 mod owned;
 mod paid_calls;
+mod pauses;
 mod pgbouncer;
 mod postgres;
 mod retention;

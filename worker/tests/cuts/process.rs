@@ -10,7 +10,7 @@ use task_data::life::Life;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use worker::WorkerSettings;
+use worker::{Draining, WorkerSettings};
 
 use crate::checks::Promise;
 use crate::ports;
@@ -73,7 +73,8 @@ async fn run(world: &Arc<World>, wire: &Arc<Wire>, promise: &mut Promise, errand
         life.begin_alone().await.unwrap();
     }
     let stop = CancellationToken::new();
-    let working = tokio::spawn(worker::work(life.clone(), stack, settings(), stop.clone()));
+    let working =
+        tokio::spawn(worker::work(life.clone(), stack, settings(), Draining::default(), stop.clone()));
     rest().await;
     match errand {
         Errand::Keep => hand_in(&life, promise).await,

@@ -29,7 +29,8 @@ impl Protocol {
                     }
                 }
                 // One conditional statement.
-                Slot::Hashing(..) => steps.push(Step::EndSmall(index)),
+                Slot::Hashing(..) if self.has_pause => steps.push(Step::LookAtPause(index)),
+                Slot::Hashing(..) | Slot::EndingSmall(..) => steps.push(Step::EndSmall(index)),
                 Slot::Claiming(..) => steps.push(Step::Claim(index)),
                 // `Receipt::ack`, then `Lease::hold`.
                 Slot::Claimed(..) | Slot::Ended(_) => steps.push(Step::Acknowledge(index)),
@@ -101,11 +102,21 @@ impl Protocol {
                     state.workers[usize::from(index)].slot = slot;
                 }
             }
-            Step::EndSmall(index) => {
+            Step::LookAtPause(index) => {
                 if let Slot::Hashing(task, fence) = state.workers[usize::from(index)].slot {
-                    // A worker that has lost the race drops its result, and acknowledges: the present attempt has a message of its own.
+                    let is_refused = self.refuses_small_ends(state);
+                    let slot =
+                        if is_refused { Slot::Delivered(task) } else { Slot::EndingSmall(task, fence) };
+                    state.workers[usize::from(index)].slot = slot;
+                }
+            }
+            Step::EndSmall(index) => {
+                if let Slot::Hashing(task, fence) | Slot::EndingSmall(task, fence) =
+                    state.workers[usize::from(index)].slot
+                {
+                    // A worker that has lost the race drops its result, and claims the task, to learn why.
                     let has_ended = self.end_small(state, task, fence);
-                    let slot = if has_ended { Slot::Ended(task) } else { Slot::Free };
+                    let slot = if has_ended { Slot::Ended(task) } else { Slot::Delivered(task) };
                     state.workers[usize::from(index)].slot = slot;
                 }
             }
@@ -129,18 +140,32 @@ impl Protocol {
         }
     }
 
-    /// Checks the lease and the row at the beginning of a claim. A row that isn't pending then is not checked again.
+    /// Checks the pause, the lease and the row at the beginning of a claim, under the lock that a pause waits for. A row that isn't
+    /// pending then is not checked again.
     fn look_at_lease(&self, state: &mut State, index: WorkerIndex) {
         let worker = state.workers[usize::from(index)];
         let Slot::Delivered(task) = worker.slot else { return };
         let is_wanted = state.row(task).is_some_and(|row| self.is_claimable(&row));
         let lease = if worker.lease.is_some() { LeaseName::Kept(index) } else { LeaseName::Ended };
-        let slot = if is_wanted { Slot::Claiming(task, lease) } else { Slot::Free };
+        let is_refused = is_wanted && self.refuses_claims(state);
+        if is_refused && self.has(Guard::ReturnOfRefused) {
+            // The worker stops to consume, and its deliveries go back to the queue.
+            self.queue_message(state, task);
+        }
+        let is_claimed = is_wanted && !is_refused;
+        let slot = if is_claimed { Slot::Claiming(task, lease) } else { Slot::Free };
         state.workers[usize::from(index)].slot = slot;
     }
 }
 
 impl Slot {
+    /// Begins a small work's end anew, from its look for a pause.
+    pub(crate) const fn look_again(&mut self) {
+        if let Self::EndingSmall(task, fence) = *self {
+            *self = Self::Hashing(task, fence);
+        }
+    }
+
     /// Returns the claim that the slot may end or hand back.
     pub(crate) const fn claim(self) -> Option<(TaskIndex, Fence)> {
         match self {
@@ -153,7 +178,7 @@ impl Slot {
     pub(crate) const fn delivery(self) -> Option<TaskIndex> {
         match self {
             Self::Delivered(task) | Self::Claiming(task, _) | Self::Claimed(task, _) => Some(task),
-            Self::Hashing(task, _) | Self::Ended(task) => Some(task),
+            Self::Hashing(task, _) | Self::EndingSmall(task, _) | Self::Ended(task) => Some(task),
             _ => None,
         }
     }

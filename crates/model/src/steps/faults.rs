@@ -75,7 +75,9 @@ impl Protocol {
                 steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseEndsAnswer(index, fate)));
             }
             Slot::Ending(..) => steps.push(Step::CrashInStatement(index, None)),
-            Slot::Hashing(..) => {
+            // With pauses, the statement has a step of its own.
+            Slot::Hashing(..) if self.has_pause => {}
+            Slot::Hashing(..) | Slot::EndingSmall(..) => {
                 steps.push(Step::CrashInStatement(index, None));
                 steps.extend([Fate::Committed, Fate::Late].map(|fate| Step::LoseEndsAnswer(index, fate)));
             }
@@ -203,7 +205,9 @@ impl Protocol {
                 }
             }
             Step::LoseEndsAnswer(index, fate) => {
-                if let Slot::Hashing(task, fence) = state.workers[usize::from(index)].slot {
+                if let Slot::Hashing(task, fence) | Slot::EndingSmall(task, fence) =
+                    state.workers[usize::from(index)].slot
+                {
                     // `patiently`: it ends it again. Its own end has passed the attempt that it has read.
                     match fate {
                         Fate::Committed => {
@@ -211,6 +215,7 @@ impl Protocol {
                         }
                         Fate::Late => state.leave(Late::EndSmall(task, fence)),
                     }
+                    state.workers[usize::from(index)].slot.look_again();
                 } else if let Some((task, fence)) = state.workers[usize::from(index)].slot.claim() {
                     match fate {
                         Fate::Committed => self.complete(state, task, fence),
@@ -271,7 +276,7 @@ impl Protocol {
         state.abandon_lease(index);
         let slot = state.workers[usize::from(index)].slot;
         let is_unacknowledged = match slot {
-            Slot::Hashing(..) | Slot::Ended(_) => self.has(Guard::AckAfterSmallEnd),
+            Slot::Hashing(..) | Slot::EndingSmall(..) | Slot::Ended(_) => self.has(Guard::AckAfterSmallEnd),
             _ => self.has(Guard::AckAfterClaim),
         };
         if let Some(task) = slot.delivery()
@@ -294,7 +299,7 @@ impl Protocol {
 fn statement(slot: Slot, charge: Option<Charge>) -> Option<Late> {
     match (slot, charge) {
         (Slot::Claiming(task, lease), _) => Some(Late::Claim(task, lease)),
-        (Slot::Hashing(task, fence), _) => Some(Late::EndSmall(task, fence)),
+        (Slot::Hashing(task, fence) | Slot::EndingSmall(task, fence), _) => Some(Late::EndSmall(task, fence)),
         (slot, None) => slot.claim().map(|(task, fence)| Late::Complete(task, fence)),
         (slot, Some(charge)) => slot.claim().map(|(task, fence)| Late::HandBack(task, fence, charge)),
     }

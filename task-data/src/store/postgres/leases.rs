@@ -7,12 +7,12 @@ use database::postgres::{Session, answer};
 use database::schema::workers;
 use database::types::SqlUuid;
 use database::{Postgres, Prepared};
-use diesel::QueryDsl;
 use diesel::result::QueryResult;
+use diesel::{OptionalExtension, QueryDsl};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::super::rows::RunningRow;
-use super::super::{Held, Leases, Moved, Rules, StoreError, leases, tasks as queries};
+use super::super::{Beat, Held, Leases, Moved, Rules, StoreError, leases, tasks as queries};
 use super::{feed, move_on};
 use crate::task::{TaskError, TaskId, WorkerId};
 
@@ -27,15 +27,14 @@ impl Leases for Postgres {
         Ok(())
     }
 
-    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Beat>, StoreError> {
         let mut connection = self.get().await?;
-        if answer(Prepared(leases::extend(worker, lease.as_secs_f64())).execute(&mut connection)).await? == 0
-        {
-            return Ok(None);
-        }
+        let extend = Prepared(leases::extend(worker, lease.as_secs_f64()));
+        let is_draining = answer(async { extend.get_result(&mut connection).await.optional() }).await?;
+        let Some(is_draining) = is_draining else { return Ok(None) };
         let held: Vec<(SqlUuid, i64, bool)> =
             answer(queries::held(worker, 10.0).load(&mut connection)).await?;
-        Ok(Some(held.into_iter().map(Held::from).collect()))
+        Ok(Some(Beat { held: held.into_iter().map(Held::from).collect(), is_draining }))
     }
 
     async fn retire(&self, worker: WorkerId) -> Result<(), StoreError> {

@@ -7,8 +7,10 @@ mod feed;
 mod followers;
 mod leases;
 mod paid_calls;
+mod pauses;
 mod retention;
 mod table_rows;
+mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -166,20 +168,26 @@ impl Tasks for Postgres {
 
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
         let mut connection = self.get().await?;
-        // Locked in the order of the ids, as `complete` does: a claim and the end of small work that was delivered twice never deadlock.
+        // The lock that a pause waits for comes before those of the rows: a pause and a claim never deadlock. And the rows are
+        // locked in the order of the ids, as `complete` does: a claim and the end of small work that was delivered twice never deadlock.
         let in_order = sql::<Bool>("id = ANY(ARRAY(SELECT id FROM tasks WHERE id = ANY(")
             .bind::<Array<UuidType>, _>(sql_ids(&ids))
-            .sql(") AND status::text = 'pending' ORDER BY id FOR UPDATE))");
+            .sql(") AND status::text = 'pending' AND kind <> ALL((SELECT paused_kinds())::text[]) ORDER BY id FOR UPDATE))");
         let claim = queries::claim(worker).filter(in_order);
         let rows: Vec<ClaimRow> = answer(Prepared(claim).get_results(&mut connection)).await?;
         let claimed =
             rows.into_iter().map(|row| Ok(row.try_into()?)).collect::<Result<Vec<_>, StoreError>>()?;
-        // Any claim proves that the lease was live; only without one it must be checked.
-        let lease_is_live = !claimed.is_empty() || {
-            let live = queries::live_lease(worker.into()).select(count_star());
-            answer(live.get_result::<i64>(&mut connection)).await? > 0
+        // Any claim proves that the lease was live and the kind not paused; only without one they must be checked.
+        if !claimed.is_empty() {
+            return Ok(Claims { claimed, waiting: Vec::new(), lease_is_live: true });
+        }
+        let live = queries::live_lease(worker.into()).select(count_star());
+        let lease_is_live = answer(live.get_result::<i64>(&mut connection)).await? > 0;
+        let waiting: Vec<SqlUuid> = match lease_is_live {
+            true => answer(queries::claimable(&ids).load(&mut connection)).await?,
+            false => Vec::new(),
         };
-        Ok(Claims { claimed, lease_is_live })
+        Ok(Claims { claimed, waiting: waiting.into_iter().map(TaskId::from).collect(), lease_is_live })
     }
 
     async fn small(&self, ids: Vec<TaskId>, bytes: i64) -> Result<Vec<Claim>, StoreError> {
@@ -196,6 +204,7 @@ impl Tasks for Postgres {
         let mut connection = self.get().await?;
         // In one order everywhere, so that two statements that end the same pending tasks never deadlock.
         completions.sort_by_key(|completion| completion.id);
+        let has_small = completions.iter().any(|completion| completion.from == Status::Pending);
         let (mut ids, mut befores, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
         let (mut statuses, mut results) = (Vec::new(), Vec::new());
         let (mut codes, mut details) = (Vec::new(), Vec::new());
@@ -215,6 +224,7 @@ impl Tasks for Postgres {
         let keeps = |status: &Status| rules.keep_uploads.keeps(*status);
         let keep: Vec<&str> =
             Status::ALL.iter().filter(|status| keeps(status)).map(|status| status.name()).collect();
+        // Small work begins here, so pauses are looked for: before the first row is locked, as by a claim.
         // The status is compared as text: see `stands`. An array of one id is used because a join might read all tasks through an index.
         let complete = sql_query(
             "WITH ended AS ( \
@@ -226,6 +236,7 @@ impl Tasks for Postgres {
                         AS new (id, before, attempt, status, result, code, detail)) AS new \
                 WHERE tasks.id = ANY(ARRAY[new.id]) AND tasks.status::text = before \
                     AND tasks.attempt = new.attempt - is_unclaimed::int AND NOT (is_unclaimed AND cancel_requested) \
+                    AND (kind <> ALL((SELECT CASE WHEN $9 THEN paused_kinds() END)::text[]) OR NOT is_unclaimed) \
                 RETURNING tasks.id, tasks.finished \
              ), fed AS ( \
                 INSERT INTO feed (appended, tasks) SELECT max(finished), array_agg(id) FROM ended HAVING count(*) > 0 \
@@ -239,7 +250,8 @@ impl Tasks for Postgres {
         .bind::<Array<Nullable<JsonType>>, _>(results)
         .bind::<Array<Nullable<Text>>, _>(codes)
         .bind::<Array<Nullable<Text>>, _>(details)
-        .bind::<Array<Text>, _>(keep);
+        .bind::<Array<Text>, _>(keep)
+        .bind::<Bool, _>(has_small);
         let ended: Vec<EndedRow> = answer(Prepared(complete).load(&mut connection)).await?;
         Ok(ended.into_iter().map(|row| row.id.into()).collect())
     }

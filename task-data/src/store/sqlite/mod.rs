@@ -4,15 +4,17 @@ mod copy;
 mod feed;
 mod followers;
 mod paid_calls;
+mod pauses;
 mod retention;
 mod table_rows;
+mod workers;
 
 use std::slice::from_ref;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
-use database::schema::{tasks, workers};
+use database::schema::{self, tasks};
 use database::sqlite::clock;
 use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
 use database::{Prepared, Sqlite, UserId};
@@ -30,7 +32,7 @@ use super::rows::{
 };
 use super::tasks::TaskEnd;
 use super::{
-    Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
+    Attempt, BLOB_IS_FRESH, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
     KindStats, Leases, ListPlace, Moved, NewTask, Payload, Period, PoolUse, Rules, StoreError, TaskCount,
     TaskPage, Tasks, Upload, leases, tasks as queries,
 };
@@ -117,15 +119,23 @@ impl Tasks for Sqlite {
     async fn claim(&self, ids: Vec<TaskId>, worker: WorkerId) -> Result<Claims, StoreError> {
         self.write(move |connection| {
             let mut claimed = Vec::with_capacity(ids.len());
-            for id in ids {
-                let claim = queries::claim(worker).filter(tasks::id.eq(SqlUuid::from(id)));
+            for id in &ids {
+                let claim = queries::claim(worker).filter(tasks::id.eq(SqlUuid::from(*id)));
+                let claim = claim.filter(sql::<Bool>(queries::IS_NOT_PAUSED));
                 let row: Option<ClaimRow> = Prepared(claim).get_result(connection).optional()?;
                 claimed.extend(row.map(Claim::try_from).transpose()?);
             }
-            let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
             // A lease that lapsed just after the claim has claimed.
-            let lease_is_live = live > 0 || !claimed.is_empty();
-            Ok(Claims { claimed, lease_is_live })
+            if !claimed.is_empty() {
+                return Ok(Claims { claimed, waiting: Vec::new(), lease_is_live: true });
+            }
+            let live: i64 = queries::live_lease(worker.into()).select(count_star()).get_result(connection)?;
+            let waiting: Vec<SqlUuid> = match live > 0 {
+                true => queries::claimable(&ids).load(connection)?,
+                false => Vec::new(),
+            };
+            let waiting = waiting.into_iter().map(TaskId::from).collect();
+            Ok(Claims { claimed, waiting, lease_is_live: live > 0 })
         })
         .await
     }
@@ -305,7 +315,7 @@ impl Leases for Sqlite {
         self.write(move |connection| {
             // Runs again if the answer to the first time was lost.
             leases::register(worker, name, lease.as_secs_f64())
-                .on_conflict(workers::id)
+                .on_conflict(schema::workers::id)
                 .do_nothing()
                 .execute(connection)?;
             Ok(())
@@ -313,13 +323,12 @@ impl Leases for Sqlite {
         .await
     }
 
-    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Vec<Held>>, StoreError> {
+    async fn beat(&self, worker: WorkerId, lease: Duration) -> Result<Option<Beat>, StoreError> {
         self.write(move |connection| {
-            if leases::extend(worker, lease.as_secs_f64()).execute(connection)? == 0 {
-                return Ok(None);
-            }
+            let extend = Prepared(leases::extend(worker, lease.as_secs_f64()));
+            let Some(is_draining) = extend.get_result(connection).optional()? else { return Ok(None) };
             let held: Vec<(SqlUuid, i64, bool)> = queries::held(worker, 10.0).load(connection)?;
-            Ok(Some(held.into_iter().map(Held::from).collect()))
+            Ok(Some(Beat { held: held.into_iter().map(Held::from).collect(), is_draining }))
         })
         .await
     }

@@ -1,0 +1,2 @@
+ALTER TABLE workers DROP COLUMN draining;
+DROP TABLE pauses;

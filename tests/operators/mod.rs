@@ -1,0 +1,4 @@
+//! What operators do: pauses, and workers that drain.
+
+mod pauses;
+mod workers;
