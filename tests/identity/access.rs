@@ -170,6 +170,12 @@ fn routes(hers: &Hers) -> Vec<Route> {
         at("/api/v1/workers", Viewers),
         route(Method::PUT, drain, format!("/api/v1/workers/{NOBODY}/drain"), Sent::Nothing, Operators, 404),
         delete(drain, format!("/api/v1/workers/{NOBODY}/drain"), Operators, 404),
+        post(
+            "/api/v1/tasks/bulk",
+            json(json!({"action": "retry", "filter": {"status": "failed"}})),
+            Users,
+            200,
+        ),
         at("/api/v1/outcomes", Users),
         at(OUTCOME_EVENTS, Users),
         post("/api/v1/messages", json(json!({"text": "abc"})), Users, 202),

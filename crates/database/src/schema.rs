@@ -123,6 +123,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    use crate::types::{JsonType, UuidType};
+
+    progress (task) {
+        task -> UuidType,
+        state -> JsonType,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::{Bool, Text};
 
     deployment (is_only) {

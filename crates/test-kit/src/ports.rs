@@ -85,6 +85,10 @@ macro_rules! cut_store {
             Nothing fn before_first(ids: Vec<task_data::task::TaskId>) -> task_data::store::Place;
             $($feed)*
         } $($own_feed)*);
+        $crate::cut_store!(@port $decorator, Progress {
+            Nothing fn progress(id: task_data::task::TaskId) -> Option<serde_json::Value>;
+            Afar fn keep_progress(id: task_data::task::TaskId, attempt: i64, state: serde_json::Value) -> bool;
+        });
         $crate::cut_store!(@port $decorator, Retention {
             Afar fn prune(step: task_data::store::PruneStep) -> task_data::store::Pruned;
             Nothing fn pruned_until() -> Option<task_data::task::Time>;

@@ -15,6 +15,7 @@ mod paid_calls;
 mod pauses;
 mod port;
 mod postgres;
+mod progress;
 mod retention;
 mod rows;
 pub(crate) mod sqlite;
@@ -37,17 +38,29 @@ pub use self::lists::NAME_CHARS;
 pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::pauses::{Pause, Pauses};
 pub use self::port::*;
+pub use self::progress::Progress;
 pub use self::retention::{PruneStep, Pruned, Purge, Retention, Subject};
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 pub use self::workers::{RunningTask, WorkerState, Workers};
 
 /// All data of the tasks in the database.
 pub trait Store:
-    Tasks + Leases + Feed + Followers + Retention + PaidCalls + Pauses + TableRows + Workers + Upkeep
+    Tasks + Leases + Feed + Followers + Retention + PaidCalls + Pauses + Progress + TableRows + Workers + Upkeep
 {
 }
-impl<T: Tasks + Leases + Feed + Followers + Retention + PaidCalls + Pauses + TableRows + Workers + Upkeep>
-    Store for T
+impl<
+    T: Tasks
+        + Leases
+        + Feed
+        + Followers
+        + Retention
+        + PaidCalls
+        + Pauses
+        + Progress
+        + TableRows
+        + Workers
+        + Upkeep,
+> Store for T
 {
 }
 

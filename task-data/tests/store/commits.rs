@@ -3,8 +3,8 @@
 use accounts::user::Right;
 use task_data::kinds::Kind;
 use task_data::store::{
-    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, PruneStep, Retention, Subject,
-    TableRows, Tasks, Upkeep, Workers,
+    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, Progress, PruneStep, Retention,
+    Subject, TableRows, Tasks, Upkeep, Workers,
 };
 use task_data::task::{Status, WorkerId};
 use test_kit::Late;
@@ -16,7 +16,7 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 32] = [
+const READS: [&str; 33] = [
     "attempts",
     "before_first",
     // It ends connections.
@@ -41,6 +41,7 @@ const READS: [&str; 32] = [
     "outcomes",
     "pauses",
     "pending",
+    "progress",
     "pruned_until",
     "published_before",
     "size_bytes",
@@ -80,6 +81,10 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
         .await;
     let row = unkept(&held, sent(1, Some(201)));
     late.writes("keep_rows", async |store| store.keep_rows(vec![row.clone()]).await).await;
+    let kept = async |store: &database::Postgres| {
+        store.keep_progress(held.id, held.attempt, serde_json::json!({"n": 1})).await
+    };
+    late.writes("keep_progress", kept).await;
     let back = charged_return(&held, LATER);
     late.writes("hand_back", async |store| store.hand_back(vec![back.clone()], RULES).await).await;
     let done = success(&running(&late.store).await);

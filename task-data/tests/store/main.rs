@@ -26,6 +26,7 @@ mod paid_calls;
 mod pauses;
 mod pgbouncer;
 mod postgres;
+mod progress;
 mod retention;
 mod rows;
 mod samples;

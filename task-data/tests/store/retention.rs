@@ -152,6 +152,7 @@ async fn all_that_belongs_to_a_task_goes_with_it(database: FreshDatabase) {
     for number in 1..=7 {
         store.keep_rows(vec![unkept(&held, sent(number, Some(201)))]).await.unwrap();
     }
+    assert!(store.keep_progress(held.id, held.attempt, json!({"n": 1})).await.unwrap());
     store.hand_back(vec![charged_return(&held, NOW)], RULES).await.unwrap();
     let worker = worker(store).await;
     let again = claim(store, held.id, worker).await;
@@ -163,6 +164,7 @@ async fn all_that_belongs_to_a_task_goes_with_it(database: FreshDatabase) {
     assert!(steps >= 3, "{steps}");
     assert_eq!(left(store, &[held.id]).await, []);
     assert_eq!(store.attempts(held.id).await.unwrap(), []);
+    assert_eq!(store.progress(held.id).await.unwrap(), None);
     assert_eq!(store.kept_numbers(held.id, 0, 10).await.unwrap(), Vec::<i64>::new());
 }
 

@@ -8,6 +8,7 @@ mod followers;
 mod leases;
 mod paid_calls;
 mod pauses;
+mod progress;
 mod retention;
 mod table_rows;
 mod workers;

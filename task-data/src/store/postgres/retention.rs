@@ -159,10 +159,12 @@ async fn delete_tasks(connection: &mut Session, status: &str, ids: &[TaskId]) ->
     .bind::<Text, _>(status);
     let gone: Vec<GoneRow> = Prepared(delete).load(connection).await?;
     let ids: Vec<SqlUuid> = gone.iter().map(|gone| gone.id).collect();
-    for delete in
-        ["DELETE FROM attempts WHERE task = ANY ($1)", "DELETE FROM paid_calls WHERE task = ANY ($1)"]
-    {
-        Prepared(sql_query(delete).bind::<Array<UuidType>, _>(&ids)).execute(connection).await?;
+    for table in ["attempts", "paid_calls", "progress"] {
+        Prepared(
+            sql_query(format!("DELETE FROM {table} WHERE task = ANY ($1)")).bind::<Array<UuidType>, _>(&ids),
+        )
+        .execute(connection)
+        .await?;
     }
     Ok(gone)
 }

@@ -5,6 +5,7 @@ mod feed;
 mod followers;
 mod paid_calls;
 mod pauses;
+mod progress;
 mod retention;
 mod table_rows;
 mod workers;

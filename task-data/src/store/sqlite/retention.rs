@@ -189,9 +189,10 @@ fn delete_tasks(
 
 /// Deletes what belongs to a task, but for its rows.
 fn delete_beside(connection: &mut SqliteConnection, id: SqlUuid) -> Result<(), StoreError> {
-    use database::schema::{attempts, paid_calls};
+    use database::schema::{attempts, paid_calls, progress};
     diesel::delete(attempts::table.filter(attempts::task.eq(id))).execute(connection)?;
     diesel::delete(paid_calls::table.filter(paid_calls::task.eq(id))).execute(connection)?;
+    diesel::delete(progress::table.filter(progress::task.eq(id))).execute(connection)?;
     Ok(())
 }
 
