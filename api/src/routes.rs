@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::web::ServiceConfig;
 
-use crate::identity::{accounts, api_keys, quotas, session, users};
+use crate::identity::{accounts, api_keys, audit, quotas, session, users};
 use crate::records;
 use crate::resource::resource;
 use crate::route::{Route, route};
@@ -42,6 +42,7 @@ pub fn all() -> Vec<Route> {
         route!(Users: users::me),
         route!(Users: users::password),
         route!(Users: quotas::get),
+        route!(Viewers: audit::list).large(),
         route!(HealthChecks: health::alive),
         route!(HealthChecks: health::ready),
         route!(Metrics: health::metrics),

@@ -8,9 +8,10 @@ pub mod outcomes;
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
+use accounts::audit::Act;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
@@ -26,6 +27,7 @@ use crate::http::params::Id;
 use crate::http::problem::{self, Code, Problem};
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
+use crate::identity::auth::MaybeSession;
 use crate::tasks::kinds::{TaskInput, TaskOutput};
 use crate::uploads::idempotency;
 
@@ -253,13 +255,23 @@ pub async fn attempts(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<A
     params(("id" = uuid::Uuid, Path, description = "The ticket")),
     responses((status = 200, description = "The task, cancelled or about to be", body = TaskView), CancelProblems),
 )]
-pub async fn cancel(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<TaskView>, Problem> {
+pub async fn cancel(
+    api: Data<Api>,
+    scope: Scope,
+    Id(id): Id,
+    request: HttpRequest,
+) -> Result<Json<TaskView>, Problem> {
     // The owner of a task never changes.
     if scope != Scope::All {
         scope.need_to_change(&found(&api, scope, id).await?)?;
     }
     match api.life.cancel(id).await? {
-        Cancel::Accepted(task) => Ok(Json(task.into())),
+        Cancel::Accepted(task) => {
+            if task.owner != MaybeSession::of(&request).await?.user() {
+                api.audit(&request, Act::Cancel, id, None).await?;
+            }
+            Ok(Json(task.into()))
+        }
         Cancel::Ended(task) => {
             Err(Code::TaskEnded.because(format!("Its status is `{}`.", task.status.name())))
         }

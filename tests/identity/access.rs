@@ -44,9 +44,10 @@ enum For {
     Owner,
     /// The task's owner, and all who may change every task.
     Changers,
+    Viewers,
     Admins,
 }
-use For::{Admins, Anyone, Changers, LoggedIn, Owner, Users};
+use For::{Admins, Anyone, Changers, LoggedIn, Owner, Users, Viewers};
 use rstest_reuse::apply;
 use test_kit::eventually;
 
@@ -123,6 +124,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
         delete("/api/v1/users/{id}/sessions", format!("/api/v1/users/{NOBODY}/sessions"), Admins, 404),
         route(Method::PUT, right, format!("/api/v1/users/{user}/rights/paid"), Sent::Nothing, Admins, 200),
         delete(right, format!("/api/v1/users/{user}/rights/paid"), Admins, 200),
+        at("/api/v1/audit", Viewers),
         at("/api/v1/keys", LoggedIn),
         post("/api/v1/keys", json(json!({"name": "another"})), LoggedIn, 201),
         delete("/api/v1/keys/{id}", format!("/api/v1/keys/{NOBODY}"), LoggedIn, 404),
@@ -192,6 +194,7 @@ impl Comer {
             Anyone => (route.status, None),
             _ if !is_somebody => (401, Some("unauthenticated")),
             Admins if !is_admin => (403, Some("forbidden")),
+            Viewers if !is_admin && !["viewer", "operator"].contains(&self.name) => (403, Some("forbidden")),
             LoggedIn if is_key => (403, Some("forbidden")),
             Owner | Changers if self.name.starts_with("other") => (404, Some("task-not-found")),
             Changers if self.name == "viewer" => (403, Some("forbidden")),
@@ -354,7 +357,10 @@ fn holds_to(description: &Value, routes: &[Route]) {
             let tells = |status| !operation["responses"][status].is_null();
             // A log-in refuses wrong passwords so.
             assert!(tells("401") || route.is_for == Anyone, "{method} {path}");
-            assert!(tells("403") || !matches!(route.is_for, Admins | Changers | LoggedIn), "{method} {path}");
+            assert!(
+                tells("403") || !matches!(route.is_for, Admins | Changers | LoggedIn | Viewers),
+                "{method} {path}"
+            );
             described.insert((method.clone(), path.clone()));
         }
     }
@@ -442,6 +448,20 @@ async fn each_owner_has_his_own_tasks_and_admins_have_all(setup: Setup) {
         // Pages are as full as they would be without the others' tasks.
         assert_eq!((first.len(), second.len(), last), (3, 2, Value::Null), "{path}");
         assert_eq!(first.into_iter().chain(second).collect::<BTreeSet<_>>(), hers);
+    }
+    let owner = async |token| stack.me(token).await.json()["id"].as_str().unwrap().to_owned();
+    let (ada_id, bob_id) = (owner(&ada).await, owner(&bob).await);
+    for (token, owner, ids) in [
+        (&ada, &ada_id, &hers),
+        (&ada, &bob_id, &BTreeSet::new()),
+        (&root, &ada_id, &hers),
+        (&root, &bob_id, &his),
+    ] {
+        // An owner's filters go together, in any number.
+        let path = format!("/api/v1/tasks?owner={owner}&filename=a&finished_after=2026-01-02&total=true");
+        let (found, _) = stack.listed_as(token, &path).await;
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), *ids, "{path}");
+        assert_eq!(stack.ask_as(token, Method::GET, &path).await.json()["total"], ids.len());
     }
     let (all, _) = stack.listed_as(&root, "/api/v1/tasks").await;
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), hers.union(&his).cloned().collect());

@@ -352,9 +352,13 @@ macro_rules! walked {
                             .sql(")"),
                     ),
                     Lead::Pending => query,
-                    Lead::Id | Lead::Running(_) | Lead::Name(_) | Lead::Digest(..) => {
+                    Lead::Id | Lead::Digest(..) => {
                         query.filter(sql::<Bool>(&format!("id {compared} ")).bind::<UuidType, _>(id))
                     }
+                    // Not by the index of ids.
+                    Lead::Running(_) | Lead::Name(_) => query.filter(
+                        sql::<Bool>(&format!("coalesce(id, id) {compared} ")).bind::<UuidType, _>(id),
+                    ),
                 };
             }
             // In the words of the indexes, which have some of the rows only.

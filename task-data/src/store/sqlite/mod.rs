@@ -4,6 +4,8 @@ mod copy;
 mod feed;
 mod followers;
 mod paid_calls;
+#[cfg(test)]
+mod plans;
 mod table_rows;
 
 use std::slice::from_ref;
