@@ -161,8 +161,9 @@ impl<'a> Pages<'a> {
         let page = self.client.tasks(query).await?;
         self.is_over = page.next.is_none();
         self.after = page.next;
-        let tasks = page.tasks;
-        self.left = self.left.saturating_sub(tasks.len());
+        let mut tasks = page.tasks;
+        tasks.truncate(self.left);
+        self.left -= tasks.len();
         Ok(Some(tasks))
     }
 }
