@@ -5,6 +5,8 @@ mod feed;
 mod followers;
 mod paid_calls;
 mod pauses;
+#[cfg(test)]
+mod plans;
 mod progress;
 mod retention;
 mod table_rows;
