@@ -1,4 +1,4 @@
-//! The port to the rows of tasks, leases, the feed of outcomes and its followers, paused kinds, paid calls, and sent rows of tables.
+//! The port to the rows of tasks, leases, the feed of outcomes and its followers, paused kinds, statistics, paid calls, and sent rows of tables.
 //!
 //! The row is the truth. A row of a kind that only a newer version knows can be looked up by its id, and is otherwise left alone: no list
 //! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
@@ -14,6 +14,7 @@ mod port;
 mod postgres;
 mod rows;
 pub(crate) mod sqlite;
+mod stats;
 mod table_rows;
 mod tasks;
 mod types;
@@ -29,15 +30,19 @@ pub use self::followers::{Followers, LogFollower, LogHead, LogLag};
 pub use self::paid_calls::{PaidCalls, PaidEntry};
 pub use self::pauses::{Pause, Pauses};
 pub use self::port::*;
+pub use self::stats::{Counts, Histogram, MinuteCounts, Stats, Unended, span_begins};
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 pub use self::workers::{RunningTask, WorkerState, Workers};
 
 /// All data of the tasks in the database.
 pub trait Store:
-    Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Workers + Upkeep
+    Tasks + Leases + Feed + Followers + PaidCalls + Pauses + Stats + TableRows + Workers + Upkeep
 {
 }
-impl<T: Tasks + Leases + Feed + Followers + PaidCalls + Pauses + TableRows + Workers + Upkeep> Store for T {}
+impl<T: Tasks + Leases + Feed + Followers + PaidCalls + Pauses + Stats + TableRows + Workers + Upkeep> Store
+    for T
+{
+}
 
 /// Returns the store of the tasks' rows in that database.
 pub fn of(database: &Database) -> Arc<dyn Store> {

@@ -3,7 +3,8 @@
 use accounts::user::Right;
 use task_data::kinds::Kind;
 use task_data::store::{
-    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, TableRows, Tasks, Upkeep, Workers,
+    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, Stats, TableRows, Tasks, Upkeep,
+    Workers,
 };
 use task_data::task::WorkerId;
 use test_kit::Late;
@@ -15,7 +16,7 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 28] = [
+const READS: [&str; 31] = [
     "attempts",
     "before_first",
     // It ends connections.
@@ -32,6 +33,7 @@ const READS: [&str; 28] = [
     "live_leases",
     "log",
     "log_lags",
+    "minutes",
     "newer_kinds",
     "now",
     "outcomes",
@@ -44,7 +46,9 @@ const READS: [&str; 28] = [
     "stuck",
     "table_progress",
     "those_after",
+    "unended",
     "unqueued",
+    "workers",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +96,7 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("rename_log", async |store| store.rename_log(NAME.to_owned(), renamed.clone()).await).await;
 
     late.writes("number_outcomes", async |store| store.number_outcomes(10).await).await;
+    late.writes("count_outcomes", async |store| store.count_outcomes(10).await).await;
 
     late.writes("try_write", async |store| store.try_write().await).await;
 

@@ -8,6 +8,7 @@ mod followers;
 mod leases;
 mod paid_calls;
 mod pauses;
+mod stats;
 mod table_rows;
 mod workers;
 

@@ -5,6 +5,7 @@ mod feed;
 mod followers;
 mod paid_calls;
 mod pauses;
+mod stats;
 mod table_rows;
 mod workers;
 
