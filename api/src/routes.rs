@@ -48,6 +48,7 @@ pub fn all() -> Vec<Route> {
         route!(Viewers: operators::kinds::scale),
         route!(Operators: operators::kinds::pause),
         route!(Operators: operators::kinds::resume),
+        route!(Viewers: operators::stats::get).large(),
         route!(Viewers: operators::workers::list).large(),
         route!(Operators: operators::workers::drain),
         route!(Operators: operators::workers::undo_drain),

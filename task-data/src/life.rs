@@ -20,6 +20,7 @@
 mod batches;
 mod pauses;
 mod retention;
+mod stats;
 mod sweep;
 mod workers;
 
@@ -41,6 +42,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use self::batches::{end_all, failed_so, keep_all, mark_all, patiently, publish_all, record_all, tell_end};
+pub use self::stats::Point;
 use self::sweep::Flow;
 use crate::blobs::{BlobError, delete_all};
 use crate::error::Refusal;

@@ -168,6 +168,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
         get("/api/v1/scale/{kind}", "/api/v1/scale/table".to_owned(), Viewers),
         route(Method::PUT, pause, "/api/v1/kinds/table/pause".to_owned(), Sent::Nothing, Operators, 200),
         delete(pause, "/api/v1/kinds/table/pause".to_owned(), Operators, 200),
+        at("/api/v1/stats", Viewers),
         at("/api/v1/workers", Viewers),
         route(Method::PUT, drain, format!("/api/v1/workers/{NOBODY}/drain"), Sent::Nothing, Operators, 404),
         delete(drain, format!("/api/v1/workers/{NOBODY}/drain"), Operators, 404),

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;

@@ -102,6 +102,18 @@ macro_rules! cut_store {
             Here fn give_space_back() -> bool;
             Nothing fn close() -> ();
         });
+        $crate::cut_store!(@port $decorator, Stats {
+            Afar fn count_outcomes(limit: i64) -> Option<i64>;
+            Nothing fn minutes(
+                from: task_data::task::Time,
+                to: task_data::task::Time
+            ) -> Vec<task_data::store::MinuteCounts>;
+            Nothing fn unended(
+                from: task_data::task::Time,
+                to: task_data::task::Time,
+                seconds: i64
+            ) -> Vec<task_data::store::Unended>;
+        });
         $crate::cut_store!(@port $decorator, Workers {
             Nothing fn workers() -> Vec<task_data::store::WorkerState>;
             Afar fn drain(worker: task_data::task::WorkerId, is_draining: bool) -> bool;

@@ -1,5 +1,5 @@
-//! The port to the rows of tasks, leases, the feed of outcomes, its followers and retention, paused kinds, paid calls, and sent rows of
-//! tables.
+//! The port to the rows of tasks, leases, the feed of outcomes, its followers and retention, paused kinds, statistics, paid calls, and sent
+//! rows of tables.
 //!
 //! The row is the truth. A row of a kind that only a newer version knows can be looked up by its id, and is otherwise left alone: no list
 //! and no step of a promise includes it. Each method is one transaction and holds no protocol: `life.rs` says which method to call when,
@@ -19,6 +19,7 @@ mod progress;
 mod retention;
 mod rows;
 pub(crate) mod sqlite;
+mod stats;
 mod table_rows;
 mod tasks;
 mod types;
@@ -40,12 +41,24 @@ pub use self::pauses::{Pause, Pauses};
 pub use self::port::*;
 pub use self::progress::Progress;
 pub use self::retention::{PruneStep, Pruned, Purge, Retention, Subject};
+pub use self::stats::{Counts, Histogram, MinuteCounts, Stats, Unended, span_begins};
 pub use self::table_rows::{KeptRows, PAGE_BYTES, RowFilter, TableProgress, TableRows, UnkeptRow};
 pub use self::workers::{RunningTask, WorkerState, Workers};
 
 /// All data of the tasks in the database.
 pub trait Store:
-    Tasks + Leases + Feed + Followers + Retention + PaidCalls + Pauses + Progress + TableRows + Workers + Upkeep
+    Tasks
+    + Leases
+    + Feed
+    + Followers
+    + Retention
+    + PaidCalls
+    + Pauses
+    + Progress
+    + Stats
+    + TableRows
+    + Workers
+    + Upkeep
 {
 }
 impl<
@@ -57,6 +70,7 @@ impl<
         + PaidCalls
         + Pauses
         + Progress
+        + Stats
         + TableRows
         + Workers
         + Upkeep,

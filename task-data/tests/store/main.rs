@@ -33,5 +33,6 @@ mod samples;
 mod small;
 mod sql_states;
 mod sqlite;
+mod stats;
 mod table_rows;
 mod upkeep;

@@ -10,6 +10,7 @@ mod paid_calls;
 mod pauses;
 mod progress;
 mod retention;
+mod stats;
 mod table_rows;
 mod workers;
 

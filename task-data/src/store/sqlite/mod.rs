@@ -9,6 +9,7 @@ mod pauses;
 mod plans;
 mod progress;
 mod retention;
+mod stats;
 mod table_rows;
 mod workers;
 

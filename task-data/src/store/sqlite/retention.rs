@@ -104,6 +104,7 @@ fn read_ended(
         "SELECT no, appended, task, \
                 appended <= ?2 \
                 AND NOT EXISTS (SELECT 1 FROM followers WHERE kind = 'log' AND seen_at > ?3 AND (followers.no, followers.within) < (feed.no, 1)) \
+                AND NOT EXISTS (SELECT 1 FROM stats_place WHERE (stats_place.no, stats_place.within) < (feed.no, 1)) \
                 AND (?4 IS NULL OR EXISTS (SELECT 1 FROM followers WHERE name = ?4)) AS may_go \
          FROM feed WHERE no > ?1 ORDER BY no LIMIT ?5",
     )
@@ -205,7 +206,9 @@ fn purged(connection: &mut SqliteConnection, id: TaskId) -> Result<Purge, StoreE
                 EXISTS (SELECT 1 FROM tasks AS again WHERE again.retried_from = ?1 AND again.finished IS NULL) AS is_continued, \
                 EXISTS (SELECT 1 FROM followers JOIN feed ON feed.no >= followers.no \
                         WHERE followers.kind = 'log' AND seen_at > ?2 AND (feed.no, 1) > (followers.no, followers.within) \
-                        AND feed.task = ?1 AND instr(followers.ahead, ?1) = 0) AS is_unlogged \
+                        AND feed.task = ?1 AND instr(followers.ahead, ?1) = 0) \
+                OR EXISTS (SELECT 1 FROM stats_place JOIN feed ON feed.no >= stats_place.no \
+                           WHERE (feed.no, 1) > (stats_place.no, stats_place.within) AND feed.task = ?1) AS is_unlogged \
          FROM tasks WHERE id = ?1",
         known_kinds()
     ))
