@@ -67,7 +67,7 @@ async function learn() {
   const [{ may: change, why }, rights] = [await answered(askWhetherChanges), await answered(askRights)];
   [may.change, may.manage] = [change, rights.includes('admin')];
   $('#closed').hidden = change;
-  set($('#closed'), change ? '' : `Read-only: you can look at everything here, and change nothing. ${why}`);
+  set($('#closed'), change ? '' : `Read-only: you can look at everything here, and change nothing. ${why.replaceAll('`', '')}`);
   applyRights();
 }
 

@@ -1,6 +1,6 @@
 // What keeps the page current: the feed of outcomes, and requests that are repeated. Both rest while the tab is hidden.
 
-import { API, Refusal, pause, untilReachable } from '../api.js';
+import { API, Refusal, comeIn, pause, untilReachable } from '../api.js';
 import { $, set } from '../dom.js';
 
 /** Milliseconds in which outcomes are gathered before they are shown. */
@@ -12,7 +12,8 @@ const SPAN = 10;
 /** The longest pause in seconds before the feed is asked for again. */
 const LONGEST = 30;
 
-let source = null;
+/** Ends the feed that is read now. */
+let feed = null;
 let wait = 1;
 let gathered = [];
 let missed = 0;
@@ -33,32 +34,51 @@ export function told(state, words) {
   if (state !== 'on') set($('#rate'), '');
 }
 
-/** Opens the feed, unless it is open. */
-export function open() {
-  if (source || document.hidden) return;
-  source = new EventSource(`${API}/outcomes/events?after=now`);
-  source.onopen = () => {
-    [wait, counts, begun] = [1, [], performance.now()];
-    told('on', 'Live');
-    view.again?.();
-  };
-  source.onmessage = ({ data }) => {
-    if (gathered.length < MOST) gathered.push(data);
-    else missed += 1;
-    timer ??= setTimeout(flush, PERIOD);
-  };
-  source.onerror = () => {
+/** Follows the feed from now on, unless it is followed; connects again when it breaks off. */
+export async function open() {
+  if (feed || document.hidden) return;
+  const { signal } = feed = new AbortController();
+  while (!signal.aborted) {
+    try {
+      await read(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      told('off', 'Reconnecting …');
+      if (!(error instanceof Refusal)) await untilReachable();
+      else await comeIn(error);
+    }
     told('off', 'Reconnecting …');
-    if (source.readyState !== EventSource.CLOSED) return;
-    source = null;
-    setTimeout(open, wait * 1000);
+    await pause(wait);
     wait = Math.min(wait * 2, LONGEST);
-  };
+  }
+}
+
+// Not an EventSource: that makes an event of each outcome, and of ten thousand in a second a page without a free moment.
+async function read(signal) {
+  const response = await fetch(`${API}/outcomes/events?after=now`, { cache: 'no-store', signal });
+  if (!response.ok) throw new Refusal(response.status, await response.text(), response.headers.get('Retry-After'));
+  [wait, counts, begun] = [1, [], performance.now()];
+  told('on', 'Live');
+  view.again?.();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ''; ;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split('\n');
+    rest = lines.pop();
+    for (const line of lines) if (line.startsWith('data:')) take(line.slice('data:'.length));
+  }
+}
+
+function take(data) {
+  if (gathered.length < MOST) gathered.push(data);
+  else missed += 1;
+  timer ??= setTimeout(flush, PERIOD);
 }
 
 function close() {
-  source?.close();
-  source = null;
+  feed?.abort();
+  feed = null;
   told('paused', 'Paused');
 }
 
@@ -72,12 +92,12 @@ function flush() {
 }
 
 function showRate() {
-  if (!source || document.hidden || $('#live').dataset.state !== 'on') return;
+  if ($('#live').dataset.state !== 'on') return;
   const at = performance.now();
   counts = counts.filter(one => at - one.at < SPAN * 1000);
   const seconds = Math.min(SPAN, Math.max(1, (at - begun) / 1000));
   const rate = counts.reduce((sum, one) => sum + one.count, 0) / seconds;
-  set($('#rate'), `· ${rate.toLocaleString('en', { maximumFractionDigits: rate < 10 ? 1 : 0 })} tasks end a second`);
+  set($('#rate'), `· ${rate.toLocaleString('en', { maximumFractionDigits: rate < 10 ? 1 : 0 })} ended/s`);
 }
 setInterval(showRate, 1000);
 
@@ -99,9 +119,9 @@ export async function keep(signal, seconds, step, refuse = ({ message }) => set(
       rest = Math.max(seconds, (performance.now() - began) / 100);
       if (signal.aborted) return;
       set($('#trouble'), '');
-      if (!source && wait === 1) open();
     } catch (error) {
       if (signal.aborted) return;
+      told('off', 'Reconnecting …');
       if (!(error instanceof Refusal)) await untilReachable();
       else if (!error.mayPass) return refuse(error);
       else set($('#trouble'), error.message);

@@ -53,10 +53,10 @@ function render(attempts) {
   set($('#task-title bdi'), nameOf(task));
   set($('#one .state'), status);
   set($('#standing-words'), standing());
-  $('#why').hidden = !error;
-  $('#why').dataset.state = stateOf(task);
-  set($('#why code'), error?.code ?? '');
-  set($('#why span'), error ? error.detail : '');
+  $('#error').hidden = !error;
+  $('#error').dataset.state = stateOf(task);
+  set($('#error code'), error?.code ?? '');
+  set($('#error span'), error ? error.detail : '');
   showFacts(next);
   showAttempts(attempts);
   set($('#json'), visible(JSON.stringify(task, null, 2)));

@@ -132,7 +132,7 @@ async fn a_failed_task_is_found_by_its_code_opened_and_retried(setup: Setup) {
     browser.until(&says("#total", "1 task")).await;
     assert_eq!(browser.value("location.hash").await, "#tasks?kind=md5&status=failed&error_code=blob-corrupt");
     browser.click("#list .entry").await;
-    browser.until(&says("#why code", "blob-corrupt")).await;
+    browser.until(&says("#error code", "blob-corrupt")).await;
     browser.until("document.querySelectorAll('#attempts tbody tr').length === 1").await;
     assert_eq!(browser.value("location.hash").await, format!("#task/{id}"));
 
@@ -144,7 +144,7 @@ async fn a_failed_task_is_found_by_its_code_opened_and_retried(setup: Setup) {
     browser.until(&format!("!!document.querySelector('.facts a[href=\"#task/{id}\"]')")).await;
     assert_eq!(stack.tasks("status=succeeded").await[0]["retried_from"], Value::from(id.clone()));
     browser.value("history.back()").await;
-    browser.until(&says("#why code", "blob-corrupt")).await;
+    browser.until(&says("#error code", "blob-corrupt")).await;
     browser.click("#back").await;
     assert_eq!(listed(&browser, 1).await, ["damaged.bin"]);
     browser.close().await;
@@ -450,7 +450,7 @@ async fn the_keyboard_is_enough_for_operators(setup: Setup) {
         assert_eq!(browser.value("document.activeElement.textContent").await, name, "{key}");
     }
     keys(&browser, "\u{e007}").await;
-    browser.until(&says("#why code", "blob-corrupt")).await;
+    browser.until(&says("#error code", "blob-corrupt")).await;
     assert_eq!(browser.value("location.hash").await, format!("#task/{id}"));
     browser.assert_usable_by_keyboard().await;
     browser.value("history.back()").await;
