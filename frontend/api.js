@@ -1,6 +1,6 @@
 // Calls of the API, one function each. Every error thrown here has a message for the user.
 
-const API = '/api/v1';
+export const API = '/api/v1';
 
 /** The server's rejection of a request; any other error means that no answer came. */
 export class Refusal extends Error {
@@ -61,7 +61,8 @@ async function asSomebody(work) {
   }
 }
 
-async function askAsIs(path, options) {
+/** Makes a request as it is; `ask` also waits for a log-in if it has to. */
+export async function askAsIs(path, options) {
   const response = await fetch(path, { cache: 'no-store', ...options });
   const text = await response.text();
   const answer = response.status === 204 ? {} : parsed(text);
@@ -69,7 +70,7 @@ async function askAsIs(path, options) {
   return answer;
 }
 
-const ask = (path, options) => asSomebody(() => askAsIs(path, options));
+export const ask = (path, options) => asSomebody(() => askAsIs(path, options));
 
 const post = (path, body, headers) =>
   askAsIs(path, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', ...headers } });

@@ -4,7 +4,7 @@ import { askQuotas, logOut, words } from './api.js';
 import { $, bytes, count, set } from './dom.js';
 import { tell } from './news.js';
 
-const PAGES = { '/': 'Files', '/messages': 'Messages', '/tables': 'Tables', '/records': 'Access log', '/docs': 'API' };
+const PAGES = { '/': 'Files', '/messages': 'Messages', '/tables': 'Tables', '/records': 'Access log', '/operate': 'Operate', '/docs': 'API' };
 /** Seconds between two looks at the quotas. */
 const PERIOD = 5;
 

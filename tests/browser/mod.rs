@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod messages;
+pub mod operate;
 pub mod page;
 pub mod records;
 pub mod tables;

@@ -398,7 +398,7 @@ fn holds_to(description: &Value, routes: &[Route]) {
 async fn pages_are_anyones_and_the_docs_are_closed_with_their_files(setup: Setup) {
     let stack = setup.start(&SETTINGS).await;
     let root = stack.admin("root").await;
-    for path in ["/", "/messages", "/tables", "/records", "/app.js", "/api.js", "/style.css"] {
+    for path in ["/", "/messages", "/tables", "/records", "/operate", "/app.js", "/api.js", "/style.css"] {
         assert_eq!(stack.get(path).await.status, 200, "{path}");
     }
     stack.get("/nothing").await.problem(404, "not-found");

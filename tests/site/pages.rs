@@ -19,6 +19,8 @@ async fn the_pages_load_with_their_assets_from_here_alone(setup: Setup) {
     let stack = setup.start(&[]).await;
     let records =
         ["/records.css", "/records.js", "/style.css", "/vendor/uPlot.iife.min.js", "/vendor/uPlot.min.css"];
+    let operate =
+        ["/operate.css", "/operate.js", "/style.css", "/vendor/uPlot.iife.min.js", "/vendor/uPlot.min.css"];
     let messages = ["/messages.css", "/messages.js", "/style.css"];
     let tables = ["/style.css", "/tables.css", "/tables.js"];
     for (path, assets) in [
@@ -26,6 +28,7 @@ async fn the_pages_load_with_their_assets_from_here_alone(setup: Setup) {
         ("/messages", &messages),
         ("/tables", &tables),
         ("/records", &records),
+        ("/operate", &operate),
     ] {
         let page = stack.get(path).await;
 

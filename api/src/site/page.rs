@@ -1,4 +1,4 @@
-//! The parts for browsers: the pages for files, messages, tables and the access log, and Swagger UI. All of it is compiled in.
+//! The parts for browsers: the pages for files, messages, tables, the access log and operators, and Swagger UI. All of it is compiled in.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -44,6 +44,22 @@ const COMPILED_IN: &[(&str, &[u8])] = files!(
     "messages.js"
     "news.js"
     "numbers.js"
+    "operate.css"
+    "operate.html"
+    "operate.js"
+    "operate/audit.js"
+    "operate/bulk.js"
+    "operate/calls.js"
+    "operate/charts.js"
+    "operate/keys.js"
+    "operate/live.js"
+    "operate/now.js"
+    "operate/page.js"
+    "operate/task.js"
+    "operate/tasks.js"
+    "operate/times.js"
+    "operate/users.js"
+    "operate/workers.js"
     "overall.js"
     "records.css"
     "records.html"
@@ -170,7 +186,7 @@ mod tests {
             let files = fs::read_dir(frontend.join(folder)).unwrap();
             files.map(|file| format!("{folder}{}", file.unwrap().file_name().display())).collect()
         };
-        let mut served = [names(""), names("vendor/")].concat();
+        let mut served = [names(""), names("operate/"), names("vendor/")].concat();
         // The page for an address without content has none of its own, and the licence is not for browsers.
         served.retain(|name| {
             name != "missing.html" && [".css", ".html", ".js"].iter().any(|end| name.ends_with(end))

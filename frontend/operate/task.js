@@ -1,0 +1,176 @@
+// One task: what it is, how it went, its attempts, and what may be done with it.
+
+import { cancel, find } from '../api.js';
+import { $, bytes, copy, count, set } from '../dom.js';
+import { oneLine, visible } from '../text.js';
+import { listAttempts, purgeTask, retryTask } from './calls.js';
+import { follow, keep } from './live.js';
+import { act, applyRights, isSure, leave, link, may, showDone, showRows } from './page.js';
+import { addressOfList, lengthsOf, nameOf, outcomeOf, stateOf } from './tasks.js';
+import { between, lasting, showTime } from './times.js';
+
+/** The pages for people on which a task of a kind is shown. */
+const PAGES = { md5: '/', message: '/messages', table: '/tables' };
+/** Seconds after which an ended task is read again: it may be deleted. */
+const AGE = 30;
+
+let task = null;
+/** The facts that are shown, to be made anew only when they change. */
+let facts = '';
+
+/** Shows the task with that id, until the signal is aborted. */
+export function show(signal, _, id) {
+  if (task?.id !== id) [task, facts, $('#one').hidden] = [null, '', true];
+  set($('#task-title bdi'), task ? nameOf(task) : id);
+  set($('#task-error'), '');
+  $('#back').href = addressOfList();
+  let [isStale, read] = [true, -Infinity];
+  follow({ outcomes: batch => { isStale ||= batch.some(one => one.id === id); }, again: () => { isStale = true; } });
+  keep(signal, 1, async () => {
+    if (task?.finished && !isStale && performance.now() - read < AGE * 1000) return;
+    const [now, attempts] = [await find(encodeURIComponent(id)), await listAttempts(encodeURIComponent(id), signal)];
+    signal.throwIfAborted();
+    [task, isStale, read] = [now, false, performance.now()];
+    render(attempts);
+  }, error => {
+    [task, $('#one').hidden] = [null, true];
+    set($('#task-error'), error.message);
+    showActs();
+  });
+  showActs();
+}
+
+function showActs() {
+  $('#retry').hidden = !task?.finished;
+  $('#purge').hidden = !task?.finished;
+  $('#cancel').hidden = !task || task.finished !== null;
+}
+
+function render(attempts) {
+  const { status, error, next_attempt: next } = task;
+  $('#one').hidden = false;
+  $('#one').dataset.state = stateOf(task);
+  set($('#task-title bdi'), nameOf(task));
+  set($('#one .state'), status);
+  set($('#standing-words'), standing());
+  $('#error').hidden = !error;
+  $('#error').dataset.state = stateOf(task);
+  set($('#error code'), error?.code ?? '');
+  set($('#error span'), error ? error.detail : '');
+  showFacts(next);
+  showAttempts(attempts);
+  set($('#json'), visible(JSON.stringify(task, null, 2)));
+  showActs();
+  applyRights();
+}
+
+function standing() {
+  const { waited, worked } = lengthsOf(task);
+  const isOver = task.finished !== null;
+  const words = [waited && `${worked || isOver ? 'waited' : 'waits for'} ${waited}`, worked && `${isOver ? 'worked' : 'works for'} ${worked}`];
+  return words.filter(Boolean).map(one => `· ${one}`).join(' ');
+}
+
+// ---- Facts ----
+
+const text = words => [document.createTextNode(visible(words))];
+
+function time(at, form) {
+  const element = document.createElement('time');
+  showTime(element, at, form);
+  const exact = document.createElement('span');
+  [exact.className, exact.textContent] = ['exact', at];
+  return [element, ' ', exact];
+}
+
+function linked(href, words) {
+  const element = document.createElement('a');
+  link(element, href, words);
+  return element;
+}
+
+function ticket(id) {
+  const [code, button] = [document.createElement('code'), document.createElement('button')];
+  code.textContent = id;
+  [button.type, button.className, button.textContent, button.ariaLabel] = ['button', 'copy', 'Copy', 'Copy the ticket'];
+  button.onclick = () => copy(code, button);
+  return [code, ' ', button];
+}
+
+function showFacts(next) {
+  const { id, kind, created, started, finished, input, result, retried_from: from } = task;
+  const page = PAGES[kind];
+  const all = {
+    Ticket: () => ticket(id),
+    Kind: () => text(kind),
+    Created: () => time(created),
+    Began: started && (() => time(started)),
+    Ended: finished && (() => time(finished)),
+    'Next attempt': next && (() => time(next, 'in')),
+    File: input?.filename && (() => text(oneLine(input.filename))),
+    Text: input?.text && (() => text(input.text)),
+    Size: input?.size !== undefined && input.size !== null && (() => text(`${bytes(input.size)} (${count(input.size)})`)),
+    Type: input?.content_type && (() => text(oneLine(input.content_type))),
+    Outcome: result && (() => text(outcomeOf(task))),
+    'Retry of': from && (() => [linked(`#task/${from}`, from)]),
+    'See also': () => [linked(`#tasks?${new URLSearchParams({ kind, ...(task.error && finished && task.status === 'failed' && { status: 'failed', error_code: task.error.code }) })}`,
+      task.status === 'failed' ? 'Tasks that failed like this' : `All of kind ${kind}`)],
+    Page: page && (() => [linked(`${page}?id=${id}`, 'The task as its user sees it')]),
+  };
+  const signature = JSON.stringify([task.status, started, finished, next, result, id]);
+  if (signature === facts) return;
+  facts = signature;
+  $('#one .facts').replaceChildren(...Object.entries(all).filter(([, make]) => make).flatMap(([name, make]) => {
+    const [term, value] = [document.createElement('dt'), document.createElement('dd')];
+    term.textContent = name;
+    value.append(...make());
+    return [term, value];
+  }));
+}
+
+function showAttempts(attempts) {
+  $('#no-attempts').hidden = attempts.length > 0;
+  showRows($('#attempts'), '#attempt-row', attempts, ({ number }) => number, (row, { number, worker, started, ended, error }) => {
+    set($('th', row), count(number));
+    showTime($('time', row), started);
+    set($('.took', row), started ? lasting(between(started, ended)) : '');
+    link($('.by a', row), worker && `#tasks?worker=${worker}`, worker ?? '');
+    set($('code', row), error?.code ?? '');
+    set($('.error-words span', row), error?.detail ?? (ended && !error ? 'succeeded' : 'running'));
+  });
+}
+
+// ---- Acts ----
+
+const place = $('#task-error');
+
+async function retry({ target }) {
+  await act(target, async () => {
+    const { id } = await retryTask(task.id);
+    leave(`#task/${id}`, 'It is done again, as this new task.');
+  }, place);
+}
+
+async function stop({ target }) {
+  const sure = await isSure({ title: `Cancel ${nameOf(task)}?`, text: 'It ends as cancelled. It can be retried later.', yes: 'Cancel the task', harm: true });
+  if (sure) await act(target, async () => { await cancel(task.id); showDone('The task is cancelled, or will be in a moment.'); }, place);
+}
+
+async function forget({ target }) {
+  const sure = await isSure({ title: `Delete ${nameOf(task)}?`, text: 'The task is forgotten, with its result. This can’t be undone.', yes: 'Delete the task', harm: true });
+  if (!sure) return;
+  await act(target, async () => {
+    await purgeTask(task.id);
+    leave('#tasks', 'The task is deleted.');
+  }, place);
+}
+
+/** Sets the view up, once. */
+export function begin() {
+  for (const [id, work] of Object.entries({ '#retry': retry, '#cancel': stop, '#purge': forget })) {
+    const button = $(id);
+    button.dataset.change = '';
+    button.onclick = work;
+    button.disabled = !may.change;
+  }
+}
