@@ -18,6 +18,7 @@ pub(crate) mod sqlite;
 mod table_rows;
 mod tasks;
 mod types;
+mod walked;
 
 use std::sync::Arc;
 
