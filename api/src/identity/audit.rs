@@ -19,7 +19,7 @@ use crate::http::problem::{self, Code, Problem};
 use crate::identity::auth::MaybeSession;
 
 impl Api {
-    /// Records an act of the request's user, or of its client if there is no user. A handler calls it after the act and before its answer.
+    /// Records an act of the request's user, or of its client where it is anonymous. A handler calls it after the act and before its answer.
     ///
     /// # Errors
     /// 401 and 503, as for looking the user up; 503 if it can't be recorded.
@@ -56,13 +56,13 @@ struct ActView {
     /// The user's name at that time; without a log-in the client's address, or the command
     #[schema(example = "ada")]
     who: String,
-    /// What was done: `pause`, `resume`, `retry`, `purge`, `bulk`, `cancel`, `drain`, `grant`, `revoke`, `disable-user`, `enable-user`,
+    /// The act: `pause`, `resume`, `retry`, `purge`, `bulk`, `cancel`, `drain`, `grant`, `revoke`, `disable-user`, `enable-user`,
     /// `delete-user`, `end-sessions`, `revoke-key`; newer versions may have others
     #[schema(example = "cancel")]
     act: String,
     /// The id, or the name, of what it was done to
     target: String,
-    /// What else there is to say of it, such as the right that was granted
+    /// More about it, such as the right that was granted
     #[schema(required)]
     detail: Option<String>,
 }
@@ -96,7 +96,7 @@ pub struct AuditParameters {
 
 /// Read the audit, newest first
 ///
-/// What operators and admins have done to tasks, kinds, workers and users that are not their own. For viewers.
+/// Acts of operators and admins on tasks, kinds, workers and users that are not their own. For viewers.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "operators", operation_id = "readAudit", params(AuditParameters),
     responses((status = 200, description = "A page of acts", body = AuditView), AuditProblems),

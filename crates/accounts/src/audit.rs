@@ -67,11 +67,11 @@ pub struct NewEntry {
     pub user: Option<UserId>,
     /// The user's name, the client's address, or the command.
     pub who: String,
-    /// What was done.
+    /// The act.
     pub act: Act,
     /// The id, or the name, of what it was done to.
     pub target: String,
-    /// What else there is to say of it; its first 1000 bytes are kept.
+    /// More about it; its first 1000 bytes are kept.
     pub detail: Option<String>,
 }
 
@@ -100,7 +100,7 @@ pub struct Entry {
     pub act: String,
     /// The id, or the name, of what it was done to.
     pub target: String,
-    /// What else there is to say of it.
+    /// More about it.
     pub detail: Option<String>,
 }
 

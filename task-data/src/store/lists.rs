@@ -27,9 +27,6 @@ pub const COUNTED_AMONG: i64 = 100_000;
 /// The characters of a file's name that are in its index.
 pub const NAME_CHARS: usize = 32;
 
-/// A digest that was found, in the words of its indexes.
-pub const DIGEST: &str = "result ->> 'md5'";
-
 /// How much earlier than its row a task's id may have been made: the time that an upload takes.
 const LONGEST_UPLOAD: TimeDelta = TimeDelta::days(1);
 /// How far the clocks of the processes, which make ids, and of the database may differ.
@@ -83,7 +80,7 @@ impl Lead {
 
     /// Returns whether the index has the order of the list.
     const fn is_ordered(&self) -> bool {
-        !matches!(self, Self::Running(_) | Self::Pending | Self::Name(_))
+        !matches!(self, Self::Running(_) | Self::Pending | Self::Name(_) | Self::Digest(..))
     }
 
     /// Returns whether the list is in the order of the ends.
@@ -106,7 +103,7 @@ impl Lead {
     /// Returns the order in which the tasks are read.
     pub fn order(&self, order: ListOrder) -> SqlLiteral<Text> {
         let columns: &[&str] = match self {
-            Self::Id => &["id"],
+            Self::Id | Self::Digest(..) => &["id"],
             Self::Owner(_) => &["owner", "id"],
             Self::Ended(_) => &["status", "id"],
             Self::Code(_) => &["error_code", "id"],
@@ -115,8 +112,6 @@ impl Lead {
             // An order that no index has.
             Self::Running(_) | Self::Name(_) => &["coalesce(id, id)"],
             Self::Pending => &["sweep_at"],
-            Self::Digest(_, None) => &[DIGEST, "id"],
-            Self::Digest(_, Some(_)) => &["owner", DIGEST, "id"],
         };
         let direction = match order {
             ListOrder::Newest => "DESC",
@@ -132,7 +127,7 @@ impl Lead {
     }
 }
 
-/// What is compared row by row: each condition of a filter that the index does not decide.
+/// A condition of a filter that the index does not decide: it is compared row by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rest {
     Kinds(Vec<Kind>),
@@ -262,7 +257,7 @@ fn rest_of(filter: &Filter, lead: &Lead) -> Vec<Rest> {
     .collect()
 }
 
-/// Returns the least text that is greater than all that begin so; `None` if there is none.
+/// Returns the least text that is greater than all that begin so, if there is one.
 pub fn after_all(prefix: &str) -> Option<String> {
     let mut chars: Vec<char> = prefix.chars().collect();
     while let Some(last) = chars.pop() {
@@ -308,153 +303,3 @@ pub fn one_of(column: &str, words: impl Iterator<Item = &'static str>) -> SqlLit
     let words: Vec<_> = words.collect();
     sql(&format!("CAST(tasks.{column} AS text) IN ('{}')", words.join("', '")))
 }
-
-/// Defines `walked`, the tasks on the way along an index, and `listed`, those of them that also pass the rest of the filter. A macro, because
-/// each database's boxed queries have their own type; the words are how each compares texts by their bytes, with an index.
-macro_rules! walked {
-    ($backend:ty, $at_least:literal, $below:literal) => {
-        fn walked(walk: &Walk) -> tasks::BoxedQuery<'static, $backend> {
-            let mut query = tasks::table.into_boxed::<$backend>();
-            for (place, compared) in walk.ends() {
-                let id = SqlUuid::from(place.id);
-                let finished = place.finished.map(|finished| SqlTime(finished.0));
-                let ends = |columns: &str| sql::<Bool>(&format!("({columns}) {compared} ("));
-                query = match &walk.lead {
-                    Lead::Owner(owner) => query.filter(
-                        ends("owner, id")
-                            .bind::<UuidType, _>(SqlUuid(owner.0))
-                            .sql(", ")
-                            .bind::<UuidType, _>(id)
-                            .sql(")"),
-                    ),
-                    Lead::Ended(status) => query.filter(
-                        ends("status, id")
-                            .sql(&format!("'{}', ", status.name()))
-                            .bind::<UuidType, _>(id)
-                            .sql(")"),
-                    ),
-                    Lead::Code(code) => query.filter(
-                        ends("error_code, id")
-                            .bind::<Text, _>(code.clone())
-                            .sql(", ")
-                            .bind::<UuidType, _>(id)
-                            .sql(")"),
-                    ),
-                    Lead::Finished => query.filter(
-                        ends("finished, id")
-                            .bind::<Nullable<TimeType>, _>(finished)
-                            .sql(", ")
-                            .bind::<UuidType, _>(id)
-                            .sql(")"),
-                    ),
-                    Lead::OwnerFinished(owner) => query.filter(
-                        ends("owner, finished, id")
-                            .bind::<UuidType, _>(SqlUuid(owner.0))
-                            .sql(", ")
-                            .bind::<Nullable<TimeType>, _>(finished)
-                            .sql(", ")
-                            .bind::<UuidType, _>(id)
-                            .sql(")"),
-                    ),
-                    Lead::Pending => query,
-                    Lead::Digest(digest, None) => query.filter(
-                        ends(&format!("{}, id", lists::DIGEST))
-                            .bind::<Text, _>(digest.to_string())
-                            .sql(", ")
-                            .bind::<UuidType, _>(id)
-                            .sql(")"),
-                    ),
-                    Lead::Digest(digest, Some(owner)) => query.filter(
-                        ends(&format!("owner, {}, id", lists::DIGEST))
-                            .bind::<UuidType, _>(SqlUuid(owner.0))
-                            .sql(", ")
-                            .bind::<Text, _>(digest.to_string())
-                            .sql(", ")
-                            .bind::<UuidType, _>(id)
-                            .sql(")"),
-                    ),
-                    Lead::Id => query.filter(sql::<Bool>(&format!("id {compared} ")).bind::<UuidType, _>(id)),
-                    // Not by the index of ids.
-                    Lead::Running(_) | Lead::Name(_) => query.filter(
-                        sql::<Bool>(&format!("coalesce(id, id) {compared} ")).bind::<UuidType, _>(id),
-                    ),
-                };
-            }
-            // In the words of the indexes, which have some of the rows only.
-            match &walk.lead {
-                Lead::Id => query,
-                Lead::Owner(_) => query.filter(sql::<Bool>("owner IS NOT NULL")),
-                Lead::Ended(_) => query.filter(sql::<Bool>("status IN ('failed', 'cancelled')")),
-                Lead::Code(_) => query.filter(sql::<Bool>("status = 'failed' AND error_code IS NOT NULL")),
-                Lead::Finished => query.filter(sql::<Bool>("finished IS NOT NULL")),
-                Lead::OwnerFinished(_) => {
-                    query.filter(sql::<Bool>("owner IS NOT NULL AND finished IS NOT NULL"))
-                }
-                Lead::Running(None) => query.filter(queries::in_status(Status::Running)),
-                Lead::Running(Some(worker)) => query
-                    .filter(queries::in_status(Status::Running))
-                    .filter(tasks::worker.eq(SqlUuid::from(*worker))),
-                Lead::Pending => query.filter(queries::in_status(Status::Pending)),
-                Lead::Name(start) => {
-                    const NAME: &str = "substr(input ->> 'filename', 1, 32)";
-                    let query = query.filter(
-                        sql::<Bool>(&format!("input ->> 'filename' IS NOT NULL AND {NAME} {} ", $at_least))
-                            .bind::<Text, _>(start.clone()),
-                    );
-                    match lists::after_all(start) {
-                        Some(end) => {
-                            query.filter(sql::<Bool>(&format!("{NAME} {} ", $below)).bind::<Text, _>(end))
-                        }
-                        None => query,
-                    }
-                }
-                Lead::Digest(_, None) => query.filter(sql::<Bool>("kind = 'md5' AND result IS NOT NULL")),
-                Lead::Digest(_, Some(_)) => {
-                    query.filter(sql::<Bool>("owner IS NOT NULL AND kind = 'md5' AND result IS NOT NULL"))
-                }
-            }
-        }
-
-        fn listed(walk: &Walk) -> tasks::BoxedQuery<'static, $backend> {
-            let mut query = walked(walk);
-            if !walk.with_newer {
-                query = query.filter(queries::is_known());
-            }
-            for condition in walk.rest.clone() {
-                query = match condition {
-                    Rest::Kinds(kinds) => {
-                        query.filter(lists::one_of("kind", kinds.into_iter().map(Kind::name)))
-                    }
-                    Rest::Statuses(statuses) => {
-                        query.filter(lists::one_of("status", statuses.into_iter().map(Status::name)))
-                    }
-                    Rest::Created(Period { from, before }) => {
-                        let mut query = query;
-                        if let Some(from) = from {
-                            query = query.filter(tasks::created.ge(SqlTime(from.0)));
-                        }
-                        if let Some(before) = before {
-                            query = query.filter(tasks::created.lt(SqlTime(before.0)));
-                        }
-                        query
-                    }
-                    Rest::Worker(worker) => query.filter(queries::stands(Status::Running)).filter(
-                        sql::<Bool>("coalesce(worker, worker) = ").bind::<UuidType, _>(SqlUuid::from(worker)),
-                    ),
-                    Rest::Code(code) => query
-                        .filter(queries::stands(Status::Failed))
-                        .filter(sql::<Bool>("coalesce(error_code, '') = ").bind::<Text, _>(code)),
-                    Rest::Name(name) => query.filter(
-                        sql::<Bool>(&format!(
-                            "substr(coalesce(input ->> 'filename', ''), 1, {}) = ",
-                            name.chars().count()
-                        ))
-                        .bind::<Text, _>(name),
-                    ),
-                };
-            }
-            query
-        }
-    };
-}
-pub(super) use walked;

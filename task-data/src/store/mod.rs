@@ -23,6 +23,7 @@ mod stats;
 mod table_rows;
 mod tasks;
 mod types;
+mod walked;
 mod workers;
 
 use std::sync::Arc;

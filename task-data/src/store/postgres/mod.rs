@@ -37,6 +37,7 @@ use super::rows::{
     into_small, into_tasks, summed,
 };
 use super::tasks::TaskEnd;
+use super::walked::walked;
 use super::{
     Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats,
     ListPlace, Moved, NewTask, Payload, Period, PoolUse, Rules, StoreError, TaskCount, TaskPage, Tasks,
@@ -46,7 +47,7 @@ use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
 
-lists::walked!(Pg, "~>=~", "~<~");
+walked!(Pg, "~>=~", "~<~");
 
 #[async_trait]
 impl Tasks for Postgres {

@@ -35,6 +35,7 @@ use super::rows::{
     into_small, into_tasks, summed,
 };
 use super::tasks::TaskEnd;
+use super::walked::walked;
 use super::{
     Attempt, BLOB_IS_FRESH, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
     KindStats, Leases, ListPlace, Moved, NewTask, Payload, Period, PoolUse, Rules, StoreError, TaskCount,
@@ -48,7 +49,7 @@ fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-lists::walked!(diesel::sqlite::Sqlite, ">=", "<");
+walked!(diesel::sqlite::Sqlite, ">=", "<");
 
 #[async_trait]
 impl Tasks for Sqlite {
