@@ -286,7 +286,7 @@ pub async fn cancel(
     }
     let purge = parsed::<bool>("purge", parameters.purge.as_deref())?;
     if purge == Some(true) {
-        return purged(&api, id).await;
+        return purged(&api, &request, id).await;
     }
     match api.life.cancel(id).await? {
         Cancel::Accepted(task) => {
@@ -303,9 +303,15 @@ pub async fn cancel(
     }
 }
 
-async fn purged(api: &Api, id: TaskId) -> Result<HttpResponse, Problem> {
+async fn purged(api: &Api, request: &HttpRequest, id: TaskId) -> Result<HttpResponse, Problem> {
+    let owner = api.life.find(id).await?.and_then(|task| task.owner);
     match api.life.purge(id).await? {
-        Purge::Done { .. } => Ok(HttpResponse::NoContent().finish()),
+        Purge::Done { .. } => {
+            if owner != MaybeSession::of(request).await?.user() {
+                api.audit(request, Act::Purge, id, None).await?;
+            }
+            Ok(HttpResponse::NoContent().finish())
+        }
         Purge::NotEnded => Err(Code::TaskNotEnded.into()),
         Purge::Continued => Err(Code::TaskNotEnded.because("A task that continues it has not ended.")),
         Purge::Unlogged => Err(Code::TaskNotLogged.into()),

@@ -5,6 +5,7 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
+use accounts::audit::Act;
 use actix_web::dev::Payload;
 use actix_web::web::{Data, Json};
 use actix_web::{FromRequest, HttpRequest};
@@ -161,8 +162,13 @@ pub async fn scale(api: Data<Api>, KindInPath(kind): KindInPath) -> Result<Json<
     params(("kind" = String, Path, description = "The kind")),
     responses((status = 200, description = "It is paused", body = PauseView), KindProblems),
 )]
-pub async fn pause(api: Data<Api>, KindInPath(kind): KindInPath) -> Result<Json<PauseView>, Problem> {
+pub async fn pause(
+    api: Data<Api>,
+    KindInPath(kind): KindInPath,
+    request: HttpRequest,
+) -> Result<Json<PauseView>, Problem> {
     let pause = api.life.pause(kind).await?;
+    api.audit(&request, Act::Pause, kind, None).await?;
     Ok(Json(PauseView::of(kind, Some(pause))))
 }
 
@@ -174,8 +180,13 @@ pub async fn pause(api: Data<Api>, KindInPath(kind): KindInPath) -> Result<Json<
     params(("kind" = String, Path, description = "The kind")),
     responses((status = 200, description = "It is not paused", body = PauseView), KindProblems),
 )]
-pub async fn resume(api: Data<Api>, KindInPath(kind): KindInPath) -> Result<Json<PauseView>, Problem> {
+pub async fn resume(
+    api: Data<Api>,
+    KindInPath(kind): KindInPath,
+    request: HttpRequest,
+) -> Result<Json<PauseView>, Problem> {
     api.life.resume(kind).await?;
+    api.audit(&request, Act::Resume, kind, None).await?;
     Ok(Json(PauseView::of(kind, None)))
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use accounts::audit::Act;
+use actix_web::HttpRequest;
 use actix_web::web::{Data, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -100,8 +102,8 @@ pub async fn list(api: Data<Api>) -> Result<Json<WorkersView>, Problem> {
     params(("id" = uuid::Uuid, Path, description = "The worker")),
     responses((status = 200, description = "It drains", body = DrainView), DrainProblems),
 )]
-pub async fn drain(api: Data<Api>, Id(id): Id) -> Result<Json<DrainView>, Problem> {
-    set_draining(&api, WorkerId(id.0), true).await
+pub async fn drain(api: Data<Api>, Id(id): Id, request: HttpRequest) -> Result<Json<DrainView>, Problem> {
+    set_draining(&api, &request, WorkerId(id.0), true).await
 }
 
 /// Let a worker take tasks again
@@ -112,15 +114,26 @@ pub async fn drain(api: Data<Api>, Id(id): Id) -> Result<Json<DrainView>, Proble
     params(("id" = uuid::Uuid, Path, description = "The worker")),
     responses((status = 200, description = "It does not drain", body = DrainView), DrainProblems),
 )]
-pub async fn undo_drain(api: Data<Api>, Id(id): Id) -> Result<Json<DrainView>, Problem> {
-    set_draining(&api, WorkerId(id.0), false).await
+pub async fn undo_drain(
+    api: Data<Api>,
+    Id(id): Id,
+    request: HttpRequest,
+) -> Result<Json<DrainView>, Problem> {
+    set_draining(&api, &request, WorkerId(id.0), false).await
 }
 
-async fn set_draining(api: &Api, id: WorkerId, draining: bool) -> Result<Json<DrainView>, Problem> {
-    match api.life.drain(id, draining).await? {
-        true => Ok(Json(DrainView { id, draining })),
-        false => Err(Code::NotFound.because("This worker does not exist, or has ended.")),
+async fn set_draining(
+    api: &Api,
+    request: &HttpRequest,
+    id: WorkerId,
+    draining: bool,
+) -> Result<Json<DrainView>, Problem> {
+    if !api.life.drain(id, draining).await? {
+        return Err(Code::NotFound.because("This worker does not exist, or has ended."));
     }
+    let detail = (!draining).then(|| "it may take tasks again".to_owned());
+    api.audit(request, Act::Drain, id, detail).await?;
+    Ok(Json(DrainView { id, draining }))
 }
 
 struct WorkersProblems;

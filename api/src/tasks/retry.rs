@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use accounts::audit::Act;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use task_data::idempotency::Idempotency;
@@ -17,6 +18,7 @@ use crate::http::params::Id;
 use crate::http::problem::{Code, Problem};
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
+use crate::identity::auth::MaybeSession;
 use crate::tasks::{self, PATH};
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
@@ -63,7 +65,12 @@ pub async fn accept(
     let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", task.id).as_bytes()));
     let _reserved = api.admission.admit_input(task.owner).await?;
     match api.life.retry(idempotency, &task).await? {
-        Retried::Accepted(accepted) => Ok(tasks::accepted(api, path, accepted)),
+        Retried::Accepted(accepted) => {
+            if task.owner != MaybeSession::of(request).await?.user() {
+                api.audit(request, Act::Retry, task.id, Some(format!("as {}", accepted.task.id))).await?;
+            }
+            Ok(tasks::accepted(api, path, accepted))
+        }
         Retried::UploadGone => Err(Code::UploadGone.into()),
         Retried::NothingFailed if task.status == Status::Cancelled => Err(Code::NothingFailed.because(
             "It was cancelled; rows that were not sent are gone with its file: hand that in again.",

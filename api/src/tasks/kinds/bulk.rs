@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use accounts::audit::Act;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -182,7 +183,11 @@ async fn accept(
     // A request whose answer was lost is made again, and is one act.
     let key = format!("bulk:{confirm}").parse().ok();
     let idempotency = key.map(|key| Idempotency::of(key, confirm.as_bytes()));
+    let detail = serde_json::to_string(&input).ok();
     let accepted = api.life.accept_input(idempotency, owner, input.into()).await?;
+    if !accepted.is_replay {
+        api.audit(request, Act::Bulk, accepted.task.id, detail).await?;
+    }
     Ok(tasks::accepted(api, PATH, accepted))
 }
 
