@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::web::ServiceConfig;
 
-use crate::identity::{accounts, api_keys, quotas, session, users};
+use crate::identity::{accounts, api_keys, audit, quotas, session, users};
 use crate::operators;
 use crate::records;
 use crate::resource::resource;
@@ -48,9 +48,11 @@ pub fn all() -> Vec<Route> {
         route!(Viewers: operators::kinds::scale),
         route!(Operators: operators::kinds::pause),
         route!(Operators: operators::kinds::resume),
+        route!(Viewers: operators::stats::get).large(),
         route!(Viewers: operators::workers::list).large(),
         route!(Operators: operators::workers::drain),
         route!(Operators: operators::workers::undo_drain),
+        route!(Viewers: audit::list).large(),
         route!(HealthChecks: health::alive),
         route!(HealthChecks: health::ready),
         route!(Metrics: health::metrics),

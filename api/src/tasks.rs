@@ -9,9 +9,10 @@ pub mod retry;
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
+use accounts::audit::Act;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Json, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
@@ -27,6 +28,7 @@ use crate::http::params::{Id, parsed};
 use crate::http::problem::{self, Code, Problem};
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
+use crate::identity::auth::MaybeSession;
 use crate::tasks::kinds::{TaskInput, TaskOutput};
 use crate::uploads::idempotency;
 
@@ -276,6 +278,7 @@ pub async fn cancel(
     scope: Scope,
     Id(id): Id,
     parameters: Query<PurgeParameters>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     // The owner of a task never changes.
     if scope != Scope::All {
@@ -286,7 +289,12 @@ pub async fn cancel(
         return purged(&api, id).await;
     }
     match api.life.cancel(id).await? {
-        Cancel::Accepted(task) => Ok(HttpResponse::Ok().json(TaskView::from(task))),
+        Cancel::Accepted(task) => {
+            if task.owner != MaybeSession::of(&request).await?.user() {
+                api.audit(&request, Act::Cancel, id, None).await?;
+            }
+            Ok(HttpResponse::Ok().json(TaskView::from(task)))
+        }
         Cancel::Ended(task) => {
             Err(Code::TaskEnded.because(format!("Its status is `{}`.", task.status.name())))
         }

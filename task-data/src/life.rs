@@ -20,6 +20,7 @@
 mod batches;
 mod pauses;
 mod retention;
+mod stats;
 mod sweep;
 mod workers;
 
@@ -41,6 +42,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use self::batches::{end_all, failed_so, keep_all, mark_all, patiently, publish_all, record_all, tell_end};
+pub use self::stats::Point;
 use self::sweep::Flow;
 use crate::blobs::{BlobError, delete_all};
 use crate::error::Refusal;
@@ -131,6 +133,8 @@ pub enum Retried {
     Accepted(Accepted),
     /// The upload is not kept any more.
     UploadGone,
+    /// No row of the table has failed.
+    NothingFailed,
     /// Only a newer version knows the kind.
     Newer,
 }
@@ -257,24 +261,7 @@ impl Life {
         self.accept_without_upload(idempotency, owner, work, None).await
     }
 
-    /// Makes an input a new task that continues an ended task of the same owner and kind.
-    ///
-    /// # Errors
-    /// As [`accept`](Self::accept).
-    ///
-    /// # Cancel safety
-    /// As [`accept`](Self::accept).
-    pub async fn accept_again(
-        &self,
-        idempotency: Option<Idempotency>,
-        ended: &Task,
-        work: Work,
-    ) -> Result<Accepted, Refusal> {
-        self.accept_without_upload(idempotency, ended.owner, work, Some(ended.id)).await
-    }
-
-    /// Makes a new task of the same owner, kind and input as an ended one, with a copy of its upload. Not for tables, whose rows are
-    /// continued one by one.
+    /// Makes a new task of the same owner, kind and input as an ended one, with a copy of its upload; of a table, with its rows that failed.
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
@@ -283,6 +270,9 @@ impl Life {
     /// As [`accept`](Self::accept).
     pub async fn retry(&self, idempotency: Option<Idempotency>, ended: &Task) -> Result<Retried, Refusal> {
         let Some(kind) = ended.kind.known() else { return Ok(Retried::Newer) };
+        if kind == Kind::Table {
+            return self.retry_table(idempotency, ended).await;
+        }
         let id = TaskId::random();
         let payload = match self.stack.store.upload(ended.id).await? {
             Some(Upload::Inline(bytes)) => Payload::Inline(bytes),
@@ -300,6 +290,21 @@ impl Life {
         let (owner, input, retried_from) = (ended.owner, ended.input.clone(), Some(ended.id));
         let new = NewTask { id, kind, owner, input, payload, idempotency, retried_from };
         Ok(Retried::Accepted(self.promise(Instant::now(), new).await?))
+    }
+
+    async fn retry_table(&self, idempotency: Option<Idempotency>, ended: &Task) -> Result<Retried, Refusal> {
+        let failed = self.stack.store.table_progress(ended.id).await?.failed;
+        let Ok(Work::Table(table)) = Work::read(Kind::Table, ended.input.clone()) else {
+            return Ok(Retried::Newer);
+        };
+        if failed == 0 {
+            return Ok(Retried::NothingFailed);
+        }
+        let again = table.again(ended.id, failed).into();
+        let retried_from = Some(ended.id);
+        Ok(Retried::Accepted(
+            self.accept_without_upload(idempotency, ended.owner, again, retried_from).await?,
+        ))
     }
 
     async fn accept_without_upload(

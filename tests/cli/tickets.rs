@@ -149,7 +149,7 @@ async fn ls_lists_the_tasks_that_are_asked_for_newest_first(setup: Setup) {
 }
 
 #[tokio::test]
-async fn ls_follows_pages_up_to_its_limit_and_not_beyond_its_time() {
+async fn ls_follows_pages_up_to_its_limit_and_asks_for_what_is_wanted() {
     let task = |number: u32| {
         let created = format!("2026-01-{:02}T00:00:00Z", 30 - number);
         json!({"id": format!("0198c0de-0000-7000-8000-0000000000{number:02}"), "kind": "md5", "status": "failed",
@@ -169,9 +169,7 @@ async fn ls_follows_pages_up_to_its_limit_and_not_beyond_its_time() {
         (&["--limit", "3"], 3, 2),
         (&["--limit", "2"], 2, 1),
         (&["--status", "failed,running", "--limit", "5"], 5, 3),
-        // The last task of the second page is too old, so the third page is not requested.
-        (&["--since", "2026-01-28T00:00:00Z"], 3, 2),
-        (&["--since", "2027-01-28T00:00:00Z"], 0, 1),
+        (&["--since", "2026-01-28T00:00:00Z", "--error-code", "io", "--filename", "a b"], 6, 3),
     ] {
         requests.lock().unwrap().clear();
         let mut command = coatcheck(folder.path(), ["ls"].iter().chain(arguments));
@@ -183,6 +181,10 @@ async fn ls_follows_pages_up_to_its_limit_and_not_beyond_its_time() {
         assert_eq!(stdout(&done).lines().count(), count, "{arguments:?}: {}", stdout(&done));
         assert!(stdout(&done).lines().all(|line| line.ends_with("\t3\ta\\u{9}b")), "{}", stdout(&done));
         assert_eq!(requests.lock().unwrap().len(), asked, "{arguments:?}");
+        if arguments.contains(&"--since") {
+            let query = "created_after=2026-01-28T00%3A00%3A00.000000Z&error_code=io&filename=a+b";
+            assert!(requests.lock().unwrap().iter().all(|head| head.contains(query)), "{requests:?}");
+        }
     }
 }
 

@@ -2,4 +2,5 @@
 
 pub mod compose;
 pub mod haproxy;
+pub mod monitoring;
 pub mod units;

@@ -128,6 +128,7 @@ fn routes(hers: &Hers) -> Vec<Route> {
         delete("/api/v1/users/{id}/sessions", format!("/api/v1/users/{NOBODY}/sessions"), Admins, 404),
         route(Method::PUT, right, format!("/api/v1/users/{user}/rights/paid"), Sent::Nothing, Admins, 200),
         delete(right, format!("/api/v1/users/{user}/rights/paid"), Admins, 200),
+        at("/api/v1/audit", Viewers),
         at("/api/v1/keys", LoggedIn),
         post("/api/v1/keys", json(json!({"name": "another"})), LoggedIn, 201),
         delete("/api/v1/keys/{id}", format!("/api/v1/keys/{NOBODY}"), LoggedIn, 404),
@@ -167,9 +168,16 @@ fn routes(hers: &Hers) -> Vec<Route> {
         get("/api/v1/scale/{kind}", "/api/v1/scale/table".to_owned(), Viewers),
         route(Method::PUT, pause, "/api/v1/kinds/table/pause".to_owned(), Sent::Nothing, Operators, 200),
         delete(pause, "/api/v1/kinds/table/pause".to_owned(), Operators, 200),
+        at("/api/v1/stats", Viewers),
         at("/api/v1/workers", Viewers),
         route(Method::PUT, drain, format!("/api/v1/workers/{NOBODY}/drain"), Sent::Nothing, Operators, 404),
         delete(drain, format!("/api/v1/workers/{NOBODY}/drain"), Operators, 404),
+        post(
+            "/api/v1/tasks/bulk",
+            json(json!({"action": "retry", "filter": {"status": "failed"}})),
+            Users,
+            200,
+        ),
         at("/api/v1/outcomes", Users),
         at(OUTCOME_EVENTS, Users),
         post("/api/v1/messages", json(json!({"text": "abc"})), Users, 202),
@@ -467,6 +475,20 @@ async fn each_owner_has_his_own_tasks_and_admins_have_all(setup: Setup) {
         // Pages are as full as they would be without the others' tasks.
         assert_eq!((first.len(), second.len(), last), (3, 2, Value::Null), "{path}");
         assert_eq!(first.into_iter().chain(second).collect::<BTreeSet<_>>(), hers);
+    }
+    let owner = async |token| stack.me(token).await.json()["id"].as_str().unwrap().to_owned();
+    let (ada_id, bob_id) = (owner(&ada).await, owner(&bob).await);
+    for (token, owner, ids) in [
+        (&ada, &ada_id, &hers),
+        (&ada, &bob_id, &BTreeSet::new()),
+        (&root, &ada_id, &hers),
+        (&root, &bob_id, &his),
+    ] {
+        // An owner's filters go together, in any number.
+        let path = format!("/api/v1/tasks?owner={owner}&filename=a&finished_after=2026-01-02&total=true");
+        let (found, _) = stack.listed_as(token, &path).await;
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), *ids, "{path}");
+        assert_eq!(stack.ask_as(token, Method::GET, &path).await.json()["total"], ids.len());
     }
     let (all, _) = stack.listed_as(&root, "/api/v1/tasks").await;
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), hers.union(&his).cloned().collect());

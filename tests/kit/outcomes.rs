@@ -79,6 +79,7 @@ impl Stack {
 pub fn line(task: &Value) -> String {
     let word = |field: &str| task[field].as_str().unwrap_or_else(|| panic!("{field} of {task}"));
     let detail = match word("status") {
+        "succeeded" if task["kind"] == "bulk" => format!("affected={}", task["result"]["affected"]),
         "succeeded" if task["kind"] == "message" => task["result"]["provider"].as_str().unwrap().to_owned(),
         "succeeded" if task["kind"] == "table" => {
             format!("rows={} failed={}", task["result"]["rows"], task["result"]["failed"])

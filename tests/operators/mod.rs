@@ -1,4 +1,5 @@
-//! What operators do: pauses, and workers that drain.
+//! What operators do: pauses, workers that drain, statistics.
 
 mod pauses;
+mod stats;
 mod workers;

@@ -94,7 +94,7 @@ async fn a_worker_that_is_signalled_to_drain_ends_as_if_it_were_stopped(setup: S
     assert_eq!(stack.task(&waits).await["status"], "pending");
 }
 
-/// What asks a worker to drain.
+/// The request that a worker drains.
 #[derive(Debug, Clone, Copy)]
 enum Asked {
     ByOperator,

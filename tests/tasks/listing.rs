@@ -112,3 +112,45 @@ async fn another_millisecond() {
     let before = now();
     eventually("another millisecond", async || if now() > before { Ok(()) } else { Err(before) }).await;
 }
+
+#[apply(both_stacks)]
+async fn filters_go_together_and_say_how_many_tasks_there_are(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    let mut done = Vec::new();
+    for text in ["1", "2", "3"] {
+        let id = stack.put(text).await;
+        done.insert(0, stack.until(&id, "succeeded").await);
+        another_millisecond().await;
+    }
+    let text = |task: &Value, field: &str| task[field].as_str().unwrap().to_owned();
+    let ids: Vec<String> = done.iter().map(|task| text(task, "id")).collect();
+    let oldest_first: Vec<String> = ids.iter().rev().cloned().collect();
+    let (created, finished) = (text(&done[1], "created"), text(&done[1], "finished"));
+
+    for (query, expected) in [
+        ("kind=md5,table&status=succeeded,failed", &ids[..]),
+        ("kind=message,table", &[]),
+        ("order=oldest", &oldest_first),
+        (&format!("created_after={created}"), &ids[..2]),
+        (&format!("created_before={created}&kind=md5"), &ids[2..]),
+        (&format!("finished_after={finished}&status=succeeded"), &ids[..2]),
+        (&format!("finished_after={finished}&order=oldest"), &oldest_first[1..]),
+        (&format!("finished_before={finished}"), &ids[2..]),
+        ("error_code=worker-lost", &[]),
+        ("worker=0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d&status=running", &[]),
+    ] {
+        for limit in [1, 2, 100] {
+            assert_eq!(ids_of(&stack.tasks(&format!("{query}&limit={limit}")).await), expected, "{query}");
+        }
+        let page = stack.get(&format!("/api/v1/tasks?{query}&total=true&limit=1")).await.json();
+        assert_eq!(page["total"], expected.len(), "{query}");
+        assert_eq!(page.get("total_at_least"), Some(&Value::Null), "{query}");
+    }
+    let named = format!("filename={}", done[0]["input"]["filename"].as_str().unwrap());
+    assert_eq!(ids_of(&stack.tasks(&named).await), ids);
+    let page = stack.get("/api/v1/tasks?total=false").await.json();
+    assert_eq!((page.get("total"), page.get("total_at_least")), (None, None));
+    let refused = stack.get("/api/v1/tasks?filename=a&finished_after=2026-01-02").await;
+    let detail = refused.problem(422, "unserved-filter")["detail"].to_string();
+    assert!(detail.contains("`kind`, `status`, `owner`") && detail.contains("`worker`"), "{detail}");
+}

@@ -1,5 +1,6 @@
 //! Tasks: found, waited for and followed; messages, tables and the outcome log.
 
+pub mod bulk;
 pub mod events;
 pub mod listing;
 pub mod log;

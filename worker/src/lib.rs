@@ -91,6 +91,7 @@ pub async fn work(
         md5_concurrency: settings.md5_concurrency(),
         hashing: Hashing::new(settings.hashing_threads()),
         life: life.clone(),
+        store: stack.store.clone(),
         queue: stack.queue.clone(),
         blobs: stack.blobs.clone(),
         messages: Messages::new(

@@ -121,6 +121,14 @@ impl Scope {
         }
     }
 
+    /// Returns the scope of the tasks that the request may change.
+    pub fn of_changes(self) -> Self {
+        match self {
+            Self::Seen(user) => Self::Of(user),
+            Self::All | Self::Of(_) => self,
+        }
+    }
+
     /// Returns the filter within the scope; `None` if the scope has no such tasks.
     pub fn narrowed(self, filter: Filter) -> Option<Filter> {
         match (self.owner(), filter.owner) {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ::accounts::audit::Act;
 use ::accounts::user::{Account, Right, User, UserId, Username};
 use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -131,8 +132,10 @@ async fn set_disabled(
     is_disabled: bool,
 ) -> Result<Json<AccountView>, Problem> {
     let id = target(session, request)?;
-    let account = api.accounts.set_disabled(id, is_disabled).await?;
-    Ok(Json(account.ok_or_else(no_user)?.into()))
+    let account = api.accounts.set_disabled(id, is_disabled).await?.ok_or_else(no_user)?;
+    let act = if is_disabled { Act::DisableUser } else { Act::EnableUser };
+    api.audit(request, act, id, Some(account.user.username.to_string())).await?;
+    Ok(Json(account.into()))
 }
 
 /// Delete a user
@@ -146,7 +149,12 @@ async fn set_disabled(
 )]
 pub async fn remove(api: Data<Api>, session: Session, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = target(&session, &request)?;
-    done(api.accounts.remove_user(id).await?)
+    let name = api.accounts.account(id).await?.map(|account| account.user.username.to_string());
+    if !api.accounts.remove_user(id).await? {
+        return Err(no_user());
+    }
+    api.audit(&request, Act::DeleteUser, id, name).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// End a user's sessions
@@ -167,7 +175,13 @@ pub async fn end_sessions(
         "me" => session.user,
         _ => target(&session, &request)?,
     };
-    done(api.accounts.end_sessions(id).await?)
+    if !api.accounts.end_sessions(id).await? {
+        return Err(no_user());
+    }
+    if id != session.user {
+        api.audit(&request, Act::EndSessions, id, None).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Returns the user whom an admin's request names.
@@ -178,10 +192,6 @@ pub fn target(session: &Session, request: &HttpRequest) -> Result<UserId, Proble
     session.need(Right::Admin)?;
     let id = request.match_info().query("id").parse();
     id.map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters."))
-}
-
-fn done(there_was_one: bool) -> Result<HttpResponse, Problem> {
-    if there_was_one { Ok(HttpResponse::NoContent().finish()) } else { Err(no_user()) }
 }
 
 struct UserListProblems;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use ::accounts::NewKey;
 use ::accounts::api_key::{ApiKey, KeyId, KeyName};
+use ::accounts::audit::Act;
+use ::accounts::user::Right;
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
@@ -128,10 +130,13 @@ pub async fn delete(api: Data<Api>, session: Session, request: HttpRequest) -> R
     session.need_log_in()?;
     let id = request.match_info().query("id").parse();
     let id = id.map_err(|_| Code::InvalidId.because("An id is a UUID of 36 characters."))?;
-    match api.accounts.remove_key(session.user, id).await? {
-        true => Ok(HttpResponse::NoContent().finish()),
-        false => Err(Code::KeyNotFound.into()),
+    if !api.accounts.remove_key(session.user, id).await? {
+        return Err(Code::KeyNotFound.into());
     }
+    if session.has(Right::Admin) {
+        api.audit(&request, Act::RevokeKey, id, None).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
 }
 
 struct MakeProblems;

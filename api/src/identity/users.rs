@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ::accounts::NewUser;
+use ::accounts::audit::Act;
 use ::accounts::password::{InvalidPassword, Password};
 use ::accounts::user::{Right, TypedName, User, UserId, Username};
 use actix_web::web::{Data, Json, Payload};
@@ -208,8 +209,9 @@ pub async fn grant(
     request: HttpRequest,
 ) -> Result<Json<UserView>, Problem> {
     let (id, right) = target(&session, &request)?;
-    let user = api.accounts.grant(id, right).await?;
-    Ok(Json(user.ok_or_else(no_user)?.into()))
+    let user = api.accounts.grant(id, right).await?.ok_or_else(no_user)?;
+    api.audit(&request, Act::Grant, id, Some(right.to_string())).await?;
+    Ok(Json(user.into()))
 }
 
 /// Revoke a right
@@ -227,8 +229,9 @@ pub async fn revoke(
     request: HttpRequest,
 ) -> Result<Json<UserView>, Problem> {
     let (id, right) = target(&session, &request)?;
-    let user = api.accounts.revoke(id, right).await?;
-    Ok(Json(user.ok_or_else(no_user)?.into()))
+    let user = api.accounts.revoke(id, right).await?.ok_or_else(no_user)?;
+    api.audit(&request, Act::Revoke, id, Some(right.to_string())).await?;
+    Ok(Json(user.into()))
 }
 
 /// Returns the user and the right that an admin's request names.

@@ -105,6 +105,20 @@ pub struct ListParameters {
 }
 
 impl FilterParameters {
+    /// The names of all filters.
+    pub const NAMES: [&str; 10] = [
+        "kind",
+        "status",
+        "owner",
+        "worker",
+        "error_code",
+        "filename",
+        "created_after",
+        "created_before",
+        "finished_after",
+        "finished_before",
+    ];
+
     /// Reads the filter.
     ///
     /// # Errors

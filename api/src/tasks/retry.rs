@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use task_data::idempotency::Idempotency;
 use task_data::kinds::Kind;
 use task_data::life::Retried;
-use task_data::task::Task;
+use task_data::task::Status;
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
@@ -17,7 +17,6 @@ use crate::http::params::Id;
 use crate::http::problem::{Code, Problem};
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
-use crate::tasks::kinds::table;
 use crate::tasks::{self, PATH};
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
@@ -38,32 +37,38 @@ pub async fn post(
     payload: Payload,
 ) -> HttpResponse {
     let body = Body::new(payload.into_inner());
-    let outcome = async {
-        let key = idempotency::key(request.headers())?;
-        let task = tasks::redeemed(&api, scope, id, Wait::NONE, None).await?;
-        scope.need_to_change(&task)?;
-        if !task.status.is_ended() {
-            return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", task.status.name())));
-        }
-        let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", task.id).as_bytes()));
-        retried(&api, &task, idempotency).await
-    };
-    let outcome: Result<HttpResponse, Problem> = outcome.await;
+    let outcome = accept(&api, scope, id, &request, None, PATH).await;
     body.answered(outcome)
 }
 
-/// Makes a new task of an ended one, and answers with its ticket.
+/// Makes a new task of an ended one, of that kind if one is given, and answers with its ticket and its address under `path`.
 ///
 /// # Errors
-/// 409 if there is nothing to do again or the upload is gone, and those of admission and of accepting.
-async fn retried(api: &Api, task: &Task, idempotency: Option<Idempotency>) -> Result<HttpResponse, Problem> {
-    if task.kind == Kind::Table {
-        return table::retry::again(api, task, idempotency).await;
+/// 404 if it does not exist for the request; 409 if it has not ended, there is nothing to do again, or the upload is gone; and those of
+/// admission and of accepting.
+pub async fn accept(
+    api: &Api,
+    scope: Scope,
+    id: Id,
+    request: &HttpRequest,
+    kind: Option<Kind>,
+    path: &str,
+) -> Result<HttpResponse, Problem> {
+    let key = idempotency::key(request.headers())?;
+    let task = tasks::redeemed(api, scope, id, Wait::NONE, kind).await?;
+    scope.need_to_change(&task)?;
+    if !task.status.is_ended() {
+        return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", task.status.name())));
     }
+    let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", task.id).as_bytes()));
     let _reserved = api.admission.admit_input(task.owner).await?;
-    match api.life.retry(idempotency, task).await? {
-        Retried::Accepted(accepted) => Ok(tasks::accepted(api, PATH, accepted)),
+    match api.life.retry(idempotency, &task).await? {
+        Retried::Accepted(accepted) => Ok(tasks::accepted(api, path, accepted)),
         Retried::UploadGone => Err(Code::UploadGone.into()),
+        Retried::NothingFailed if task.status == Status::Cancelled => Err(Code::NothingFailed.because(
+            "It was cancelled; rows that were not sent are gone with its file: hand that in again.",
+        )),
+        Retried::NothingFailed => Err(Code::NothingFailed.into()),
         Retried::Newer => Err(Code::NewerKind.because(format!("It is of kind `{}`.", task.kind))),
     }
 }

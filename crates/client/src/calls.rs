@@ -51,7 +51,7 @@ macro_rules! calls {
 
 calls! {
     PUT_FILE: PUT "/api/v1/md5/{id}" [IDEMPOTENCY_KEY] => AsSent<Task>;
-    TASKS: GET "/api/v1/tasks" ["after", "kind", "limit", "status"] => TaskList;
+    TASKS: GET "/api/v1/tasks" ["after", "created_after", "error_code", "filename", "kind", "limit", "status"] => TaskList;
     TASK: GET "/api/v1/tasks/{id}" ["wait"] => AsSent<Task>;
     CANCEL: DELETE "/api/v1/tasks/{id}" [] => AsSent<Task>;
     RETRY: POST "/api/v1/tasks/{id}/retry" [IDEMPOTENCY_KEY] => AsSent<Task>;

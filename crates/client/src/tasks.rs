@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
@@ -20,12 +21,18 @@ const POLL_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 const MAX_EVENT: usize = 16 << 20;
 
 /// The tasks to list.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct TaskQuery<'a> {
-    /// Only those with this status.
-    pub status: Option<Status>,
-    /// Only those of this kind.
-    pub kind: Option<&'a str>,
+    /// Only those with these statuses; all if it is empty.
+    pub status: &'a [Status],
+    /// Only those of these kinds; all if it is empty.
+    pub kind: &'a [String],
+    /// Only those that were created then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only those that failed with this code.
+    pub error_code: Option<&'a str>,
+    /// Only those with a file whose name begins so.
+    pub filename: Option<&'a str>,
     /// Only those after the page whose `next` this is.
     pub after: Option<&'a str>,
     /// The most tasks, from 1 to 1000.
@@ -124,9 +131,18 @@ impl Client {
     /// The reason why the server does not answer.
     pub async fn tasks(&self, query: TaskQuery<'_>) -> Result<TaskList, ClientError> {
         let limit = query.limit.to_string();
-        let status = query.status.map(Status::name);
-        let given =
-            [("status", status), ("kind", query.kind), ("after", query.after), ("limit", Some(&limit))];
+        let status = query.status.iter().map(|status| status.name()).collect::<Vec<_>>().join(",");
+        let kind = query.kind.join(",");
+        let since = query.since.map(|since| since.to_rfc3339_opts(SecondsFormat::Micros, true));
+        let given = [
+            ("status", Some(&*status).filter(|status| !status.is_empty())),
+            ("kind", Some(&*kind).filter(|kind| !kind.is_empty())),
+            ("created_after", since.as_deref()),
+            ("error_code", query.error_code),
+            ("filename", query.filename),
+            ("after", query.after),
+            ("limit", Some(&limit)),
+        ];
         self.call(&calls::TASKS, &[], &calls::parameters(given)).await
     }
 

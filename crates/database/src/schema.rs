@@ -123,6 +123,41 @@ diesel::table! {
 }
 
 diesel::table! {
+    use crate::types::{JsonType, UuidType};
+
+    progress (task) {
+        task -> UuidType,
+        state -> JsonType,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Text};
+    use crate::types::{JsonType, TimeType};
+
+    stats (minute, kind) {
+        minute -> TimeType,
+        kind -> Text,
+        accepted -> BigInt,
+        succeeded -> BigInt,
+        failed -> BigInt,
+        cancelled -> BigInt,
+        waits -> JsonType,
+        works -> JsonType,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Bool};
+
+    stats_place (is_only) {
+        is_only -> Bool,
+        no -> BigInt,
+        within -> BigInt,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::{Bool, Text};
 
     deployment (is_only) {

@@ -85,6 +85,10 @@ macro_rules! cut_store {
             Nothing fn before_first(ids: Vec<task_data::task::TaskId>) -> task_data::store::Place;
             $($feed)*
         } $($own_feed)*);
+        $crate::cut_store!(@port $decorator, Progress {
+            Nothing fn progress(id: task_data::task::TaskId) -> Option<serde_json::Value>;
+            Afar fn keep_progress(id: task_data::task::TaskId, attempt: i64, state: serde_json::Value) -> bool;
+        });
         $crate::cut_store!(@port $decorator, Retention {
             Afar fn prune(step: task_data::store::PruneStep) -> task_data::store::Pruned;
             Nothing fn pruned_until() -> Option<task_data::task::Time>;
@@ -97,6 +101,18 @@ macro_rules! cut_store {
             Nothing fn size_bytes() -> u64;
             Here fn give_space_back() -> bool;
             Nothing fn close() -> ();
+        });
+        $crate::cut_store!(@port $decorator, Stats {
+            Afar fn count_outcomes(limit: i64) -> Option<i64>;
+            Nothing fn minutes(
+                from: task_data::task::Time,
+                to: task_data::task::Time
+            ) -> Vec<task_data::store::MinuteCounts>;
+            Nothing fn unended(
+                from: task_data::task::Time,
+                to: task_data::task::Time,
+                seconds: i64
+            ) -> Vec<task_data::store::Unended>;
         });
         $crate::cut_store!(@port $decorator, Workers {
             Nothing fn workers() -> Vec<task_data::store::WorkerState>;

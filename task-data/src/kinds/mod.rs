@@ -89,6 +89,8 @@ kinds! {
     Message in message;
     /// Sends the rows of a table to a third party.
     Table in table;
+    /// Cancels, retries or deletes many tasks.
+    Bulk in bulk;
 }
 
 impl Serialize for Kind {

@@ -60,7 +60,8 @@ impl Life {
         self.stack.store.begin_alone().await
     }
 
-    /// Sweeps the rows once: returns the tasks of lost workers, publishes pending tasks that are due, and numbers outcomes.
+    /// Sweeps the rows once: returns the tasks of lost workers, publishes pending tasks that are due, and numbers and counts
+    /// outcomes.
     ///
     /// # Errors
     /// If the store fails: the next sweep continues.
@@ -78,7 +79,7 @@ impl Life {
         self.owed.notify_one();
         // Readers number outcomes too; without readers, few are left for the first one.
         while self.stack.store.number_outcomes(NUMBERS).await? == Some(NUMBERS) {}
-        Ok(())
+        self.count_ended().await
     }
 
     async fn publish_due(&self) -> Result<(), StoreError> {

@@ -27,6 +27,9 @@ pub const COUNTED_AMONG: i64 = 100_000;
 /// The characters of a file's name that are in its index.
 pub const NAME_CHARS: usize = 32;
 
+/// A digest that was found, in the words of its indexes.
+pub const DIGEST: &str = "result ->> 'md5'";
+
 /// How much earlier than its row a task's id may have been made: the time that an upload takes.
 const LONGEST_UPLOAD: TimeDelta = TimeDelta::days(1);
 /// How far the clocks of the processes, which make ids, and of the database may differ.
@@ -80,7 +83,7 @@ impl Lead {
 
     /// Returns whether the index has the order of the list.
     const fn is_ordered(&self) -> bool {
-        !matches!(self, Self::Running(_) | Self::Pending | Self::Name(_) | Self::Digest(..))
+        !matches!(self, Self::Running(_) | Self::Pending | Self::Name(_))
     }
 
     /// Returns whether the list is in the order of the ends.
@@ -103,7 +106,7 @@ impl Lead {
     /// Returns the order in which the tasks are read.
     pub fn order(&self, order: ListOrder) -> SqlLiteral<Text> {
         let columns: &[&str] = match self {
-            Self::Id | Self::Digest(..) => &["id"],
+            Self::Id => &["id"],
             Self::Owner(_) => &["owner", "id"],
             Self::Ended(_) => &["status", "id"],
             Self::Code(_) => &["error_code", "id"],
@@ -112,6 +115,8 @@ impl Lead {
             // An order that no index has.
             Self::Running(_) | Self::Name(_) => &["coalesce(id, id)"],
             Self::Pending => &["sweep_at"],
+            Self::Digest(_, None) => &[DIGEST, "id"],
+            Self::Digest(_, Some(_)) => &["owner", DIGEST, "id"],
         };
         let direction = match order {
             ListOrder::Newest => "DESC",
@@ -352,9 +357,27 @@ macro_rules! walked {
                             .sql(")"),
                     ),
                     Lead::Pending => query,
-                    Lead::Id | Lead::Running(_) | Lead::Name(_) | Lead::Digest(..) => {
-                        query.filter(sql::<Bool>(&format!("id {compared} ")).bind::<UuidType, _>(id))
-                    }
+                    Lead::Digest(digest, None) => query.filter(
+                        ends(&format!("{}, id", lists::DIGEST))
+                            .bind::<Text, _>(digest.to_string())
+                            .sql(", ")
+                            .bind::<UuidType, _>(id)
+                            .sql(")"),
+                    ),
+                    Lead::Digest(digest, Some(owner)) => query.filter(
+                        ends(&format!("owner, {}, id", lists::DIGEST))
+                            .bind::<UuidType, _>(SqlUuid(owner.0))
+                            .sql(", ")
+                            .bind::<Text, _>(digest.to_string())
+                            .sql(", ")
+                            .bind::<UuidType, _>(id)
+                            .sql(")"),
+                    ),
+                    Lead::Id => query.filter(sql::<Bool>(&format!("id {compared} ")).bind::<UuidType, _>(id)),
+                    // Not by the index of ids.
+                    Lead::Running(_) | Lead::Name(_) => query.filter(
+                        sql::<Bool>(&format!("coalesce(id, id) {compared} ")).bind::<UuidType, _>(id),
+                    ),
                 };
             }
             // In the words of the indexes, which have some of the rows only.
@@ -385,12 +408,9 @@ macro_rules! walked {
                         None => query,
                     }
                 }
-                Lead::Digest(digest, owner) => {
-                    let query = query.filter(queries::has_digest(*digest));
-                    match owner {
-                        Some(owner) => query.filter(tasks::owner.eq(SqlUuid(owner.0))),
-                        None => query,
-                    }
+                Lead::Digest(_, None) => query.filter(sql::<Bool>("kind = 'md5' AND result IS NOT NULL")),
+                Lead::Digest(_, Some(_)) => {
+                    query.filter(sql::<Bool>("owner IS NOT NULL AND kind = 'md5' AND result IS NOT NULL"))
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! Retention: its part of the port. Tasks that ended long ago are deleted in the order of the feed, with all that belongs to them, and only
-//! after each outcome log has passed them.
+//! after each outcome log and the statistics have passed them.
 //!
 //! Each subject has a place in the feed, up to which it is done. So a step never reads again what an earlier one has passed, however much of
 //! it is kept for longer.
@@ -87,7 +87,7 @@ pub enum Purge {
     NotEnded,
     /// Another task continues it and has not ended.
     Continued,
-    /// An outcome log has not written its line yet.
+    /// An outcome log has not written its line yet, or the statistics have not counted it.
     Unlogged,
     /// It is of a kind that only a newer version knows; nothing was changed.
     Newer,
@@ -105,7 +105,7 @@ pub trait Retention: Send + Sync {
     /// Returns when the last of the tasks ended that steps have passed; `None` if they have passed none.
     async fn pruned_until(&self) -> Result<Option<Time>, StoreError>;
 
-    /// Deletes an ended task, if each outcome log that was written lately has its line. Its place in the feed stays, without an outcome.
+    /// Deletes an ended task, if each outcome log that was written lately has its line and the statistics have counted it. Its place in the feed stays, without an outcome.
     async fn purge(&self, id: TaskId) -> Result<Purge, StoreError>;
 }
 
@@ -114,7 +114,7 @@ pub(super) struct Ended {
     pub place: Place,
     pub at: Time,
     pub ids: Vec<TaskId>,
-    /// Whether they are old enough, and passed by each log.
+    /// Whether they are old enough, and passed by each log and the statistics.
     pub may_go: bool,
 }
 

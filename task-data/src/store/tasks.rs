@@ -9,7 +9,7 @@ use diesel::dsl::{CountStar, Eq, auto_type, count, count_star, exists, min, not,
 use diesel::expression::{SqlLiteral, UncheckedBind};
 use diesel::helper_types::{self, AsExprOf};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool};
 use serde_json::Value;
 
 use super::port::{Rules, Upload};
@@ -17,7 +17,6 @@ use super::rows::{CLAIM_COLUMNS, ClaimColumns, RUNNING_COLUMNS, RunningColumns, 
 use super::types::SqlStatus;
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
-use crate::kinds::md5::Md5Digest;
 use crate::task::{Status, TaskError, TaskId, Ticket, WorkerId};
 
 /// Selects tasks by their ids.
@@ -48,13 +47,6 @@ fn owners_of(keys: &[OwnedKey]) -> Vec<SqlUuid> {
 
 fn key_texts(keys: &[OwnedKey]) -> Vec<String> {
     keys.iter().map(|key| key.key.to_string()).collect()
-}
-
-/// Selects tasks of kind md5 with that digest, in the words of the index that serves it: a partial index on an expression is used only for
-/// a query that has the same expression, without a parameter in its place.
-pub fn has_digest(digest: Md5Digest) -> UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>> {
-    sql::<Bool>("kind = 'md5' AND result IS NOT NULL AND result ->> 'md5' = ")
-        .bind::<Text, _>(digest.to_string())
 }
 
 /// Compares the status in the words of the index that has only tasks of that status.

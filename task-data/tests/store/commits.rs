@@ -3,8 +3,8 @@
 use accounts::user::Right;
 use task_data::kinds::Kind;
 use task_data::store::{
-    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, PruneStep, Retention, Subject,
-    TableRows, Tasks, Upkeep, Workers,
+    Feed, Followers, Leases, LogFollower, NewTask, PaidCalls, Pauses, Progress, PruneStep, Retention, Stats,
+    Subject, TableRows, Tasks, Upkeep, Workers,
 };
 use task_data::task::{Status, WorkerId};
 use test_kit::Late;
@@ -16,7 +16,7 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 32] = [
+const READS: [&str; 36] = [
     "attempts",
     "before_first",
     // It ends connections.
@@ -36,11 +36,13 @@ const READS: [&str; 32] = [
     "live_leases",
     "log",
     "log_lags",
+    "minutes",
     "newer_kinds",
     "now",
     "outcomes",
     "pauses",
     "pending",
+    "progress",
     "pruned_until",
     "published_before",
     "size_bytes",
@@ -49,8 +51,10 @@ const READS: [&str; 32] = [
     "stuck",
     "table_progress",
     "those_after",
+    "unended",
     "unqueued",
     "upload",
+    "workers",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,6 +84,10 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
         .await;
     let row = unkept(&held, sent(1, Some(201)));
     late.writes("keep_rows", async |store| store.keep_rows(vec![row.clone()]).await).await;
+    let kept = async |store: &database::Postgres| {
+        store.keep_progress(held.id, held.attempt, serde_json::json!({"n": 1})).await
+    };
+    late.writes("keep_progress", kept).await;
     let back = charged_return(&held, LATER);
     late.writes("hand_back", async |store| store.hand_back(vec![back.clone()], RULES).await).await;
     let done = success(&running(&late.store).await);
@@ -91,9 +99,12 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("begin_alone", async |store| store.begin_alone().await).await;
 
     let gone = succeeded(&late.store).await;
+    while late.store.number_outcomes(10).await.unwrap() != Some(0) {}
+    while late.store.count_outcomes(10).await.unwrap() != Some(0) {}
     late.writes("purge", async |store| store.purge(gone).await).await;
     succeeded(&late.store).await;
     late.store.number_outcomes(10).await.unwrap();
+    late.store.count_outcomes(10).await.unwrap();
     let step = PruneStep { subject: Subject::Tasks(Status::Succeeded), age: NOW, limit: 10, log: None };
     late.writes("prune", async |store| store.prune(step.clone()).await).await;
     late.writes("pause", async |store| store.pause(Kind::Md5).await).await;
@@ -104,6 +115,7 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("rename_log", async |store| store.rename_log(NAME.to_owned(), renamed.clone()).await).await;
 
     late.writes("number_outcomes", async |store| store.number_outcomes(10).await).await;
+    late.writes("count_outcomes", async |store| store.count_outcomes(10).await).await;
 
     late.writes("try_write", async |store| store.try_write().await).await;
 

@@ -4,6 +4,7 @@ use chrono::DateTime;
 use database::{Postgres, UserId};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use task_data::kinds::Kind;
+use task_data::kinds::md5::Md5Digest;
 use task_data::store::{Feed, Filter, Followers, Leases, ListOrder, Period, Place, Tasks};
 use task_data::task::{Status, Time, WorkerId};
 
@@ -99,7 +100,7 @@ async fn read_so_far(connection: &mut AsyncPgConnection) -> i64 {
 }
 
 /// Filters that an index serves alone.
-fn dense(worker: WorkerId, owner: UserId) -> [Filter; 10] {
+fn dense(worker: WorkerId, owner: UserId) -> [Filter; 12] {
     let from = Some(Time(DateTime::UNIX_EPOCH));
     let newest = Filter { limit: 100, ..Filter::default() };
     let oldest = Filter { order: ListOrder::Oldest, ..newest.clone() };
@@ -114,7 +115,9 @@ fn dense(worker: WorkerId, owner: UserId) -> [Filter; 10] {
         Filter { error_code: Some("rare".to_owned()), ..newest.clone() },
         Filter { finished, ..oldest },
         Filter { filename: Some("rare".to_owned()), ..newest.clone() },
-        Filter { owner: Some(owner), finished, ..newest },
+        Filter { owner: Some(owner), finished, ..newest.clone() },
+        Filter { digest: Some(Md5Digest([0xab; 16])), ..newest.clone() },
+        Filter { digest: Some(Md5Digest([0xab; 16])), owner: Some(owner), ..newest },
     ]
 }
 

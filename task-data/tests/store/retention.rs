@@ -26,6 +26,7 @@ fn step(subject: Subject) -> PruneStep {
 /// Makes steps until there are no more, and returns their number and the tasks whose blobs are to be deleted.
 async fn prune(store: &dyn Store, step: PruneStep) -> (usize, Vec<TaskId>) {
     while store.number_outcomes(1000).await.unwrap() != Some(0) {}
+    while store.count_outcomes(1000).await.unwrap() != Some(0) {}
     let (mut steps, mut blobs) = (0, Vec::new());
     loop {
         let pruned = store.prune(step.clone()).await.unwrap();
@@ -73,6 +74,9 @@ async fn what_is_not_old_enough_stays(database: FreshDatabase) {
     let id = succeeded(store).await;
     let before = store.now().await.unwrap();
 
+    while store.number_outcomes(1000).await.unwrap() != Some(0) {}
+    store.prune(step(SUCCEEDED)).await.unwrap();
+    assert_eq!(left(store, &[id]).await, [id], "the statistics have not counted it");
     prune(store, PruneStep { age: LATER, ..step(SUCCEEDED) }).await;
     assert_eq!(left(store, &[id]).await, [id]);
     assert_eq!(store.pruned_until().await.unwrap(), None);
@@ -152,6 +156,7 @@ async fn all_that_belongs_to_a_task_goes_with_it(database: FreshDatabase) {
     for number in 1..=7 {
         store.keep_rows(vec![unkept(&held, sent(number, Some(201)))]).await.unwrap();
     }
+    assert!(store.keep_progress(held.id, held.attempt, json!({"n": 1})).await.unwrap());
     store.hand_back(vec![charged_return(&held, NOW)], RULES).await.unwrap();
     let worker = worker(store).await;
     let again = claim(store, held.id, worker).await;
@@ -163,6 +168,7 @@ async fn all_that_belongs_to_a_task_goes_with_it(database: FreshDatabase) {
     assert!(steps >= 3, "{steps}");
     assert_eq!(left(store, &[held.id]).await, []);
     assert_eq!(store.attempts(held.id).await.unwrap(), []);
+    assert_eq!(store.progress(held.id).await.unwrap(), None);
     assert_eq!(store.kept_numbers(held.id, 0, 10).await.unwrap(), Vec::<i64>::new());
 }
 
@@ -215,6 +221,8 @@ async fn one_task_is_deleted_alone_once_it_has_ended_and_each_log_has_it(databas
     let [pending, running, succeeded, failed, cancelled] = one_of_each(store).await;
     let places: Vec<Place> = all(store).await.iter().map(|outcome| outcome.place).collect();
     store.store_log(None, log_at("behind", places[0])).await.unwrap();
+    assert_eq!(store.purge(cancelled).await.unwrap(), Purge::Unlogged, "the statistics have not counted it");
+    while store.count_outcomes(1000).await.unwrap() != Some(0) {}
 
     assert_eq!(store.purge(TaskId::random()).await.unwrap(), Purge::Unknown);
     assert_eq!(store.purge(pending).await.unwrap(), Purge::NotEnded);

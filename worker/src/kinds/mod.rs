@@ -1,5 +1,6 @@
 //! The work of each kind.
 
+mod bulk;
 pub mod checked_blob;
 mod md5;
 pub mod message;
@@ -11,7 +12,7 @@ use task_data::blobs::Blobs;
 use task_data::kinds::{Kind, Work};
 use task_data::life::Life;
 use task_data::queue::Queue;
-use task_data::store::Claim;
+use task_data::store::{Claim, Store};
 use task_data::task::TaskError;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, sleep};
@@ -31,6 +32,7 @@ pub struct Workshop {
     /// The number of md5 tasks worked on at once.
     pub md5_concurrency: usize,
     pub life: Arc<Life>,
+    pub store: Arc<dyn Store>,
     pub queue: Arc<dyn Queue>,
     pub blobs: Arc<dyn Blobs>,
     pub hashing: Hashing,
@@ -45,6 +47,7 @@ impl Workshop {
             Kind::Md5 => self.md5_concurrency,
             Kind::Message => message::SLOTS,
             Kind::Table => table::SLOTS,
+            Kind::Bulk => bulk::SLOTS,
         }
     }
 
@@ -70,6 +73,11 @@ impl Workshop {
                     outcome
                 }
                 Work::Message(input) => self.messages.work(claim, input, permit).await,
+                Work::Bulk(input) => {
+                    let outcome = bulk::work(&self.life, &self.store, claim, input, &stop).await;
+                    drop(permit);
+                    outcome
+                }
                 Work::Table(input) => {
                     let outcome = self.tables.work(claim, input, &stop).await;
                     drop(permit);
@@ -97,6 +105,7 @@ pub fn work_at_once(small: &Claim) -> Result<Output, WorkError> {
 fn unreadable(kind: Kind) -> WorkError {
     match kind {
         Kind::Md5 | Kind::Table => checked_blob::corrupt(),
+        Kind::Bulk => WorkError::Never(TaskError::new("invalid-bulk", "The bulk act can't be read.")),
         Kind::Message => WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")),
     }
 }

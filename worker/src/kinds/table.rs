@@ -355,7 +355,7 @@ fn settled(row: Option<Result<Result<(), WorkError>, JoinError>>) -> Result<(), 
 }
 
 /// Returns the error of an attempt that failed because of the database, not the task.
-fn not_now(error: StoreError) -> WorkError {
+pub(super) fn not_now(error: StoreError) -> WorkError {
     debug!(%error, "the rows of a table could not be read");
     let why = TaskError::new("database-unavailable", "The database could not read the table's rows.");
     WorkError::NotYet(Backoff::SERVER.delay(0), why)

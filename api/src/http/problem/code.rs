@@ -66,6 +66,8 @@ codes! {
     SlowUpload, REQUEST_TIMEOUT, "slow-upload", "The upload came too slowly, or stood still.";
     TaskEnded, CONFLICT, "task-ended", "The task has ended already.";
     TaskNotEnded, CONFLICT, "task-not-ended", "The task has not ended yet.";
+    ConfirmExpired, CONFLICT, "confirm-expired",
+        "The confirmation is over an hour old, or of another request. Ask without it first.";
     TaskNotLogged, CONFLICT, "task-not-logged",
         "An outcome log does not have the task's line yet. Try again when it has.";
     UploadGone, CONFLICT, "upload-gone", "The task's upload is not kept any more. Send it again.";

@@ -50,6 +50,7 @@ kinds! {
     Table in table;
     Md5 in md5;
     Message in message;
+    Bulk in bulk;
 }
 
 /// Returns the tag of each kind.

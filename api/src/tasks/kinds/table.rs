@@ -1,6 +1,6 @@
 //! `/api/v1/tables`: accepts tables, hands out and redeems their tickets, and shows the rows with their outcomes.
 
-pub mod retry;
+mod retry;
 pub mod rows;
 
 use std::collections::BTreeMap;

@@ -1,14 +1,16 @@
 //! An answer is given only after its commit: a failed commit is an error of each method that writes, and leaves nothing.
 
+use accounts::audit::Act;
 use accounts::user::Right;
-use accounts::{ApiKeys, Users};
+use accounts::{ApiKeys, Audit, Users};
 use test_kit::Late;
 
 use crate::api_keys::new_key;
+use crate::audit::entry;
 use crate::users::new_user;
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 5] = ["account", "accounts", "keys_of", "login", "user_of_key"];
+const READS: [&str; 6] = ["account", "accounts", "entries", "keys_of", "login", "user_of_key"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
@@ -26,6 +28,8 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     late.writes("end_sessions", async |store| store.end_sessions(ada.user.id).await).await;
     late.writes("set_disabled", async |store| store.set_disabled(ada.user.id, true).await).await;
     late.writes("remove_user", async |store| store.remove_user(ada.user.id).await).await;
+
+    late.writes("add_entry", async |store| store.add_entry(entry(Act::Pause)).await).await;
 
     late.has_tried_all_but(&READS, &["crates/accounts/src/store"]);
 }

@@ -8,5 +8,6 @@
 )]
 
 mod api_keys;
+mod audit;
 mod commits;
 mod users;

@@ -17,9 +17,6 @@ use crate::terminal::{self, json_line};
 const PAGE: usize = 1000;
 /// The most characters of a message's text: as many as a file's name may have.
 const LONGEST: usize = 255;
-/// How far a task's time and its place in the list may differ: the list is in the order of the ids, which have the time at which the upload
-/// began.
-const SLACK: TimeDelta = TimeDelta::hours(1);
 
 const COLUMNS: &[Column] = &[
     Column::of("ID", 36),
@@ -42,6 +39,8 @@ be reached; 4 it refused the API key, or its owner lacks a right; 130 and 143 a 
 Examples:
   coatcheck ls
   coatcheck ls --status failed --since 2h
+  coatcheck ls --error-code worker-lost
+  coatcheck ls --filename IMG_2026
   coatcheck ls --status pending,running | cut -f 1 | xargs -r coatcheck cancel
   coatcheck ls --kind md5 --since 2026-01-31T08:00:00Z --limit 5000 --json")]
 pub struct LsArgs {
@@ -54,6 +53,12 @@ pub struct LsArgs {
     /// Only tasks created since then: RFC 3339 such as 2026-01-31T08:00:00Z, or how long ago, such as 30m, 2h or 7d
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<DateTime<Utc>>,
+    /// Only tasks that failed with this code
+    #[arg(long, value_name = "CODE")]
+    error_code: Option<String>,
+    /// Only tasks with a file whose name begins so
+    #[arg(long, value_name = "START")]
+    filename: Option<String>,
     /// The most tasks to list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -66,11 +71,13 @@ pub struct LsArgs {
 }
 
 /// A selection of tasks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Selection {
     pub status: Vec<Status>,
     pub kind: Vec<String>,
     pub since: Option<DateTime<Utc>>,
+    pub error_code: Option<String>,
+    pub filename: Option<String>,
     pub limit: usize,
 }
 
@@ -86,9 +93,9 @@ pub async fn run(args: LsArgs) -> ExitCode {
         Ok(client) => client,
         Err(error) => return refuse(&error.to_string()),
     };
-    let LsArgs { status, kind, since, json, .. } = args;
+    let LsArgs { status, kind, since, error_code, filename, json, .. } = args;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let selection = Selection { status, kind, since, limit };
+    let selection = Selection { status, kind, since, error_code, filename, limit };
     match client.telling(list(&client, &selection, json)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble::Output(error)) => unwritten(&error),
@@ -141,35 +148,23 @@ impl<'a> Pages<'a> {
         if self.is_over || self.left == 0 {
             return Ok(None);
         }
-        let Selection { status, kind, since, .. } = self.selection;
-        // The server selects by one word; of several, the words are compared here.
-        let is_exact = status.len() <= 1 && kind.len() <= 1;
+        let Selection { status, kind, since, error_code, filename, .. } = self.selection;
         let query = TaskQuery {
-            status: <[Status; 1]>::try_from(&**status).ok().map(|[status]| status),
-            kind: <&[String; 1]>::try_from(&**kind).ok().map(|[kind]| &**kind),
+            status,
+            kind,
+            since: *since,
+            error_code: error_code.as_deref(),
+            filename: filename.as_deref(),
             after: self.after.as_deref(),
-            limit: if is_exact { self.left.min(PAGE) } else { PAGE },
+            limit: self.left.min(PAGE),
         };
         let page = self.client.tasks(query).await?;
-        let is_older = |task: &AsSent<Task>| {
-            since.is_some_and(|since| created(task).is_some_and(|at| at + SLACK < since))
-        };
-        self.is_over = page.next.is_none() || page.tasks.last().is_some_and(is_older);
+        self.is_over = page.next.is_none();
         self.after = page.next;
         let mut tasks = page.tasks;
-        tasks.retain(|task| self.selection.has(task));
         tasks.truncate(self.left);
         self.left -= tasks.len();
         Ok(Some(tasks))
-    }
-}
-
-impl Selection {
-    fn has(&self, task: &Task) -> bool {
-        let has_kind = |kind: &String| self.kind.contains(kind);
-        (self.status.is_empty() || task.status().is_some_and(|status| self.status.contains(&status)))
-            && (self.kind.is_empty() || task.kind.as_ref().is_some_and(has_kind))
-            && self.since.is_none_or(|since| created(task).is_some_and(|at| at >= since))
     }
 }
 
@@ -219,8 +214,6 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -230,31 +223,6 @@ mod tests {
         assert_eq!(time("999999999999d"), Ok(DateTime::UNIX_EPOCH));
         for wrong in ["", "yesterday", "2026-01-31", "-5m"] {
             assert!(time(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_task_is_selected_by_all_that_is_asked() {
-        let task: Task = serde_json::from_value(json!({
-            "id": "0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d",
-            "kind": "md5",
-            "status": "failed",
-            "created": "2026-01-31T08:00:00.5Z",
-            "input": {},
-        }))
-        .unwrap();
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        for (status, kind, since, is_selected) in [
-            (&[][..], &[][..], None, true),
-            (&[Status::Pending, Status::Failed], &["md5"], None, true),
-            (&[Status::Pending], &[], None, false),
-            (&[], &["table"], None, false),
-            (&[], &[], Some("2026-01-31T08:00:00.5Z"), true),
-            (&[], &[], Some("2026-01-31T08:00:00.6Z"), false),
-        ] {
-            let since = since.map(|since| time(since).unwrap());
-            let selection = Selection { status: status.to_vec(), kind: words(kind), since, limit: 1 };
-            assert_eq!(selection.has(&task), is_selected, "{selection:?}");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use accounts::audit::{Act, NewEntry};
 use accounts::password::{Password, PasswordError, Passwords};
 use accounts::user::{Account, Right, TypedName, User, UserId, Username};
 use accounts::{Accounts, NewUser};
@@ -192,11 +193,15 @@ async fn act(
         }
         Action::Grant { name, right } => {
             let id = id_of(&*accounts, &name).await?;
-            told(accounts.grant(id, right).await?, &name)?
+            let done = told(accounts.grant(id, right).await?, &name)?;
+            record(&*accounts, Act::Grant, id, right.name()).await?;
+            done
         }
         Action::Revoke { name, right } => {
             let id = id_of(&*accounts, &name).await?;
-            told(accounts.revoke(id, right).await?, &name)?
+            let done = told(accounts.revoke(id, right).await?, &name)?;
+            record(&*accounts, Act::Revoke, id, right.name()).await?;
+            done
         }
         Action::List => return Ok(all(&*accounts).await?.iter().map(account_line).collect()),
         Action::Password { name } => {
@@ -212,6 +217,7 @@ async fn act(
             if !accounts.remove_user(id).await? {
                 return Err(unknown(&name));
             }
+            record(&*accounts, Act::DeleteUser, id, &name).await?;
             format!("deleted {name} ({id})")
         }
         Action::Logout { name } => {
@@ -219,6 +225,7 @@ async fn act(
             if !accounts.end_sessions(id).await? {
                 return Err(unknown(&name));
             }
+            record(&*accounts, Act::EndSessions, id, &name).await?;
             format!("ended the sessions of {name} ({id})")
         }
     };
@@ -259,7 +266,15 @@ async fn all(accounts: &dyn Accounts) -> Result<Vec<Account>, UserError> {
 async fn set_disabled(accounts: &dyn Accounts, name: &str, is_disabled: bool) -> Result<String, UserError> {
     let id = id_of(accounts, name).await?;
     let account = accounts.set_disabled(id, is_disabled).await?.ok_or_else(|| unknown(name))?;
+    let act = if is_disabled { Act::DisableUser } else { Act::EnableUser };
+    record(accounts, act, id, account.user.username.as_str()).await?;
     Ok(account_line(&account))
+}
+
+/// Records what was done to a user in the audit.
+async fn record(accounts: &dyn Accounts, act: Act, id: UserId, detail: &str) -> Result<(), StoreError> {
+    let (who, detail) = ("coatcheck user".to_owned(), Some(detail.to_owned()));
+    accounts.add_entry(NewEntry { user: None, who, act, target: id.to_string(), detail }).await
 }
 
 /// Returns whether an admin is left who can log in.

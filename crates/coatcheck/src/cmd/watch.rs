@@ -78,7 +78,7 @@ async fn newest(client: &Client) -> Result<Vec<Uuid>, ClientError> {
     let mut ids = Vec::new();
     // Two lists: of all tasks, those that have not ended may be far back.
     for status in [Status::Running, Status::Pending] {
-        let selection = Selection { status: vec![status], kind: Vec::new(), since: None, limit: WAITS };
+        let selection = Selection { status: vec![status], limit: WAITS, ..Selection::default() };
         let mut pages = Pages::new(client, &selection);
         while let Some(tasks) = pages.next().await? {
             ids.extend(tasks.iter().map(|task| task.id));

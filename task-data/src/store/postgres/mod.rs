@@ -8,7 +8,9 @@ mod followers;
 mod leases;
 mod paid_calls;
 mod pauses;
+mod progress;
 mod retention;
+mod stats;
 mod table_rows;
 mod workers;
 

@@ -94,6 +94,7 @@ async fn read_ended(connection: &mut Session, step: &PruneStep, after: i64) -> Q
                 appended <= now_plus(-$2) \
                 AND NOT EXISTS (SELECT FROM followers WHERE kind = 'log' AND seen_at > now_plus(-$3) \
                                 AND (followers.no, followers.within) < (feed.no, cardinality(feed.tasks))) \
+                AND NOT EXISTS (SELECT FROM stats_place WHERE (stats_place.no, stats_place.within) < (feed.no, cardinality(feed.tasks))) \
                 AND ($4 IS NULL OR EXISTS (SELECT FROM followers WHERE name = $4)) AS may_go \
          FROM feed WHERE no > $1 ORDER BY no LIMIT $5",
     )
@@ -159,10 +160,12 @@ async fn delete_tasks(connection: &mut Session, status: &str, ids: &[TaskId]) ->
     .bind::<Text, _>(status);
     let gone: Vec<GoneRow> = Prepared(delete).load(connection).await?;
     let ids: Vec<SqlUuid> = gone.iter().map(|gone| gone.id).collect();
-    for delete in
-        ["DELETE FROM attempts WHERE task = ANY ($1)", "DELETE FROM paid_calls WHERE task = ANY ($1)"]
-    {
-        Prepared(sql_query(delete).bind::<Array<UuidType>, _>(&ids)).execute(connection).await?;
+    for table in ["attempts", "paid_calls", "progress"] {
+        Prepared(
+            sql_query(format!("DELETE FROM {table} WHERE task = ANY ($1)")).bind::<Array<UuidType>, _>(&ids),
+        )
+        .execute(connection)
+        .await?;
     }
     Ok(gone)
 }
@@ -175,7 +178,10 @@ async fn purged(connection: &mut Session, id: TaskId) -> QueryResult<Purge> {
                 OR EXISTS (SELECT FROM followers, feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
                            WHERE followers.kind = 'log' AND seen_at > now_plus(-$2) AND feed.no >= followers.no \
                            AND (feed.no, one.within) > (followers.no, followers.within) AND one.task = $1 \
-                           AND $1 <> ALL (followers.ahead)) AS is_unlogged \
+                           AND $1 <> ALL (followers.ahead)) \
+                OR EXISTS (SELECT FROM stats_place, feed, unnest(tasks) WITH ORDINALITY AS one (task, within) \
+                           WHERE feed.no >= stats_place.no AND (feed.no, one.within) > (stats_place.no, stats_place.within) \
+                           AND one.task = $1) AS is_unlogged \
          FROM tasks WHERE id = $1 FOR UPDATE",
         known_kinds()
     ))

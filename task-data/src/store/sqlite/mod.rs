@@ -5,7 +5,11 @@ mod feed;
 mod followers;
 mod paid_calls;
 mod pauses;
+#[cfg(test)]
+mod plans;
+mod progress;
 mod retention;
+mod stats;
 mod table_rows;
 mod workers;
 

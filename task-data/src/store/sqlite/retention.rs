@@ -104,6 +104,7 @@ fn read_ended(
         "SELECT no, appended, task, \
                 appended <= ?2 \
                 AND NOT EXISTS (SELECT 1 FROM followers WHERE kind = 'log' AND seen_at > ?3 AND (followers.no, followers.within) < (feed.no, 1)) \
+                AND NOT EXISTS (SELECT 1 FROM stats_place WHERE (stats_place.no, stats_place.within) < (feed.no, 1)) \
                 AND (?4 IS NULL OR EXISTS (SELECT 1 FROM followers WHERE name = ?4)) AS may_go \
          FROM feed WHERE no > ?1 ORDER BY no LIMIT ?5",
     )
@@ -189,9 +190,10 @@ fn delete_tasks(
 
 /// Deletes what belongs to a task, but for its rows.
 fn delete_beside(connection: &mut SqliteConnection, id: SqlUuid) -> Result<(), StoreError> {
-    use database::schema::{attempts, paid_calls};
+    use database::schema::{attempts, paid_calls, progress};
     diesel::delete(attempts::table.filter(attempts::task.eq(id))).execute(connection)?;
     diesel::delete(paid_calls::table.filter(paid_calls::task.eq(id))).execute(connection)?;
+    diesel::delete(progress::table.filter(progress::task.eq(id))).execute(connection)?;
     Ok(())
 }
 
@@ -204,7 +206,9 @@ fn purged(connection: &mut SqliteConnection, id: TaskId) -> Result<Purge, StoreE
                 EXISTS (SELECT 1 FROM tasks AS again WHERE again.retried_from = ?1 AND again.finished IS NULL) AS is_continued, \
                 EXISTS (SELECT 1 FROM followers JOIN feed ON feed.no >= followers.no \
                         WHERE followers.kind = 'log' AND seen_at > ?2 AND (feed.no, 1) > (followers.no, followers.within) \
-                        AND feed.task = ?1 AND instr(followers.ahead, ?1) = 0) AS is_unlogged \
+                        AND feed.task = ?1 AND instr(followers.ahead, ?1) = 0) \
+                OR EXISTS (SELECT 1 FROM stats_place JOIN feed ON feed.no >= stats_place.no \
+                           WHERE (feed.no, 1) > (stats_place.no, stats_place.within) AND feed.task = ?1) AS is_unlogged \
          FROM tasks WHERE id = ?1",
         known_kinds()
     ))

@@ -5,21 +5,18 @@ use std::collections::BTreeMap;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
-use task_data::idempotency::Idempotency;
 use task_data::kinds::Kind;
-use task_data::task::{Status, Task};
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
-use super::{PATH, input_of};
+use super::PATH;
 use crate::app::Api;
 use crate::http::body::Body;
 use crate::http::params::Id;
-use crate::http::wait::Wait;
-use crate::http::problem::{Code, Problem};
+use crate::http::problem::Code;
 use crate::identity::access::Scope;
-use crate::tasks;
-use crate::uploads::idempotency::{self, IdempotencyHeader};
+use crate::tasks::{self, retry};
+use crate::uploads::idempotency::IdempotencyHeader;
 
 /// Send the rows of a table again that have failed
 ///
@@ -38,38 +35,8 @@ pub async fn post(
     payload: Payload,
 ) -> HttpResponse {
     let body = Body::new(payload.into_inner());
-    let outcome = accept(&api, scope, id, &request).await;
+    let outcome = retry::accept(&api, scope, id, &request, Some(Kind::Table), PATH).await;
     body.answered(outcome)
-}
-
-async fn accept(api: &Api, scope: Scope, id: Id, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    let key = idempotency::key(request.headers())?;
-    let table = tasks::redeemed(api, scope, id, Wait::NONE, Some(Kind::Table)).await?;
-    scope.need_to_change(&table)?;
-    if !table.status.is_ended() {
-        return Err(Code::TaskNotEnded.because(format!("Its status is `{}`.", table.status.name())));
-    }
-    let idempotency = key.map(|key| Idempotency::of(key, format!("retry {}", table.id).as_bytes()));
-    again(api, &table, idempotency).await
-}
-
-/// Makes a table of the failed rows of one that has ended, and answers with its ticket.
-///
-/// # Errors
-/// 409 if none has failed, and those of admission and of accepting.
-pub async fn again(api: &Api, table: &Task, idempotency: Option<Idempotency>) -> Result<HttpResponse, Problem> {
-    let failed = api.store.table_progress(table.id).await?.failed;
-    if failed == 0 {
-        return Err(match table.status {
-            Status::Cancelled => Code::NothingFailed
-                .because("It was cancelled; rows that were not sent are gone with its file: hand that in again."),
-            _ => Code::NothingFailed.into(),
-        });
-    }
-    let _reserved = api.admission.admit_input(table.owner).await?;
-    let input = input_of(table)?.again(table.id, failed);
-    let accepted = api.life.accept_again(idempotency, table, input.into()).await?;
-    Ok(tasks::accepted(api, PATH, accepted))
 }
 
 struct RetryAnswers;

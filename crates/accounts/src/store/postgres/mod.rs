@@ -1,4 +1,5 @@
 //! Accounts in PostgreSQL.
 
 mod api_keys;
+mod audit;
 mod users;

@@ -1,4 +1,5 @@
 //! Accounts in SQLite.
 
 mod api_keys;
+mod audit;
 mod users;

@@ -123,7 +123,7 @@ pub async fn api(client: &Client, is_default: bool) -> Vec<Finding> {
 /// Says whether the server accepts the API key, or needs none; `None` if it does not tell.
 async fn of_key(client: &Client) -> Option<Finding> {
     const NAME: &str = "COATCHECK_TOKEN";
-    let query = TaskQuery { status: None, kind: None, after: None, limit: 1 };
+    let query = TaskQuery { limit: 1, ..TaskQuery::default() };
     match (client.tasks(query).await, client.has_token()) {
         (Ok(_), true) => Some(Finding::ok(NAME, "the server accepts the API key")),
         (Ok(_), false) => Some(Finding::ok(NAME, "the server needs no API key")),

@@ -1,0 +1,2 @@
+DROP TABLE stats_place;
+DROP TABLE stats;

@@ -1,0 +1,204 @@
+//! Many tasks at once: counted first, then cancelled, retried or deleted by a task that survives crashes.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use reqwest::Method;
+use rstest_reuse::apply;
+use serde_json::{Value, json};
+use test_kit::eventually;
+
+use crate::kit::client::{Answer, accepted};
+use crate::kit::content::noise;
+use crate::kit::outcomes::line;
+use crate::kit::people::SECRET;
+use crate::kit::stack::{Setup, Stack, both_stacks};
+
+const BULK: &str = "/api/v1/tasks/bulk";
+
+impl Stack {
+    async fn bulk(&self, body: &Value) -> Answer {
+        self.post_json(BULK, body).await
+    }
+
+    /// Counts the tasks of an act.
+    async fn eligible(&self, action: &str, filter: &Value) -> (i64, Value) {
+        let mut body = json!({"action": action, "filter": filter});
+        let answer = self.bulk(&body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let counted = answer.json();
+        body["confirm"] = counted["confirm"].clone();
+        (counted["eligible"].as_i64().unwrap(), body)
+    }
+
+    /// Lets uploads fail, and brings what they are about back. Returns their ids.
+    async fn fail(&self, count: usize) -> Vec<String> {
+        let held = self.hold_worker().await;
+        let mut ids = Vec::new();
+        for number in 0..count {
+            ids.push(self.put(noise(number as u64, 20_000)).await);
+        }
+        let blobs = self.data("blobs");
+        let paths: Vec<_> = ids.iter().map(|id| self.blob(id).unwrap()).collect();
+        let away = |path: &std::path::Path| {
+            blobs.join(format!("{}.away", path.file_name().unwrap().to_str().unwrap()))
+        };
+        for path in &paths {
+            fs::rename(path, away(path)).unwrap();
+        }
+        held.release();
+        for id in &ids {
+            let task = self.until(id, "failed").await;
+            assert_eq!(task["error"]["code"], "blob-missing");
+        }
+        for path in &paths {
+            fs::rename(away(path), path).unwrap();
+        }
+        ids
+    }
+}
+
+#[apply(both_stacks)]
+async fn what_failed_is_counted_and_retried_by_one_act(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1"), ("MAX_ATTEMPTS", "1")]).await;
+    let failed = stack.fail(12).await;
+    let filter = json!({"status": "failed", "error_code": "blob-missing"});
+
+    let (eligible, confirmed) = stack.eligible("retry", &filter).await;
+    assert_eq!(eligible, 12);
+    assert_eq!(stack.tasks("?kind=bulk").await.len(), 0, "nothing is changed before it is confirmed");
+    let answer = stack.bulk(&confirmed).await;
+    let id = accepted(&answer);
+    assert_eq!(answer.json()["kind"], "bulk");
+    // An answer that was lost is asked for again.
+    assert_eq!(accepted(&stack.bulk(&confirmed).await), id);
+
+    let done = stack.until(&id, "succeeded").await;
+    assert_eq!(done["result"], json!({"affected": 12}));
+    assert_eq!(stack.log_lines(&id).await, [line(&done)]);
+    let again = eventually("all are done again", async || {
+        let tasks = stack.tasks("?status=succeeded&kind=md5&limit=1000").await;
+        let again: Vec<Value> = tasks.into_iter().filter(|task| !task["retried_from"].is_null()).collect();
+        if again.len() == 12 { Ok(again) } else { Err(again.len()) }
+    })
+    .await;
+    let mut from: Vec<&str> = again.iter().map(|task| task["retried_from"].as_str().unwrap()).collect();
+    from.sort_unstable();
+    let mut expected: Vec<&str> = failed.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    assert_eq!(from, expected);
+}
+
+#[apply(both_stacks)]
+async fn an_act_that_is_killed_goes_on_and_counts_each_task_once(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1"), ("LEASE_SECONDS", "2")]).await;
+    for _ in 0..4 {
+        let puts = (0..100).map(|_| stack.put("abc"));
+        futures::future::join_all(puts).await;
+    }
+    eventually("all have ended", async || {
+        let answer = stack.get("/api/v1/tasks?status=succeeded&total=true&limit=1").await.json();
+        if answer["total"] == 400 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    let (eligible, confirmed) =
+        stack.eligible("purge", &json!({"kind": ["md5"], "status": ["succeeded", "failed"]})).await;
+    assert_eq!(eligible, 400);
+    let later = stack.put("abc").await;
+    stack.until(&later, "succeeded").await;
+
+    let id = accepted(&stack.bulk(&confirmed).await);
+    eventually("some are gone", async || {
+        let answer = stack.get("/api/v1/tasks?status=succeeded&kind=md5&total=true&limit=1").await.json();
+        if answer["total"].as_i64().unwrap() < 401 { Ok(()) } else { Err(answer) }
+    })
+    .await;
+    stack.signal(Signal::SIGKILL);
+    stack.kill();
+    stack.start().await;
+
+    let done = stack.until(&id, "succeeded").await;
+    assert_eq!(done["result"], json!({"affected": 400}));
+    let left = stack.tasks("?kind=md5").await;
+    assert_eq!(left.len(), 1, "one that was created after the count stays");
+    assert_eq!(left[0]["id"], later);
+    stack.verify_finds(&[], "400 lines of tasks that were deleted since").await;
+}
+
+#[apply(both_stacks)]
+async fn pending_tasks_are_cancelled_together(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    stack.ask(Method::PUT, "/api/v1/kinds/md5/pause").await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(stack.put("abc").await);
+    }
+    let (eligible, confirmed) = stack.eligible("cancel", &json!({"kind": "md5"})).await;
+    assert_eq!(eligible, 5);
+
+    let id = accepted(&stack.bulk(&confirmed).await);
+
+    let done = stack.until(&id, "succeeded").await;
+    assert_eq!(done["result"], json!({"affected": 5}));
+    for id in &ids {
+        assert_eq!(stack.task(id).await["status"], "cancelled");
+    }
+}
+
+#[apply(both_stacks)]
+async fn what_is_not_asked_well_changes_nothing(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    let id = stack.put("abc").await;
+    stack.until(&id, "succeeded").await;
+    for (body, status, code) in [
+        (json!({"action": "purge"}), 400, "invalid-json"),
+        (json!({"action": "forget", "filter": {}}), 400, "invalid-json"),
+        (json!({"action": "purge", "filter": {}, "more": 1}), 400, "invalid-json"),
+        (json!({"action": "purge", "filter": {"limit": "1"}}), 400, "invalid-parameter"),
+        (json!({"action": "purge", "filter": {"status": 1}}), 400, "invalid-parameter"),
+        (json!({"action": "purge", "filter": {"status": "done"}}), 400, "invalid-parameter"),
+        (json!({"action": "purge", "filter": {"status": "pending"}}), 409, "task-not-ended"),
+        (json!({"action": "purge", "filter": {}, "confirm": "abc"}), 409, "confirm-expired"),
+    ] {
+        let answer = stack.bulk(&body).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        answer.problem(status, code);
+    }
+    // A token is for one act alone, and for an hour.
+    let (_, confirmed) = stack.eligible("purge", &json!({"status": "succeeded"})).await;
+    for (name, value) in [("action", json!("retry")), ("filter", json!({}))] {
+        let mut other = confirmed.clone();
+        other[name] = value;
+        stack.bulk(&other).await.problem(409, "confirm-expired");
+    }
+    let mut old = confirmed.clone();
+    old["confirm"] = json!(confirmed["confirm"].as_str().unwrap().replacen("1", "0", 1));
+    stack.bulk(&old).await.problem(409, "confirm-expired");
+    assert_eq!(stack.task(&id).await["status"], "succeeded");
+}
+
+#[apply(both_stacks)]
+async fn owners_change_their_own_tasks_and_viewers_no_others(setup: Setup) {
+    let stack = setup.start(&[("AUTH", "required"), ("JWT_SECRET", SECRET)]).await;
+    stack.register("ada").await;
+    stack.register("bob").await;
+    let (ada, bob) = (stack.log_in("ada").await, stack.log_in("bob").await);
+    let ask = async |token: &str| {
+        let body = json!({"action": "purge", "filter": {"status": "succeeded"}});
+        let request = stack.request(Method::POST, BULK).bearer_auth(token).json(&body);
+        crate::kit::client::ask(request).await.unwrap()
+    };
+    let upload = stack.put_request("a.txt", "abc").bearer_auth(&ada);
+    let id = accepted(&crate::kit::client::ask(upload).await.unwrap());
+    eventually("its end", async || {
+        let task = stack.ask_as(&ada, Method::GET, &format!("/api/v1/tasks/{id}")).await.json();
+        if task["status"] == "succeeded" { Ok(()) } else { Err(task) }
+    })
+    .await;
+
+    assert_eq!(ask(&ada).await.json()["eligible"], 1);
+    assert_eq!(ask(&bob).await.json()["eligible"], 0);
+    let root = stack.admin("root").await;
+    assert_eq!(ask(&root).await.json()["eligible"], 1);
+    stack.bulk(&json!({"action": "purge", "filter": {}})).await.problem(401, "unauthenticated");
+}
