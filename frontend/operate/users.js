@@ -41,7 +41,7 @@ function render() {
     showRights($('.rights', row), user, name);
     set($('.state', row), disabled ? 'disabled' : 'may log in');
     const [end, disable] = [$('.end', row), $('.disable', row)];
-    end.ariaLabel = `End the sessions of ${name}`;
+    end.ariaLabel = `End sessions of ${name}`;
     end.onclick = () => logOut(end, user, name);
     set(disable, disabled ? 'Enable' : 'Disable …');
     disable.ariaLabel = `${disabled ? 'Enable' : 'Disable'} ${name}`;
