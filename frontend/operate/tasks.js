@@ -70,7 +70,7 @@ export function show(signal, parameters) {
 }
 
 function showTotal({ total, total_at_least: least }) {
-  const number = total === null ? `more than ${count(least)}` : count(total);
+  const number = total === null ? `at least ${count(least)}` : count(total);
   set($('#total'), `${number} ${total === 1 ? 'task' : 'tasks'}`);
 }
 

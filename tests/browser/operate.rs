@@ -81,8 +81,13 @@ async fn choose(browser: &Browser, selector: &str, value: &str) {
     browser.value(&format!("({choice})(document.querySelector('{selector}'), '{value}')")).await;
 }
 
-async fn keys(browser: &Browser, keys: &str) {
-    browser.find("body").await.send_keys(keys).await.unwrap();
+/// Presses a key where the focus is.
+async fn press(browser: &Browser, key: &str) {
+    let (text, code) = if key == "Enter" { ("\r", 13) } else { (key, 0) };
+    for event in ["keyDown", "keyUp"] {
+        let press = json!({"type": event, "key": key, "text": text, "windowsVirtualKeyCode": code});
+        browser.cdp("Input.dispatchKeyEvent", press).await;
+    }
 }
 
 #[apply(both_stacks)]
@@ -212,6 +217,30 @@ async fn of_many_tasks_a_page_is_shown_and_rows_in_use_stay_where_they_are(setup
     browser.until(&format!("!({})", seen("#next"))).await;
     browser.click("#first").await;
     browser.until(&says("#list .name", "new")).await;
+    browser.close().await;
+}
+
+#[apply(both_stacks)]
+async fn numbers_over_time_are_drawn_and_told_in_words(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    done(&stack, &["a", "b", "c"]).await;
+    damaged(&stack, "d").await;
+    let browser = open(&stack, "").await;
+
+    let told = "4 accepted, 3 succeeded, 1 failed and 0 cancelled in the last hour.";
+    browser.until(&begins("#ends-words", told)).await;
+    browser.until(&begins("#waits-words", "Last, half waited up to ")).await;
+    let is_painted = "Array.from(document.querySelectorAll('#charts canvas')).filter(canvas =>
+        canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(byte => byte)).length === 2";
+    browser.until(is_painted).await;
+    choose(&browser, "#chart-kind", "table").await;
+    browser.until(&begins("#ends-words", "0 accepted, ")).await;
+    browser.until(&says("#waits-words", "No task began in the last hour.")).await;
+    choose(&browser, "#chart-span", "7d").await;
+    browser.until(&says("#ends-title", "Tasks in each hour")).await;
+
+    browser.looks("dark", 390).await;
+    browser.until("document.querySelector('#ends-chart canvas').clientWidth < 390").await;
     browser.close().await;
 }
 
@@ -357,6 +386,13 @@ async fn an_admin_manages_users_and_their_own_keys(setup: Setup) {
     browser.click(&format!("{row} [value=viewer]")).await;
     browser.until(&says("#done span", "ada has the right viewer.")).await;
     assert_eq!(stack.me(&token).await.json()["rights"], json!(["viewer"]));
+    browser.value("location.hash = '#audit'").await;
+    browser.until(&says("#audit-list .what", "grant")).await;
+    assert_eq!(browser.text("#audit-list .who").await, "root");
+    assert_eq!(browser.text("#audit-list .target").await, ada);
+    assert_eq!(browser.text("#audit-list .detail").await, "viewer");
+    browser.assert_accessible("audit").await;
+    browser.value("location.hash = '#users'").await;
     browser.click(&format!("{row} .end")).await;
     browser.click(YES).await;
     browser.until(&says("#done span", "The sessions of ada are ended.")).await;
@@ -401,6 +437,29 @@ async fn the_operators_page_outlives_a_restart_of_the_server(setup: Setup) {
 }
 
 #[apply(embedded)]
+async fn a_hidden_page_rests_and_then_shows_what_has_happened(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    done(&stack, &["a"]).await;
+    let browser = open(&stack, "").await;
+    let succeeded = "#kinds [data-key=md5] .succeeded";
+    browser.until(&says(succeeded, "1")).await;
+    let hide = async |is_hidden: bool| {
+        let hidden = format!("{{value: {is_hidden}, configurable: true}}");
+        let change = "document.dispatchEvent(new Event('visibilitychange'))";
+        browser.value(&format!("Object.defineProperty(document, 'hidden', {hidden}) && {change}")).await;
+    };
+
+    hide(true).await;
+    browser.until(&says("#live-words", "Paused")).await;
+    done(&stack, &["b"]).await;
+    hide(false).await;
+
+    browser.until(&says("#live-words", "Live")).await;
+    browser.until(&says(succeeded, "2")).await;
+    browser.close().await;
+}
+
+#[apply(embedded)]
 async fn everyone_can_use_the_operators_page(setup: Setup) {
     let stack = setup.start(&[]).await;
     let browser = open(&stack, "").await;
@@ -440,15 +499,15 @@ async fn the_keyboard_is_enough_for_operators(setup: Setup) {
     browser.until(&seen("#failures")).await;
     browser.assert_usable_by_keyboard().await;
 
-    keys(&browser, "/").await;
+    press(&browser, "/").await;
     browser.until("document.activeElement.id === 'q'").await;
     assert_eq!(listed(&browser, 3).await, ["c", "b", "a"]);
     browser.value("document.activeElement.blur()").await;
     for (key, name) in [("j", "c"), ("j", "b"), ("j", "a"), ("j", "a"), ("k", "b"), ("k", "c")] {
-        keys(&browser, key).await;
+        press(&browser, key).await;
         assert_eq!(browser.value("document.activeElement.textContent").await, name, "{key}");
     }
-    keys(&browser, "\u{e007}").await;
+    press(&browser, "Enter").await;
     browser.until(&says("#error code", "blob-corrupt")).await;
     assert_eq!(browser.value("location.hash").await, format!("#task/{id}"));
     browser.value("history.back()").await;
@@ -461,13 +520,13 @@ async fn the_keyboard_is_enough_for_operators(setup: Setup) {
         browser.until(&seen(part)).await;
         browser.assert_usable_by_keyboard().await;
     }
-    keys(&browser, "3").await;
+    press(&browser, "3").await;
     browser.until(&seen("#worker-list")).await;
-    keys(&browser, "?").await;
+    press(&browser, "?").await;
     browser.until(&seen("#help")).await;
     browser.click("#shortcuts").await;
     browser.click("#help button").await;
-    keys(&browser, "1").await;
+    press(&browser, "1").await;
     assert_eq!(browser.value("location.hash").await, "#workers");
     browser.close().await;
 }
