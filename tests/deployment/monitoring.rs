@@ -67,6 +67,9 @@ impl Prometheus {
                 let told = fs::read_to_string(crate::kit::program::stderr_of(self.folder.path()));
                 return Err(told.unwrap_or_default());
             };
+            if answer.status == 503 {
+                return Err(answer.text().to_owned());
+            }
             let answer = answer.json();
             assert_eq!(answer["status"], "success", "{query}: {answer}");
             let is_found = answer["data"]["result"].as_array().is_some_and(|result| !result.is_empty());

@@ -39,7 +39,13 @@ impl Stack {
             let path = self.blob(&id);
             let waiting = path.as_ref().filter(|_| self.exchange_for_pipe(&id));
             let Some(path) = waiting.cloned() else { return Err("the worker was faster") };
-            self.until(&before, "succeeded").await;
+            // A busy broker may deliver it before the one that was handed in first, which then waits behind it.
+            eventually("the first one's end, or a reader of the second", async || {
+                let (first, second) = (self.task(&before).await, self.task(&id).await);
+                let is_done = !first["finished"].is_null() || second["status"] != "pending";
+                if is_done { Ok(()) } else { Err((first, second)) }
+            })
+            .await;
             // It can be opened for writing only once a reader has it open.
             let pipe = eventually("a reader, or an end", async || {
                 let task = self.task(&id).await;

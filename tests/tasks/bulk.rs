@@ -66,7 +66,7 @@ async fn what_failed_is_counted_and_retried_by_one_act(setup: Setup) {
 
     let (eligible, confirmed) = stack.eligible("retry", &filter).await;
     assert_eq!(eligible, 12);
-    assert_eq!(stack.tasks("?kind=bulk").await.len(), 0, "nothing is changed before it is confirmed");
+    assert_eq!(stack.tasks("kind=bulk").await.len(), 0, "nothing is changed before it is confirmed");
     let answer = stack.bulk(&confirmed).await;
     let id = accepted(&answer);
     assert_eq!(answer.json()["kind"], "bulk");
@@ -77,7 +77,7 @@ async fn what_failed_is_counted_and_retried_by_one_act(setup: Setup) {
     assert_eq!(done["result"], json!({"affected": 12}));
     assert_eq!(stack.log_lines(&id).await, [line(&done)]);
     let again = eventually("all are done again", async || {
-        let tasks = stack.tasks("?status=succeeded&kind=md5&limit=1000").await;
+        let tasks = stack.tasks("status=succeeded&kind=md5&limit=1000").await;
         let again: Vec<Value> = tasks.into_iter().filter(|task| !task["retried_from"].is_null()).collect();
         if again.len() == 12 { Ok(again) } else { Err(again.len()) }
     })
@@ -119,7 +119,7 @@ async fn an_act_that_is_killed_goes_on_and_counts_each_task_once(setup: Setup) {
 
     let done = stack.until(&id, "succeeded").await;
     assert_eq!(done["result"], json!({"affected": 400}));
-    let left = stack.tasks("?kind=md5").await;
+    let left = stack.tasks("kind=md5").await;
     assert_eq!(left.len(), 1, "one that was created after the count stays");
     assert_eq!(left[0]["id"], later);
     stack.verify_finds(&[], "400 lines of tasks that were deleted since").await;

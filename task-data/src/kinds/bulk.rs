@@ -15,7 +15,7 @@ use crate::task::{InvalidStatus, Status, Time, WorkerId};
 /// The most tickets in one message of the queue.
 pub(super) const TOGETHER: usize = 1;
 
-/// What is done to each task.
+/// The act on each task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -50,7 +50,7 @@ impl Action {
 /// The act, and the tasks that it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// What is done to each task.
+    /// The act on each task.
     pub action: Action,
     /// The tasks.
     pub filter: Selection,

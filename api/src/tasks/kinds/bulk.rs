@@ -49,7 +49,7 @@ pub fn routes() -> Vec<Route> {
     vec![route!(Users: post)]
 }
 
-/// What is done to each task
+/// The act on each task
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[schema(as = BulkAction)]
 #[serde(rename_all = "lowercase")]
