@@ -130,7 +130,7 @@ pub struct Accepted {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Retried {
     /// A new task was promised.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// The upload is not kept any more.
     UploadGone,
     /// No row of the table has failed.
@@ -289,7 +289,7 @@ impl Life {
         };
         let (owner, input, retried_from) = (ended.owner, ended.input.clone(), Some(ended.id));
         let new = NewTask { id, kind, owner, input, payload, idempotency, retried_from };
-        Ok(Retried::Accepted(self.promise(Instant::now(), new).await?))
+        Ok(Retried::Accepted(Box::new(self.promise(Instant::now(), new).await?)))
     }
 
     async fn retry_table(&self, idempotency: Option<Idempotency>, ended: &Task) -> Result<Retried, Refusal> {
@@ -302,9 +302,8 @@ impl Life {
         }
         let again = table.again(ended.id, failed).into();
         let retried_from = Some(ended.id);
-        Ok(Retried::Accepted(
-            self.accept_without_upload(idempotency, ended.owner, again, retried_from).await?,
-        ))
+        let accepted = self.accept_without_upload(idempotency, ended.owner, again, retried_from).await?;
+        Ok(Retried::Accepted(Box::new(accepted)))
     }
 
     async fn accept_without_upload(

@@ -42,7 +42,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    async fn of(target: &str) -> Self {
+    fn of(target: &str) -> Self {
         let folder = TempDir::with_prefix("coatcheck-test-").unwrap();
         let config = format!(
             "global: {{ scrape_interval: 1s }}\nscrape_configs: [{{ job_name: coatcheck, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
@@ -84,7 +84,7 @@ async fn every_query_of_the_dashboard_finds_something_in_the_metrics_of_a_runnin
     let stack = Running::of(Stack::embedded(&[])).await;
     let id = stack.put("abc").await;
     stack.until(&id, "succeeded").await;
-    let prometheus = Prometheus::of(&stack.address()).await;
+    let prometheus = Prometheus::of(&stack.address());
     let dashboard = fs::read_to_string(root().join("deployment/grafana/coatcheck.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();

@@ -46,9 +46,27 @@ pub struct Problem {
     retry_after: Option<u32>,
     /// The errors in a table.
     errors: Option<Errors>,
-    /// The cursor before the oldest outcome that is kept, or the id of the oldest record; boxed, because each result has room for a problem.
-    oldest: Option<Box<str>>,
+    /// The oldest that is kept of what was deleted in part; boxed, because each result has room for a problem.
+    oldest: Option<Box<Oldest>>,
     request_id: Option<Uuid>,
+}
+
+/// The oldest of what is kept.
+#[derive(Debug)]
+enum Oldest {
+    /// The cursor before the oldest outcome.
+    Outcome(Place),
+    /// The oldest record.
+    Record(RecordId),
+}
+
+impl fmt::Display for Oldest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outcome(place) => place.fmt(f),
+            Self::Record(id) => id.fmt(f),
+        }
+    }
 }
 
 impl Problem {
@@ -60,7 +78,7 @@ impl Problem {
     /// Returns the problem of a cursor after which outcomes were deleted; `oldest` is the one to go on with.
     pub fn outcome_expired(oldest: Place) -> Self {
         let detail = format!("Go on after `{oldest}`.");
-        Self { oldest: Some(oldest.to_string().into()), ..Code::OutcomeExpired.because(detail) }
+        Self { oldest: Some(Box::new(Oldest::Outcome(oldest))), ..Code::OutcomeExpired.because(detail) }
     }
 
     /// Returns the problem of a record that is not there, where old ones were deleted; `oldest` is the first of those that are kept.
@@ -69,7 +87,7 @@ impl Problem {
             Some(oldest) => format!("The oldest that is kept is `{oldest}`."),
             None => "All have been deleted.".to_owned(),
         };
-        let oldest = oldest.map(|oldest| oldest.to_string().into());
+        let oldest = oldest.map(|oldest| Box::new(Oldest::Record(oldest)));
         Self { oldest, ..Code::RecordExpired.because(detail) }
     }
 
@@ -218,7 +236,8 @@ impl ResponseError for Problem {
             response.insert_header((RETRY_AFTER, seconds));
         }
         let (detail, errors) = (self.detail.as_deref(), self.errors.as_ref());
-        let oldest = self.oldest.as_deref();
+        let oldest = self.oldest.as_ref().map(ToString::to_string);
+        let oldest = oldest.as_deref();
         response.body(text::line(&ProblemView::new(self.code, detail, errors, oldest, self.request_id)))
     }
 }

@@ -69,7 +69,7 @@ pub async fn accept(
             if task.owner != MaybeSession::of(request).await?.user() {
                 api.audit(request, Act::Retry, task.id, Some(format!("as {}", accepted.task.id))).await?;
             }
-            Ok(tasks::accepted(api, path, accepted))
+            Ok(tasks::accepted(api, path, *accepted))
         }
         Retried::UploadGone => Err(Code::UploadGone.into()),
         Retried::NothingFailed if task.status == Status::Cancelled => Err(Code::NothingFailed.because(
