@@ -126,13 +126,14 @@ const WAITING = ['pending', 'running'];
 export const stateOf = ({ status, error }) => (status === 'pending' && error ? 'waiting' : status);
 
 /** Returns what a task is called. */
-export const nameOf = ({ input, id }) => oneLine(input?.filename || input?.text || id);
+export const nameOf = ({ input, id }) => oneLine(input?.filename || input?.text || (input?.action ? `${input.action} of many` : id));
 
 /** Describes what came of a task, in a line. */
 export function outcomeOf({ status, error, result, detail }) {
   if (error) return [error.code, error.detail].filter(Boolean).join(': ');
   if (!result) return WAITING.includes(status) || detail === '-' ? '' : detail ?? '';
   if (result.rows !== undefined) return `${count(result.rows)} rows, ${count(result.failed)} failed`;
+  if (result.affected !== undefined) return `${count(result.affected)} ${result.affected === 1 ? 'task' : 'tasks'} changed`;
   return result.md5 ?? result.provider ?? JSON.stringify(result);
 }
 

@@ -320,6 +320,38 @@ async fn a_task_is_cancelled_and_deleted_after_a_question(setup: Setup) {
     browser.close().await;
 }
 
+#[apply(both_stacks)]
+async fn all_that_match_are_counted_before_they_are_retried(setup: Setup) {
+    let stack = setup.start(&[]).await;
+    done(&stack, &["a"]).await;
+    for name in ["b", "c"] {
+        let id = damaged(&stack, name).await;
+        fs::write(stack.blob(&id).unwrap(), noise(1, LARGE)).unwrap();
+    }
+    let browser = open(&stack, "#tasks?status=failed&error_code=blob-corrupt").await;
+    listed(&browser, 2).await;
+
+    browser.click("#bulk [data-action=retry]").await;
+    browser.until(&says("#sure-title", "Retry 2 tasks?")).await;
+    browser.until(&begins("#sure-words", "All with status failed, error_code blob-corrupt.")).await;
+    browser.click("#sure-no").await;
+    browser.until("!document.querySelector('#bulk [data-action=retry]').disabled").await;
+    assert_eq!(stack.tasks("kind=bulk").await, [Value::Null; 0]);
+    browser.click("#bulk [data-action=retry]").await;
+    browser.click(YES).await;
+    browser.click("#done a").await;
+
+    browser.until(&says("#one .state", "succeeded")).await;
+    assert_eq!(browser.text("#task-title").await, "retry of many");
+    browser.until("document.querySelector('.facts').textContent.includes('2 tasks changed')").await;
+    eventually("both are done again", async || {
+        let tasks = stack.tasks("kind=md5&status=succeeded").await;
+        if tasks.len() == 3 { Ok(()) } else { Err(tasks) }
+    })
+    .await;
+    browser.close().await;
+}
+
 #[apply(embedded)]
 async fn viewers_read_and_change_nothing(setup: Setup) {
     let stack = setup.start(&[("AUTH", "required")]).await;
