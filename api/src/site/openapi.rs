@@ -30,9 +30,8 @@ use crate::tasks::kinds;
         (name = "tasks", description = "Tasks of any kind"),
         (name = "outcomes", description = "Ended tasks, in one order for all readers"),
         (name = "users", description = "Users, their sessions, rights and API keys"),
-        (name = "operators", description = "For those who run the service"),
         (name = "access log", description = "Requests that someone served, in the order in which they were reported"),
-        (name = "operators", description = "Kinds of tasks and their pauses, workers and their draining, statistics: for those who run the service"),
+        (name = "operators", description = "Kinds of tasks and their pauses, workers and their draining, statistics, the audit: for those who run the service"),
         (name = "health", description = "For those who run the server"),
     ),
 )]

@@ -248,7 +248,9 @@ impl Reading {
         let before: Vec<TaskId> = ids.into_iter().filter(|id| !due.contains(id)).collect();
         for some in before.chunks(PAGE as usize) {
             let placed = self.store.those_after(Place::default(), some.to_vec()).await?;
-            due.extend(some.iter().filter(|id| !placed.contains(id)));
+            // Numbered since the pages were read.
+            let after = self.store.those_after(head.place, some.to_vec()).await?;
+            due.extend(some.iter().filter(|id| !placed.contains(id) || after.contains(id)));
         }
         Ok(due)
     }
