@@ -94,8 +94,8 @@ def hand_in_and_redeem(client, base):
         assert again.headers["Idempotency-Replayed"] == "true" and again.parsed.id == done.id, again
         found = module("api.md5.find_md_5").sync(client=connection, digest=digest.upper())
         assert done.id in [task.id for task in found.tasks], found
-        succeeded = module("models").ListTasksStatus.SUCCEEDED
-        listed = module("api.tasks.list_tasks").sync(client=connection, status=succeeded)
+        succeeded = module("models").ListTasksStatusItem.SUCCEEDED
+        listed = module("api.tasks.list_tasks").sync(client=connection, status=[succeeded])
         assert done.id in [task.id for task in listed.tasks], listed
         refused = module("api.tasks.cancel_task").sync(done.id, client=connection)
         assert refused.code == "task-ended", refused
