@@ -101,9 +101,12 @@ async fn health_is_told_part_by_part() {
     let ready = desk.get("/readyz").send().await.unwrap();
 
     assert_eq!(ready.status(), 200);
+    let forever = serde_json::json!({"succeeded": null, "failed": null, "cancelled": null, "records": null});
     assert_eq!(
         json(ready).await,
-        serde_json::json!({"status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok"})
+        serde_json::json!({
+            "status": "ready", "database": "ok", "queue": "ok", "blobs": "ok", "disk": "ok", "retention": forever,
+        })
     );
     assert_eq!(desk.get("/healthz").send().await.unwrap().status(), 200);
 }

@@ -114,6 +114,7 @@ async fn a_commit_that_fails_is_an_error_of_each_method_that_writes() {
     let renamed = LogFollower { name: "another".to_owned(), ..log(head(1)) };
     late.writes("rename_log", async |store| store.rename_log(NAME.to_owned(), renamed.clone()).await).await;
 
+    succeeded(&late.store).await;
     late.writes("number_outcomes", async |store| store.number_outcomes(10).await).await;
     late.writes("count_outcomes", async |store| store.count_outcomes(10).await).await;
 
