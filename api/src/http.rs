@@ -20,3 +20,8 @@ pub mod request_id;
 pub mod stalled;
 pub mod streamed;
 pub mod wait;
+
+/// Returns bytes as lower-case hex digits, two for each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

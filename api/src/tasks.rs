@@ -28,7 +28,6 @@ use crate::http::params::{Id, parsed};
 use crate::http::problem::{self, Code, Problem};
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
-use crate::identity::auth::MaybeSession;
 use crate::tasks::kinds::{TaskInput, TaskOutput};
 use crate::uploads::idempotency;
 
@@ -290,9 +289,7 @@ pub async fn cancel(
     }
     match api.life.cancel(id).await? {
         Cancel::Accepted(task) => {
-            if task.owner != MaybeSession::of(&request).await?.user() {
-                api.audit(&request, Act::Cancel, id, None).await?;
-            }
+            api.audit_of_another(&request, Act::Cancel, (id, task.owner), None).await?;
             Ok(HttpResponse::Ok().json(TaskView::from(task)))
         }
         Cancel::Ended(task) => {
@@ -307,9 +304,7 @@ async fn purged(api: &Api, request: &HttpRequest, id: TaskId) -> Result<HttpResp
     let owner = api.life.find(id).await?.and_then(|task| task.owner);
     match api.life.purge(id).await? {
         Purge::Done { .. } => {
-            if owner != MaybeSession::of(request).await?.user() {
-                api.audit(request, Act::Purge, id, None).await?;
-            }
+            api.audit_of_another(request, Act::Purge, (id, owner), None).await?;
             Ok(HttpResponse::NoContent().finish())
         }
         Purge::NotEnded => Err(Code::TaskNotEnded.into()),

@@ -15,7 +15,6 @@ const tasks = number => `${count(number)} ${number === 1 ? 'task' : 'tasks'}`;
 async function offer(action, filter) {
   const { verb, text, harm } = ACTIONS[action];
   const counted = await bulk(action, filter);
-  if (!counted) return showDone('This server can’t act on many tasks at once.');
   if (!counted.eligible) return showDone('No task that matches allows this.');
   const words = Object.entries(filter).map(([name, value]) => `${name} ${value}`).join(', ');
   const sure = await isSure({

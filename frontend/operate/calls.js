@@ -5,16 +5,6 @@ import { API, Refusal, ask, askAsIs, newKey, whoAmI } from '../api.js';
 const json = (method, body) => ({ method, body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } });
 const by = (method, path) => ask(`${API}/${path}`, { method });
 
-/** Returns an answer, or null if this server has no such call. */
-async function ifThere(answer) {
-  try {
-    return await answer;
-  } catch (error) {
-    if ([404, 405].includes(error.status)) return null;
-    throw error;
-  }
-}
-
 /** `{may, why}`: whether the visitor may change things, and the server's reason if not. */
 export async function askWhetherChanges() {
   // A pause can't be read. The server checks the visitor first, and then answers that the method is not there: nothing is changed.
@@ -52,13 +42,11 @@ export const listAttempts = async (id, signal) => (await ask(`${API}/tasks/${id}
 export const retryTask = id => ask(`${API}/tasks/${id}/retry`, { method: 'POST', headers: { 'Idempotency-Key': newKey() } });
 export const purgeTask = id => by('DELETE', `tasks/${id}?purge=true`);
 
-/** Asks how many tasks a bulk would change: `{eligible, confirm}`, or null where there are no bulks; with `confirm` does it, and returns its task. */
-export const bulk = (action, filter, confirm) => ifThere(ask(`${API}/tasks/bulk`, json('POST', { action, filter, ...(confirm && { confirm }) })));
+/** Counts the tasks that an act on many would change: `{eligible, confirm}`. With `confirm` it changes them, and returns its task. */
+export const bulk = (action, filter, confirm) => ask(`${API}/tasks/bulk`, json('POST', { action, filter, ...(confirm && { confirm }) }));
 
-/** Numbers over time, or null. */
-export const askStats = query => ifThere(ask(`${API}/stats?${new URLSearchParams(query)}`));
-/** A page of the audit, or null. */
-export const readAudit = query => ifThere(ask(`${API}/audit?${new URLSearchParams(query)}`));
+export const askStats = query => ask(`${API}/stats?${new URLSearchParams(query)}`);
+export const readAudit = query => ask(`${API}/audit?${new URLSearchParams(query)}`);
 
 /** The state of each part; also of a server that is not ready. */
 export async function askParts() {

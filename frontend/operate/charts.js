@@ -47,19 +47,10 @@ async function read() {
   const last = Math.floor(now() / 1000 / step) * step;
   const first = last - length + step;
   const stats = await askStats({ from: new Date(first * 1000).toISOString(), step });
-  if (!stats) return miss();
   await offerKinds();
-  $('#charts').hidden = false;
   gather(stats.series.filter(one => !kind.value || one.kind === kind.value), { first, last, step });
   tell(words);
   for (const name of Object.keys(CHARTS)) draw(name);
-}
-
-function miss() {
-  $('#charts').hidden = true;
-  for (const part of $('#charts-head').querySelectorAll('label, select')) part.hidden = true;
-  $('#no-charts').hidden = false;
-  set($('#no-charts'), 'This server keeps no numbers over time.');
 }
 
 async function offerKinds() {

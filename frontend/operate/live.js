@@ -1,4 +1,4 @@
-// What keeps the page current: the feed of outcomes, and requests that are repeated. Both rest while the tab is hidden.
+// Keeps the page current: follows the feed of outcomes, and repeats requests. Rests while the tab is hidden.
 
 import { API, Refusal, comeIn, pause, untilReachable } from '../api.js';
 import { $, set } from '../dom.js';

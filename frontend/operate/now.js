@@ -1,4 +1,4 @@
-// What stands now: tasks by kind and status, the oldest waits, pauses, the parts of the service, and failures by code.
+// The view of the present: tasks by kind and status, the oldest waits, pauses, the parts of the service, and failures by code.
 
 import { $, count, set } from '../dom.js';
 import { oneLine } from '../text.js';

@@ -1,4 +1,4 @@
-// What the views share: rows that stay in place, what the visitor may do, questions before an act, and its result.
+// Shared by the views: rows that stay in place, the visitor's rights, questions before an act, and its result.
 
 import { words } from '../api.js';
 import { $, set } from '../dom.js';

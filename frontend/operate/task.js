@@ -3,14 +3,13 @@
 import { cancel, find } from '../api.js';
 import { $, bytes, copy, count, set } from '../dom.js';
 import { oneLine, visible } from '../text.js';
+import { addressOf } from '../ticket.js';
 import { listAttempts, purgeTask, retryTask } from './calls.js';
 import { follow, keep } from './live.js';
 import { act, applyRights, isSure, leave, link, may, showDone, showRows } from './page.js';
 import { addressOfList, lengthsOf, nameOf, outcomeOf, stateOf } from './tasks.js';
 import { between, lasting, showTime } from './times.js';
 
-/** The pages for people on which a task of a kind is shown. */
-const PAGES = { md5: '/', message: '/messages', table: '/tables' };
 /** Seconds after which an ended task is read again: it may be deleted. */
 const AGE = 30;
 
@@ -99,7 +98,7 @@ function ticket(id) {
 
 function showFacts(next) {
   const { id, kind, created, started, finished, input, result, retried_from: from } = task;
-  const page = PAGES[kind];
+  const page = addressOf(task);
   const all = {
     Ticket: () => ticket(id),
     Kind: () => text(kind),
@@ -115,7 +114,7 @@ function showFacts(next) {
     'Retry of': from && (() => [linked(`#task/${from}`, from)]),
     'See also': () => [linked(`#tasks?${new URLSearchParams({ kind, ...(task.error && finished && task.status === 'failed' && { status: 'failed', error_code: task.error.code }) })}`,
       task.status === 'failed' ? 'Tasks that failed like this' : `All of kind ${kind}`)],
-    Page: page && (() => [linked(`${page}?id=${id}`, 'The task as its user sees it')]),
+    Page: page && (() => [linked(page, 'The task as its user sees it')]),
   };
   const signature = JSON.stringify([task.status, started, finished, next, result, id]);
   if (signature === facts) return;

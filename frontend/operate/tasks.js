@@ -12,7 +12,6 @@ import { between, lasting, showTime } from './times.js';
 const PAGE = 100;
 /** Seconds between two counts of all tasks that match. */
 const COUNT_AGE = 10;
-const ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** The filters that have fields. */
 const FIELDS = ['kind', 'status', 'error_code', 'order', 'created_after', 'created_before'];
 const TIMES = ['created_after', 'created_before'];
@@ -27,6 +26,9 @@ let shown = [];
 let found = [];
 /** The row to which a return from its task leads. */
 let opened = null;
+
+/** Returns whether a text is a task's id. */
+export const isId = text => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 
 const get = name => asked.get(name) ?? '';
 const filter = () => Object.fromEntries([...asked].filter(([name]) => !PAGING.includes(name)));
@@ -209,7 +211,7 @@ async function fillKinds() {
 
 function search() {
   const text = $('#q').value.trim();
-  if (ID.test(text)) {
+  if (isId(text)) {
     location.hash = `#task/${text.toLowerCase()}`;
     return;
   }

@@ -1,5 +1,6 @@
 //! ★ The life of a promise over the ports: steps 1 to 8, in the order in which they happen. `life/batches.rs` does a step for many
-//! tasks at once; `life/sweep.rs` moves on what a crash has left; `life/retention.rs` deletes what ended long ago.
+//! tasks at once; `life/sweep.rs` moves on what a crash has left; `life/retry.rs` does an ended task again;
+//! `life/retention.rs` deletes what ended long ago.
 //!
 //! The row is the truth; a message is a wake-up; `attempt` fences every write after a claim. What a crash leaves in
 //! each gap, and which part repairs it:
@@ -20,6 +21,7 @@
 mod batches;
 mod pauses;
 mod retention;
+mod retry;
 mod stats;
 mod sweep;
 mod workers;
@@ -42,9 +44,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use self::batches::{end_all, failed_so, keep_all, mark_all, patiently, publish_all, record_all, tell_end};
+pub use self::retry::Retried;
 pub use self::stats::Point;
 use self::sweep::Flow;
-use crate::blobs::{BlobError, delete_all};
+use crate::blobs::delete_all;
 use crate::error::Refusal;
 use crate::idempotency::{Idempotency, IdempotencyKey};
 use crate::intake::Intake;
@@ -55,8 +58,8 @@ use crate::outcome::OutcomeLedger;
 use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
-    Attempt, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Moved, NewTask, Payload, Purge,
-    StoreError, TaskCount, TaskPage, UnkeptRow, Upload,
+    Attempt, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Moved, NewTask, Payload, StoreError,
+    TaskCount, TaskPage, UnkeptRow,
 };
 use crate::tail::Tail;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
@@ -72,9 +75,6 @@ const PUBLISH_AGAIN: Duration = Duration::from_secs(30);
 const DELIVERS_WITHIN: Duration = Duration::from_secs(30);
 /// How long the row of an insert with an unknown commit is looked for.
 const LOOK_FOR: Duration = Duration::from_secs(5);
-/// How long the outcome logs are waited for before a task is deleted, and how often they are looked at.
-const LOGGED_WITHIN: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The number of tasks that the sweep takes at a time.
 const SWEEP_ROWS: i64 = 500;
 /// The largest batch of tasks.
@@ -124,19 +124,6 @@ pub struct Accepted {
     pub task: Task,
     /// Whether the promise was given before, for the same content under the same idempotency key.
     pub is_replay: bool,
-}
-
-/// The outcome of a retry.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Retried {
-    /// A new task was promised.
-    Accepted(Box<Accepted>),
-    /// The upload is not kept any more.
-    UploadGone,
-    /// No row of the table has failed.
-    NothingFailed,
-    /// Only a newer version knows the kind.
-    Newer,
 }
 
 /// The outcome of an insert.
@@ -259,51 +246,6 @@ impl Life {
         work: Work,
     ) -> Result<Accepted, Refusal> {
         self.accept_without_upload(idempotency, owner, work, None).await
-    }
-
-    /// Makes a new task of the same owner, kind and input as an ended one, with a copy of its upload; of a table, with its rows that failed.
-    ///
-    /// # Errors
-    /// As [`accept`](Self::accept).
-    ///
-    /// # Cancel safety
-    /// As [`accept`](Self::accept).
-    pub async fn retry(&self, idempotency: Option<Idempotency>, ended: &Task) -> Result<Retried, Refusal> {
-        let Some(kind) = ended.kind.known() else { return Ok(Retried::Newer) };
-        if kind == Kind::Table {
-            return self.retry_table(idempotency, ended).await;
-        }
-        let id = TaskId::random();
-        let payload = match self.stack.store.upload(ended.id).await? {
-            Some(Upload::Inline(bytes)) => Payload::Inline(bytes),
-            Some(Upload::Blob { check }) => {
-                let since = self.stack.store.now().await?;
-                match self.stack.blobs.copy(ended.id, id, since).await {
-                    Err(BlobError::Missing) => return Ok(Retried::UploadGone),
-                    copied => copied?,
-                }
-                Payload::Blob { check, since }
-            }
-            None if kind == Kind::Md5 => return Ok(Retried::UploadGone),
-            None => Payload::None,
-        };
-        let (owner, input, retried_from) = (ended.owner, ended.input.clone(), Some(ended.id));
-        let new = NewTask { id, kind, owner, input, payload, idempotency, retried_from };
-        Ok(Retried::Accepted(Box::new(self.promise(Instant::now(), new).await?)))
-    }
-
-    async fn retry_table(&self, idempotency: Option<Idempotency>, ended: &Task) -> Result<Retried, Refusal> {
-        let failed = self.stack.store.table_progress(ended.id).await?.failed;
-        let Ok(Work::Table(table)) = Work::read(Kind::Table, ended.input.clone()) else {
-            return Ok(Retried::Newer);
-        };
-        if failed == 0 {
-            return Ok(Retried::NothingFailed);
-        }
-        let again = table.again(ended.id, failed).into();
-        let retried_from = Some(ended.id);
-        let accepted = self.accept_without_upload(idempotency, ended.owner, again, retried_from).await?;
-        Ok(Retried::Accepted(Box::new(accepted)))
     }
 
     async fn accept_without_upload(
@@ -489,26 +431,6 @@ impl Life {
             self.moved(&[task.clone().into()]).await;
         }
         Ok(outcome)
-    }
-
-    /// Deletes an ended task and its upload. Waits for outcome logs that are about to write its line.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn purge(&self, id: TaskId) -> Result<Purge, StoreError> {
-        let deadline = Instant::now() + LOGGED_WITHIN;
-        loop {
-            let purge = self.stack.store.purge(id).await?;
-            if purge == Purge::Unlogged && Instant::now() < deadline {
-                self.owed.notify_one();
-                sleep(LOOK_AGAIN).await;
-                continue;
-            }
-            if purge == (Purge::Done { has_blob: true }) {
-                delete_all(&*self.stack.blobs, [id]).await;
-            }
-            return Ok(purge);
-        }
     }
 
     // 5. Claim, or only read: small work ends from `pending`, by one statement that names the attempt that was read. A task that a worker may

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use database::UserId;
 pub use database::{InvalidId, Time};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kinds::{Kind, RowKind};
@@ -23,7 +23,7 @@ database::id! {
 }
 
 /// The state of a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Accepted. A claim moves it on, or the end of small work; if its id was never published or got lost, the sweep publishes it.

@@ -255,14 +255,6 @@ impl Stack {
         ask(as_bearer(self.request(Method::POST, "/api/v1/tables").multipart(form), token)).await.unwrap()
     }
 
-    async fn until_ended_as(&self, token: &str, id: &str) {
-        eventually("the task's end", async || {
-            let task = self.ask_as(token, Method::GET, &format!("/api/v1/tasks/{id}?wait=1")).await.json();
-            if task["finished"].is_null() { Err(task) } else { Ok(()) }
-        })
-        .await;
-    }
-
     /// The ids on a page of tasks.
     async fn listed_as(&self, token: &str, query: &str) -> (Vec<String>, Value) {
         let page = self.ask_as(token, Method::GET, query).await.json();

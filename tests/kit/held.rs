@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use nix::libc::O_NONBLOCK;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use serde_json::Value;
 use test_kit::eventually;
 
 use crate::kit::content::{files_below, noise};
@@ -65,6 +66,29 @@ impl Stack {
             }
         })
         .await
+    }
+
+    /// Makes large uploads fail because they are missing when they are worked on. Puts the uploads back, and returns their tasks.
+    pub async fn fail_for_want_of_uploads(&self, contents: Vec<Vec<u8>>) -> Vec<Value> {
+        let held = self.hold_worker().await;
+        let mut moved = Vec::new();
+        for content in contents {
+            let id = self.put(content).await;
+            let (blob, away) = (self.blob(&id).unwrap(), self.folder().join(&id));
+            fs::rename(&blob, &away).unwrap();
+            moved.push((id, blob, away));
+        }
+        held.release();
+        let mut failed = Vec::new();
+        for (id, ..) in &moved {
+            let task = self.until(id, "failed").await;
+            assert_eq!(task["error"]["code"], "blob-missing");
+            failed.push(task);
+        }
+        for (_, blob, away) in moved {
+            fs::rename(away, blob).unwrap();
+        }
+        failed
     }
 
     /// Returns the file of a large upload.

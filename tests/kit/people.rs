@@ -10,6 +10,7 @@ use reqwest::header::{AUTHORIZATION, COOKIE};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use test_kit::eventually;
 
 use crate::kit::client::{Answer, ask};
 use crate::kit::program::output;
@@ -79,6 +80,15 @@ impl Stack {
 
     pub async fn ask_as(&self, token: &str, method: Method, path: &str) -> Answer {
         ask(as_bearer(self.request(method, path), token)).await.unwrap()
+    }
+
+    /// Waits until a task that the token's user may see has ended; returns it.
+    pub async fn until_ended_as(&self, token: &str, id: &str) -> Value {
+        eventually("the task's end", async || {
+            let task = self.ask_as(token, Method::GET, &format!("/api/v1/tasks/{id}?wait=1")).await.json();
+            if task["finished"].is_null() { Err(task) } else { Ok(task) }
+        })
+        .await
     }
 
     /// Makes an API key for the token's user; returns its id and the key.

@@ -1,7 +1,5 @@
 //! Many tasks at once: counted first, then cancelled, retried or deleted by a task that survives crashes.
 
-use std::fs;
-
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use rstest_reuse::apply;
@@ -30,38 +28,13 @@ impl Stack {
         body["confirm"] = counted["confirm"].clone();
         (counted["eligible"].as_i64().unwrap(), body)
     }
-
-    /// Lets uploads fail, and brings what they are about back. Returns their ids.
-    async fn fail(&self, count: usize) -> Vec<String> {
-        let held = self.hold_worker().await;
-        let mut ids = Vec::new();
-        for number in 0..count {
-            ids.push(self.put(noise(number as u64, 20_000)).await);
-        }
-        let blobs = self.data("blobs");
-        let paths: Vec<_> = ids.iter().map(|id| self.blob(id).unwrap()).collect();
-        let away = |path: &std::path::Path| {
-            blobs.join(format!("{}.away", path.file_name().unwrap().to_str().unwrap()))
-        };
-        for path in &paths {
-            fs::rename(path, away(path)).unwrap();
-        }
-        held.release();
-        for id in &ids {
-            let task = self.until(id, "failed").await;
-            assert_eq!(task["error"]["code"], "blob-missing");
-        }
-        for path in &paths {
-            fs::rename(away(path), path).unwrap();
-        }
-        ids
-    }
 }
 
 #[apply(both_stacks)]
 async fn what_failed_is_counted_and_retried_by_one_act(setup: Setup) {
     let stack = setup.start(&[("WORKERS", "1"), ("MAX_ATTEMPTS", "1")]).await;
-    let failed = stack.fail(12).await;
+    let contents = (0..12).map(|number| noise(number, 20_000)).collect();
+    let failed = stack.fail_for_want_of_uploads(contents).await;
     let filter = json!({"status": "failed", "error_code": "blob-missing"});
 
     let (eligible, confirmed) = stack.eligible("retry", &filter).await;
@@ -84,7 +57,7 @@ async fn what_failed_is_counted_and_retried_by_one_act(setup: Setup) {
     .await;
     let mut from: Vec<&str> = again.iter().map(|task| task["retried_from"].as_str().unwrap()).collect();
     from.sort_unstable();
-    let mut expected: Vec<&str> = failed.iter().map(String::as_str).collect();
+    let mut expected: Vec<&str> = failed.iter().map(|task| task["id"].as_str().unwrap()).collect();
     expected.sort_unstable();
     assert_eq!(from, expected);
 }
@@ -190,11 +163,7 @@ async fn owners_change_their_own_tasks_and_viewers_no_others(setup: Setup) {
     };
     let upload = stack.put_request("a.txt", "abc").bearer_auth(&ada);
     let id = accepted(&crate::kit::client::ask(upload).await.unwrap());
-    eventually("its end", async || {
-        let task = stack.ask_as(&ada, Method::GET, &format!("/api/v1/tasks/{id}")).await.json();
-        if task["status"] == "succeeded" { Ok(()) } else { Err(task) }
-    })
-    .await;
+    assert_eq!(stack.until_ended_as(&ada, &id).await["status"], "succeeded");
 
     assert_eq!(ask(&ada).await.json()["eligible"], 1);
     assert_eq!(ask(&bob).await.json()["eligible"], 0);

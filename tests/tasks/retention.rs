@@ -4,7 +4,7 @@ use std::fs;
 
 use reqwest::Method;
 use rstest_reuse::apply;
-use serde_json::{Value, json};
+use serde_json::json;
 use test_kit::eventually;
 
 use crate::kit::client::{accepted, ask};
@@ -32,20 +32,6 @@ impl Stack {
             }
         })
         .await;
-    }
-
-    /// Makes an upload fail because it is missing when it is worked on. Returns its task, and puts the upload back.
-    async fn fails_for_want_of_its_upload(&self, content: &[u8]) -> Value {
-        let held = self.hold_worker().await;
-        let id = self.put(content.to_owned()).await;
-        let blob = self.blob(&id).unwrap();
-        let away = self.folder().join("away");
-        fs::rename(&blob, &away).unwrap();
-        held.release();
-        let task = self.until(&id, "failed").await;
-        assert_eq!(task["error"]["code"], "blob-missing");
-        fs::rename(&away, &blob).unwrap();
-        task
     }
 }
 
@@ -80,7 +66,7 @@ async fn ended_tasks_are_deleted_after_their_time_and_their_lines_stay(setup: Se
 async fn a_failed_task_is_done_again_as_a_new_one_while_its_upload_is_kept(setup: Setup) {
     let stack = setup.start(&[("WORKERS", "1")]).await;
     let content = noise(7, 100_000);
-    let failed = stack.fails_for_want_of_its_upload(&content).await;
+    let failed = stack.fail_for_want_of_uploads(vec![content.clone()]).await.remove(0);
     let id = failed["id"].as_str().unwrap();
 
     let answer = stack.retry_task(id).await;
@@ -114,7 +100,7 @@ async fn a_failed_task_is_done_again_as_a_new_one_while_its_upload_is_kept(setup
 async fn the_upload_of_a_failed_task_goes_after_its_time(setup: Setup) {
     let stack =
         setup.start(&[("WORKERS", "1"), ("KEEP_FAILED_UPLOADS", "1s"), ("SWEEP_SECONDS", "0.2")]).await;
-    let failed = stack.fails_for_want_of_its_upload(&noise(7, 100_000)).await;
+    let failed = stack.fail_for_want_of_uploads(vec![noise(7, 100_000)]).await.remove(0);
 
     stack.until_no_blobs().await;
 
@@ -168,11 +154,7 @@ async fn another_users_task_is_neither_done_again_nor_deleted(setup: Setup) {
     let (ada, bob) = (stack.log_in("ada").await, stack.log_in("bob").await);
     let upload = as_bearer(stack.put_request("a.txt", "abc"), &ada);
     let id = accepted(&ask(upload).await.unwrap());
-    eventually("its end", async || {
-        let task = stack.ask_as(&ada, Method::GET, &format!("/api/v1/tasks/{id}")).await.json();
-        if task["status"] == "succeeded" { Ok(()) } else { Err(task) }
-    })
-    .await;
+    assert_eq!(stack.until_ended_as(&ada, &id).await["status"], "succeeded");
 
     let (retry, purge) = (format!("/api/v1/tasks/{id}/retry"), format!("/api/v1/tasks/{id}?purge=true"));
     stack.ask_as(&bob, Method::POST, &retry).await.problem(404, "task-not-found");

@@ -8,7 +8,7 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Json, Query};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use task_data::task::Time;
+use task_data::task::{TaskId, Time};
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
@@ -32,13 +32,30 @@ impl Api {
     ) -> Result<(), Problem> {
         let user = MaybeSession::of(request).await?.user();
         let who = match user {
-            // A user who was deleted meanwhile has only the id.
+            // Of a user that was deleted meanwhile, only the id is known.
             Some(id) => {
                 self.accounts.account(id).await?.map_or(id.to_string(), |it| it.user.username.to_string())
             }
             None => hops::client(request).map_or_else(|| "unknown".to_owned(), |client| client.to_string()),
         };
         Ok(self.accounts.add_entry(NewEntry { user, who, act, target: target.to_string(), detail }).await?)
+    }
+
+    /// Records an act on a task, unless the task is the user's own: see [`audit`](Self::audit).
+    ///
+    /// # Errors
+    /// As [`audit`](Self::audit).
+    pub async fn audit_of_another(
+        &self,
+        request: &HttpRequest,
+        act: Act,
+        (id, owner): (TaskId, Option<UserId>),
+        detail: Option<String>,
+    ) -> Result<(), Problem> {
+        match MaybeSession::of(request).await?.user() == owner {
+            true => Ok(()),
+            false => self.audit(request, act, id, detail).await,
+        }
     }
 }
 

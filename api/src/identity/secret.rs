@@ -9,6 +9,7 @@ use program::private;
 use tracing::warn;
 use uuid::Uuid;
 
+use crate::http::hex;
 use crate::identity::token::Keys;
 use crate::settings::Auth;
 
@@ -75,7 +76,7 @@ fn make(part: &Path) -> io::Result<()> {
 fn random() -> io::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::hs256;
+use crate::http::hex;
 
 /// The longest time for which a token is valid; it ends earlier with its user's sessions.
 pub const LIFE: TimeDelta = TimeDelta::hours(1);
@@ -102,7 +103,7 @@ impl Keys {
     /// Returns a digest of a text that only holders of the secret can make: for text that is compared but must not be readable.
     pub fn blinded(&self, text: &str) -> String {
         let digest = Sha256::new().chain_update(self.newest.blind).chain_update(text).finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&digest)
     }
 
     /// Issues a token for session number `sessions`, with the user's present rights.
@@ -153,7 +154,7 @@ impl Keys {
 
 /// Returns the name of a secret in a token's header, which does not reveal the secret: the first 16 hex digits of its SHA-256.
 fn id_of(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(secret.as_bytes())[..8])
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub struct StatsPoint {
     /// The number of tasks that were cancelled then
     cancelled: i64,
     /// Half of those that succeeded or failed then had waited up to that many seconds for their last attempt to begin; this and the next
-    /// three are within a tenth, and null if there were none
+    /// three are exact to a tenth, and null if no task succeeded or failed then
     #[schema(required)]
     wait_p50: Option<f64>,
     /// 95 in 100 had waited up to that long

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use program::swagger_ui;
 use sha2::{Digest, Sha256};
 
+use crate::http::hex;
 use crate::http::problem::{Code, Problem};
 
 /// The path of the API's description.
@@ -139,10 +140,6 @@ fn tagged(request: &HttpRequest, tag: &EntityTag) -> (HttpResponseBuilder, bool)
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((CACHE_CONTROL, "no-cache")).insert_header((ETAG, tag.to_string()));
     (response, is_known)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Answers with the page of Swagger UI.

@@ -18,7 +18,6 @@ use crate::http::params::Id;
 use crate::http::problem::{Code, Problem};
 use crate::http::wait::Wait;
 use crate::identity::access::Scope;
-use crate::identity::auth::MaybeSession;
 use crate::tasks::{self, PATH};
 use crate::uploads::idempotency::{self, IdempotencyHeader};
 
@@ -66,9 +65,8 @@ pub async fn accept(
     let _reserved = api.admission.admit_input(task.owner).await?;
     match api.life.retry(idempotency, &task).await? {
         Retried::Accepted(accepted) => {
-            if task.owner != MaybeSession::of(request).await?.user() {
-                api.audit(request, Act::Retry, task.id, Some(format!("as {}", accepted.task.id))).await?;
-            }
+            let detail = Some(format!("as {}", accepted.task.id));
+            api.audit_of_another(request, Act::Retry, (task.id, task.owner), detail).await?;
             Ok(tasks::accepted(api, path, *accepted))
         }
         Retried::UploadGone => Err(Code::UploadGone.into()),

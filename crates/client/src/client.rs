@@ -168,8 +168,15 @@ impl Client {
         segments: &[&str],
         parameters: &[(&str, &str)],
     ) -> Result<T, ClientError> {
+        self.read(|| self.request(call, segments, parameters)).await
+    }
+
+    /// Makes a request until it is answered, as [`Self::patiently`] does, and reads the answer.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<T, ClientError> {
         let nothing_sent = AtomicU64::new(0);
-        let request = || self.request(call, segments, parameters);
         let text = self.patiently(async || self.answer(request(), &nothing_sent).await).await?;
         answers::read(&text).ok_or_else(|| self.foreign(StatusCode::OK))
     }

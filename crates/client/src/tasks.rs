@@ -1,6 +1,5 @@
 //! Calls about tasks: looks one up, waits for its end, follows its changes, lists and cancels; reads outcomes.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -179,10 +178,8 @@ impl Client {
     /// [`ClientError::Refused`] if it has not ended or its upload is gone, or as [`Self::task`].
     pub async fn retry(&self, id: Uuid) -> Result<AsSent<Task>, ClientError> {
         let key = Uuid::new_v4().to_string();
-        let (id, nothing_sent) = (id.to_string(), AtomicU64::new(0));
-        let request = || self.request(&calls::RETRY, &[&id], &[]).header(calls::IDEMPOTENCY_KEY, &key);
-        let text = self.patiently(async || self.answer(request(), &nothing_sent).await).await?;
-        answers::read(&text).ok_or_else(|| self.foreign(StatusCode::OK))
+        let id = id.to_string();
+        self.read(|| self.request(&calls::RETRY, &[&id], &[]).header(calls::IDEMPOTENCY_KEY, &key)).await
     }
 
     /// Returns the digest of a task that has ended: 32 hex digits.

@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use parking_lot::{Mutex, MutexGuard};
+use program::sync_folder;
 use rustix::io::{ReadWriteFlags, preadv2};
 use shared_log::try_lock;
 use tokio::sync::{mpsc, oneshot};
@@ -178,7 +179,7 @@ impl Blobs for BlobFolder {
                     fs::rename(&part.path, &target)?;
                 }
             }
-            sync_folder_of(&target)
+            sync_folder(&target)
         })
         .await
     }
@@ -431,7 +432,7 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
                 file.sync_all()?;
                 renameat2(AT_FDCWD, &part.path, AT_FDCWD, target, RenameFlags::RENAME_NOREPLACE)?;
                 part.kept = true;
-                if let Err(error) = sync_folder_of(target) {
+                if let Err(error) = sync_folder(target) {
                     let _ = fs::remove_file(target);
                     return Err(error);
                 }
@@ -444,12 +445,6 @@ fn write_part(mut part: Part, target: &Path, mut incoming: mpsc::Receiver<Step>)
         }
     }
     Ok(())
-}
-
-fn sync_folder_of(blob: &Path) -> io::Result<()> {
-    let folder =
-        blob.parent().ok_or_else(|| io::Error::other("expected the blob's path to be inside a folder"))?;
-    File::open(folder)?.sync_all()
 }
 
 /// Waits for a sync that runs beside the writes, if there is one.

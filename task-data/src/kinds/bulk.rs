@@ -1,16 +1,14 @@
 //! A bulk act: cancels, retries or deletes all tasks that a filter selects, some at a time.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use database::UserId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Kind, UnknownKind};
+use super::Kind;
 use crate::store::{Filter, ListOrder, Period};
-use crate::task::{InvalidStatus, Status, Time, WorkerId};
+use crate::task::{Status, Time, WorkerId};
 
 /// The most tickets in one message of the queue.
 pub(super) const TOGETHER: usize = 1;
@@ -28,15 +26,6 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns the act's name in the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cancel => "cancel",
-            Self::Retry => "retry",
-            Self::Purge => "purge",
-        }
-    }
-
     /// Returns the statuses of tasks that it changes.
     pub const fn of(self) -> &'static [Status] {
         match self {
@@ -61,12 +50,12 @@ pub struct Input {
 /// A filter of the list of tasks, as a row keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
-    /// The names of kinds; all if it is empty.
+    /// The kinds; all if it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kind: Vec<String>,
-    /// The names of statuses.
+    pub kind: Vec<Kind>,
+    /// The statuses; all if it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub status: Vec<String>,
+    pub status: Vec<Status>,
     /// The owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Uuid>,
@@ -97,8 +86,8 @@ impl From<&Filter> for Selection {
     fn from(filter: &Filter) -> Self {
         let at = |time: Option<Time>| time.map(|time| time.0);
         Self {
-            kind: filter.kinds.iter().map(|kind| kind.name().to_owned()).collect(),
-            status: filter.statuses.iter().map(|status| status.name().to_owned()).collect(),
+            kind: filter.kinds.clone(),
+            status: filter.statuses.clone(),
             owner: filter.owner.map(|owner| owner.0),
             worker: filter.worker.map(|worker| worker.0),
             error_code: filter.error_code.clone(),
@@ -111,35 +100,19 @@ impl From<&Filter> for Selection {
     }
 }
 
-/// A row's filter can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnreadableFilter {
-    /// It names a kind that is unknown here.
-    #[error(transparent)]
-    Kind(#[from] UnknownKind),
-    /// It names something else than a status.
-    #[error(transparent)]
-    Status(#[from] InvalidStatus),
-}
-
 impl Input {
     /// Returns the tasks that the act is for: those that it changes, of those that were counted, oldest first.
-    ///
-    /// # Errors
-    /// If the filter was not made here.
-    pub fn filter(&self) -> Result<Filter, UnreadableFilter> {
-        let Selection { kind, status, .. } = &self.filter;
-        let statuses = status.iter().map(|name| Status::from_str(name)).collect::<Result<Vec<_>, _>>()?;
-        let is_changed = |status: &Status| statuses.is_empty() || statuses.contains(status);
+    pub fn filter(&self) -> Filter {
+        let Self { action, filter, counted } = self;
+        let is_changed = |status: &Status| filter.status.is_empty() || filter.status.contains(status);
         let period = |from: Option<DateTime<Utc>>, before: Option<DateTime<Utc>>| Period {
             from: from.map(Time),
             before: before.map(Time),
         };
-        let filter = &self.filter;
-        let before = filter.created_before.map_or(self.counted, |before| before.min(self.counted));
-        Ok(Filter {
-            kinds: kind.iter().map(|name| Kind::from_str(name)).collect::<Result<_, _>>()?,
-            statuses: self.action.of().iter().copied().filter(is_changed).collect(),
+        let before = filter.created_before.map_or(*counted, |before| before.min(*counted));
+        Filter {
+            kinds: filter.kind.clone(),
+            statuses: action.of().iter().copied().filter(is_changed).collect(),
             owner: filter.owner.map(UserId),
             worker: filter.worker.map(WorkerId),
             error_code: filter.error_code.clone(),
@@ -148,7 +121,7 @@ impl Input {
             finished: period(filter.finished_after, filter.finished_before),
             order: ListOrder::Oldest,
             ..Filter::default()
-        })
+        }
     }
 }
 
@@ -181,7 +154,7 @@ mod tests {
         let input = |action, filter: &Filter| Input { action, filter: filter.into(), counted: at(50) };
         let read = |input: &Input| {
             let json = serde_json::to_value(input).unwrap();
-            serde_json::from_value::<Input>(json).unwrap().filter().unwrap()
+            serde_json::from_value::<Input>(json).unwrap().filter()
         };
 
         let retry = read(&input(Action::Retry, &wide));

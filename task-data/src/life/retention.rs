@@ -1,4 +1,4 @@
-//! Retention: deletes what ended long ago, at a [`Pace`] that leaves the database to promises.
+//! Retention: deletes what ended long ago, at a [`Pace`] that leaves the database to promises; and one ended task at once.
 
 use std::time::Duration;
 
@@ -8,7 +8,12 @@ use tokio::time::{Instant, sleep};
 use super::Life;
 use crate::blobs::delete_all;
 use crate::metrics;
-use crate::store::{PruneStep, StoreError};
+use crate::store::{PruneStep, Purge, StoreError};
+use crate::task::TaskId;
+
+/// How long the outcome logs are waited for before a task is deleted, and how often they are looked at.
+const LOGGED_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 impl Life {
     /// Returns how often [`prune`](Self::prune) is to be called; `None` if everything is kept forever.
@@ -50,6 +55,26 @@ impl Life {
                 return Ok(());
             }
             sleep(pace.pause(begun.elapsed())).await;
+        }
+    }
+
+    /// Deletes an ended task and its upload. Waits for outcome logs that are about to write its line.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn purge(&self, id: TaskId) -> Result<Purge, StoreError> {
+        let deadline = Instant::now() + LOGGED_WITHIN;
+        loop {
+            let purge = self.stack.store.purge(id).await?;
+            if purge == Purge::Unlogged && Instant::now() < deadline {
+                self.owed.notify_one();
+                sleep(LOOK_AGAIN).await;
+                continue;
+            }
+            if purge == (Purge::Done { has_blob: true }) {
+                delete_all(&*self.stack.blobs, [id]).await;
+            }
+            return Ok(purge);
         }
     }
 }

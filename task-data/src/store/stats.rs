@@ -117,7 +117,7 @@ impl Histogram {
         }
     }
 
-    /// Returns the duration that this part of all did not exceed, to within a tenth; `None` if there are none.
+    /// Returns a quantile, exact to a tenth; `None` if the histogram is empty. `part` is from 0 to 1: 0.5 for the median.
     pub fn quantile(&self, part: f64) -> Option<Duration> {
         let all: u64 = self.0.values().sum();
         let rank = (all as f64 * part).ceil().max(1.0) as u64;

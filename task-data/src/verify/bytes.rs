@@ -30,11 +30,12 @@ impl Orphans {
 pub async fn orphans(remains: &Remains, settings: &Settings) -> Result<Orphans, VerifyError> {
     let Remains { store, blobs } = remains;
     let age = TimeDelta::from_std(settings.orphan_seconds.saturating_add(OVERDUE)).unwrap_or(TimeDelta::MAX);
-    let Some(before) = store.now().await?.0.checked_sub_signed(age).map(Time) else {
+    let now = store.now().await?.0;
+    let Some(before) = now.checked_sub_signed(age).map(Time) else {
         return Ok(Orphans::default());
     };
-    // What retention has yet to delete counts as needed.
-    let needed_at = Time(store.now().await?.0 - TimeDelta::from_std(OVERDUE).unwrap_or_default());
+    // An upload that retention deletes in its next steps is not an orphan yet.
+    let needed_at = Time(now - TimeDelta::from_std(OVERDUE).unwrap_or_default());
     let mut orphans = Orphans { blobs: Vec::new(), unfinished: blobs.unfinished_before(before).await? };
     for shard in 0..SHARDS {
         for ids in blobs.kept_before(shard, before).await?.chunks(PAGE as usize) {

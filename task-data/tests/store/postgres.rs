@@ -147,7 +147,7 @@ async fn a_list_that_was_planned_for_a_small_table_reads_few_rows_of_a_large_one
         let read = read_so_far(&mut other).await;
         assert!(read < ROWS / 10, "planned for {small}: {read} rows and entries were read");
 
-        // What an index does not decide is compared for as many rows as a page looks at.
+        // A condition that no index helps with is compared with only as many rows as a page looks at.
         let newest = Filter { limit: 100, ..Filter::default() };
         for filter in [
             Filter { statuses: vec![Status::Succeeded], ..newest.clone() },

@@ -23,7 +23,7 @@ fn step(subject: Subject) -> PruneStep {
     PruneStep { subject, age: NOW, limit: 100, log: None }
 }
 
-/// Makes steps until there are no more, and returns their number and the tasks whose blobs are to be deleted.
+/// Makes steps until nothing more may be deleted, and returns their number and the tasks whose blobs are to be deleted.
 async fn prune(store: &dyn Store, step: PruneStep) -> (usize, Vec<TaskId>) {
     while store.number_outcomes(1000).await.unwrap() != Some(0) {}
     while store.count_outcomes(1000).await.unwrap() != Some(0) {}

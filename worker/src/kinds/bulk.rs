@@ -11,7 +11,7 @@ use serde_json::json;
 use task_data::idempotency::{Idempotency, IdempotencyKey};
 use task_data::kinds::bulk::{Action, Input, Output as BulkOutput};
 use task_data::life::{Life, Retried};
-use task_data::store::{Cancel, Claim, Filter, ListPlace, Purge, Store, StoreError};
+use task_data::store::{Cancel, Claim, Filter, ListPlace, Purge, Store};
 use task_data::task::{Status, TaskError, TaskId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -32,11 +32,15 @@ struct Progressed {
     ids: Vec<Uuid>,
     /// The place after which the next page begins; `None` after the last one.
     next: Option<String>,
-    /// Whether `next` is not yet known, because no page was read.
-    #[serde(default)]
+    /// Whether a page was read: before, `next` is not known.
     is_begun: bool,
     /// The number of tasks that were changed on the pages before.
     affected: u64,
+}
+
+/// Returns the error of an act that can't be read.
+pub fn unreadable() -> WorkError {
+    WorkError::Never(TaskError::new("invalid-bulk", "The bulk act can't be read."))
 }
 
 /// Changes the tasks.
@@ -47,8 +51,7 @@ pub async fn work(
     input: Input,
     stop: &CancellationToken,
 ) -> Result<Output, WorkError> {
-    let unreadable = || WorkError::Never(TaskError::new("invalid-bulk", "The bulk act can't be read."));
-    let filter = input.filter().map_err(|_| unreadable())?;
+    let filter = input.filter();
     let mut progress: Progressed = match store.progress(claim.id).await.map_err(not_now)? {
         Some(state) => serde_json::from_value(state).map_err(|_| unreadable())?,
         None => Progressed::default(),
@@ -100,19 +103,18 @@ async fn keep(store: &Arc<dyn Store>, claim: &Claim, progress: &Progressed) -> R
 
 /// Changes a task, and returns whether it is changed, now or by an earlier attempt.
 async fn changed(life: &Life, bulk: TaskId, action: Action, id: TaskId) -> Result<bool, WorkError> {
-    let failed = |error: StoreError| not_now(error);
     match action {
-        Action::Cancel => match life.cancel(id).await.map_err(failed)? {
+        Action::Cancel => match life.cancel(id).await.map_err(not_now)? {
             Cancel::Accepted(_) => Ok(true),
             Cancel::Ended(task) => Ok(task.status == Status::Cancelled),
             Cancel::Newer(_) | Cancel::Unknown => Ok(false),
         },
         Action::Purge => {
-            let purge = life.purge(id).await.map_err(failed)?;
+            let purge = life.purge(id).await.map_err(not_now)?;
             Ok(matches!(purge, Purge::Done { .. } | Purge::Unknown))
         }
         Action::Retry => {
-            let Some(task) = life.find(id).await.map_err(failed)? else { return Ok(false) };
+            let Some(task) = life.find(id).await.map_err(not_now)? else { return Ok(false) };
             // Under a key of this act and this task it is done again once, however often the page is.
             let key: Option<IdempotencyKey> = format!("bulk:{bulk}:{id}").parse().ok();
             let idempotency = key.map(|key| Idempotency::of(key, format!("retry {id}").as_bytes()));

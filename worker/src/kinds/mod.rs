@@ -105,7 +105,7 @@ pub fn work_at_once(small: &Claim) -> Result<Output, WorkError> {
 fn unreadable(kind: Kind) -> WorkError {
     match kind {
         Kind::Md5 | Kind::Table => checked_blob::corrupt(),
-        Kind::Bulk => WorkError::Never(TaskError::new("invalid-bulk", "The bulk act can't be read.")),
+        Kind::Bulk => bulk::unreadable(),
         Kind::Message => WorkError::Never(TaskError::new("invalid-message", "The message can't be read.")),
     }
 }

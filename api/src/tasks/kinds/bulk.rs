@@ -6,23 +6,24 @@
 use std::collections::BTreeMap;
 
 use accounts::audit::Act;
+use accounts::user::UserId;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use task_data::idempotency::Idempotency;
 use task_data::kinds::bulk::{Action, Input as BulkInput, Selection};
-use task_data::store::{Filter, TaskCount};
+use task_data::store::TaskCount;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::app::Api;
 use crate::http::body::Body;
-use crate::http::hops;
-use crate::http::json as json_body;
+use crate::http::{hex, json as json_body};
 use crate::http::problem::{Code, Problem};
-use crate::identity::access::Scope;
+use crate::identity::access::{Access, Scope};
 use crate::identity::auth::MaybeSession;
 use crate::route::{Route, route};
 use crate::settings::Auth;
@@ -144,9 +145,8 @@ async fn accept(
     request: &HttpRequest,
     body: &mut Body,
 ) -> Result<HttpResponse, Problem> {
-    if api.access.auth == Auth::Off && !hops::is_local(request) {
-        let detail = "While AUTH is off, only clients on the server's own machine may do this.";
-        return Err(Code::Forbidden.because(detail));
+    if api.access.auth == Auth::Off {
+        Access::Local.check(request).await?;
     }
     let BulkRequest { action, filter, confirm } =
         json_body::read(request, body, Code::InvalidJson, FORM).await?;
@@ -165,8 +165,8 @@ async fn accept(
     let input = |counted| BulkInput { action, filter: Selection::from(&filter), counted };
     let Some(confirm) = confirm else {
         let input = input(now);
-        let TaskCount { count, .. } = api.life.count(selected(&input)?, COUNTED).await?;
-        let confirm = token(&input, owner)?;
+        let TaskCount { count, .. } = api.life.count(input.filter(), COUNTED).await?;
+        let confirm = token(&input, owner);
         return Ok(HttpResponse::Ok().json(BulkCount { eligible: count, confirm }));
     };
     let counted = confirm.split_once('.').and_then(|(micros, _)| {
@@ -175,7 +175,7 @@ async fn accept(
     });
     let input = counted.map(input);
     let input = match input {
-        Some(input) if token(&input, owner)? == confirm => input,
+        Some(input) if token(&input, owner) == confirm => input,
         _ => return Err(Code::ConfirmExpired.into()),
     };
     let _reserved = api.admission.admit_input(owner).await?;
@@ -213,17 +213,10 @@ fn parameters(filter: Map<String, Value>) -> Result<FilterParameters, Problem> {
     serde_json::from_value(Value::Object(texts)).map_err(|error| Problem::internal(&error))
 }
 
-fn selected(input: &BulkInput) -> Result<Filter, Problem> {
-    input.filter().map_err(|error| Problem::internal(&error))
-}
-
 /// Returns the token of an act: the time of the count, and a hash of all that the act is.
-fn token(input: &BulkInput, owner: Option<accounts::user::UserId>) -> Result<String, Problem> {
+fn token(input: &BulkInput, owner: Option<UserId>) -> String {
     let said = json!({"input": input, "owner": owner.map(|owner| owner.0)}).to_string();
-    let key = "confirm".parse().map_err(|_| Code::Internal)?;
-    let hash = Idempotency::of(key, said.as_bytes()).content_sha256;
-    let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}.{hex}", input.counted.timestamp_micros()))
+    format!("{}.{}", input.counted.timestamp_micros(), hex(&Sha256::digest(said)[..16]))
 }
 
 struct BulkAnswers;

@@ -135,7 +135,7 @@ pub trait Records: Upkeep {
     /// Returns the place up to which records were deleted; 0 if none were.
     async fn pruned_place(&self) -> Result<i64, StoreError>;
 
-    /// Returns the oldest record that is kept; `None` if there are none.
+    /// Returns the oldest record that is kept; `None` if no record is kept.
     async fn oldest_record(&self) -> Result<Option<RecordId>, StoreError>;
 
     /// Counts the records of a span: by status, by up to `minutes` minutes, and by up to `top` URIs and addresses each.

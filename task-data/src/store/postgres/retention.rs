@@ -1,4 +1,4 @@
-//! Retention in PostgreSQL. Whoever has the lock on a subject's row makes the step; others go on.
+//! Retention in PostgreSQL. The process that has the lock on a subject's row makes the step; others don't wait for it.
 
 use std::collections::HashSet;
 
@@ -51,6 +51,9 @@ async fn pruned(connection: &mut Session, step: &PruneStep) -> QueryResult<Prune
         return Ok(Pruned::default());
     };
     let ended: Vec<Ended> = read_ended(connection, step, after).await?;
+    if ended.is_empty() {
+        return Ok(Pruned::default());
+    }
     let held = held(connection, step.subject, &ids_in(&ended)).await?;
     let is_last_read = (ended.len() as i64) < ROWS;
     let count = ended.len();
