@@ -40,7 +40,7 @@ impl Files {
         Self { content, next: AtomicU64::new(0) }
     }
 
-    /// Returns a request that submits another file each time.
+    /// Returns a request that submits another file each time, as a form.
     pub fn upload(&self, path: &str) -> Upload<'_> {
         const BOUNDARY: &str = "a-boundary-that-is-in-no-file";
         let begin = format!(
@@ -54,6 +54,14 @@ impl Files {
              Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n{begin}"
         );
         let request = [head.as_bytes(), &self.content, end.as_bytes()].concat();
+        Upload { files: self, request, number_at: head.len() }
+    }
+
+    /// Returns a request that submits another file each time, as a raw body.
+    pub fn put(&self, path: &str) -> Upload<'_> {
+        let length = self.content.len();
+        let head = format!("PUT {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+        let request = [head.as_bytes(), &self.content].concat();
         Upload { files: self, request, number_at: head.len() }
     }
 

@@ -1,6 +1,7 @@
-//! Measures one large upload, compared with bare handlers of the same web framework.
+//! Measures uploads, compared with bare handlers of the same web framework: one large, and many of 1 MiB.
 
 pub mod bare;
+mod many;
 
 use std::fs;
 use std::process::Command;
@@ -20,31 +21,57 @@ use bare::Kind;
 
 const REPEAT: u64 = 5;
 const MIB: usize = 1024;
+const SECONDS: u64 = 10;
 /// The time after which a task is assumed never to end.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Measure a large upload, beside bare handlers
+/// Measure uploads, beside bare handlers
 #[derive(Debug, clap::Args)]
 pub struct UploadsArgs {
+    /// Only these parts
+    #[arg(value_enum)]
+    parts: Vec<Part>,
     /// How often each figure is taken
     #[arg(long, default_value_t = REPEAT, value_parser = value_parser!(u64).range(1..))]
     repeat: u64,
-    /// MiB of the upload
+    /// MiB of the large upload
     #[arg(long, default_value_t = MIB)]
     mib: usize,
+    /// How long files of 1 MiB are handed in each time
+    #[arg(long, default_value_t = SECONDS, value_parser = value_parser!(u64).range(1..))]
+    seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// One large upload
+    Large,
+    /// Files of 1 MiB by many clients
+    Many,
 }
 
 impl Default for UploadsArgs {
     fn default() -> Self {
-        Self { repeat: REPEAT, mib: MIB }
+        Self { parts: Vec::new(), repeat: REPEAT, mib: MIB, seconds: SECONDS }
     }
 }
 
-/// Measures the upload, and writes the section.
+/// Measures all parts that were chosen.
 ///
 /// # Errors
-/// If an upload is rejected.
+/// If an upload is rejected; earlier figures are written.
 pub async fn run(bench: &Bench, args: &UploadsArgs) -> Result<(), BenchError> {
+    let wants = |part: Part| args.parts.is_empty() || args.parts.contains(&part);
+    if wants(Part::Large) {
+        large(bench, args).await?;
+    }
+    if wants(Part::Many) {
+        many::run(bench, args).await?;
+    }
+    Ok(())
+}
+
+async fn large(bench: &Bench, args: &UploadsArgs) -> Result<(), BenchError> {
     let mut block = vec![0; 1 << 20];
     fastrand::Rng::with_seed(1).fill(&mut block);
     let (mut ours, mut store, mut discard) = (Figures::default(), Figures::default(), Figures::default());

@@ -13,7 +13,7 @@ fn a_few_promises_are_measured() {
 
     for arguments in [
         &["promises", "rates", "folders", "--stack", "embedded", "--seconds", "1", "--files", "100"][..],
-        &["uploads", "--mib", "8"],
+        &["uploads", "--mib", "8", "--seconds", "1"],
         &["latency", "--stack", "embedded", "--requests", "20"],
     ] {
         let mut command = Command::new(bench);
@@ -28,6 +28,7 @@ fn a_few_promises_are_measured() {
         "promises: a second, and what one costs",
         "promises: in a fresh folder and in a used one",
         "uploads: a large one, beside bare handlers",
+        "uploads: many of 1 MiB, beside a bare handler",
         "latency: a small file, beside fdatasync",
     ];
     assert_eq!(headings, expected);

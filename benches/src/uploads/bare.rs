@@ -1,12 +1,12 @@
 //! The least that a handler of the web framework can do with a body, in a process of its own like the measured program.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{Write, stdout};
 
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Data, Payload, block};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use futures::StreamExt;
+use tempfile::tempfile_in;
 
 use crate::error::{BenchError, io};
 
@@ -48,9 +48,10 @@ pub async fn run(args: &BareArgs) -> Result<(), BenchError> {
     server.run().await.map_err(io("a server"))
 }
 
+/// Each body has a file of its own, which is gone with the answer.
 async fn take(kind: Data<Kind>, mut body: Payload) -> actix_web::Result<HttpResponse> {
     let mut file = match **kind {
-        Kind::Store => Some(File::create("upload")?),
+        Kind::Store => Some(tempfile_in(".")?),
         Kind::Discard => None,
     };
     while let Some(chunk) = body.next().await {
@@ -60,7 +61,8 @@ async fn take(kind: Data<Kind>, mut body: Payload) -> actix_web::Result<HttpResp
         }
     }
     if let Some(file) = file {
-        file.sync_all()?;
+        // Elsewhere, so that the bodies of other connections are read meanwhile.
+        block(move || file.sync_all()).await??;
     }
-    Ok(HttpResponse::Accepted().body("{}"))
+    Ok(HttpResponse::Accepted().body(r#"{"id":"0"}"#))
 }
