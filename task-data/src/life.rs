@@ -58,8 +58,8 @@ use crate::outcome::OutcomeLedger;
 use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
-    Attempt, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Moved, NewTask, Payload, StoreError,
-    TaskCount, TaskPage, UnkeptRow,
+    Attempt, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, ListPlace, Moved, NewTask, Payload,
+    StoreError, TaskCount, TaskPage, UnkeptRow,
 };
 use crate::tail::Tail;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
@@ -364,6 +364,14 @@ impl Life {
     /// If the store fails.
     pub async fn count(&self, filter: Filter, most: i64) -> Result<TaskCount, StoreError> {
         self.stack.store.count(filter, most).await
+    }
+
+    /// Counts the tasks of a list exactly: those among the next so many rows, and the place where the count goes on.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn count_on(&self, filter: Filter, rows: i64) -> Result<(i64, Option<ListPlace>), StoreError> {
+        self.stack.store.count_on(filter, rows).await
     }
 
     /// Counts the tasks of kinds that only a newer version knows, and logs each such kind once.

@@ -118,6 +118,39 @@ async fn pending_tasks_are_cancelled_together(setup: Setup) {
     }
 }
 
+/// To an act and a filter that have no status in common belongs no task, not each.
+#[apply(both_stacks)]
+async fn an_act_changes_only_tasks_with_the_statuses_of_its_filter(setup: Setup) {
+    let stack = setup.start(&[("WORKERS", "1"), ("MAX_ATTEMPTS", "1")]).await;
+    stack.fail_for_want_of_uploads(vec![noise(1, 20_000)]).await;
+    let succeeded = stack.put("abc").await;
+    stack.until(&succeeded, "succeeded").await;
+    stack.ask(Method::PUT, "/api/v1/kinds/md5/pause").await;
+    let cancelled = stack.put("abc").await;
+    stack.ask(Method::DELETE, &format!("/api/v1/tasks/{cancelled}")).await;
+    stack.put("abc").await;
+    let before = stack.tasks("kind=md5").await;
+
+    let statuses = ["pending", "running", "succeeded", "failed", "cancelled"];
+    for (action, of) in [("cancel", &statuses[..1]), ("retry", &statuses[3..]), ("purge", &statuses[2..])] {
+        for status in statuses {
+            let filter = json!({"status": status, "kind": "md5"});
+            if action == "purge" && !of.contains(&status) {
+                stack.bulk(&json!({"action": action, "filter": filter})).await.problem(409, "task-not-ended");
+                continue;
+            }
+            let (eligible, confirmed) = stack.eligible(action, &filter).await;
+            let expected = before.iter().filter(|task| of.contains(&status) && task["status"] == status);
+            assert_eq!(eligible, expected.count() as i64, "{action} {status}");
+            if !of.contains(&status) {
+                let id = accepted(&stack.bulk(&confirmed).await);
+                assert_eq!(stack.until(&id, "succeeded").await["result"], json!({"affected": 0}));
+            }
+        }
+    }
+    assert_eq!(stack.tasks("kind=md5").await, before);
+}
+
 #[apply(both_stacks)]
 async fn what_is_not_asked_well_changes_nothing(setup: Setup) {
     let stack = setup.start(&[]).await;
@@ -130,6 +163,8 @@ async fn what_is_not_asked_well_changes_nothing(setup: Setup) {
         (json!({"action": "purge", "filter": {"limit": "1"}}), 400, "invalid-parameter"),
         (json!({"action": "purge", "filter": {"status": 1}}), 400, "invalid-parameter"),
         (json!({"action": "purge", "filter": {"status": "done"}}), 400, "invalid-parameter"),
+        (json!({"action": "purge", "filter": {"status": []}}), 400, "invalid-parameter"),
+        (json!({"action": "purge", "filter": {"kind": [""]}}), 400, "invalid-parameter"),
         (json!({"action": "purge", "filter": {"status": "pending"}}), 409, "task-not-ended"),
         (json!({"action": "purge", "filter": {}, "confirm": "abc"}), 409, "confirm-expired"),
     ] {

@@ -32,6 +32,7 @@ macro_rules! cut_store {
             Nothing fn small(ids: Vec<task_data::task::TaskId>, bytes: i64) -> Vec<task_data::store::Claim>;
             Nothing fn list(filter: task_data::store::Filter) -> task_data::store::TaskPage;
             Nothing fn count(filter: task_data::store::Filter, most: i64) -> task_data::store::TaskCount;
+            Nothing fn count_on(filter: task_data::store::Filter, rows: i64) -> (i64, Option<task_data::store::ListPlace>);
             Afar fn mark_published(tickets: Vec<task_data::task::Ticket>) -> ();
             Afar fn cancel(id: task_data::task::TaskId, rules: task_data::store::Rules) -> task_data::store::Cancel;
             Afar fn due(limit: i64, repeat: std::time::Duration) -> Vec<task_data::task::Ticket>;

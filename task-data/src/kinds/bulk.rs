@@ -101,18 +101,24 @@ impl From<&Filter> for Selection {
 }
 
 impl Input {
-    /// Returns the tasks that the act is for: those that it changes, of those that were counted, oldest first.
-    pub fn filter(&self) -> Filter {
+    /// Returns the tasks that the act is for: those that it changes, of those that were counted, oldest first; `None` if it changes none with
+    /// the statuses of the selection.
+    pub fn filter(&self) -> Option<Filter> {
         let Self { action, filter, counted } = self;
         let is_changed = |status: &Status| filter.status.is_empty() || filter.status.contains(status);
+        let statuses: Vec<Status> = action.of().iter().copied().filter(is_changed).collect();
+        // To a filter, no status is any status.
+        if statuses.is_empty() {
+            return None;
+        }
         let period = |from: Option<DateTime<Utc>>, before: Option<DateTime<Utc>>| Period {
             from: from.map(Time),
             before: before.map(Time),
         };
         let before = filter.created_before.map_or(*counted, |before| before.min(*counted));
-        Filter {
+        Some(Filter {
             kinds: filter.kind.clone(),
-            statuses: action.of().iter().copied().filter(is_changed).collect(),
+            statuses,
             owner: filter.owner.map(UserId),
             worker: filter.worker.map(WorkerId),
             error_code: filter.error_code.clone(),
@@ -121,7 +127,7 @@ impl Input {
             finished: period(filter.finished_after, filter.finished_before),
             order: ListOrder::Oldest,
             ..Filter::default()
-        }
+        })
     }
 }
 
@@ -157,11 +163,19 @@ mod tests {
             serde_json::from_value::<Input>(json).unwrap().filter()
         };
 
-        let retry = read(&input(Action::Retry, &wide));
+        let retry = read(&input(Action::Retry, &wide)).unwrap();
         assert_eq!(retry.statuses, [Status::Failed, Status::Cancelled]);
         assert_eq!((retry.created.from, retry.created.before), (Some(Time(at(1))), Some(Time(at(50)))));
         assert_eq!((retry.kinds, retry.filename), (wide.kinds.clone(), wide.filename.clone()));
         let narrow = Filter { statuses: vec![Status::Failed], ..wide };
-        assert_eq!(read(&input(Action::Purge, &narrow)).statuses, [Status::Failed]);
+        assert_eq!(read(&input(Action::Purge, &narrow)).unwrap().statuses, [Status::Failed]);
+        for action in [Action::Cancel, Action::Retry, Action::Purge] {
+            for status in Status::ALL {
+                let one = Filter { statuses: vec![status], ..Filter::default() };
+                let statuses = read(&input(action, &one)).map(|filter| filter.statuses);
+                let expected = action.of().contains(&status).then(|| vec![status]);
+                assert_eq!(statuses, expected, "{action:?} of {}", status.name());
+            }
+        }
     }
 }

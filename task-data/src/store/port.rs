@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use database::{PoolUse, StoreError, UserId};
 use serde_json::Value;
 
-use super::filter::{Filter, TaskCount, TaskPage};
+use super::filter::{Filter, ListPlace, TaskCount, TaskPage};
 use crate::idempotency::{Idempotency, OwnedKey};
 use crate::kinds::{Kind, RowKind, UnknownKind};
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, Time, WorkerId};
@@ -331,6 +331,10 @@ pub trait Tasks: Send + Sync {
 
     /// Counts the tasks that pass a filter, up to `most`, without regard to its place and limit. Looks at a bounded number of rows.
     async fn count(&self, filter: Filter, most: i64) -> Result<TaskCount, StoreError>;
+
+    /// Counts the tasks of a list among the next so many rows on its way, from the filter's place on. Returns the place where the count goes
+    /// on, if there are more rows.
+    async fn count_on(&self, filter: Filter, rows: i64) -> Result<(i64, Option<ListPlace>), StoreError>;
 
     /// Marks tickets as published, and their tasks as not due, where the task is still pending in the ticket's attempt.
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError>;

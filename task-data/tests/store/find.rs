@@ -37,7 +37,21 @@ async fn found(store: &dyn Store, filter: Filter) -> Vec<TaskId> {
     assert_eq!(oldest_first.into_iter().rev().collect::<Vec<_>>(), whole, "{filter:?}");
     let count = store.count(filter.clone(), 1000).await.unwrap();
     assert_eq!(count, TaskCount { count: whole.len() as i64, is_exact: true }, "{filter:?}");
+    assert_eq!(counted_on(store, filter.clone()).await, whole.len() as i64, "{filter:?}");
     whole
+}
+
+/// Counts a list in steps of three rows.
+async fn counted_on(store: &dyn Store, mut filter: Filter) -> i64 {
+    let mut counted = 0;
+    loop {
+        let (count, next) = store.count_on(filter.clone(), 3).await.unwrap();
+        counted += count;
+        match next {
+            Some(_) => filter.after = next,
+            None => return counted,
+        }
+    }
 }
 
 async fn named(store: &dyn Store, name: &str, owner: Option<UserId>) -> TaskId {

@@ -51,7 +51,7 @@ pub async fn work(
     input: Input,
     stop: &CancellationToken,
 ) -> Result<Output, WorkError> {
-    let filter = input.filter();
+    let Some(filter) = input.filter() else { return Ok(json!(BulkOutput { affected: 0 })) };
     let mut progress: Progressed = match store.progress(claim.id).await.map_err(not_now)? {
         Some(state) => serde_json::from_value(state).map_err(|_| unreadable())?,
         None => Progressed::default(),

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use task_data::idempotency::Idempotency;
 use task_data::kinds::bulk::{Action, Input as BulkInput, Selection};
-use task_data::store::TaskCount;
+use task_data::store::Filter;
 use utoipa::openapi::{RefOr, Response};
 use utoipa::{IntoResponses, ToSchema};
 
@@ -38,8 +38,9 @@ const FORM: &str = "an object with `action` (`cancel`, `retry` or `purge`), the 
 const HOLDS: TimeDelta = TimeDelta::hours(1);
 /// How far another process's clock may be ahead.
 const AHEAD: TimeDelta = TimeDelta::minutes(1);
-/// The number up to which tasks are counted.
-const COUNTED: i64 = 10_000_000;
+/// How many tasks a step of the count looks at, and the most steps.
+const STEP: i64 = 100_000;
+const STEPS: usize = 100;
 
 /// The tag of these addresses, and its meaning.
 pub const TAG: (&str, &str) = ("bulk", "Many tasks changed at once");
@@ -89,10 +90,12 @@ pub struct BulkRequest {
 
 /// The tasks were counted
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"eligible": 1000, "confirm": "1767323045000000.5f2d0a7c9b1e4d3f8a6c5b4d3e2f1a0b"}))]
+#[schema(example = json!({"eligible": 1000, "at_least": false, "confirm": "1767323045000000.5f2d0a7c9b1e4d3f8a6c5b4d3e2f1a0b"}))]
 struct BulkCount {
     /// How many tasks the act is for now
     eligible: i64,
+    /// Whether more than 10,000,000 tasks would have to be looked at, so that `eligible` is the number among the oldest of them
+    at_least: bool,
     /// The value of `confirm` with which the same request is carried out
     confirm: String,
 }
@@ -165,9 +168,12 @@ async fn accept(
     let input = |counted| BulkInput { action, filter: Selection::from(&filter), counted };
     let Some(confirm) = confirm else {
         let input = input(now);
-        let TaskCount { count, .. } = api.life.count(input.filter(), COUNTED).await?;
+        let (eligible, at_least) = match input.filter() {
+            Some(filter) => eligible(api, filter).await?,
+            None => (0, false),
+        };
         let confirm = token(&input, owner);
-        return Ok(HttpResponse::Ok().json(BulkCount { eligible: count, confirm }));
+        return Ok(HttpResponse::Ok().json(BulkCount { eligible, at_least, confirm }));
     };
     let counted = confirm.split_once('.').and_then(|(micros, _)| {
         let counted = DateTime::<Utc>::from_timestamp_micros(micros.parse().ok()?)?;
@@ -188,6 +194,20 @@ async fn accept(
         api.audit(request, Act::Bulk, accepted.task.id, detail).await?;
     }
     Ok(tasks::accepted(api, PATH, accepted))
+}
+
+/// Returns the number of these tasks, and whether there may be more.
+async fn eligible(api: &Api, mut filter: Filter) -> Result<(i64, bool), Problem> {
+    let mut eligible = 0;
+    for _ in 0..STEPS {
+        let (count, next) = api.life.count_on(filter.clone(), STEP).await?;
+        eligible += count;
+        match next {
+            Some(next) => filter.after = Some(next),
+            None => return Ok((eligible, false)),
+        }
+    }
+    Ok((eligible, true))
 }
 
 /// Reads the filters of a list from JSON.

@@ -154,6 +154,14 @@ impl Tasks for Postgres {
         Ok(lists::counted(ids.len(), most, cut))
     }
 
+    async fn count_on(&self, filter: Filter, rows: i64) -> Result<(i64, Option<ListPlace>), StoreError> {
+        let (mut connection, _turn) = self.get_long().await?;
+        let mut walk = Walk::of(&filter);
+        let cut = answer(cut(&mut connection, &mut walk, rows)).await?;
+        let count = listed(&walk).select(count_star());
+        Ok((answer(count.get_result(&mut connection)).await?, cut))
+    }
+
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
         let mut connection = self.get().await?;
         for (attempt, ids) in queries::by_attempt(tickets) {

@@ -110,6 +110,15 @@ impl Tasks for Sqlite {
         .await
     }
 
+    async fn count_on(&self, filter: Filter, rows: i64) -> Result<(i64, Option<ListPlace>), StoreError> {
+        self.read_long(move |connection| {
+            let mut walk = Walk::of(&filter);
+            let cut = cut(connection, &mut walk, rows)?;
+            Ok((listed(&walk).select(count_star()).get_result(connection)?, cut))
+        })
+        .await
+    }
+
     async fn mark_published(&self, tickets: Vec<Ticket>) -> Result<(), StoreError> {
         self.write(move |connection| {
             for Ticket { id, attempt, .. } in tickets {
