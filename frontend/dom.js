@@ -12,11 +12,14 @@ export function set(element, text) {
   if (element.textContent !== shown) element.textContent = shown;
 }
 
+/** Returns a sentence of the server without the backticks around names. */
+export const plain = message => message.replaceAll('`', '');
+
 /** Returns the field that the server's error names in backticks, and the error with the field's label instead. */
 export function blamed(message) {
   const name = message.match(/^`(\w+)`/)?.[1];
   const label = $(`label[for=${name}]`)?.textContent ?? name;
-  return { name, words: message.replace(/^`\w+`/, label) };
+  return { name, words: plain(message.replace(/^`\w+`/, label)) };
 }
 
 /** The clipboard is there only on HTTPS and on this machine; elsewhere the text is selected, ready to be copied. */

@@ -11,15 +11,28 @@ const WHY = 'This server requires a log-in. Log in, and the page continues where
 
 let entering = null;
 let isOwner;
+let isKnown;
+
+/** Whether the server requires a log-in. */
+let isRequired = false;
+/** The user, once `known` is resolved; null for an anonymous visitor. */
+export let visitor = null;
+export const known = new Promise(done => { isKnown = done; });
 
 /** Resolves to the id of the user whose lists are shown, or to null if the server requires no log-in and all users share them. */
 export const owner = new Promise(known => { isOwner = known; });
 /** The first user of this page. */
 let first = null;
 
-const askIn = () => entering ??= enter().finally(() => { entering = null; });
+const askIn = (why = WHY) => entering ??= enter(why).finally(() => { entering = null; });
 
-onStranger(askIn);
+onStranger(() => askIn());
+$('#to-log-in').addEventListener('click', event => {
+  event.preventDefault();
+  // Whoever wishes to log in goes on with the page meanwhile.
+  if (entering) $('#username').focus();
+  else askIn('');
+});
 look();
 
 /** Finds out which user is logged in, and whether the server requires a log-in. */
@@ -28,12 +41,14 @@ async function look() {
   let asks;
   try {
     asks = await asksWhoComes();
+    isRequired = asks;
     if (!asks) isOwner(null);
     arrive(await whoAmI());
   } catch (error) {
     if (!(error instanceof Refusal)) return untilReachable().then(look);
     showUser(null);
     if (asks) askIn();
+    else isKnown();
   }
 }
 
@@ -41,13 +56,15 @@ function arrive(user) {
   // The page shows another user's work.
   if (first && first !== user.id) return location.reload();
   first = user.id;
+  visitor = user;
   isOwner(user.id); // Unless all users share the lists.
   showUser(user, () => location.reload());
+  isKnown();
 }
 
-async function enter() {
+async function enter(why) {
   showUser(null);
-  while (!await isIn()) await new Promise(entered => showForm(entered).catch(() => untilReachable().then(entered)));
+  while (!await isIn()) await new Promise(entered => showForm(entered, why).catch(() => untilReachable().then(entered)));
 }
 
 /** Returns whether a user is logged in already, perhaps in another tab. */
@@ -64,11 +81,13 @@ async function isIn() {
   }
 }
 
-async function showForm(entered) {
+async function showForm(entered, why) {
   const page = await (await fetch('/messages')).text();
   const guest = document.adoptNode($('#guest', new DOMParser().parseFromString(page, 'text/html')));
-  set($('#why', guest), WHY);
-  for (const part of [guest, $('#why', guest)]) part.hidden = false;
+  set($('#why', guest), why);
+  guest.hidden = false;
+  $('#why', guest).hidden = !why;
+  guest.classList.toggle('required', isRequired);
   $('#away').after(guest);
   offerLogIn($('form', guest), user => {
     arrive(user);
@@ -76,7 +95,8 @@ async function showForm(entered) {
     // The form had the focus.
     $('main :is(input, select)').focus();
     entered();
+    dispatchEvent(new Event('arrived'));
   });
-  tell(WHY);
+  if (why) tell(why);
   $('#username', guest).focus();
 }

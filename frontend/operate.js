@@ -1,8 +1,8 @@
 // The operators' page. Its address has the view behind #, so that views can be shared, and the browser's way back works.
 
 import { pause, untilReachable, Refusal } from './api.js';
-import { $, set } from './dom.js';
-import './gate.js';
+import { $, plain, set } from './dom.js';
+import { known, visitor } from './gate.js';
 import { askRights, askWhetherChanges, listKinds } from './operate/calls.js';
 import * as audit from './operate/audit.js';
 import './operate/keys.js';
@@ -62,12 +62,21 @@ async function answered(work) {
   }
 }
 
+/** The server's refusal of changes: it holds until the next log-in. */
+let refusal = null;
+
 /** Asks what the visitor may do, and says so if it is only to read. */
 async function learn() {
-  const [{ may: change, why }, rights] = [await answered(askWhetherChanges), await answered(askRights)];
+  await known;
+  // What is known to be refused is not asked again: each refusal is an error in the browser's log.
+  const rights = visitor ? await answered(askRights) : [];
+  const answer = refusal ?? await answered(askWhetherChanges);
+  const { may: change, why } = answer;
+  refusal = change ? null : answer;
   [may.change, may.manage] = [change, rights.includes('admin')];
   $('#closed').hidden = change;
-  set($('#closed'), change ? '' : `Read-only: you can look at everything here, and change nothing. ${why.replaceAll('`', '')}`);
+  const later = visitor ? ' A right that is granted counts from the next log-in on.' : '';
+  set($('#closed'), change ? '' : `Read-only: you can look at everything here, and change nothing. ${plain(why)}${later}`);
   applyRights();
 }
 
@@ -87,11 +96,15 @@ async function begin() {
     $('#closed').hidden = false;
     $('#views').hidden = true;
     live.told('off', 'Closed');
-    return set($('#closed'), `This page is for viewers, operators and admins. ${message}`);
+    return set($('#closed'), `This page is for viewers, operators and admins. ${plain(message)}`);
   }
   await Promise.all([learn(), answered(compareClocks)]);
   setInterval(() => { if (!document.hidden) learn().catch(() => { /* The next interval asks again. */ }); }, AGE * 1000);
   addEventListener('hashchange', show);
+  addEventListener('arrived', () => {
+    refusal = null;
+    learn().then(show);
+  });
   live.open();
   show();
 }

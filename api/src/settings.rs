@@ -45,7 +45,8 @@ pub struct ApiSettings {
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Access")]
 pub struct AccessSettings {
-    /// Whether requests need a log-in or an API key. If required, users see, list and cancel their own tasks, operators and admins all
+    /// Whether requests need a log-in or an API key. If required, users see, list and cancel their own tasks, viewers
+    /// see all, operators and admins see and change all
     #[arg(long, env, value_name = "AUTH", value_enum, default_value = "off")]
     pub auth: Auth,
     /// Whether anyone may register (open), or only admins make users (closed)

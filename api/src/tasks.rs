@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use task_data::kinds::{Kind, RowKind};
 use task_data::life::Accepted;
-use task_data::store::{Attempt, Cancel, Purge};
+use task_data::store::{Attempt, Cancel, Purge, Retry};
 use task_data::task::{Status, Task, TaskError, TaskId, Time, WorkerId};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, ResponseBuilder};
@@ -217,11 +217,27 @@ struct AttemptView {
     error: Option<TaskErrorView>,
 }
 
-/// The attempts of a task, first one first
+/// A task that does an ended one again
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Retry)]
+struct RetryView {
+    /// The ticket
+    #[schema(value_type = uuid::Uuid)]
+    id: TaskId,
+    #[schema(schema_with = statuses)]
+    status: Status,
+    /// When it ended
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    finished: Option<Time>,
+}
+
+/// The attempts of a task, first one first, and its retries
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempts, example = attempts_example)]
 pub struct AttemptsView {
     attempts: Vec<AttemptView>,
+    /// The tasks whose `retried_from` is this one, newest first; at most 10
+    retries: Vec<RetryView>,
 }
 
 fn attempts_example() -> Value {
@@ -229,12 +245,12 @@ fn attempts_example() -> Value {
         {"number": 1, "worker": "0b2f6a5e-6a55-4d1c-8a3f-3f1f5d7f5a10", "started": "2026-11-29T08:00:00.000000Z", "ended": "2026-11-29T08:00:31.000000Z",
          "error": {"code": "worker-lost", "detail": "Each worker that took the task was lost before it ended."}},
         {"number": 2, "worker": null, "started": "2026-11-29T08:00:32.000000Z", "ended": "2026-11-29T08:00:33.000000Z", "error": null},
-    ]})
+    ], "retries": []})
 }
 
 /// List the attempts of a task
 ///
-/// Those that went wrong or lost their worker, and the one that runs or has ended the task.
+/// Those that went wrong or lost their worker, and the one that runs or has ended the task. Beside them the tasks that do it again.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/attempts", tag = "tasks", operation_id = "listAttempts",
     params(("id" = uuid::Uuid, Path, description = "The ticket")),
@@ -247,7 +263,9 @@ pub async fn attempts(api: Data<Api>, scope: Scope, Id(id): Id) -> Result<Json<A
         let error = error.map(|TaskError { code, detail }| TaskErrorView { code, detail });
         AttemptView { number, worker, started, ended, error }
     };
-    Ok(Json(AttemptsView { attempts: attempts.map(view).collect() }))
+    let retries = api.life.retries(id).await?.into_iter();
+    let retries = retries.map(|Retry { id, status, finished }| RetryView { id, status, finished });
+    Ok(Json(AttemptsView { attempts: attempts.map(view).collect(), retries: retries.collect() }))
 }
 
 /// Whether to delete a task that has ended

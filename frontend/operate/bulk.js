@@ -1,31 +1,66 @@
 // Acts on all tasks that match the search. The server counts them first; what it counted is what the answer confirms.
 
-import { $, count } from '../dom.js';
+import { find } from '../api.js';
+import { $, count, set } from '../dom.js';
 import { bulk } from './calls.js';
-import { act, isSure, showDone } from './page.js';
+import { filterInWords, statusesOf } from './filters.js';
+import { act, applyRights, isDoneShown, isSure, showDone } from './page.js';
 
-const ACTIONS = {
-  retry: { verb: 'Retry', text: 'Each becomes a new task, and the old one stays as it is.' },
-  cancel: { verb: 'Cancel', text: 'What has not ended is cancelled. It can be retried later.', harm: true },
-  purge: { verb: 'Delete', text: 'They are forgotten, with their results. This can’t be undone.', harm: true },
+/** The acts: the statuses that each is for, and words. */
+export const ACTIONS = {
+  retry: { verb: 'Retry', past: 'handed in again', of: ['failed', 'cancelled'], text: 'Each becomes a new task, and the old one stays as it is; what was retried before is done once more.' },
+  cancel: { verb: 'Cancel', past: 'cancelled', of: ['pending', 'running'], text: 'What has not ended is cancelled. It can be retried later.', harm: true },
+  purge: { verb: 'Delete', past: 'deleted', of: ['succeeded', 'failed', 'cancelled'], text: 'They are forgotten, with their results. This can’t be undone.', harm: true },
 };
+/** Seconds for which the end of an act is awaited at a time. */
+const WAIT = 20;
 
-const tasks = number => `${count(number)} ${number === 1 ? 'task' : 'tasks'}`;
+/** Tells a number of tasks. */
+export const tasks = number => `${count(number)} ${number === 1 ? 'task' : 'tasks'}`;
 
 async function offer(action, filter) {
   const { verb, text, harm } = ACTIONS[action];
-  const counted = await bulk(action, filter);
-  if (!counted.eligible) return showDone('No task that matches allows this.');
-  const words = Object.entries(filter).map(([name, value]) => `${name} ${value}`).join(', ');
+  const { eligible, at_least: isMore, confirm } = await bulk(action, filter);
+  if (!eligible && !isMore) return showDone('No task that matches allows this.');
+  const number = isMore ? `at least ${tasks(eligible)}` : tasks(eligible);
+  const hasFilter = Object.keys(filter).length > 0;
   const sure = await isSure({
-    title: `${verb} ${tasks(counted.eligible)}?`,
-    text: `${words ? `All with ${words}.` : 'All tasks, without a filter.'} ${text}`,
-    yes: `${verb} ${tasks(counted.eligible)}`,
+    title: `${verb} ${number}?`,
+    text: `${hasFilter ? `All with ${filterInWords(filter)}.` : 'All tasks, without a filter.'} ${text}`,
+    yes: `${verb} ${number}`,
     harm,
   });
   if (!sure) return;
-  const task = await bulk(action, filter, counted.confirm);
-  showDone(`${verb}: ${tasks(counted.eligible)}, as a task of its own.`, `#task/${task.id}`, 'Follow it');
+  const task = await bulk(action, filter, confirm);
+  const notice = showDone(`${verb}: ${number}, as a task of its own.`, `#task/${task.id}`, 'Follow it');
+  follow(action, task.id, notice).catch(() => { /* The task's own page says what came of it. */ });
+}
+
+/** Waits for the end of an act, and tells it while the notice of its beginning is shown. */
+async function follow(action, id, notice) {
+  const { verb, past } = ACTIONS[action];
+  for (;;) {
+    const { finished, status, result, error } = await find(id, WAIT);
+    if (!isDoneShown(notice)) return;
+    if (!finished) continue;
+    const end = status === 'succeeded' ? `${tasks(result.affected)} ${past}.` : `${verb}: ${status}${error ? `, ${error.code}` : ''}.`;
+    return showDone(end, `#task/${id}`, 'The act');
+  }
+}
+
+/** Switches off each act that is not for the tasks of the filter, or all of them: `why` is said beside them. */
+export function allowBulk(filter, { areOff, why }) {
+  const statuses = statusesOf(filter);
+  for (const button of $('#bulk').children) {
+    const { of, verb } = ACTIONS[button.dataset.action];
+    // The server deletes nothing as long as the filter includes what has not ended.
+    const goes = statuses.length === 0 || (button.dataset.action === 'purge' ? statuses.every(one => of.includes(one)) : statuses.some(one => of.includes(one)));
+    if (areOff || !goes) button.dataset.off = '';
+    else delete button.dataset.off;
+    button.title = goes ? '' : `${verb} is for tasks with status ${of.join(' or ')}`;
+  }
+  set($('#bulk-why'), why);
+  applyRights();
 }
 
 /** Sets the buttons up; `filterOf()` returns the filter of the list. */

@@ -3,14 +3,23 @@
 /* global uPlot */
 
 import { $, count, set } from '../dom.js';
-import { askStats, listKinds } from './calls.js';
+import { askStats } from './calls.js';
 import { keep } from './live.js';
+import { offerKinds } from './page.js';
 import { lasting, now } from './times.js';
 
 /** The spans: their seconds, those of a step, and words. Steps are whole minutes. */
 const SPANS = { '1h': [3600, 60, 'in the last hour'], '1d': [86_400, 600, 'in the last day'], '7d': [7 * 86_400, 3600, 'in the last 7 days'] };
 const HEIGHT = 170;
 const PERIOD = 15;
+/** The most steps whose points are drawn, each as a dot; of more only those that stand alone. */
+const DOTS = 60;
+const DAY = 86_400;
+/** The steps between two marks of time, within a day. */
+const TICKS = [60, 300, 600, 900, 1800, 3600, 2 * 3600, 3 * 3600, 6 * 3600, 12 * 3600];
+/** Where the scale of waits begins, and its marks: seconds. */
+const SHORTEST = 0.001;
+const MARKS = [SHORTEST, 0.01, 0.1, 1, 10, 60, 600, 3600, 36_000, DAY, 10 * DAY];
 
 const hour = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric' });
@@ -47,15 +56,10 @@ async function read() {
   const last = Math.floor(now() / 1000 / step) * step;
   const first = last - length + step;
   const stats = await askStats({ from: new Date(first * 1000).toISOString(), step });
-  await offerKinds();
+  await offerKinds(kind);
   gather(stats.series.filter(one => !kind.value || one.kind === kind.value), { first, last, step });
   tell(words);
   for (const name of Object.keys(CHARTS)) draw(name);
-}
-
-async function offerKinds() {
-  if (kind.options.length > 1) return;
-  for (const one of await listKinds()) kind.append(new Option(one.kind, one.kind));
 }
 
 /** Sums the points of a step. Waiting times of several kinds are those of the slowest one: quantiles have no sum. */
@@ -79,7 +83,7 @@ const words = {};
 /** Sums the charts up in words. */
 function tell(time) {
   const sum = name => count(steps[name].reduce((all, one) => all + one, 0));
-  words.ends = `${sum('accepted')} accepted, ${sum('succeeded')} succeeded, ${sum('failed')} failed and ${sum('cancelled')} cancelled ${time}. The last step is not over.`;
+  words.ends = `${sum('accepted')} accepted, ${sum('succeeded')} succeeded, ${sum('failed')} failed and ${sum('cancelled')} cancelled ${time}. The chart ends with the last step that is over.`;
   const at = steps.p95.findLastIndex(value => value !== null);
   const most = steps.p95.reduce((most, one, place) => (one > (steps.p95[most] ?? -1) ? place : most), at);
   const whose = kind.value ? '' : ' Of several kinds, the slowest counts.';
@@ -91,7 +95,10 @@ function tell(time) {
   set($('#ends-title'), `Tasks in each ${steps.step === each ? unit : `${steps.step / each} ${unit}s`}`);
 }
 
-const moment = at => `${steps.step * steps.at.length > 86_400 ? `${day.format(at * 1000)}, ` : ''}${hour.format(at * 1000)}`;
+/** Whether the span is so long that its marks are days. */
+const areDays = () => steps.step >= 3600;
+
+const moment = at => `${steps.step * steps.at.length > DAY ? `${day.format(at * 1000)}, ` : ''}${hour.format(at * 1000)}`;
 
 /** Shows the values at the pointer in place of the words. */
 function point(name, place) {
@@ -101,10 +108,29 @@ function point(name, place) {
   set($(`#${name}-words`), `${moment(steps.at[place])}: ${texts.join(', ') || 'none'}`);
 }
 
+/** Returns what a chart shows: the steps that are over, without the zeros of failures, which would hide the line below. */
+function shownOf(name) {
+  const value = {
+    failed: count => count || null,
+    p50: seconds => seconds && Math.max(seconds, SHORTEST),
+    p95: seconds => seconds && Math.max(seconds, SHORTEST),
+  };
+  const whole = line => steps[line].slice(0, -1);
+  return [whole('at'), ...Object.keys(CHARTS[name].lines).map(line => whole(line).map(value[line] ?? (one => one)))];
+}
+
+/** Returns the places of the values that are drawn as dots. */
+function dotsOf(name, { data }, series) {
+  const values = data[series];
+  const isAlone = place => values[place - 1] == null && values[place + 1] == null;
+  const areAll = name === 'waits' && values.length <= DOTS;
+  return values.flatMap((value, place) => (value !== null && (areAll || isAlone(place)) ? [place] : []));
+}
+
 function draw(name) {
   const chart = CHARTS[name];
   const { lines } = chart;
-  const data = [steps.at, ...Object.keys(lines).map(line => steps[line])];
+  const data = shownOf(name);
   if (chart.plot) return chart.plot.setData(data);
   const box = $(`#${name}-chart`);
   $(`#${name}-key`).replaceChildren(...Object.keys(lines).map(line => {
@@ -113,21 +139,24 @@ function draw(name) {
     return entry;
   }));
   const axis = { stroke: () => colour('--soft'), font: '12px system-ui, sans-serif', grid: { stroke: () => colour('--line'), width: 1 }, ticks: { show: false } };
-  const paths = name === 'ends' ? uPlot.paths.stepped({ align: 1 }) : undefined;
+  const isCount = name === 'ends';
+  const paths = isCount ? uPlot.paths.stepped({ align: 1 }) : undefined;
+  // Waits are from a millisecond to days long, so their scale is logarithmic.
+  const counts = { y: { range: (_, low, high) => [0, Math.max(high * 1.08, 1)] } };
+  const waits = { y: { distr: 3, range: (_, low, high) => [SHORTEST, Math.max((high ?? 0) * 1.5, 10 * SHORTEST)] } };
+  const marks = { splits: (_, place, low, high) => MARKS.filter(mark => mark >= low && mark <= high), filter: (_, splits) => splits };
   chart.plot = new uPlot({
     width: box.clientWidth,
     height: HEIGHT,
     legend: { show: false },
+    padding: [8, 28, 0, 0],
     cursor: { y: false, drag: { x: false }, sync: { key: 'operate' } },
-    scales: {
-      x: { range: () => [steps.at[0], steps.at.at(-1) + steps.step] },
-      y: { range: (_, low, high) => [0, Math.max(high * 1.08, name === 'ends' ? 1 : 0.001)] },
-    },
+    scales: { x: { range: () => [steps.at[0], steps.at.at(-1)] }, ...(isCount ? counts : waits) },
     axes: [
-      { ...axis, grid: { show: false }, size: 26, space: 80, values: (_, times) => times.map(time => moment(time)) },
-      { ...axis, size: 58, space: 40, values: (_, values) => values.map(chart.axis) },
+      { ...axis, grid: { show: false }, size: 26, space: 80, incrs: () => (areDays() ? [DAY, 2 * DAY, 4 * DAY] : TICKS), values: (_, times) => times.map(time => (areDays() ? day.format(time * 1000) : moment(time))) },
+      { ...axis, size: 58, space: 40, values: (_, values) => values.map(chart.axis), ...(!isCount && marks) },
     ],
-    series: [{}, ...Object.entries(lines).map(([line, stroke]) => ({ stroke: () => colour(stroke), ...(line === 'accepted' && { fill: () => colour('--tint') }), width: line === 'accepted' ? 1 : 2, paths, spanGaps: false, points: { show: name === 'waits', size: 4 } }))],
+    series: [{}, ...Object.entries(lines).map(([line, stroke]) => ({ stroke: () => colour(stroke), ...(line === 'accepted' && { fill: () => colour('--area') }), width: line === 'accepted' ? 1 : 2, paths, spanGaps: false, points: { show: true, size: isCount ? 6 : 4, filter: (plot, series) => dotsOf(name, plot, series) } }))],
     hooks: { setCursor: [({ cursor: { idx, left } }) => (left < 0 || idx === null ? set($(`#${name}-words`), words[name]) : point(name, idx))] },
   }, data, box);
   new ResizeObserver(() => chart.plot.setSize({ width: box.clientWidth, height: HEIGHT })).observe(box);

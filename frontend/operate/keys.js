@@ -19,6 +19,15 @@ function move(by) {
   rows[Math.min(Math.max(at < 0 ? 0 : at + by, 0), rows.length - 1)]?.focus();
 }
 
+/** Leaves a field, or a task: the list is where it was. */
+function leave() {
+  if (document.activeElement.matches('input, select')) document.activeElement.blur();
+  else if ($('#back').checkVisibility()) location.hash = $('#back').getAttribute('href');
+}
+
+/** Presses a button of the task that is shown, if it is there. */
+const press = selector => { if ($(selector).checkVisibility()) $(selector).click(); };
+
 function find() {
   if (!$('#q').checkVisibility()) {
     // After the page's own listener, which shows the view.
@@ -30,11 +39,15 @@ function find() {
 }
 
 addEventListener('keydown', event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isWriting(event) || $('dialog[open]')) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $('dialog[open]')) return;
+  if (isWriting(event) && event.key !== 'Escape') return;
   const act = {
     '/': find,
     j: () => move(1),
     k: () => move(-1),
+    r: () => press('#retry'),
+    c: () => press('#cancel'),
+    Escape: leave,
     '?': () => $('#help').showModal(),
   }[event.key] ?? (/^[1-9]$/.test(event.key) && (() => document.querySelectorAll('#views a')[event.key - 1]?.click()));
   // The help is always there: in it the keys are switched on again.

@@ -1,7 +1,7 @@
 // Keeps the page current: follows the feed of outcomes, and repeats requests. Rests while the tab is hidden.
 
 import { API, Refusal, comeIn, pause, untilReachable } from '../api.js';
-import { $, set } from '../dom.js';
+import { $, plain, set } from '../dom.js';
 
 /** Milliseconds in which outcomes are gathered before they are shown. */
 const PERIOD = 400;
@@ -26,6 +26,9 @@ let view = {};
 
 /** Follows the feed: calls `outcomes(batch)` a few times a second at most, and `again()` when anything may have changed. */
 export function follow(reactions) { view = reactions; }
+
+/** Lets the view read again what it shows. */
+export const again = () => view.again?.();
 
 /** Shows how the page is connected. */
 export function told(state, words) {
@@ -59,7 +62,7 @@ async function read(signal) {
   if (!response.ok) throw new Refusal(response.status, await response.text(), response.headers.get('Retry-After'));
   [wait, counts, begun] = [1, [], performance.now()];
   told('on', 'Live');
-  view.again?.();
+  again();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ''; ;) {
     const { value, done } = await reader.read();
@@ -86,7 +89,7 @@ function flush() {
   timer = null;
   const batch = gathered.map(data => JSON.parse(data));
   counts.push({ at: performance.now(), count: batch.length + missed });
-  if (missed) view.again?.();
+  if (missed) again();
   else view.outcomes?.(batch);
   [gathered, missed] = [[], 0];
 }
@@ -103,13 +106,14 @@ setInterval(showRate, 1000);
 
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
 
-const visible = () => document.hidden && new Promise(done => document.addEventListener('visibilitychange', done, { once: true }));
+/** Waits until the tab is visible. */
+export const visible = () => document.hidden && new Promise(done => document.addEventListener('visibilitychange', done, { once: true }));
 
 /**
  * Repeats a step while the signal is not aborted and the tab is visible; waits while the server is away. A step that takes long is
  * repeated less often. `refuse(error)` shows an error that will not pass, and ends the repeating.
  */
-export async function keep(signal, seconds, step, refuse = ({ message }) => set($('#trouble'), message)) {
+export async function keep(signal, seconds, step, refuse = ({ message }) => set($('#trouble'), plain(message))) {
   while (!signal.aborted) {
     await visible();
     const began = performance.now();
@@ -121,10 +125,10 @@ export async function keep(signal, seconds, step, refuse = ({ message }) => set(
       set($('#trouble'), '');
     } catch (error) {
       if (signal.aborted) return;
-      told('off', 'Reconnecting …');
+      // Whether the connection stands, the feed alone says: a refusal came over one.
       if (!(error instanceof Refusal)) await untilReachable();
       else if (!error.mayPass) return refuse(error);
-      else set($('#trouble'), error.message);
+      else set($('#trouble'), plain(error.message));
       rest = error.seconds ?? 1;
     }
     await pause(rest);

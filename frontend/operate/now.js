@@ -2,22 +2,26 @@
 
 import { $, count, set } from '../dom.js';
 import { oneLine } from '../text.js';
-import { askParts, listKinds, pauseKind, resumeKind, searchTasks } from './calls.js';
+import { askParts, askStats, listKinds, pauseKind, resumeKind } from './calls.js';
 import { showCharts } from './charts.js';
+import { ADVICE } from './codes.js';
+import { groupFailures } from './failures.js';
 import { follow, keep } from './live.js';
-import { act, isSure, link, may, showDone, showRows } from './page.js';
-import { lasting, showTime } from './times.js';
+import { act, isSure, link, showDone, showRows } from './page.js';
+import { lasting, momentToday, now, showTime } from './times.js';
 
 const ENDS = ['succeeded', 'failed', 'cancelled'];
-/** The newest failures that are grouped; the most of a page. */
-const FAILURES = 1000;
+/** The hours whose ended tasks are counted, in whole hours, with the one that is not over. */
+const HOURS = 24;
+const HOUR = 3600;
 /** Seconds after which numbers are read again although nothing was heard of: retention deletes tasks. */
 const AGE = 60;
 
 /** The kinds as they were last listed. */
 let kinds = [];
-/** Texts of the numbers of ended tasks, by `kind/status`. */
-const totals = new Map();
+/** The numbers of ended tasks, by `kind/status`, and from when on they are counted. */
+let totals = new Map();
+let since = null;
 
 /** Shows the view until the signal is aborted. */
 export function show(signal) {
@@ -33,8 +37,8 @@ export function show(signal) {
     kinds = await listKinds();
     showKinds();
   });
-  keep(signal, 2, ifChanged(() => changed.totals, () => { changed.totals = false; }, countEnded));
-  keep(signal, 3, ifChanged(() => changed.failures, () => { changed.failures = false; }, groupFailures));
+  keep(signal, 3, ifChanged(() => changed.totals, () => { changed.totals = false; }, countEnded));
+  keep(signal, 3, ifChanged(() => changed.failures, () => { changed.failures = false; }, () => showFailures(signal)));
   keep(signal, 15, async () => showParts(await askParts()));
   showCharts(signal);
 }
@@ -72,21 +76,22 @@ function showKinds() {
 }
 
 function showTotal(row, kind, status) {
-  const text = totals.get(`${kind}/${status}`) ?? '–';
+  const total = totals.get(`${kind}/${status}`) ?? 0;
   const cell = $(`.${status}`, row);
-  link($('a', cell), listOf({ kind, status }), text);
-  if (text === '0' || text === '–') delete cell.dataset.some;
-  else cell.dataset.some = '';
+  link($('a', cell), listOf({ kind, status, ...(since && { finished_after: since }) }), since ? count(total) : '–');
+  if (total) cell.dataset.some = '';
+  else delete cell.dataset.some;
 }
 
-/** Counts the ended tasks: exactly up to the number to which the server counts. */
+/** Counts the tasks that have ended within the last hours, by the statistics: exactly, in one request. */
 async function countEnded() {
-  for (const { kind } of kinds.length ? kinds : await listKinds()) {
-    for (const status of ENDS) {
-      const { total, total_at_least: least } = await searchTasks({ kind, status, limit: 1, total: true });
-      totals.set(`${kind}/${status}`, total === null ? `${count(least)}+` : count(total));
-    }
+  const from = new Date((Math.floor(now() / 1000 / HOUR) - HOURS + 1) * HOUR * 1000).toISOString();
+  const { series } = await askStats({ from, step: HOUR });
+  [totals, since] = [new Map(), from];
+  for (const point of series) {
+    for (const status of ENDS) totals.set(`${point.kind}/${status}`, (totals.get(`${point.kind}/${status}`) ?? 0) + point[status]);
   }
+  set($('#ended-words'), `Succeeded, failed and cancelled: what ended since ${momentToday(from)}, also what was deleted since then.`);
   showKinds();
 }
 
@@ -104,7 +109,6 @@ async function change(button, work, words) {
     const state = await work();
     kinds = kinds.map(one => (one.kind === state.kind ? { ...one, ...state } : one));
   });
-  button.disabled = !may.change;
   showKinds();
   if (isDone) showDone(words);
 }
@@ -127,24 +131,17 @@ function showParts({ status, retention, ...parts }) {
 
 // ---- Failures ----
 
-async function groupFailures() {
-  const { tasks, next } = await searchTasks({ status: 'failed', limit: FAILURES });
-  const groups = new Map();
-  for (const { kind, error, finished } of tasks) {
-    const key = `${kind}/${error?.code}`;
-    const group = groups.get(key) ?? { key, kind, code: error?.code ?? '?', tasks: 0, newest: '', detail: '' };
-    group.tasks += 1;
-    if (finished > group.newest) [group.newest, group.detail] = [finished, error?.detail ?? ''];
-    groups.set(key, group);
-  }
-  const sorted = [...groups.values()].sort((one, other) => other.tasks - one.tasks || (one.newest < other.newest ? 1 : -1));
-  showRows($('#failures'), '#failure-row', sorted, ({ key }) => key, (row, { kind, code, tasks: number, newest, detail }) => {
+async function showFailures(signal) {
+  const { groups, number, hasMore } = await groupFailures(signal);
+  showRows($('#failures'), '#failure-row', groups, ({ key }) => key, (row, { kind, code, tasks, newest, detail }) => {
     link($('a', row), listOf({ kind, status: 'failed', error_code: code }), code);
+    $('a', row).title = Object.hasOwn(ADVICE, code) ? ADVICE[code] : '';
     set($('.kind', row), kind);
-    set($('.tasks', row), count(number));
+    set($('.tasks', row), count(tasks));
     showTime($('.newest time', row), newest);
     set($('.words bdi', row), oneLine(detail));
   });
-  const all = next ? `The newest ${count(tasks.length)} failed tasks are grouped; there are more.` : `All ${count(tasks.length)} failed tasks that are kept.`;
-  set($('#failures-words'), tasks.length ? all : 'No failed task is kept.');
+  const all = number === 1 ? 'The one failed task that is kept.' : `All ${count(number)} failed tasks that are kept.`;
+  const most = hasMore ? `The newest ${count(number)} failed tasks are grouped; there are more.` : all;
+  set($('#failures-words'), number ? most : 'No failed task is kept.');
 }

@@ -1,15 +1,33 @@
 // Shared by the views: rows that stay in place, the visitor's rights, questions before an act, and its result.
 
 import { words } from '../api.js';
-import { $, set } from '../dom.js';
+import { $, plain, set } from '../dom.js';
 import { tell } from '../news.js';
+import { listKinds } from './calls.js';
 
 /** What the visitor may do: change tasks, kinds and workers; manage users. */
 export const may = { change: false, manage: false };
 
-/** Disables what the visitor may not do. */
+const isOff = ({ dataset: { busy, off } }) => !may.change || busy !== undefined || off !== undefined;
+
+/** Disables what the visitor may not do, and what the view has switched off with `data-off`. */
 export function applyRights() {
-  for (const button of document.querySelectorAll('[data-change]')) button.disabled = !may.change || button.dataset.busy !== undefined;
+  for (const button of document.querySelectorAll('[data-change]')) button.disabled = isOff(button);
+}
+
+/** Chooses a value in a list of choices, which has it from now on if it had not. */
+export function choose(field, value) {
+  if (![...field.options].some(option => option.value === value)) field.append(new Option(value, value));
+  field.value = value;
+}
+
+/** Offers the kinds that the server has, once. */
+export async function offerKinds(field) {
+  if (field.dataset.offered !== undefined) return;
+  const kinds = await listKinds();
+  field.dataset.offered = '';
+  const known = new Set([...field.options].map(option => option.value));
+  field.append(...kinds.map(({ kind }) => kind).filter(kind => !known.has(kind)).map(kind => new Option(kind, kind)));
 }
 
 /** Shows items as rows, each by its key. Rows that stay are changed in place: the focus and a selection stay. */
@@ -50,13 +68,20 @@ export function isSure({ title, text, yes, harm = false }) {
   return new Promise(done => dialog.addEventListener('close', () => done(dialog.returnValue === 'yes'), { once: true }));
 }
 
-/** Shows the result of an act, perhaps with a link. */
+let notice = 0;
+
+/** Shows the result of an act, perhaps with a link. Returns the notice's number, for `isDoneShown`. */
 export function showDone(text, href, linkText) {
+  notice += 1;
   $('#done').hidden = !text;
   set($('#done span'), text);
   link($('#done a'), href, linkText ?? '');
   if (text) tell(text);
+  return notice;
 }
+
+/** Returns whether a notice is still the one that is shown. */
+export const isDoneShown = number => number === notice && !$('#done').hidden;
 
 /** Leads to another view, and shows there the result of an act. */
 export function leave(hash, words) {
@@ -76,10 +101,10 @@ export async function act(button, work, place = $('#trouble')) {
     await work();
     return true;
   } catch (error) {
-    set(place, `Not done: ${words(error)}`);
+    set(place, `Not done: ${plain(words(error))}`);
     return false;
   } finally {
     delete button.dataset.busy;
-    button.disabled = wasDisabled;
+    button.disabled = button.dataset.change === undefined ? wasDisabled : isOff(button);
   }
 }

@@ -1,14 +1,16 @@
-// One task: what it is, how it went, its attempts, and what may be done with it.
+// One task: what it is, how it went, its attempts and retries, and what may be done with it.
 
 import { cancel, find } from '../api.js';
-import { $, bytes, copy, count, set } from '../dom.js';
+import { $, bytes, copy, count, plain, set } from '../dom.js';
 import { oneLine, visible } from '../text.js';
 import { addressOf } from '../ticket.js';
-import { listAttempts, purgeTask, retryTask } from './calls.js';
+import { listAttempts, listKinds, listWorkers, purgeTask, retryTask } from './calls.js';
+import { ADVICE } from './codes.js';
+import { filterInWords } from './filters.js';
 import { follow, keep } from './live.js';
 import { act, applyRights, isSure, leave, link, may, showDone, showRows } from './page.js';
 import { addressOfList, lengthsOf, nameOf, outcomeOf, stateOf } from './tasks.js';
-import { between, lasting, showTime } from './times.js';
+import { between, lasting, moment, momentToday, showTime } from './times.js';
 
 /** Seconds after which an ended task is read again: it may be deleted. */
 const AGE = 30;
@@ -16,10 +18,16 @@ const AGE = 30;
 let task = null;
 /** The facts that are shown, to be made anew only when they change. */
 let facts = '';
+/** Since when its kind is paused; null if it isn't, or the task has ended. */
+let paused = null;
+/** The tasks that do it again, newest first. */
+let retries = [];
+/** The names of the workers that have a lease, by their ids. */
+let workers = new Map();
 
 /** Shows the task with that id, until the signal is aborted. */
 export function show(signal, _, id) {
-  if (task?.id !== id) [task, facts, $('#one').hidden] = [null, '', true];
+  if (task?.id !== id) [task, facts, retries, $('#one').hidden] = [null, '', [], true];
   set($('#task-title bdi'), task ? nameOf(task) : id);
   set($('#task-error'), '');
   $('#back').href = addressOfList();
@@ -27,13 +35,18 @@ export function show(signal, _, id) {
   follow({ outcomes: batch => { isStale ||= batch.some(one => one.id === id); }, again: () => { isStale = true; } });
   keep(signal, 1, async () => {
     if (task?.finished && !isStale && performance.now() - read < AGE * 1000) return;
-    const [now, attempts] = [await find(encodeURIComponent(id)), await listAttempts(encodeURIComponent(id), signal)];
+    const [now, tries] = [await find(encodeURIComponent(id)), await listAttempts(encodeURIComponent(id), signal)];
+    const kind = now.status === 'pending' && (await listKinds()).find(one => one.kind === now.kind);
+    if (tries.attempts.some(({ worker }) => worker)) workers = new Map((await listWorkers()).map(one => [one.id, one.name]));
     signal.throwIfAborted();
-    [task, isStale, read] = [now, false, performance.now()];
-    render(attempts);
+    // The retries that go on change without an end of this task.
+    [task, paused, retries, read] = [now, kind?.since ?? null, tries.retries, performance.now()];
+    // A retry that goes on is shown as it ends.
+    isStale = retries.some(({ finished }) => !finished);
+    render(tries.attempts);
   }, error => {
     [task, $('#one').hidden] = [null, true];
-    set($('#task-error'), error.message);
+    set($('#task-error'), plain(error.message));
     showActs();
   });
   showActs();
@@ -56,6 +69,7 @@ function render(attempts) {
   $('#error').dataset.state = stateOf(task);
   set($('#error code'), error?.code ?? '');
   set($('#error span'), error ? error.detail : '');
+  set($('#advice'), status === 'failed' && Object.hasOwn(ADVICE, error?.code) ? ADVICE[error.code] : '');
   showFacts(next);
   showAttempts(attempts);
   set($('#json'), visible(JSON.stringify(task, null, 2)));
@@ -67,6 +81,7 @@ function standing() {
   const { waited, worked } = lengthsOf(task);
   const isOver = task.finished !== null;
   const words = [waited && `${worked || isOver ? 'waited' : 'waits for'} ${waited}`, worked && `${isOver ? 'worked' : 'works for'} ${worked}`];
+  if (paused) words.push(`waits: ${task.kind} is paused since ${momentToday(paused)}`);
   return words.filter(Boolean).map(one => `· ${one}`).join(' ');
 }
 
@@ -77,9 +92,13 @@ const text = words => [document.createTextNode(visible(words))];
 function time(at, form) {
   const element = document.createElement('time');
   showTime(element, at, form);
-  const exact = document.createElement('span');
-  [exact.className, exact.textContent] = ['exact', at];
-  return [element, ' ', exact];
+  // A narrow screen may break it before the T, and nowhere else.
+  const [day, clock] = at.split(/(?=T)/).map(part => {
+    const exact = document.createElement('span');
+    [exact.className, exact.textContent] = ['exact', part];
+    return exact;
+  });
+  return [element, ' ', day, document.createElement('wbr'), clock];
 }
 
 function linked(href, words) {
@@ -96,6 +115,9 @@ function ticket(id) {
   return [code, ' ', button];
 }
 
+/** Names the retries, the newest first, each with what came of it. */
+const again = () => retries.flatMap(({ id, status }, place) => [place ? ', ' : '', linked(`#task/${id}`, id), ` (${status})`]);
+
 function showFacts(next) {
   const { id, kind, created, started, finished, input, result, retried_from: from } = task;
   const page = addressOf(task);
@@ -105,18 +127,20 @@ function showFacts(next) {
     Created: () => time(created),
     Began: started && (() => time(started)),
     Ended: finished && (() => time(finished)),
-    'Next attempt': next && (() => time(next, 'in')),
+    'Next attempt': next && !paused && (() => time(next, 'in')),
     File: input?.filename && (() => text(oneLine(input.filename))),
     Text: input?.text && (() => text(input.text)),
     Size: input?.size !== undefined && input.size !== null && (() => text(`${bytes(input.size)} (${count(input.size)})`)),
     Type: input?.content_type && (() => text(oneLine(input.content_type))),
+    Changes: input?.action && (() => text(`${input.action}: ${filterInWords(input.filter)}, created before ${moment(input.counted)}`)),
     Outcome: result && (() => text(outcomeOf(task))),
     'Retry of': from && (() => [linked(`#task/${from}`, from)]),
+    'Retried as': retries.length > 0 && again,
     'See also': () => [linked(`#tasks?${new URLSearchParams({ kind, ...(task.error && finished && task.status === 'failed' && { status: 'failed', error_code: task.error.code }) })}`,
       task.status === 'failed' ? 'Tasks that failed like this' : `All of kind ${kind}`)],
     Page: page && (() => [linked(page, 'The task as its user sees it')]),
   };
-  const signature = JSON.stringify([task.status, started, finished, next, result, id]);
+  const signature = JSON.stringify([task.status, started, finished, next, result, id, paused, retries]);
   if (signature === facts) return;
   facts = signature;
   $('#one .facts').replaceChildren(...Object.entries(all).filter(([, make]) => make).flatMap(([name, make]) => {
@@ -133,7 +157,8 @@ function showAttempts(attempts) {
     set($('th', row), count(number));
     showTime($('time', row), started);
     set($('.took', row), started ? lasting(between(started, ended)) : '');
-    link($('.by a', row), worker && `#tasks?worker=${worker}`, worker ?? '');
+    link($('.by a', row), worker && `#tasks?worker=${worker}`, oneLine(workers.get(worker) ?? worker ?? ''));
+    $('.by a', row).title = worker ?? '';
     set($('code', row), error?.code ?? '');
     set($('.error-words span', row), error?.detail ?? (ended && !error ? 'succeeded' : 'running'));
   });
@@ -144,6 +169,9 @@ function showAttempts(attempts) {
 const place = $('#task-error');
 
 async function retry({ target }) {
+  const other = retries.find(({ status, finished }) => status === 'succeeded' || !finished);
+  const text = `It was retried already, and that task ${other?.finished ? 'has succeeded' : `is ${other?.status}`}. If you go on, the work is done once more.`;
+  if (other && !await isSure({ title: `Retry ${nameOf(task)} again?`, text, yes: 'Retry again' })) return;
   await act(target, async () => {
     const { id } = await retryTask(task.id);
     leave(`#task/${id}`, 'It is done again, as this new task.');

@@ -1,12 +1,16 @@
 // The list of tasks. Its address has the search and the page. Rows don't move while they are used: newer tasks are offered.
 
+import { find } from '../api.js';
 import { $, blamed, count, set } from '../dom.js';
 import { tell } from '../news.js';
 import { oneLine } from '../text.js';
-import { offerBulk } from './bulk.js';
-import { listKinds, searchTasks } from './calls.js';
-import { follow, keep } from './live.js';
-import { link, showRows } from './page.js';
+import { allowBulk, offerBulk } from './bulk.js';
+import { searchTasks } from './calls.js';
+import { areChosen, begin as offerChosen, offerChoice, showChosen } from './chosen.js';
+import { groupFailures } from './failures.js';
+import { clash, filterInWords, wordsOf } from './filters.js';
+import { follow, keep, visible } from './live.js';
+import { choose, link, offerKinds, showRows } from './page.js';
 import { between, lasting, showTime } from './times.js';
 
 const PAGE = 100;
@@ -15,8 +19,10 @@ const COUNT_AGE = 10;
 /** The filters that have fields. */
 const FIELDS = ['kind', 'status', 'error_code', 'order', 'created_after', 'created_before'];
 const TIMES = ['created_after', 'created_before'];
-/** The filters that only links set, in words. */
-const LINKED = { worker: 'run by worker', owner: 'of user', finished_after: 'ended from', finished_before: 'ended before' };
+/** The filters that only links set. */
+const LINKED = ['worker', 'owner', 'finished_after', 'finished_before'];
+/** The most rows that ended and left the list, whose tasks are asked for one by one. */
+const LEFT = 20;
 /** What pages a list, and is not part of its filter. */
 const PAGING = ['after', 'order'];
 
@@ -26,6 +32,10 @@ let shown = [];
 let found = [];
 /** The row to which a return from its task leads. */
 let opened = null;
+/** The fields as the search that is listed has them. */
+let filled = {};
+/** The number of tasks that match, at least; null while it is not known. */
+let number = null;
 
 /** Returns whether a text is a task's id. */
 export const isId = text => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
@@ -54,6 +64,9 @@ export function show(signal, parameters) {
   asked = parameters;
   fillForm();
   let [isFirst, isStale, counted] = [true, true, -Infinity];
+  [number, $('#empty').hidden] = [null, true];
+  set($('#total'), '');
+  allow();
   follow({ outcomes: batch => { isStale = true; patch(batch); }, again: () => { isStale = true; } });
   keep(signal, 2, async () => {
     const hasMoving = shown.some(({ finished }) => !finished);
@@ -61,25 +74,59 @@ export function show(signal, parameters) {
     if (!isFirst && !isStale && !hasMoving && get('after')) return;
     isStale = false;
     const mustCount = performance.now() - counted > COUNT_AGE * 1000;
-    const answer = await searchTasks({ ...Object.fromEntries(asked), limit: PAGE, ...(mustCount && { total: true }) }, signal);
-    if (mustCount) {
-      counted = performance.now();
-      showTotal(answer);
-    }
+    const query = { ...Object.fromEntries(asked), limit: PAGE };
+    const first = await searchTasks({ ...query, ...(mustCount && { total: true }) }, signal);
+    if (mustCount) counted = performance.now();
+    const answer = await lookFurther(query, first, signal);
+    if (mustCount) showTotal(first, answer.tasks.length);
     take(answer, isFirst);
     isFirst = false;
+    allow();
+    await complete(answer.tasks, signal);
   }, refused);
 }
 
-function showTotal({ total, total_at_least: least }) {
-  const number = total === null ? `at least ${count(least)}` : count(total);
-  set($('#total'), `${number} ${total === 1 ? 'task' : 'tasks'}`);
+/** Goes on from a page without tasks: the server looks at a number of them for each page, and none of these may match. */
+async function lookFurther(query, answer, signal) {
+  while (!answer.tasks.length && answer.next) {
+    signal.throwIfAborted();
+    if (!shown.length) {
+      render();
+      showEmpty('Looking further …');
+    }
+    await visible();
+    answer = await searchTasks({ ...query, after: answer.next }, signal);
+  }
+  return answer;
+}
+
+/** Shows the number of tasks that match; `seen` are known to. */
+function showTotal({ total, total_at_least: least }, seen) {
+  number = total ?? Math.max(least, seen);
+  const words = `${count(number)} ${number === 1 ? 'task' : 'tasks'}`;
+  set($('#total'), total === null && number ? `at least ${words}` : words);
+}
+
+function showEmpty(words) {
+  set($('#empty'), words);
+  $('#empty').hidden = false;
+}
+
+/** Asks for the tasks of rows that have ended, and that the list has no more: the feed does not tell when they began. */
+async function complete(listed, signal) {
+  const left = shown.filter(task => task.isTold && !listed.some(({ id }) => id === task.id)).slice(0, LEFT);
+  const whole = await Promise.all(left.map(({ id }) => find(id).catch(() => null)));
+  if (signal.aborted) return;
+  const known = new Map(whole.filter(Boolean).map(task => [task.id, task]));
+  if (!known.size) return;
+  shown = shown.map(task => known.get(task.id) ?? task);
+  render();
 }
 
 /** Shows an answer; of one that came by itself only what leaves each row in its place. */
 function take({ tasks, next }, isWanted) {
   found = tasks;
-  const isUsed = $('#list').matches(':hover, :focus-within');
+  const isUsed = areChosen() || $('#list').matches(':hover, :focus-within');
   if (isWanted || !isUsed || !shown.length) shown = tasks;
   else shown = shown.map(task => tasks.find(({ id }) => id === task.id) ?? task);
   const known = new Set(shown.map(({ id }) => id));
@@ -90,7 +137,8 @@ function take({ tasks, next }, isWanted) {
   link($('#next'), next && addressOf({ after: next }));
   render();
   if (!isWanted) return;
-  tell(shown.length ? `${count(shown.length)} tasks are shown.` : $('#empty').textContent);
+  const words = shown.length === 1 ? '1 task is shown.' : `${count(shown.length)} tasks are shown.`;
+  tell(shown.length ? words : $('#empty').textContent);
   if (opened) $(`#list [data-key="${opened}"] a`)?.focus();
   opened = null;
 }
@@ -104,20 +152,21 @@ function patch(batch) {
     if (!end) return task;
     isChanged = true;
     const { status, finished, detail } = end;
-    return { ...task, status, finished, error: status === 'failed' ? { code: detail, detail: '' } : null, detail };
+    return { ...task, status, finished, error: status === 'failed' ? { code: detail, detail: '' } : null, detail, isTold: true };
   });
   if (isChanged) render();
 }
 
 function refused(error) {
   const { name, words } = blamed(error.message);
-  set($('#search-error'), words);
+  set($('#search-error'), (error.code === 'unserved-filter' && clash(filter())) || words);
   if (FIELDS.includes(name)) $(`#${name}`).ariaInvalid = 'true';
-  [shown, found] = [[], []];
+  [shown, found, number] = [[], [], 0];
   for (const id of ['#newer', '#first', '#next']) $(id).hidden = true;
   set($('#total'), '');
   render();
   $('#empty').hidden = true;
+  allow();
 }
 
 // ---- Rows ----
@@ -149,7 +198,8 @@ export function lengthsOf({ status, created, started, finished }) {
 }
 
 function render() {
-  $('#empty').hidden = shown.length > 0;
+  if (shown.length) $('#empty').hidden = true;
+  else showEmpty('No task matches.');
   showRows($('#list'), '#task-row', shown, ({ id }) => id, (row, task) => {
     const { id, kind, status, created } = task;
     row.dataset.state = stateOf(task);
@@ -158,6 +208,7 @@ function render() {
     const name = $('.entry', row);
     link(name, `#task/${id}`, nameOf(task));
     name.title = id;
+    offerChoice($('.pick input', row), id, nameOf(task));
     name.onclick = () => { opened = id; };
     showTime($('time', row), created);
     const { waited, worked } = lengthsOf(task);
@@ -166,6 +217,7 @@ function render() {
     set($('.outcome bdi', row), oneLine(outcomeOf(task)));
     $('.outcome', row).title = oneLine(outcomeOf(task));
   });
+  showChosen(shown);
 }
 
 // ---- The form ----
@@ -176,37 +228,57 @@ function local(time) {
   return Number.isNaN(date.valueOf()) ? '' : new Date(date - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
+/** Returns the fields as they are. */
+const typed = () => Object.fromEntries(['q', ...FIELDS].map(name => [name, $(`#${name}`).value.trim()]));
+
 function fillForm() {
   $('#q').value = get('filename');
   for (const name of FIELDS) {
     const field = $(`#${name}`);
-    field.value = TIMES.includes(name) ? get(name) && local(get(name)) : get(name);
+    // A choice has not every combination that an address may have.
+    if (field.matches('select')) choose(field, get(name));
+    else field.value = TIMES.includes(name) ? get(name) && local(get(name)) : get(name);
     field.ariaInvalid = 'false';
   }
-  // The choice has not every combination that an address may have.
-  if ($('#status').value !== get('status')) $('#status').append(new Option(get('status'), get('status'), true, true));
+  filled = typed();
   set($('#search-error'), '');
+  set($('#filter-words'), filterInWords(filter()));
+  if (TIMES.some(get)) $('#times').open = true;
+  openFilters();
   $('#clear').hidden = !String(asked);
-  const linked = Object.keys(LINKED).filter(get);
+  const linked = LINKED.filter(get);
   $('#chips').hidden = !linked.length;
   $('#chips').replaceChildren(...linked.map(name => {
     const button = document.createElement('button');
     button.type = 'button';
-    set(button, `${LINKED[name]} ${oneLine(get(name))} ×`);
-    button.ariaLabel = `Remove the filter: ${LINKED[name]} ${oneLine(get(name))}`;
+    set(button, `${wordsOf(name, get(name))} ×`);
+    button.ariaLabel = `Remove the filter: ${wordsOf(name, get(name))}`;
     button.onclick = () => go({ [name]: '' });
     const item = document.createElement('li');
     item.append(button);
     return item;
   }));
-  fillKinds();
+  offerKinds($('#kind')).catch(() => { /* The next look at the list asks again. */ });
 }
 
-async function fillKinds() {
-  const field = $('#kind');
-  if (field.options.length === 1) for (const { kind } of await listKinds()) field.append(new Option(kind, kind));
-  if (get('kind') && field.value !== get('kind')) field.append(new Option(get('kind'), get('kind')));
-  field.value = get('kind');
+const narrow = matchMedia('(max-width: 52rem)');
+
+/** On a narrow screen the fields are folded up, unless one of them is set. */
+function openFilters() {
+  $('#filters').open = !narrow.matches || ['kind', 'status', 'error_code', 'order'].some(get);
+}
+
+/** Switches the acts on all that match off while it is not clear which tasks these are. */
+function allow() {
+  const now = typed();
+  const hasChanged = Object.keys(now).some(name => now[name] !== filled[name]);
+  allowBulk(filter(), { areOff: hasChanged || !number, why: hasChanged ? 'Search first: the fields differ from what is listed.' : '' });
+}
+
+/** Offers the codes of the newest failed tasks. */
+async function offerCodes() {
+  const { groups } = await groupFailures();
+  $('#codes').replaceChildren(...[...new Set(groups.map(({ code }) => code))].map(code => new Option(code)));
 }
 
 function search() {
@@ -226,7 +298,10 @@ export function begin() {
     event.preventDefault();
     search();
   });
+  $('#search').addEventListener('input', allow);
   for (const name of ['kind', 'status', 'order']) $(`#${name}`).addEventListener('change', search);
+  narrow.addEventListener('change', openFilters);
+  $('#error_code').addEventListener('focus', () => offerCodes().catch(() => { /* It is typed then. */ }));
   $('#clear').addEventListener('click', () => {
     location.hash = '#tasks';
     $('#q').focus(); // The button is gone.
@@ -238,4 +313,5 @@ export function begin() {
     $('#list .entry')?.focus(); // The button is gone.
   });
   offerBulk(filter);
+  offerChosen(render);
 }

@@ -2,6 +2,10 @@
 
 const UNITS = [[86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];
 const date = new Intl.DateTimeFormat('en', { year: 'numeric', month: 'short', day: 'numeric' });
+const exact = new Intl.DateTimeFormat('en', {
+  year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23', timeZoneName: 'short',
+});
+const minute = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 /** The age in seconds from which a date is shown instead. */
 const OLD = 14 * 86_400;
 
@@ -20,7 +24,7 @@ export async function compareClocks() {
 
 /** Formats a length in seconds in up to two units. */
 export function lasting(seconds) {
-  if (seconds < 0.0005) return '0 ms';
+  if (seconds < 0.0005) return '< 1 ms';
   if (seconds < 0.9995) return `${(seconds * 1000).toLocaleString('en', { maximumFractionDigits: seconds < 0.01 ? 1 : 0 })} ms`;
   if (seconds < 59.95) return `${seconds.toLocaleString('en', { maximumFractionDigits: 1 })} s`;
   const at = UNITS.findIndex(([length]) => seconds >= length);
@@ -28,6 +32,18 @@ export function lasting(seconds) {
   const rest = Math.floor(seconds % length / less);
   return `${Math.floor(seconds / length).toLocaleString('en')} ${unit}${rest ? ` ${rest} ${lesser}` : ''}`;
 }
+
+/** Formats a length that goes on, in whole seconds. */
+export const lastingSoFar = seconds => (seconds < 1 ? '< 1 s' : lasting(Math.floor(seconds)));
+
+/** Returns whether a text is a time. */
+const isTime = time => !Number.isNaN(Date.parse(time));
+
+/** Formats a time to the second, on this device's clock and with its zone. */
+export const moment = time => (isTime(time) ? exact.format(new Date(time)) : time);
+
+/** Formats a time of these days to the minute, on this device's clock. */
+export const momentToday = time => minute.format(new Date(time));
 
 /** Returns the seconds from one time to another, which is now if it is null. */
 export const between = (from, to) => Math.max(0, ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000);
@@ -42,7 +58,7 @@ function ago(time) {
 
 const WORDS = {
   ago,
-  for: time => lasting(Math.floor(between(time))),
+  for: time => lastingSoFar(between(time)),
   in: time => {
     const left = Math.ceil((Date.parse(time) - now()) / 1000);
     return left > 0 ? `in ${lasting(left)}` : 'now';

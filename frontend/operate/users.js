@@ -18,7 +18,7 @@ let users = [];
 export function show(signal, parameters) {
   follow({});
   $('#own-keys').hidden = $('#rights-note').hidden = !may.manage;
-  if (!may.manage) return set($('#users-words'), 'Only admins see and change users. Log in as one, and open this page again.');
+  if (!may.manage) return set($('#users-words'), 'Only admins see and change users: log in as one.');
   set($('#users-words'), '');
   const after = parameters.get('after');
   keep(signal, 10, async () => {

@@ -59,7 +59,7 @@ use crate::settings::{LogName, Settings};
 use crate::stack::Stack;
 use crate::store::{
     Attempt, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, ListPlace, Moved, NewTask, Payload,
-    StoreError, TaskCount, TaskPage, UnkeptRow,
+    Retry, StoreError, TaskCount, TaskPage, UnkeptRow,
 };
 use crate::tail::Tail;
 use crate::task::{Status, Task, TaskError, TaskId, Ticket, WorkerId};
@@ -426,6 +426,14 @@ impl Life {
     /// If the store fails.
     pub async fn attempts(&self, id: TaskId) -> Result<Vec<Attempt>, StoreError> {
         self.stack.store.attempts(id).await
+    }
+
+    /// Returns the tasks that do a task again, newest first, at most 10.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn retries(&self, id: TaskId) -> Result<Vec<Retry>, StoreError> {
+        self.stack.store.retries(id).await
     }
 
     /// Cancels a task that has not ended. The worker of a running task learns of it at its next heartbeat; the first commit wins.

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod messages;
 pub mod operate;
+pub mod operate_filters;
 pub mod page;
 pub mod records;
 pub mod tables;

@@ -13,7 +13,7 @@ use task_data::task::Task;
 use crate::app::Api;
 use crate::http::hops;
 use crate::http::problem::{Code, Problem};
-use crate::identity::auth::Session;
+use crate::identity::auth::{Session, lacks};
 use crate::settings::{AccessSettings, Auth, Exposure};
 
 /// The clients that a route is for; later ones are narrower.
@@ -114,9 +114,7 @@ impl Scope {
     /// 403 if it may only see the task.
     pub fn need_to_change(self, task: &Task) -> Result<(), Problem> {
         match self {
-            Self::Seen(user) if task.owner != Some(user) => {
-                Err(Code::Forbidden.because(format!("It needs the right `{}`.", Right::Operator)))
-            }
+            Self::Seen(user) if task.owner != Some(user) => Err(lacks(Right::Operator)),
             Self::All | Self::Seen(_) | Self::Of(_) => Ok(()),
         }
     }

@@ -79,6 +79,11 @@ impl Credential {
     }
 }
 
+/// Returns the rejection of a request without a right. A token has the rights that its user had when it was issued, so it names the way out.
+pub fn lacks(right: Right) -> Problem {
+    Code::Forbidden.because(format!("It needs the right `{right}`; log in again after it has been granted."))
+}
+
 fn ended() -> Problem {
     Code::Unauthenticated.because("The token is not valid, or no longer. Log in again.")
 }
@@ -108,7 +113,7 @@ impl Session {
     pub fn need(&self, right: Right) -> Result<(), Problem> {
         match self.has(right) {
             true => Ok(()),
-            false => Err(Code::Forbidden.because(format!("It needs the right `{right}`."))),
+            false => Err(lacks(right)),
         }
     }
 

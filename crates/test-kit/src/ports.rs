@@ -37,6 +37,7 @@ macro_rules! cut_store {
             Afar fn cancel(id: task_data::task::TaskId, rules: task_data::store::Rules) -> task_data::store::Cancel;
             Afar fn due(limit: i64, repeat: std::time::Duration) -> Vec<task_data::task::Ticket>;
             Nothing fn attempts(id: task_data::task::TaskId) -> Vec<task_data::store::Attempt>;
+            Nothing fn retries(id: task_data::task::TaskId) -> Vec<task_data::store::Retry>;
             Nothing fn upload(id: task_data::task::TaskId) -> Option<task_data::store::Upload>;
             Nothing fn pending() -> i64;
             Nothing fn holdings(owner: database::UserId) -> task_data::store::Holdings;

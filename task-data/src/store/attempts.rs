@@ -1,11 +1,13 @@
-//! The attempts of a task: those that went wrong have rows of their own, the last one is in the task's row.
+//! The attempts of a task: those that went wrong have rows of their own, the last one is in the task's row; and the tasks that do it again.
 
 use database::schema::{attempts, tasks};
 use database::types::{SqlTime, SqlUuid, now};
-use diesel::dsl::{auto_type, insert_into};
+use diesel::dsl::{auto_type, insert_into, sql};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
-use super::port::Attempt;
+use super::port::{Attempt, Retry};
 use super::rows::RunningRow;
 use crate::task::{Status, TaskError, TaskId, Time, WorkerId};
 
@@ -52,6 +54,35 @@ pub fn last(id: TaskId) -> _ {
         tasks::error_detail,
     );
     tasks::table.filter(tasks::id.eq(id)).filter(tasks::attempt.gt(0_i64)).select((tasks::status, columns))
+}
+
+/// The most retries of a task that are told of.
+const RETRIES: i64 = 10;
+
+type RetryColumns = (tasks::id, tasks::status, tasks::finished);
+
+/// Selects the newest tasks that do a task again, newest first.
+#[auto_type]
+pub fn retries(id: TaskId) -> _ {
+    let id: SqlUuid = SqlUuid(id.0);
+    let columns: RetryColumns = (tasks::id, tasks::status, tasks::finished);
+    let most: i64 = RETRIES;
+    // In a form that the primary key has not: along it, most of the table would be read for a task without a retry.
+    let newest: SqlLiteral<Bool> = sql("CAST(tasks.id AS text) DESC");
+    tasks::table.filter(tasks::retried_from.eq(id)).order(newest).limit(most).select(columns)
+}
+
+/// A row of [`retries`].
+pub type RetryRow = (SqlUuid, super::types::SqlStatus, Option<SqlTime>);
+
+/// Returns the retries.
+pub fn into_retries(rows: Vec<RetryRow>) -> Vec<Retry> {
+    let retry = |(id, status, finished): RetryRow| Retry {
+        id: TaskId::from(id),
+        status: status.0,
+        finished: finished.map(Time::from),
+    };
+    rows.into_iter().map(retry).collect()
 }
 
 /// A row of [`recorded`]: all columns.

@@ -153,6 +153,17 @@ pub struct Attempt {
     pub error: Option<TaskError>,
 }
 
+/// A task that does an ended one again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// The ticket.
+    pub id: TaskId,
+    /// Its status.
+    pub status: Status,
+    /// When it ended.
+    pub finished: Option<Time>,
+}
+
 /// The right to finish one attempt of one task, with all that the work needs.
 ///
 /// Holding it proves nothing later: [`Tasks::complete`] checks `attempt` and `status` again. Of small work nothing is claimed, only read.
@@ -375,6 +386,9 @@ pub trait Tasks: Send + Sync {
 
     /// Returns the attempts of a task, first one first: those that were charged or lost, and the one that runs or has ended it.
     async fn attempts(&self, id: TaskId) -> Result<Vec<Attempt>, StoreError>;
+
+    /// Returns the tasks that do a task again, newest first, at most 10.
+    async fn retries(&self, id: TaskId) -> Result<Vec<Retry>, StoreError>;
 
     /// Returns the upload of a task, if it had one that is still kept in its row, or was kept in the blob store.
     async fn upload(&self, id: TaskId) -> Result<Option<Upload>, StoreError>;

@@ -2,8 +2,8 @@
 
 use rstest::rstest;
 use rstest_reuse::apply;
-use task_data::store::{Attempt, Store};
-use task_data::task::{TaskId, WorkerId};
+use task_data::store::{Attempt, NewTask, Retry, Store};
+use task_data::task::{Status, TaskId, WorkerId};
 use test_kit::{FreshDatabase, each_database};
 
 use crate::samples::*;
@@ -61,4 +61,25 @@ async fn the_attempts_that_end_a_task_are_told_once(database: FreshDatabase) {
     let failed = running(&*store).await;
     store.complete(vec![failure(&failed)], RULES).await.unwrap();
     assert_eq!(told(&*store, failed.id).await, [(1, None, Some("blob-missing".to_owned()), true)]);
+}
+
+#[apply(each_database)]
+async fn the_newest_retries_of_a_task_are_told(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
+    let failed = running(&*store).await;
+    store.complete(vec![failure(&failed)], RULES).await.unwrap();
+    assert_eq!(store.retries(failed.id).await.unwrap(), []);
+
+    let again = || NewTask { retried_from: Some(failed.id), ..new_task() };
+    let mut ids: Vec<TaskId> = Vec::new();
+    for _ in 0..11 {
+        ids.push(store.insert(vec![again()], NOW).await.unwrap()[0].id);
+    }
+    ids.sort_by_key(|id| std::cmp::Reverse(id.0));
+    store.cancel(ids[0], RULES).await.unwrap();
+
+    let retries = store.retries(failed.id).await.unwrap();
+    assert_eq!(retries.iter().map(|retry| retry.id).collect::<Vec<_>>(), ids[..10]);
+    assert_eq!((retries[0].status, retries[0].finished.is_some()), (Status::Cancelled, true));
+    assert_eq!(retries[1], Retry { id: ids[1], status: Status::Pending, finished: None });
 }

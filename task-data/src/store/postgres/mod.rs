@@ -30,7 +30,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text};
 use diesel::{ExpressionMethods, OptionalExtension, QueryDsl, sql_query};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-use super::attempts::{self, RecordedRow, into_attempts};
+use super::attempts::{self, RecordedRow, into_attempts, into_retries};
 use super::lists::{self, Lead, PlaceRow, Rest, SizeRow, Walk};
 use super::rows::{
     ClaimRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, idempotency_columns, into_keyed,
@@ -40,8 +40,8 @@ use super::tasks::TaskEnd;
 use super::walked::walked;
 use super::{
     Attempt, BLOB_IS_FRESH, Cancel, Claim, Claims, Completion, Filter, HandBack, Holdings, Keyed, KindStats,
-    ListPlace, Moved, NewTask, Payload, Period, PoolUse, Rules, StoreError, TaskCount, TaskPage, Tasks,
-    Upload, tasks as queries,
+    ListPlace, Moved, NewTask, Payload, Period, PoolUse, Retry, Rules, StoreError, TaskCount, TaskPage,
+    Tasks, Upload, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -357,6 +357,11 @@ impl Tasks for Postgres {
         });
         let (recorded, last) = answer(read).await?;
         Ok(into_attempts(recorded, last))
+    }
+
+    async fn retries(&self, id: TaskId) -> Result<Vec<Retry>, StoreError> {
+        let mut connection = self.get().await?;
+        Ok(into_retries(answer(attempts::retries(id).load(&mut connection)).await?))
     }
 
     async fn upload(&self, id: TaskId) -> Result<Option<Upload>, StoreError> {

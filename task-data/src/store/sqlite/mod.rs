@@ -28,7 +28,7 @@ use diesel::sql_types::{Bool, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
 pub use self::copy::{Original, forget, forget_logs};
-use super::attempts::{self, into_attempts};
+use super::attempts::{self, into_attempts, into_retries};
 use super::lists::{self, Lead, PlaceRow, Rest, SizeRow, Walk};
 use super::rows::{
     ClaimRow, NewTaskRow, Next, RunningRow, SmallRow, TASK_COLUMNS, TaskRow, TicketRow, into_keyed,
@@ -38,8 +38,8 @@ use super::tasks::TaskEnd;
 use super::walked::walked;
 use super::{
     Attempt, BLOB_IS_FRESH, Beat, Cancel, Claim, Claims, Completion, Filter, HandBack, Held, Holdings, Keyed,
-    KindStats, Leases, ListPlace, Moved, NewTask, Payload, Period, PoolUse, Rules, StoreError, TaskCount,
-    TaskPage, Tasks, Upload, leases, tasks as queries,
+    KindStats, Leases, ListPlace, Moved, NewTask, Payload, Period, PoolUse, Retry, Rules, StoreError,
+    TaskCount, TaskPage, Tasks, Upload, leases, tasks as queries,
 };
 use crate::idempotency::OwnedKey;
 use crate::kinds::Kind;
@@ -263,6 +263,10 @@ impl Tasks for Sqlite {
             })
         })
         .await
+    }
+
+    async fn retries(&self, id: TaskId) -> Result<Vec<Retry>, StoreError> {
+        self.read(move |connection| Ok(into_retries(attempts::retries(id).load(connection)?))).await
     }
 
     async fn upload(&self, id: TaskId) -> Result<Option<Upload>, StoreError> {
