@@ -143,7 +143,8 @@ impl Settings {
         match (self.rules().keep_uploads, task.finished) {
             (_, None) | (KeepUploads::OfAll, _) => true,
             (KeepUploads::OfFailed, Some(finished)) if task.status == Status::Failed => {
-                (now.0 - finished.0).to_std().is_ok_and(|age| age < self.keep_failed_uploads)
+                // One that ended after `now` was read is young.
+                (now.0 - finished.0).to_std().unwrap_or_default() < self.keep_failed_uploads
             }
             (KeepUploads::OfFailed | KeepUploads::OfUnended, Some(_)) => false,
         }

@@ -3,7 +3,6 @@
 pub mod access;
 pub mod messages;
 pub mod operate;
-pub mod operate_filters;
 pub mod page;
 pub mod records;
 pub mod tables;

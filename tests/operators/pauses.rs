@@ -1,5 +1,7 @@
 //! Pauses of a kind: exact, kept over restarts, and without a loss.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
@@ -25,6 +27,13 @@ impl Stack {
 
     async fn resume(&self) -> Value {
         self.pause_at(&self.address(), Method::DELETE).await
+    }
+
+    /// Returns the tasks that have begun, and when their last attempts did.
+    async fn begun(&self) -> BTreeMap<String, String> {
+        let word = |task: &Value, field: &str| task[field].as_str().map(str::to_owned);
+        let tasks = self.tasks("limit=1000").await;
+        tasks.iter().filter_map(|task| Some((word(task, "id")?, word(task, "started")?))).collect()
     }
 
     /// Returns the kind as it is listed.
@@ -62,11 +71,14 @@ async fn under_load_no_task_begins_after_a_pause_is_answered_and_each_is_done_on
     for _ in 0..6 {
         load.promises(10).await;
         let since = stack.pause_at(api(), Method::PUT).await["since"].as_str().unwrap().to_owned();
+        // The answer is about commits: from now on no further beginning may be seen, whatever its time is.
+        let before = stack.begun().await;
         // Accepted meanwhile.
         load.promises(20).await;
-        let has_begun = |task: &Value| task["started"].as_str().is_some_and(|started| started > &*since);
-        let begun: Vec<Value> = stack.tasks("limit=1000").await.into_iter().filter(has_begun).collect();
-        assert!(begun.is_empty(), "paused since {since}: {begun:#?}");
+        let after = stack.begun().await;
+        let late: Vec<_> = after.iter().filter(|(_, started)| **started > since).collect();
+        assert!(late.is_empty(), "paused since {since}: {late:#?}");
+        assert_eq!(before, after, "paused since {since}");
         stack.pause_at(api(), Method::DELETE).await;
     }
 

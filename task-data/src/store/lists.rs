@@ -17,7 +17,7 @@ use super::filter::{Filter, ListOrder, ListPlace, Period, TaskCount};
 use super::port::LIST_BYTES;
 use crate::kinds::Kind;
 use crate::kinds::md5::Md5Digest;
-use crate::task::{Status, TaskId, Time, WorkerId};
+use crate::task::{Status, Task, TaskId, Time, WorkerId};
 
 /// The most rows that a page looks at.
 pub const LOOKED_AT: i64 = 10_000;
@@ -290,6 +290,21 @@ pub fn page_of(sizes: &[SizeRow], limit: i64) -> Option<(ListPlace, ListPlace, i
     let count = fitting.count();
     let (first, last) = (place(sizes.first()?.0), place(sizes.get(count.checked_sub(1)?)?.0));
     Some((first, last, count as i64, count < sizes.len()))
+}
+
+/// Returns the place after which the next page begins, if there is one: `last` is the last task of this one as its sizes were read, and
+/// `following` what followed it then. Tasks that have come in since may have pushed some out of the page: those begin the next one.
+pub fn next_of(
+    walk: &Walk,
+    page: &[Task],
+    (last, count): (ListPlace, i64),
+    following: Option<ListPlace>,
+) -> Option<ListPlace> {
+    let end = page
+        .last()
+        .filter(|_| page.len() as i64 == count)
+        .map(|task| ListPlace { finished: task.finished.filter(|_| walk.lead.is_by_end()), id: task.id });
+    end.filter(|end| *end != last).or(following)
 }
 
 /// Returns the outcome of a count that found so many tasks before its end or the place where it was cut.

@@ -1,5 +1,7 @@
 //! Tasks are listed newest first, by pages.
 
+use std::collections::HashSet;
+
 use rstest::rstest;
 use rstest_reuse::apply;
 use serde_json::json;
@@ -101,6 +103,47 @@ async fn a_digest_gives_the_tasks_that_found_it_page_by_page(database: FreshData
 
     assert_eq!(first, newest_first[..2]);
     assert_eq!(second, newest_first[2..]);
+}
+
+/// Ids are made before their rows: a row may come in between two that were listed already.
+#[apply(each_database)]
+async fn tasks_that_come_in_while_a_page_is_read_push_no_others_out_of_the_list(database: FreshDatabase) {
+    let store = task_data::store::of(&database);
+    let mut new: Vec<NewTask> = (0..400).map(|_| new_task()).collect();
+    new.sort_by_key(|new| new.id);
+    let (mut there, mut later) = (Vec::new(), Vec::new());
+    for (number, new) in new.into_iter().enumerate() {
+        if number % 2 == 0 { there.push(new) } else { later.push(new) }
+    }
+    let ids = sorted(there.iter().map(|new| new.id));
+    store.insert(there, NOW).await.unwrap();
+    let inserting = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for new in later {
+                store.insert(vec![new], NOW).await.unwrap();
+            }
+        }
+    });
+
+    loop {
+        let has_ended = inserting.is_finished();
+        let (mut met, mut filter) = (HashSet::new(), Filter { limit: 1000, ..Filter::default() });
+        loop {
+            let page = store.list(filter.clone()).await.unwrap();
+            met.extend(page.tasks.iter().map(|task| task.id));
+            filter.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        let missing: Vec<&TaskId> = ids.iter().filter(|id| !met.contains(id)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        if has_ended {
+            break;
+        }
+    }
+    inserting.await.unwrap();
 }
 
 #[apply(each_database)]

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use accounts::user::Right;
+use database::Database;
+use diesel::connection::SimpleConnection;
+use diesel_async::SimpleAsyncConnection;
 use rstest::rstest;
 use rstest_reuse::apply;
 use serde_json::json;
@@ -14,6 +18,7 @@ use test_kit::{FreshDatabase, each_database};
 
 use crate::feed::{all, ids};
 use crate::followers::{head, log};
+use crate::paid_calls::user;
 use crate::samples::*;
 use crate::table_rows::{sent, unkept};
 
@@ -170,6 +175,84 @@ async fn all_that_belongs_to_a_task_goes_with_it(database: FreshDatabase) {
     assert_eq!(store.attempts(held.id).await.unwrap(), []);
     assert_eq!(store.progress(held.id).await.unwrap(), None);
     assert_eq!(store.kept_numbers(held.id, 0, 10).await.unwrap(), Vec::<i64>::new());
+}
+
+/// The statements of a step: one for each table, in which it deletes rows or moves its place. A purge has those up to `progress`.
+const STATEMENTS: [(&str, &str); 7] = [
+    ("table_rows", "DELETE"),
+    ("tasks", "DELETE"),
+    ("attempts", "DELETE"),
+    ("paid_calls", "DELETE"),
+    ("progress", "DELETE"),
+    ("feed", "DELETE"),
+    ("retention", "UPDATE"),
+];
+
+async fn execute(database: &FreshDatabase, statements: String) {
+    match &**database {
+        Database::Sqlite(sqlite) => {
+            sqlite.write(move |connection| Ok(connection.batch_execute(&statements)?)).await.unwrap();
+        }
+        Database::Postgres(postgres) => {
+            let mut connection = postgres.get().await.unwrap();
+            SimpleAsyncConnection::batch_execute(&mut *connection, &statements).await.unwrap();
+        }
+    }
+}
+
+#[apply(each_database)]
+async fn a_step_that_ends_at_any_statement_has_changed_nothing(database: FreshDatabase) {
+    let store = &*task_data::store::of(&database);
+    let owner = user(&*accounts::of(&database), "bob", &[Right::Paid]).await;
+    let new = NewTask { owner: Some(owner), ..new_task() };
+    store.insert(vec![new.clone()], NOW).await.unwrap();
+    let held = claim(store, new.id, worker(store).await).await;
+    store.keep_rows(vec![unkept(&held, sent(1, Some(201)))]).await.unwrap();
+    store.keep_progress(held.id, held.attempt, json!({"n": 1})).await.unwrap();
+    store.record_paid_call(held.id, held.attempt, None).await.unwrap();
+    store.hand_back(vec![charged_return(&held, NOW)], RULES).await.unwrap();
+    let again = claim(store, held.id, worker(store).await).await;
+    store.complete(vec![success(&again)], RULES).await.unwrap();
+    while store.number_outcomes(10).await.unwrap() != Some(0) {}
+    while store.count_outcomes(10).await.unwrap() != Some(0) {}
+    let stands = async || {
+        (
+            store.find(vec![new.id]).await.unwrap(),
+            store.attempts(new.id).await.unwrap(),
+            store.progress(new.id).await.unwrap(),
+            store.kept_numbers(new.id, 0, 10).await.unwrap(),
+            store.outcomes(Place::default(), None, 10).await.unwrap(),
+        )
+    };
+    let before = stands().await;
+    let is_sqlite = matches!(&*database, Database::Sqlite(_));
+    if !is_sqlite {
+        let fail = "BEGIN RAISE EXCEPTION 'cut'; END";
+        execute(&database, format!("CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $${fail}$$"))
+            .await;
+    }
+
+    for (table, verb) in STATEMENTS {
+        for moment in ["BEFORE", "AFTER"] {
+            let point = format!("{moment} {verb} ON {table}");
+            let (fail, place) = match is_sqlite {
+                true => ("BEGIN SELECT RAISE(ABORT, 'cut'); END", String::new()),
+                false => ("EXECUTE FUNCTION cut()", format!(" ON {table}")),
+            };
+            execute(&database, format!("CREATE TRIGGER cut {point} {fail}")).await;
+            assert!(store.prune(step(SUCCEEDED)).await.is_err(), "{point}");
+            assert_eq!(stands().await, before, "{point}");
+            if !["feed", "retention"].contains(&table) {
+                assert!(store.purge(new.id).await.is_err(), "{point}");
+                assert_eq!(stands().await, before, "{point}");
+            }
+            execute(&database, format!("DROP TRIGGER cut{place}")).await;
+        }
+    }
+
+    prune(store, step(SUCCEEDED)).await;
+    let (tasks, attempts, progress, rows, outcomes) = stands().await;
+    assert_eq!((tasks, attempts, progress, rows, outcomes.outcomes), (vec![], vec![], None, vec![], vec![]));
 }
 
 #[apply(each_database)]

@@ -11,6 +11,9 @@
 //! waits, and each is like the other. PostgreSQL is joined by a queue in memory that outlives its processes and gives what was not
 //! acknowledged again: what RabbitMQ does, without its own timing.
 //!
+//! Where retention deletes what is not kept, a task goes only after its line is written, its upload goes too, and a neighbour that is kept
+//! stays as it was. The statements of one step are one transaction: `task-data/tests/store/retention.rs` lets each of them fail.
+//!
 //! Between two calls, the log's step opens, locks, reads, flushes and closes its file. What stands on the disk is the same
 //! before and after each of these, for a machine that goes on; so they are no points of their own.
 
@@ -35,7 +38,7 @@ use rstest_reuse::{apply, template};
 use sweep::{Found, Sweep};
 use task_data::task::Status;
 use wire::Tears;
-use world::Database;
+use world::{Database, Keeps};
 
 /// A check, as one test a database and form of upload.
 #[template]
@@ -62,6 +65,29 @@ fn a_cut_and_a_renamed_log_break_no_promise(sweep: Sweep) {
 #[apply(each_form)]
 fn a_second_cut_while_the_first_is_mended_breaks_no_promise(sweep: Sweep) {
     keeps_all(sweep.cut_twice(stride()));
+}
+
+/// A check of what retention deletes, as one test a database.
+#[template]
+#[rstest::rstest]
+#[case::succeeded_inline_sqlite(Sweep::new(Database::Sqlite, Form::Inline).keeping(Keeps::NoSucceeded))]
+#[case::succeeded_blob_sqlite(Sweep::new(Database::Sqlite, Form::Blob).keeping(Keeps::NoSucceeded))]
+#[case::failed_sqlite(Sweep::new(Database::Sqlite, Form::Blob).keeping(Keeps::NoFailed))]
+#[case::failed_uploads_sqlite(Sweep::new(Database::Sqlite, Form::Blob).keeping(Keeps::NoFailedUploads))]
+#[case::succeeded_inline_postgres(Sweep::new(Database::Postgres, Form::Inline).keeping(Keeps::NoSucceeded))]
+#[case::succeeded_blob_postgres(Sweep::new(Database::Postgres, Form::Blob).keeping(Keeps::NoSucceeded))]
+#[case::failed_postgres(Sweep::new(Database::Postgres, Form::Blob).keeping(Keeps::NoFailed))]
+#[case::failed_uploads_postgres(Sweep::new(Database::Postgres, Form::Blob).keeping(Keeps::NoFailedUploads))]
+fn each_deletion(#[case] sweep: Sweep) {}
+
+#[apply(each_deletion)]
+fn a_cut_at_any_point_of_retention_deletes_nothing_too_early_and_leaves_nothing(sweep: Sweep) {
+    keeps_all(sweep.cut_once(Tears::Four));
+}
+
+#[apply(each_deletion)]
+fn a_second_cut_of_retention_deletes_nothing_too_early_and_leaves_nothing(sweep: Sweep) {
+    keeps_all(sweep.cut_twice(3 * stride()));
 }
 
 /// Returns the stride between pairs: each pair where there is time for it, else some that are spread over all.
@@ -155,4 +181,12 @@ fn it_finds_that_a_dead_worker_keeps_its_task() {
         stuck,
         "after store.claim #1",
     );
+}
+
+#[test]
+fn it_finds_that_a_task_is_deleted_without_its_line() {
+    let lost = |violation: &Violation| *violation == Violation::Lost;
+    let sweep = Sweep::new(Database::Postgres, Form::Inline).keeping(Keeps::NoSucceeded);
+
+    finds(Guard::DeletesWhatIsLoggedAlone, sweep, lost, "log.write #2");
 }

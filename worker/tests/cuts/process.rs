@@ -15,7 +15,7 @@ use worker::{Draining, WorkerSettings};
 use crate::checks::Promise;
 use crate::ports;
 use crate::wire::{Call, Cut, Moment, Wire};
-use crate::world::{Database, World};
+use crate::world::{Database, Keeps, World};
 
 /// The purpose of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,14 @@ async fn run(world: &Arc<World>, wire: &Arc<Wire>, promise: &mut Promise, errand
         Errand::Recover => recover(world, &life, promise).await,
     }
     rest().await;
+    if world.keeps != Keeps::All {
+        // Only what was counted is deleted.
+        life.sweep().await.unwrap();
+        life.prune().await.unwrap();
+    }
+    if errand == Errand::Recover {
+        life.remove_orphans().await.unwrap();
+    }
     stop.cancel();
     working.await.unwrap().unwrap();
 }
@@ -109,8 +117,6 @@ async fn recover(world: &Arc<World>, life: &Life, promise: &mut Promise) {
         rest().await;
         life.publish_lost().await.unwrap();
     }
-    rest().await;
-    life.remove_orphans().await.unwrap();
 }
 
 fn settings() -> WorkerSettings {

@@ -6,12 +6,13 @@ use crate::checks::{Form, Promise, Violation};
 use crate::guards::Guard;
 use crate::process::{Errand, live};
 use crate::wire::{Call, Cut, Phase, Tears};
-use crate::world::{Database, Databases};
+use crate::world::{Database, Databases, Keeps};
 
 pub struct Sweep {
     form: Form,
     databases: Databases,
     removed: Option<Guard>,
+    keeps: Keeps,
     rotates: bool,
 }
 
@@ -24,7 +25,7 @@ struct Run {
 
 impl Sweep {
     pub fn new(database: Database, form: Form) -> Self {
-        Self { form, databases: Databases::of(database), removed: None, rotates: false }
+        Self { form, databases: Databases::of(database), removed: None, keeps: Keeps::All, rotates: false }
     }
 
     pub fn database(&self) -> Database {
@@ -34,6 +35,11 @@ impl Sweep {
     /// Removes a guard of the protocol.
     pub fn without(self, guard: Guard) -> Self {
         Self { removed: Some(guard), ..self }
+    }
+
+    /// Lets retention delete what is not kept.
+    pub fn keeping(self, keeps: Keeps) -> Self {
+        Self { keeps, ..self }
     }
 
     /// Renames the log while no process lives.
@@ -78,7 +84,7 @@ impl Sweep {
 
     /// Runs one process a cut, each of which ends there, and a last one that is not cut.
     fn run(&self, cuts: &[Cut]) -> Run {
-        let world = self.databases.world(self.removed);
+        let world = self.databases.world(self.removed, self.keeps);
         let mut promise = Promise::new(self.form);
         let mut errand = Errand::Keep;
         for cut in cuts {
@@ -86,6 +92,7 @@ impl Sweep {
             assert!(lived.was_cut, "{cut} is no point of this run");
             promise.look(&world);
             world.let_time_pass(None);
+            world.weaken_retention();
             if self.rotates {
                 world.rotate_log();
             }

@@ -7,17 +7,21 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 use std::{fs, thread};
 
+use bytes::Bytes;
 use database::{Postgres, Sqlite};
 use futures::future::BoxFuture;
 use limits::local::LocalLimits;
 use program::Keep;
+use serde_json::json;
+use task_data::blobs::Blobs;
 use task_data::blobs::folder::BlobFolder;
+use task_data::kinds::Kind;
 use task_data::notify::local::LocalNotify;
 use task_data::queue::{Queue, memory::MemoryQueue};
 use task_data::settings::Settings;
-use task_data::stack::Stack;
-use task_data::store::{Filter, Place, Store};
-use task_data::task::{Status, Task, TaskId, WorkerId};
+use task_data::stack::{Remains, Stack};
+use task_data::store::{Claim, Completion, Filter, NewTask, Payload, Place, Store};
+use task_data::task::{Status, Task, TaskError, TaskId, WorkerId};
 use tempfile::TempDir;
 use test_kit::{psql, servers};
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -32,6 +36,8 @@ pub const INLINE_BYTES: u64 = 8;
 const SQLITE: &str = "coatcheck.db";
 /// The time by which all stored times are moved into the past to let time pass.
 const A_DAY: Duration = Duration::from_secs(86_400);
+/// The age at which retention deletes what it does not keep: an upload of a failed task that is kept for no time at all goes with its end.
+const AT_ONCE: Duration = Duration::from_micros(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
@@ -39,6 +45,34 @@ pub enum Database {
     Sqlite,
     /// With a queue that stays, as a broker does: deliveries without acknowledgement come again.
     Postgres,
+}
+
+/// What retention keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    All,
+    NoSucceeded,
+    /// Uploads can't be read, so their tasks fail.
+    NoFailed,
+    /// Likewise; the tasks are kept, and their uploads go.
+    NoFailedUploads,
+}
+
+impl Keeps {
+    pub fn all_fail(self) -> bool {
+        matches!(self, Self::NoFailed | Self::NoFailedUploads)
+    }
+
+    pub fn deletes_the_task(self) -> bool {
+        matches!(self, Self::NoSucceeded | Self::NoFailed)
+    }
+}
+
+/// A task that had ended before anything happened, and that is kept: one that has failed, with its upload, where those that succeed are
+/// deleted; else one that has succeeded.
+pub struct Neighbour {
+    pub task: Task,
+    pub has_upload: bool,
 }
 
 /// A source of databases: SQLite's are copies of an empty one; worlds use PostgreSQL's one after the other.
@@ -65,7 +99,7 @@ impl Databases {
     }
 
     /// Makes a world in which nothing has happened.
-    pub fn world(&self, removed: Option<Guard>) -> Arc<World> {
+    pub fn world(&self, removed: Option<Guard>, keeps: Keeps) -> Arc<World> {
         // In memory where there is such a place: processes end here, the machine doesn't, so no fsync is missed.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let url = match self.database {
@@ -77,15 +111,20 @@ impl Databases {
             Database::Postgres => {
                 let url = self.postgres();
                 psql(&url, "TRUNCATE feed, followers");
+                if keeps != Keeps::All {
+                    psql(&url, "DELETE FROM tasks");
+                }
                 url
             }
         };
         let outside = self.outside.handle().clone();
         let store = open(&outside, &url);
-        Arc::new(World {
+        let mut world = World {
             database: self.database,
             url,
             removed,
+            keeps,
+            neighbour: None,
             broker: Arc::new(MemoryQueue::new()),
             outside,
             store,
@@ -94,7 +133,11 @@ impl Databases {
             workers: Mutex::default(),
             claims: Mutex::default(),
             remains: Mutex::default(),
-        })
+        };
+        if keeps != Keeps::All {
+            world.neighbour = Some(world.make_neighbour());
+        }
+        Arc::new(world)
     }
 
     /// Returns the URL of the shared database. Tasks of other worlds there are done and not in the feed any more, so they do not
@@ -134,6 +177,9 @@ pub struct World {
     pub url: String,
     /// The guard that is missing in this world.
     pub removed: Option<Guard>,
+    pub keeps: Keeps,
+    /// `None` where all is kept.
+    pub neighbour: Option<Neighbour>,
     /// The rows, for the test itself.
     pub store: Arc<dyn Store>,
     /// The queue that stays.
@@ -173,6 +219,7 @@ impl World {
     }
 
     pub fn settings(&self) -> Settings {
+        let keep = |goes: Keeps| if self.keeps == goes { Keep::For(AT_ONCE) } else { Keep::Forever };
         Settings {
             database_url: self.url.clone(),
             amqp_url: "memory:".to_owned(),
@@ -183,15 +230,70 @@ impl World {
             outcome_log_name: None,
             // Nothing beats or sweeps by the clock: the test decides when.
             lease_seconds: A_DAY / 2,
-            max_attempts: 5,
+            max_attempts: if self.keeps.all_fail() { 1 } else { 5 },
             sweep_seconds: A_DAY,
             orphan_seconds: A_DAY / 2,
             keep_uploads: false,
-            keep_failed_uploads: Duration::ZERO,
-            keep_succeeded: Keep::Forever,
-            keep_failed: Keep::Forever,
+            keep_failed_uploads: match self.keeps {
+                Keeps::All => Duration::ZERO,
+                Keeps::NoFailedUploads => AT_ONCE,
+                Keeps::NoSucceeded | Keeps::NoFailed => 365 * A_DAY,
+            },
+            keep_succeeded: keep(Keeps::NoSucceeded),
+            keep_failed: keep(Keeps::NoFailed),
             keep_cancelled: Keep::Forever,
         }
+    }
+
+    /// Makes the neighbour, by calls that no cut concerns.
+    fn make_neighbour(&self) -> Neighbour {
+        let (store, rules, has_upload) =
+            (self.store.clone(), self.settings().rules(), !self.keeps.all_fail());
+        let blobs = BlobFolder::open(self.blobs()).unwrap();
+        let task = self.wait_for(async move {
+            let (id, worker, since) = (TaskId::random(), WorkerId::random(), store.now().await.unwrap());
+            let payload = match has_upload {
+                true => {
+                    let mut upload = blobs.create(id).await.unwrap();
+                    upload.write(Bytes::from_static(b"kept")).await.unwrap();
+                    upload.keep(since).await.unwrap();
+                    Payload::Blob { check: 0, since }
+                }
+                false => Payload::Inline(b"kept".to_vec()),
+            };
+            let new = NewTask {
+                id,
+                kind: Kind::Md5,
+                owner: None,
+                input: json!({"filename": "kept", "size": 4}),
+                payload,
+                idempotency: None,
+                retried_from: None,
+            };
+            store.insert(vec![new], A_DAY).await.unwrap();
+            store.register(worker, "a worker".to_owned(), A_DAY).await.unwrap();
+            let Claim { attempt, status, .. } =
+                store.claim(vec![id], worker).await.unwrap().claimed.remove(0);
+            let failed = Err(TaskError::new("blob-missing", "It is gone."));
+            let outcome =
+                if has_upload { failed } else { Ok(json!({"md5": "0123456789abcdef0123456789abcdef"})) };
+            store.complete(vec![Completion { id, from: status, attempt, outcome }], rules).await.unwrap();
+            store.retire(worker).await.unwrap();
+            store.find(vec![id]).await.unwrap().remove(0)
+        });
+        Neighbour { task, has_upload }
+    }
+
+    /// Checks rows, log and blobs as `coatcheck verify` does, and returns its findings, if there are any.
+    pub fn verify(&self) -> Option<String> {
+        // Nothing is under way that a second look should wait for.
+        let settings = Settings { sweep_seconds: Duration::ZERO, ..self.settings() };
+        let remains =
+            Remains { store: self.store.clone(), blobs: Arc::new(BlobFolder::open(self.blobs()).unwrap()) };
+        let report = self.wait_for(async move {
+            task_data::verify::verify(&remains, &settings, Arc::default()).await.unwrap()
+        });
+        (!report.is_clean()).then(|| format!("{report:?}"))
     }
 
     pub fn blobs(&self) -> PathBuf {

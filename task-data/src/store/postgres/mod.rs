@@ -141,8 +141,9 @@ impl Tasks for Postgres {
         };
         let walk = walk.between(first, last);
         let page = listed(&walk).select(TASK_COLUMNS).order(walk.lead.order(walk.order)).limit(count);
-        let next = if has_more { Some(last) } else { cut };
-        Ok(TaskPage { tasks: into_tasks(answer(page.load(&mut connection)).await?), next })
+        let tasks = into_tasks(answer(page.load(&mut connection)).await?);
+        let next = lists::next_of(&walk, &tasks, (last, count), if has_more { Some(last) } else { cut });
+        Ok(TaskPage { tasks, next })
     }
 
     async fn count(&self, filter: Filter, most: i64) -> Result<TaskCount, StoreError> {

@@ -94,8 +94,9 @@ impl Tasks for Sqlite {
             };
             let walk = walk.between(first, last);
             let page = listed(&walk).select(TASK_COLUMNS).order(walk.lead.order(walk.order)).limit(count);
-            let next = if has_more { Some(last) } else { cut };
-            Ok(TaskPage { tasks: into_tasks(page.load(connection)?), next })
+            let tasks = into_tasks(page.load(connection)?);
+            let next = lists::next_of(&walk, &tasks, (last, count), if has_more { Some(last) } else { cut });
+            Ok(TaskPage { tasks, next })
         })
         .await
     }

@@ -6,9 +6,7 @@ use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
 
-use super::operate::{
-    LARGE, YES, begins, choose, damaged, done, listed, open, pause, press, put, says, seen,
-};
+use super::{LARGE, YES, begins, choose, damaged, done, listed, open, pause, press, put, says, seen};
 use crate::kit::chromium::Browser;
 use crate::kit::client::accepted;
 use crate::kit::content::noise;
