@@ -289,15 +289,15 @@ async fn it_fits_any_terminal(setup: Setup) {
             ops.resize(rows, columns);
             // After the draw that follows the signal.
             eventually("as many lines", async || {
-                let lines = ops.shown().lines().count();
+                let (lines, rows) = (ops.shown().lines().count(), usize::from(rows));
                 // On the smallest, lines at the end may be empty.
-                let has_all = lines == rows.into() || (rows < 5 && lines <= rows.into());
+                let has_all = lines == rows || (rows < 5 && lines <= rows);
                 if has_all { Ok(()) } else { Err(lines) }
             })
             .await;
             let shown = ops.shown();
             let widest = shown.lines().map(|line| line.chars().count()).max().unwrap();
-            assert!(widest <= columns.into(), "{rows}x{columns}: {shown}");
+            assert!(widest <= usize::from(columns), "{rows}x{columns}: {shown}");
         }
     }
     ops.press("qq");

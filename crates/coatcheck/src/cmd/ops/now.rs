@@ -261,17 +261,18 @@ impl Now {
         };
         let sum = |one: f64, other: f64| one + other;
         let count: fn(f64) -> String = |most| text::number(most as u64);
+        let length: fn(f64) -> String = lasting;
         let charts = [
-            ("accepted", values(|point| Some(point.accepted as f64), sum), Style::new(), &count),
+            ("accepted", values(|point| Some(point.accepted as f64), sum), Style::new(), count),
             (
                 "succeeded",
                 values(|point| Some(point.succeeded as f64), sum),
                 colour(Status::Succeeded.name()),
-                &count,
+                count,
             ),
-            ("failed", values(|point| Some(point.failed as f64), sum), colour(Status::Failed.name()), &count),
-            ("wait p95", values(|point| point.wait_p95, f64::max), Style::new().cyan(), &lasting),
-            ("work p95", values(|point| point.work_p95, f64::max), Style::new().cyan(), &lasting),
+            ("failed", values(|point| Some(point.failed as f64), sum), colour(Status::Failed.name()), count),
+            ("wait p95", values(|point| point.wait_p95, f64::max), Style::new().cyan(), length),
+            ("work p95", values(|point| point.work_p95, f64::max), Style::new().cyan(), length),
         ];
         let height = (rows.saturating_sub(1) / charts.len()).clamp(1, 3);
         let shown = columns.saturating_sub(CHART_MARGIN + 1).min(STEPS);
