@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
@@ -18,18 +19,23 @@ use test_kit::eventually;
 pub struct Terminal {
     program: Child,
     master: File,
-    slave: OwnedFd,
+    slave: Option<OwnedFd>,
+    reader: Option<JoinHandle<()>>,
     written: Arc<Mutex<Vec<u8>>>,
     before: Modes,
 }
 
-/// What a shell needs to find as it was.
+/// Modes that a shell needs to find as they were.
 type Modes = (InputFlags, OutputFlags, LocalFlags);
 
 impl Terminal {
     /// Starts a command on a terminal of that size.
     pub fn start(mut command: Command, (rows, columns): (u16, u16)) -> Self {
         let OpenptyResult { master, slave } = openpty(&size(rows, columns), None).unwrap();
+        // Programs that other tests start keep neither end open.
+        for end in [&master, &slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
         if !command.get_envs().any(|(name, _)| name == "TERM") {
             command.env("TERM", "xterm");
         }
@@ -39,14 +45,14 @@ impl Terminal {
         let master = File::from(master);
         let written = Arc::<Mutex<Vec<u8>>>::default();
         let (mut reader, text) = (master.try_clone().unwrap(), written.clone());
-        thread::spawn(move || {
+        let reads = thread::spawn(move || {
             let mut piece = [0; 4096];
             // The end comes as an error, once both ends are closed.
             while let Ok(read @ 1..) = reader.read(&mut piece) {
                 text.lock().unwrap().extend_from_slice(&piece[..read]);
             }
         });
-        Self { program, master, slave, written, before }
+        Self { program, master, slave: Some(slave), reader: Some(reads), written, before }
     }
 
     /// Presses keys: the bytes that a terminal sends for them.
@@ -101,24 +107,19 @@ impl Terminal {
             self.program.try_wait().unwrap().ok_or_else(|| self.shown())
         })
         .await;
-        // What it wrote last may be on its way still.
-        let rest = eventually("the normal screen", async || {
-            let written = self.written();
-            match written.rsplit_once("\u{1b}[?1049l") {
-                Some((_, rest)) => Ok(rest.to_owned()),
-                None if !written.contains("\u{1b}[?1049h") => Ok(written),
-                None => Err(written),
-            }
-        })
-        .await;
-        assert_eq!(modes(&self.slave), self.before, "the terminal is not as it was");
+        let slave = self.slave.take().unwrap();
+        assert_eq!(modes(&slave), self.before, "the terminal is not as it was");
+        // Once all its ends are closed, the reader has read everything.
+        drop(slave);
+        self.reader.take().unwrap().join().unwrap();
         let written = self.written();
         for (set, reset) in
             [("\u{1b}[?25l", "\u{1b}[?25h"), ("\u{1b}[?7l", "\u{1b}[?7h"), ("\u{1b}[?2004h", "\u{1b}[?2004l")]
         {
             assert!(written.rfind(reset) >= written.rfind(set), "{reset:?} is missing");
         }
-        (status, rest)
+        let rest = written.rsplit_once("\u{1b}[?1049l").map_or(&*written, |(_, rest)| rest);
+        (status, rest.to_owned())
     }
 }
 

@@ -39,10 +39,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Watch the service on a terminal, live, and act on it
 ///
-/// What is pending and running of each kind and how long the oldest waits, throughput and waiting times, failures by code, the tasks with
-/// a search, one task with its attempts, the workers and what they run, and the audit: the page /operate on a terminal. It reads the server each second.
-/// It retries and cancels tasks, one by one or all of a list, pauses kinds and drains workers, and asks before each. Where the server refuses
-/// changes it is read-only. The line at the bottom has the keys, and ? has all of them.
+/// The page /operate on a terminal: kinds with what is pending and running and how long the oldest waits, throughput and waiting times, failures
+/// by code, tasks with a search, one task with its attempts, workers with what they run, and the audit. It reads the server each second. It
+/// retries and cancels tasks, one by one or all of a list, pauses kinds and drains workers, and asks before each. Where the server refuses changes
+/// it is read-only. The line at the bottom has the keys, and ? has all of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 q, Ctrl-C or kill ended it; 1 the terminal could not be written, or it ended before the server had answered an act: standard \

@@ -45,7 +45,7 @@ pub enum Act {
     },
 }
 
-/// What follows an act.
+/// The consequence of an act.
 #[derive(Debug, PartialEq, Eq)]
 pub enum After {
     /// It is done.
@@ -73,7 +73,7 @@ impl Act {
     pub fn question(&self) -> Option<String> {
         let question = match self {
             Self::Pause { kind, pending, running } => format!(
-                "Pause {kind}? None of its tasks begins until it is resumed: {} pending wait, {} running go on.",
+                "Pause {kind}? None of its tasks begins until it is resumed; pending ones ({}) wait, running ones ({}) go on.",
                 HumanCount(*pending),
                 HumanCount(*running)
             ),

@@ -16,7 +16,7 @@ use super::pane::{Field, Hint, Pane, Size, Step};
 use super::reads::{Answer, Filter, Page, Read};
 use super::task::One;
 use super::tasks::Tasks;
-use super::text::{Line, lasting, selected, strong, wrapped};
+use super::text::{Line, lasting_whole, selected, strong, wrapped};
 use super::workers::Workers;
 
 /// The views that the digits lead to.
@@ -53,7 +53,7 @@ enum View {
     Audit,
 }
 
-/// What has the keyboard in place of the view.
+/// A dialog, which has the keyboard in place of the view.
 #[derive(Debug)]
 enum Dialog {
     Help,
@@ -61,7 +61,7 @@ enum Dialog {
     Prompt(Field, String),
 }
 
-/// What a key asks the program to do.
+/// A wish of a key, for the program to fulfil.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Wish {
     Quit,
@@ -84,7 +84,7 @@ pub struct App {
     workers: Workers,
     audit: Audit,
     dialog: Option<Dialog>,
-    /// What was said last, and whether it is bad news.
+    /// The last message, and whether it is bad news.
     words: Option<(String, bool)>,
     /// Why nothing can be read.
     trouble: Option<String>,
@@ -158,7 +158,7 @@ impl App {
         self.read_only.is_none()
     }
 
-    /// Takes the answer to a read, or the reason why there is none.
+    /// Takes the answer to a read, or the reason why it failed.
     pub fn answered(&mut self, answer: Result<Answer, ClientError>) {
         let answer = match answer {
             Ok(answer) => answer,
@@ -388,7 +388,7 @@ impl App {
             line = line.and("  read-only", &strong());
         }
         let age = self.read_at.elapsed();
-        let old = lasting(age.as_secs_f64().floor());
+        let old = lasting_whole(age.as_secs_f64());
         match (self.is_away, age > OLD) {
             (true, _) => line.and_at_end(&format!("away, {old} "), &strong().red()),
             (false, true) => line.and_at_end(&format!("{old} old "), &strong().yellow()),

@@ -38,7 +38,7 @@ pub enum Key {
     PageDown,
     Home,
     End,
-    /// What follows is a pasted text, up to [`Self::PasteEnds`].
+    /// The keys up to [`Self::PasteEnds`] are those of a pasted text.
     PasteBegins,
     PasteEnds,
 }

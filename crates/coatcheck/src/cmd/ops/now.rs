@@ -30,7 +30,7 @@ const KINDS: &[Column] = &[
     Column::of("KIND", 8),
     Column::of("STATE", 6),
     Column::number("PENDING", 9),
-    Column::number("RUNNING", 9),
+    Column::number("RUNNING", 7),
     Column::number("OLDEST", 6),
     Column::number("ACCEPTED", 9),
     Column::number("SUCCEEDED", 9),
@@ -45,7 +45,7 @@ const FAILED: &[Column] = &[
     Column::of("DETAIL OF THE NEWEST", 20),
 ];
 const HINTS: &[Hint] =
-    &[Hint::of("Enter", "its tasks"), Hint::change("p", "pause"), Hint::of("w", "hour/day/week")];
+    &[Hint::of("Enter", "its tasks"), Hint::change("p", "pause/resume"), Hint::of("w", "hour/day/week")];
 
 /// The numbers of tasks in a span of time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -291,12 +291,12 @@ impl Now {
     }
 
     fn failure_lines(&mut self, lines: &mut Vec<Line>, Size { rows, columns }: Size, now: DateTime<Utc>) {
-        if rows < 2 {
-            return;
-        }
         if self.groups.is_empty() {
             let words = if self.failures_at.is_some() { "  No failed task is kept." } else { "" };
             lines.push(Line::of(columns, words));
+            return;
+        }
+        if rows < 2 {
             return;
         }
         let table = Table::new(FAILED, columns);

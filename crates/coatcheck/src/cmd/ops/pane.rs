@@ -35,7 +35,7 @@ impl Hint {
     }
 }
 
-/// What a key of a view asks for.
+/// A step that a key of a view asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// To see a task.

@@ -47,7 +47,7 @@ impl Filter {
     }
 }
 
-/// What to read.
+/// A request of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
     /// The present, and the last 60 steps of that many seconds.
@@ -64,7 +64,7 @@ pub enum Read {
     Audit,
 }
 
-/// What was read.
+/// The parts of the server that were read.
 #[derive(Debug)]
 pub enum Page {
     Now { kinds: Vec<Kind>, points: Vec<Point>, failures: Option<TaskList> },

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::keys::Key;
 use super::pane::{Hint, Pane, Size, Step};
 use super::tasks::{act, named, took};
-use super::text::{Cell, Line, Table, age, between, lasting, strong, wrapped};
+use super::text::{Cell, Line, Table, ago, between, lasting, lasting_whole, strong, wrapped};
 use crate::cmd::watch::detail;
 use crate::table::{Column, colour};
 
@@ -53,8 +53,9 @@ impl One {
 }
 
 fn facts(task: &AsSent<Task>, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
-    let time = |time: Option<&Time>| Some(format!("{} ({} ago)", time?.as_str(), age(time, now)?));
-    let next = |time: &Time| Some(format!("{} (in {})", time.as_str(), lasting(between(now, time.at()?))));
+    let time = |time: Option<&Time>| Some(format!("{} ({})", time?.as_str(), ago(time, now)?));
+    let next =
+        |time: &Time| Some(format!("{} (in {})", time.as_str(), lasting_whole(between(now, time.at()?))));
     let progress = &task.json()["progress"];
     let progress = progress["rows"].as_u64().map(|rows| {
         let number = |name: &str| HumanCount(progress[name].as_u64().unwrap_or_default());
@@ -103,7 +104,7 @@ fn attempt_cells(attempt: &Attempt, now: DateTime<Utc>) -> Vec<Cell> {
     vec![
         number.to_string().into(),
         Cell::or_none(worker.map(|worker| worker.to_string())),
-        Cell::or_none(age(started.as_ref(), now).map(|age| format!("{age} ago"))),
+        Cell::or_none(ago(started.as_ref(), now)),
         Cell::or_none(took),
         result,
     ]
@@ -125,7 +126,8 @@ impl Pane for One {
             .and(&status, &colour(&status));
         let time = |time: &Option<Time>| time.as_ref().and_then(Time::at);
         if let Some(created) = time(&task.created) {
-            let begun = time(&task.started).or(time(&task.finished)).unwrap_or(now);
+            let begun = time(&task.started).filter(|_| task.status() != Some(Status::Pending));
+            let begun = begun.or(time(&task.finished)).unwrap_or(now);
             title = title.and(&format!("  waited {}", lasting(between(created, begun))), &Style::new());
         }
         if let Some(took) = took(task, now) {
@@ -151,7 +153,7 @@ impl Pane for One {
         }
         lines.push(Line::new(columns));
         match attempts.is_empty() {
-            true => lines.push(Line::of(columns, "  No attempt yet.")),
+            true => lines.push(Line::of(columns, "  No attempt to show.")),
             false => {
                 let table = Table::new(COLUMNS, columns);
                 lines.push(table.titles());

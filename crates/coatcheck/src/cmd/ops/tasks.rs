@@ -33,14 +33,14 @@ const COLUMNS: &[Column] = &[
 const HINTS: &[Hint] = &[
     Hint::of("Enter", "open"),
     Hint::of("/", "search"),
-    Hint::of("s", "status"),
-    Hint::of("t", "kind"),
-    Hint::of("e", "code"),
-    Hint::of("o", "order"),
     Hint::change("r", "retry"),
     Hint::change("c", "cancel"),
+    Hint::of("s", "status"),
+    Hint::of("t", "kind"),
     Hint::change("R", "retry all"),
     Hint::change("C", "cancel all"),
+    Hint::of("e", "error code"),
+    Hint::of("o", "order"),
 ];
 
 /// The view.
@@ -124,8 +124,11 @@ pub fn named(task: &Task) -> Named {
     Named { id: task.id, name: truncate_str(&program::visible(name), LONGEST_NAME, "…").into_owned() }
 }
 
-/// Returns how long the last attempt took, or takes.
+/// Returns how long the last attempt took, or takes; `None` for a task that waits for one.
 pub fn took(task: &Task, now: DateTime<Utc>) -> Option<f64> {
+    if task.status() == Some(Status::Pending) {
+        return None;
+    }
     let end = task.finished.as_ref().map_or(Some(now), client::Time::at)?;
     Some(between(task.started.as_ref()?.at()?, end))
 }

@@ -12,6 +12,8 @@ use crate::table::{Column, NONE};
 const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Columns before a table's first one: the mark of the selected row.
 const MARK: usize = 2;
+/// An age of less than a second.
+const NOW: &str = "now";
 /// Columns between those of a table.
 const GAP: usize = 2;
 
@@ -68,7 +70,7 @@ impl Line {
     /// Returns the line with a text at its right end, if there is room.
     pub fn and_at_end(self, text: &str, style: &Style) -> Self {
         let width = measure_text_width(&visible(text));
-        match self.used + width < self.room {
+        match self.used + width <= self.room {
             true => {
                 let column = self.room - width;
                 self.up_to(column).and(text, style)
@@ -108,7 +110,7 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table of a width: spare columns are left out where not all fit, and the last one has the rest.
+/// A table of a width: spare columns are left out where not all fit, and the last one has the rest, unless it is a number.
 #[derive(Debug)]
 pub struct Table {
     columns: &'static [Column],
@@ -129,7 +131,8 @@ impl Table {
             }
         }
         let rest = room.saturating_sub(needed(&widths));
-        if let Some(Some(last)) = widths.last_mut() {
+        if let (Some(Some(last)), Some(Column { is_number: false, .. })) = (widths.last_mut(), columns.last())
+        {
             *last += rest;
         }
         Self { columns, widths, room }
@@ -269,13 +272,20 @@ pub fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
 
 /// Returns how long ago a time was, in whole seconds: with fractions it would change at each look.
 pub fn age(time: Option<&Time>, now: DateTime<Utc>) -> Option<String> {
-    let seconds = between(time?.at()?, now).max(0.0).floor();
-    Some(if seconds < 1.0 { "now".to_owned() } else { lasting_whole(seconds) })
+    let seconds = between(time?.at()?, now);
+    Some(if seconds < 1.0 { NOW.to_owned() } else { lasting_whole(seconds) })
 }
 
-/// Formats whole seconds.
-fn lasting_whole(seconds: f64) -> String {
-    if seconds < 10.0 { format!("{seconds:.0}s") } else { lasting(seconds) }
+/// Returns when a time was, in words.
+pub fn ago(time: Option<&Time>, now: DateTime<Utc>) -> Option<String> {
+    let age = age(time, now)?;
+    Some(if age == NOW { age } else { format!("{age} ago") })
+}
+
+/// Formats a length of time as [`lasting`], without parts of a second.
+pub fn lasting_whole(seconds: f64) -> String {
+    let whole = seconds.max(0.0).floor();
+    if whole < 10.0 { format!("{whole:.0}s") } else { lasting(whole) }
 }
 
 #[cfg(test)]

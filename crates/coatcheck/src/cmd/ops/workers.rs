@@ -10,7 +10,7 @@ use super::acts::{Act, Named};
 use super::keys::Key;
 use super::pane::{Hint, Pane, Size, Step, list};
 use super::reads::Filter;
-use super::text::{Cell, Cursor, Line, Table, age, between, lasting};
+use super::text::{Cell, Cursor, Line, Table, age, between, lasting_whole};
 use crate::table::{Column, colour};
 
 const COLUMNS: &[Column] = &[
@@ -60,7 +60,7 @@ fn state(worker: &Worker, now: DateTime<Utc>) -> Cell {
 }
 
 fn lasts(task: &RunningTask, now: DateTime<Utc>) -> Option<String> {
-    Some(lasting(between(task.started.as_ref()?.at()?, now).floor()))
+    Some(lasting_whole(between(task.started.as_ref()?.at()?, now)))
 }
 
 fn cells(worker: &Worker, now: DateTime<Utc>) -> Vec<Cell> {
