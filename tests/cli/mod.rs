@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod healthcheck;
 pub mod md5sum;
 pub mod missteps;
+pub mod ops;
 pub mod providers;
 pub mod put;
 pub mod put_forms;

@@ -12,4 +12,5 @@ pub mod proxy;
 pub mod scripted;
 pub mod stack;
 pub mod stand_ins;
+pub mod terminal;
 pub mod tls;

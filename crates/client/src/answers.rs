@@ -113,6 +113,12 @@ pub struct Task {
     pub started: Option<Time>,
     /// When it ended.
     pub finished: Option<Time>,
+    /// The number of its attempts so far.
+    pub attempt: Option<i64>,
+    /// When it is tried again, while it waits for that.
+    pub next_attempt: Option<Time>,
+    /// The ended task that it does again.
+    pub retried_from: Option<Uuid>,
     /// The input as it was handed in.
     #[serde(default)]
     pub input: Input,
@@ -163,6 +169,10 @@ pub struct TaskList {
     pub tasks: Vec<AsSent<Task>>,
     /// The value of `after` for the next page; `None` on the last one.
     pub next: Option<String>,
+    /// The number of tasks of the whole list, if it was asked for and all were counted.
+    pub total: Option<u64>,
+    /// The least number of them, if it was asked for and not all were counted.
+    pub total_at_least: Option<u64>,
 }
 
 /// How a task ended.

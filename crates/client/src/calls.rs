@@ -8,6 +8,9 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use crate::answers::{Added, AsSent, Description, OutcomeList, Readiness, Record, Task, TaskList};
+use crate::operators::{
+    ActList, AttemptList, BulkCount, KindList, KindPause, Stats, WorkerDrain, WorkerList,
+};
 
 /// Characters to escape in a path segment: all but RFC 3986's unreserved ones.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -51,13 +54,25 @@ macro_rules! calls {
 
 calls! {
     PUT_FILE: PUT "/api/v1/md5/{id}" [IDEMPOTENCY_KEY] => AsSent<Task>;
-    TASKS: GET "/api/v1/tasks" ["after", "created_after", "error_code", "filename", "kind", "limit", "status"] => TaskList;
+    TASKS: GET "/api/v1/tasks" [
+        "after", "created_after", "error_code", "filename", "kind", "limit", "order", "status", "total", "worker",
+    ] => TaskList;
     TASK: GET "/api/v1/tasks/{id}" ["wait"] => AsSent<Task>;
     CANCEL: DELETE "/api/v1/tasks/{id}" [] => AsSent<Task>;
     RETRY: POST "/api/v1/tasks/{id}/retry" [IDEMPOTENCY_KEY] => AsSent<Task>;
+    ATTEMPTS: GET "/api/v1/tasks/{id}/attempts" [] => AttemptList;
+    BULK: POST "/api/v1/tasks/bulk" [] => BulkCount;
     FOLLOW: GET "/api/v1/tasks/{id}/events" [] => AsSent<Task>;
     TABLE: GET "/api/v1/tables/{id}" [] => AsSent<Task>;
     OUTCOMES: GET "/api/v1/outcomes" ["after", "limit", "wait"] => OutcomeList;
+    KINDS: GET "/api/v1/kinds" [] => KindList;
+    PAUSE: PUT "/api/v1/kinds/{kind}/pause" [] => KindPause;
+    RESUME: DELETE "/api/v1/kinds/{kind}/pause" [] => KindPause;
+    STATS: GET "/api/v1/stats" ["step"] => Stats;
+    WORKERS: GET "/api/v1/workers" [] => WorkerList;
+    DRAIN: PUT "/api/v1/workers/{id}/drain" [] => WorkerDrain;
+    UNDO_DRAIN: DELETE "/api/v1/workers/{id}/drain" [] => WorkerDrain;
+    AUDIT: GET "/api/v1/audit" ["limit"] => ActList;
     ADD_RECORD: POST "/api/data" [] => Added;
     RECORDS: GET "/api/data" ["id", "limit"] => Record<'_>;
     READINESS: GET "/readyz" [] => Readiness;

@@ -29,6 +29,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long the answer to a request may take that is sent only once.
 pub(crate) const LOOK: Duration = Duration::from_secs(4);
 
+/// How long the answer to a request of a live view may take.
+const LIVE: Duration = Duration::from_secs(10);
+
 /// A client of one server, shared by all that a command has under way.
 #[derive(Debug)]
 pub struct Client {
@@ -39,6 +42,8 @@ pub struct Client {
     /// How messages name the server: as [`Self::name`], and the setting that it comes from.
     shown: String,
     has_token: bool,
+    /// Whether each request is made once, and its answer awaited for [`LIVE`].
+    is_live: bool,
     pub(crate) meter: Arc<Meter>,
     /// The number of requests that got through. While it stays the same, the server accepts nothing.
     answers: AtomicU64,
@@ -71,6 +76,7 @@ impl Client {
             shown: name.clone(),
             name,
             has_token: token.is_some(),
+            is_live: false,
             meter: Arc::default(),
             answers: AtomicU64::new(0),
             gave_up_at: AtomicU64::new(u64::MAX),
@@ -81,6 +87,12 @@ impl Client {
     /// Returns the client with messages that say where the server's address comes from.
     pub(crate) fn given_by(self, setting: &str) -> Self {
         Self { shown: format!("{} ({setting})", self.name), ..self }
+    }
+
+    /// Returns the client as that of a live view, which makes its requests again by itself: each is made once, and fails after 10 s without an
+    /// answer.
+    pub fn for_live_view(self) -> Self {
+        Self { is_live: true, ..self }
     }
 
     /// Returns the server's address without a password.
@@ -151,6 +163,11 @@ impl Client {
         Ok((status, response.text().await.map_err(lost)?))
     }
 
+    /// Returns a request for an address of a call by GET, whatever the call's method is.
+    pub(crate) fn get_at<T>(&self, call: &Call<T>, segments: &[&str]) -> RequestBuilder {
+        self.http.get(call.url(&self.base, segments, &[]))
+    }
+
     /// Returns the request of a call.
     pub(crate) fn request<T>(
         &self,
@@ -206,6 +223,9 @@ impl Client {
         &self,
         mut attempt: impl AsyncFnMut() -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
+        if self.is_live {
+            return attempt().await;
+        }
         let mut series = Series::new(self.answers.load(Relaxed));
         loop {
             let begun = Instant::now();
@@ -246,8 +266,9 @@ impl Client {
         });
         let begun = Instant::now();
         let (mut seen, mut waited, mut quiet) = (sent.load(Relaxed), Duration::ZERO, Duration::ZERO);
+        let longest = if self.is_live { LIVE } else { SILENCE };
         // Counted by checks, not by the clock: a process that was stopped for long, or a computer that slept, has not waited.
-        while quiet < SILENCE {
+        while quiet < longest {
             if let Ok(answer) = timeout(LOOK_EVERY, &mut exchange).await {
                 return answer;
             }

@@ -13,6 +13,7 @@ mod error;
 pub mod http;
 mod lines;
 mod meter;
+mod operators;
 mod patience;
 mod records;
 mod server;
@@ -31,6 +32,10 @@ pub use self::client::Client;
 pub use self::error::{ClientError, SettingError};
 pub use self::lines::Lines;
 pub use self::meter::{Meter, Outages};
+pub use self::operators::{
+    Act, ActList, Action, Attempt, AttemptList, BulkCount, BulkRequest, Kind, KindList, KindPause, Point,
+    RunningTask, Stats, Worker, WorkerDrain, WorkerList,
+};
 pub use self::server::ServerArgs;
 pub use self::tasks::TaskQuery;
 pub use self::upload::STDIN;

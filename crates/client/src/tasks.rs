@@ -32,10 +32,33 @@ pub struct TaskQuery<'a> {
     pub error_code: Option<&'a str>,
     /// Only those with a file whose name begins so.
     pub filename: Option<&'a str>,
+    /// Only those that this worker runs now.
+    pub worker: Option<Uuid>,
+    /// Whether the oldest come first.
+    pub is_oldest_first: bool,
+    /// Whether all tasks of the list are to be counted.
+    pub wants_total: bool,
     /// Only those after the page whose `next` this is.
     pub after: Option<&'a str>,
     /// The most tasks, from 1 to 1000.
     pub limit: usize,
+}
+
+impl TaskQuery<'_> {
+    /// Returns the parameters of the filter that are given.
+    pub(crate) fn filter(&self) -> Vec<(&'static str, String)> {
+        let listed = |words: Vec<&str>| (!words.is_empty()).then(|| words.join(","));
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let given = [
+            ("status", listed(self.status.iter().map(|status| status.name()).collect())),
+            ("kind", listed(self.kind.iter().map(String::as_str).collect())),
+            ("created_after", self.since.map(|since| since.to_rfc3339_opts(SecondsFormat::Micros, true))),
+            ("error_code", text(self.error_code)),
+            ("filename", text(self.filename)),
+            ("worker", self.worker.map(|worker| worker.to_string())),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
 }
 
 impl Client {
@@ -130,19 +153,16 @@ impl Client {
     /// The reason why the server does not answer.
     pub async fn tasks(&self, query: TaskQuery<'_>) -> Result<TaskList, ClientError> {
         let limit = query.limit.to_string();
-        let status = query.status.iter().map(|status| status.name()).collect::<Vec<_>>().join(",");
-        let kind = query.kind.join(",");
-        let since = query.since.map(|since| since.to_rfc3339_opts(SecondsFormat::Micros, true));
+        let filter = query.filter();
         let given = [
-            ("status", Some(&*status).filter(|status| !status.is_empty())),
-            ("kind", Some(&*kind).filter(|kind| !kind.is_empty())),
-            ("created_after", since.as_deref()),
-            ("error_code", query.error_code),
-            ("filename", query.filename),
             ("after", query.after),
-            ("limit", Some(&limit)),
+            ("limit", Some(&*limit)),
+            ("order", query.is_oldest_first.then_some("oldest")),
+            ("total", query.wants_total.then_some("true")),
         ];
-        self.call(&calls::TASKS, &[], &calls::parameters(given)).await
+        let mut given = calls::parameters(given);
+        given.extend(filter.iter().map(|(name, value)| (*name, &**value)));
+        self.call(&calls::TASKS, &[], &given).await
     }
 
     /// Returns outcomes after a cursor; waits that long for one.

@@ -163,7 +163,7 @@ impl Field {
 }
 
 /// Returns the colour of a status; the library leaves it out where NO_COLOR is set.
-fn colour(status: &str) -> Style {
+pub fn colour(status: &str) -> Style {
     match Status::of(status) {
         Some(Status::Succeeded) => Style::new().green(),
         Some(Status::Failed) => Style::new().red(),

@@ -157,6 +157,7 @@ impl<'a> Pages<'a> {
             filename: filename.as_deref(),
             after: self.after.as_deref(),
             limit: self.left.min(PAGE),
+            ..TaskQuery::default()
         };
         let page = self.client.tasks(query).await?;
         self.is_over = page.next.is_none();

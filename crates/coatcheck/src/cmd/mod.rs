@@ -10,6 +10,7 @@ pub mod healthcheck;
 pub mod ls;
 pub mod man;
 pub mod migrate;
+pub mod ops;
 pub mod outcomes;
 pub mod put;
 pub mod retry;

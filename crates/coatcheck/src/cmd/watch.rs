@@ -140,7 +140,7 @@ fn row(task: &Task) -> Vec<Field> {
 }
 
 /// Returns the outcome of a task that succeeded, in the outcome log's words; of another task, its error.
-fn detail(task: &Task) -> Option<String> {
+pub fn detail(task: &Task) -> Option<String> {
     if let Some(result) = &task.result {
         let kind = Kind::ALL.into_iter().find(|kind| task.kind.as_deref() == Some(kind.name()))?;
         return Some(kind.outcome_detail(result.json()));
