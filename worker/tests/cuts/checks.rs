@@ -72,7 +72,7 @@ pub enum Violation {
     NotDeleted,
     /// A task that is kept, its upload or its line is not as it was.
     NeighbourChanged,
-    /// What `coatcheck verify` has found.
+    /// A finding of `coatcheck verify`.
     Found(String),
 }
 

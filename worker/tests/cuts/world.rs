@@ -47,7 +47,7 @@ pub enum Database {
     Postgres,
 }
 
-/// What retention keeps.
+/// The tasks and uploads that retention keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeps {
     All,
