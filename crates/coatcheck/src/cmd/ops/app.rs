@@ -207,6 +207,10 @@ impl App {
         let words = self.acting.take().unwrap_or_default();
         match outcome {
             Ok(After::Done(words)) => self.say(&words),
+            // The next key is meant for the dialog that is open.
+            Ok(After::Ask(_)) if self.dialog.is_some() => {
+                self.say("nothing was done: the tasks were counted while something else was open");
+            }
             Ok(After::Ask(act)) => self.dialog = Some(Dialog::Question(act)),
             Err(error) => self.words = Some((format!("not done: {words}: {error}"), true)),
         }
@@ -284,10 +288,12 @@ impl App {
     fn search(&mut self, field: Field, text: &str) {
         let given = Some(text.to_owned()).filter(|text| !text.is_empty());
         let filter = self.tasks.filter.clone();
-        match (field, text.parse()) {
-            (Field::Search, Ok(id)) => self.open(id),
+        // Without its hyphens it may be the name of a file: a digest.
+        let id = Some(text).filter(|text| text.contains('-')).and_then(|text| text.parse().ok());
+        match (field, id) {
+            (Field::Search, Some(id)) => self.open(id),
             // One filter in a text at a time: the server has no index for two.
-            (Field::Search, Err(_)) => {
+            (Field::Search, None) => {
                 self.tasks.search(Filter { filename: given, error_code: None, worker: None, ..filter });
             }
             (Field::ErrorCode, _) => {
@@ -477,5 +483,46 @@ impl App {
             lines.push(Line::of(columns, "  ").and(&format!("Read-only: {reason}"), &Style::new()));
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::Action;
+
+    use super::*;
+
+    fn press(app: &mut App, keys: &str) -> Option<Wish> {
+        keys.chars().map(|c| app.key(if c == '\n' { Key::Enter } else { Key::Char(c) })).last().flatten()
+    }
+
+    #[test]
+    fn a_question_that_comes_while_something_is_typed_is_not_answered_by_the_next_key() {
+        let mut app = App::new("http://h");
+        let count = Act::Count { action: Action::Cancel, filter: Filter::default() };
+        assert_eq!(press(&mut app, "2C"), Some(Wish::Do(count.clone())));
+        app.begun(&count);
+        press(&mut app, "/");
+
+        let confirm = "a word".to_owned();
+        let (action, filter) = (Action::Cancel, Filter::default());
+        app.done(Ok(After::Ask(Act::Many { action, filter, eligible: 3000, confirm })));
+
+        assert_eq!(press(&mut app, "yesterday\n"), None);
+        assert_eq!(app.tasks.filter.filename.as_deref(), Some("yesterday"));
+    }
+
+    #[test]
+    fn a_search_opens_a_ticket_and_lists_all_else() {
+        for (text, is_ticket) in [
+            ("0198c5a1-7b3e-7c40-9d55-2f0e8a1b6c3d", true),
+            (" 0198C5A1-7B3E-7C40-9D55-2F0E8A1B6C3D ", true),
+            ("900150983cd24fb0d6963f7d28e17f72", false),
+            ("a-b", false),
+        ] {
+            let mut app = App::new("http://h");
+            press(&mut app, &format!("2/{text}\n"));
+            assert_eq!(matches!(app.wanted(), Read::Task(_)), is_ticket, "{text}");
+        }
     }
 }
