@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
@@ -14,6 +15,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{InputFlags, LocalFlags, OutputFlags, tcgetattr};
 use nix::unistd::Pid;
 use test_kit::eventually;
+use tokio::time::sleep;
+
+/// How long nothing is written once a screen is drawn.
+const DRAWN: Duration = Duration::from_millis(50);
 
 /// A command whose standard input, output and error are a terminal, an xterm unless the command says otherwise. Killed when dropped.
 pub struct Terminal {
@@ -87,7 +92,12 @@ impl Terminal {
     pub async fn until(&self, text: &str) -> String {
         let has = async || {
             let shown = self.shown();
-            if shown.contains(text) { Ok(shown) } else { Err(shown) }
+            if !shown.contains(text) {
+                return Err(shown);
+            }
+            // The rest of what is being drawn.
+            sleep(DRAWN).await;
+            if self.shown() == shown { Ok(shown) } else { Err(shown) }
         };
         eventually(text, has).await
     }
