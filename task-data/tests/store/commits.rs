@@ -16,12 +16,13 @@ use crate::small;
 use crate::table_rows::{sent, unkept};
 
 /// The methods that only read. Every other one of the ports must be tried here.
-const READS: [&str; 36] = [
+const READS: [&str; 38] = [
     "attempts",
     "before_first",
     // It ends connections.
     "close",
     "count",
+    "count_on",
     "feed_range",
     "find",
     "free_bytes",
@@ -45,6 +46,7 @@ const READS: [&str; 36] = [
     "progress",
     "pruned_until",
     "published_before",
+    "retries",
     "size_bytes",
     "small",
     "stats",
