@@ -64,7 +64,7 @@ fn a_cut_and_a_renamed_log_break_no_promise(sweep: Sweep) {
 
 #[apply(each_form)]
 fn a_second_cut_while_the_first_is_mended_breaks_no_promise(sweep: Sweep) {
-    keeps_all(sweep.cut_twice(stride()));
+    keeps_all(sweep.cut_twice(stride(7)));
 }
 
 /// A check of what retention deletes, as one test a database.
@@ -87,12 +87,12 @@ fn a_cut_at_any_point_of_retention_deletes_nothing_too_early_and_leaves_nothing(
 
 #[apply(each_deletion)]
 fn a_second_cut_of_retention_deletes_nothing_too_early_and_leaves_nothing(sweep: Sweep) {
-    keeps_all(sweep.cut_twice(3 * stride()));
+    keeps_all(sweep.cut_twice(stride(14)));
 }
 
 /// Returns the stride between pairs: each pair where there is time for it, else some that are spread over all.
-fn stride() -> usize {
-    if std::env::var_os("COATCHECK_ALL_PAIRS").is_some() { 1 } else { 7 }
+fn stride(otherwise: usize) -> usize {
+    if std::env::var_os("COATCHECK_ALL_PAIRS").is_some() { 1 } else { otherwise }
 }
 
 fn keeps_all(found: Found) {
