@@ -2,7 +2,7 @@
 // allows only scripts in files of this server.
 
 import { List, writeList } from './digests.js';
-import { $, count, set } from './dom.js';
+import { $, count, counted, set } from './dom.js';
 import './found.js';
 import { owner } from './gate.js';
 import { History } from './history.js';
@@ -128,11 +128,11 @@ function compareList() {
     result[{ true: 'matches', false: 'differs' }[ticket.matches] ?? 'waits'] += 1;
   }
   const words = [
-    `${count(result.matches)} ${result.matches === 1 ? 'ticket matches' : 'tickets match'}`,
-    result.differs && `${count(result.differs)} ${result.differs === 1 ? 'differs' : 'differ'}`,
+    counted(result.matches, 'ticket matches', 'tickets match'),
+    result.differs && counted(result.differs, 'differs', 'differ'),
     result.waits && `${count(result.waits)} without a digest yet`,
     list.size > found.size && `${count(list.size - found.size)} of the list without a ticket`,
-    list.unread && `${count(list.unread)} ${list.unread === 1 ? 'line is not' : 'lines are not'} of md5sum`,
+    list.unread && `${counted(list.unread, 'line is not', 'lines are not')} of md5sum`,
   ].filter(Boolean).join(' · ');
   const isWrong = text && !list.size;
   const said = isWrong ? 'Expected lines of md5sum: a digest, two spaces and a file name each.' : text && words;

@@ -6,6 +6,9 @@ import { oneLine, visible } from './text.js';
 export const $ = (selector, within = document) => within.querySelector(selector);
 export const count = n => n.toLocaleString('en');
 
+/** Tells a number of things: `counted(2, 'task')` is "2 tasks". */
+export const counted = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
 /** Shows a text, safely. Leaves an element that shows it already alone: its text may be selected. */
 export function set(element, text) {
   const shown = visible(text);

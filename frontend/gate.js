@@ -29,7 +29,7 @@ const askIn = (why = WHY) => entering ??= enter(why).finally(() => { entering = 
 onStranger(() => askIn());
 $('#to-log-in').addEventListener('click', event => {
   event.preventDefault();
-  // Whoever wishes to log in goes on with the page meanwhile.
+  // The page can be used while the form is open.
   if (entering) $('#username').focus();
   else askIn('');
 });

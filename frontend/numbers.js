@@ -2,7 +2,7 @@
 
 /* global uPlot */
 
-import { $, count, set } from './dom.js';
+import { $, count, counted, set } from './dom.js';
 import { oneLine } from './text.js';
 
 const MINUTE = 60; // Times are seconds here, as uPlot has them.
@@ -49,7 +49,7 @@ function lengthOf(step) {
 function summary({ requests, minutes, status_classes: classes }, words) {
   const busiest = minutes.reduce((most, one) => (one.requests > most.requests ? one : most));
   const of = name => classes.find(one => one.class === name)?.requests ?? 0;
-  return `${count(requests)} ${requests === 1 ? 'request' : 'requests'} ${words}; ${count(busiest.requests)} in the busiest minute, `
+  return `${counted(requests, 'request')} ${words}; ${count(busiest.requests)} in the busiest minute, `
     + `${moment(new Date(busiest.minute))}. ${count(of('4xx'))} with a status of 4xx, ${count(of('5xx'))} of 5xx.`;
 }
 

@@ -68,7 +68,7 @@ let refusal = null;
 /** Asks what the visitor may do, and says so if it is only to read. */
 async function learn() {
   await known;
-  // What is known to be refused is not asked again: each refusal is an error in the browser's log.
+  // A refusal is remembered: the browser logs an error for each refused request.
   const rights = visitor ? await answered(askRights) : [];
   const answer = refusal ?? await answered(askWhetherChanges);
   const { may: change, why } = answer;

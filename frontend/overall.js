@@ -1,6 +1,6 @@
 // The progress, speed and time left of all files handed in together.
 
-import { $, bytes, count, duration, set } from './dom.js';
+import { $, bytes, count, counted, duration, set } from './dom.js';
 import { hasFailed } from './list.js';
 import { batch } from './tickets.js';
 
@@ -23,7 +23,7 @@ export function overall() {
   const way = ((size ? sent / size : 1) + ended / batch.length) / 2;
   const words = [
     `${count(ended - failed - cancelled)} of ${count(batch.length)} done`,
-    differs && `${count(differs)} ${differs === 1 ? 'differs' : 'differ'}`,
+    differs && counted(differs, 'differs', 'differ'),
     failed && `${count(failed)} failed`,
     cancelled && `${count(cancelled)} cancelled`,
     sent < size ? `${bytes(sent)} of ${bytes(size)} sent` : `${bytes(size)} sent`,

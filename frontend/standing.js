@@ -1,7 +1,7 @@
 // The free provider's state: asked for repeatedly while it is shown, and counted down in between.
 
 import { Refusal, askFree, pause, untilReachable } from './api.js';
-import { $, count, set } from './dom.js';
+import { $, count, counted, set } from './dom.js';
 import { report } from './news.js';
 
 const PERIOD = 2; // Seconds.
@@ -59,5 +59,5 @@ function show() {
 function sentence() {
   if (state === 'unknown') return 'The free provider’s state is unknown; the next message will show it.';
   if (state === 'blocked') return `The free provider is blocked. It opens in ${count(Math.ceil(secondsLeft()))} s.`;
-  return `The free provider is open: ${isAtMost ? 'up to ' : ''}${count(remaining)} ${remaining === 1 ? 'message' : 'messages'} until it blocks.`;
+  return `The free provider is open: ${isAtMost ? 'up to ' : ''}${counted(remaining, 'message')} until it blocks.`;
 }

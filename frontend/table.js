@@ -1,7 +1,7 @@
 // A table that was handed in: what the page knows of it, and its view.
 
 import { Refusal, findTable, pause, untilReachable } from './api.js';
-import { $, View, bytes, count, duration, set } from './dom.js';
+import { $, View, bytes, count, counted, duration, set } from './dom.js';
 import { oneLine } from './text.js';
 import { Upload } from './upload.js';
 
@@ -142,7 +142,7 @@ class TableView extends View {
   showErrors({ errors, total }) {
     this.shown = errors;
     const rest = total > errors.length ? `, of which these are the first ${count(errors.length)}` : '';
-    this.set('.errors summary', `${count(total)} ${total === 1 ? 'error' : 'errors'}${rest}`);
+    this.set('.errors summary', counted(total, 'error') + rest);
     this.part('.errors tbody').replaceChildren(...errors.map(({ row, line: at, column, reason }) => {
       const line = $('#error').content.firstElementChild.cloneNode(true);
       const texts = [at ? count(at) : '', row === 0 ? 'Header' : count(row), column, reason];

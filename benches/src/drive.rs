@@ -125,14 +125,27 @@ pub async fn submit(
     clients: usize,
     until: Until,
 ) -> Result<Vec<Promise>, BenchError> {
+    hand_in(target.address(), || files.upload(target.path()), clients, until).await
+}
+
+/// Makes uploads at an address, each client the next one as soon as it has a ticket.
+///
+/// # Errors
+/// If a file is rejected.
+pub async fn hand_in<'a>(
+    address: &str,
+    upload: impl Fn() -> Upload<'a>,
+    clients: usize,
+    until: Until,
+) -> Result<Vec<Promise>, BenchError> {
     let (begun, count) = (Instant::now(), AtomicUsize::new(0));
     let goes_on = || match until {
         Until::Promises(most) => count.fetch_add(1, Relaxed) < most,
         Until::Passed(time) => begun.elapsed() < time,
     };
     let client = async || {
-        let mut connection = Connection::open(target.address()).await?;
-        let mut upload = files.upload(target.path());
+        let mut connection = Connection::open(address).await?;
+        let mut upload = upload();
         let mut promises = Vec::new();
         while goes_on() {
             promises.push(upload.send(&mut connection).await?);

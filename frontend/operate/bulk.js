@@ -1,7 +1,7 @@
 // Acts on all tasks that match the search. The server counts them first; what it counted is what the answer confirms.
 
 import { find } from '../api.js';
-import { $, count, set } from '../dom.js';
+import { $, counted, set } from '../dom.js';
 import { bulk } from './calls.js';
 import { filterInWords, statusesOf } from './filters.js';
 import { act, applyRights, isDoneShown, isSure, showDone } from './page.js';
@@ -15,14 +15,11 @@ export const ACTIONS = {
 /** Seconds for which the end of an act is awaited at a time. */
 const WAIT = 20;
 
-/** Tells a number of tasks. */
-export const tasks = number => `${count(number)} ${number === 1 ? 'task' : 'tasks'}`;
-
 async function offer(action, filter) {
   const { verb, text, harm } = ACTIONS[action];
   const { eligible, at_least: isMore, confirm } = await bulk(action, filter);
   if (!eligible && !isMore) return showDone('No task that matches allows this.');
-  const number = isMore ? `at least ${tasks(eligible)}` : tasks(eligible);
+  const number = isMore ? `at least ${counted(eligible, 'task')}` : counted(eligible, 'task');
   const hasFilter = Object.keys(filter).length > 0;
   const sure = await isSure({
     title: `${verb} ${number}?`,
@@ -43,7 +40,7 @@ async function follow(action, id, notice) {
     const { finished, status, result, error } = await find(id, WAIT);
     if (!isDoneShown(notice)) return;
     if (!finished) continue;
-    const end = status === 'succeeded' ? `${tasks(result.affected)} ${past}.` : `${verb}: ${status}${error ? `, ${error.code}` : ''}.`;
+    const end = status === 'succeeded' ? `${counted(result.affected, 'task')} ${past}.` : `${verb}: ${status}${error ? `, ${error.code}` : ''}.`;
     return showDone(end, `#task/${id}`, 'The act');
   }
 }

@@ -45,7 +45,7 @@ export const listAttempts = (id, signal) => ask(`${API}/tasks/${id}/attempts`, {
 export const retryTask = id => ask(`${API}/tasks/${id}/retry`, { method: 'POST', headers: { 'Idempotency-Key': newKey() } });
 export const purgeTask = id => by('DELETE', `tasks/${id}?purge=true`);
 
-/** Counts the tasks that an act on many would change: `{eligible, confirm}`. With `confirm` it changes them, and returns its task. */
+/** Counts the tasks that an act on many would change: `{eligible, at_least, confirm}`. With `confirm` it changes them, and returns its task. */
 export const bulk = (action, filter, confirm) => ask(`${API}/tasks/bulk`, json('POST', { action, filter, ...(confirm && { confirm }) }));
 
 export const askStats = query => ask(`${API}/stats?${new URLSearchParams(query)}`);

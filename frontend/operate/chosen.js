@@ -1,9 +1,9 @@
 // Acts on the tasks that are chosen in the list, one by one.
 
 import { cancel, words } from '../api.js';
-import { $, count, plain, set } from '../dom.js';
+import { $, count, counted, plain, set } from '../dom.js';
 import { purgeTask, retryTask } from './calls.js';
-import { ACTIONS, tasks } from './bulk.js';
+import { ACTIONS } from './bulk.js';
 import { again } from './live.js';
 import { act, applyRights, isSure, showDone } from './page.js';
 
@@ -58,7 +58,8 @@ export function offerChoice(box, id, name) {
 async function change(action) {
   const { verb, past, harm } = ACTIONS[action];
   const some = fit(action);
-  if (!await isSure({ title: `${verb} ${tasks(some.length)}?`, text: 'The chosen ones, one by one.', yes: `${verb} ${tasks(some.length)}`, harm })) return;
+  const number = counted(some.length, 'task');
+  if (!await isSure({ title: `${verb} ${number}?`, text: 'The chosen ones, one by one.', yes: `${verb} ${number}`, harm })) return;
   let [done, refusal] = [0, null];
   for (const { id } of some) {
     try {
@@ -69,8 +70,8 @@ async function change(action) {
       refusal ??= plain(words(error));
     }
   }
-  showDone(done ? `${tasks(done)} ${past}.` : '');
-  if (refusal) set($('#trouble'), `${tasks(some.length - done)} not changed: ${refusal}`);
+  showDone(done ? `${counted(done, 'task')} ${past}.` : '');
+  if (refusal) set($('#trouble'), `${counted(some.length - done, 'task')} not changed: ${refusal}`);
   again();
   render();
 }

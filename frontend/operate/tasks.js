@@ -1,7 +1,7 @@
 // The list of tasks. Its address has the search and the page. Rows don't move while they are used: newer tasks are offered.
 
 import { find } from '../api.js';
-import { $, blamed, count, set } from '../dom.js';
+import { $, blamed, count, counted, set } from '../dom.js';
 import { tell } from '../news.js';
 import { oneLine } from '../text.js';
 import { allowBulk, offerBulk } from './bulk.js';
@@ -103,7 +103,7 @@ async function lookFurther(query, answer, signal) {
 /** Shows the number of tasks that match; `seen` are known to. */
 function showTotal({ total, total_at_least: least }, seen) {
   number = total ?? Math.max(least, seen);
-  const words = `${count(number)} ${number === 1 ? 'task' : 'tasks'}`;
+  const words = counted(number, 'task');
   set($('#total'), total === null && number ? `at least ${words}` : words);
 }
 
@@ -132,12 +132,12 @@ function take({ tasks, next }, isWanted) {
   const known = new Set(shown.map(({ id }) => id));
   const more = found.filter(({ id }) => !known.has(id)).length;
   $('#newer').hidden = !more;
-  set($('#newer'), more === PAGE ? `Show over ${PAGE} others` : `Show ${more} ${more === 1 ? 'other' : 'others'}`);
+  set($('#newer'), more === PAGE ? `Show over ${PAGE} others` : `Show ${counted(more, 'other')}`);
   link($('#first'), get('after') && addressOf({}));
   link($('#next'), next && addressOf({ after: next }));
   render();
   if (!isWanted) return;
-  const words = shown.length === 1 ? '1 task is shown.' : `${count(shown.length)} tasks are shown.`;
+  const words = `${counted(shown.length, 'task is', 'tasks are')} shown.`;
   tell(shown.length ? words : $('#empty').textContent);
   if (opened) $(`#list [data-key="${opened}"] a`)?.focus();
   opened = null;
@@ -184,7 +184,7 @@ export function outcomeOf({ status, error, result, detail }) {
   if (error) return [error.code, error.detail].filter(Boolean).join(': ');
   if (!result) return WAITING.includes(status) || detail === '-' ? '' : detail ?? '';
   if (result.rows !== undefined) return `${count(result.rows)} rows, ${count(result.failed)} failed`;
-  if (result.affected !== undefined) return `${count(result.affected)} ${result.affected === 1 ? 'task' : 'tasks'} changed`;
+  if (result.affected !== undefined) return `${counted(result.affected, 'task')} changed`;
   return result.md5 ?? result.provider ?? JSON.stringify(result);
 }
 

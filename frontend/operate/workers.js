@@ -1,6 +1,6 @@
 // The worker processes: what each runs, for how long, and whether it takes more.
 
-import { $, count, set } from '../dom.js';
+import { $, count, counted, set } from '../dom.js';
 import { oneLine } from '../text.js';
 import { drain, listWorkers, undrain } from './calls.js';
 import { follow, keep } from './live.js';
@@ -60,7 +60,7 @@ function summary() {
   const running = workers.reduce((sum, one) => sum + one.running, 0);
   const slowest = workers.map(one => ({ ...one, longest: longestOf(one) })).filter(({ longest }) => longest)
     .reduce((most, one) => (!most || one.longest.started < most.longest.started ? one : most), null);
-  const words = `${count(workers.length)} ${workers.length === 1 ? 'worker' : 'workers'}, ${count(running)} running ${running === 1 ? 'task' : 'tasks'}.`;
+  const words = `${counted(workers.length, 'worker')}, ${counted(running, 'running task')}.`;
   return slowest ? `${words} The longest runs at ${oneLine(slowest.name)} for ${lastingSoFar(between(slowest.longest.started))}.` : words;
 }
 
@@ -89,7 +89,7 @@ function render() {
 async function change(button, { id, name, draining, running }) {
   const others = workers.filter(one => one.id !== id && !one.draining).length;
   const last = others ? '' : ' It is the last worker that takes tasks: without it all that is pending waits until another one starts.';
-  const text = `It takes nothing more, finishes its ${count(running)} running ${running === 1 ? 'task' : 'tasks'} or hands them back, and its process ends, unless the API is part of it.${last}`;
+  const text = `It takes nothing more, finishes its ${counted(running, 'running task')} or hands them back, and its process ends, unless the API is part of it.${last}`;
   if (!draining && !await isSure({ title: `Drain ${oneLine(name)}?`, text, yes: 'Drain' })) return;
   const isDone = await act(button, async () => {
     const state = await (draining ? undrain(id) : drain(id));

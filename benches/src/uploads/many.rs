@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
-
 use super::bare::Kind;
 use super::{Bare, UploadsArgs};
 use crate::Bench;
-use crate::connection::Connection;
-use crate::drive::{Files, Upload};
+use crate::drive::{self, Files, Until, Upload};
 use crate::error::BenchError;
 use crate::figures::{Figures, per_second};
 use crate::service::{Service, Stack};
@@ -60,15 +57,6 @@ pub async fn run(bench: &Bench, args: &UploadsArgs) -> Result<(), BenchError> {
 /// Returns the answers a second.
 async fn tickets(address: &str, files: &Files, way: Form, duration: Duration) -> Result<f64, BenchError> {
     let begun = Instant::now();
-    let client = async || {
-        let mut connection = Connection::open(address).await?;
-        let (mut upload, mut count) = (way(files), 0);
-        while begun.elapsed() < duration {
-            upload.send(&mut connection).await?;
-            count += 1;
-        }
-        Ok::<usize, BenchError>(count)
-    };
-    let count = try_join_all((0..CLIENTS).map(|_| client())).await?.into_iter().sum();
-    Ok(per_second(count, begun.elapsed()))
+    let promises = drive::hand_in(address, || way(files), CLIENTS, Until::Passed(duration)).await?;
+    Ok(per_second(promises.len(), begun.elapsed()))
 }

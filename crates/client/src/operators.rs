@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use reqwest::StatusCode;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -273,8 +274,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] for a filter that the server does not serve, or as [`Self::kinds`].
     pub async fn count(&self, action: Action, tasks: TaskQuery<'_>) -> Result<BulkCount, ClientError> {
-        let body = BulkRequest { action, filter: filter(tasks), confirm: None };
-        self.read(|| self.request(&calls::BULK, &[], &[]).json(&body)).await
+        self.bulk(action, tasks, None).await
     }
 
     /// Does an act on the tasks that were counted; returns the task that does so.
@@ -287,7 +287,18 @@ impl Client {
         tasks: TaskQuery<'_>,
         confirm: &str,
     ) -> Result<AsSent<Task>, ClientError> {
-        let body = BulkRequest { action, filter: filter(tasks), confirm: Some(confirm) };
+        self.bulk(action, tasks, Some(confirm)).await
+    }
+
+    async fn bulk<T: DeserializeOwned>(
+        &self,
+        action: Action,
+        tasks: TaskQuery<'_>,
+        confirm: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let filter =
+            tasks.filter().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let body = BulkRequest { action, filter, confirm };
         self.read(|| self.request(&calls::BULK, &[], &[]).json(&body)).await
     }
 
@@ -305,8 +316,4 @@ impl Client {
             Err(error) => Err(error),
         }
     }
-}
-
-fn filter(tasks: TaskQuery<'_>) -> Map<String, Value> {
-    tasks.filter().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }

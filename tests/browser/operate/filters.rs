@@ -6,11 +6,10 @@ use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
 
-use super::{LARGE, YES, begins, choose, damaged, done, listed, open, pause, press, put, says, seen};
+use super::{LARGE, YES, begins, choose, damaged, done, listed, log_in, open, pause, press, put, says, seen};
 use crate::kit::chromium::Browser;
 use crate::kit::client::accepted;
 use crate::kit::content::noise;
-use crate::kit::people::PASSWORD;
 use crate::kit::stack::{Setup, both_stacks, embedded};
 
 /// A ticket that was never given out.
@@ -264,9 +263,7 @@ async fn a_visitor_logs_in_on_the_page_itself(setup: Setup) {
     assert_eq!(browser.value("location.pathname").await, "/operate");
     assert_eq!(browser.value(&seen("#view-users")).await, true);
     browser.assert_accessible("with a log-in").await;
-    browser.fill("#username", "root").await;
-    browser.fill("#password", PASSWORD).await;
-    browser.click("#log-in [type=submit]").await;
+    log_in(&browser, "root").await;
 
     browser.until(&seen("#user-list")).await;
     browser.close().await;

@@ -110,7 +110,7 @@ fn first(bytes: &[u8]) -> Option<(Option<Key>, usize)> {
 }
 
 fn character(bytes: &[u8]) -> Option<(Option<Key>, usize)> {
-    // The first chunk is that of the first character, or of bytes that are none.
+    // The first chunk begins with the first character, or with bytes that are not valid UTF-8.
     let chunk = bytes.utf8_chunks().next()?;
     match chunk.valid().chars().next() {
         Some(c) => Some(((!c.is_control()).then_some(Key::Char(c)), c.len_utf8())),

@@ -100,7 +100,7 @@ impl Now {
     /// Returns whether the failed tasks are to be read again: if more have failed, but at most every 5 s; and now and then, because old ones
     /// are deleted.
     pub fn wants_failures(&self) -> bool {
-        let failed = self.points.iter().map(|point| point.failed).sum::<u64>();
+        let failed = self.totals(None).failed;
         self.failures_at
             .is_none_or(|(at, known)| at.elapsed().as_secs() >= if failed == known { 30 } else { 5 })
     }
@@ -118,8 +118,7 @@ impl Now {
             self.samples.pop_front();
         }
         if let Some(failures) = failures {
-            let failed = self.points.iter().map(|point| point.failed).sum();
-            self.failures_at = Some((Instant::now(), failed));
+            self.failures_at = Some((Instant::now(), self.totals(None).failed));
             self.group(failures);
         }
         self.cursor.settle(&self.keys());

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::keys::Key;
 use super::pane::{Hint, Pane, Size, Step};
-use super::tasks::{act, named, took};
+use super::tasks::{act, named, told, took};
 use super::text::{Cell, Line, Table, ago, between, lasting, lasting_whole, strong, wrapped};
 use crate::cmd::watch::detail;
 use crate::table::{Column, colour};
@@ -90,12 +90,8 @@ fn add(lines: &mut Vec<Line>, columns: usize, name: &str, value: &str, style: &S
 
 fn attempt_cells(attempt: &Attempt, now: DateTime<Utc>) -> Vec<Cell> {
     let Attempt { number, worker, started, ended, error } = attempt;
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let result = match (error, ended) {
-        (Some(error), _) => Cell::styled(
-            format!("{}: {}", text(&error.code), text(&error.detail)),
-            colour(Status::Failed.name()),
-        ),
+        (Some(error), _) => Cell::styled(told(error), colour(Status::Failed.name())),
         (None, Some(_)) => Cell::styled(Status::Succeeded.name(), colour(Status::Succeeded.name())),
         (None, None) => Cell::styled(Status::Running.name(), colour(Status::Running.name())),
     };

@@ -1,7 +1,7 @@
 //! The view of a list of tasks.
 
 use chrono::{DateTime, Utc};
-use client::{Action, Status, Task, TaskList};
+use client::{Action, Status, Task, TaskError, TaskList};
 use console::{Style, truncate_str};
 use indicatif::HumanBytes;
 use task_data::kinds::Kind;
@@ -133,14 +133,16 @@ pub fn took(task: &Task, now: DateTime<Utc>) -> Option<f64> {
     Some(between(task.started.as_ref()?.at()?, end))
 }
 
+/// Returns the code and the detail of an error.
+pub fn told(error: &TaskError) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    format!("{}: {}", text(&error.code), text(&error.detail))
+}
+
 fn cells(task: &Task, now: DateTime<Utc>) -> Vec<Cell> {
     let status = task.status_name.clone().unwrap_or_default();
     let style = colour(&status);
-    let error = task.error.as_ref().map(|error| {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        format!("{}: {}", text(&error.code), text(&error.detail))
-    });
-    let parts = [ls::name(task).map(str::to_owned), error];
+    let parts = [ls::name(task).map(str::to_owned), task.error.as_ref().map(told)];
     vec![
         task.id.to_string().into(),
         Cell::or_none(task.kind.clone()),

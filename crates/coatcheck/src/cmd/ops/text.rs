@@ -17,12 +17,12 @@ const NOW: &str = "now";
 /// Columns between those of a table.
 const GAP: usize = 2;
 
-/// Bold, and reverse, are no colours: they are there where NO_COLOR is set, too.
+/// The style of titles and names. Bold is not a colour, so it is kept where NO_COLOR is set.
 pub const fn strong() -> Style {
     Style::new().bold().force_styling(true)
 }
 
-/// The style of what is selected.
+/// The style of the selected row, kept like [`strong`].
 pub const fn selected() -> Style {
     Style::new().reverse().force_styling(true)
 }
