@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::connection::Connection;
 use crate::error::BenchError;
-use crate::figures::per_second;
+use crate::figures::{Figures, per_second};
 use crate::outcomes::Outcomes;
 use crate::target::Target;
 
@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The time after the last line in which a second line of a promise would appear.
 const AFTERWARDS: Duration = Duration::from_millis(300);
+/// The shortest interval between a paced client's requests, so that the client does not measure a queue of its own.
+const PAUSE: Duration = Duration::from_millis(5);
 /// The number of digests that are computed at once.
 const BESIDE: usize = 32;
 
@@ -151,6 +153,35 @@ pub async fn hand_in<'a>(
             promises.push(upload.send(&mut connection).await?);
         }
         Ok::<_, BenchError>(promises)
+    };
+    Ok(try_join_all((0..clients).map(|_| client())).await?.into_iter().flatten().collect())
+}
+
+/// Sends a request again and again: each client on a kept connection of its own, and with a pause after each answer, until it is over.
+/// Returns the milliseconds to each answer, of requests sent after `warm_up`.
+///
+/// # Errors
+/// If a request is rejected.
+pub async fn paced(
+    address: &str,
+    request: &[u8],
+    clients: usize,
+    warm_up: Duration,
+    is_over: impl Fn() -> bool,
+) -> Result<Figures, BenchError> {
+    let begun = Instant::now() + warm_up;
+    let client = async || {
+        let mut connection = Connection::open(address).await?;
+        let mut times = Vec::new();
+        while !is_over() {
+            let sent = Instant::now();
+            connection.ask(request, 202).await?;
+            if sent >= begun {
+                times.push(sent.elapsed().as_secs_f64() * 1e3);
+            }
+            sleep(PAUSE).await;
+        }
+        Ok::<_, BenchError>(times)
     };
     Ok(try_join_all((0..clients).map(|_| client())).await?.into_iter().flatten().collect())
 }

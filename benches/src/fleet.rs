@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::Bench;
 use crate::error::{BenchError, io};
-use crate::process::Process;
+use crate::process::{Process, output_of};
 use crate::service::temporary_folder;
 
 /// Processes that work together. Dropping the fleet ends them and deletes their data.
@@ -141,6 +141,17 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
+    /// Kills all workers and starts one with these settings, which later ones have too.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn restart_worker(&mut self, settings: &[(&'static str, String)]) -> Result<(), BenchError> {
+        self.worker_settings.retain(|(name, _)| settings.iter().all(|(set, _)| set != name));
+        self.worker_settings.extend_from_slice(settings);
+        self.workers.clear();
+        self.add_worker()
+    }
+
     /// Runs another command of the program over the same servers.
     ///
     /// # Errors
@@ -148,9 +159,7 @@ impl<'a> Fleet<'a> {
     pub fn run(&self, arguments: &[&str]) -> Result<(), BenchError> {
         let mut command = Command::new(&self.bench.program);
         command.args(arguments).env_clear().envs(self.worker_settings.iter().cloned());
-        let done = command.output().map_err(io("coatcheck"))?;
-        let told = || BenchError::Unexpected(String::from_utf8_lossy(&done.stderr).into_owned());
-        done.status.success().then_some(()).ok_or_else(told)
+        output_of(command).map(drop)
     }
 
     /// Returns the sum of a counter over all workers.

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use clap::value_parser;
-use futures::future::try_join_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Bench;
-use crate::connection::{Connection, request};
+use crate::connection::request;
+use crate::drive;
 use crate::error::BenchError;
 use crate::figures::Figures;
 use crate::service::{Service, Stack};
@@ -21,8 +21,6 @@ const CLIENTS: usize = 8;
 const DRIP: Duration = Duration::from_millis(100);
 /// The time before measuring starts, in which all connections are opened.
 const WARM_UP: Duration = Duration::from_secs(2);
-/// The shortest interval between a client's requests, so that the client does not measure a queue of its own.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Measure uploads beside slow connections
 #[derive(Debug, clap::Args)]
@@ -73,26 +71,9 @@ pub async fn run(bench: &Bench, args: &HostileArgs) -> Result<(), BenchError> {
 /// Returns the p99 of uploads in milliseconds.
 async fn p99(address: &str, seconds: u64) -> Result<f64, BenchError> {
     let upload = request("PUT", "/api/v1/md5/upload", &"x".repeat(1024));
-    let begun = Instant::now() + WARM_UP;
-    let end = begun + Duration::from_secs(seconds);
-    let client = async || {
-        let mut connection = Connection::open(address).await?;
-        let mut times = Vec::new();
-        while Instant::now() < end {
-            let sent = Instant::now();
-            connection.ask(&upload, 202).await?;
-            if sent >= begun {
-                times.push(sent.elapsed());
-            }
-            sleep(PAUSE).await;
-        }
-        Ok::<_, BenchError>(times)
-    };
-    let mut times = try_join_all((0..CLIENTS).map(|_| client())).await?.concat();
-    times.sort();
-    let place = times.len() * 99 / 100;
-    let none = || BenchError::Unexpected("expected answers to uploads, got none in time".to_owned());
-    times.get(place).map(|time| time.as_secs_f64() * 1000.0).ok_or_else(none)
+    let end = Instant::now() + WARM_UP + Duration::from_secs(seconds);
+    let times = drive::paced(address, &upload, CLIENTS, WARM_UP, || Instant::now() >= end).await?;
+    Ok(times.quantile(0.99))
 }
 
 /// Opens slow connections, which end when the return value is dropped.

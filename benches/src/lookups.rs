@@ -8,6 +8,7 @@ use futures::future::try_join_all;
 
 use crate::Bench;
 use crate::connection::{Connection, request};
+use crate::database::Database;
 use crate::drive::{self, Files, Until};
 use crate::error::BenchError;
 use crate::figures::{Figures, grouped, per_second};
@@ -171,10 +172,8 @@ impl<'a> Table<'a> {
     async fn filled(bench: &'a Bench, rows: u64) -> Result<Self, BenchError> {
         eprintln!("a table with {} rows is made", grouped(rows as f64, 0));
         let fleet = Fleet::start(bench, 0, &[]).await?;
-        bench.servers.psql(
-            fleet.setting("DATABASE_URL"),
-            &[&filling(rows), "VACUUM (FREEZE, ANALYZE) tasks", "CHECKPOINT"],
-        )?;
+        let database = Database::Postgres(fleet.setting("DATABASE_URL").to_owned());
+        database.run(&[&filling(rows), "VACUUM (FREEZE, ANALYZE) tasks", "CHECKPOINT"])?;
         Ok(Self::new("Coatcheck", rows, Target::Distributed(Box::new(fleet)), Ids::Made(rows)))
     }
 

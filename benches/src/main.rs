@@ -1,6 +1,7 @@
 //! `bench`: measures the speed and the memory of the released program. It uses the service over HTTP and argv only.
 
 mod connection;
+mod database;
 mod digests;
 mod drive;
 mod error;
@@ -18,6 +19,7 @@ mod process;
 mod promises;
 mod records;
 mod report;
+mod retention;
 mod scaling;
 mod servers;
 mod service;
@@ -41,6 +43,7 @@ use plots::Plots;
 use promises::PromisesArgs;
 use records::RecordsArgs;
 use report::Report;
+use retention::RetentionArgs;
 use scaling::ScalingArgs;
 use servers::Servers;
 use tables::TablesArgs;
@@ -81,6 +84,7 @@ enum What {
     Tables(TablesArgs),
     Digests(DigestsArgs),
     Hostile(HostileArgs),
+    Retention(RetentionArgs),
     #[command(hide = true)]
     Bare(BareArgs),
 }
@@ -143,7 +147,8 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
             messages::run(&bench, MessagesArgs::default()).await?;
             tables::run(&bench, TablesArgs::default()).await?;
             digests::run(&bench, &DigestsArgs::default()).await?;
-            hostile::run(&bench, &HostileArgs::default()).await
+            hostile::run(&bench, &HostileArgs::default()).await?;
+            retention::run(&bench, &RetentionArgs::default()).await
         }
         What::Promises(args) => promises::run(&bench, &args).await,
         What::Uploads(args) => uploads::run(&bench, &args).await,
@@ -155,6 +160,7 @@ async fn run(cli: Cli, arguments: &[String]) -> Result<(), BenchError> {
         What::Tables(args) => tables::run(&bench, args).await,
         What::Digests(args) => digests::run(&bench, &args).await,
         What::Hostile(args) => hostile::run(&bench, &args).await,
+        What::Retention(args) => retention::run(&bench, &args).await,
         What::Bare(args) => bare::run(&args).await,
     }
 }

@@ -104,6 +104,16 @@ impl Process {
     }
 }
 
+/// Runs a command to its end. Returns what it prints.
+///
+/// # Errors
+/// If it can't be started or fails, with its own message.
+pub fn output_of(mut command: Command) -> Result<String, BenchError> {
+    let done = command.output().map_err(io(command.get_program().to_string_lossy()))?;
+    let told = || BenchError::Unexpected(String::from_utf8_lossy(&done.stderr).into_owned());
+    done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned()).ok_or_else(told)
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // The group may have lost its first process, but keeps its number until that process is waited for.

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::error::{BenchError, io};
+use crate::database::Database;
+use crate::error::BenchError;
 
 /// The servers' addresses; `tests/servers` sets them.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,7 +40,7 @@ impl Servers {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let postgres = needed(self.postgres.as_ref())?;
         let name = format!("bench_{}_{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
-        self.psql(&format!("{postgres}/postgres"), &[&format!("CREATE DATABASE {name}")])?;
+        postgres_of(postgres).run(&[&format!("CREATE DATABASE {name}")])?;
         Ok(format!("{postgres}/{name}"))
     }
 
@@ -50,21 +50,7 @@ impl Servers {
     /// If the server is missing or rejects the request.
     pub fn shared_buffers(&self) -> Result<String, BenchError> {
         let postgres = needed(self.postgres.as_ref())?;
-        let told = self.psql(&format!("{postgres}/postgres"), &["SHOW shared_buffers"])?;
-        Ok(told.trim().to_owned())
-    }
-
-    /// Runs statements, one after the other. Returns what they print.
-    ///
-    /// # Errors
-    /// If one fails.
-    pub fn psql(&self, database: &str, statements: &[&str]) -> Result<String, BenchError> {
-        let mut psql = Command::new("psql");
-        psql.args(["--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", database]);
-        psql.args(statements.iter().flat_map(|statement| ["-c", *statement]));
-        let done = psql.output().map_err(io("psql"))?;
-        let told = || BenchError::Unexpected(String::from_utf8_lossy(&done.stderr).into_owned());
-        done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned()).ok_or_else(told)
+        postgres_of(postgres).run(&["SHOW shared_buffers"])
     }
 
     /// Returns the process id of PostgreSQL's first process, the parent of all others.
@@ -72,8 +58,8 @@ impl Servers {
     /// # Errors
     /// If no server runs on this machine.
     pub fn postgres_pid(&self) -> Result<u32, BenchError> {
-        let database = format!("{}/postgres", needed(self.postgres.as_ref())?);
-        let file = self.psql(&database, &["SELECT pg_read_file('postmaster.pid')"])?;
+        let postgres = needed(self.postgres.as_ref())?;
+        let file = postgres_of(postgres).run(&["SELECT pg_read_file('postmaster.pid')"])?;
         let pid = file.lines().next().and_then(|pid| pid.parse().ok());
         pid.ok_or_else(|| {
             BenchError::Unexpected(
@@ -90,6 +76,11 @@ impl Servers {
             || BenchError::Unexpected("all databases of tests/servers are in use; start it again".to_owned());
         (1..=999).find(is_mine).ok_or_else(none)
     }
+}
+
+/// Returns the database that is there from the beginning.
+fn postgres_of(server: &str) -> Database {
+    Database::Postgres(format!("{server}/postgres"))
 }
 
 fn needed<T>(server: Option<&T>) -> Result<&T, BenchError> {

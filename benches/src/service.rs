@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::error::{BenchError, io};
-use crate::process::Process;
+use crate::process::{Process, output_of};
 use crate::servers::Servers;
 
 /// The servers under a service.
@@ -55,12 +55,26 @@ impl Service {
     /// # Errors
     /// If it does not start.
     pub async fn start(program: &Path, stack: Stack, servers: &Servers) -> Result<Self, BenchError> {
-        let folder = temporary_folder()?;
-        let mut command = Command::new(program);
-        command.current_dir(folder.path()).env_clear().env("LISTEN", "127.0.0.1:0");
-        if stack == Stack::Distributed {
-            command.arg("api").envs(servers.settings()?);
+        match stack {
+            Stack::Embedded => Self::start_in(temporary_folder()?, program, &[], &[]).await,
+            Stack::Distributed => {
+                Self::start_in(temporary_folder()?, program, &["api"], &servers.settings()?).await
+            }
         }
+    }
+
+    /// Starts a service on the data of a folder, with these settings.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_in(
+        folder: TempDir,
+        program: &Path,
+        arguments: &[&str],
+        settings: &[(&'static str, String)],
+    ) -> Result<Self, BenchError> {
+        let mut command = command_in(&folder, program, arguments, settings);
+        command.env("LISTEN", "127.0.0.1:0");
         let mut process = Process::start(command, folder.path())?;
         let stdout = process.stdout().to_owned();
         let address = process.until_it_serves(async || address(&fs::read_to_string(&stdout).ok()?)).await?;
@@ -107,14 +121,53 @@ impl Service {
         is_whole.then_some(bytes).ok_or_else(cut)
     }
 
+    /// Kills the embedded stack and starts it on its data with these settings.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn restarted(
+        self,
+        program: &Path,
+        settings: &[(&'static str, String)],
+    ) -> Result<Self, BenchError> {
+        let Self { process, folder, .. } = self;
+        drop(process);
+        Self::start_in(folder, program, &[], settings).await
+    }
+
     /// Returns the path of the embedded stack's outcome log.
     pub fn outcome_log(&self) -> PathBuf {
-        self.folder.path().join("data/outcomes.log")
+        self.data().join("outcomes.log")
+    }
+
+    /// Returns the folder with the embedded stack's data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Runs another command of the program over the embedded stack's data.
+    ///
+    /// # Errors
+    /// If it fails, with its own message.
+    pub fn run(&self, program: &Path, arguments: &[&str]) -> Result<(), BenchError> {
+        output_of(command_in(&self.folder, program, arguments, &[])).map(drop)
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
+}
+
+/// Returns a command of the program, with its data in a folder.
+pub fn command_in(
+    folder: &TempDir,
+    program: &Path,
+    arguments: &[&str],
+    settings: &[(&'static str, String)],
+) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder.path()).env_clear().envs(settings.iter().cloned());
+    command
 }
 
 /// Makes a folder that is deleted when it is dropped.

@@ -42,6 +42,39 @@ impl<'a> Target<'a> {
         })
     }
 
+    /// Kills what does the tasks, and starts it on the same data with these settings.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn restarted(
+        self,
+        bench: &Bench,
+        settings: &[(&'static str, String)],
+    ) -> Result<Self, BenchError> {
+        Ok(match self {
+            Self::Embedded(service) => {
+                Self::Embedded(Box::new(service.restarted(&bench.program, settings).await?))
+            }
+            Self::Distributed(mut fleet) => {
+                fleet.restart_worker(settings)?;
+                Self::Distributed(fleet)
+            }
+            Self::Peer(_) => self,
+        })
+    }
+
+    /// Runs another command of the program over the same data.
+    ///
+    /// # Errors
+    /// If it fails, with its own message.
+    pub fn run(&self, bench: &Bench, arguments: &[&str]) -> Result<(), BenchError> {
+        match self {
+            Self::Embedded(service) => service.run(&bench.program, arguments),
+            Self::Distributed(fleet) => fleet.run(arguments),
+            Self::Peer(_) => Ok(()),
+        }
+    }
+
     /// Returns the services to measure in turn: Coatcheck on these stacks, then the peer if there is one.
     pub fn all(bench: &'a Bench, stacks: &[Stack]) -> Vec<Choice<'a>> {
         let ours = stacks.iter().map(|stack| Choice::Ours(*stack));

@@ -11,4 +11,6 @@ pub mod record;
 mod store;
 
 pub use self::log::{AccessLog, ReadError, Reader, Selection};
-pub use self::store::{Count, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span, of};
+pub use self::store::{
+    Count, Deleted, NewRecord, PlacedRecord, RecordCounts, RecordFilter, Records, Span, of,
+};

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::metrics;
 use crate::record::{LogLine, Record, RecordId};
-use crate::store::{NewRecord, RecordCounts, RecordFilter, Records, Span};
+use crate::store::{Deleted, NewRecord, RecordCounts, RecordFilter, Records, Span};
 
 /// The most callers whose lines share a batch.
 const BATCH: usize = 256;
@@ -154,14 +154,16 @@ impl AccessLog {
     async fn prune_once(&self, age: Duration) -> Result<(), StoreError> {
         let mut pace = Pace::default();
         loop {
-            let begun = Instant::now();
-            let pruned = self.store.prune_records(age, pace.rows()).await?;
-            metrics::records_pruned(pruned);
-            let is_more = pruned > 0 || self.store.give_space_back().await?;
-            if !is_more {
-                return Ok(());
+            let Deleted { records, mut took } = self.store.prune_records(age, pace.rows()).await?;
+            metrics::records_pruned(records);
+            if records == 0 {
+                let begun = Instant::now();
+                if !self.store.give_space_back().await? {
+                    return Ok(());
+                }
+                took = begun.elapsed();
             }
-            sleep(pace.pause(begun.elapsed())).await;
+            sleep(pace.pause(took)).await;
         }
     }
 

@@ -34,10 +34,8 @@ impl Life {
         for (subject, age) in self.settings.retention() {
             let mut pace = Pace::default();
             loop {
-                let begun = Instant::now();
                 let step = PruneStep { subject, age, limit: pace.rows(), log: log.clone() };
                 let pruned = self.stack.store.prune(step).await?;
-                let took = begun.elapsed();
                 metrics::pruned(subject, pruned.rows);
                 if self.settings.rules().keep_uploads.keeps(subject.status()) {
                     delete_all(&*self.stack.blobs, pruned.blobs).await;
@@ -45,7 +43,7 @@ impl Life {
                 if !pruned.has_more {
                     break;
                 }
-                sleep(pace.pause(took)).await;
+                sleep(pace.pause(pruned.took)).await;
             }
         }
         let mut pace = Pace::default();

@@ -73,6 +73,8 @@ pub struct Pruned {
     pub blobs: Vec<TaskId>,
     /// Whether more may be old enough already.
     pub has_more: bool,
+    /// How long the statements took: without waiting for a turn before them, or for the commit after them.
+    pub took: Duration,
 }
 
 /// The outcome of deleting one task.

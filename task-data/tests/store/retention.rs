@@ -10,8 +10,8 @@ use rstest::rstest;
 use rstest_reuse::apply;
 use serde_json::json;
 use task_data::store::{
-    Claim, KeepUploads, LogFollower, LogHead, NewTask, Payload, Place, PruneStep, Pruned, Purge, Rules,
-    Store, Subject, Upload,
+    Claim, KeepUploads, LogFollower, LogHead, NewTask, Payload, Place, PruneStep, Purge, Rules, Store,
+    Subject, Upload,
 };
 use task_data::task::{Status, TaskId, Time};
 use test_kit::{FreshDatabase, each_database};
@@ -151,7 +151,7 @@ async fn a_step_is_small_and_the_next_one_goes_on(database: FreshDatabase) {
     assert!(steps >= 6, "{steps}");
     assert_eq!(left(store, &ended).await.len(), 4);
     let again = store.prune(PruneStep { limit: 2, ..step(SUCCEEDED) }).await.unwrap();
-    assert_eq!(again, Pruned::default());
+    assert_eq!((again.rows, again.has_more), (0, false));
 }
 
 #[apply(each_database)]

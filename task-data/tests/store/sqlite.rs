@@ -10,8 +10,8 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 use futures::FutureExt;
-use task_data::store::{Held, KeepUploads, Leases, Rules, StoreError, Tasks, Upkeep};
-use task_data::task::{Status, Task};
+use task_data::store::{Held, KeepUploads, Leases, NewTask, Payload, Rules, StoreError, Tasks, Upkeep};
+use task_data::task::{Status, Task, TaskId};
 use tempfile::TempDir;
 use test_kit::eventually;
 
@@ -198,4 +198,23 @@ async fn a_write_that_nobody_waits_for_is_made_all_the_same() {
     let _ = database.store.insert(vec![new.clone()], Duration::ZERO).now_or_never();
 
     eventually("the row is there", async || database.store.find(vec![new.id]).await.unwrap().pop()).await;
+}
+
+#[tokio::test]
+async fn free_space_is_given_back_to_the_disk() {
+    let database = Database::new();
+    let pages = || database.count("SELECT page_count AS count FROM pragma_page_count");
+    let new: Vec<NewTask> =
+        (0..400).map(|_| NewTask { payload: Payload::Inline(vec![7; 16_000]), ..new_task() }).collect();
+    let ids: Vec<TaskId> = new.iter().map(|new| new.id).collect();
+    database.store.insert(new, NOW).await.unwrap();
+    // Their uploads go with their ends.
+    for id in ids {
+        database.store.cancel(id, RULES).await.unwrap();
+    }
+
+    let before = pages();
+    while database.store.give_space_back().await.unwrap() {}
+
+    assert!(pages() < before / 3, "{} of {before} pages", pages());
 }

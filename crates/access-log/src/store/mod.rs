@@ -32,6 +32,15 @@ pub struct NewRecord {
     pub log: LogLine,
 }
 
+/// The outcome of a step of deletion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// The number of records.
+    pub records: u64,
+    /// How long the statements took: without waiting for a turn before them, or for the commit after them.
+    pub took: Duration,
+}
+
 /// Places in the order of commit, after `after` up to and including `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -129,8 +138,8 @@ pub trait Records: Upkeep {
         limit: i64,
     ) -> Result<Vec<PlacedRecord>, StoreError>;
 
-    /// Deletes up to `limit` of the oldest records, of those that are at least so old, unless another process does so now. Returns their number.
-    async fn prune_records(&self, age: Duration, limit: i64) -> Result<u64, StoreError>;
+    /// Deletes up to `limit` of the oldest records, of those that are at least so old, unless another process does so now.
+    async fn prune_records(&self, age: Duration, limit: i64) -> Result<Deleted, StoreError>;
 
     /// Returns the place up to which records were deleted; 0 if none were.
     async fn pruned_place(&self) -> Result<i64, StoreError>;

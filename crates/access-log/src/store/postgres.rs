@@ -1,6 +1,6 @@
 //! Records in PostgreSQL. `append_records`, a function of the schema, makes the order of commit that of the rows' keys.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use database::postgres::{Session, answer};
@@ -12,8 +12,8 @@ use diesel::{OptionalExtension, QueryDsl, select};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::{
-    self as queries, CountRows, NewRecord, NewestRow, PlacedRecord, RecordCounts, RecordFilter, RecordRow,
-    Records, Span,
+    self as queries, CountRows, Deleted, NewRecord, NewestRow, PlacedRecord, RecordCounts, RecordFilter,
+    RecordRow, Records, Span,
 };
 use crate::record::RecordId;
 
@@ -74,18 +74,21 @@ impl Records for Postgres {
         answer(span).await
     }
 
-    async fn prune_records(&self, age: Duration, limit: i64) -> Result<u64, StoreError> {
+    async fn prune_records(&self, age: Duration, limit: i64) -> Result<Deleted, StoreError> {
         let mut connection = self.get().await?;
         let pruned = (*connection).transaction(async |connection: &mut Session| {
+            let begun = Instant::now();
             let place: Option<i64> =
                 queries::pruned().for_update().skip_locked().get_result(connection).await.optional()?;
-            let Some(after) = place else { return QueryResult::Ok(0) };
+            let Some(after) = place else { return QueryResult::Ok(Deleted::default()) };
             let rows: Vec<(i64, SqlTime)> = queries::first_after(after, limit).load(connection).await?;
             let now: SqlTime = select(now()).get_result(connection).await?;
-            let Some(until) = queries::last_old(&rows, now.into(), age) else { return Ok(0) };
+            let Some(until) = queries::last_old(&rows, now.into(), age) else {
+                return Ok(Deleted::default());
+            };
             let deleted = queries::delete_span(Span { after, until }).execute(connection).await?;
             queries::move_pruned(until).execute(connection).await?;
-            Ok(deleted as u64)
+            Ok(Deleted { records: deleted as u64, took: begun.elapsed() })
         });
         answer(pruned).await
     }

@@ -1,6 +1,6 @@
 //! Records in SQLite. Its one writer makes the order of commit that of the rows' keys.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use database::schema::records;
@@ -12,8 +12,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Binary;
 
 use super::{
-    self as queries, CountRows, NewRecord, NewestRow, PlacedRecord, RecordCounts, RecordFilter, RecordRow,
-    Records, Span,
+    self as queries, CountRows, Deleted, NewRecord, NewestRow, PlacedRecord, RecordCounts, RecordFilter,
+    RecordRow, Records, Span,
 };
 use crate::record::RecordId;
 
@@ -82,14 +82,17 @@ impl Records for Sqlite {
         .await
     }
 
-    async fn prune_records(&self, age: Duration, limit: i64) -> Result<u64, StoreError> {
+    async fn prune_records(&self, age: Duration, limit: i64) -> Result<Deleted, StoreError> {
         self.write(move |connection| {
+            let begun = Instant::now();
             let after: i64 = queries::pruned().get_result(connection)?;
             let rows: Vec<(i64, SqlTime)> = queries::first_after(after, limit).load(connection)?;
-            let Some(until) = queries::last_old(&rows, clock(connection)?, age) else { return Ok(0) };
+            let Some(until) = queries::last_old(&rows, clock(connection)?, age) else {
+                return Ok(Deleted::default());
+            };
             let deleted = queries::delete_span(Span { after, until }).execute(connection)?;
             queries::move_pruned(until).execute(connection)?;
-            Ok(deleted as u64)
+            Ok(Deleted { records: deleted as u64, took: begun.elapsed() })
         })
         .await
     }

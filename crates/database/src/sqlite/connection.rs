@@ -93,9 +93,15 @@ impl Sqlite {
     /// [`StoreError::Unavailable`] if the file can't be opened, [`StoreError::Internal`] if a migration fails.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         make_private(path).map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
-        let mut writer = connect(path)?;
-        // Without effect once there are tables: a file from before stays as large as it once was.
-        writer.batch_execute("PRAGMA auto_vacuum = INCREMENTAL")?;
+        let mut writer = establish(path)?;
+        // Without effect once the file has a page, which the WAL's mode makes: a file from before stays as large as it once was.
+        let is_new =
+            Prepared(diesel::sql_query("PRAGMA page_count")).get_result::<PageCount>(&mut writer)?.page_count
+                == 0;
+        if is_new {
+            writer.batch_execute("PRAGMA auto_vacuum = INCREMENTAL")?;
+        }
+        set_up(&mut writer)?;
         // A row of the access log changes a page of an index at random. Most of these pages are kept in the cache (KiB), and many changes
         // of a page are written back as one, but before the WAL grows beyond `journal_size_limit`: it would be cut and grow again each
         // time. The writer does it itself, because an automatic checkpoint does not report its failure.
@@ -306,29 +312,38 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// # Errors
 /// [`StoreError::Unavailable`] if the file can't be opened.
 pub fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let mut connection = establish(path)?;
+    set_up(&mut connection)?;
+    Ok(connection)
+}
+
+fn establish(path: &Path) -> Result<SqliteConnection, StoreError> {
     let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
     let path = path.to_str().ok_or_else(|| {
         unavailable(ConnectionError::InvalidConnectionUrl(
             "expected a UTF-8 path for the database".to_owned(),
         ))
     })?;
-    let mut connection = SqliteConnection::establish(path).map_err(unavailable)?;
+    SqliteConnection::establish(path).map_err(unavailable)
+}
+
+fn set_up(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     // FULL: with NORMAL a power cut may take the last commits, and with them promises that were given.
     // https://www.sqlite.org/pragma.html#pragma_synchronous
     connection.batch_execute(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
          PRAGMA journal_size_limit = 67108864;",
     )?;
-    now_plus_micros_utils::register_nondeterministic_impl(&mut connection, |seconds: f64| {
+    now_plus_micros_utils::register_nondeterministic_impl(connection, |seconds: f64| {
         Utc::now().timestamp_micros().saturating_add((seconds * 1e6) as i64)
     })?;
-    same_address_utils::register_impl(&mut connection, |one: String, other: String| {
+    same_address_utils::register_impl(connection, |one: String, other: String| {
         one.parse::<IpAddr>().ok().is_some_and(|one| other.parse() == Ok(one))
     })?;
-    in_time_utils::register_nondeterministic_impl(&connection, || {
+    in_time_utils::register_nondeterministic_impl(connection, || {
         UNTIL.get().is_none_or(|until| Instant::now() < until)
     })?;
-    Ok(connection)
+    Ok(())
 }
 
 thread_local! {
@@ -444,6 +459,12 @@ fn write_all(
 }
 
 #[derive(QueryableByName)]
+struct PageCount {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    page_count: i64,
+}
+
+#[derive(QueryableByName)]
 struct Wal {
     /// The pages in the WAL; -1 if it does not exist.
     #[diesel(sql_type = diesel::sql_types::Integer)]
@@ -453,8 +474,13 @@ struct Wal {
 /// Copies the WAL's pages to the database once there are enough of them, as far as no reader needs them.
 fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
     let Wal { log } = Prepared(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)")).get_result(connection)?;
-    if log >= CHECKPOINT_PAGES {
+    let most = std::env::var("PACE_PAGES").ok().and_then(|v| v.parse().ok()).unwrap_or(CHECKPOINT_PAGES);
+    if log >= most {
+        let begun = Instant::now();
         connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
+        if std::env::var_os("PACE_TELL").is_some() {
+            warn!("checkpoint of {log} pages took {:?}", begun.elapsed());
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Retention in PostgreSQL. The process that has the lock on a subject's row makes the step; others don't wait for it.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use database::postgres::{Session, answer};
@@ -27,8 +28,12 @@ const ROWS: i64 = 64;
 impl Retention for Postgres {
     async fn prune(&self, step: PruneStep) -> Result<Pruned, StoreError> {
         let mut connection = self.get().await?;
-        answer((*connection).transaction(async |connection: &mut Session| pruned(connection, &step).await))
-            .await
+        let step = (*connection).transaction(async |connection: &mut Session| {
+            let begun = Instant::now();
+            let pruned = pruned(connection, &step).await?;
+            QueryResult::Ok(Pruned { took: begun.elapsed(), ..pruned })
+        });
+        answer(step).await
     }
 
     async fn pruned_until(&self) -> Result<Option<Time>, StoreError> {
@@ -68,7 +73,7 @@ async fn pruned(connection: &mut Session, step: &PruneStep) -> QueryResult<Prune
         Subject::Tasks(status) => {
             let rows = delete_some_rows(connection, status.name(), &ids, step.limit).await?;
             if rows >= step.limit {
-                return Ok(Pruned { rows: rows.cast_unsigned(), blobs: Vec::new(), has_more: true });
+                return Ok(Pruned { rows: rows.cast_unsigned(), has_more: true, ..Pruned::default() });
             }
             let gone = delete_tasks(connection, status.name(), &ids).await?;
             let delete = sql_query(
@@ -87,7 +92,7 @@ async fn pruned(connection: &mut Session, step: &PruneStep) -> QueryResult<Prune
     .bind::<BigInt, _>(until.within)
     .bind::<Nullable<TimeType>, _>(at.map(|at| SqlTime(at.0)));
     Prepared(store).execute(connection).await?;
-    Ok(Pruned { rows: gone.len() as u64, blobs: blobs_of(&gone), has_more })
+    Ok(Pruned { rows: gone.len() as u64, blobs: blobs_of(&gone), has_more, ..Pruned::default() })
 }
 
 /// Reads the rows of the feed that follow a subject's place.

@@ -1,6 +1,7 @@
 //! Retention in SQLite. Its one writer makes the steps one after the other.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use database::sqlite::clock;
@@ -30,7 +31,12 @@ struct Span {
 #[async_trait]
 impl Retention for Sqlite {
     async fn prune(&self, step: PruneStep) -> Result<Pruned, StoreError> {
-        self.write(move |connection| pruned(connection, &step)).await
+        self.write(move |connection| {
+            let begun = Instant::now();
+            let pruned = pruned(connection, &step)?;
+            Ok(Pruned { took: begun.elapsed(), ..pruned })
+        })
+        .await
     }
 
     async fn pruned_until(&self) -> Result<Option<Time>, StoreError> {
@@ -68,7 +74,7 @@ fn pruned(connection: &mut SqliteConnection, step: &PruneStep) -> Result<Pruned,
         Subject::Tasks(status) => {
             let rows = delete_some_rows(connection, status.name(), span, step.limit)?;
             if rows >= step.limit {
-                return Ok(Pruned { rows: rows.cast_unsigned(), blobs: Vec::new(), has_more: true });
+                return Ok(Pruned { rows: rows.cast_unsigned(), has_more: true, ..Pruned::default() });
             }
             let gone = delete_tasks(connection, status.name(), span)?;
             let delete = sql_query(
@@ -86,7 +92,7 @@ fn pruned(connection: &mut SqliteConnection, step: &PruneStep) -> Result<Pruned,
     .bind::<BigInt, _>(until.within)
     .bind::<Nullable<TimeType>, _>(at.map(|at| SqlTime(at.0)))
     .execute(connection)?;
-    Ok(Pruned { rows: gone.len() as u64, blobs: blobs_of(&gone), has_more })
+    Ok(Pruned { rows: gone.len() as u64, blobs: blobs_of(&gone), has_more, ..Pruned::default() })
 }
 
 /// Reads the rows of the feed that follow a subject's place.
