@@ -6,12 +6,10 @@ use std::time::Duration;
 /// The rows of a first step, and the least and most of any.
 const FIRST_ROWS: i64 = 100;
 const LEAST_ROWS: i64 = 10;
-#[allow(dead_code)]
 const MOST_ROWS: i64 = 1000;
 /// How long a step should take.
 const STEP: Duration = Duration::from_millis(10);
 /// The pause after a step, in times of what it took.
-#[allow(dead_code)]
 const REST: u32 = 4;
 /// How often what is kept for a time is looked through within it.
 const LOOKS: u32 = 100;
@@ -37,14 +35,9 @@ impl Pace {
 
     /// Returns how long to pause after a step that took so long.
     pub fn pause(&mut self, took: Duration) -> Duration {
-        let knob = |name: &str, default: u64| {
-            std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-        };
-        let step = Duration::from_micros(knob("PACE_STEP", 10_000));
-        let _ = STEP;
-        let rows = if took < step { self.rows * 2 } else { self.rows / 2 };
-        self.rows = rows.clamp(LEAST_ROWS.min(knob("PACE_LEAST", 10) as i64), knob("PACE_MOST", 1000) as i64);
-        took * knob("PACE_REST", 4) as u32
+        let rows = if took < STEP { self.rows * 2 } else { self.rows / 2 };
+        self.rows = rows.clamp(LEAST_ROWS, MOST_ROWS);
+        took * REST
     }
 }
 

@@ -474,13 +474,8 @@ struct Wal {
 /// Copies the WAL's pages to the database once there are enough of them, as far as no reader needs them.
 fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
     let Wal { log } = Prepared(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)")).get_result(connection)?;
-    let most = std::env::var("PACE_PAGES").ok().and_then(|v| v.parse().ok()).unwrap_or(CHECKPOINT_PAGES);
-    if log >= most {
-        let begun = Instant::now();
+    if log >= CHECKPOINT_PAGES {
         connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
-        if std::env::var_os("PACE_TELL").is_some() {
-            warn!("checkpoint of {log} pages took {:?}", begun.elapsed());
-        }
     }
     Ok(())
 }
