@@ -11,7 +11,7 @@ import { showTime } from './times.js';
 
 const PAGE = 100;
 const TASK_ACTS = ['cancel', 'retry', 'purge', 'bulk'];
-const USER_ACTS = ['grant', 'revoke', 'disable-user', 'enable-user', 'delete-user', 'end-sessions'];
+const USER_ACTS = ['create-user', 'set-password', 'grant', 'revoke', 'disable-user', 'enable-user', 'delete-user', 'end-sessions'];
 /** The users whose names are looked up at most: the most of a page. */
 const USERS = 1000;
 

@@ -43,8 +43,12 @@ async fn each_act_on_another_user_or_their_task_is_recorded(setup: Setup) {
         assert!((200..300).contains(&answer.status), "{path}: {}", answer.text());
     };
 
-    let done = output(stack.user_command(&["grant", "bob", "operator"])).await;
-    assert!(done.status.success());
+    let command = async |arguments: &[&str]| {
+        assert!(output(stack.user_command(arguments)).await.status.success(), "{arguments:?}");
+    };
+    let root_id = stack.me(&root).await.json()["id"].as_str().unwrap().to_owned();
+
+    command(&["grant", "bob", "operator"]).await;
     let bob = stack.log_in("bob").await;
     asked(&ada, Method::DELETE, &format!("/api/v1/tasks/{own}")).await;
     asked(&bob, Method::DELETE, &format!("/api/v1/tasks/{hers}")).await;
@@ -53,6 +57,7 @@ async fn each_act_on_another_user_or_their_task_is_recorded(setup: Setup) {
     asked(&root, Method::PUT, &format!("/api/v1/users/{bob_id}/disabled")).await;
     asked(&root, Method::DELETE, &format!("/api/v1/users/{bob_id}/disabled")).await;
     asked(&root, Method::DELETE, &format!("/api/v1/users/{bob_id}/sessions")).await;
+    command(&["password", "bob"]).await;
     asked(&root, Method::DELETE, &format!("/api/v1/users/{bob_id}")).await;
     let (key, _) = stack.key(&root, "a key").await;
     asked(&root, Method::DELETE, &format!("/api/v1/keys/{key}")).await;
@@ -67,6 +72,7 @@ async fn each_act_on_another_user_or_their_task_is_recorded(setup: Setup) {
     assert_eq!(
         acts(&stack, &viewer).await,
         [
+            act("coatcheck user", "create-user", &root_id, Some("root")),
             act("coatcheck user", "grant", &bob_id, Some("operator")),
             act("bob", "cancel", &hers, None),
             act("root", "grant", &ada_id, Some("viewer")),
@@ -74,6 +80,7 @@ async fn each_act_on_another_user_or_their_task_is_recorded(setup: Setup) {
             act("root", "disable-user", &bob_id, Some("bob")),
             act("root", "enable-user", &bob_id, Some("bob")),
             act("root", "end-sessions", &bob_id, None),
+            act("coatcheck user", "set-password", &bob_id, Some("bob")),
             act("root", "delete-user", &bob_id, Some("bob")),
             act("root", "revoke-key", &key, None),
         ]

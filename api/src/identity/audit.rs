@@ -73,8 +73,8 @@ struct ActView {
     /// The user's name at that time; without a log-in the client's address, or the command
     #[schema(example = "ada")]
     who: String,
-    /// The act: `pause`, `resume`, `retry`, `purge`, `bulk`, `cancel`, `drain`, `grant`, `revoke`, `disable-user`, `enable-user`,
-    /// `delete-user`, `end-sessions`, `revoke-key`; newer versions may have others
+    /// The act: `pause`, `resume`, `retry`, `purge`, `bulk`, `cancel`, `drain`, `create-user`, `set-password`, `grant`, `revoke`,
+    /// `disable-user`, `enable-user`, `delete-user`, `end-sessions`, `revoke-key`; newer versions may have others
     #[schema(example = "cancel")]
     act: String,
     /// The id, or the name, of what it was done to

@@ -114,10 +114,13 @@ async fn register(api: &Api, request: &HttpRequest, body: &mut Body) -> Result<H
     let password_hash = api.passwords.hash(password).await?;
     drop(permit);
     let user = User { id: UserId::random(), username, rights: BTreeSet::new() };
-    match accounts.add_user(NewUser { user: user.clone(), password_hash }).await? {
-        true => Ok(HttpResponse::Created().json(UserView::from(user))),
-        false => Err(Code::UsernameTaken.into()),
+    if !accounts.add_user(NewUser { user: user.clone(), password_hash }).await? {
+        return Err(Code::UsernameTaken.into());
     }
+    if is_admins {
+        api.audit(request, Act::CreateUser, user.id, Some(user.username.to_string())).await?;
+    }
+    Ok(HttpResponse::Created().json(UserView::from(user)))
 }
 
 /// Returns whether an admin makes the user. Where anyone may register, the request's user is not looked at.

@@ -11,7 +11,7 @@ use database::pace::{Pace, look_every};
 use database::reach::Reach;
 use database::{StoreError, Time};
 use program::Keep;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::metrics;
 use crate::record::{LogLine, Record, RecordId};
@@ -154,17 +154,17 @@ impl AccessLog {
     async fn prune_once(&self, age: Duration) -> Result<(), StoreError> {
         let mut pace = Pace::default();
         loop {
-            let Deleted { records, mut took } = self.store.prune_records(age, pace.rows()).await?;
+            let Deleted { records, took } = self.store.prune_records(age, pace.rows()).await?;
             metrics::records_pruned(records);
             if records == 0 {
-                let begun = Instant::now();
-                if !self.store.give_space_back().await? {
-                    return Ok(());
-                }
-                took = begun.elapsed();
+                break;
             }
             sleep(pace.pause(took)).await;
         }
+        while let Some(took) = self.store.give_space_back().await? {
+            sleep(took.pause()).await;
+        }
+        Ok(())
     }
 
     /// Returns the database's time.

@@ -22,6 +22,10 @@ pub enum Act {
     Cancel,
     /// Lets a worker end its tasks and take no others.
     Drain,
+    /// Makes a user.
+    CreateUser,
+    /// Sets another user's password.
+    SetPassword,
     /// Grants a right.
     Grant,
     /// Revokes a right.
@@ -49,6 +53,8 @@ impl Act {
             Self::Bulk => "bulk",
             Self::Cancel => "cancel",
             Self::Drain => "drain",
+            Self::CreateUser => "create-user",
+            Self::SetPassword => "set-password",
             Self::Grant => "grant",
             Self::Revoke => "revoke",
             Self::DisableUser => "disable-user",

@@ -1,21 +1,43 @@
 //! The pace of long deletions: a step takes few rows, and the next one waits for some times as long as it took, so that others have most of
 //! the database's time however much there is to delete.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The rows of a first step, and the least and most of any.
 const FIRST_ROWS: i64 = 100;
 const LEAST_ROWS: i64 = 10;
 const MOST_ROWS: i64 = 1000;
-/// How long a step should take.
-const STEP: Duration = Duration::from_millis(10);
 /// The pause after a step, in times of what it took.
 const REST: u32 = 4;
 /// How often what is kept for a time is looked through within it.
 const LOOKS: u32 = 100;
 const LEAST_OFTEN: Duration = Duration::from_secs(60);
 
-/// The size of the next step, and the pause before it.
+/// How long the statements of a step took: without the wait for a turn before them and the commit after them, which fewer rows would not
+/// shorten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Took {
+    time: Duration,
+    is_long: bool,
+}
+
+impl Took {
+    /// Returns what a step took that began then and should take up to `most`.
+    pub fn since(begun: Instant, most: Duration) -> Self {
+        Self::of(begun.elapsed(), most)
+    }
+
+    fn of(time: Duration, most: Duration) -> Self {
+        Self { time, is_long: time > most }
+    }
+
+    /// Returns how long to pause after such a step.
+    pub fn pause(self) -> Duration {
+        self.time * REST
+    }
+}
+
+/// The size of the next step.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     rows: i64,
@@ -33,11 +55,11 @@ impl Pace {
         self.rows
     }
 
-    /// Returns how long to pause after a step that took so long.
-    pub fn pause(&mut self, took: Duration) -> Duration {
-        let rows = if took < STEP { self.rows * 2 } else { self.rows / 2 };
+    /// Returns how long to pause after a step.
+    pub fn pause(&mut self, took: Took) -> Duration {
+        let rows = if took.is_long { self.rows / 2 } else { self.rows * 2 };
         self.rows = rows.clamp(LEAST_ROWS, MOST_ROWS);
-        took * REST
+        took.pause()
     }
 }
 
@@ -52,15 +74,17 @@ mod tests {
 
     #[test]
     fn a_step_that_takes_long_is_followed_by_a_smaller_one() {
+        const MOST: Duration = Duration::from_millis(10);
         let mut pace = Pace::default();
-        assert_eq!((pace.pause(STEP / 2), pace.rows()), (STEP * 2, 2 * FIRST_ROWS));
-        assert_eq!((pace.pause(STEP * 2), pace.rows()), (STEP * 8, FIRST_ROWS));
+        let took = |time| Took::of(time, MOST);
+        assert_eq!((pace.pause(took(MOST / 2)), pace.rows()), (MOST * 2, 2 * FIRST_ROWS));
+        assert_eq!((pace.pause(took(MOST * 2)), pace.rows()), (MOST * 8, FIRST_ROWS));
         for _ in 0..10 {
-            pace.pause(Duration::ZERO);
+            pace.pause(Took::default());
         }
         assert_eq!(pace.rows(), MOST_ROWS);
         for _ in 0..10 {
-            pace.pause(STEP);
+            pace.pause(took(MOST * 2));
         }
         assert_eq!(pace.rows(), LEAST_ROWS);
     }

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use diesel::prelude::*;
 
+use crate::pace::Took;
 use crate::schema::readiness;
 use crate::types::SqlTime;
 use crate::{StoreError, Time};
@@ -22,8 +23,8 @@ pub trait Upkeep: Send + Sync {
     /// Returns the bytes that the database has on its disk.
     async fn size_bytes(&self) -> Result<u64, StoreError>;
 
-    /// Gives free space in the database back to the disk, a little at a time, and returns whether there is more to give back.
-    async fn give_space_back(&self) -> Result<bool, StoreError>;
+    /// Gives free space in the database back to the disk, a little at a time. Returns what that took, if there is more to give back.
+    async fn give_space_back(&self) -> Result<Option<Took>, StoreError>;
 
     /// Commits the writes that were sent and closes the connections. Every later call fails.
     async fn close(&self) -> Result<(), StoreError>;

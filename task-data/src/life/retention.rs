@@ -46,14 +46,10 @@ impl Life {
                 sleep(pace.pause(pruned.took)).await;
             }
         }
-        let mut pace = Pace::default();
-        loop {
-            let begun = Instant::now();
-            if !self.stack.store.give_space_back().await? {
-                return Ok(());
-            }
-            sleep(pace.pause(begun.elapsed())).await;
+        while let Some(took) = self.stack.store.give_space_back().await? {
+            sleep(took.pause()).await;
         }
+        Ok(())
     }
 
     /// Deletes an ended task and its upload. Waits for outcome logs that are about to write its line.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use database::StoreError;
+use database::pace::Took;
 use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
@@ -73,8 +74,8 @@ pub struct Pruned {
     pub blobs: Vec<TaskId>,
     /// Whether more may be old enough already.
     pub has_more: bool,
-    /// How long the statements took: without waiting for a turn before them, or for the commit after them.
-    pub took: Duration,
+    /// How long it took.
+    pub took: Took,
 }
 
 /// The outcome of deleting one task.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use database::pace::Took;
 use database::schema::{records, retention};
 use database::types::{SqlTime, SqlUuid, TimeType, same_address};
 use database::{Database, StoreError, Time, Upkeep};
@@ -37,8 +38,8 @@ pub struct NewRecord {
 pub struct Deleted {
     /// The number of records.
     pub records: u64,
-    /// How long the statements took: without waiting for a turn before them, or for the commit after them.
-    pub took: Duration,
+    /// How long it took.
+    pub took: Took,
 }
 
 /// Places in the order of commit, after `after` up to and including `until`.

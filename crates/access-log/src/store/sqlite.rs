@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use database::pace::Took;
 use database::schema::records;
-use database::sqlite::{clock, in_time};
+use database::sqlite::{STEP, clock, in_time};
 use database::types::{SqlTime, SqlUuid};
 use database::{Sqlite, StoreError, Time};
 use diesel::dsl::{insert_into, sql};
@@ -92,7 +93,7 @@ impl Records for Sqlite {
             };
             let deleted = queries::delete_span(Span { after, until }).execute(connection)?;
             queries::move_pruned(until).execute(connection)?;
-            Ok(Deleted { records: deleted as u64, took: begun.elapsed() })
+            Ok(Deleted { records: deleted as u64, took: Took::since(begun, STEP) })
         })
         .await
     }

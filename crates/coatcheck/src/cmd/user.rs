@@ -208,6 +208,7 @@ async fn act(
             let id = id_of(&*accounts, &name).await?;
             let hash = Passwords::default().hash(password(&name, file).await?).await?;
             accounts.set_password(id, hash).await?.ok_or_else(|| unknown(&name))?;
+            record(&*accounts, Act::SetPassword, id, &name).await?;
             format!("set the password of {name} ({id}), and ended their sessions")
         }
         Action::Disable { name } => set_disabled(&*accounts, &name, true).await?,
@@ -247,6 +248,7 @@ async fn create(
     if !accounts.add_user(NewUser { user: user.clone(), password_hash }).await? {
         return Err(UserError::Usage(format!("the username {} is taken", user.username)));
     }
+    record(accounts, Act::CreateUser, user.id, user.username.as_str()).await?;
     Ok(format!("created {}", line(&user)))
 }
 

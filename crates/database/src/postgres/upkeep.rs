@@ -8,6 +8,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl};
 
 use super::connection::{Postgres, answer};
 use super::session::Session;
+use crate::pace::Took;
 use crate::schema::readiness;
 use crate::types::SqlTime;
 use crate::upkeep::{ReadinessRow, Upkeep};
@@ -47,8 +48,8 @@ impl Upkeep for Postgres {
     }
 
     /// Autovacuum makes the space of deleted rows free for others.
-    async fn give_space_back(&self) -> Result<bool, StoreError> {
-        Ok(false)
+    async fn give_space_back(&self) -> Result<Option<Took>, StoreError> {
+        Ok(None)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

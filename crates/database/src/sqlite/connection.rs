@@ -317,6 +317,7 @@ pub fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     Ok(connection)
 }
 
+/// Opens the file, without changing or reading it.
 fn establish(path: &Path) -> Result<SqliteConnection, StoreError> {
     let unavailable = |error: ConnectionError| StoreError::Unavailable(Arc::new(error));
     let path = path.to_str().ok_or_else(|| {
@@ -324,15 +325,17 @@ fn establish(path: &Path) -> Result<SqliteConnection, StoreError> {
             "expected a UTF-8 path for the database".to_owned(),
         ))
     })?;
-    SqliteConnection::establish(path).map_err(unavailable)
+    let mut connection = SqliteConnection::establish(path).map_err(unavailable)?;
+    connection.batch_execute("PRAGMA busy_timeout = 5000")?;
+    Ok(connection)
 }
 
+/// Sets how the connection writes, and the functions of the schema.
 fn set_up(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     // FULL: with NORMAL a power cut may take the last commits, and with them promises that were given.
     // https://www.sqlite.org/pragma.html#pragma_synchronous
     connection.batch_execute(
-        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-         PRAGMA journal_size_limit = 67108864;",
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;",
     )?;
     now_plus_micros_utils::register_nondeterministic_impl(connection, |seconds: f64| {
         Utc::now().timestamp_micros().saturating_add((seconds * 1e6) as i64)

@@ -1,6 +1,7 @@
 //! Upkeep of the SQLite file.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use diesel::connection::SimpleConnection;
@@ -13,7 +14,8 @@ use nix::sys::statvfs::statvfs;
 use tokio::task::spawn_blocking;
 
 use super::connection::size_of_files;
-use super::{Sqlite, clock};
+use super::{STEP, Sqlite, clock};
+use crate::pace::Took;
 use crate::schema::readiness;
 use crate::types::SqlTime;
 use crate::upkeep::{ReadinessRow, Upkeep};
@@ -23,7 +25,7 @@ use crate::{Prepared, StoreError, Time};
 const LEAST_FREE: i64 = 256;
 const FREE_PART: i64 = 10;
 /// The most pages that are given back together.
-const GIVEN_BACK: i64 = 128;
+const GIVEN_BACK: i64 = 64;
 
 /// The pages of the database.
 #[derive(QueryableByName)]
@@ -76,14 +78,16 @@ impl Upkeep for Sqlite {
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
-    async fn give_space_back(&self) -> Result<bool, StoreError> {
+    async fn give_space_back(&self) -> Result<Option<Took>, StoreError> {
         let needless = |pages: &Pages| pages.free > LEAST_FREE && pages.free > pages.count / FREE_PART;
         if !needless(&self.read(pages).await?) {
-            return Ok(false);
+            return Ok(None);
         }
         self.write(move |connection| {
+            let begun = Instant::now();
             connection.batch_execute(&format!("PRAGMA incremental_vacuum({GIVEN_BACK})"))?;
-            Ok(needless(&pages(connection)?))
+            let took = Took::since(begun, STEP);
+            Ok(needless(&pages(connection)?).then_some(took))
         })
         .await
     }

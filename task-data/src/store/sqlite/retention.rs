@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use database::sqlite::clock;
+use database::pace::Took;
+use database::sqlite::{STEP, clock};
 use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
 use database::{Prepared, Sqlite};
 use diesel::prelude::*;
@@ -34,7 +35,7 @@ impl Retention for Sqlite {
         self.write(move |connection| {
             let begun = Instant::now();
             let pruned = pruned(connection, &step)?;
-            Ok(Pruned { took: begun.elapsed(), ..pruned })
+            Ok(Pruned { took: Took::since(begun, STEP), ..pruned })
         })
         .await
     }
