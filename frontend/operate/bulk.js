@@ -1,7 +1,7 @@
 // Acts on all tasks that match the search. The server counts them first; what it counted is what the answer confirms.
 
 import { find } from '../api.js';
-import { $, counted, set } from '../dom.js';
+import { $, count, counted, set } from '../dom.js';
 import { bulk } from './calls.js';
 import { filterInWords, statusesOf } from './filters.js';
 import { act, applyRights, isDoneShown, isSure, showDone } from './page.js';
@@ -33,6 +33,9 @@ async function offer(action, filter) {
   follow(action, task.id, notice).catch(() => { /* The task's own page says what came of it. */ });
 }
 
+/** Describes the result of a bulk act. Those that are skipped could not be changed any more. */
+export const changedBy = ({ affected, skipped }, past) => `${counted(affected, 'task')} ${past}${skipped ? `, ${count(skipped)} skipped` : ''}`;
+
 /** Waits for the end of an act, and tells it while the notice of its beginning is shown. */
 async function follow(action, id, notice) {
   const { verb, past } = ACTIONS[action];
@@ -40,7 +43,7 @@ async function follow(action, id, notice) {
     const { finished, status, result, error } = await find(id, WAIT);
     if (!isDoneShown(notice)) return;
     if (!finished) continue;
-    const end = status === 'succeeded' ? `${counted(result.affected, 'task')} ${past}.` : `${verb}: ${status}${error ? `, ${error.code}` : ''}.`;
+    const end = status === 'succeeded' ? `${changedBy(result, past)}.` : `${verb}: ${status}${error ? `, ${error.code}` : ''}.`;
     return showDone(end, `#task/${id}`, 'The act');
   }
 }

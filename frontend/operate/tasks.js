@@ -4,7 +4,7 @@ import { find } from '../api.js';
 import { $, blamed, count, counted, set } from '../dom.js';
 import { tell } from '../news.js';
 import { oneLine } from '../text.js';
-import { allowBulk, offerBulk } from './bulk.js';
+import { allowBulk, changedBy, offerBulk } from './bulk.js';
 import { searchTasks } from './calls.js';
 import { areChosen, begin as offerChosen, offerChoice, showChosen } from './chosen.js';
 import { groupFailures } from './failures.js';
@@ -184,7 +184,7 @@ export function outcomeOf({ status, error, result, detail }) {
   if (error) return [error.code, error.detail].filter(Boolean).join(': ');
   if (!result) return WAITING.includes(status) || detail === '-' ? '' : detail ?? '';
   if (result.rows !== undefined) return `${count(result.rows)} rows, ${count(result.failed)} failed`;
-  if (result.affected !== undefined) return `${counted(result.affected, 'task')} changed`;
+  if (result.affected !== undefined) return changedBy(result, 'changed');
   return result.md5 ?? result.provider ?? JSON.stringify(result);
 }
 

@@ -249,7 +249,10 @@ async fn where_registration_is_closed_admins_make_users(setup: Setup) {
     register(Some("nonsense"), "ada").await.problem(401, "unauthenticated");
     assert_eq!(register(Some(&root), "ada").await.status, 201);
     let newest = &stack.ask_as(&root, Method::GET, "/api/v1/audit").await.json()["acts"][0];
-    assert_eq!((&newest["who"], &newest["act"], &newest["detail"]), (&json!("root"), &json!("create-user"), &json!("ada")));
+    assert_eq!(
+        (&newest["who"], &newest["act"], &newest["detail"]),
+        (&json!("root"), &json!("create-user"), &json!("ada"))
+    );
     register(Some(&stack.log_in("ada").await), "bob").await.problem(403, "forbidden");
     // Strangers must not learn whether a name is taken.
     register(None, "ada").await.problem(403, "forbidden");

@@ -8,7 +8,9 @@ use nix::sys::signal::Signal;
 use reqwest::Method;
 use rstest_reuse::apply;
 use serde_json::{Value, json};
-use test_kit::{eventually, servers};
+use test_kit::{eventually, in_time, servers};
+use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::kit::client::{Answer, ask};
 use crate::kit::people::as_bearer;
@@ -16,6 +18,9 @@ use crate::kit::program::output;
 use crate::kit::proxy::Proxy;
 use crate::kit::stack::{Running, Setup, Stack, both_stacks};
 use crate::kit::stand_ins::StandIns;
+
+/// When a client tries again what a busy server did not take.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl Setup {
     /// A stack beside providers that it counts for with the same settings.
@@ -61,7 +66,19 @@ impl Stack {
     }
 
     async fn message_to(&self, token: &str, text: &str, provider: &str) -> String {
-        let answer = self.send(token, &json!({"text": text, "provider": provider})).await;
+        let request = as_bearer(self.request(Method::POST, "/api/v1/messages"), token)
+            .header("Idempotency-Key", Uuid::new_v4().to_string())
+            .body(json!({"text": text, "provider": provider}).to_string());
+        // A busy server may answer 503; a client then sends the same again, under its key.
+        let answer = in_time("a server that takes a message", async {
+            loop {
+                match ask(request.try_clone().unwrap()).await.unwrap() {
+                    busy if busy.status == 503 => sleep(AGAIN).await,
+                    answer => break answer,
+                }
+            }
+        })
+        .await;
         assert_eq!(answer.status, 202, "{}", answer.text());
         let task = answer.json();
         let id = task["id"].as_str().unwrap().to_owned();
@@ -443,7 +460,7 @@ async fn nothing_is_sent_uncounted_while_redis_is_away() {
     let id = stack.message(&token, "meanwhile").await;
     stack.until(&id, "running").await;
     // Long enough to be sent, if it were to be.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(providers.stats("free").await["accepted"], 1);
     assert_eq!(stack.get("/api/v1/providers/free").await.json()["state"], "unknown");
 

@@ -14,7 +14,7 @@ use crate::{Draining, WorkerSettings, work};
 
 /// Run a worker, which claims tasks and does them
 ///
-/// Any number of workers may run, all on the machine that has the blobs and the outcome log's folder. Needs DATABASE_URL, AMQP_URL and
+/// Any number of workers may run, all with access to the uploads. Needs DATABASE_URL, AMQP_URL and
 /// REDIS_URL; waits for a database that is not available yet, and works without the queue while that is away. SIGUSR1 drains it, as
 /// SIGTERM does: it claims nothing more, finishes what it has or hands it back, and exits with 0.
 #[derive(Debug, Args)]

@@ -132,10 +132,18 @@ impl Input {
 }
 
 /// The result of a bulk act.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The number of tasks that were changed.
     pub affected: u64,
+    /// The number of tasks that could not be changed any more, such as those whose upload is gone; not told if there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Returns the number for the outcome log; `-` if the result lacks it, so that a line is never malformed.

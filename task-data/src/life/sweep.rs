@@ -170,7 +170,7 @@ impl Life {
         }
         self.has_looked.store(true, Relaxed);
         if removed > 0 {
-            info!(removed, "{removed} orphaned uploads removed");
+            info!(removed, "{removed} uploads removed whose tasks have ended or never were");
         }
         Ok(())
     }

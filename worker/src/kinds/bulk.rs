@@ -34,8 +34,9 @@ struct Progressed {
     next: Option<String>,
     /// Whether a page was read: before, `next` is not known.
     is_begun: bool,
-    /// The number of tasks that were changed on the pages before.
-    affected: u64,
+    /// What became of the tasks on the pages before.
+    #[serde(flatten)]
+    output: BulkOutput,
 }
 
 /// Returns the error of an act that can't be read.
@@ -51,7 +52,7 @@ pub async fn work(
     input: Input,
     stop: &CancellationToken,
 ) -> Result<Output, WorkError> {
-    let Some(filter) = input.filter() else { return Ok(json!(BulkOutput { affected: 0 })) };
+    let Some(filter) = input.filter() else { return Ok(json!(BulkOutput::default())) };
     let mut progress: Progressed = match store.progress(claim.id).await.map_err(not_now)? {
         Some(state) => serde_json::from_value(state).map_err(|_| unreadable())?,
         None => Progressed::default(),
@@ -63,7 +64,7 @@ pub async fn work(
         if progress.ids.is_empty() {
             let is_over = progress.is_begun && progress.next.is_none();
             if is_over || !next_page(life, &filter, &mut progress).await? {
-                return Ok(json!(BulkOutput { affected: progress.affected }));
+                return Ok(json!(progress.output));
             }
             keep(store, claim, &progress).await?;
         }
@@ -71,7 +72,8 @@ pub async fn work(
         let changes = ids.into_iter().map(|id| changed(life, claim.id, input.action, id));
         let mut changes = stream::iter(changes).buffer_unordered(AT_ONCE);
         while let Some(is_changed) = changes.next().await {
-            progress.affected += u64::from(is_changed?);
+            let BulkOutput { affected, skipped } = &mut progress.output;
+            *if is_changed? { affected } else { skipped } += 1;
         }
         keep(store, claim, &progress).await?;
     }

@@ -124,6 +124,8 @@ pub struct Output {
     /// How many tasks were changed
     #[schema(example = 1000)]
     affected: u64,
+    /// How many could not be changed any more: their upload is gone, or they were changed otherwise meanwhile; absent: none
+    skipped: Option<u64>,
 }
 
 /// Cancel, retry or delete many tasks

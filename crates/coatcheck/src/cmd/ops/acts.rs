@@ -83,7 +83,7 @@ impl Act {
             }
             Self::Cancel(task) => format!("Cancel {}? It ends as cancelled.", task.told()),
             Self::Drain { worker, running } => format!(
-                "Drain {}? It takes nothing more, finishes its {} or hands them back, and its process ends, unless the API is part of it.",
+                "Drain {}? It takes nothing more, finishes its {} or hands back what takes long, and its process ends, unless the API is part of it.",
                 worker.name,
                 counted(*running, "running task")
             ),
