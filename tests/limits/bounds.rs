@@ -22,7 +22,7 @@ use crate::uploads::memory::memory_kib;
 /// The most memory that a process may need while the worst of all requests come at once.
 const MOST_KIB: u64 = 256 << 10;
 /// How long they come, unless `COATCHECK_BOUNDS_SECONDS` says it.
-const SECONDS: u64 = 60;
+const SECONDS: u64 = 20;
 /// Each is larger than what is read of a table at a time.
 const TABLE_ROWS: usize = 4;
 /// Records that are counted at once, over and over.
@@ -52,7 +52,7 @@ async fn every_route_has_its_bounds_in_the_guarantees(setup: Setup) {
     assert_eq!(told, routes);
 }
 
-/// On both stacks side by side: one minute, and each has its own processes.
+/// On both stacks side by side: they take the time once, and each has its own processes.
 #[tokio::test]
 async fn memory_has_a_bound_while_the_worst_of_all_comes_at_once() {
     // So that wrong log-ins come from many addresses, and are not all refused unread; and that the table never ends.

@@ -161,8 +161,9 @@ impl AccessLog {
             }
             sleep(pace.pause(took)).await;
         }
-        while let Some(took) = self.store.give_space_back().await? {
-            sleep(took.pause()).await;
+        let mut pace = Pace::default();
+        while let Some(took) = self.store.give_space_back(pace.rows()).await? {
+            sleep(pace.pause(took)).await;
         }
         Ok(())
     }

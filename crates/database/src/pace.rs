@@ -7,33 +7,35 @@ use std::time::{Duration, Instant};
 const FIRST_ROWS: i64 = 100;
 const LEAST_ROWS: i64 = 10;
 const MOST_ROWS: i64 = 1000;
-/// The pause after a step, in times of what it took.
-const REST: u32 = 4;
 /// How often what is kept for a time is looked through within it.
 const LOOKS: u32 = 100;
 const LEAST_OFTEN: Duration = Duration::from_secs(60);
 
-/// How long the statements of a step took: without the wait for a turn before them and the commit after them, which fewer rows would not
-/// shorten.
+/// The steps of a database.
+#[derive(Debug, Clone, Copy)]
+pub struct Steps {
+    /// How long the statements of one should take.
+    pub most: Duration,
+    /// The pause after a step, in times of what it took.
+    pub rest: u32,
+}
+
+/// What a step took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Took {
-    time: Duration,
     is_long: bool,
+    pause: Duration,
 }
 
 impl Took {
-    /// Returns what a step took that began then and should take up to `most`.
-    pub fn since(begun: Instant, most: Duration) -> Self {
-        Self::of(begun.elapsed(), most)
+    /// Returns what the statements of a step took that began then: without the wait for a turn before them and the commit after them, which
+    /// fewer rows would not shorten.
+    pub fn since(begun: Instant, steps: Steps) -> Self {
+        Self::of(begun.elapsed(), steps)
     }
 
-    fn of(time: Duration, most: Duration) -> Self {
-        Self { time, is_long: time > most }
-    }
-
-    /// Returns how long to pause after such a step.
-    pub fn pause(self) -> Duration {
-        self.time * REST
+    fn of(time: Duration, Steps { most, rest }: Steps) -> Self {
+        Self { is_long: time > most, pause: time * rest }
     }
 }
 
@@ -50,7 +52,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Returns the number of rows to take next.
+    /// Returns the number of rows to take next, or of pages to give back.
     pub fn rows(&self) -> i64 {
         self.rows
     }
@@ -59,7 +61,7 @@ impl Pace {
     pub fn pause(&mut self, took: Took) -> Duration {
         let rows = if took.is_long { self.rows / 2 } else { self.rows * 2 };
         self.rows = rows.clamp(LEAST_ROWS, MOST_ROWS);
-        took.pause()
+        took.pause
     }
 }
 
@@ -75,8 +77,9 @@ mod tests {
     #[test]
     fn a_step_that_takes_long_is_followed_by_a_smaller_one() {
         const MOST: Duration = Duration::from_millis(10);
+        const STEPS: Steps = Steps { most: MOST, rest: 4 };
         let mut pace = Pace::default();
-        let took = |time| Took::of(time, MOST);
+        let took = |time| Took::of(time, STEPS);
         assert_eq!((pace.pause(took(MOST / 2)), pace.rows()), (MOST * 2, 2 * FIRST_ROWS));
         assert_eq!((pace.pause(took(MOST * 2)), pace.rows()), (MOST * 8, FIRST_ROWS));
         for _ in 0..10 {

@@ -23,8 +23,8 @@ pub trait Upkeep: Send + Sync {
     /// Returns the bytes that the database has on its disk.
     async fn size_bytes(&self) -> Result<u64, StoreError>;
 
-    /// Gives free space in the database back to the disk, a little at a time. Returns what that took, if there is more to give back.
-    async fn give_space_back(&self) -> Result<Option<Took>, StoreError>;
+    /// Gives up to so many free pages of the database back to the disk. Returns what that took, if there is more to give back.
+    async fn give_space_back(&self, pages: i64) -> Result<Option<Took>, StoreError>;
 
     /// Commits the writes that were sent and closes the connections. Every later call fails.
     async fn close(&self) -> Result<(), StoreError>;

@@ -101,7 +101,7 @@ macro_rules! cut_store {
             Here fn try_write() -> ();
             Nothing fn free_bytes() -> Option<u64>;
             Nothing fn size_bytes() -> u64;
-            Here fn give_space_back() -> Option<database::pace::Took>;
+            Here fn give_space_back(pages: i64) -> Option<database::pace::Took>;
             Nothing fn close() -> ();
         });
         $crate::cut_store!(@port $decorator, Stats {

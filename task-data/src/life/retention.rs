@@ -46,8 +46,9 @@ impl Life {
                 sleep(pace.pause(pruned.took)).await;
             }
         }
-        while let Some(took) = self.stack.store.give_space_back().await? {
-            sleep(took.pause()).await;
+        let mut pace = Pace::default();
+        while let Some(took) = self.stack.store.give_space_back(pace.rows()).await? {
+            sleep(pace.pause(took)).await;
         }
         Ok(())
     }

@@ -136,16 +136,20 @@ impl Reading {
         let ids = unknown.iter().filter_map(|(_, text)| outcome::id_of(text)).collect();
         let tasks = self.store.find(ids).await?;
         let tasks: HashMap<TaskId, Task> = tasks.into_iter().map(|task| (task.id, task)).collect();
-        let gone: Vec<TaskId> = unknown
+        let mut gone: Vec<(TaskId, &[u8])> = unknown
             .iter()
-            .filter_map(|(_, text)| outcome::id_of(text))
-            .filter(|id| !tasks.contains_key(id))
+            .filter_map(|(_, text)| Some((outcome::id_of(text)?, &**text)))
+            .filter(|(id, _)| !tasks.contains_key(id))
             .collect();
         let (mut pruned_until, mut deleted) = (None, HashSet::new());
         if !gone.is_empty() {
-            // A task that was deleted alone has left its place in the feed.
             pruned_until = self.store.pruned_until().await?;
-            deleted.extend(self.store.those_after(Place::default(), gone).await?);
+            // A task that was deleted alone has left its place in the feed, all of which is read.
+            gone.retain(|(_, text)| !is_pruned(text, pruned_until));
+        }
+        if !gone.is_empty() {
+            let ids = gone.into_iter().map(|(id, _)| id).collect();
+            deleted.extend(self.store.those_after(Place::default(), ids).await?);
         }
         for (position, text) in unknown {
             let at = self.at(position);
@@ -153,7 +157,7 @@ impl Reading {
             if let Some(task) = task.filter(|task| outcome::is_line_of(&text, task)) {
                 self.late.entry(task.id).or_insert((check_of(&text), 0)).1 += 1;
                 self.lines += 1;
-            } else if task.is_none() && self.is_of_deleted(&text, pruned_until, &deleted) {
+            } else if task.is_none() && is_of_deleted(&text, pruned_until, &deleted) {
                 self.pruned += 1;
             } else if outcome::begins_like_ours(&text) {
                 self.malformed.add(|| format!("{at}: {}", shown(&text)));
@@ -162,14 +166,6 @@ impl Reading {
             }
         }
         Ok(())
-    }
-
-    /// Returns whether a line without a row is that of a task that was deleted.
-    fn is_of_deleted(&self, text: &[u8], pruned_until: Option<Time>, deleted: &HashSet<TaskId>) -> bool {
-        let is_pruned =
-            || pruned_until.is_some_and(|until| outcome::finished_of(text).is_some_and(|at| at <= until));
-        outcome::begins_like_ours(text)
-            && (outcome::id_of(text).is_some_and(|id| deleted.contains(&id)) || is_pruned())
     }
 
     /// Reports the findings. Looks once more at lines that may have been in progress.
@@ -274,6 +270,17 @@ impl Reading {
     fn at(&self, position: Position) -> String {
         at(&self.files[position.file], position.offset)
     }
+}
+
+/// Returns whether a line without a row is that of a task that was deleted.
+fn is_of_deleted(text: &[u8], pruned_until: Option<Time>, deleted: &HashSet<TaskId>) -> bool {
+    outcome::begins_like_ours(text)
+        && (outcome::id_of(text).is_some_and(|id| deleted.contains(&id)) || is_pruned(text, pruned_until))
+}
+
+/// Returns whether the task of a line ended before those that retention has passed.
+fn is_pruned(text: &[u8], pruned_until: Option<Time>) -> bool {
+    pruned_until.is_some_and(|until| outcome::finished_of(text).is_some_and(|at| at <= until))
 }
 
 fn at(file: &LogFile, offset: u64) -> String {

@@ -215,7 +215,7 @@ async fn free_space_is_given_back_to_the_disk() {
     }
 
     let (before, used) = (pages(), pages() - free());
-    while database.store.give_space_back().await.unwrap().is_some() {}
+    while database.store.give_space_back(100).await.unwrap().is_some() {}
 
     assert!(free() <= 256 && pages() - free() <= used && pages() < before, "{before} -> {} pages", pages());
 }

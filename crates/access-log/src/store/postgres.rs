@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use database::pace::Took;
-use database::postgres::{STEP, Session, answer};
+use database::postgres::{STEPS, Session, answer};
 use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
 use database::{Postgres, StoreError, Time, now};
 use diesel::result::QueryResult;
@@ -89,7 +89,7 @@ impl Records for Postgres {
             };
             let deleted = queries::delete_span(Span { after, until }).execute(connection).await?;
             queries::move_pruned(until).execute(connection).await?;
-            Ok(Deleted { records: deleted as u64, took: Took::since(begun, STEP) })
+            Ok(Deleted { records: deleted as u64, took: Took::since(begun, STEPS) })
         });
         answer(pruned).await
     }

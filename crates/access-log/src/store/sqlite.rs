@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use database::pace::Took;
 use database::schema::records;
-use database::sqlite::{STEP, clock, in_time};
+use database::sqlite::{STEPS, clock, in_time};
 use database::types::{SqlTime, SqlUuid};
 use database::{Sqlite, StoreError, Time};
 use diesel::dsl::{insert_into, sql};
@@ -93,7 +93,7 @@ impl Records for Sqlite {
             };
             let deleted = queries::delete_span(Span { after, until }).execute(connection)?;
             queries::move_pruned(until).execute(connection)?;
-            Ok(Deleted { records: deleted as u64, took: Took::since(begun, STEP) })
+            Ok(Deleted { records: deleted as u64, took: Took::since(begun, STEPS) })
         })
         .await
     }

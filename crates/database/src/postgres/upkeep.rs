@@ -48,7 +48,7 @@ impl Upkeep for Postgres {
     }
 
     /// Autovacuum makes the space of deleted rows free for others.
-    async fn give_space_back(&self) -> Result<Option<Took>, StoreError> {
+    async fn give_space_back(&self, _pages: i64) -> Result<Option<Took>, StoreError> {
         Ok(None)
     }
 

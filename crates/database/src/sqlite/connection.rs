@@ -13,7 +13,8 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -104,18 +105,19 @@ impl Sqlite {
         set_up(&mut writer)?;
         // A row of the access log changes a page of an index at random. Most of these pages are kept in the cache (KiB), and many changes
         // of a page are written back as one, but before the WAL grows beyond `journal_size_limit`: it would be cut and grow again each
-        // time. The writer does it itself, because an automatic checkpoint does not report its failure.
+        // time. An automatic checkpoint would not report its failure.
         // Pages that a savepoint may have to restore are kept in memory, not in a file.
         writer.batch_execute(
             "PRAGMA cache_size = -12288; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;",
         )?;
         writer.run_pending_migrations(MIGRATIONS).map_err(|error| StoreError::Internal(Arc::from(error)))?;
         let connections = (0..READERS).map(|_| connect(path)).collect::<Result<_, _>>()?;
+        let checkpoints = Checkpoints::begin(connect(path)?)?;
         let (jobs, queue) = mpsc::channel();
         let (tell, failure) = watch::channel(None);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_all(writer, queue, &tell))
+            .spawn(move || write_all(writer, checkpoints, queue, &tell))
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
         let readers = Readers {
             free: Arc::new(Semaphore::new(READERS)),
@@ -404,6 +406,7 @@ where
 
 fn write_all(
     mut connection: SqliteConnection,
+    mut checkpoints: Checkpoints,
     queue: mpsc::Receiver<Box<dyn Job>>,
     tell: &watch::Sender<Option<StoreError>>,
 ) {
@@ -431,20 +434,15 @@ fn write_all(
             job.answer(committed.clone());
         }
         if is_committed {
-            let checkpointed = checkpoint(&mut connection).map_err(StoreError::from);
-            failure = checkpointed.err().filter(is_broken);
+            failure = checkpoints.go_on(&mut connection).err().filter(is_broken);
         }
         if let Some(failure) = failure {
-            error!(
-                error = in_one_line(&failure),
-                "the database's files could not be written; the process ends"
-            );
-            // Not closed: with the last connection SQLite would copy the WAL to the database, trust a flush of it, and remove the WAL.
-            std::mem::forget(connection);
-            tell.send_replace(Some(failure));
             // Dropping the queue drops the answers of all writes that wait in it and of all later ones.
-            return;
+            return give_up(connection, failure, tell);
         }
+    }
+    if let Some(failure) = checkpoints.end().err().filter(is_broken) {
+        return give_up(connection, failure, tell);
     }
     // Afterwards a copy of the database's file alone has all rows. While another program has the database open, this may be impossible;
     // nothing is lost by that.
@@ -474,13 +472,67 @@ struct Wal {
     log: i32,
 }
 
-/// Copies the WAL's pages to the database once there are enough of them, as far as no reader needs them.
-fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
-    let Wal { log } = Prepared(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)")).get_result(connection)?;
-    if log >= CHECKPOINT_PAGES {
-        connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")?;
+/// Ends the writer after a failure.
+fn give_up(writer: SqliteConnection, failure: StoreError, tell: &watch::Sender<Option<StoreError>>) {
+    error!(error = in_one_line(&failure), "the database's files could not be written; the process ends");
+    // Not closed: with the last connection SQLite would copy the WAL to the database, trust a flush of it, and remove the WAL.
+    std::mem::forget(writer);
+    tell.send_replace(Some(failure));
+}
+
+/// Copies the WAL's pages to the database once there are enough of them, as far as no reader needs them: nearly all of them on a thread of its
+/// own, while the writer goes on, and then what was written meanwhile, so that the WAL begins anew.
+struct Checkpoints {
+    ask: mpsc::Sender<()>,
+    answers: mpsc::Receiver<QueryResult<()>>,
+    is_asked: bool,
+    thread: JoinHandle<()>,
+}
+
+impl Checkpoints {
+    fn begin(mut connection: SqliteConnection) -> Result<Self, StoreError> {
+        let ((ask, asked), (answer, answers)) = (mpsc::channel(), mpsc::channel());
+        let thread = std::thread::Builder::new()
+            .name("sqlite-checkpoints".to_owned())
+            .spawn(move || while asked.recv().is_ok() && answer.send(checkpoint(&mut connection)).is_ok() {})
+            .map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        Ok(Self { ask, answers, is_asked: false, thread })
     }
-    Ok(())
+
+    /// Begins to copy if there is enough, or ends what was begun.
+    ///
+    /// # Errors
+    /// Of the thread's copy, too. After it nothing may be copied: the next flush would succeed, and the WAL begin anew, without these pages.
+    fn go_on(&mut self, writer: &mut SqliteConnection) -> Result<(), StoreError> {
+        if self.is_asked {
+            let copied = match self.answers.try_recv() {
+                Err(TryRecvError::Empty) => return Ok(()),
+                // Without an answer it has panicked.
+                answer => answer.unwrap_or(Ok(())),
+            };
+            self.is_asked = false;
+            return Ok(copied.and_then(|()| checkpoint(writer))?);
+        }
+        let Wal { log } = Prepared(diesel::sql_query("PRAGMA wal_checkpoint(NOOP)")).get_result(writer)?;
+        self.is_asked = log >= CHECKPOINT_PAGES && self.ask.send(()).is_ok();
+        Ok(())
+    }
+
+    /// Waits for a copy that was begun, and closes its connection.
+    fn end(self) -> Result<(), StoreError> {
+        let Self { ask, answers, is_asked, thread } = self;
+        drop(ask);
+        // If it has panicked, there is no answer.
+        let _ = thread.join();
+        match answers.try_recv() {
+            Ok(copied) if is_asked => Ok(copied?),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn checkpoint(connection: &mut SqliteConnection) -> QueryResult<()> {
+    connection.batch_execute("PRAGMA wal_checkpoint(PASSIVE)")
 }
 
 /// Returns whether the error forbids further writes, and trust in earlier ones, until the files are read from the device.

@@ -9,11 +9,12 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 pub use self::connection::{Failure, Sqlite, TookTooLong, connect, in_time, read_files_from_device};
+use crate::pace::Steps;
 use crate::types::SqlTime;
 use crate::{StoreError, Time, now};
 
-/// How long a step of a long deletion should take: all other writes wait for it.
-pub const STEP: Duration = Duration::from_millis(2);
+/// The steps of a long deletion: all other writes wait for each.
+pub const STEPS: Steps = Steps { most: Duration::from_millis(2), rest: 9 };
 
 /// Returns the database's time, within a transaction.
 ///

@@ -14,7 +14,7 @@ use nix::sys::statvfs::statvfs;
 use tokio::task::spawn_blocking;
 
 use super::connection::size_of_files;
-use super::{STEP, Sqlite, clock};
+use super::{STEPS, Sqlite, clock};
 use crate::pace::Took;
 use crate::schema::readiness;
 use crate::types::SqlTime;
@@ -24,8 +24,6 @@ use crate::{Prepared, StoreError, Time};
 /// The free pages that stay in the file, for the rows that come: so many, and one in so many of all.
 const LEAST_FREE: i64 = 256;
 const FREE_PART: i64 = 10;
-/// The most pages that are given back together.
-const GIVEN_BACK: i64 = 64;
 
 /// The pages of the database.
 #[derive(QueryableByName)]
@@ -78,15 +76,15 @@ impl Upkeep for Sqlite {
             .map_err(|error| StoreError::Unavailable(Arc::new(error)))
     }
 
-    async fn give_space_back(&self) -> Result<Option<Took>, StoreError> {
+    async fn give_space_back(&self, limit: i64) -> Result<Option<Took>, StoreError> {
         let needless = |pages: &Pages| pages.free > LEAST_FREE && pages.free > pages.count / FREE_PART;
         if !needless(&self.read(pages).await?) {
             return Ok(None);
         }
         self.write(move |connection| {
             let begun = Instant::now();
-            connection.batch_execute(&format!("PRAGMA incremental_vacuum({GIVEN_BACK})"))?;
-            let took = Took::since(begun, STEP);
+            connection.batch_execute(&format!("PRAGMA incremental_vacuum({limit})"))?;
+            let took = Took::since(begun, STEPS);
             Ok(needless(&pages(connection)?).then_some(took))
         })
         .await

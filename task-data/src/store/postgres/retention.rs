@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use database::pace::Took;
-use database::postgres::{STEP, Session, answer};
+use database::postgres::{STEPS, Session, answer};
 use database::types::{SqlTime, SqlUuid, TimeType, UuidType, sql_ids};
 use database::{Postgres, Prepared};
 use diesel::result::QueryResult;
@@ -32,7 +32,7 @@ impl Retention for Postgres {
         let step = (*connection).transaction(async |connection: &mut Session| {
             let begun = Instant::now();
             let pruned = pruned(connection, &step).await?;
-            QueryResult::Ok(Pruned { took: Took::since(begun, STEP), ..pruned })
+            QueryResult::Ok(Pruned { took: Took::since(begun, STEPS), ..pruned })
         });
         answer(step).await
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use database::pace::Took;
-use database::sqlite::{STEP, clock};
+use database::sqlite::{STEPS, clock};
 use database::types::{SqlTime, SqlUuid, TimeType, UuidType};
 use database::{Prepared, Sqlite};
 use diesel::prelude::*;
@@ -35,7 +35,7 @@ impl Retention for Sqlite {
         self.write(move |connection| {
             let begun = Instant::now();
             let pruned = pruned(connection, &step)?;
-            Ok(Pruned { took: Took::since(begun, STEP), ..pruned })
+            Ok(Pruned { took: Took::since(begun, STEPS), ..pruned })
         })
         .await
     }
