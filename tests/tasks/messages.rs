@@ -69,12 +69,12 @@ impl Stack {
         let request = as_bearer(self.request(Method::POST, "/api/v1/messages"), token)
             .header("Idempotency-Key", Uuid::new_v4().to_string())
             .body(json!({"text": text, "provider": provider}).to_string());
-        // A busy server may answer 503; a client then sends the same again, under its key.
+        // A busy server may answer 503, or close the connection; a client then sends the same again, under its key.
         let answer = in_time("a server that takes a message", async {
             loop {
-                match ask(request.try_clone().unwrap()).await.unwrap() {
-                    busy if busy.status == 503 => sleep(AGAIN).await,
-                    answer => break answer,
+                match ask(request.try_clone().unwrap()).await {
+                    Ok(answer) if answer.status != 503 => break answer,
+                    Ok(_) | Err(_) => sleep(AGAIN).await,
                 }
             }
         })

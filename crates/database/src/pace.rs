@@ -20,7 +20,7 @@ pub struct Steps {
     pub rest: u32,
 }
 
-/// What a step took.
+/// The time that a step took, as far as it matters for the next one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Took {
     is_long: bool,

@@ -34,7 +34,7 @@ struct Progressed {
     next: Option<String>,
     /// Whether a page was read: before, `next` is not known.
     is_begun: bool,
-    /// What became of the tasks on the pages before.
+    /// The result so far, of the pages before.
     #[serde(flatten)]
     output: BulkOutput,
 }
