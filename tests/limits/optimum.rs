@@ -133,17 +133,21 @@ async fn six_workers_pay_for_little_more_than_they_must() {
     let (free, paid) = (providers.stats("free").await, providers.stats("paid").await);
     let [(_, requests), (_, block)] = rule();
     let requests: usize = requests.parse().unwrap();
-    // At first nothing is known of it. Should so long pass between two of the first requests that a block could have, the one
-    // behind a full window is refused, and tells. From there on none is.
+    // At first nothing is known of it, nor after a call whose outcome a busy machine could not report: then a refusal may tell. No window
+    // takes more than it can, and few are refused.
     let arrivals = providers.arrivals("free").await;
     let refused: Vec<usize> = (0..arrivals.len()).filter(|at| arrivals[*at]["status"] == 429).collect();
     assert_eq!(free["refused"], refused.len());
-    assert!(refused.len() <= 1 && refused.iter().all(|at| at % requests == 0), "{refused:?} {free}");
+    assert!(refused.len() * 10 <= arrivals.len(), "{refused:?} {free}");
+    assert!(free["most_in_window"].as_u64().unwrap() <= requests as u64, "{free}");
     assert_eq!((&free["repeated"], &paid["repeated"]), (&0.into(), &0.into()), "each is answered once");
     assert_eq!(free["accepted"], by(&tasks, "free"));
     assert_eq!(paid["accepted"], by(&tasks, "paid"));
-    let ledger = stack.sql("SELECT count(*) FROM paid_calls WHERE free_blocked_until > at");
-    assert_eq!(ledger, by(&tasks, "paid").to_string(), "each paid call has its reason");
+    let with_reason = stack.sql(
+        "SELECT count(*) FROM tasks WHERE result->>'provider' = 'paid' \
+         AND EXISTS (SELECT FROM paid_calls WHERE task = id AND free_blocked_until > at)",
+    );
+    assert_eq!(with_reason, by(&tasks, "paid").to_string(), "each paid call has its reason");
 
     let mut arrivals: Vec<i64> = tasks.iter().map(created).collect();
     arrivals.sort_unstable();
