@@ -228,8 +228,7 @@ async fn who_stays_longer_than_his_log_in_loses_nothing() {
     let (stack, _providers) = Setup::Embedded.beside_providers(&[("JWT_SECRET", SECRET)]).await;
     let browser = page_of(&stack, "ada", false).await;
     send(&browser, "one").await;
-    // Announced, so that it replaces no other announcement later.
-    browser.until(&says("#news", "one: answered by the free provider.")).await;
+    browser.until(&answered(1)).await;
     let expired = changed(claims(&stack.register("eve").await, &[]), json!({"exp": seconds(-5)}));
     let token = signed(&header(SECRET), &expired, SECRET);
     let cookie =
